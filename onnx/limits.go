@@ -1,0 +1,54 @@
+package onnx
+
+import "fmt"
+
+// Limits bounds what a model may make this process hold and do. Every field
+// must be positive: a limit that was forgotten is an error, not "unlimited".
+type Limits struct {
+	Bytes        int64 // length of the model file in bytes
+	Nodes        int   // nodes of all graphs together
+	Initializers int   // stored tensors (weights and constants) together
+	Values       int   // inputs, outputs and value descriptions together
+	Attributes   int   // attributes of all nodes together
+	Depth        int   // graphs inside graphs
+	Rank         int   // dimensions of one tensor
+	StringBytes  int   // length of one name or string element in bytes
+	Weights      int64 // elements of all stored tensors together
+	Elements     int64 // elements of any one tensor during a run
+	RunElements  int64 // elements alive at the same time during one run
+}
+
+// DefaultLimits returns bounds that fit models of up to about 500 MB of
+// weights on a small server.
+func DefaultLimits() Limits {
+	return Limits{
+		Bytes:        512 << 20,
+		Nodes:        20_000,
+		Initializers: 20_000,
+		Values:       100_000,
+		Attributes:   200_000,
+		Depth:        4,
+		Rank:         16,
+		StringBytes:  64 << 10,
+		Weights:      128 << 20,
+		Elements:     64 << 20,
+		RunElements:  128 << 20,
+	}
+}
+
+func (l Limits) check() error {
+	for _, f := range []struct {
+		name  string
+		value int64
+	}{
+		{"Bytes", l.Bytes}, {"Nodes", int64(l.Nodes)}, {"Initializers", int64(l.Initializers)},
+		{"Values", int64(l.Values)}, {"Attributes", int64(l.Attributes)}, {"Depth", int64(l.Depth)},
+		{"Rank", int64(l.Rank)}, {"StringBytes", int64(l.StringBytes)}, {"Weights", l.Weights},
+		{"Elements", l.Elements}, {"RunElements", l.RunElements},
+	} {
+		if f.value <= 0 {
+			return fmt.Errorf("onnx: limit %s is %d, it must be positive", f.name, f.value)
+		}
+	}
+	return nil
+}
