@@ -1,0 +1,58 @@
+# Each target does its own set-up. `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+CACHE  := .cache
+VENV   := $(CACHE)/venv
+PYTHON := $(abspath $(VENV))/bin/python
+# The race detector needs a C compiler; without one the tests run without it, and say so.
+RACE   := $(shell command -v $${CC:-cc} >/dev/null 2>&1 && echo -race)
+FUZZTIME ?= 30s
+
+.PHONY: help build demo test lint cross bench fuzz golden clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+build: ## build bin/blindbox and bin/boxd
+	@CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/...
+
+demo: ## a real model in a simulated box: verified, asked, and refused when tampered with
+	@CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/blindbox
+	@bin/blindbox demo
+
+test: lint cross $(VENV)/.ready ## everything this machine can run: lint, cross builds, all tests (race detector)
+	@[ -n "$(RACE)" ] || echo "SKIP race detector: no C compiler"
+	@BLINDBOX_PYTHON="$$([ -x $(PYTHON) ] && echo $(PYTHON))" go run ./internal/testrun $(RACE) ./...
+
+lint: ## gofmt, go vet, go mod tidy, staticcheck
+	@out=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$out" ] || { echo "not gofmt'ed: $$out"; exit 1; }
+	@go vet ./...
+	@go mod tidy -diff
+	@go run $(STATICCHECK) ./...
+
+cross: ## build blindbox for Linux, macOS and Windows on amd64 and arm64, boxd for Linux
+	@for os in linux darwin windows; do for arch in amd64 arm64; do \
+	  CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch go build -o /dev/null ./cmd/blindbox && echo "ok  blindbox $$os/$$arch"; done; done
+	@for arch in amd64 arm64; do CGO_ENABLED=0 GOOS=linux GOARCH=$$arch go build -o /dev/null ./cmd/boxd && echo "ok  boxd linux/$$arch"; done
+
+bench: ## the figures of docs/benchmarks.md, each beside its peer in the same run
+	@go run ./bench
+
+fuzz: ## every fuzz target for FUZZTIME (30s)
+	@go test -list '^Fuzz' ./... | awk '/^Fuzz/ {t[n++]=$$1} /^ok/ {for (i=0;i<n;i++) print $$2, t[i]; n=0}' | while read -r pkg target; do \
+	  echo "$$pkg $$target"; go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$pkg" </dev/null; done
+
+golden: ## rewrite golden files and generated pages after a deliberate change
+	@go test ./attest ./attest/snp ./appraise ./internal/catalogue ./cmd/boxd ./cmd/blindbox -update
+
+clean: ## remove what the other targets made
+	@rm -rf bin $(CACHE)
+
+# The Python clients that users would point at a box, as real peers for the tests.
+$(VENV)/.ready: internal/testrun/requirements.txt
+	@mkdir -p $(CACHE)
+	@if python3 -m venv $(VENV) >/dev/null 2>&1 && $(PYTHON) -m pip install -q --disable-pip-version-check -r $<; \
+	  then touch $@; else rm -rf $(VENV); echo "SKIP Python clients: no python3 with venv and pip, or no package index"; fi

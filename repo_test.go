@@ -1,0 +1,248 @@
+// Package blindbox_test holds the rules of the repository that a compiler does
+// not: who may import whom, what is linked into the box, what every package
+// must say about itself.
+package blindbox_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/blindbox/blindbox"
+
+// goFiles returns every Go file of the repository that is not a test and not
+// test data, parsed, by path.
+func goFiles(t *testing.T) (*token.FileSet, map[string]*ast.File) {
+	t.Helper()
+	fset, files := token.NewFileSet(), map[string]*ast.File{}
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir():
+			if name := d.Name(); name != "." && (strings.HasPrefix(name, ".") || name == "testdata" || name == "bin") {
+				return filepath.SkipDir
+			}
+			return nil
+		case !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go"):
+			return nil
+		}
+		f, err := parser.ParseFile(fset, path, nil, parser.ParseComments)
+		files[filepath.ToSlash(path)] = f
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(files) < 20 {
+		t.Fatalf("found only %d Go files: the walk is wrong", len(files))
+	}
+	return fset, files
+}
+
+func dirOf(path string) string {
+	if i := strings.LastIndexByte(path, '/'); i >= 0 {
+		return path[:i]
+	}
+	return "."
+}
+
+// TestPackageComments: each package has exactly one comment, in one file, that
+// is long enough to say which question the package answers.
+func TestPackageComments(t *testing.T) {
+	_, files := goFiles(t)
+	comments, packages := map[string][]string{}, map[string]bool{}
+	for path, f := range files {
+		packages[dirOf(path)] = true
+		if f.Doc != nil {
+			comments[dirOf(path)] = append(comments[dirOf(path)], f.Doc.Text())
+		}
+	}
+	for dir := range packages {
+		if n := len(comments[dir]); n != 1 {
+			t.Errorf("%s: %d package comments, expected 1", dir, n)
+		} else if len(comments[dir][0]) < 80 {
+			t.Errorf("%s: the package comment says too little: %q", dir, comments[dir][0])
+		}
+	}
+}
+
+// mayImport lists, for each part of the tree, the parts of ours it may import.
+// A part that is not listed may import nothing of ours. The longest matching
+// prefix decides.
+var mayImport = map[string][]string{
+	"attest":                   {},
+	"attest/snp":               {"attest"},
+	"attest/sim":               {"attest", "attest/snp", "attest/internal"},
+	"attest/device":            {"attest"},
+	"attest/attesttest":        {"attest", "attest/internal"},
+	"attest/internal/amdforge": {},
+	"appraise":                 {"attest", "attest/snp", "policy", "internal/strictyaml"},
+	"atls":                     {"attest"},
+	"policy":                   {"internal/strictyaml"},
+	"onnx":                     {},
+	"model":                    {"onnx", "internal/strictjson"},
+	"box":                      {"attest", "atls", "policy", "model", "onnx", "internal"},
+	"client":                   {"attest", "attest/snp", "attest/sim", "appraise", "atls", "policy"},
+	"examples":                 {},
+	"internal/strictyaml":      {},
+	"internal/strictjson":      {},
+	"internal/catalogue":       {"attest"},
+	"internal/connect":         {"attest", "appraise", "client", "internal/catalogue"},
+	"internal/testrun":         {},
+	"bench":                    {},
+	"cmd/boxd":                 {"attest", "attest/device", "atls", "policy", "model", "box", "internal", "examples"},
+	"cmd/blindbox":             {"attest", "appraise", "atls", "policy", "onnx", "model", "box", "client", "internal", "examples"},
+}
+
+func longestPrefix(table map[string][]string, dir string) (string, bool) {
+	for d := dir; ; d = dirOf(d) {
+		if _, ok := table[d]; ok {
+			return d, true
+		}
+		if d == "." || !strings.Contains(d, "/") {
+			return "", false
+		}
+	}
+}
+
+func allowed(rule string, list []string, target string) bool {
+	if target == rule || strings.HasPrefix(target, rule+"/") {
+		return true // inside one part
+	}
+	return slices.ContainsFunc(list, func(a string) bool {
+		// "attest" means that one package for those who must not see a vendor's.
+		if a == "attest" && !strings.HasPrefix(rule, "cmd/") {
+			return target == a
+		}
+		return target == a || strings.HasPrefix(target, a+"/")
+	})
+}
+
+func TestImportDirections(t *testing.T) {
+	_, files := goFiles(t)
+	for path, f := range files {
+		rule, ok := longestPrefix(mayImport, dirOf(path))
+		if !ok {
+			t.Errorf("%s: no rule says what %s may import; add one to mayImport", path, dirOf(path))
+			continue
+		}
+		for _, spec := range f.Imports {
+			target, ours := strings.CutPrefix(strings.Trim(spec.Path.Value, `"`), module+"/")
+			if ours && !allowed(rule, mayImport[rule], target) {
+				t.Errorf("%s imports %s: not allowed for %s", path, target, rule)
+			}
+		}
+	}
+}
+
+// linked returns every package in a build for linux/amd64, the platform of the box.
+func linked(t *testing.T, pkg string) []string {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-deps", pkg)
+	cmd.Env = append(cmd.Environ(), "GOOS=linux", "GOARCH=amd64", "CGO_ENABLED=0")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list -deps %s: %v", pkg, err)
+	}
+	return strings.Fields(string(out))
+}
+
+// TestLinked: some things must never get into a binary, by whatever way.
+func TestLinked(t *testing.T) {
+	never := map[string][]string{
+		"./cmd/boxd": {
+			module + "/attest/snp", module + "/attest/sim", module + "/attest/attesttest", module + "/attest/internal",
+			module + "/appraise", module + "/client", module + "/image", "testing", "github.com/spf13/cobra", "os/user", "plugin",
+		},
+		"./cmd/blindbox":  {module + "/attest/attesttest", "testing", "github.com/google/go-sev-guest"},
+		"./appraise":      {"net/http", "testing"},
+		"./policy":        {"net/http", "net"},
+		"./attest":        {"net", "net/http", "os"},
+		"./attest/snp":    {"net/http", "os/exec"},
+		"./attest/sim":    {"net/http", "testing"},
+		"./attest/device": {"net/http"},
+		"./atls":          {"net/http", module + "/attest/snp", "testing"},
+		"./onnx":          {"net", "os/exec", "C"},
+	}
+	for pkg, banned := range never {
+		for _, dep := range linked(t, pkg) {
+			for _, b := range banned {
+				if dep == b || (strings.Contains(b, ".") && strings.HasPrefix(dep, b+"/")) {
+					t.Errorf("%s links %s", pkg, dep)
+				}
+			}
+		}
+	}
+}
+
+// TestNoClock: verifying and appraising take the time as an argument, so that
+// evidence can be judged at any time and tests need no waiting.
+func TestNoClock(t *testing.T) {
+	fset, files := goFiles(t)
+	for path, f := range files {
+		if !strings.HasPrefix(path, "attest/") && !strings.HasPrefix(path, "appraise/") && !strings.HasPrefix(path, "policy/") {
+			continue
+		}
+		if strings.HasPrefix(path, "attest/device/") || strings.HasPrefix(path, "attest/attesttest/") {
+			continue // drives hardware with deadlines; test support
+		}
+		ast.Inspect(f, func(n ast.Node) bool {
+			sel, ok := n.(*ast.SelectorExpr)
+			if !ok {
+				return true
+			}
+			if pkg, ok := sel.X.(*ast.Ident); ok && pkg.Name == "time" && (sel.Sel.Name == "Now" || sel.Sel.Name == "Since" || sel.Sel.Name == "Until") {
+				t.Errorf("%s: time.%s", fset.Position(sel.Pos()), sel.Sel.Name)
+			}
+			return true
+		})
+	}
+}
+
+// TestHygiene: no side effects at import, no hidden gaps, no name that says nothing.
+func TestHygiene(t *testing.T) {
+	fset, files := goFiles(t)
+	empty := []string{"util", "utils", "common", "helpers", "core", "types", "misc", "shared", "base"}
+	gap := regexp.MustCompile(`\b(TODO|FIXME|XXX|HACK)\b`)
+	for path, f := range files {
+		if slices.Contains(empty, f.Name.Name) {
+			t.Errorf("%s: package %s says nothing", path, f.Name.Name)
+		}
+		for _, decl := range f.Decls {
+			if fn, ok := decl.(*ast.FuncDecl); ok && fn.Recv == nil && fn.Name.Name == "init" {
+				t.Errorf("%s: func init", fset.Position(fn.Pos()))
+			}
+		}
+		for _, group := range f.Comments {
+			if m := gap.FindString(group.Text()); m != "" {
+				t.Errorf("%s: %s", fset.Position(group.Pos()), m)
+			}
+		}
+		for _, spec := range f.Imports {
+			if spec.Path.Value == `"testing"` && !strings.HasPrefix(path, "attest/attesttest/") {
+				t.Errorf("%s imports testing", path)
+			}
+		}
+	}
+}
+
+// TestMakefile: at most twelve targets, each with a line of help.
+func TestMakefile(t *testing.T) {
+	out, err := exec.Command("make", "-s", "help").Output()
+	if err != nil {
+		t.Skipf("make: %v", err)
+	}
+	targets := strings.Split(strings.TrimSpace(string(out)), "\n")
+	if len(targets) == 0 || len(targets) > 12 {
+		t.Errorf("%d targets, expected 1 to 12:\n%s", len(targets), out)
+	}
+}
