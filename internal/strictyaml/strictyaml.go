@@ -1,0 +1,139 @@
+// Package strictyaml answers one question: do these bytes say exactly one
+// thing, and is it a thing we have a field for?
+//
+// It reads the two documents in which people write down what a box may do
+// (box.yaml) and what they accept (trust.yaml). Such a document is hashed,
+// shown to people, and acted upon, so it must not be possible for two readers
+// to understand it differently. Everything in YAML that allows this is
+// refused: a second document, anchors, aliases, merge keys, tags, directives,
+// keys that occur twice, keys that nobody knows, values that YAML 1.1 and 1.2
+// read differently, nulls, and characters that do not show on a screen.
+//
+// It stands on both sides of the trust boundary: inside the box, and with the
+// relying party, who gets the document from a stranger. Size and depth are
+// bounded.
+package strictyaml
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"regexp"
+	"strconv"
+
+	"go.yaml.in/yaml/v3"
+)
+
+const (
+	// MaxSize is the largest document in bytes.
+	MaxSize = 64 << 10
+	// MaxDepth is how deep mappings and lists may stand in each other.
+	MaxDepth = 16
+	// maxErrors bounds what is said about one document.
+	maxErrors = 20
+)
+
+// Pos is a place in a document: line and column, both from 1, the column in
+// characters. A field of type Pos in a struct is set to the place of the
+// mapping that the struct was read from; it is not a key itself.
+type Pos struct{ Line, Column int }
+
+// String returns "line:column".
+func (p Pos) String() string { return fmt.Sprintf("%d:%d", p.Line, p.Column) }
+
+// At holds a value and the place it was read from, for checks that can only
+// be made after reading. The zero Pos says that the key was not there.
+type At[T any] struct {
+	Value T
+	Pos   Pos
+}
+
+func (a *At[T]) place(p Pos) reflect.Value {
+	a.Pos = p
+	return reflect.ValueOf(&a.Value).Elem()
+}
+
+// placed is every *At[T].
+type placed interface{ place(Pos) reflect.Value }
+
+// Decode reads the one document in doc into out, a pointer to a struct.
+//
+// Keys are the names in `yaml:"name"` tags and must match exactly; the option
+// `required` makes a key mandatory, a field tagged "-" is none. Supported are
+// structs, maps with string keys, slices, pointers, strings, bools, integers,
+// [At], and whatever has an UnmarshalText method, which gets any scalar as it
+// is written. Integers are decimal. A string that YAML could also read as
+// something else must be quoted.
+//
+// The error is of type [Errors] and holds every problem found; out is not to
+// be used then.
+func Decode(doc []byte, out any) error {
+	dst := reflect.ValueOf(out)
+	if dst.Kind() != reflect.Pointer || dst.IsNil() || dst.Elem().Kind() != reflect.Struct {
+		return fmt.Errorf("strictyaml: cannot decode into %T, expected a pointer to a struct", out)
+	}
+	src, err := readSource(doc)
+	if err != nil {
+		return err
+	}
+	root, err := parseOne(doc)
+	if err != nil {
+		return err
+	}
+	shape := shapeCheck{src: src}
+	shape.node(root, "", 1)
+	if err := shape.errs.Err(); err != nil {
+		return err
+	}
+	d := decoder{}
+	d.value(root, dst.Elem(), "")
+	return d.errs.Err()
+}
+
+// parseOne returns the root node of the only document.
+func parseOne(doc []byte) (root *yaml.Node, err error) {
+	// The parser reports its internal errors by panicking and recovers from
+	// most. One that it does not recover from must not take a box down.
+	defer func() {
+		if r := recover(); r != nil {
+			root, err = nil, oneError(1, 1, "not YAML: the parser gave up")
+		}
+	}()
+	dec := yaml.NewDecoder(bytes.NewReader(doc))
+	var first yaml.Node
+	switch err := dec.Decode(&first); {
+	case errors.Is(err, io.EOF):
+		return nil, oneError(1, 1, "the document is empty")
+	case err != nil:
+		return nil, syntaxError(err)
+	}
+	if first.Kind != yaml.DocumentNode || len(first.Content) != 1 {
+		return nil, oneError(1, 1, "the document is empty")
+	}
+	var second yaml.Node
+	switch err := dec.Decode(&second); {
+	case err == nil:
+		return nil, oneError(second.Line, second.Column, "a second document, expected one")
+	case !errors.Is(err, io.EOF):
+		return nil, syntaxError(err)
+	}
+	return first.Content[0], nil
+}
+
+// parserLine finds the line in an error of the YAML parser, which has no
+// field for it.
+var parserLine = regexp.MustCompile(`^(?:yaml: )?(?:line ([0-9]{1,6}): )?(.*)$`)
+
+func syntaxError(err error) error {
+	line := 1
+	text := err.Error()
+	if m := parserLine.FindStringSubmatch(text); m != nil {
+		text = m[2]
+		if n, err := strconv.Atoi(m[1]); err == nil && n > 0 {
+			line = n
+		}
+	}
+	return oneError(line, 1, "not YAML: "+text)
+}
