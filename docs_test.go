@@ -1,0 +1,229 @@
+package blindbox_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+)
+
+// The documents whose console sessions are run, each in one shell of its own
+// and a directory of its own, with the binary on the PATH.
+var sessions = []string{"README.md", "docs/tour.md"}
+
+// step is one `$ command` of a ```console block and the output shown for it.
+type step struct {
+	line    int
+	command string
+	want    []string
+}
+
+// TestDocumentedSessions runs every console block and compares what it prints
+// with what the page shows. In the expected text "..." stands for anything: in
+// a line for some characters, alone on a line for some lines.
+func TestDocumentedSessions(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("the documented sessions are for a Unix shell")
+	}
+	for _, tool := range []string{"bash", "python3", "curl"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skipf("the documented sessions use %s: %v", tool, err)
+		}
+	}
+	bin := buildTool(t)
+	for _, page := range sessions {
+		t.Run(page, func(t *testing.T) {
+			steps := readSteps(t, page)
+			if len(steps) == 0 {
+				t.Fatalf("%s has no console session", page)
+			}
+			sh := startShell(t, bin)
+			for _, s := range steps {
+				got := sh.run(t, s.command)
+				if !matches(s.want, got) {
+					t.Fatalf("%s:%d: $ %s\n--- shown on the page\n%s\n--- printed\n%s", page, s.line, s.command, strings.Join(s.want, "\n"), got)
+				}
+			}
+		})
+	}
+}
+
+func buildTool(t *testing.T) string {
+	t.Helper()
+	bin := t.TempDir()
+	cmd := exec.Command("go", "build", "-trimpath", "-o", bin, "./cmd/blindbox")
+	cmd.Env = append(cmd.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return bin
+}
+
+// readSteps collects the console blocks of a page. A line that ends in a
+// backslash goes on in the next one.
+func readSteps(t *testing.T, page string) []step {
+	t.Helper()
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var steps []step
+	inBlock, continued := false, false
+	for i, line := range strings.Split(string(text), "\n") {
+		switch {
+		case !inBlock:
+			inBlock = line == "```console"
+		case line == "```":
+			inBlock, continued = false, false
+		case continued:
+			last := &steps[len(steps)-1]
+			last.command += "\n" + line
+			continued = strings.HasSuffix(line, "\\")
+		case strings.HasPrefix(line, "$ "):
+			steps = append(steps, step{line: i + 1, command: line[2:]})
+			continued = strings.HasSuffix(line, "\\")
+		case len(steps) > 0:
+			last := &steps[len(steps)-1]
+			last.want = append(last.want, line)
+		}
+	}
+	return steps
+}
+
+// shell is one bash that runs a page's commands in turn.
+type shell struct {
+	in  io.Writer
+	out *bufio.Reader
+	n   int
+}
+
+func startShell(t *testing.T, bin string) *shell {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	root, err := filepath.Abs(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(ctx, "bash", "--noprofile", "--norc")
+	cmd.Dir = t.TempDir()
+	cmd.Env = []string{"PATH=" + bin + ":" + os.Getenv("PATH"), "HOME=" + cmd.Dir, "BLINDBOX_HOME=" + cmd.Dir + "/home", "BLINDBOX_REPO=" + root, "LC_ALL=C"}
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stderr = cmd.Stdout
+	cmd.WaitDelay = 5 * time.Second
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		// What the page left in the background ends with its shell.
+		fmt.Fprintln(in, "kill $(jobs -p) 2>/dev/null; wait 2>/dev/null; exit")
+		_ = in.Close()
+		_ = cmd.Wait()
+		cancel()
+	})
+	return &shell{in: in, out: bufio.NewReader(out)}
+}
+
+func (s *shell) run(t *testing.T, command string) string {
+	t.Helper()
+	s.n++
+	mark := fmt.Sprintf("--end-of-step-%d--", s.n)
+	fmt.Fprintf(s.in, "%s\necho; echo %s\n", command, mark)
+	var got bytes.Buffer
+	for {
+		line, err := s.out.ReadString('\n')
+		if strings.TrimSpace(line) == mark {
+			return strings.TrimSuffix(got.String(), "\n")
+		}
+		got.WriteString(line)
+		if err != nil {
+			t.Fatalf("$ %s\nthe shell ended: %v\n%s", command, err, got.String())
+		}
+	}
+}
+
+func matches(want []string, got string) bool {
+	var pattern strings.Builder
+	pattern.WriteString(`(?s)\A`)
+	for _, line := range want {
+		if strings.TrimSpace(line) == "..." {
+			pattern.WriteString(`(?:.*\n)?`)
+			continue
+		}
+		quoted := regexp.QuoteMeta(strings.TrimRight(line, " "))
+		pattern.WriteString(strings.ReplaceAll(quoted, `\.\.\.`, `[^\n]*`) + `[ ]*\n`)
+	}
+	pattern.WriteString(`\s*\z`)
+	return regexp.MustCompile(pattern.String()).MatchString(strings.TrimRight(got, "\n") + "\n")
+}
+
+// TestGoSnippets: every complete Go program on a page compiles against this
+// tree. Those of the README are also run, by the sessions above.
+func TestGoSnippets(t *testing.T) {
+	found := 0
+	for _, page := range sessions {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile("(?s)```go\n(package main\n.*?)```").FindAllSubmatch(text, -1) {
+			found++
+			file := filepath.Join(t.TempDir(), "main.go")
+			if err := os.WriteFile(file, m[1], 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if out, err := exec.Command("go", "vet", file).CombinedOutput(); err != nil {
+				t.Errorf("%s: a Go program does not compile: %v\n%s", page, err, out)
+			}
+		}
+	}
+	if found == 0 {
+		t.Error("no page has a Go program")
+	}
+}
+
+// TestLinks: every relative link in the documents leads somewhere.
+func TestLinks(t *testing.T) {
+	pages, err := filepath.Glob("*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, pattern := range []string{"docs/*.md", "docs/*/*.md", "examples/*/*.md", "vectors/*/*.md"} {
+		more, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pages = append(pages, more...)
+	}
+	link := regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	for _, page := range pages {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range link.FindAllSubmatch(text, -1) {
+			target, _, _ := strings.Cut(string(m[1]), "#")
+			if target == "" || strings.Contains(target, "://") || strings.HasPrefix(target, "mailto:") {
+				continue
+			}
+			if _, err := os.Stat(filepath.Join(filepath.Dir(page), target)); err != nil {
+				t.Errorf("%s links to %s: %v", page, target, err)
+			}
+		}
+	}
+}
