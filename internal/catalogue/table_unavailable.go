@@ -1,0 +1,106 @@
+package catalogue
+
+import "github.com/blindbox/blindbox/attest"
+
+// unavailable returns 3xx: there was nothing to judge.
+func unavailable() []Entry {
+	return []Entry{
+		{
+			Number: 301, Codes: []attest.Code{attest.CodeUnavailable},
+			Title:   "the box or its evidence could not be had",
+			Cause:   "No connection, no answer in time, or a machine that cannot produce evidence. Nothing was judged, so nothing speaks against the box either.",
+			NotDone: nothingSent,
+			Fix:     "Check the address and the network, and try again. `--timeout` bounds the wait.",
+			Example: "$ blindbox verify https://whisper.acme.example\nBBX-301 box: the box or its evidence could not be had\n  seen         dial tcp 192.0.2.7:443: connect: connection refused\n  nothing was sent.",
+		},
+		{
+			Number: 302, Codes: []attest.Code{attest.CodeNoCRL},
+			Title:   "nothing says whether the keys were revoked",
+			Cause:   "The vendor's revocation list was neither stapled by the box nor given with the file, and the trust file says `revocation: require`.",
+			NotDone: nothingSent,
+			Fix:     "Ask the operator to staple the lists, or give them with `--ark-crl` and `--ask-crl` for a file. To accept the gap, write `revocation: allow_missing`; the verdict then shows SKIP.",
+			Example: "BBX-302 hardware: nothing says whether the keys were revoked\n  seen         no CRL for ARK-Genoa\n  expected     a CRL that is valid now\n  nothing was sent.",
+		},
+		{
+			Number: 303, Codes: []attest.Code{"not_checked", "not_required"},
+			Title:   "a check was skipped",
+			Cause:   "There was nothing to compare with (a file has no connection, there is no trust file) or the trust file says any. A skipped check is never a pass: without the essential ones the verdict is PARTIAL, exit code 4.",
+			NotDone: "The box was not accepted for sending anything if the skipped check is an essential one.",
+			Fix:     "Verify a live box with a trust file. For a file, PARTIAL is as far as it goes.",
+			Example: "$ blindbox verify genoa.report.bin --at 2023-06-01\n  SKIP code.measurement not_checked\nPARTIAL",
+		},
+	}
+}
+
+// answers returns 4xx and 5xx: a verified box answered a request with an error.
+// The numbers are those of HTTP.
+func answers() []Entry {
+	return []Entry{
+		{
+			Number: 400, Codes: []attest.Code{CodeBoxRequest},
+			Title:   "the box cannot read the request",
+			Cause:   "The request is not valid HTTP, or its body is not what the address expects.",
+			NotDone: "The request did not reach a model or the app.",
+			Fix:     "Correct the request; the answer's detail says where it is wrong.",
+			Example: problem(400, "the box cannot read the request"),
+		},
+		{
+			Number: 401, Codes: []attest.Code{CodeBoxCaller},
+			Title:   "the box does not know the caller",
+			Cause:   "No API key, or one whose hash is not in the box's policy.",
+			NotDone: "The request did not reach a model or the app.",
+			Fix:     "Give the key with `--api-key-file` or BLINDBOX_API_KEY. Callers are fixed in box.yaml; another caller is another policy and another box.",
+			Example: problem(401, "the box does not know the caller"),
+		},
+		{
+			Number: 403, Codes: []attest.Code{CodeBoxDenied},
+			Title:   "the policy does not allow this",
+			Cause:   "The caller is known, but its rule in box.yaml does not cover this action or path.",
+			NotDone: "The request did not reach a model or the app.",
+			Fix:     "Read the rule: the box's policy is shown by `blindbox verify URL --checks`. It cannot be changed in a running box.",
+			Example: problem(403, "the policy does not allow this"),
+		},
+		{
+			Number: 404, Codes: []attest.Code{CodeBoxNotFound},
+			Title:   "there is nothing at this address",
+			Cause:   "The box serves models and the path or the model's name is unknown to it.",
+			NotDone: "Nothing was run.",
+			Fix:     "List what there is with `blindbox curl URL/v2`.",
+			Example: problem(404, "there is nothing at this address"),
+		},
+		{
+			Number: 413, Codes: []attest.Code{CodeBoxTooLarge},
+			Title:   "the request is larger than the policy allows",
+			Cause:   "The body is over `limits: {request: ...}` of box.yaml, 1 MiB if not set.",
+			NotDone: "The request was cut off; the app did not get all of it.",
+			Fix:     "Send less, or have the operator publish a policy with a higher limit.",
+			Example: problem(413, "the request is larger than the policy allows"),
+		},
+		{
+			Number: 429, Codes: []attest.Code{CodeBoxBusy},
+			Title:   "the box is busy",
+			Cause:   "As many requests as `limits: {concurrent: ...}` allows are running.",
+			NotDone: "The request did not reach a model or the app.",
+			Fix:     "Wait as long as the answer's Retry-After says, then send it again.",
+			Example: problem(429, "the box is busy"),
+		},
+		{
+			Number: 502, Codes: []attest.Code{CodeBoxAppDown},
+			Title:   "the app in the box does not answer",
+			Cause:   "The app has ended, does not listen where the policy says, or broke off its answer.",
+			NotDone: "There is no answer. The app may have seen part of the request.",
+			Fix:     "Ask the operator to look at the box; its logs say nothing about requests.",
+			Example: problem(502, "the app in the box does not answer"),
+		},
+		{
+			Number: 503, Codes: []attest.Code{CodeBoxUnavailable},
+			Title:   "the box is not ready",
+			Cause:   "It is starting or stopping.",
+			NotDone: "The request did not reach a model or the app.",
+			Fix:     "Try again in a moment.",
+			Example: problem(503, "the box is not ready"),
+		},
+	}
+}
+
+const nothingSent = "Nothing was sent: the connection was closed before the first byte of a request."
