@@ -138,6 +138,7 @@ func (d *decoder) unknownKey(key *yaml.Node, names []string, path string) {
 		Line: key.Line, Column: key.Column, Path: path,
 		Problem:  "unknown key " + Quote(key.Value),
 		Expected: "one of " + strings.Join(names, ", "),
+		Unknown:  key.Value,
 		Nearest:  Nearest(key.Value, names),
 	})
 }

@@ -19,8 +19,9 @@ type Error struct {
 	// Seen is what the document says, shortened and quoted; Expected what would
 	// have been accepted.
 	Seen, Expected string
-	// Nearest is the known key that looks most like an unknown one, or empty.
-	Nearest string
+	// Unknown is the key if it is one that nobody knows, otherwise empty, and
+	// Nearest the known key that looks most like it, or empty.
+	Unknown, Nearest string
 }
 
 // Error returns "line:column: path: problem, seen ..., expected ...". There is
