@@ -1,0 +1,68 @@
+package appraise
+
+import (
+	"fmt"
+	"slices"
+)
+
+// code compares the measurement with the reference values.
+func (a *appraisal) code() {
+	if a.claims == nil {
+		a.skip(checkMeasurement, CodeNotChecked, "the hardware was not proven", "")
+		return
+	}
+	seen := fmt.Sprintf("%x", a.claims.Measurement)
+	var named, current []reference
+	for _, ref := range a.trust.accept {
+		if slices.Equal(ref.measurement[:], a.claims.Measurement) {
+			named = append(named, ref)
+			if !ref.expired(a.at) {
+				current = append(current, ref)
+			}
+		}
+	}
+	a.check(checkMeasurement, len(named) != 0, CodeMeasurement, seen, a.expectedCode(named))
+	if len(named) == 0 {
+		return
+	}
+	a.reference = named[0]
+	if len(current) != 0 {
+		a.reference = a.withPolicy(current)
+	}
+	switch {
+	case len(current) == 0:
+		a.fail("code.expiry", CodeReferenceEnded, a.reference.name+" until "+a.reference.expires.Format(dayLayout), "a reference value that is still accepted")
+	case a.reference.expires.IsZero():
+		a.skip("code.expiry", CodeNotRequired, "no date in the trust file", "")
+	default:
+		a.check("code.expiry", true, "", a.reference.name+" until "+a.reference.expires.Format(dayLayout), "a later day")
+	}
+}
+
+// withPolicy prefers, among references for the same code, one for the policy
+// that the box was launched with.
+func (a *appraisal) withPolicy(refs []reference) reference {
+	for _, ref := range refs {
+		if ref.policy.any || slices.Equal(ref.policy.digest[:], a.claims.LaunchDigest) {
+			return ref
+		}
+	}
+	return refs[0]
+}
+
+func (a *appraisal) expectedCode(named []reference) string {
+	if len(named) != 0 {
+		return named[0].name
+	}
+	var list string
+	for i, ref := range a.trust.accept {
+		if i > 0 {
+			list += ", "
+		}
+		list += fmt.Sprintf("%x (%s)", ref.measurement, ref.name)
+	}
+	if list == "" {
+		return "a reference value, but the trust file has none"
+	}
+	return list
+}
