@@ -63,8 +63,8 @@ func (p GuestPolicy) String() string {
 // (AMD 56860, PLATFORM_INFO).
 type PlatformInfo uint64
 
-// platformInfoKnown are the bits that AMD has defined; bit 6 is reserved.
-const platformInfoKnown = 0xbf
+// platformInfoKnown are the bits that have a meaning.
+const platformInfoKnown = 0xff
 
 // SMT says that hyperthreading is on.
 func (p PlatformInfo) SMT() bool { return p&(1<<0) != 0 }
@@ -85,6 +85,10 @@ func (p PlatformInfo) CiphertextHidingDRAM() bool { return p&(1<<4) != 0 }
 // last reset and found none (AMD-SB-3015, "BadRAM").
 func (p PlatformInfo) AliasCheckComplete() bool { return p&(1<<5) != 0 }
 
+// IOMMUWriteSafe says that the firmware vouches for the IOMMU's writes to guest
+// memory. Older revisions of AMD 56860 reserve the bit; Turin sets it.
+func (p PlatformInfo) IOMMUWriteSafe() bool { return p&(1<<6) != 0 }
+
 // TIO says that SEV-TIO (trusted devices) is enabled.
 func (p PlatformInfo) TIO() bool { return p&(1<<7) != 0 }
 
@@ -92,7 +96,7 @@ func (p PlatformInfo) TIO() bool { return p&(1<<7) != 0 }
 func (p PlatformInfo) String() string {
 	names := setBits(uint64(p), []bitName{
 		{0, "smt"}, {1, "tsme"}, {2, "ecc"}, {3, "rapl_dis"}, {4, "ciphertext_hiding_dram"},
-		{5, "alias_check_complete"}, {7, "tio"},
+		{5, "alias_check_complete"}, {6, "iommu_write_safe"}, {7, "tio"},
 	})
 	return fmt.Sprintf("%#x (%s)", uint64(p), strings.Join(names, " "))
 }

@@ -66,3 +66,11 @@ type Claims struct {
 	ARKCRL Revocation
 	ASKCRL Revocation
 }
+
+// clone keeps the caller of Verify from changing a number that is shared.
+func (r Revocation) clone() Revocation {
+	if r.Number != nil {
+		r.Number = new(big.Int).Set(r.Number)
+	}
+	return r
+}

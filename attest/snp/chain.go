@@ -1,0 +1,171 @@
+package snp
+
+import (
+	"bytes"
+	"crypto/x509"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/blindbox/blindbox/attest"
+)
+
+// Chain is a VCEK or VLEK that was verified up to a trusted root, with what the
+// CRLs say about it. It is immutable and safe for concurrent use, and it is
+// good for as long as its owner likes: each use checks again that every
+// certificate and CRL is in force. The zero Chain refuses everything.
+type Chain struct {
+	kind      attest.Kind
+	vek       *endorsementKey
+	authority *authority
+	ark, ask  Revocation
+	fixed     []attest.Check // that do not depend on report or time
+	validity  attest.Validity
+	endorsed  attest.Validity // validity, narrowed by the CRLs
+	span      string          // validity, for people
+}
+
+// Endorsed returns the time span in which every certificate and CRL of the
+// chain is in force.
+func (c *Chain) Endorsed() attest.Validity { return c.endorsed }
+
+// Verify establishes that the chain's key signed the evidence, as
+// [Verifier.Verify] does, without verifying the certificates again.
+func (c *Chain) Verify(ev attest.Evidence, at time.Time) (*attest.Claims, error) {
+	if c == nil || c.vek == nil {
+		return nil, attest.NewFailure("hardware.chain", attest.CodeBadChain, "a chain that was never verified", "one from Endorse")
+	}
+	return c.verify(ev, at)
+}
+
+func (c *Chain) verify(ev attest.Evidence, at time.Time) (*attest.Claims, error) {
+	checks := make([]attest.Check, 0, len(c.fixed)+maxReportChecks)
+	checks = append(checks, judge("hardware.kind", ev.Kind == c.kind && ev.Kind.Valid(), attest.CodeKindMismatch, ev.Kind.String(), c.kind.String()))
+	checks = append(checks, c.fixed...)
+	checks = append(checks, c.checkTimes(at)...)
+	var r *Report
+	// Bytes of another kind are not looked at: their meaning would be a guess.
+	if ev.Kind == c.kind {
+		var form []attest.Check
+		r, form = readReport(ev.Data)
+		checks = append(checks, form...)
+	}
+	if r != nil {
+		checks = append(checks, c.compare(r, ev.Data)...)
+	}
+	if err := attest.FailureOf(checks); err != nil {
+		return nil, err
+	}
+	return c.claims(r, checks), nil
+}
+
+// claims turns what passed into facts.
+func (c *Chain) claims(r *Report, checks []attest.Check) *attest.Claims {
+	return &attest.Claims{
+		Kind:         c.kind,
+		Simulated:    c.kind.Simulated(),
+		ReportData:   r.ReportData,
+		Measurement:  bytes.Clone(r.Measurement[:]),
+		LaunchDigest: bytes.Clone(r.HostData[:]),
+		Endorsed:     c.endorsed,
+		Checks:       checks,
+		Detail: &Claims{
+			Product:      c.authority.product,
+			Report:       r,
+			Signer:       c.vek.ext.signer,
+			CertTCB:      c.vek.ext.tcb,
+			ChipID:       bytes.Clone(c.vek.ext.hwid),
+			ChipIDMasked: r.ChipIDMasked(),
+			CSP:          c.vek.ext.csp,
+			ARKCRL:       c.ark.clone(),
+			ASKCRL:       c.ask.clone(),
+		},
+	}
+}
+
+// checkKeyKind establishes that everybody means the same kind of key: the CA
+// that issued it, its name (AMD 57230: SEV-VCEK or SEV-VLEK) and its extensions.
+func (c *Chain) checkKeyKind() attest.Check {
+	const name = "hardware.key_kind"
+	want := "SEV-" + c.authority.signer.String()
+	got := c.vek.cert.Subject.CommonName
+	if c.vek.ext != nil && c.vek.ext.signer != c.authority.signer {
+		return judge(name, false, CodeSignerMismatch, "extensions of a "+c.vek.ext.signer.String(), "of a "+c.authority.signer.String()+", as the CA issues")
+	}
+	return judge(name, got == want, CodeSignerMismatch, brief(got), brief(want))
+}
+
+// revocation looks the chain's certificates up in the CRLs.
+func (c *Chain) revocation(m material) {
+	var checks []attest.Check
+	c.ark, checks = arkCRL.readCRL(m.arkCRL, c.authority.ark, c.authority.cert, c.authority.ark)
+	c.fixed = append(c.fixed, checks...)
+	c.ask, checks = askCRL.readCRL(m.askCRL, c.authority.cert, c.vek.cert)
+	c.fixed = append(c.fixed, checks...)
+}
+
+func (c *Chain) certificates() []*x509.Certificate {
+	if c.authority == nil {
+		return []*x509.Certificate{c.vek.cert}
+	}
+	return []*x509.Certificate{c.vek.cert, c.authority.cert, c.authority.ark}
+}
+
+// setValidity computes when everything in the chain is in force.
+func (c *Chain) setValidity() {
+	for i, cert := range c.certificates() {
+		span := attest.Validity{NotBefore: cert.NotBefore, NotAfter: cert.NotAfter}
+		if i == 0 {
+			c.validity = span
+		}
+		c.validity = narrow(c.validity, span)
+	}
+	c.span = date(c.validity.NotBefore) + " to " + date(c.validity.NotAfter)
+	c.endorsed = c.validity
+	for _, r := range []Revocation{c.ark, c.ask} {
+		if r.Checked {
+			c.endorsed = narrow(c.endorsed, attest.Validity{NotBefore: r.ThisUpdate, NotAfter: r.NextUpdate})
+		}
+	}
+}
+
+func narrow(a, b attest.Validity) attest.Validity {
+	if b.NotBefore.After(a.NotBefore) {
+		a.NotBefore = b.NotBefore
+	}
+	if b.NotAfter.Before(a.NotAfter) {
+		a.NotAfter = b.NotAfter
+	}
+	return a
+}
+
+// checkTimes runs at every use, cold or warm.
+func (c *Chain) checkTimes(at time.Time) []attest.Check {
+	if c.vek == nil {
+		return nil
+	}
+	checks := make([]attest.Check, 0, 3)
+	checks = append(checks, c.checkValidity(at))
+	if c.ark.Checked {
+		checks = append(checks, arkCRL.checkTime(c.ark, at))
+	}
+	if c.ask.Checked {
+		checks = append(checks, askCRL.checkTime(c.ask, at))
+	}
+	return checks
+}
+
+// checkValidity names every certificate that is not valid at the time given.
+func (c *Chain) checkValidity(at time.Time) attest.Check {
+	const name = "hardware.validity"
+	if c.validity.Contains(at) {
+		return judge(name, true, "", c.span, "")
+	}
+	var bad []string
+	for _, cert := range c.certificates() {
+		if at.Before(cert.NotBefore) || at.After(cert.NotAfter) {
+			bad = append(bad, fmt.Sprintf("%s is valid from %s to %s", brief(cert.Subject.CommonName), date(cert.NotBefore), date(cert.NotAfter)))
+		}
+	}
+	return judge(name, false, attest.CodeExpired, strings.Join(bad, ", "), "valid at "+date(at))
+}

@@ -1,0 +1,166 @@
+package snp
+
+import (
+	"bytes"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/blindbox/blindbox/attest"
+)
+
+// Verifier verifies evidence of one kind. It is immutable and safe for
+// concurrent use. The zero Verifier refuses everything.
+type Verifier struct {
+	kind        attest.Kind
+	authorities []*authority
+}
+
+// NewVerifier returns the Verifier for real hardware. It trusts AMD's
+// certificates for Milan, Genoa and Turin and nothing else.
+func NewVerifier() (*Verifier, error) {
+	var roots []Root
+	for _, a := range amdPins() {
+		r, err := a.load()
+		if err != nil {
+			return nil, err
+		}
+		roots = append(roots, r)
+	}
+	return newVerifier(attest.SNP, amdRSABits, roots)
+}
+
+// NewVerifierWithRoots returns a Verifier that trusts the given roots and not
+// AMD's. With kind SimSNP its Claims say that the hardware is simulated.
+func NewVerifierWithRoots(kind attest.Kind, roots ...Root) (*Verifier, error) {
+	return newVerifier(kind, minRSABits, roots)
+}
+
+func newVerifier(kind attest.Kind, minBits int, roots []Root) (*Verifier, error) {
+	if kind != attest.SNP && kind != attest.SimSNP {
+		return nil, fmt.Errorf("snp: no verifier for evidence of kind %s", kind)
+	}
+	if len(roots) == 0 {
+		return nil, errors.New("snp: no root to trust")
+	}
+	v := &Verifier{kind: kind}
+	for _, r := range roots {
+		authorities, err := r.authorities(minBits)
+		if err != nil {
+			return nil, err
+		}
+		for _, a := range authorities {
+			if v.authority(a.cert.RawSubject) != nil {
+				return nil, fmt.Errorf("snp: two trusted CAs are called %s", brief(a.cert.Subject.CommonName))
+			}
+			v.authorities = append(v.authorities, a)
+		}
+	}
+	return v, nil
+}
+
+// Kind returns the kind of evidence that v accepts.
+func (v *Verifier) Kind() attest.Kind { return v.kind }
+
+// Verify establishes that a processor of a trusted line signed the evidence and
+// that every certificate and CRL is in force at the time given. See
+// [attest.Verifier] for its errors.
+//
+// A missing CRL is no error: the Claims say what was not checked.
+func (v *Verifier) Verify(ev attest.Evidence, end attest.Endorsements, at time.Time) (*attest.Claims, error) {
+	return v.endorse(end).verify(ev, at)
+}
+
+// Endorse verifies the certificates and CRLs alone, so that many reports of one
+// machine can be verified by [Chain.Verify] at the price of one signature each.
+func (v *Verifier) Endorse(end attest.Endorsements, at time.Time) (*Chain, error) {
+	c := v.endorse(end)
+	checks := append(append([]attest.Check(nil), c.fixed...), c.checkTimes(at)...)
+	if err := attest.FailureOf(checks); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// authority returns the trusted CA of that name. A name proves nothing; the
+// caller has to check the signature.
+func (v *Verifier) authority(rawName []byte) *authority {
+	for _, a := range v.authorities {
+		if bytes.Equal(a.cert.RawSubject, rawName) {
+			return a
+		}
+	}
+	return nil
+}
+
+// endorse runs every check that depends neither on the report nor on the time.
+// The Chain it returns may have failed some of them: it must not leave the
+// package without its checks being looked at.
+func (v *Verifier) endorse(end attest.Endorsements) *Chain {
+	m, checks := gather(end)
+	c := &Chain{kind: v.kind, fixed: checks}
+	if m.vek == nil {
+		return c
+	}
+	vek, checks := readVEK(m.vek)
+	c.fixed = append(c.fixed, checks...)
+	if vek == nil {
+		return c
+	}
+	c.vek = vek
+	c.authority = v.authority(vek.cert.RawIssuer)
+	c.fixed = append(c.fixed, checkChain(vek.cert, c.authority))
+	if c.authority != nil {
+		c.fixed = append(c.fixed, c.checkKeyKind())
+		c.fixed = append(c.fixed, v.checkTableCAs(m.table, c.authority)...)
+		c.revocation(m)
+	}
+	c.setValidity()
+	return c
+}
+
+// checkChain establishes that a trusted CA signed the leaf. Everything above
+// the leaf was verified when the Verifier was made.
+func checkChain(leaf *x509.Certificate, a *authority) attest.Check {
+	const name = "hardware.chain"
+	if a == nil {
+		return judge(name, false, attest.CodeUntrustedRoot, "issued by "+brief(leaf.Issuer.CommonName), "a CA of a trusted root")
+	}
+	if leaf.SignatureAlgorithm != x509.SHA384WithRSAPSS {
+		return judge(name, false, attest.CodeBadChain, "signed with "+leaf.SignatureAlgorithm.String(), x509.SHA384WithRSAPSS.String())
+	}
+	chain := fmt.Sprintf("%s, %s, %s", brief(leaf.Subject.CommonName), brief(a.cert.Subject.CommonName), brief(a.ark.Subject.CommonName))
+	if err := checkIssued(leaf, a.cert); err != nil {
+		return judge(name, false, attest.CodeUntrustedRoot, err.Error(), "signed by the trusted "+brief(a.cert.Subject.CommonName))
+	}
+	return judge(name, true, "", chain, "")
+}
+
+// checkTableCAs compares the CA certificates in the certificate table with the
+// trusted ones. They are not used; but a table that brings a root of its own is
+// an attempt to be trusted by it.
+func (v *Verifier) checkTableCAs(table []CertTableEntry, a *authority) []attest.Check {
+	const name, expected = "hardware.cert_table_ca", "the pinned certificates"
+	ark, ca := entry(table, guidARK), entry(table, guidASK)
+	switch {
+	case ark == nil && ca == nil:
+		return nil
+	case ark != nil && !bytes.Equal(ark, a.ark.Raw):
+		return []attest.Check{judge(name, false, attest.CodeUntrustedRoot, "another ARK", expected)}
+	case ca != nil && !v.trusts(a.product, ca):
+		return []attest.Check{judge(name, false, attest.CodeUntrustedRoot, "another ASK or ASVK", expected)}
+	}
+	return []attest.Check{judge(name, true, "", expected, expected)}
+}
+
+// trusts reports whether der is a CA certificate of the product. One GUID holds
+// the ASK on some hosts and the ASVK on others.
+func (v *Verifier) trusts(p Product, der []byte) bool {
+	for _, a := range v.authorities {
+		if a.product == p && bytes.Equal(a.cert.Raw, der) {
+			return true
+		}
+	}
+	return false
+}
