@@ -1,0 +1,16 @@
+// Package device asks the machine it runs on for Evidence.
+//
+// It answers one question: what does this hardware sign, if it signs anything?
+// It runs inside the box. The kernel it talks to is measured, the hypervisor
+// behind the kernel is not, so whatever comes back is bounded, and a report over
+// other bytes than were asked for is refused here, where the message can still
+// say so, and not only by the relying party.
+//
+// A driver sees 64 opaque bytes that somebody bound before ([attest.Bound]).
+// There is no other way in, and no other package of the box can get evidence.
+//
+// Today it knows SEV-SNP through configfs-tsm (Linux 6.7 and later). If that is
+// not there it says what it looked for and found. It never falls back to
+// anything, least of all to a simulation. The package is empty on other systems
+// than Linux.
+package device
