@@ -1,0 +1,124 @@
+package atls
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"fmt"
+	"io"
+	"math/big"
+	"time"
+
+	"github.com/blindbox/blindbox/attest"
+)
+
+// exporterLabel is the label under which both ends derive the value that names
+// the connection (RFC 8446, section 7.5).
+const exporterLabel = "EXPORTER-blindbox-attest-v1"
+
+// channel is one TLS connection as the gate sees it.
+type channel struct {
+	rw io.ReadWriter
+	// export derives 32 bytes that only the two ends of this connection know,
+	// under the nonce given.
+	export func(nonce [32]byte) ([32]byte, error)
+	// own and peer are the SPKI hashes of the two TLS keys, zero where an end
+	// showed no certificate.
+	own, peer attest.Digest
+}
+
+func newChannel(conn *tls.Conn, own attest.Digest) channel {
+	state := conn.ConnectionState()
+	ch := channel{rw: conn, own: own, export: func(nonce [32]byte) ([32]byte, error) {
+		return export(&state, nonce)
+	}}
+	if len(state.PeerCertificates) > 0 {
+		ch.peer = spkiOf(state.PeerCertificates[0])
+	}
+	return ch
+}
+
+func export(state *tls.ConnectionState, nonce [32]byte) ([32]byte, error) {
+	b, err := state.ExportKeyingMaterial(exporterLabel, nonce[:], 32)
+	if err != nil {
+		return [32]byte{}, fmt.Errorf("atls: tls exporter: %w", err)
+	}
+	return [32]byte(b), nil
+}
+
+func spkiOf(cert *x509.Certificate) attest.Digest {
+	return sha256.Sum256(cert.RawSubjectPublicKeyInfo)
+}
+
+// baseConfig is what both ends insist on.
+func baseConfig(nextProtos []string) *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS13,
+		MaxVersion: tls.VersionTLS13,
+		// Post-quantum first: what is recorded today is to stay closed.
+		CurvePreferences: []tls.CurveID{tls.X25519MLKEM768, tls.X25519},
+		NextProtos:       nextProtos,
+		// A resumed connection would rest on the evidence of another one.
+		SessionTicketsDisabled: true,
+	}
+}
+
+// checkState refuses a connection on which the gate would prove nothing. It
+// runs inside the handshake and once more after it: what the configuration
+// asked for is not taken for granted.
+func checkState(state tls.ConnectionState) error {
+	switch {
+	case state.Version != tls.VersionTLS13:
+		return attest.NewFailure("channel.tls_version", attest.CodeNoAttestation, tls.VersionName(state.Version), "TLS 1.3")
+	case state.DidResume:
+		return attest.NewFailure("channel.tls_resumption", attest.CodeNoAttestation, "a resumed TLS session", "a handshake of its own for each connection")
+	}
+	return nil
+}
+
+// checkServerState is checkState for the client, who also needs a key to hold
+// the evidence against.
+func checkServerState(state tls.ConnectionState) error {
+	if len(state.PeerCertificates) == 0 {
+		return attest.NewFailure("channel.tls_key", attest.CodeNoAttestation, "no certificate", "the box's TLS key")
+	}
+	return checkState(state)
+}
+
+// tlsKey is a TLS key that was made in this process and never leaves it.
+type tlsKey struct {
+	cert tls.Certificate
+	spki attest.Digest
+}
+
+// newTLSKey makes a P-256 key and the certificate that TLS wants to see with
+// it. The certificate is signed by itself and proves nothing: the evidence
+// names the key. Its dates are those that RFC 5280, section 4.1.2.5 has for
+// "no date", so no clock is asked.
+func newTLSKey() (*tlsKey, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("atls: making a tls key: %w", err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1),
+		Subject:      pkix.Name{CommonName: "blindbox: see the evidence"},
+		NotBefore:    time.Unix(0, 0).UTC(),
+		NotAfter:     time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC),
+		KeyUsage:     x509.KeyUsageDigitalSignature,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		return nil, fmt.Errorf("atls: making a certificate: %w", err)
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, fmt.Errorf("atls: reading back our certificate: %w", err)
+	}
+	cert := tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
+	return &tlsKey{cert: cert, spki: spkiOf(leaf)}, nil
+}
