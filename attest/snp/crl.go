@@ -54,6 +54,8 @@ func (k crlKind) parseCRL(der []byte, ca *x509.Certificate) (*x509.RevocationLis
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("malformed: %w", err)
+	case len(list.Raw) != len(der): // the library overlooks them
+		return nil, fmt.Errorf("malformed: %d bytes after the end", len(der)-len(list.Raw))
 	case ca.KeyUsage&k.signs == 0:
 		return nil, fmt.Errorf("%s may not sign CRLs (key usage)", brief(ca.Subject.CommonName))
 	case !bytes.Equal(list.RawIssuer, ca.RawSubject):
