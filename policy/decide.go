@@ -42,7 +42,7 @@ func (p *Policy) Decide(r Request) Decision {
 	}
 	c := p.Callers[i]
 	if r.Action != Query && r.Action != Observe || !slices.Contains(c.May, r.Action) {
-		return deny(c.Line, "caller %q may %s", c.Name, list(c.May))
+		return deny(c.Line, "caller %q may only %s", c.Name, list(c.May))
 	}
 	if r.Action == Observe {
 		return Decision{Allowed: true, Reason: fmt.Sprintf("caller %q may observe", c.Name), Line: c.Line}

@@ -1,0 +1,236 @@
+// Package box is the supervisor inside the box. It answers one question: in
+// which order must things happen so that nobody is served before it is proven
+// what serves them, and how do they end?
+//
+// Start, each step only after the one before it:
+//
+//  1. policy: the document is parsed by the caller of [New]; here it is parsed
+//     again from its bytes, so that what is decided by is what is shown.
+//  2. work: the models are loaded and their digests compared, or the app is
+//     started and waited for.
+//  3. key: the TLS key and the attestation key are made, in memory only.
+//  4. evidence: the hardware is asked once, so that a box that cannot prove
+//     itself ends at its start and not at its first caller.
+//  5. gate: every connection proves the box before its first byte of HTTP.
+//  6. serve: package ingress authenticates, decides and forwards.
+//
+// The door stays closed until all of this is done: the listener accepts
+// nothing before. One thing the box does not check is that the policy it runs
+// is the one that was bound at launch (HOST_DATA). It could only read that from
+// the evidence, and it links no verifier on purpose; whoever appraises the
+// evidence compares the two, and a box that was given another policy is refused
+// by every relying party.
+//
+// Stop: no new connections; requests in flight may finish within a grace time,
+// then they are cut; then the app is told to end, then made to.
+//
+// The package stands inside the box. Nothing that it tells its surroundings
+// holds a part of a request or an answer.
+package box
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/blindbox/blindbox/attest"
+	"github.com/blindbox/blindbox/atls"
+	"github.com/blindbox/blindbox/box/ingress"
+	"github.com/blindbox/blindbox/box/process"
+	"github.com/blindbox/blindbox/policy"
+)
+
+// Config is what a box is made of. Policy, Attester and Listener are required.
+type Config struct {
+	Policy   *policy.Policy
+	Attester attest.Attester
+	// Listener is where connections come from, TCP as a rule. The box closes it.
+	Listener net.Listener
+	// Builtin holds the ONNX files that are part of the program, by the name
+	// that a policy calls them.
+	Builtin map[string][]byte
+	// Log is told about the life of the box. It may be called from several
+	// goroutines. nil means that nobody is.
+	Log func(Event)
+	// AppOutput gets what the app prints. It is for a box on a developer's own
+	// machine: whatever the app prints about a request ends up there. nil means
+	// that it is discarded.
+	AppOutput io.Writer
+}
+
+// Times that no policy sets.
+const (
+	startGrace    = 5 * time.Minute  // for the app to accept its first connection
+	stopGrace     = 10 * time.Second // for requests in flight when the box stops
+	appGrace      = 5 * time.Second  // between SIGTERM and SIGKILL
+	selfTestLimit = 2 * time.Minute  // for the hardware to answer at the start
+	headerLimit   = 10 * time.Second // for a request's header to arrive
+	idleLimit     = 2 * time.Minute  // for the next request on a connection
+	maxHeader     = 32 << 10         // bytes of a request's header
+	maxConns      = 20000            // open connections, those in the gate included
+)
+
+// Box is a box that has not served yet, or does.
+type Box struct {
+	cfg     Config
+	policy  *policy.Policy
+	app     *process.App // nil if the box serves models
+	handler *ingress.Handler
+	served  atomic.Bool
+	ready   chan struct{}
+}
+
+// New checks the configuration and loads the models. Nothing is started.
+func New(cfg Config) (*Box, error) {
+	switch {
+	case cfg.Policy == nil:
+		return nil, errors.New("box: no policy")
+	case cfg.Attester == nil || !cfg.Attester.Kind().Valid():
+		return nil, errors.New("box: no attester")
+	case cfg.Listener == nil:
+		return nil, errors.New("box: no listener")
+	}
+	p, err := policy.Parse(cfg.Policy.Bytes())
+	if err != nil {
+		return nil, fmt.Errorf("box: %w", err)
+	}
+	b := &Box{cfg: cfg, policy: p, ready: make(chan struct{})}
+	backend, err := b.work()
+	if err != nil {
+		return nil, err
+	}
+	b.handler = ingress.New(ingress.Config{Policy: p, Backend: backend, Ready: b.appReady})
+	return b, nil
+}
+
+// work makes what answers the requests that the policy allows.
+func (b *Box) work() (http.Handler, error) {
+	if b.policy.App == nil {
+		return loadModels(b.policy, b.cfg.Builtin)
+	}
+	b.app = process.New(b.policy.App, process.Config{
+		Output: b.cfg.AppOutput, StartGrace: startGrace, StopGrace: appGrace,
+		Exited: func(how string) { b.log(Event{Name: AppExited, Detail: how}) },
+	})
+	network, address := b.policy.App.Address()
+	return ingress.Forward(network, address, b.policy.Limits.Concurrent), nil
+}
+
+func (b *Box) appReady() bool { return b.app == nil || b.app.Accepting() }
+
+// Ready is closed when the door opens.
+func (b *Box) Ready() <-chan struct{} { return b.ready }
+
+// Serve runs the box until ctx ends, which is a clean stop and no error, or
+// until something fails that the box cannot go on without. It can be called
+// once.
+func (b *Box) Serve(ctx context.Context) (err error) {
+	defer b.cfg.Listener.Close()
+	if b.served.Swap(true) {
+		return errors.New("box: served already")
+	}
+	b.log(Event{Name: Starting, Detail: b.policy.Summary()})
+	if b.app != nil {
+		if err := b.app.Start(ctx); err != nil {
+			return fmt.Errorf("box: %w", err)
+		}
+		defer b.app.Stop()
+		b.log(Event{Name: AppStarted})
+	}
+	gate, err := atls.NewServer(atls.ServerConfig{Attester: b.cfg.Attester, Policy: b.policy.Bytes()})
+	if err != nil {
+		return fmt.Errorf("box: %w", err)
+	}
+	if err := b.selfTest(ctx); err != nil {
+		return err
+	}
+	err = b.serve(ctx, gate.Listener(limit(b.cfg.Listener, maxConns)))
+	stopped := Event{Name: Stopped}
+	if b.policy.Logs == policy.LogsCounters {
+		stopped.Counters = b.handler.Counters()
+	}
+	b.log(stopped)
+	return err
+}
+
+// selfTest asks the hardware for evidence and throws it away. It is over a
+// statement about a key that does not exist, so it is of no use to anybody.
+func (b *Box) selfTest(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, selfTestLimit)
+	defer cancel()
+	now := time.Now().UTC().Truncate(time.Second)
+	s := attest.Statement{
+		Purpose: attest.PurposeKeys, Role: attest.RoleServer, Policy: b.policy.Digest(),
+		NotBefore: now, NotAfter: now,
+	}
+	rand.Read(s.Nonce[:])
+	rand.Read(s.SPKI[:])
+	bound, err := s.Bind()
+	if err != nil {
+		return fmt.Errorf("box: self-test: %w", err)
+	}
+	ev, _, err := b.cfg.Attester.Attest(ctx, bound)
+	switch {
+	case err != nil:
+		return fmt.Errorf("box: no evidence: %w", err)
+	case ev.Kind != b.cfg.Attester.Kind() || len(ev.Data) == 0:
+		return fmt.Errorf("box: the attester of kind %s gave %d bytes of kind %s: %w", b.cfg.Attester.Kind(), len(ev.Data), ev.Kind, attest.ErrUnavailable)
+	}
+	return nil
+}
+
+// serve opens the door, and closes it when ctx ends.
+func (b *Box) serve(ctx context.Context, l net.Listener) error {
+	// Requests end with base, not with ctx: they have a grace time after it.
+	base, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	srv := b.server(base)
+	failed := make(chan error, 1)
+	go func() { failed <- srv.Serve(l) }()
+	close(b.ready)
+	b.log(Event{Name: Serving, Detail: b.cfg.Listener.Addr().String()})
+	select {
+	case err := <-failed:
+		return fmt.Errorf("box: the listener failed: %w", err)
+	case <-ctx.Done():
+	}
+	b.log(Event{Name: Stopping})
+	b.stop(srv, cut)
+	return nil
+}
+
+func (b *Box) server(base context.Context) *http.Server {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	return &http.Server{
+		Handler: b.handler, Protocols: protocols,
+		ReadHeaderTimeout: headerLimit, IdleTimeout: idleLimit, MaxHeaderBytes: maxHeader,
+		BaseContext: func(net.Listener) context.Context { return base },
+		// net/http logs requests that it cannot read and panics with what they
+		// hold, so it gets no log.
+		ErrorLog: log.New(io.Discard, "", 0),
+	}
+}
+
+// stop lets requests finish, then cuts them.
+func (b *Box) stop(srv *http.Server, cut context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(context.Background(), stopGrace)
+	defer cancel()
+	b.handler.Drain()
+	srv.Shutdown(ctx)
+	// Upgraded connections are the server's no longer, but still ours.
+	b.handler.Wait(ctx)
+	cut()
+	srv.Close()
+	ctx, cancel = context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	b.handler.Wait(ctx)
+}

@@ -1,0 +1,37 @@
+package box
+
+import "github.com/blindbox/blindbox/box/ingress"
+
+// Name says what happened in the life of a box.
+type Name string
+
+const (
+	Starting   Name = "starting"    // Detail is the policy's summary
+	AppStarted Name = "app started" // the app accepts connections
+	AppExited  Name = "app exited"  // Detail is how; it is started again
+	Serving    Name = "serving"     // the door is open; Detail is the address
+	Stopping   Name = "stopping"    // the door is closed
+	Stopped    Name = "stopped"     // Counters are set if the policy says so
+)
+
+// Event is everything that a box tells its operator. It never holds a part of
+// a request or answer, or of what the app printed.
+type Event struct {
+	Name     Name
+	Detail   string
+	Counters *ingress.Counters
+}
+
+// String returns one line.
+func (e Event) String() string {
+	if e.Detail == "" {
+		return string(e.Name)
+	}
+	return string(e.Name) + ": " + e.Detail
+}
+
+func (b *Box) log(e Event) {
+	if b.cfg.Log != nil {
+		b.cfg.Log(e)
+	}
+}

@@ -1,0 +1,133 @@
+package ingress
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Forward returns a handler that passes requests on to the app at one address,
+// "tcp" or "unix", over HTTP/1.1, and streams in both directions. It must stand
+// behind a [Handler].
+func Forward(network, address string, concurrent int) http.Handler {
+	dialer := net.Dialer{Timeout: 5 * time.Second}
+	return &httputil.ReverseProxy{
+		Rewrite:        rewrite,
+		ModifyResponse: unsign,
+		ErrorHandler:   explain,
+		BufferPool:     &buffers{},
+		// What goes wrong with a request may hold a part of it.
+		ErrorLog: log.New(io.Discard, "", 0),
+		Transport: &http.Transport{
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				return dialer.DialContext(ctx, network, address)
+			},
+			DisableCompression:     true,
+			MaxIdleConns:           concurrent,
+			MaxIdleConnsPerHost:    concurrent,
+			IdleConnTimeout:        time.Minute,
+			MaxResponseHeaderBytes: 256 << 10,
+		},
+	}
+}
+
+// rewrite makes the request that the app sees: that of the caller, but for the
+// headers that a proxy must not pass on. Where the caller is and which proxies
+// are in between is not the app's to know, and a caller could say anything.
+func rewrite(p *httputil.ProxyRequest) {
+	p.Out.URL.Scheme, p.Out.URL.Host = "http", "app"
+	p.Out.Host = p.In.Host
+	// The query is passed on as it was sent: nothing was decided by it.
+	p.Out.URL.RawQuery = p.In.URL.RawQuery
+	dropPrefixed(p.Out.Header, "x-forwarded-")
+	dropPrefixed(p.Out.Header, "forwarded")
+	dropPrefixed(p.Out.Header, "x-real-ip")
+	// An upgrade to anything but WebSocket could open a second way to the app,
+	// on which nothing is decided: requests over HTTP/2 without TLS (h2c).
+	if !strings.EqualFold(p.Out.Header.Get("Upgrade"), "websocket") {
+		p.Out.Header.Del("Upgrade")
+		p.Out.Header.Del("Connection")
+	}
+	passTrailers(p)
+}
+
+// passTrailers has the fields that follow the body passed on after it.
+func passTrailers(p *httputil.ProxyRequest) {
+	p.Out.Trailer = nil
+	if len(p.In.Trailer) == 0 || p.Out.Body == nil {
+		return
+	}
+	p.Out.Trailer = make(http.Header, len(p.In.Trailer))
+	for name := range p.In.Trailer {
+		p.Out.Trailer[name] = nil
+	}
+	// An app may take them for headers.
+	dropPrefixed(p.Out.Trailer, "blindbox-")
+	dropPrefixed(p.Out.Trailer, "x-forwarded-")
+	p.Out.ContentLength = -1
+	p.Out.Body = &trailing{ReadCloser: p.Out.Body, from: p.In, to: p.Out.Trailer}
+}
+
+// trailing copies the values of announced trailers when the body ends, which
+// is when they are there.
+type trailing struct {
+	io.ReadCloser
+	from *http.Request
+	to   http.Header
+}
+
+func (t *trailing) Read(p []byte) (int, error) {
+	n, err := t.ReadCloser.Read(p)
+	if err == io.EOF {
+		for name := range t.to {
+			t.to[name] = t.from.Trailer[name]
+		}
+	}
+	return n, err
+}
+
+// unsign removes from the app's answer what would make it look like the box's.
+func unsign(r *http.Response) error {
+	dropPrefixed(r.Header, "blindbox-")
+	return nil
+}
+
+// explain answers a request that the app did not.
+func explain(w http.ResponseWriter, r *http.Request, _ error) {
+	a, ok := w.(*answer)
+	switch {
+	case !ok:
+		w.WriteHeader(http.StatusBadGateway)
+	case a.began.Load():
+		// Part of an answer is out, and nothing can be added to it.
+	case a.body != nil && a.body.over.Load():
+		a.refuse(*tooLarge(a.body.limit))
+	case errors.Is(context.Cause(r.Context()), errIdle):
+		a.refuse(*appDown("No byte went in either direction for as long as the policy allows."))
+	case r.Context().Err() != nil:
+		// If the caller is gone nobody reads this; if the box is stopping, it
+		// is what there is to say.
+		a.refuse(*notReady("The box is stopping."))
+	default:
+		a.refuse(*appDown("It ended, does not accept connections, or broke off its answer."))
+	}
+}
+
+// buffers lends the buffers that answers are copied through.
+type buffers struct{ pool sync.Pool }
+
+func (b *buffers) Get() []byte {
+	if p, ok := b.pool.Get().(*[]byte); ok {
+		return *p
+	}
+	return make([]byte, 32<<10)
+}
+
+func (b *buffers) Put(p []byte) { b.pool.Put(&p) }

@@ -1,0 +1,108 @@
+package ingress
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+
+	"github.com/blindbox/blindbox/policy"
+)
+
+// problem is why a request was not answered, as problem+json (RFC 9457). It
+// goes to the one who sent the request and holds nothing of it.
+type problem struct {
+	Type   string `json:"type"`
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail"`
+	// Code is stable and has a page in docs/errors.
+	Code string `json:"code"`
+	Fix  string `json:"fix"`
+	// PolicyLine is the line of box.yaml that decided.
+	PolicyLine int `json:"policy_line,omitempty"`
+}
+
+func newProblem(status int, title, detail, fix string) *problem {
+	return &problem{
+		Type: "about:blank", Title: title, Status: status, Detail: detail,
+		Code: fmt.Sprintf("BBX-%d", status), Fix: fix,
+	}
+}
+
+func unreadable(detail string) *problem {
+	return newProblem(http.StatusBadRequest, "the box cannot read the request", detail, "Correct the request.")
+}
+
+func unknownCaller() *problem {
+	return newProblem(http.StatusUnauthorized, "the box does not know the caller",
+		"There is no API key, or one whose SHA-256 is not in the box's policy.",
+		fmt.Sprintf("Send a key in the header Authorization: Bearer KEY, or Blindbox-Key: KEY. Keys of fewer than %d characters are never accepted.", policy.MinKey))
+}
+
+func denied(d policy.Decision) *problem {
+	p := newProblem(http.StatusForbidden, "the policy does not allow this", d.Reason+".",
+		"Read the policy at "+policy.ReservedPrefix+"/policy. It cannot be changed in a running box.")
+	p.PolicyLine = d.Line
+	return p
+}
+
+func nothingHere() *problem {
+	return newProblem(http.StatusNotFound, "there is nothing at this address",
+		"The box itself answers under "+policy.ReservedPrefix+", and has nothing of that name there.",
+		"The box has /policy there, /health for callers that may observe, and /counters if its policy has them.")
+}
+
+func tooLarge(limit int64) *problem {
+	return newProblem(http.StatusRequestEntityTooLarge, "the request is larger than the policy allows",
+		fmt.Sprintf("The limit is %d bytes.", limit), "Send less, or have the operator publish a policy with a higher limit.")
+}
+
+func busy() *problem {
+	return newProblem(http.StatusTooManyRequests, "the box is busy",
+		"As many requests as the policy allows are running.", "Wait as long as Retry-After says, then send it again.")
+}
+
+func appDown(detail string) *problem {
+	return newProblem(http.StatusBadGateway, "the app in the box does not answer", detail,
+		"Ask the operator to look at the box. It starts an app that ended again.")
+}
+
+func notReady(detail string) *problem {
+	return newProblem(http.StatusServiceUnavailable, "the box is not ready", detail, "Try again in a moment.")
+}
+
+// ErrorHeader carries the code of an answer that is the box's own. An app
+// cannot set it.
+const ErrorHeader = "Blindbox-Error"
+
+// refuse sends the problem, if nothing was sent yet.
+func (a *answer) refuse(p problem) {
+	a.refused = p.Code
+	h := a.Header()
+	clear(h)
+	h.Set("Content-Type", "application/problem+json")
+	h.Set("Cache-Control", "no-store")
+	h.Set(ErrorHeader, p.Code)
+	switch p.Status {
+	case http.StatusUnauthorized:
+		h.Set("Www-Authenticate", `Bearer realm="blindbox"`)
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		h.Set("Retry-After", "1")
+	}
+	text, err := json.Marshal(p)
+	if err != nil {
+		text = []byte("{}")
+	}
+	a.WriteHeader(p.Status)
+	_, _ = a.Write(append(text, '\n'))
+}
+
+// send answers with what the box has to say itself.
+func (a *answer) send(contentType string, text []byte) *problem {
+	h := a.Header()
+	h.Set("Content-Type", contentType)
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	_, _ = a.Write(text)
+	return nil
+}

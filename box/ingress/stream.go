@@ -1,0 +1,135 @@
+package ingress
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// errIdle is the cause of a request that was cut because nothing moved.
+var errIdle = errors.New("ingress: no byte in either direction for as long as the policy allows")
+
+// watch cuts a request in which nothing has moved for too long. Without it,
+// callers that send or read a byte now and then would hold their places for
+// ever.
+type watch struct {
+	limit time.Duration
+	cut   func()
+	begin time.Time
+	last  atomic.Int64 // when something moved, in nanoseconds after begin
+
+	mu    sync.Mutex
+	timer *time.Timer // nil when stopped
+}
+
+func startWatch(limit time.Duration, cut func()) *watch {
+	w := &watch{limit: limit, cut: cut, begin: time.Now()}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.timer = time.AfterFunc(limit, w.check)
+	return w
+}
+
+// moved notes that a byte went one way or the other.
+func (w *watch) moved() {
+	if w != nil {
+		w.last.Store(int64(time.Since(w.begin)))
+	}
+}
+
+func (w *watch) check() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.timer == nil {
+		return
+	}
+	if left := w.limit - (time.Since(w.begin) - time.Duration(w.last.Load())); left > 0 {
+		w.timer.Reset(left)
+		return
+	}
+	w.cut()
+}
+
+// stop ends the watch. After it returns, nothing is cut any more.
+func (w *watch) stop() {
+	if w == nil {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.timer != nil {
+		w.timer.Stop()
+		w.timer = nil
+	}
+}
+
+// body is a request's body on its way to the backend.
+type body struct {
+	io.ReadCloser
+	limit int64
+	watch *watch
+	// over is set when the body was longer than the policy allows.
+	over atomic.Bool
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if n > 0 {
+		b.watch.moved()
+	}
+	var large *http.MaxBytesError
+	if err != nil && errors.As(err, &large) {
+		b.over.Store(true)
+	}
+	return n, err
+}
+
+// answer is the way back. It knows whether an answer began.
+type answer struct {
+	http.ResponseWriter
+	watch   *watch
+	body    *body // nil if the request has none
+	began   atomic.Bool
+	status  int    // 0 if no answer began
+	refused string // code, if the answer is the box's own
+}
+
+// Unwrap lets [http.ResponseController] find what it needs.
+func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+func (a *answer) WriteHeader(status int) {
+	a.watch.moved()
+	if status >= 200 || status == http.StatusSwitchingProtocols {
+		a.status = status
+		a.began.Store(true)
+	}
+	a.ResponseWriter.WriteHeader(status)
+}
+
+func (a *answer) Write(p []byte) (int, error) {
+	if a.status == 0 {
+		a.WriteHeader(http.StatusOK)
+	}
+	n, err := a.ResponseWriter.Write(p)
+	if n > 0 {
+		a.watch.moved()
+	}
+	return n, err
+}
+
+// Hijack hands the connection over to an upgraded protocol, which may be quiet
+// for as long as it likes.
+func (a *answer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	c, rw, err := http.NewResponseController(a.ResponseWriter).Hijack()
+	if err == nil {
+		a.watch.stop()
+		a.status = http.StatusSwitchingProtocols
+		a.began.Store(true)
+	}
+	return c, rw, err
+}

@@ -1,0 +1,67 @@
+package box
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+
+	"github.com/blindbox/blindbox/model"
+	"github.com/blindbox/blindbox/policy"
+)
+
+// maxModel is the largest model file in bytes.
+const maxModel = 2 << 30
+
+// loadModels reads the models of a policy and refuses bytes that are not those
+// that it names.
+func loadModels(p *policy.Policy, builtin map[string][]byte) (http.Handler, error) {
+	loaded := make([]model.Loaded, 0, len(p.Models))
+	for _, m := range p.Models {
+		data, err := modelBytes(m, builtin)
+		if err != nil {
+			return nil, err
+		}
+		if sum := sha256.Sum256(data); m.SHA256 != [32]byte{} && sum != m.SHA256 {
+			return nil, fmt.Errorf("box: model %s has the digest sha256:%x, expected sha256:%x", m.Name, sum, m.SHA256)
+		}
+		l, err := model.Load(m.Name, data)
+		if err != nil {
+			return nil, fmt.Errorf("box: model %s: %w", m.Name, err)
+		}
+		loaded = append(loaded, l)
+	}
+	h, err := model.NewServer(loaded, model.WithBodyLimit(p.Limits.Request))
+	if err != nil {
+		return nil, fmt.Errorf("box: %w", err)
+	}
+	return h, nil
+}
+
+func modelBytes(m policy.Model, builtin map[string][]byte) ([]byte, error) {
+	if m.Builtin != "" {
+		data, ok := builtin[m.Builtin]
+		if !ok || len(data) == 0 {
+			return nil, fmt.Errorf("box: model %s: this program has no built-in model %q", m.Name, m.Builtin)
+		}
+		return data, nil
+	}
+	if m.SHA256 == [32]byte{} {
+		return nil, fmt.Errorf("box: model %s: a file without a digest", m.Name)
+	}
+	f, err := os.Open(m.Path)
+	if err != nil {
+		return nil, fmt.Errorf("box: model %s: %w", m.Name, err)
+	}
+	defer f.Close()
+	// A device or a pipe in the file's place would never end.
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("box: model %s: %s is not a regular file", m.Name, m.Path)
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxModel+1))
+	if err != nil || len(data) > maxModel {
+		return nil, fmt.Errorf("box: model %s: cannot read %s, or over %d bytes: %v", m.Name, m.Path, maxModel, err)
+	}
+	return data, nil
+}
