@@ -43,14 +43,14 @@ func (a *appraisal) genuine() {
 	for i, k := range kinds {
 		names[i] = k.String()
 	}
-	a.check("hardware.kind", slices.Contains(kinds, c.Kind), attest.CodeKindMismatch, c.Kind.String(), strings.Join(names, " or "))
+	a.check("hardware.accepted_kind", slices.Contains(kinds, c.Kind), attest.CodeKindMismatch, c.Kind.String(), strings.Join(names, " or "))
 }
 
 // endorsements judges when the vendor's signatures are valid, and whether
 // anything tells that they were not withdrawn.
 func (a *appraisal) endorsements() {
 	v := a.claims.Endorsed
-	a.check("hardware.validity", v.Contains(a.at), attest.CodeExpired,
+	a.check("hardware.accepted_time", v.Contains(a.at), attest.CodeExpired,
 		fmt.Sprintf("%s to %s", v.NotBefore.UTC().Format(dayLayout), v.NotAfter.UTC().Format(dayLayout)),
 		"to contain "+a.at.UTC().Format(dayLayout))
 	a.revocation("hardware.revocation_ca", a.detail.ARKCRL, a.trust.hardware.revocation == revocationRequire)
@@ -78,8 +78,8 @@ func (a *appraisal) chip() {
 	for i, p := range h.products {
 		names[i] = p.String()
 	}
-	a.check("hardware.product", h.accepts(d.Product), CodeProduct, d.Product.String(), strings.Join(names, " or "))
-	a.check("hardware.report_version", slices.Contains(h.reportVersions, d.Report.Version), snp.CodeUnsupported,
+	a.check("hardware.accepted_product", h.accepts(d.Product), CodeProduct, d.Product.String(), strings.Join(names, " or "))
+	a.check("hardware.accepted_version", slices.Contains(h.reportVersions, d.Report.Version), snp.CodeUnsupported,
 		fmt.Sprint(d.Report.Version), strings.Trim(fmt.Sprint(h.reportVersions), "[]"))
 	a.allowedChip()
 	if d.Signer == snp.SignerVLEK {
@@ -114,11 +114,11 @@ func (a *appraisal) allowedChip() {
 	switch {
 	case len(chips) != 0:
 		ok := len(d.ChipID) != 0 && id != [64]byte{} && slices.Contains(chips, id)
-		a.check("hardware.chip", ok, CodeChip, seen, fmt.Sprintf("one of the %d chips in the trust file", len(chips)))
+		a.check("hardware.accepted_chip", ok, CodeChip, seen, fmt.Sprintf("one of the %d chips in the trust file", len(chips)))
 	case d.Product == snp.Milan:
-		a.fail("hardware.chip", CodeChip, seen, "a chip in the trust file: Milan is accepted by chip only")
+		a.fail("hardware.accepted_chip", CodeChip, seen, "a chip in the trust file: Milan is accepted by chip only")
 	default:
-		a.skip("hardware.chip", CodeNotRequired, seen, wordAny+" chip: the trust file lists none")
+		a.skip("hardware.accepted_chip", CodeNotRequired, seen, wordAny+" chip: the trust file lists none")
 	}
 }
 
@@ -126,14 +126,14 @@ func (a *appraisal) signer() {
 	csps, d := a.trust.hardware.csps, a.detail
 	switch {
 	case d.Signer == snp.SignerVCEK:
-		a.check("hardware.signer", true, "", "VCEK", "VCEK")
+		a.check("hardware.accepted_signer", true, "", "VCEK", "VCEK")
 		return
 	case d.Signer != snp.SignerVLEK || len(csps) == 0:
-		a.fail("hardware.signer", CodeSigner, d.Signer.String(), "VCEK: the trust file has no vlek")
+		a.fail("hardware.accepted_signer", CodeSigner, d.Signer.String(), "VCEK: the trust file has no vlek")
 		return
 	}
-	a.check("hardware.signer", true, "", "VLEK", "VCEK or VLEK")
-	a.check("hardware.csp", slices.Contains(csps, d.CSP), CodeCSP, d.CSP, strings.Join(csps, " or "))
+	a.check("hardware.accepted_signer", true, "", "VLEK", "VCEK or VLEK")
+	a.check("hardware.accepted_csp", slices.Contains(csps, d.CSP), CodeCSP, d.CSP, strings.Join(csps, " or "))
 }
 
 // guestPolicy looks at every bit of GUEST_POLICY (AMD 56860). The policy is not
@@ -271,21 +271,19 @@ func (a *appraisal) firmwareVersion() {
 // firmware put into the report, and the ids that the signed block carries.
 func (a *appraisal) idBlock() {
 	r, h := a.detail.Report, &a.trust.hardware
-	a.idKey("hardware.id_key", r.IDKeyDigest, h.idKeys)
-	a.idKey("hardware.author_key", r.AuthorKeyDigest, h.authorKeys)
-	named := r.AuthorKeyDigest != [48]byte{}
-	a.check("hardware.author_key_flag", r.AuthorKeyEn == named, snp.CodeIDBlock,
-		fmt.Sprintf("flag %s, digest %s", onOff(r.AuthorKeyEn), short(r.AuthorKeyDigest[:])), "a digest if and only if the flag is on")
+	a.idKey("hardware.id_key", r.IDKeyDigest, h.idKeys, true)
+	a.idKey("hardware.author_key", r.AuthorKeyDigest, h.authorKeys, r.AuthorKeyEn)
 	a.guestID("hardware.family_id", r.FamilyID, h.familyID)
 	a.guestID("hardware.image_id", r.ImageID, h.imageID)
 }
 
-func (a *appraisal) idKey(name string, digest [48]byte, want [][48]byte) {
+// idKey compares the digest of a key; signed says that there was such a key.
+func (a *appraisal) idKey(name string, digest [48]byte, want [][48]byte, signed bool) {
 	if len(want) == 0 {
 		a.skip(name, CodeNotRequired, short(digest[:]), wordAny+": the trust file lists none")
 		return
 	}
-	ok := digest != [48]byte{} && slices.Contains(want, digest)
+	ok := signed && digest != [48]byte{} && slices.Contains(want, digest)
 	a.check(name, ok, snp.CodeIDBlock, fmt.Sprintf("%x", digest), fmt.Sprintf("one of the %d keys in the trust file", len(want)))
 }
 

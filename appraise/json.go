@@ -1,0 +1,97 @@
+package appraise
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"time"
+
+	"github.com/blindbox/blindbox/attest"
+	"github.com/blindbox/blindbox/attest/snp"
+)
+
+// resultJSON is the stable form of a Result. Members are added, never renamed
+// or given another meaning.
+type resultJSON struct {
+	// Verdict is trusted, partial or refused.
+	Verdict Verdict `json:"verdict"`
+	// Simulated is true if the evidence proves nothing about hardware.
+	Simulated bool `json:"simulated"`
+	// At is the time of the appraisal, RFC 3339, UTC.
+	At time.Time `json:"at"`
+	// Offline is true if there was no connection to compare with.
+	Offline bool `json:"offline"`
+	// Codes are the codes of the failed checks, in order, each once.
+	Codes    []attest.Code  `json:"codes"`
+	Hardware *hardwareJSON  `json:"hardware,omitempty"`
+	Code     *codeJSON      `json:"code,omitempty"`
+	Policy   *policyJSON    `json:"policy,omitempty"`
+	Lines    []Line         `json:"lines"`
+	Checks   []attest.Check `json:"checks"`
+}
+
+type hardwareJSON struct {
+	Kind          string      `json:"kind"`
+	Product       snp.Product `json:"product"`
+	Signer        snp.Signer  `json:"signer"`
+	ReportVersion uint32      `json:"report_version"`
+	TCB           snp.TCB     `json:"tcb"` // REPORTED_TCB, the one the key was made for
+	Firmware      string      `json:"firmware"`
+	ChipID        string      `json:"chip_id,omitempty"` // hex
+	CSP           string      `json:"csp,omitempty"`
+}
+
+type codeJSON struct {
+	Measurement string `json:"measurement"` // hex
+	// Reference is the name of the reference value, absent if there is none.
+	Reference string `json:"reference,omitempty"`
+}
+
+type policyJSON struct {
+	Digest  string `json:"digest"` // sha256:hex
+	Name    string `json:"name,omitempty"`
+	Summary string `json:"summary,omitempty"`
+}
+
+// MarshalJSON returns the stable form that "-o json" prints: an object with
+// verdict, simulated, at, offline, codes, hardware, code, policy, lines and
+// checks. There is no way back: a Result is not made from JSON.
+func (r Result) MarshalJSON() ([]byte, error) {
+	out := resultJSON{
+		Verdict: r.verdict, Simulated: r.simulated, At: r.at.UTC(), Offline: r.offline,
+		Codes: r.Codes(), Lines: r.Lines(), Checks: r.checks,
+	}
+	if out.Codes == nil {
+		out.Codes = []attest.Code{}
+	}
+	if out.Checks == nil {
+		out.Checks = []attest.Check{}
+	}
+	if d := r.detail; d != nil {
+		out.Hardware = &hardwareJSON{
+			Kind: r.kind.String(), Product: d.Product, Signer: d.Signer, ReportVersion: d.Report.Version,
+			TCB: d.Report.ReportedTCB, Firmware: d.Report.CurrentVersion.String(),
+			ChipID: hex.EncodeToString(d.ChipID), CSP: d.CSP,
+		}
+		out.Code = &codeJSON{Measurement: hex.EncodeToString(d.Report.Measurement[:]), Reference: r.reference.name}
+	}
+	if !r.digest.IsZero() {
+		out.Policy = &policyJSON{Digest: digestPrefix + r.digest.String()}
+		if r.policy != nil {
+			out.Policy.Name, out.Policy.Summary = r.policy.Name, r.policy.Summary()
+		}
+	}
+	return json.Marshal(out)
+}
+
+// Codes returns the codes of the failed checks, in order, each once.
+func (r Result) Codes() []attest.Code {
+	var out []attest.Code
+	seen := make(map[attest.Code]bool)
+	for _, c := range r.checks {
+		if c.Status == attest.Fail && !seen[c.Code] {
+			seen[c.Code] = true
+			out = append(out, c.Code)
+		}
+	}
+	return out
+}

@@ -1,0 +1,196 @@
+package appraise
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/blindbox/blindbox/attest"
+	"github.com/blindbox/blindbox/attest/snp"
+)
+
+// Line sums up one group of checks for people.
+type Line struct {
+	Group string `json:"group"`
+	// Status is FAIL if any check of the group failed, SKIP if nothing failed
+	// and something essential was not looked at, PASS otherwise.
+	Status attest.Status `json:"status"`
+	Text   string        `json:"text"`
+}
+
+// String returns the line as it stands in a terminal.
+func (l Line) String() string {
+	text := l.Text
+	if l.Status != attest.Pass {
+		text = l.Status.String() + " " + text
+	}
+	return fmt.Sprintf("%-10s %s", l.Group, text)
+}
+
+// simulatedBanner stands wherever a person could take a simulated box for one
+// that is protected by hardware.
+const simulatedBanner = "SIMULATED - proves nothing about hardware"
+
+// Lines returns one line for each group, in order.
+func (r Result) Lines() []Line {
+	texts := map[string]func() string{
+		GroupHardware: r.hardwareText, GroupCode: r.codeText, GroupChannel: r.channelText, GroupPolicy: r.policyText,
+	}
+	var out []Line
+	for _, group := range Groups() {
+		l := Line{Group: group, Status: r.groupStatus(group)}
+		if l.Status == attest.Fail {
+			l.Text = failedText(r.Group(group))
+		} else {
+			l.Text = texts[group]()
+		}
+		if group == GroupHardware && r.simulated {
+			l.Text = simulatedBanner + " (" + l.Text + ")"
+		}
+		out = append(out, l)
+	}
+	return out
+}
+
+func (r Result) groupStatus(group string) attest.Status {
+	checks := r.Group(group)
+	if attest.FailureOf(checks) != nil {
+		return attest.Fail
+	}
+	for _, c := range r.essentialSkips() {
+		if groupOf(c.Name) == group {
+			return attest.Skip
+		}
+	}
+	return attest.Pass
+}
+
+// failedText shows the first failed check and how many more there are.
+func failedText(checks []attest.Check) string {
+	failed := (&attest.Failure{Checks: checks}).Failed()
+	if len(failed) == 0 {
+		return "nothing was checked"
+	}
+	first := failed[0]
+	text := string(first.Code) + ": " + first.Seen
+	if first.Expected != "" {
+		text += ", expected " + first.Expected
+	}
+	if n := len(failed) - 1; n > 0 {
+		text += fmt.Sprintf(" (and %d more)", n)
+	}
+	return text
+}
+
+func (r Result) hardwareText() string {
+	d := r.detail
+	if d == nil {
+		return "nothing was verified"
+	}
+	return fmt.Sprintf("AMD SEV-SNP, %s, TCB %s >= floor, chain to %s root ok (%s)",
+		d.Product, d.Report.ReportedTCB, r.vendor(), revocationText(d.ARKCRL, r.at))
+}
+
+func (r Result) vendor() string {
+	if r.simulated {
+		return "the pinned simulated"
+	}
+	return "AMD"
+}
+
+func revocationText(crl snp.Revocation, at time.Time) string {
+	switch {
+	case !crl.Checked:
+		return "revocation NOT checked"
+	case crl.ThisUpdate.IsZero():
+		return "not revoked"
+	}
+	return "not revoked, list " + age(at.Sub(crl.ThisUpdate)) + " old"
+}
+
+// age rounds to what a person would say.
+func age(d time.Duration) string {
+	switch {
+	case d < 2*time.Hour:
+		return fmt.Sprintf("%d min", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d h", int(d.Hours()))
+	}
+	return fmt.Sprintf("%d days", int(d.Hours()/24))
+}
+
+func (r Result) codeText() string {
+	if r.detail == nil || r.reference.name == "" {
+		return "not compared"
+	}
+	return "measurement " + short(r.detail.Report.Measurement[:]) + " = " + r.reference.name
+}
+
+func (r Result) channelText() string {
+	if r.groupStatus(GroupChannel) == attest.Pass {
+		return "bound to this TLS session, nonce fresh"
+	}
+	for _, c := range r.checks {
+		if c.Name == checkBound && c.Status == attest.Pass {
+			return "statement is the one the hardware signed; no connection to compare it with"
+		}
+	}
+	return "no connection and no statement to compare with"
+}
+
+func (r Result) policyText() string {
+	if r.policy == nil {
+		return "no policy document to look at"
+	}
+	text := r.policy.Summary()
+	if r.reference.policy.any {
+		text += " · any policy accepted"
+	}
+	return text
+}
+
+// Explanation says in a few lines why one check failed.
+type Explanation struct {
+	Check attest.Check
+	// Lines stand below the error's title: what the box shows, what the trust
+	// file accepts.
+	Lines []string
+}
+
+// Explain returns an Explanation for every failed check, in order.
+func (r Result) Explain() []Explanation {
+	var out []Explanation
+	for _, c := range r.checks {
+		if c.Status == attest.Fail {
+			out = append(out, Explanation{c, r.explain(c)})
+		}
+	}
+	return out
+}
+
+func (r Result) explain(c attest.Check) []string {
+	if c.Name == checkMeasurement && r.detail != nil {
+		return r.explainMeasurement()
+	}
+	lines := []string{column("box shows", c.Seen)}
+	if c.Expected != "" {
+		lines = append(lines, column("you accept", c.Expected))
+	}
+	return lines
+}
+
+func (r Result) explainMeasurement() []string {
+	lines := []string{column("box runs", short(r.detail.Report.Measurement[:]))}
+	for _, ref := range r.accepted {
+		text := short(ref.measurement[:]) + "   " + ref.name
+		if ref.expired(r.at) {
+			text += " (until " + ref.expires.Format(dayLayout) + ")"
+		}
+		lines = append(lines, column("you accept", text))
+	}
+	return lines
+}
+
+func column(label, text string) string {
+	return strings.TrimRight(fmt.Sprintf("%-12s %s", label, text), " ")
+}
