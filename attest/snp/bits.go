@@ -63,8 +63,14 @@ func (p GuestPolicy) String() string {
 // (AMD 56860, PLATFORM_INFO).
 type PlatformInfo uint64
 
-// platformInfoKnown are the bits that have a meaning.
-const platformInfoKnown = 0xff
+// platformInfoKnown returns the bits that have a meaning. Bit 6 has one on Turin
+// only, where firmware sets it.
+func platformInfoKnown(p Product) PlatformInfo {
+	if p == Turin {
+		return 0xff
+	}
+	return 0xbf
+}
 
 // SMT says that hyperthreading is on.
 func (p PlatformInfo) SMT() bool { return p&(1<<0) != 0 }
@@ -85,8 +91,8 @@ func (p PlatformInfo) CiphertextHidingDRAM() bool { return p&(1<<4) != 0 }
 // last reset and found none (AMD-SB-3015, "BadRAM").
 func (p PlatformInfo) AliasCheckComplete() bool { return p&(1<<5) != 0 }
 
-// IOMMUWriteSafe says that the firmware vouches for the IOMMU's writes to guest
-// memory. Older revisions of AMD 56860 reserve the bit; Turin sets it.
+// IOMMUWriteSafe is set by Turin's firmware (IOMMU_WRITE_SAFE). AMD 56860
+// revision 1.58 still reserves the bit, so what exactly it promises is not public.
 func (p PlatformInfo) IOMMUWriteSafe() bool { return p&(1<<6) != 0 }
 
 // TIO says that SEV-TIO (trusted devices) is enabled.

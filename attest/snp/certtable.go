@@ -1,10 +1,11 @@
 package snp
 
 import (
+	"cmp"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
-	"sort"
+	"slices"
 
 	"github.com/blindbox/blindbox/attest"
 )
@@ -107,24 +108,38 @@ func parseTableRows(data []byte) ([]tableSpan, *attest.Failure) {
 // checkTableLayout walks the entries in the order of their place, so that each
 // has only its predecessor to collide with.
 func checkTableLayout(data []byte, rows []tableSpan) *attest.Failure {
-	sorted := append([]tableSpan(nil), rows...)
-	sort.Slice(sorted, func(i, j int) bool { return sorted[i].from < sorted[j].from })
-	used := uint64(tableRow * (len(rows) + 1))
+	sorted := slices.SortedFunc(slices.Values(rows), func(a, b tableSpan) int { return cmp.Compare(a.from, b.from) })
+	index := uint64(tableRow * (len(rows) + 1))
+	used := index
 	for _, r := range sorted {
-		switch {
-		case r.to > uint64(len(data)):
-			return tableFailure(attest.CodeTooLarge, fmt.Sprintf("entry %s ends at byte %d", r.guid, r.to), fmt.Sprintf("at most %d", len(data)))
-		case r.from == r.to:
-			return tableFailure(attest.CodeMalformed, "entry "+r.guid.String()+" is empty", "data")
-		case r.from < used:
-			return tableFailure(attest.CodeAmbiguous, fmt.Sprintf("entry %s begins at byte %d", r.guid, r.from), fmt.Sprintf("%d or later, behind what is before it", used))
-		case !allZero(data[used:r.from]):
+		if failure := r.check(data, index); failure != nil {
+			return failure
+		}
+		if r.from < used {
+			return tableFailure(attest.CodeAmbiguous, fmt.Sprintf("entry %s begins at byte %d", r.guid, r.from), fmt.Sprintf("%d or later, behind the entry before it", used))
+		}
+		if !allZero(data[used:r.from]) {
 			return tableFailure(attest.CodeMalformed, fmt.Sprintf("data before byte %d that no row names", r.from), "zeros")
 		}
 		used = r.to
 	}
 	if !allZero(data[used:]) {
 		return tableFailure(attest.CodeMalformed, fmt.Sprintf("data after byte %d that no row names", used), "zeros")
+	}
+	return nil
+}
+
+// check judges an entry's place by itself.
+func (r tableSpan) check(data []byte, index uint64) *attest.Failure {
+	switch size := r.to - r.from; {
+	case size > attest.MaxEndorsement:
+		return tableFailure(attest.CodeTooLarge, fmt.Sprintf("entry %s of %d bytes", r.guid, size), fmt.Sprintf("at most %d", attest.MaxEndorsement))
+	case size == 0:
+		return tableFailure(attest.CodeMalformed, "entry "+r.guid.String()+" is empty", "data")
+	case r.from < index:
+		return tableFailure(attest.CodeMalformed, fmt.Sprintf("entry %s begins at byte %d, among the rows", r.guid, r.from), fmt.Sprintf("%d or later", index))
+	case r.to > uint64(len(data)):
+		return tableFailure(attest.CodeMalformed, fmt.Sprintf("entry %s ends at byte %d", r.guid, r.to), fmt.Sprintf("at most %d", len(data)))
 	}
 	return nil
 }

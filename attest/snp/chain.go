@@ -90,7 +90,7 @@ func (c *Chain) checkKeyKind() attest.Check {
 	want := "SEV-" + c.authority.signer.String()
 	got := c.vek.cert.Subject.CommonName
 	if c.vek.ext != nil && c.vek.ext.signer != c.authority.signer {
-		return judge(name, false, CodeSignerMismatch, "extensions of a "+c.vek.ext.signer.String(), "of a "+c.authority.signer.String()+", as the CA issues")
+		return judge(name, false, attest.CodeBadChain, "extensions of a "+c.vek.ext.signer.String(), "of a "+c.authority.signer.String()+", as the CA issues")
 	}
 	return judge(name, got == want, CodeSignerMismatch, brief(got), brief(want))
 }

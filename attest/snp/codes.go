@@ -12,7 +12,8 @@ const (
 	CodeSignerMismatch  attest.Code = "signer_mismatch"   // VCEK where a VLEK is named, or reverse, or no key at all
 	CodeBadKey          attest.Code = "bad_key"           // an endorsement key on another curve than P-384
 	CodeChipMismatch    attest.Code = "chip_mismatch"     // the chip id in the report is not the certificate's
-	CodeNoChipID        attest.Code = "no_chip_id"        // masked by the host, or a VLEK: nothing to compare (a skipped check)
+	CodeChipMasked      attest.Code = "chip_masked"       // the host hides the chip id from the report: nothing to compare (a skipped check)
+	CodeVLEK            attest.Code = "vlek"              // the key belongs to a cloud provider and to no chip: nothing to compare (a skipped check)
 	CodeTCBCertMismatch attest.Code = "tcb_cert_mismatch" // the report claims another TCB than the key was derived for
 	CodeInconsistent    attest.Code = "inconsistent"      // a combination of values that the firmware cannot produce
 	CodeIDBlock         attest.Code = "id_block"          // the author key flag and the key digests contradict each other

@@ -57,7 +57,10 @@ func checkSigner(r *Report, ext *vekExtensions) attest.Check {
 // certified the key for. The key is derived from the TCB, so no other value is
 // possible; the certificate's is the one that can be believed.
 func checkTCB(r *Report, ext *vekExtensions) attest.Check {
-	return judge("hardware.tcb", r.ReportedTCB == ext.tcb, CodeTCBCertMismatch, r.ReportedTCB.String(), ext.tcb.String())
+	if r.ReportedTCB == ext.tcb {
+		return judge("hardware.tcb", true, "", ext.tcb.String(), "")
+	}
+	return judge("hardware.tcb", false, CodeTCBCertMismatch, "reported "+r.ReportedTCB.String(), "the certificate's "+ext.tcb.String())
 }
 
 // checkChipID compares CHIP_ID with the hardware id in a VCEK. The host may
@@ -67,14 +70,16 @@ func checkChipID(r *Report, ext *vekExtensions) attest.Check {
 	const name = "hardware.chip_id"
 	switch {
 	case ext.signer == SignerVLEK:
-		return attest.Check{Name: name, Status: attest.Skip, Code: CodeNoChipID, Seen: "a VLEK belongs to no chip"}
+		return attest.Check{Name: name, Status: attest.Skip, Code: CodeVLEK, Seen: "a VLEK belongs to no chip"}
 	case r.ChipIDMasked():
-		return attest.Check{Name: name, Status: attest.Skip, Code: CodeNoChipID, Seen: "masked by the host", Expected: briefHex(ext.hwid)}
+		return attest.Check{Name: name, Status: attest.Skip, Code: CodeChipMasked, Seen: "masked by the host", Expected: briefHex(ext.hwid)}
 	}
 	// On Turin ChipID is longer than the id; that the rest is zero is one of
 	// the checks of reserved bytes.
-	same := [64]byte(r.ChipID) == padChipID(ext.hwid)
-	return judge(name, same, CodeChipMismatch, briefHex(r.ChipID[:]), briefHex(ext.hwid))
+	if r.ChipID == padChipID(ext.hwid) {
+		return judge(name, true, "", briefHex(ext.hwid), "")
+	}
+	return judge(name, false, CodeChipMismatch, briefHex(r.ChipID[:]), "the certificate's "+briefHex(ext.hwid))
 }
 
 func padChipID(hwid []byte) (id [64]byte) {
@@ -95,7 +100,7 @@ func checkConsistent(r *Report) attest.Check {
 	case r.CurrentVersion.Less(r.CommittedVersion):
 		return judge(name, false, CodeInconsistent, "current firmware "+r.CurrentVersion.String(), "at least the committed "+r.CommittedVersion.String())
 	}
-	return judge(name, true, "", "current TCB "+r.CurrentTCB.String()+" is not below committed and reported", "")
+	return judge(name, true, "", "current TCB and firmware are not below the committed and reported ones", "")
 }
 
 // checkIDBlock refuses an author key flag that the digests contradict.

@@ -148,7 +148,7 @@ func checkReserved(data []byte, r *Report) attest.Check {
 	}
 	note(r.Policy&policyReservedOne != 0, "POLICY bit 17 is 0")
 	note(r.Policy&policyReservedZero == 0, "POLICY is %#x", uint64(r.Policy))
-	note(r.PlatformInfo&^platformInfoKnown == 0, "PLATFORM_INFO is %#x", uint64(r.PlatformInfo))
+	note(r.PlatformInfo&^platformInfoKnown(r.Product) == 0, "PLATFORM_INFO is %#x", uint64(r.PlatformInfo))
 	note(r.SigningKey <= SignerVLEK || r.SigningKey == SignerNone, "SIGNING_KEY is %d", r.SigningKey)
 	note(data[0x048]&0xe0 == 0, "byte 0x48 is %#x", data[0x048])
 	note(r.VMPL <= 3 || r.FromHost(), "VMPL is %d", r.VMPL)

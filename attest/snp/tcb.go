@@ -1,6 +1,6 @@
 package snp
 
-import "fmt"
+import "strconv"
 
 // TCB is the set of security patch levels of the firmware that a platform
 // runs (AMD 56860, TCB_VERSION). Each component counts alone: a TCB is at least
@@ -16,11 +16,17 @@ type TCB struct {
 // String returns bootloader/tee/snp/microcode, "10/0/24/85", with the FMC level
 // in front of it if there is one: "fmc 1 10/0/24/85".
 func (t TCB) String() string {
-	levels := fmt.Sprintf("%d/%d/%d/%d", t.Bootloader, t.TEE, t.SNP, t.Microcode)
+	b := make([]byte, 0, 24)
 	if t.FMC != 0 {
-		return fmt.Sprintf("fmc %d %s", t.FMC, levels)
+		b = append(strconv.AppendUint(append(b, "fmc "...), uint64(t.FMC), 10), ' ')
 	}
-	return levels
+	for i, level := range [4]uint8{t.Bootloader, t.TEE, t.SNP, t.Microcode} {
+		if i > 0 {
+			b = append(b, '/')
+		}
+		b = strconv.AppendUint(b, uint64(level), 10)
+	}
+	return string(b)
 }
 
 // AtLeast reports whether every component of t is at or above the floor's.

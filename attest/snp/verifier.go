@@ -110,7 +110,7 @@ func (v *Verifier) endorse(end attest.Endorsements) *Chain {
 	}
 	c.vek = vek
 	c.authority = v.authority(vek.cert.RawIssuer)
-	c.fixed = append(c.fixed, checkChain(vek.cert, c.authority))
+	c.fixed = append(c.fixed, v.checkChain(vek.cert, c.authority))
 	if c.authority != nil {
 		c.fixed = append(c.fixed, c.checkKeyKind())
 		c.fixed = append(c.fixed, v.checkTableCAs(m.table, c.authority)...)
@@ -122,10 +122,14 @@ func (v *Verifier) endorse(end attest.Endorsements) *Chain {
 
 // checkChain establishes that a trusted CA signed the leaf. Everything above
 // the leaf was verified when the Verifier was made.
-func checkChain(leaf *x509.Certificate, a *authority) attest.Check {
-	const name = "hardware.chain"
+func (v *Verifier) checkChain(leaf *x509.Certificate, a *authority) attest.Check {
+	const name, expected = "hardware.chain", "issued by an ASK or ASVK of a trusted root"
 	if a == nil {
-		return judge(name, false, attest.CodeUntrustedRoot, "issued by "+brief(leaf.Issuer.CommonName), "a CA of a trusted root")
+		code := attest.CodeUntrustedRoot
+		if v.isRoot(leaf.RawIssuer) {
+			code = attest.CodeBadChain
+		}
+		return judge(name, false, code, "issued by "+brief(leaf.Issuer.CommonName), expected)
 	}
 	if leaf.SignatureAlgorithm != x509.SHA384WithRSAPSS {
 		return judge(name, false, attest.CodeBadChain, "signed with "+leaf.SignatureAlgorithm.String(), x509.SHA384WithRSAPSS.String())
@@ -135,6 +139,16 @@ func checkChain(leaf *x509.Certificate, a *authority) attest.Check {
 		return judge(name, false, attest.CodeUntrustedRoot, err.Error(), "signed by the trusted "+brief(a.cert.Subject.CommonName))
 	}
 	return judge(name, true, "", chain, "")
+}
+
+// isRoot reports whether a trusted ARK has that name.
+func (v *Verifier) isRoot(rawName []byte) bool {
+	for _, a := range v.authorities {
+		if bytes.Equal(a.ark.RawSubject, rawName) {
+			return true
+		}
+	}
+	return false
 }
 
 // checkTableCAs compares the CA certificates in the certificate table with the
