@@ -160,21 +160,12 @@ func (q requirements) fields() []field {
 		out = append(out, field{"logs", flow(q.logs)})
 	}
 	if q.request != 0 {
-		out = append(out, field{"request", sizeText(q.request)})
+		out = append(out, field{"request", byteSize(q.request).String()})
 	}
 	if q.concurrent != 0 {
 		out = append(out, field{"concurrent", fmt.Sprint(q.concurrent)})
 	}
 	return out
-}
-
-func sizeText(n int64) string {
-	for i := len(byteUnits) - 1; i >= 0; i-- {
-		if u := byteUnits[i]; n%u.size == 0 {
-			return fmt.Sprintf("%d%s", n/u.size, u.name)
-		}
-	}
-	return fmt.Sprint(n)
 }
 
 func maskedRule(allowed bool) string {

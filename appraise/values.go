@@ -264,25 +264,36 @@ func (c *callersRule) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// byteSize is a number of bytes: 4096, 64KiB, 4MiB, 1GiB.
+// byteSize is a number of bytes with its unit, as in a policy: 512B, 64KiB,
+// 4MiB, 1GiB.
 type byteSize int64
 
 var byteUnits = []struct {
 	name string
 	size int64
-}{{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}}
+}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"B", 1}}
 
 func (s *byteSize) UnmarshalText(text []byte) error {
-	digits, unit := string(text), int64(1)
 	for _, u := range byteUnits {
-		if d, ok := strings.CutSuffix(digits, u.name); ok {
-			digits, unit = d, u.size
+		digits, ok := strings.CutSuffix(string(text), u.name)
+		if !ok {
+			continue
+		}
+		n, err := strconv.ParseInt(digits, 10, 32)
+		if err != nil || n < 1 || strconv.FormatInt(n, 10) != digits {
+			break
+		}
+		*s = byteSize(n * u.size)
+		return nil
+	}
+	return fmt.Errorf("a size such as 512B, 64KiB or 4MiB")
+}
+
+func (s byteSize) String() string {
+	for _, u := range byteUnits {
+		if int64(s)%u.size == 0 {
+			return fmt.Sprintf("%d%s", int64(s)/u.size, u.name)
 		}
 	}
-	n, err := strconv.ParseInt(digits, 10, 32)
-	if err != nil || n < 1 || strconv.FormatInt(n, 10) != digits {
-		return fmt.Errorf("a size such as 4096, 64KiB or 4MiB")
-	}
-	*s = byteSize(n * unit)
-	return nil
+	return fmt.Sprintf("%dB", int64(s))
 }
