@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"fmt"
+	"io"
 	"math/big"
 	"time"
 )
@@ -46,10 +47,17 @@ const (
 type ChainOptions struct {
 	Line                Line
 	NotBefore, NotAfter time.Time
+	// Rand is the randomness, crypto/rand if nil. Since Go 1.26 the library
+	// ignores any other when it makes keys, unless told otherwise by GODEBUG.
+	Rand io.Reader
 	// Bits of the RSA keys, DefaultBits if zero.
 	Bits int
+	// NoASVK leaves out the CA of cloud provider keys.
+	NoASVK bool
 	// Organization and OrganizationalUnit of every subject.
 	Organization, OrganizationalUnit string
+	// NoDistributionPoint leaves out AMD's address for CRLs.
+	NoDistributionPoint bool
 	// NamePrefix goes before every common name.
 	NamePrefix string
 	// Keys are used instead of making new ones, for the roles they are given.
@@ -67,6 +75,9 @@ func NewChain(o ChainOptions) (*Chain, error) {
 	ask, err := o.issue(RoleASK, ark)
 	if err != nil {
 		return nil, err
+	}
+	if o.NoASVK {
+		return &Chain{Line: o.Line, ARK: ark, ASK: ask}, nil
 	}
 	asvk, err := o.issue(RoleASVK, ark)
 	if err != nil {
@@ -128,7 +139,11 @@ func (o ChainOptions) key(role Role) (*rsa.PrivateKey, error) {
 	if bits == 0 {
 		bits = DefaultBits
 	}
-	key, err := rsa.GenerateKey(rand.Reader, bits)
+	random := o.Rand
+	if random == nil {
+		random = rand.Reader
+	}
+	key, err := rsa.GenerateKey(random, bits)
 	if err != nil {
 		return nil, fmt.Errorf("amdforge: make %s key: %w", role, err)
 	}
@@ -164,6 +179,9 @@ func (o ChainOptions) template(role Role) *x509.Certificate {
 	case RoleASVK:
 		t.MaxPathLenZero, name = true, "SEV-VLEK-"+o.Line.String()
 		t.CRLDistributionPoints = []string{"https://kdsintf.amd.com/vlek/v1/" + o.Line.String() + "/crl"}
+	}
+	if o.NoDistributionPoint {
+		t.CRLDistributionPoints = nil
 	}
 	setSubject(t, o.Organization, o.OrganizationalUnit, o.NamePrefix+name)
 	return t
