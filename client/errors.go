@@ -1,0 +1,48 @@
+package client
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/blindbox/blindbox/appraise"
+	"github.com/blindbox/blindbox/attest"
+)
+
+// RefusedError says that a box was asked, answered, and was not accepted.
+// Nothing of the application was sent to it.
+type RefusedError struct {
+	// Addr is the address that was connected to.
+	Addr string
+	// Result holds every check. It is the zero Result, which is refused, if the
+	// peer showed nothing that could be appraised.
+	Result appraise.Result
+	// Failure holds the checks that led to the refusal, those of the connection
+	// among them. It is never nil.
+	Failure *attest.Failure
+}
+
+// Error names the address and every failed check.
+func (e *RefusedError) Error() string {
+	return fmt.Sprintf("client: %s was refused, nothing was sent: %v", e.Addr, e.Failure)
+}
+
+// Unwrap returns the Failure, so that errors.As finds an [*attest.Failure].
+func (e *RefusedError) Unwrap() error { return e.Failure }
+
+// refused turns an error of package atls into one of ours.
+func refused(addr string, v Verification, err error) error {
+	var failure *attest.Failure
+	if errors.As(err, &failure) {
+		return &RefusedError{Addr: addr, Result: v.Result, Failure: failure}
+	}
+	return fmt.Errorf("client: %s: nothing was sent: %w", addr, err)
+}
+
+// refusedResult returns the Result of a refusal, nil if there is none.
+func refusedResult(err error) *appraise.Result {
+	var r *RefusedError
+	if !errors.As(err, &r) || len(r.Result.Checks()) == 0 {
+		return nil
+	}
+	return &r.Result
+}
