@@ -21,11 +21,15 @@ const (
 // Limits of the payloads.
 const (
 	maxKindList = 1 + maxKinds*(1+maxKindName)
-	maxHello    = 32 + 1 + 1 + maxKindList + 1 + maxOffers*32
+	maxHello    = 32 + 1 + 1 + maxKindList + 1 + maxOffers*32 + len(helloEnd)
 	maxFull     = 1 + 32 + maxKindList + attest.MaxBundle
 	maxFast     = 2 + attest.MaxStatement + ed25519.SignatureSize
 	maxRefuse   = 1 + maxCode + maxReason
 )
+
+// helloEnd ends every hello. To a web server it is the end of a request that
+// makes no sense, so it says so at once instead of waiting for more.
+const helloEnd = "\r\n\r\n"
 
 // hello is the client's question.
 type hello struct {
@@ -49,7 +53,7 @@ func (h hello) encode() []byte {
 	for _, o := range h.offers {
 		b = append(b, o[:]...)
 	}
-	return b
+	return append(b, helloEnd...)
 }
 
 func parseHello(data []byte) (hello, error) {
@@ -62,9 +66,12 @@ func parseHello(data []byte) (hello, error) {
 	for range r.count(maxOffers) {
 		h.offers = append(h.offers, attest.Digest(r.array32()))
 	}
+	end := string(r.take(len(helloEnd)))
 	switch {
 	case r.end() != nil:
 		return hello{}, r.err
+	case end != helloEnd:
+		return hello{}, malformed("hello", "ends with %q", end)
 	case h.nonce == [32]byte{}:
 		return hello{}, malformed("hello", "the nonce is all zero")
 	case h.purpose != attest.PurposeSession && h.purpose != attest.PurposePeer:

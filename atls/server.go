@@ -111,7 +111,10 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	if err := s.admitPeers(cfg.Peer, now); err != nil {
 		return nil, err
 	}
-	return s, s.Rotate()
+	if err := s.Rotate(); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 func (s *Server) admitPeers(cfg *PeerConfig, now func() time.Time) (err error) {
