@@ -142,15 +142,21 @@ func (m machine) peerOptions(t testing.TB) *verify.Options {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if m.signer == snp.SignerVLEK {
+		// The default roots have no ASVK; the embedded file does.
+		root = trust.AMDRootCertsProduct(line)
+		if err := root.FromKDSCertBytes(trust.AskArkMilanVlekBytes); err != nil {
+			t.Fatal(err)
+		}
+	}
 	opts := &verify.Options{
 		DisableCertFetching: true,
 		Now:                 m.at,
 		TrustedRoots:        map[string][]*trust.AMDRootCerts{line: {root}},
 	}
 	if m.version == 2 {
-		opts.Product = abi.DefaultSevProduct()
-		if p, err := kds.ParseProductName("Milan-B0", abi.VcekReportSigner); err == nil {
-			opts.Product = p
+		if opts.Product, err = kds.ParseProductName("Milan-B0", abi.VcekReportSigner); err != nil {
+			t.Fatal(err)
 		}
 	}
 	return opts

@@ -1,13 +1,17 @@
 package snp_test
 
 import (
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/blindbox/blindbox/attest"
+	"github.com/blindbox/blindbox/attest/attesttest"
 	"github.com/blindbox/blindbox/attest/snp"
 )
 
@@ -108,5 +112,134 @@ func TestRealMachinesVerify(t *testing.T) {
 				t.Errorf("endorsed %v does not contain the pin time", claims.Endorsed)
 			}
 		})
+	}
+}
+
+// TestRealMachinesSwapped gives each report every other machine's certificate.
+func TestRealMachinesSwapped(t *testing.T) {
+	v := amdVerifier(t)
+	for _, m := range machines {
+		for _, other := range machines {
+			if m.name == other.name {
+				continue
+			}
+			_, err := v.Verify(m.evidence(t), other.endorsements(t), other.at)
+			want := []attest.Code{attest.CodeBadSignature}
+			if m.product != other.product {
+				want = append(want, snp.CodeProductMismatch)
+			}
+			if m.signer != other.signer {
+				want = append(want, snp.CodeSignerMismatch)
+			}
+			if m.tcb != other.tcb {
+				want = append(want, snp.CodeTCBCertMismatch)
+			}
+			if m.signer == snp.SignerVCEK && other.signer == snp.SignerVCEK {
+				want = append(want, snp.CodeChipMismatch)
+			}
+			for _, code := range want {
+				// A report of version 2 names no product and cannot contradict one,
+				// but its layout cannot be Turin's.
+				if m.version == 2 && code == snp.CodeProductMismatch {
+					if other.product != snp.Turin {
+						continue
+					}
+					code = snp.CodeUnsupported
+				}
+				failedWith(t, err, code)
+			}
+		}
+	}
+}
+
+// TestRealMachinesAltered changes one thing about each machine.
+func TestRealMachinesAltered(t *testing.T) {
+	v := amdVerifier(t)
+	flip := func(at int, mask byte) func([]byte) []byte {
+		return func(b []byte) []byte { b[at] ^= mask; return b }
+	}
+	for _, c := range []struct {
+		name   string
+		report func([]byte) []byte
+		vek    func([]byte) []byte
+		at     func(machine) time.Time
+		code   attest.Code
+	}{
+		{name: "report data", report: flip(0x50, 1), code: attest.CodeBadSignature},
+		{name: "measurement", report: flip(0x90, 1), code: attest.CodeBadSignature},
+		{name: "host data", report: flip(0xc0, 1), code: attest.CodeBadSignature},
+		{name: "debug bit", report: flip(0x0a, 1<<3), code: attest.CodeBadSignature},
+		{name: "signature", report: flip(0x2a0, 1), code: attest.CodeBadSignature},
+		{name: "reported TCB", report: flip(0x187, 1), code: snp.CodeTCBCertMismatch},
+		{name: "version 4", report: func(b []byte) []byte { b[0] = 4; return b }, code: snp.CodeUnsupported},
+		{name: "certificate's last byte", vek: func(b []byte) []byte { b[len(b)-1] ^= 1; return b }, code: attest.CodeUntrustedRoot},
+		{name: "certificate cut", vek: func(b []byte) []byte { return b[:len(b)-1] }, code: attest.CodeMalformed},
+		{name: "before the certificate", at: func(machine) time.Time { return day(2019, 1, 1) }, code: attest.CodeExpired},
+		{name: "after the certificate", at: func(machine) time.Time { return day(2033, 1, 1) }, code: attest.CodeExpired},
+		{name: "after the root", at: func(machine) time.Time { return day(2050, 1, 1) }, code: attest.CodeExpired},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			for _, m := range machines {
+				ev, end, at := m.evidence(t), m.endorsements(t), m.at
+				if c.report != nil {
+					ev.Data = c.report(ev.Data)
+				}
+				if c.vek != nil {
+					end[0].Data = c.vek(end[0].Data)
+				}
+				if c.at != nil {
+					at = c.at(m)
+				}
+				_, err := v.Verify(ev, end, at)
+				failedWith(t, err, c.code)
+			}
+		})
+	}
+}
+
+// TestOtherVendorsRoots holds that a fake AMD is not trusted, and that AMD is
+// not trusted by those who trust a fake one.
+func TestOtherVendorsRoots(t *testing.T) {
+	amd := attesttest.New()
+	ev, end := amd.Make(t, [64]byte{1})
+	_, err := amdVerifier(t).Verify(ev, end, attesttest.Epoch())
+	failedWith(t, err, attest.CodeUntrustedRoot)
+	forged := forgedVerifier(t, amd, attest.SNP)
+	for _, m := range machines {
+		_, err := forged.Verify(m.evidence(t), m.endorsements(t), m.at)
+		failedWith(t, err, attest.CodeUntrustedRoot)
+	}
+}
+
+// TestAllFailuresTogether holds that one refusal names everything that is wrong.
+func TestAllFailuresTogether(t *testing.T) {
+	m := benchMachine()
+	ev, end := m.evidence(t), m.endorsements(t)
+	ev.Data[0x08] ^= 1                       // signature
+	ev.Data[0x0b] |= 0x80                    // reserved policy bit
+	ev.Data[0x34] = 1                        // algorithm stays
+	ev.Data[0x187]++                         // reported TCB, above the current one
+	ev.Data[0x48] |= 1 << 2                  // VLEK
+	ev.Data[0x188], ev.Data[0x189] = 0x17, 0 // processor
+	end = append(end, attest.Endorsement{Label: attest.LabelSNPARKCRL, Data: []byte("no CRL")})
+	_, err := amdVerifier(t).Verify(ev, end, day(2040, 1, 1))
+	for _, code := range []attest.Code{
+		attest.CodeBadSignature, attest.CodeMalformed, snp.CodeTCBCertMismatch, snp.CodeInconsistent,
+		snp.CodeSignerMismatch, snp.CodeUnknownProduct, snp.CodeProductMismatch, attest.CodeBadCRL, attest.CodeExpired,
+	} {
+		failedWith(t, err, code)
+	}
+}
+
+// TestVectorsUnchanged compares the captures with their digests.
+func TestVectorsUnchanged(t *testing.T) {
+	lines := strings.Fields(string(vector(t, "SHA256SUMS")))
+	if len(lines) != 2*15 {
+		t.Fatalf("%d fields, want 15 digests and names", len(lines))
+	}
+	for i := 0; i < len(lines); i += 2 {
+		if got := fmt.Sprintf("%x", sha256.Sum256(vector(t, lines[i+1]))); got != lines[i] {
+			t.Errorf("%s: SHA-256 %s, want %s", lines[i+1], got, lines[i])
+		}
 	}
 }

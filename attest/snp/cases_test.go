@@ -39,7 +39,7 @@ func forgedRoots(t testing.TB, amd *attesttest.AMD) []snp.Root {
 		product snp.Product
 	}{{attesttest.Milan, snp.Milan}, {attesttest.Genoa, snp.Genoa}, {attesttest.Turin, snp.Turin}} {
 		r := amd.Roots(t, l.line)
-		roots = append(roots, snp.Root{Product: l.product, ARK: r.ARK.Raw, ASK: r.ASK.Raw, ASVK: r.ASVK.Raw})
+		roots = append(roots, snp.Root{Product: l.product, ARK: bytes.Clone(r.ARK.Raw), ASK: bytes.Clone(r.ASK.Raw), ASVK: bytes.Clone(r.ASVK.Raw)})
 	}
 	return roots
 }
