@@ -20,17 +20,17 @@ import (
 // is what an expectation looks like that was never set.
 func fixedHex(text []byte, n int) ([]byte, error) {
 	if len(text) != 2*n {
-		return nil, fmt.Errorf("%d hex digits, not %d", 2*n, len(text))
+		return nil, fmt.Errorf("expected %d hex digits, not %d", 2*n, len(text))
 	}
 	if strings.ToLower(string(text)) != string(text) {
-		return nil, fmt.Errorf("lower-case hex")
+		return nil, fmt.Errorf("expected lower-case hex")
 	}
 	out, err := hex.DecodeString(string(text))
 	if err != nil {
-		return nil, fmt.Errorf("%d hex digits", 2*n)
+		return nil, fmt.Errorf("expected %d hex digits", 2*n)
 	}
 	if !slices.ContainsFunc(out, func(b byte) bool { return b != 0 }) {
-		return nil, fmt.Errorf("a value that is not all zero")
+		return nil, fmt.Errorf("expected a value that is not all zero")
 	}
 	return out, nil
 }
@@ -67,7 +67,7 @@ const digestPrefix = "sha256:"
 func (d *sha256Digest) UnmarshalText(text []byte) error {
 	digits, found := strings.CutPrefix(string(text), digestPrefix)
 	if !found {
-		return fmt.Errorf("sha256: and 64 hex digits")
+		return fmt.Errorf("expected sha256: and 64 hex digits")
 	}
 	v, err := fixedHex([]byte(digits), len(d))
 	copy(d[:], v)
@@ -110,7 +110,7 @@ const dayLayout = "2006-01-02"
 func (d *day) UnmarshalText(text []byte) error {
 	t, err := time.ParseInLocation(dayLayout, string(text), time.UTC)
 	if err != nil {
-		return fmt.Errorf("a day such as 2027-01-01")
+		return fmt.Errorf("expected a day such as 2027-01-01")
 	}
 	*d = day(t)
 	return nil
@@ -124,9 +124,9 @@ func (k *kindName) UnmarshalText(text []byte) error {
 	kind, err := attest.ParseKind(string(text))
 	switch {
 	case err != nil:
-		return fmt.Errorf("sev-snp")
+		return fmt.Errorf("expected sev-snp")
 	case kind.Simulated():
-		return fmt.Errorf("sev-snp (simulated evidence is accepted with allow_simulated)")
+		return fmt.Errorf("expected sev-snp (simulated evidence is accepted with allow_simulated)")
 	}
 	*k = kindName(kind)
 	return nil
@@ -137,7 +137,7 @@ type productName snp.Product
 func (p *productName) UnmarshalText(text []byte) error {
 	product, err := snp.ParseProduct(string(text))
 	if err != nil {
-		return fmt.Errorf("one of Milan, Genoa, Turin")
+		return fmt.Errorf("expected one of Milan, Genoa, Turin")
 	}
 	*p = productName(product)
 	return nil
@@ -164,7 +164,7 @@ func (r *rule) UnmarshalText(text []byte) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("allow, require or forbid")
+	return fmt.Errorf("expected allow, require or forbid")
 }
 
 // vmplRule is a privilege level from 0 to 3, or the word any.
@@ -179,7 +179,7 @@ func (v *vmplRule) UnmarshalText(text []byte) error {
 		return nil
 	}
 	if len(text) != 1 || text[0] < '0' || text[0] > '3' {
-		return fmt.Errorf("0, 1, 2, 3 or the word any")
+		return fmt.Errorf("expected 0, 1, 2, 3 or the word any")
 	}
 	v.level = uint32(text[0] - '0')
 	return nil
@@ -198,12 +198,12 @@ type dotted [3]uint8
 func (d *dotted) UnmarshalText(text []byte) error {
 	parts := strings.Split(string(text), ".")
 	if len(parts) < 2 || len(parts) > 3 {
-		return fmt.Errorf("a version such as 1.55 or 1.55.29")
+		return fmt.Errorf("expected a version such as 1.55 or 1.55.29")
 	}
 	for i, part := range parts {
 		n, err := strconv.ParseUint(part, 10, 8)
 		if err != nil || strconv.FormatUint(n, 10) != part {
-			return fmt.Errorf("a version such as 1.55 or 1.55.29")
+			return fmt.Errorf("expected a version such as 1.55 or 1.55.29")
 		}
 		d[i] = uint8(n)
 	}
@@ -234,7 +234,7 @@ func (r *revocationRule) UnmarshalText(text []byte) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("require or allow_missing")
+	return fmt.Errorf("expected require or allow_missing")
 }
 
 // callersRule says who a box may answer.
@@ -259,7 +259,7 @@ func (c *callersRule) UnmarshalText(text []byte) error {
 	case wordAny:
 		*c = callersAny
 	default:
-		return fmt.Errorf("authenticated, or the word any")
+		return fmt.Errorf("expected authenticated, or the word any")
 	}
 	return nil
 }
@@ -286,7 +286,7 @@ func (s *byteSize) UnmarshalText(text []byte) error {
 		*s = byteSize(n * u.size)
 		return nil
 	}
-	return fmt.Errorf("a size such as 512B, 64KiB or 4MiB")
+	return fmt.Errorf("expected a size such as 512B, 64KiB or 4MiB")
 }
 
 func (s byteSize) String() string {

@@ -1,10 +1,12 @@
 package client
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/blindbox/blindbox/appraise"
 	"github.com/blindbox/blindbox/attest"
+	"github.com/blindbox/blindbox/attest/sim"
 	"github.com/blindbox/blindbox/attest/snp"
 )
 
@@ -25,6 +27,12 @@ func verifierFor(kind attest.Kind, trust *appraise.Trust) (attest.Verifier, erro
 	switch kind {
 	case attest.SNP:
 		return snp.NewVerifier()
+	case attest.SimSNP:
+		root, ok := trust.SimulatedRoot()
+		if !ok {
+			return nil, errors.New("the trust has no simulated root")
+		}
+		return sim.NewVerifier(root)
 	}
 	return nil, fmt.Errorf("no verifier for evidence of kind %s", kind)
 }
