@@ -105,5 +105,5 @@ func wrap(text string, width int, indent string) string {
 
 // problem returns what a box's refusal looks like to an HTTP client.
 func problem(status int, title string) string {
-	return fmt.Sprintf("$ curl -s http://127.0.0.1:8642/\n{\"type\":\"about:blank\",\"title\":%q,\"status\":%d,\"code\":\"BBX-%d\"}", title, status, status)
+	return fmt.Sprintf("$ curl -s http://127.0.0.1:8642/\n{\"type\":\"about:blank\",\"title\":%q,\"status\":%d,\"detail\":\"...\",\"code\":\"BBX-%d\",\"fix\":\"...\"}", title, status, status)
 }

@@ -50,6 +50,7 @@ type Problem struct {
 	Status int    `json:"status"`
 	Code   string `json:"code"`
 	Detail string `json:"detail,omitempty"`
+	Fix    string `json:"fix,omitempty"`
 }
 
 // New returns the proxy as a handler.
@@ -114,6 +115,7 @@ func (p *proxy) rewrite(r *httputil.ProxyRequest) {
 	r.Out.URL.RawQuery = r.In.URL.RawQuery
 	if p.config.APIKey != "" {
 		r.Out.Header.Set("Authorization", "Bearer "+p.config.APIKey)
+		r.Out.Header.Del("Blindbox-Key") // the other place where a box looks for a key
 	}
 	// A page that the box itself serves through the proxy is same-origin for
 	// the browser and must be so for the app.

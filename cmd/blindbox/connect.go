@@ -1,0 +1,195 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/blindbox/blindbox/appraise"
+	"github.com/blindbox/blindbox/client"
+	"github.com/blindbox/blindbox/internal/catalogue"
+	"github.com/blindbox/blindbox/internal/connect"
+)
+
+type connectOptions struct {
+	trust, listen, keyFile string
+	origins                []string
+	checks                 bool
+	timeout                time.Duration
+}
+
+func newConnect(s *session) *cobra.Command {
+	var o connectOptions
+	cmd := &cobra.Command{
+		Use:   "connect URL",
+		Short: "Verify a box, then give ordinary programs a local address for it",
+		Long: `Verify the box at https://HOST[:PORT] and, if it is what the trust file accepts,
+forward a port of 127.0.0.1 to it: HTTP/1.1, HTTP/2, WebSocket, event streams.
+The box is verified again on every new connection and at the trust file's
+max_age; when it is refused, requests are answered with 502 and not forwarded.`,
+		Args: exactly(1, "one URL"),
+		RunE: func(cmd *cobra.Command, args []string) error { return s.connect(cmd.Context(), args[0], o) },
+	}
+	addTrustFlag(cmd, &o.trust)
+	addKeyFlag(cmd, &o.keyFile)
+	f := cmd.Flags()
+	f.StringVar(&o.listen, "listen", "127.0.0.1:8642", "loopback address for local programs; port 0 takes a free one")
+	f.StringArrayVar(&o.origins, "allow-origin", nil, "web origin whose pages may use the proxy, such as https://app.example")
+	f.BoolVar(&o.checks, "checks", false, "print every check")
+	f.DurationVar(&o.timeout, "timeout", client.DefaultTimeout, "how long to wait for a verdict")
+	return cmd
+}
+
+func (s *session) connect(ctx context.Context, address string, o connectOptions) error {
+	u, err := boxURL(address)
+	if err != nil {
+		return err
+	}
+	trust, err := s.loadTrust(o.trust, false)
+	if err != nil {
+		return err
+	}
+	key, err := s.apiKey(o.keyFile)
+	if err != nil {
+		return err
+	}
+	for _, origin := range o.origins {
+		if err := checkOrigin(origin); err != nil {
+			return err
+		}
+	}
+	// The port is taken before the box is asked and served only after it.
+	ln, err := connect.Listen(ctx, o.listen)
+	if err != nil {
+		return fail(catalogue.CodeListen, "listen", err.Error(), "a free port on 127.0.0.1 or [::1]")
+	}
+	defer ln.Close()
+	watch := &watcher{session: s}
+	c, err := client.New(trust, client.WithTimeout(o.timeout), client.WithClock(s.now), client.WithOnResult(watch.see))
+	if err != nil {
+		return usage("%v", err)
+	}
+	defer c.Close()
+	v, took, err := verifyWith(ctx, c, u)
+	if err != nil {
+		return err
+	}
+	local := "http://" + ln.Addr().String()
+	if err := s.showConnected(v, took, local, o.checks); err != nil {
+		return err
+	}
+	h, err := connect.New(connect.Config{Target: u, Transport: c, APIKey: key, AllowOrigins: o.origins, Explain: explainToClient})
+	if err != nil {
+		return err
+	}
+	watch.start()
+	if err := connect.Serve(ctx, ln, h); err != nil {
+		return fail(catalogue.CodeListen, "listen", err.Error(), "")
+	}
+	return nil
+}
+
+// verifyWith asks the box for evidence. A refusal for what the box showed is a
+// verdict; the error says that there was nothing to judge.
+func verifyWith(ctx context.Context, c *client.Client, u *url.URL) (verdict, time.Duration, error) {
+	began := time.Now()
+	res, _, err := c.Verify(ctx, u.String())
+	var refused *client.RefusedError
+	if err != nil && (!errors.As(err, &refused) || len(res.Checks()) == 0) {
+		return verdict{}, 0, err
+	}
+	v := verdictOf(res)
+	if err != nil {
+		// The connection may be what was refused, whatever the box showed.
+		v.outcome, v.err = appraise.Refused, err
+	}
+	return v, time.Since(began), nil
+}
+
+func (s *session) showConnected(v verdict, took time.Duration, local string, checks bool) error {
+	if s.json() {
+		return s.concludeJSON(v, map[string]any{"local": local, "openai": local + "/v1", "inference": local + "/v2"})
+	}
+	if err := s.conclude(v, took, checks); err != nil {
+		return err
+	}
+	s.printf("  OpenAI API %s/v1   Open Inference v2 %s/v2\n", local, local)
+	return nil
+}
+
+// checkOrigin refuses what no browser would send as an Origin, since it would
+// silently allow nothing.
+func checkOrigin(origin string) error {
+	u, err := url.Parse(origin)
+	if err != nil || u.Host == "" || origin != u.Scheme+"://"+u.Host {
+		return usage("--allow-origin %q, expected SCHEME://HOST[:PORT]", origin)
+	}
+	return nil
+}
+
+// explainToClient turns an error of the attested transport into an answer for
+// the local program.
+func explainToClient(err error) connect.Problem {
+	r := requestRefusal(err)
+	detail := r.seen
+	if r.expected != "" {
+		detail += ", expected " + r.expected
+	}
+	if r.contacted {
+		detail += "; nothing was forwarded"
+	}
+	return connect.Problem{
+		Title: r.area + ": " + r.entry.Title, Status: http.StatusBadGateway, Code: r.entry.ID(),
+		Detail: oneLine(detail), Fix: r.entry.Fix,
+	}
+}
+
+// requestRefusal is refusalOf for an error of a request. That nothing was sent
+// is known only if the box was refused: a connection that was lost may have
+// carried the request.
+func requestRefusal(err error) *refusal {
+	r := *refusalOf(err)
+	var refused *client.RefusedError
+	r.contacted = errors.As(err, &refused)
+	return &r
+}
+
+// watcher tells the user when a box that was verified is refused later, once
+// for each change.
+type watcher struct {
+	session *session
+	mu      sync.Mutex
+	on      bool
+	last    string
+}
+
+func (w *watcher) start() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.on = true
+}
+
+func (w *watcher) see(v client.Verification) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := ""
+	err := v.Result.Err()
+	if err != nil {
+		now = refusalOf(err).Error()
+	}
+	if !w.on || now == w.last {
+		return
+	}
+	w.last = now
+	if err == nil {
+		w.session.note("VERIFIED again\n")
+		return
+	}
+	w.session.note("REFUSED      the box changed; requests are answered with 502 and not forwarded\n")
+	refusalOf(err).print(w.session.stderr)
+}

@@ -1,0 +1,265 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+
+	"github.com/blindbox/blindbox/client"
+	"github.com/blindbox/blindbox/internal/catalogue"
+)
+
+type curlOptions struct {
+	trust, keyFile string
+	method, file   string
+	headers, data  []string
+	binary         []string
+	include, head  bool
+	fail, silent   bool
+	timeout        time.Duration
+}
+
+func newCurl(s *session) *cobra.Command {
+	var o curlOptions
+	cmd := &cobra.Command{
+		Use:   "curl [flags] URL",
+		Short: "Send one request to a box, after it was verified",
+		Long: `Send one request over an attested connection, with curl's flags. The verdict goes
+to standard error, the answer to standard output. -o is curl's here; the JSON
+form is --format json.`,
+		Args: exactly(1, "one URL"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if s.format != "text" && s.format != "json" {
+				return usage("--format %q, expected text or json", s.format)
+			}
+			return s.curl(cmd.Context(), args[0], o)
+		},
+	}
+	addTrustFlag(cmd, &o.trust)
+	addKeyFlag(cmd, &o.keyFile)
+	f := cmd.Flags()
+	f.StringVarP(&o.method, "request", "X", "", "method (default GET, with data POST)")
+	f.StringArrayVarP(&o.headers, "header", "H", nil, "'Name: value'")
+	f.StringArrayVarP(&o.data, "data", "d", nil, "body, or @FILE without its line breaks; several are joined by &")
+	f.StringArrayVar(&o.binary, "data-binary", nil, "body, or @FILE as it is")
+	f.StringVarP(&o.file, "output", "o", "", "write the answer's body to a file")
+	f.BoolVarP(&o.include, "include", "i", false, "print the answer's status and headers too")
+	f.BoolVarP(&o.head, "head", "I", false, "send HEAD and print status and headers")
+	f.BoolVarP(&o.fail, "fail", "f", false, "exit 1 if the status is 400 or higher")
+	f.BoolVarP(&o.silent, "silent", "s", false, "do not print the verdict")
+	f.DurationVar(&o.timeout, "timeout", client.DefaultTimeout, "how long to wait for a verdict")
+	format := s.format
+	f.StringVar(&s.format, "format", "text", "text or json")
+	s.format = format
+	return cmd
+}
+
+func (s *session) curl(ctx context.Context, address string, o curlOptions) error {
+	u, err := boxURL(address)
+	if err != nil {
+		return err
+	}
+	trust, err := s.loadTrust(o.trust, false)
+	if err != nil {
+		return err
+	}
+	key, err := s.apiKey(o.keyFile)
+	if err != nil {
+		return err
+	}
+	req, err := s.request(ctx, u, o)
+	if err != nil {
+		return err
+	}
+	if key != "" && req.Header.Get("Authorization") == "" {
+		req.Header.Set("Authorization", "Bearer "+key)
+	}
+	c, err := client.New(trust, client.WithTimeout(o.timeout), client.WithClock(s.now))
+	if err != nil {
+		return usage("%v", err)
+	}
+	defer c.Close()
+	res, err := c.RoundTrip(req)
+	if err != nil {
+		return requestRefusal(err)
+	}
+	defer res.Body.Close()
+	if err := s.answer(res, o); err != nil {
+		return err
+	}
+	if o.fail && res.StatusCode >= 400 {
+		return statusRefusal(res)
+	}
+	return nil
+}
+
+// request builds the request. Nothing of it is sent before the verdict.
+func (s *session) request(ctx context.Context, u *url.URL, o curlOptions) (*http.Request, error) {
+	if u.Path == "" {
+		u.Path = "/"
+	}
+	body, size, err := s.body(o)
+	if err != nil {
+		return nil, err
+	}
+	method := o.method
+	switch {
+	case method != "":
+	case o.head:
+		method = http.MethodHead
+	case body != nil:
+		method = http.MethodPost
+	default:
+		method = http.MethodGet
+	}
+	req, err := http.NewRequestWithContext(ctx, method, u.String(), body)
+	if err != nil {
+		return nil, usage("%v", err)
+	}
+	if body != nil {
+		req.ContentLength = size
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	req.Header.Set("User-Agent", "blindbox")
+	given := http.Header{}
+	for _, h := range o.headers {
+		name, value, ok := strings.Cut(h, ":")
+		if !ok || strings.TrimSpace(name) == "" {
+			return nil, usage("-H %q, expected 'Name: value'", h)
+		}
+		given.Add(strings.TrimSpace(name), strings.TrimSpace(value))
+	}
+	for name, values := range given {
+		req.Header[name] = values
+	}
+	return req, nil
+}
+
+// body returns the request's body and its length, -1 if that is not known.
+func (s *session) body(o curlOptions) (io.Reader, int64, error) {
+	switch {
+	case len(o.data) > 0 && len(o.binary) > 0:
+		return nil, 0, usage("give -d or --data-binary, not both")
+	case len(o.binary) > 1:
+		return nil, 0, usage("give --data-binary once")
+	case len(o.binary) == 1:
+		return s.binaryBody(o.binary[0])
+	case len(o.data) == 0:
+		return nil, 0, nil
+	}
+	var parts [][]byte
+	for _, d := range o.data {
+		part := []byte(d)
+		if name, isFile := strings.CutPrefix(d, "@"); isFile {
+			text, err := s.readFile(name, 64<<20)
+			if err != nil {
+				return nil, 0, err
+			}
+			part = slices.DeleteFunc(text, func(b byte) bool { return b == '\r' || b == '\n' })
+		}
+		parts = append(parts, part)
+	}
+	joined := bytes.Join(parts, []byte("&"))
+	return bytes.NewReader(joined), int64(len(joined)), nil
+}
+
+// binaryBody streams a file; the transport closes it.
+func (s *session) binaryBody(value string) (io.Reader, int64, error) {
+	name, isFile := strings.CutPrefix(value, "@")
+	switch {
+	case !isFile:
+		return strings.NewReader(value), int64(len(value)), nil
+	case name == "-":
+		return io.NopCloser(s.stdin), -1, nil
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, 0, fail(catalogue.CodeFile, "file", err.Error(), "")
+	}
+	size := int64(-1)
+	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+		size = info.Size()
+	}
+	return f, size, nil
+}
+
+// answer shows the verdict that the connection rests on, then the answer.
+func (s *session) answer(res *http.Response, o curlOptions) error {
+	result, ok := client.ResultFrom(res)
+	if !ok {
+		return fail(catalogue.CodeInternal, "internal", "an answer without a verdict", "")
+	}
+	v := verdictOf(result)
+	if s.json() {
+		return s.answerJSON(v, res)
+	}
+	if !o.silent {
+		word := "VERIFIED"
+		if v.simulated {
+			word += "     SIMULATED: proves nothing about hardware"
+		}
+		s.note("%s\n", word)
+	}
+	out := s.stdout
+	if o.file != "" {
+		f, err := os.Create(o.file)
+		if err != nil {
+			return fail(catalogue.CodeFile, "file", err.Error(), "")
+		}
+		defer f.Close()
+		out = f
+	}
+	if o.include || o.head {
+		var head bytes.Buffer
+		head.WriteString(res.Proto + " " + res.Status + "\r\n")
+		_ = res.Header.Write(&head)
+		head.WriteString("\r\n")
+		if _, err := out.Write(head.Bytes()); err != nil {
+			return fail(catalogue.CodeFile, "file", err.Error(), "")
+		}
+	}
+	if _, err := io.Copy(out, res.Body); err != nil {
+		return requestRefusal(err)
+	}
+	return nil
+}
+
+// maxJSONBody bounds an answer that is put into a JSON document, in bytes.
+const maxJSONBody = 64 << 20
+
+func (s *session) answerJSON(v verdict, res *http.Response) error {
+	body, err := io.ReadAll(io.LimitReader(res.Body, maxJSONBody+1))
+	if err != nil {
+		return requestRefusal(err)
+	}
+	if len(body) > maxJSONBody {
+		return usage("the answer is larger than %d bytes: use -o FILE without --format json", maxJSONBody)
+	}
+	doc := map[string]any{"status": res.StatusCode, "headers": res.Header}
+	if utf8.Valid(body) {
+		doc["body"] = string(body)
+	} else {
+		doc["body_base64"] = base64.StdEncoding.EncodeToString(body)
+	}
+	return s.concludeJSON(v, doc)
+}
+
+// statusRefusal is what --fail makes of an error status: the box's own number
+// if the answer is the box's own.
+func statusRefusal(res *http.Response) *refusal {
+	r := usage("the answer is %s", res.Status)
+	if e, ok := catalogue.Find(res.Header.Get("Blindbox-Error")); ok {
+		r = fail(e.Codes[0], "box", res.Status, "")
+	}
+	return r
+}

@@ -1,0 +1,201 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/blindbox/blindbox/box"
+	"github.com/blindbox/blindbox/internal/catalogue"
+	"github.com/blindbox/blindbox/internal/connect"
+	"github.com/blindbox/blindbox/policy"
+)
+
+type devOptions struct {
+	file      string
+	listen    string
+	port      int
+	appListen string
+	anyone    bool
+	env       []string
+	trustOut  string
+}
+
+func newDev(s *session) *cobra.Command {
+	var o devOptions
+	cmd := &cobra.Command{
+		Use:   "dev [-f box.yaml] | dev [flags] -- COMMAND...",
+		Short: "Start a simulated box on this machine",
+		Long: `Start a SIMULATED box on this machine: from a box.yaml, or around a command that
+listens for HTTP on --port. It behaves as a real box does and is protected by
+nothing. Without -f and without a command, box.yaml in this directory is used.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := o.check(cmd, args); err != nil {
+				return err
+			}
+			return s.dev(cmd.Context(), o, args)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVarP(&o.file, "file", "f", "", "policy of the box (default box.yaml)")
+	f.StringVar(&o.listen, "listen", "127.0.0.1:8443", "loopback address of the box")
+	f.IntVar(&o.port, "port", 8000, "port on which the command listens")
+	f.StringVar(&o.appListen, "app-listen", "", "where the command listens, if not on --port: 127.0.0.1:PORT or unix:/PATH")
+	f.BoolVar(&o.anyone, "anyone", false, "let anyone on this machine call, without an API key")
+	f.StringArrayVar(&o.env, "env", nil, "NAME=VALUE for the command's environment; it is part of the policy that clients see")
+	f.StringVar(&o.trustOut, "trust-out", "", "where to write the trust file (default: beside the simulated root)")
+	return cmd
+}
+
+func (o *devOptions) check(cmd *cobra.Command, args []string) error {
+	wrapping := []string{"port", "app-listen", "anyone", "env"}
+	switch {
+	case len(args) > 0 && cmd.ArgsLenAtDash() != 0:
+		return usage("put -- before the command: blindbox dev -- %s", strings.Join(args, " "))
+	case len(args) > 0 && o.file != "":
+		return usage("give -f FILE or a command, not both")
+	case o.port < 1 || o.port > 65535:
+		return usage("--port %d, expected 1 to 65535", o.port)
+	}
+	for _, name := range wrapping {
+		if len(args) == 0 && cmd.Flags().Changed(name) {
+			return usage("--%s is for a command after --; with a policy file the file decides", name)
+		}
+	}
+	for _, kv := range o.env {
+		if name, _, ok := strings.Cut(kv, "="); !ok || name == "" {
+			return usage("--env %q, expected NAME=VALUE", kv)
+		}
+	}
+	if len(args) == 0 && o.file == "" {
+		o.file = "box.yaml"
+	}
+	return nil
+}
+
+// devPolicy returns the policy of the box and the file that holds the API key
+// for it, "" if there is none or it is not ours to know.
+func (s *session) devPolicy(dir string, o devOptions, command []string) (*policy.Policy, string, error) {
+	if o.file != "" {
+		p, err := s.readPolicy(o.file)
+		return p, "", err
+	}
+	w := wrapping{command: command, listen: o.appListen, env: o.env}
+	if w.listen == "" {
+		w.listen = fmt.Sprintf("127.0.0.1:%d", o.port)
+	}
+	for _, name := range []string{"PATH", "HOME"} {
+		if v := s.env(name); v != "" {
+			w.env = append(w.env, name+"="+v)
+		}
+	}
+	keyFile := ""
+	if !o.anyone {
+		var err error
+		if w.key, keyFile, err = developerKey(dir); err != nil {
+			return nil, "", fail(catalogue.CodeSimRoot, "api key", err.Error(), "")
+		}
+	}
+	doc, err := w.document()
+	if err != nil {
+		return nil, "", err
+	}
+	p, err := policy.Parse(doc)
+	if err != nil {
+		return nil, "", badDocument(catalogue.CodeBadPolicy, "policy", "generated box.yaml", err)
+	}
+	return p, keyFile, nil
+}
+
+func (s *session) dev(ctx context.Context, o devOptions, command []string) error {
+	dir, err := s.simDir()
+	if err != nil {
+		return err
+	}
+	root, err := s.simRoot(dir)
+	if err != nil {
+		return err
+	}
+	p, keyFile, err := s.devPolicy(dir, o, command)
+	if err != nil {
+		return err
+	}
+	ln, err := connect.Listen(ctx, o.listen)
+	if err != nil {
+		return fail(catalogue.CodeListen, "listen", err.Error(), "")
+	}
+	if s.terminal() {
+		s.note("starting a simulated box ...\n")
+	}
+	d, err := startBox(ctx, root, p, ln, s.stderr, s.devEvent)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil // Ctrl-C while it started
+		}
+		return err
+	}
+	trust := o.trustOut
+	if trust == "" {
+		trust = filepath.Join(dir, p.Name+".trust.yaml")
+	}
+	// Ours to overwrite: it describes the box that runs now.
+	if err := s.writeFile(trust, d.trustFile(), 0o644, o.trustOut == ""); err != nil {
+		_ = d.close()
+		return err
+	}
+	s.showDev(d, trust, keyFile)
+	select {
+	case <-ctx.Done():
+		err = d.close()
+	case err = <-d.done:
+	}
+	if err != nil {
+		return fail(catalogue.CodeApp, "box", err.Error(), "")
+	}
+	s.printf("stopped\n")
+	return nil
+}
+
+// devEvent tells of the app's life. The rest is told by the verdict.
+func (s *session) devEvent(e box.Event) {
+	if e.Name == box.AppExited {
+		s.note("%s\n", oneLine(e.String()))
+	}
+}
+
+func (s *session) showDev(d *devBox, trust, keyFile string) {
+	url := "https://" + d.addr
+	line := []string{"blindbox", "connect", "--trust", shellWord(trust)}
+	if keyFile != "" {
+		line = append(line, "--api-key-file", shellWord(keyFile))
+	}
+	connectLine := strings.Join(append(line, url), " ")
+	digest := d.policy.Digest()
+	if s.json() {
+		s.writeJSON(map[string]any{
+			"simulated": true, "url": url, "policy": fmt.Sprintf("sha256:%x", digest), "measurement": fmt.Sprintf("%x", d.measurement),
+			"trust": trust, "api_key_file": keyFile, "connect": connectLine, "pid": os.Getpid(),
+		})
+		return
+	}
+	s.printf("SIMULATED    no hardware protects this box: for development only\n")
+	s.printf("  box        %s\n  policy     %s\n  digest     sha256:%x\n  trust      %s\n", url, d.policy.Summary(), digest, trust)
+	if keyFile != "" {
+		s.printf("  api key    in %s\n", keyFile)
+	}
+	s.printf("  next       %s\n", connectLine)
+}
+
+// shellWord quotes a path for the line that people copy.
+func shellWord(s string) string {
+	if strings.IndexFunc(s, func(r rune) bool {
+		return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+:@\\", r)
+	}) < 0 {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/blindbox/blindbox/attest"
+	"github.com/blindbox/blindbox/attest/sim"
+	"github.com/blindbox/blindbox/box"
+	"github.com/blindbox/blindbox/examples/tumour"
+	"github.com/blindbox/blindbox/internal/catalogue"
+	"github.com/blindbox/blindbox/policy"
+)
+
+// devBox is a simulated box that runs in this process.
+type devBox struct {
+	policy      *policy.Policy
+	measurement [48]byte
+	root        attest.Digest
+	addr        string
+	box         *box.Box
+	done        chan error
+	stop        context.CancelFunc
+}
+
+// simDir is where the simulated root and the developer's key are kept.
+func (s *session) simDir() (string, error) {
+	home, err := s.home()
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(home, "sim"), nil
+}
+
+// simRoot returns this machine's simulated root, made at the first use.
+func (s *session) simRoot(dir string) (*sim.Root, error) {
+	root, err := sim.LoadOrCreateRoot(dir, s.now())
+	if err != nil {
+		return nil, fail(catalogue.CodeSimRoot, "sim", err.Error(), "a directory that can be written")
+	}
+	return root, nil
+}
+
+// simMeasurement stands for the launch measurement. It is over the program that
+// runs, so that another build is another measurement.
+func simMeasurement() ([48]byte, error) {
+	name, err := os.Executable()
+	if err != nil {
+		return [48]byte{}, err
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return [48]byte{}, err
+	}
+	defer f.Close()
+	program := sha256.New()
+	if _, err := io.Copy(program, f); err != nil {
+		return [48]byte{}, err
+	}
+	return sim.Measure(program.Sum(nil)), nil
+}
+
+// startBox starts a simulated box on ln and returns when its door is open. It
+// always takes ln over.
+func startBox(ctx context.Context, root *sim.Root, p *policy.Policy, ln net.Listener, appOutput io.Writer, log func(box.Event)) (*devBox, error) {
+	d := &devBox{policy: p, root: root.Fingerprint(), addr: ln.Addr().String(), done: make(chan error, 1)}
+	failed := func(err error) (*devBox, error) {
+		ln.Close()
+		return nil, fail(catalogue.CodeApp, "box", err.Error(), "")
+	}
+	var err error
+	if d.measurement, err = simMeasurement(); err != nil {
+		return failed(err)
+	}
+	attester, err := root.NewAttester(sim.Box{Measurement: d.measurement, HostData: p.Digest()}, time.Now)
+	if err != nil {
+		return failed(err)
+	}
+	d.box, err = box.New(box.Config{
+		Policy: p, Attester: attester, Listener: ln, Builtin: map[string][]byte{"tumour": tumour.Model()},
+		Log: log, AppOutput: appOutput,
+	})
+	if err != nil {
+		return failed(err)
+	}
+	ctx, d.stop = context.WithCancel(ctx)
+	go func() { d.done <- d.box.Serve(ctx) }()
+	select {
+	case <-d.box.Ready():
+		return d, nil
+	case err := <-d.done:
+		d.stop()
+		if err == nil {
+			err = errors.New("stopped before it was ready")
+		}
+		return failed(err)
+	}
+}
+
+// close stops the box and waits for it.
+func (d *devBox) close() error {
+	d.stop()
+	return <-d.done
+}
+
+// trustFile accepts this box and nothing else.
+func (d *devBox) trustFile() []byte {
+	digest := d.policy.Digest()
+	return fmt.Appendf(nil, `# SIMULATED: accepts one box on this machine, which no hardware protects. For development only.
+version: 1
+accept:
+  - name: %s (simulated)
+    sev-snp: {measurement: %s}
+    policy: sha256:%s
+allow_simulated: true
+simulated_root: sha256:%s
+`, d.policy.Name, hex.EncodeToString(d.measurement[:]), hex.EncodeToString(digest[:]), d.root)
+}

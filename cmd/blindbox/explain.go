@@ -1,0 +1,55 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/blindbox/blindbox/attest"
+	"github.com/blindbox/blindbox/internal/catalogue"
+)
+
+func newExplain(s *session) *cobra.Command {
+	return &cobra.Command{
+		Use:   "explain [BBX-NNN | reason]",
+		Short: "Say what an error number means and what to do",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return s.explainAll()
+			}
+			e, ok := catalogue.Find(args[0])
+			if !ok {
+				return usage("%q is in no entry; `blindbox explain` lists them all", args[0])
+			}
+			if s.json() {
+				s.writeJSON(entryDocument(e))
+			}
+			s.printf("%s", e.Text())
+			return nil
+		},
+	}
+}
+
+func (s *session) explainAll() error {
+	var docs []any
+	for _, e := range catalogue.All() {
+		docs = append(docs, entryDocument(e))
+		s.printf("%s  %s\n", e.ID(), e.Title)
+	}
+	if s.json() {
+		s.writeJSON(docs)
+	}
+	return nil
+}
+
+func entryDocument(e catalogue.Entry) any {
+	return struct {
+		Code    string        `json:"code"`
+		Reasons []attest.Code `json:"reasons"`
+		Exit    int           `json:"exit"`
+		Title   string        `json:"title"`
+		Cause   string        `json:"cause"`
+		NotDone string        `json:"not_done"`
+		Fix     string        `json:"fix"`
+		Page    string        `json:"page"`
+	}{e.ID(), e.Codes, int(e.Stage()), e.Title, e.Cause, e.NotDone, e.Fix, e.Page()}
+}

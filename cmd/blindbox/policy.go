@@ -1,0 +1,130 @@
+package main
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/blindbox/blindbox/attest"
+	"github.com/blindbox/blindbox/internal/catalogue"
+	"github.com/blindbox/blindbox/internal/strictyaml"
+	"github.com/blindbox/blindbox/policy"
+)
+
+func newPolicy(s *session) *cobra.Command {
+	group := &cobra.Command{
+		Use:   "policy",
+		Short: "Look at a box's policy (box.yaml)",
+		Args:  exactly(1, "a command: check"),
+		RunE:  func(_ *cobra.Command, args []string) error { return usage("unknown command policy %q", args[0]) },
+	}
+	group.AddCommand(&cobra.Command{
+		Use:   "check FILE",
+		Short: "Say what a policy means, or where it is wrong",
+		Args:  exactly(1, "one FILE"),
+		RunE:  func(_ *cobra.Command, args []string) error { return s.policyCheck(args[0]) },
+	})
+	return group
+}
+
+func (s *session) policyCheck(file string) error {
+	p, err := s.readPolicy(file)
+	if err != nil {
+		return err
+	}
+	if s.json() {
+		digest := p.Digest()
+		s.writeJSON(struct {
+			Name    string `json:"name"`
+			Digest  string `json:"digest"`
+			Summary string `json:"summary"`
+			Meaning string `json:"meaning"`
+		}{p.Name, "sha256:" + hex.EncodeToString(digest[:]), p.Summary(), p.Describe()})
+	}
+	s.printf("%s", p.Describe())
+	return nil
+}
+
+func (s *session) readPolicy(file string) (*policy.Policy, error) {
+	doc, err := s.readFile(file, policy.MaxSize)
+	if err != nil {
+		return nil, err
+	}
+	p, err := policy.Parse(doc)
+	if err != nil {
+		return nil, badDocument(catalogue.CodeBadPolicy, "policy", file, err)
+	}
+	return p, nil
+}
+
+// badDocument says where a YAML document is wrong, all places at once.
+func badDocument(code attest.Code, area, file string, err error) *refusal {
+	r := fail(code, area, file+": "+err.Error(), "")
+	var all strictyaml.Errors
+	if !errors.As(err, &all) || len(all) == 0 {
+		return r
+	}
+	r.seen = ""
+	for _, e := range all {
+		r.places = append(r.places, place{File: file, Line: e.Line, Column: e.Column, Problem: e.Error()})
+	}
+	return r
+}
+
+// place is one position in a user's file at which something is wrong.
+type place struct {
+	File    string `json:"file"`
+	Line    int    `json:"line"`
+	Column  int    `json:"column"`
+	Problem string `json:"problem"`
+}
+
+// readFile reads a file of at most limit bytes; "-" is standard input.
+func (s *session) readFile(name string, limit int64) ([]byte, error) {
+	in := s.stdin
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, fail(catalogue.CodeFile, "file", err.Error(), "")
+		}
+		defer f.Close()
+		in = f
+	}
+	data, err := io.ReadAll(io.LimitReader(in, limit+1))
+	switch {
+	case err != nil:
+		return nil, fail(catalogue.CodeFile, "file", err.Error(), "")
+	case int64(len(data)) > limit:
+		return nil, fail(catalogue.CodeFile, "file", name+" is larger than anything of its kind", fmt.Sprintf("at most %d bytes", limit))
+	}
+	return data, nil
+}
+
+// writeFile writes a file that is there whole or not at all. It replaces an
+// existing one only by force.
+func (s *session) writeFile(name string, data []byte, mode os.FileMode, force bool) error {
+	flags := os.O_WRONLY | os.O_CREATE | os.O_TRUNC
+	if !force {
+		flags |= os.O_EXCL
+	}
+	f, err := os.OpenFile(name, flags, mode)
+	if errors.Is(err, os.ErrExist) {
+		return fail(catalogue.CodeFile, "file", name+" exists already", "a new name, or --force")
+	}
+	if err != nil {
+		return fail(catalogue.CodeFile, "file", err.Error(), "")
+	}
+	_, err = f.Write(data)
+	if closing := f.Close(); err == nil {
+		err = closing
+	}
+	if err != nil {
+		os.Remove(name)
+		return fail(catalogue.CodeFile, "file", err.Error(), "")
+	}
+	return nil
+}

@@ -1,0 +1,232 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+
+	"github.com/blindbox/blindbox/appraise"
+	"github.com/blindbox/blindbox/attest"
+	"github.com/blindbox/blindbox/internal/catalogue"
+)
+
+// refusal is an error as the user sees it: an entry of the catalogue with what
+// was seen here. Every error of a command becomes one before it is shown.
+type refusal struct {
+	entry    catalogue.Entry
+	reason   attest.Code
+	area     string // what it is about: hardware, code, channel, policy, usage ...
+	seen     string
+	expected string
+	also     []attest.Check // further checks that failed
+	places   []place        // in a file of the user's
+	exit     int
+	// contacted says that a box was at the other end, so that it is worth saying
+	// that nothing was sent to it.
+	contacted bool
+}
+
+func (r *refusal) Error() string {
+	text := r.entry.ID() + " " + r.area + ": " + r.entry.Title
+	if r.seen != "" {
+		text += ": " + r.seen
+	}
+	return text
+}
+
+// fail makes an error of a command from an entry of the catalogue. A code
+// without an entry is a defect and is reported as one.
+func fail(code attest.Code, area, seen, expected string) *refusal {
+	entry, ok := catalogue.ByCode(code)
+	if !ok {
+		entry, _ = catalogue.ByCode(catalogue.CodeInternal)
+		seen = strings.TrimSpace("reason " + string(code) + " " + seen)
+	}
+	return &refusal{entry: entry, reason: code, area: area, seen: seen, expected: expected, exit: int(entry.Stage())}
+}
+
+func usage(format string, args ...any) *refusal {
+	return fail(catalogue.CodeUsage, "usage", fmt.Sprintf(format, args...), "")
+}
+
+// refusalOf finds the entry for any error. What it does not know happened on
+// the way to the box, and counts as "could not be had".
+func refusalOf(err error) *refusal {
+	var known *refusal
+	var failure *attest.Failure
+	var partial *appraise.PartialError
+	switch {
+	case errors.As(err, &known):
+		return known
+	case errors.As(err, &failure):
+		return fromFailure(failure)
+	case errors.As(err, &partial):
+		return fromPartial(partial)
+	case errors.Is(err, context.Canceled):
+		return contacted(fail(catalogue.CodeInterrupted, "interrupted", "", ""))
+	case errors.Is(err, context.DeadlineExceeded):
+		return contacted(fail(attest.CodeUnavailable, "box", "no verdict in time", "an answer before the deadline"))
+	default:
+		return contacted(fail(attest.CodeUnavailable, "box", err.Error(), ""))
+	}
+}
+
+func contacted(r *refusal) *refusal {
+	r.contacted = true
+	return r
+}
+
+func fromFailure(f *attest.Failure) *refusal {
+	failed := f.Failed()
+	if len(failed) == 0 {
+		return contacted(fail(catalogue.CodeInternal, "internal", f.Error(), ""))
+	}
+	r := contacted(fromCheck(failed[0]))
+	r.also = failed[1:]
+	// Unavailable only if nothing else speaks against the box.
+	r.exit = int(catalogue.Unavailable)
+	for _, c := range failed {
+		if fromCheck(c).entry.Stage() != catalogue.Unavailable {
+			r.exit = exitRefused
+		}
+	}
+	return r
+}
+
+// fromCheck explains one failed check. Its code may come from the other end,
+// which can write there what it likes.
+func fromCheck(c attest.Check) *refusal {
+	area, name, _ := strings.Cut(c.Name, ".")
+	seen := strings.TrimSpace(strings.ReplaceAll(name, "_", " ") + " " + abridge(c.Seen))
+	code := c.Code
+	if _, known := catalogue.ByCode(code); !known {
+		code, seen = attest.CodeMalformed, seen+" (unknown reason "+string(c.Code)+")"
+	}
+	r := fail(code, area, seen, abridge(c.Expected))
+	r.exit = exitRefused
+	return r
+}
+
+func fromPartial(p *appraise.PartialError) *refusal {
+	entry, _ := catalogue.ByCode(appraise.CodeNotChecked)
+	names := make([]string, len(p.Skipped))
+	for i, c := range p.Skipped {
+		names[i] = c.Name
+	}
+	r := &refusal{entry: entry, reason: appraise.CodeNotChecked, area: "verdict", seen: "not checked: " + strings.Join(names, ", "), exit: exitPartial}
+	return contacted(r)
+}
+
+// longHex is a number that nobody compares digit by digit.
+var longHex = regexp.MustCompile(`\b[0-9a-f]{32,}\b`)
+
+// abridge shortens every long hex number to its ends, "7b3f..9c1e", the way
+// people compare them. The full value is in -o json.
+func abridge(s string) string {
+	return longHex.ReplaceAllStringFunc(s, func(n string) string { return n[:4] + ".." + n[len(n)-4:] })
+}
+
+// report shows err and returns the exit code.
+func (s *session) report(err error) int {
+	var done shown
+	if errors.As(err, &done) {
+		return done.exit
+	}
+	r := refusalOf(err)
+	if s.json() {
+		s.writeJSON(struct {
+			Error errorDocument `json:"error"`
+			Exit  int           `json:"exit"`
+		}{r.document(), r.exit})
+		return r.exit
+	}
+	r.print(s.stderr)
+	return r.exit
+}
+
+// print writes the refusal the way every refusal looks.
+func (r *refusal) print(w io.Writer) {
+	r.printShort(w)
+	writeLine(w, "fix", r.entry.Fix)
+	writeLine(w, "more", "blindbox explain "+r.entry.ID()+", "+r.entry.Page())
+}
+
+func writeLine(w io.Writer, name, text string) {
+	if text != "" {
+		fmt.Fprintf(w, "  %-10s %s\n", name, oneLine(text))
+	}
+}
+
+// printShort leaves out what is the same for every refusal of this number.
+func (r *refusal) printShort(w io.Writer) {
+	fmt.Fprintf(w, "%s %s: %s\n", r.entry.ID(), r.area, r.entry.Title)
+	writeLine(w, "seen", r.seen)
+	for _, p := range r.places {
+		writeLine(w, "seen", fmt.Sprintf("%s:%s", p.File, p.Problem))
+	}
+	writeLine(w, "expected", r.expected)
+	for _, line := range r.alsoLines() {
+		writeLine(w, "also", line)
+	}
+	if r.contacted {
+		fmt.Fprintln(w, "  nothing was sent.")
+	}
+}
+
+// alsoLines names the entries of the further checks that failed, each once.
+func (r *refusal) alsoLines() []string {
+	var out []string
+	seen := map[int]bool{r.entry.Number: true}
+	for _, c := range r.also {
+		other := fromCheck(c)
+		if !seen[other.entry.Number] {
+			seen[other.entry.Number] = true
+			out = append(out, other.entry.ID()+" "+other.area+": "+other.entry.Title)
+		}
+	}
+	return out
+}
+
+// oneLine keeps a stranger's text from forging lines or moving the cursor.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || (r >= 0x80 && r < 0xa0) || (r >= 0x202a && r <= 0x202e) || (r >= 0x2066 && r <= 0x2069) {
+			return ' '
+		}
+		return r
+	}, s)
+}
+
+// errorDocument is the error object of -o json.
+type errorDocument struct {
+	Code     string         `json:"code"`   // BBX-203
+	Reason   attest.Code    `json:"reason"` // measurement
+	Area     string         `json:"area"`
+	Title    string         `json:"title"`
+	Seen     string         `json:"seen,omitempty"`
+	Expected string         `json:"expected,omitempty"`
+	Also     []attest.Check `json:"also,omitempty"`
+	Places   []place        `json:"places,omitempty"`
+	NotDone  string         `json:"not_done"`
+	Fix      string         `json:"fix"`
+	Page     string         `json:"page"`
+}
+
+func (r *refusal) document() errorDocument {
+	return errorDocument{
+		Code: r.entry.ID(), Reason: r.reason, Area: r.area, Title: r.entry.Title, Seen: r.seen, Expected: r.expected,
+		Also: r.also, Places: r.places, NotDone: r.entry.NotDone, Fix: r.entry.Fix, Page: r.entry.Page(),
+	}
+}
+
+// writeJSON writes the one document of a command.
+func (s *session) writeJSON(v any) {
+	enc := json.NewEncoder(s.stdout)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(v)
+}

@@ -1,0 +1,186 @@
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/blindbox/blindbox/appraise"
+	"github.com/blindbox/blindbox/policy"
+)
+
+func newTrust(s *session) *cobra.Command {
+	group := &cobra.Command{
+		Use:   "trust",
+		Short: "Write, show and compare trust files (trust.yaml)",
+		Args:  exactly(1, "a command: init, show or diff"),
+		RunE:  func(_ *cobra.Command, args []string) error { return usage("unknown command trust %q", args[0]) },
+	}
+	group.AddCommand(newTrustInit(s), newTrustShow(s), newTrustDiff(s))
+	return group
+}
+
+type initOptions struct {
+	out, name string
+	force     bool
+	simulated bool
+	timeout   time.Duration
+}
+
+func newTrustInit(s *session) *cobra.Command {
+	var o initOptions
+	cmd := &cobra.Command{
+		Use:   "init URL",
+		Short: "Write a trust file from what a box shows now: trust on first use",
+		Args:  exactly(1, "one URL"),
+		RunE:  func(cmd *cobra.Command, args []string) error { return s.trustInit(cmd.Context(), args[0], o) },
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.out, "out", defaultTrust, "file to write; - is standard output")
+	f.StringVar(&o.name, "name", "", "name of this version (default: the name in the box's policy)")
+	f.BoolVar(&o.force, "force", false, "overwrite the file")
+	f.BoolVar(&o.simulated, "allow-simulated", false, "write a trust file for a simulated box too")
+	f.DurationVar(&o.timeout, "timeout", defaultTimeout, "how long to wait for the box")
+	return cmd
+}
+
+func (s *session) trustInit(ctx context.Context, address string, o initOptions) error {
+	u, err := boxURL(address)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, o.timeout)
+	defer cancel()
+	seen, err := look(ctx, u, s.now)
+	if err != nil {
+		return err
+	}
+	if seen.claims.Simulated && !o.simulated {
+		r := contacted(fail(appraise.CodeSimulated, "hardware", "SIMULATED", "hardware, or --allow-simulated if this box is your own"))
+		return r
+	}
+	trust, err := firstTrust(seen, o.name)
+	if err != nil {
+		return err
+	}
+	if o.out == "-" {
+		_, err := s.stdout.Write(trust.Marshal())
+		return err
+	}
+	if err := s.writeFile(o.out, trust.Marshal(), 0o644, o.force); err != nil {
+		return err
+	}
+	s.showFirstUse(seen, trust, o.out)
+	return nil
+}
+
+// policyName returns the name that a policy gives itself.
+func policyName(doc []byte) string {
+	p, err := policy.Parse(doc)
+	if err != nil {
+		return "unnamed"
+	}
+	return p.Name
+}
+
+func firstTrust(seen *presentation, name string) (*appraise.Trust, error) {
+	if name == "" {
+		name = policyName(seen.Bundle.Policy)
+	}
+	trust := appraise.FromClaims(seen.claims, seen.Statement, seen.Bundle.Policy, name, seen.At)
+	if !seen.claims.Simulated {
+		return trust, nil
+	}
+	root, err := shownRoot(seen.Bundle)
+	if err != nil {
+		return nil, err
+	}
+	return trust.WithSimulatedRoot(root), nil
+}
+
+func (s *session) showFirstUse(seen *presentation, trust *appraise.Trust, file string) {
+	measurement := hex.EncodeToString(seen.claims.Measurement)
+	digest := seen.Statement.Policy.String()
+	if s.json() {
+		s.writeJSON(map[string]any{
+			"written": file, "trust_on_first_use": true, "simulated": seen.claims.Simulated,
+			"names": trust.Names(), "measurement": measurement, "policy": "sha256:" + digest,
+		})
+		return
+	}
+	s.printf("TRUST ON FIRST USE   nobody has confirmed that this box is the right one\n")
+	if seen.claims.Simulated {
+		s.printf("SIMULATED            the box proves nothing about hardware\n")
+	}
+	s.printf("  measurement  %s\n  policy       sha256:%s\n  written to   %s\n", measurement, digest, file)
+	s.printf("Compare both values with what the publisher of the code gives you by another way.\n")
+}
+
+func newTrustShow(s *session) *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use:   "show [FILE]",
+		Short: "Show what a trust file accepts",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				file = args[0]
+			}
+			trust, err := s.loadTrust(file, false)
+			if err != nil {
+				return err
+			}
+			root, simulated := trust.SimulatedRoot()
+			if s.json() {
+				doc := map[string]any{"names": trust.Names(), "simulated": simulated, "max_age_seconds": int(trust.MaxAge().Seconds()), "document": string(trust.Marshal())}
+				if simulated {
+					doc["simulated_root"] = "sha256:" + root.String()
+				}
+				s.writeJSON(doc)
+				return nil
+			}
+			if simulated {
+				s.printf("# SIMULATED boxes are accepted\n")
+			}
+			s.printf("%s", trust.Marshal())
+			return nil
+		},
+	}
+	addTrustFlag(cmd, &file)
+	return cmd
+}
+
+func newTrustDiff(s *session) *cobra.Command {
+	return &cobra.Command{
+		Use:   "diff A B",
+		Short: "Show what changed from one trust file to another; exit 0 even if something did",
+		Args:  exactly(2, "two FILES"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			a, err := s.loadTrust(args[0], false)
+			if err != nil {
+				return err
+			}
+			b, err := s.loadTrust(args[1], false)
+			if err != nil {
+				return err
+			}
+			changes := appraise.Diff(a, b)
+			if s.json() {
+				if changes == nil {
+					changes = []appraise.Change{}
+				}
+				s.writeJSON(map[string]any{"changes": changes})
+				return nil
+			}
+			for _, c := range changes {
+				s.printf("%s\n", oneLine(c.String()))
+			}
+			if len(changes) == 0 {
+				s.printf("no difference\n")
+			}
+			return nil
+		},
+	}
+}

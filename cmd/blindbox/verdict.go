@@ -1,0 +1,187 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/blindbox/blindbox/appraise"
+	"github.com/blindbox/blindbox/attest"
+)
+
+// verdict is what came of looking at a box, with a trust file or without.
+type verdict struct {
+	outcome   appraise.Verdict
+	simulated bool
+	lines     []appraise.Line
+	checks    []attest.Check
+	err       error
+	// full is the Result to print as JSON.
+	full json.Marshaler
+}
+
+func verdictOf(r appraise.Result) verdict {
+	return verdict{r.Verdict(), r.Simulated(), r.Lines(), r.Checks(), r.Err(), r}
+}
+
+// hardwareTrust is what evidence is compared with if there is no trust file:
+// the defaults for hardware, and a measurement that nothing has. Only the
+// hardware's part of the Result is used.
+const hardwareTrust = `version: 1
+accept:
+  - name: none
+    sev-snp: {measurement: ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff}
+    policy: any
+hardware: {revocation: allow_missing}
+`
+
+// appraisal compares with the trust file or, if it is nil, looks at the
+// hardware alone.
+func appraisal(trust *appraise.Trust, in appraise.Input, at time.Time) (verdict, error) {
+	if trust != nil {
+		return verdictOf(trust.Appraise(in, at)), nil
+	}
+	trust, err := appraise.ParseTrust([]byte(hardwareTrust))
+	if err != nil {
+		return verdict{}, err
+	}
+	return withoutTrust(trust.Appraise(in, at)), nil
+}
+
+// withoutTrust keeps what is known without a trust file: the hardware, and the
+// binding to the connection. The code and the policy have nothing to be
+// compared with.
+func withoutTrust(r appraise.Result) verdict {
+	v := verdict{outcome: appraise.Partial, simulated: r.Simulated()}
+	for _, line := range r.Lines() {
+		switch line.Group {
+		case appraise.GroupCode, appraise.GroupPolicy:
+			line.Status, line.Text = attest.Skip, "not compared: there is no trust file"
+		}
+		v.lines = append(v.lines, line)
+	}
+	const noTrust = "there is no trust file"
+	v.checks = append(v.checks, r.Group(appraise.GroupHardware)...)
+	v.checks = append(v.checks, attest.Check{Name: "code.measurement", Status: attest.Skip, Code: appraise.CodeNotChecked, Seen: noTrust})
+	v.checks = append(v.checks, r.Group(appraise.GroupChannel)...)
+	v.checks = append(v.checks, attest.Check{Name: "policy.digest", Status: attest.Skip, Code: appraise.CodeNotChecked, Seen: noTrust})
+	v.err = &appraise.PartialError{Skipped: skipped(v.checks)}
+	if err := attest.FailureOf(v.checks); err != nil {
+		v.outcome, v.err = appraise.Refused, err
+	}
+	v.full = partialDocument{Verdict: v.outcome, Simulated: v.simulated, At: r.At().UTC(), Codes: codes(v.checks), Lines: v.lines, Checks: v.checks}
+	return v
+}
+
+func skipped(checks []attest.Check) []attest.Check {
+	var out []attest.Check
+	for _, c := range checks {
+		if c.Status == attest.Skip && c.Code == appraise.CodeNotChecked {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+func codes(checks []attest.Check) []attest.Code {
+	out := []attest.Code{}
+	for _, c := range checks {
+		if c.Status == attest.Fail {
+			out = append(out, c.Code)
+		}
+	}
+	return out
+}
+
+// partialDocument has the members of a Result's JSON that exist without a
+// trust file.
+type partialDocument struct {
+	Verdict   appraise.Verdict `json:"verdict"`
+	Simulated bool             `json:"simulated"`
+	At        time.Time        `json:"at"`
+	Codes     []attest.Code    `json:"codes"`
+	Lines     []appraise.Line  `json:"lines"`
+	Checks    []attest.Check   `json:"checks"`
+}
+
+// MarshalJSON is there because a json.Marshaler is what a verdict holds.
+func (d partialDocument) MarshalJSON() ([]byte, error) {
+	type plain partialDocument
+	return json.Marshal(plain(d))
+}
+
+// print writes the verdict as people read it: one line for each group, then
+// the one word that matters.
+func (v verdict) print(s *session, took time.Duration, all bool) {
+	for _, line := range v.lines {
+		s.printf("  %s\n", oneLine(abridge(line.String())))
+	}
+	if all {
+		v.printChecks(s)
+	}
+	word := map[appraise.Verdict]string{appraise.Trusted: "VERIFIED", appraise.Partial: "PARTIAL", appraise.Refused: "REFUSED"}[v.outcome]
+	var notes []string
+	if took > 0 {
+		notes = append(notes, fmt.Sprintf("%.2f s", took.Seconds()))
+	}
+	if v.simulated {
+		notes = append(notes, "SIMULATED: proves nothing about hardware")
+	}
+	s.printf("%s\n", strings.TrimSpace(fmt.Sprintf("%-12s %s", word, strings.Join(notes, "   "))))
+}
+
+func (v verdict) printChecks(s *session) {
+	group := ""
+	for _, c := range v.checks {
+		g, name, _ := strings.Cut(c.Name, ".")
+		if g != group {
+			group = g
+			s.printf("  %s\n", g)
+		}
+		s.printf("    %s  %s\n", c.Status, oneLine(checkText(name, c)))
+	}
+}
+
+func checkText(name string, c attest.Check) string {
+	text := fmt.Sprintf("%-26s", name)
+	if c.Status != attest.Pass && c.Code != "" {
+		text += " " + string(c.Code) + ":"
+	}
+	if c.Seen != "" {
+		text += " " + abridge(c.Seen)
+	}
+	if c.Status == attest.Fail && c.Expected != "" {
+		text += ", expected " + abridge(c.Expected)
+	}
+	return strings.TrimRight(text, " :")
+}
+
+// conclude shows a verdict and returns its error.
+func (s *session) conclude(v verdict, took time.Duration, all bool) error {
+	if !s.json() {
+		v.print(s, took, all)
+		return v.err
+	}
+	return s.concludeJSON(v, nil)
+}
+
+// concludeJSON writes the one document of a command that ends in a verdict:
+// the members of extra, the result, and the error if there is one.
+func (s *session) concludeJSON(v verdict, extra map[string]any) error {
+	doc := map[string]any{"result": v.full, "exit": exitOK}
+	for k, value := range extra {
+		doc[k] = value
+	}
+	if v.err == nil {
+		s.writeJSON(doc)
+		return nil
+	}
+	r := refusalOf(v.err)
+	doc["error"], doc["exit"] = r.document(), r.exit
+	s.writeJSON(doc)
+	return shown{r}
+}
+
+// shown is an error that the user has seen already.
+type shown struct{ *refusal }

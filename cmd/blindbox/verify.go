@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/blindbox/blindbox/appraise"
+	"github.com/blindbox/blindbox/attest"
+)
+
+// defaultTimeout bounds the wait for a verdict.
+const defaultTimeout = 30 * time.Second
+
+type verifyOptions struct {
+	trust    string
+	at       string
+	save     string
+	checks   bool
+	force    bool
+	timeout  time.Duration
+	supplied supplied
+}
+
+func newVerify(s *session) *cobra.Command {
+	var o verifyOptions
+	cmd := &cobra.Command{
+		Use:   "verify URL | FILE",
+		Short: "Verify a box, or evidence that was saved, and say what it is",
+		Long: `Verify a box at https://HOST[:PORT], a bundle that was written with --save, or a
+raw SNP report of 1184 bytes with its certificate (--vek FILE, or NAME.vek.der
+beside NAME.report.bin). Without a trust file only the hardware is looked at and
+the verdict is PARTIAL at best.`,
+		Args: exactly(1, "one URL or FILE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if isURL(args[0]) {
+				return s.verifyURL(cmd.Context(), args[0], o)
+			}
+			return s.verifyFile(args[0], o)
+		},
+	}
+	addTrustFlag(cmd, &o.trust)
+	f := cmd.Flags()
+	f.StringVar(&o.at, "at", "", "for a FILE: the time to verify for, 2026-11-21 or RFC 3339")
+	f.StringVar(&o.supplied.vek, "vek", "", "for a raw report: VCEK or VLEK certificate, DER")
+	f.StringVar(&o.supplied.arkCRL, "ark-crl", "", "revocation list of the ARK, DER")
+	f.StringVar(&o.supplied.askCRL, "ask-crl", "", "revocation list of the ASK or ASVK, DER")
+	f.StringVar(&o.save, "save", "", "write what the box showed to this file")
+	f.BoolVar(&o.force, "force", false, "overwrite the file of --save")
+	f.BoolVar(&o.checks, "checks", false, "print every check")
+	f.DurationVar(&o.timeout, "timeout", defaultTimeout, "how long to wait for a verdict")
+	return cmd
+}
+
+// parseTime reads --at. A date alone means its first second, UTC.
+func (s *session) parseTime(text string) (time.Time, error) {
+	if text == "" {
+		return s.now(), nil
+	}
+	for _, layout := range []string{time.RFC3339, time.DateOnly} {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, usage("--at %q, expected a date (2026-11-21) or RFC 3339 (2026-11-21T10:00:00Z)", text)
+}
+
+func (s *session) verifyFile(file string, o verifyOptions) error {
+	at, err := s.parseTime(o.at)
+	if err != nil {
+		return err
+	}
+	trust, err := s.loadTrust(o.trust, true)
+	if err != nil {
+		return err
+	}
+	bundle, err := s.readEvidence(file, o.supplied)
+	if err != nil {
+		return err
+	}
+	in := appraise.Input{Policy: bundle.Policy, Offline: true}
+	if len(bundle.Statement) != 0 {
+		if in.Statement, err = attest.ParseStatement(bundle.Statement); err != nil {
+			return fail(attest.CodeMalformed, "file", err.Error(), "the statement of a box")
+		}
+	}
+	in.Claims, in.Err = verifyEvidence(trust, bundle, at)
+	v, err := appraisal(trust, in, at)
+	if err != nil {
+		return err
+	}
+	if v.err != nil {
+		r := refusalOf(v.err)
+		r.contacted = false // there is nobody to send anything to
+		v.err = r
+	}
+	return s.conclude(v, 0, true)
+}
+
+func (s *session) verifyURL(ctx context.Context, address string, o verifyOptions) error {
+	if o.at != "" || o.supplied != (supplied{}) {
+		return usage("--at, --vek, --ark-crl and --ask-crl are for files: a live box is verified now, with what it staples")
+	}
+	u, err := boxURL(address)
+	if err != nil {
+		return err
+	}
+	trust, err := s.loadTrust(o.trust, true)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, o.timeout)
+	defer cancel()
+	began := time.Now()
+	v, bundle, err := handshake(ctx, trust, u, s.now)
+	if err != nil {
+		return err
+	}
+	if o.save != "" && len(bundle.Evidence.Data) != 0 {
+		encoded, err := bundle.Encode()
+		if err != nil {
+			return err
+		}
+		if err := s.writeFile(o.save, encoded, 0o644, o.force); err != nil {
+			return err
+		}
+	}
+	return s.conclude(v, time.Since(began), o.checks)
+}
