@@ -40,8 +40,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/blindbox/blindbox/attest"
 	"github.com/blindbox/blindbox/atls"
+	"github.com/blindbox/blindbox/attest"
 	"github.com/blindbox/blindbox/box/ingress"
 	"github.com/blindbox/blindbox/box/process"
 	"github.com/blindbox/blindbox/policy"

@@ -66,7 +66,7 @@ func (h *Handler) Wait(ctx context.Context) {
 
 // ServeHTTP implements [http.Handler].
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	a := &answer{ResponseWriter: w}
+	a := &answer{ResponseWriter: w, http1: r.ProtoMajor == 1}
 	if h.cfg.Policy.Logs == policy.LogsCounters {
 		// The proxy breaks off an answer by panicking, so this is deferred.
 		defer func() { h.counters.add(a.refused, a.status) }()
@@ -162,13 +162,14 @@ func (h *Handler) pass(a *answer, r *http.Request, caller policy.Caller) {
 	defer cancel(nil)
 	a.watch = startWatch(h.cfg.Policy.Limits.Idle, func() {
 		cancel(errIdle)
-		past := time.Unix(1, 0)
-		_ = control.SetReadDeadline(past)
+		a.cut.Store(true)
+		_ = control.SetReadDeadline(past())
 		if a.began.Load() {
-			_ = control.SetWriteDeadline(past)
+			_ = control.SetWriteDeadline(past())
 		}
 	})
 	defer a.watch.stop()
+	defer a.finish(control)
 	r = r.WithContext(ctx)
 	if r.Body != nil && r.Body != http.NoBody {
 		limit := h.cfg.Policy.Limits.Request
@@ -179,6 +180,9 @@ func (h *Handler) pass(a *answer, r *http.Request, caller policy.Caller) {
 	r.Header["Blindbox-Caller"] = []string{caller.Name}
 	h.cfg.Backend.ServeHTTP(a, r)
 }
+
+// past is a deadline that has passed.
+func past() time.Time { return time.Unix(1, 0) }
 
 // dropPrefixed removes headers whose name begins with a lower-case prefix.
 // An underscore counts as a hyphen, since gateways such as CGI and WSGI make

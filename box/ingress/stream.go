@@ -73,14 +73,18 @@ type body struct {
 	io.ReadCloser
 	limit int64
 	watch *watch
-	// over is set when the body was longer than the policy allows.
-	over atomic.Bool
+	// over is set when the body was longer than the policy allows, ended when
+	// all of it was read.
+	over, ended atomic.Bool
 }
 
 func (b *body) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if n > 0 {
 		b.watch.moved()
+	}
+	if err == io.EOF {
+		b.ended.Store(true)
 	}
 	var large *http.MaxBytesError
 	if err != nil && errors.As(err, &large) {
@@ -94,7 +98,9 @@ type answer struct {
 	http.ResponseWriter
 	watch   *watch
 	body    *body // nil if the request has none
+	http1   bool
 	began   atomic.Bool
+	cut     atomic.Bool
 	status  int    // 0 if no answer began
 	refused string // code, if the answer is the box's own
 }
@@ -107,6 +113,11 @@ func (a *answer) WriteHeader(status int) {
 	if status >= 200 || status == http.StatusSwitchingProtocols {
 		a.status = status
 		a.began.Store(true)
+	}
+	if a.cut.Load() && a.http1 {
+		// What is left of the request was never read, so there is no way to
+		// tell where the next one begins.
+		a.Header().Set("Connection", "close")
 	}
 	a.ResponseWriter.WriteHeader(status)
 }
@@ -132,4 +143,26 @@ func (a *answer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		a.began.Store(true)
 	}
 	return c, rw, err
+}
+
+// How much of a request that the backend did not read is read and dropped, so
+// that the connection can be used again, and how long that may take.
+const (
+	maxLeftover = 256 << 10
+	leftoverFor = 500 * time.Millisecond
+)
+
+// finish reads what the backend left of an HTTP/1 request. In full-duplex mode
+// net/http does that too late: it waits for the next request before it has
+// noticed the end of this one, and gives the connection up with a panic.
+func (a *answer) finish(control *http.ResponseController) {
+	if !a.http1 || a.body == nil || a.body.ended.Load() || a.status == http.StatusSwitchingProtocols {
+		return
+	}
+	if !a.cut.Load() && control.SetReadDeadline(time.Now().Add(leftoverFor)) == nil {
+		_, _ = io.CopyN(io.Discard, a.body, maxLeftover)
+	}
+	if !a.body.ended.Load() {
+		_ = control.SetReadDeadline(past())
+	}
 }
