@@ -173,12 +173,9 @@ func (a *appraisal) smt() {
 	a.check("hardware.smt", !r.Policy.SMT() && !r.PlatformInfo.SMT(), CodeSMT, seen, "off in both")
 }
 
-// The bits of PLATFORM_INFO that have a name (AMD 56860, PLATFORM_INFO). Bit 6
-// is IOMMU_WRITE_SAFE, which newer firmware sets (AMD-SB-3016).
-const (
-	platformIOMMUWriteSafe = 1 << 6
-	knownPlatformBits      = 1<<8 - 1
-)
+// knownPlatformBits are the bits of PLATFORM_INFO that have a name here: SMT to
+// TIO, bits 0 to 7. Newer firmware sets bit 6, IOMMU_WRITE_SAFE (AMD-SB-3016).
+const knownPlatformBits = 1<<8 - 1
 
 func (a *appraisal) platform() {
 	p, want := a.detail.Report.PlatformInfo, a.trust.hardware.platform
@@ -187,7 +184,7 @@ func (a *appraisal) platform() {
 	a.bit("hardware.platform_rapl_disabled", CodePlatform, want.raplDisabled, p.RAPLDisabled())
 	a.bit("hardware.platform_ciphertext_hiding", CodePlatform, want.ciphertextHiding, p.CiphertextHidingDRAM())
 	a.bit("hardware.platform_alias_check", CodePlatform, want.aliasCheck, p.AliasCheckComplete())
-	a.bit("hardware.platform_iommu_write_safe", CodePlatform, want.iommuWriteSafe, p&platformIOMMUWriteSafe != 0)
+	a.bit("hardware.platform_iommu_write_safe", CodePlatform, want.iommuWriteSafe, p.IOMMUWriteSafe())
 	a.bit("hardware.platform_tio", CodePlatform, want.tio, p.TIO())
 	known := knownPlatformBits | want.extraBits
 	a.check("hardware.platform_bits", uint64(p)&^known == 0, CodePlatformBits, fmt.Sprintf("%#x", uint64(p)), fmt.Sprintf("no bit outside %#x", known))

@@ -40,7 +40,7 @@ func (r Result) Lines() []Line {
 	for _, group := range Groups() {
 		l := Line{Group: group, Status: r.groupStatus(group)}
 		if l.Status == attest.Fail {
-			l.Text = failedText(r.Group(group))
+			l.Text = r.failedText(group)
 		} else {
 			l.Text = texts[group]()
 		}
@@ -66,14 +66,17 @@ func (r Result) groupStatus(group string) attest.Status {
 }
 
 // failedText shows the first failed check and how many more there are.
-func failedText(checks []attest.Check) string {
-	failed := (&attest.Failure{Checks: checks}).Failed()
+func (r Result) failedText(group string) string {
+	failed := (&attest.Failure{Checks: r.Group(group)}).Failed()
 	if len(failed) == 0 {
 		return "nothing was checked"
 	}
 	first := failed[0]
 	text := string(first.Code) + ": " + first.Seen
-	if first.Expected != "" {
+	switch {
+	case first.Name == checkMeasurement && r.detail != nil:
+		text = "measurement " + short(r.detail.Report.Measurement[:]) + " is not in your trust file"
+	case first.Expected != "":
 		text += ", expected " + first.Expected
 	}
 	if n := len(failed) - 1; n > 0 {

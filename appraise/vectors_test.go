@@ -1,0 +1,96 @@
+package appraise_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/blindbox/blindbox/appraise"
+	"github.com/blindbox/blindbox/attest"
+	"github.com/blindbox/blindbox/attest/snp"
+)
+
+var update = flag.Bool("update", false, "write what came out to expected.json")
+
+// vector is vectors/appraise/NNN-name/input.json. The trust file stands beside
+// it, the files it names in vectors/snp.
+type vector struct {
+	Report string    `json:"report"`
+	VEK    string    `json:"vek"`
+	At     time.Time `json:"at"`
+	Why    string    `json:"why"`
+}
+
+// Reports of real machines, each with the trust file that somebody who expects
+// that machine would write, and the whole list of checks.
+func TestVectors(t *testing.T) {
+	dirs, err := filepath.Glob("../vectors/appraise/*/input.json")
+	if err != nil || len(dirs) == 0 {
+		t.Fatalf("no vectors: %v", err)
+	}
+	for _, input := range dirs {
+		dir := filepath.Dir(input)
+		t.Run(filepath.Base(dir), func(t *testing.T) {
+			var v vector
+			if err := json.Unmarshal(read(t, input), &v); err != nil {
+				t.Fatal(err)
+			}
+			trust, err := appraise.ParseTrust(read(t, filepath.Join(dir, "trust.yaml")))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := trust.Appraise(offline(t, v), v.At)
+			if r.Trusted() {
+				t.Error("a report without a connection is trusted")
+			}
+			raw, err := json.Marshal(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got bytes.Buffer
+			if err := json.Indent(&got, raw, "", "  "); err != nil {
+				t.Fatal(err)
+			}
+			got.WriteByte('\n')
+			golden := filepath.Join(dir, "expected.json")
+			if *update {
+				if err := os.WriteFile(golden, got.Bytes(), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if want := read(t, golden); !bytes.Equal(got.Bytes(), want) {
+				t.Errorf("result differs from %s (run with -update to see how)\n%s", golden, got.Bytes())
+			}
+		})
+	}
+}
+
+func offline(t *testing.T, v vector) appraise.Input {
+	t.Helper()
+	verifier, err := snp.NewVerifier()
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := appraise.Input{Offline: true}
+	in.Claims, in.Err = verifier.Verify(
+		attest.Evidence{Kind: attest.SNP, Data: read(t, filepath.Join("../vectors/snp", v.Report))},
+		attest.Endorsements{{Label: attest.LabelSNPVEK, Data: read(t, filepath.Join("../vectors/snp", v.VEK))}},
+		v.At)
+	if in.Err != nil {
+		t.Fatal(in.Err)
+	}
+	return in
+}
+
+func read(t testing.TB, name string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
