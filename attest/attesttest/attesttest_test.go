@@ -75,17 +75,18 @@ func TestCases(t *testing.T) {
 func TestContract(t *testing.T) {
 	amd := attesttest.New()
 	for _, c := range []struct {
-		name string
-		opts []attesttest.Option
+		name   string
+		stride int
+		opts   []attesttest.Option
 	}{
-		{"Genoa", []attesttest.Option{attesttest.On(attesttest.Genoa, 5), attesttest.ASKCRL(func(*attesttest.CRL) {})}},
-		{"Turin VLEK", []attesttest.Option{attesttest.On(attesttest.Turin, 5), attesttest.VLEK("CN=csp.example")}},
+		{"Genoa", 0, []attesttest.Option{attesttest.On(attesttest.Genoa, 5), attesttest.ASKCRL(func(*attesttest.CRL) {})}},
+		{"Turin VLEK", 3, []attesttest.Option{attesttest.On(attesttest.Turin, 5), attesttest.VLEK("CN=csp.example")}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			ev, end := amd.Make(t, bound(t).Bytes(), c.opts...)
 			attesttest.TestVerifier(t, attesttest.Harness{
 				Verifier: verifier(t, amd), Evidence: ev, Endorsements: end, At: attesttest.Epoch(),
-				ReportData: bound(t).Bytes(), Required: []string{attest.LabelSNPVEK},
+				ReportData: bound(t).Bytes(), Required: []string{attest.LabelSNPVEK}, Stride: c.stride,
 			})
 		})
 	}

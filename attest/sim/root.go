@@ -131,7 +131,10 @@ func parseRoot(data []byte, now time.Time) (*Root, error) {
 	if !bytes.Equal(again, data) {
 		return nil, errors.New("is not in its only encoding")
 	}
-	return r, r.check(now)
+	if err := r.check(now); err != nil {
+		return nil, err
+	}
+	return r, nil
 }
 
 func parseCA(data []byte) (*amdforge.CA, []byte, error) {

@@ -263,6 +263,43 @@ func TestSignatureRoundTrip(t *testing.T) {
 	}
 }
 
+func TestWrongSizes(t *testing.T) {
+	key := &ecdsa.PrivateKey{}
+	if err := Sign(make([]byte, ReportSize-1), key); err == nil {
+		t.Error("signed a short report")
+	}
+	if _, _, err := Signature(nil); err == nil {
+		t.Error("found a signature in nothing")
+	}
+	one, long := big.NewInt(1), new(big.Int).Lsh(big.NewInt(1), 576)
+	for _, n := range [][2]*big.Int{{long, one}, {one, long}} {
+		if err := PutSignature(make([]byte, ReportSize), n[0], n[1]); err == nil {
+			t.Error("wrote a number of 577 bits into 72 bytes")
+		}
+	}
+	if err := PutSignature(nil, one, one); err == nil {
+		t.Error("wrote a signature into nothing")
+	}
+	if _, err := DecodeReport(Genoa, make([]byte, ReportSize+1)); err == nil {
+		t.Error("read a long report")
+	}
+}
+
+func TestSetExtension(t *testing.T) {
+	c := VEKOptions{Line: Genoa, HWID: make([]byte, 64)}.template()
+	n := len(c.ExtraExtensions)
+	SetExtension(c, OIDSPL(3), nil)
+	if len(c.ExtraExtensions) != n-1 {
+		t.Error("not removed")
+	}
+	SetExtension(c, OIDSPL(3), Integer(200))
+	SetExtension(c, OIDSPL(3), Integer(201))
+	last := c.ExtraExtensions[n-1]
+	if len(c.ExtraExtensions) != n || !last.Id.Equal(OIDSPL(3)) || !bytes.Equal(last.Value, []byte{2, 2, 0, 201}) {
+		t.Errorf("extensions %v", c.ExtraExtensions)
+	}
+}
+
 // TestEveryFieldIsWritten sets every field and expects every byte that AMD's
 // table does not reserve to show it.
 func TestEveryFieldIsWritten(t *testing.T) {
