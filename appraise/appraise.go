@@ -125,7 +125,7 @@ func (a *appraisal) take(name string, c *attest.Claims) {
 		slices.Equal(c.Measurement, r.Measurement[:]) &&
 		slices.Equal(c.LaunchDigest, r.HostData[:]) &&
 		c.Simulated == c.Kind.Simulated() &&
-		(r.Product == 0 || r.Product == detail.Product) &&
+		(r.Product == detail.Product || r.Version == 2 && r.Product == 0) &&
 		r.SigningKey == detail.Signer &&
 		r.ReportedTCB == detail.CertTCB
 	a.check(name, same, snp.CodeInconsistent, "claims and report", "to say the same")

@@ -89,6 +89,7 @@ var refusals = []struct {
 	{"S03 SMT in the guest policy", func(_ *testing.T, f *fixture) { f.report.Policy |= 1 << 16 }, "hardware.smt", CodeSMT},
 	{"S03 SMT on the platform", func(_ *testing.T, f *fixture) { f.report.PlatformInfo |= 1 }, "hardware.smt", CodeSMT},
 	{"S04 reserved policy bit", func(_ *testing.T, f *fixture) { f.report.Policy |= 1 << 26 }, "hardware.guest_policy_reserved", CodeGuestPolicy},
+	{"S04 reserved policy bit 17 not one", func(_ *testing.T, f *fixture) { f.report.Policy &^= 1 << 17 }, "hardware.guest_policy_reserved", CodeGuestPolicy},
 	{"S05 ABI minor too low", func(_ *testing.T, f *fixture) { f.report.Policy-- }, "hardware.guest_abi", CodeGuestPolicy},
 	{"S05 ABI major too low, minor higher", func(_ *testing.T, f *fixture) { f.report.Policy = f.report.Policy&^0xffff | 0x00ff }, "hardware.guest_abi", CodeGuestPolicy},
 	{"S05 single socket off", func(_ *testing.T, f *fixture) { f.report.Policy &^= 1 << 20 }, "hardware.guest_single_socket", CodeGuestPolicy},

@@ -38,7 +38,7 @@ hardware:
   chips: [CHIP]
   tcb: {Genoa: {bootloader: 10, tee: 1, snp: 27, microcode: 86}}
   report_versions: [5]
-  firmware: 1.55.40
+  firmware: 1.55.49
   abi: 1.51
   vmpl: 1
   guest_svn: 7

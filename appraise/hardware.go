@@ -154,12 +154,16 @@ func (a *appraisal) guestPolicy() {
 	a.bit("hardware.guest_rapl_disabled", CodeGuestPolicy, want.raplDisabled, p.RAPLDisabled())
 	a.bit("hardware.guest_ciphertext_hiding", CodeGuestPolicy, want.ciphertextHiding, p.CiphertextHidingDRAM())
 	a.bit("hardware.guest_page_swap_disabled", CodeGuestPolicy, want.pageSwapDisabled, p.PageSwapDisabled())
-	a.bit("hardware.guest_policy_reserved", CodeGuestPolicy, ruleForbid, uint64(p)&^knownGuestPolicyBits != 0)
+	reserved := uint64(p) &^ knownGuestPolicyBits
+	a.check("hardware.guest_policy_reserved", reserved == guestPolicyOne, CodeGuestPolicy, fmt.Sprintf("%#x", reserved), fmt.Sprintf("%#x", guestPolicyOne))
 }
 
-// knownGuestPolicyBits are the ABI version, the named bits, and bit 17, which
-// is always one.
-const knownGuestPolicyBits = 1<<26 - 1
+// knownGuestPolicyBits are the ABI version and the named bits. Of the others
+// bit 17 is one and the rest zero (AMD 56860, GUEST_POLICY).
+const (
+	guestPolicyOne       = 1 << 17
+	knownGuestPolicyBits = 1<<26 - 1 - guestPolicyOne
+)
 
 // smt is about sibling threads. The guest's policy says whether it may run
 // where they are on, the platform whether they are on.

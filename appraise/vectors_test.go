@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -62,11 +64,24 @@ func TestVectors(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if want := read(t, golden); !bytes.Equal(got.Bytes(), want) {
-				t.Errorf("result differs from %s (run with -update to see how)\n%s", golden, got.Bytes())
+			if at := firstDifference(got.Bytes(), read(t, golden)); at != "" {
+				t.Errorf("result differs from %s (run with -update to see all): %s", golden, at)
 			}
 		})
 	}
+}
+
+func firstDifference(got, want []byte) string {
+	g, w := strings.Split(string(got), "\n"), strings.Split(string(want), "\n")
+	for i := range min(len(g), len(w)) {
+		if g[i] != w[i] {
+			return fmt.Sprintf("line %d is %q, want %q", i+1, g[i], w[i])
+		}
+	}
+	if len(g) != len(w) {
+		return fmt.Sprintf("%d lines, want %d", len(g), len(w))
+	}
+	return ""
 }
 
 func offline(t *testing.T, v vector) appraise.Input {

@@ -1,0 +1,132 @@
+package appraise
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/blindbox/blindbox/attest"
+)
+
+func text(r Result) string {
+	var b strings.Builder
+	for _, l := range r.Lines() {
+		b.WriteString(l.String() + "\n")
+	}
+	return b.String()
+}
+
+func TestLines(t *testing.T) {
+	trusted := newFixture(t)
+	simulated := newFixture(t)
+	simulated.claims.Kind, simulated.claims.Simulated = attest.SimSNP, true
+	changed := newFixture(t)
+	changed.report.Measurement[0] ^= 1
+	changed.report.Policy |= 1 << 19
+	changed.report.VMPL = 0
+	saved := newFixture(t)
+	saved.in.Offline = true
+	for _, tc := range []struct {
+		name  string
+		f     *fixture
+		trust string
+		want  string
+	}{
+		{"trusted", trusted, strictTrust, `hardware   AMD SEV-SNP, Genoa, TCB 10/1/27/86 >= floor, chain to AMD root ok (not revoked, list 3 h old)
+code       measurement aaaa..aaaa = demo v1
+channel    bound to this TLS session, nonce fresh
+policy     callers: 1 api key · logs: none · request <= 1 MiB · 16 at once · egress: not restricted by this version
+`},
+		{"simulated", simulated, strings.Replace(simTrust, "demo v1", "demo v2", 1), `hardware   SIMULATED - proves nothing about hardware (AMD SEV-SNP, Genoa, TCB 10/1/27/86 >= floor, chain to the pinned simulated root ok (not revoked, list 3 h old))
+code       measurement aaaa..aaaa = demo v2
+channel    bound to this TLS session, nonce fresh
+policy     callers: 1 api key · logs: none · request <= 1 MiB · 16 at once · egress: not restricted by this version · any policy accepted
+`},
+		{"refused", changed, strictTrust, `hardware   FAIL debug: on, expected off (and 1 more)
+code       FAIL measurement abaa..aaaa is not in your trust file
+channel    bound to this TLS session, nonce fresh
+policy     callers: 1 api key · logs: none · request <= 1 MiB · 16 at once · egress: not restricted by this version
+`},
+		{"partial", saved, strictTrust, `hardware   AMD SEV-SNP, Genoa, TCB 10/1/27/86 >= floor, chain to AMD root ok (not revoked, list 3 h old)
+code       measurement aaaa..aaaa = demo v1
+channel    SKIP statement is the one the hardware signed; no connection to compare it with
+policy     callers: 1 api key · logs: none · request <= 1 MiB · 16 at once · egress: not restricted by this version
+`},
+	} {
+		tc.f.sync()
+		r := parseTest(t, tc.trust).Appraise(tc.f.in, tc.f.at)
+		if got := text(r); got != tc.want {
+			t.Errorf("%s:\n%swant\n%s", tc.name, got, tc.want)
+		}
+	}
+}
+
+func TestExplainMeasurement(t *testing.T) {
+	f := newFixture(t)
+	f.report.Measurement = fill[[48]byte](0x9d)
+	f.sync()
+	f.at = time.Date(2026, 12, 24, 0, 0, 0, 0, time.UTC)
+	f.in.Channel = nil
+	f.in.Offline = true
+	r := parseTest(t, strictTrust).Appraise(f.in, f.at)
+	var got []string
+	for _, e := range r.Explain() {
+		if e.Check.Code == CodeMeasurement {
+			got = e.Lines
+		}
+	}
+	want := `box runs     9d9d..9d9d
+you accept   aaaa..aaaa   old (until 2026-12-01)
+you accept   aaaa..aaaa   demo v1`
+	if strings.Join(got, "\n") != want {
+		t.Errorf("explanation\n%s\nwant\n%s", strings.Join(got, "\n"), want)
+	}
+	for _, e := range r.Explain() {
+		if len(e.Lines) == 0 || e.Check.Status != attest.Fail {
+			t.Errorf("%s: %q", e.Check, e.Lines)
+		}
+	}
+}
+
+// The members of the JSON form are a promise to programs.
+func TestResultJSON(t *testing.T) {
+	f := newFixture(t)
+	f.report.VMPL = 0
+	f.sync()
+	raw, err := json.Marshal(parseTest(t, strictTrust).Appraise(f.in, f.at))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got struct {
+		Verdict   string
+		Simulated bool
+		At        string
+		Offline   bool
+		Codes     []string
+		Hardware  struct {
+			Kind, Product, Signer string
+			ReportVersion         int            `json:"report_version"`
+			TCB                   map[string]int `json:"tcb"`
+			Firmware              string
+			ChipID                string `json:"chip_id"`
+		}
+		Code   struct{ Measurement, Reference string }
+		Policy struct{ Digest, Name, Summary string }
+		Lines  []struct{ Group, Status, Text string }
+		Checks []attest.Check
+	}
+	if err := json.Unmarshal(raw, &got); err != nil {
+		t.Fatal(err)
+	}
+	if got.Verdict != "refused" || got.At != "2026-11-22T12:00:00Z" || len(got.Codes) != 1 || got.Codes[0] != "vmpl" ||
+		got.Hardware.Product != "Genoa" || got.Hardware.Signer != "VCEK" || got.Hardware.TCB["snp"] != 27 || got.Hardware.ReportVersion != 5 ||
+		got.Code.Reference != "demo v1" || got.Code.Measurement != hexAA || !strings.HasPrefix(got.Policy.Digest, "sha256:") ||
+		len(got.Lines) != 4 || got.Lines[0].Status != "FAIL" || len(got.Checks) < 60 || got.Hardware.ChipID != chipC {
+		t.Errorf("%s", raw)
+	}
+	empty, err := json.Marshal(Result{})
+	if err != nil || !strings.Contains(string(empty), `"verdict":"refused"`) || !strings.Contains(string(empty), `"checks":[]`) {
+		t.Errorf("zero result: %s, %v", empty, err)
+	}
+}
