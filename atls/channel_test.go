@@ -377,7 +377,12 @@ func TestFastPath(t *testing.T) {
 	c := newTestClient(t, h, func(c *ClientConfig) { c.MaxAge, c.Now = 10*time.Minute, now.now })
 	dial := func(c *Client) *Session {
 		t.Helper()
-		conn := connect(t, c, a.addr)
+		// Not DialContext, which would have the box prove itself again as soon
+		// as little of MaxAge is left.
+		conn, err := c.Handshake(t.Context(), dialTCP(t, a.addr), "127.0.0.1")
+		if err != nil {
+			t.Fatal(err)
+		}
 		defer conn.Close()
 		mustEcho(t, conn)
 		return sessionOf(t, conn)

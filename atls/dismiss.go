@@ -14,7 +14,7 @@ import (
 // dismiss tells the peer why it is not let in, as far as it can be told, and
 // closes the connection. What the peer has sent is dropped unread.
 func (s *Server) dismiss(conn *tls.Conn, raw net.Conn, err error) {
-	defer s.report(raw, err)
+	s.report(raw, err)
 	// Not conn.Close: its alert waits up to five seconds for a peer that does not read.
 	defer raw.Close()
 	var notTLS tls.RecordHeaderError
