@@ -5,11 +5,17 @@
 // Requests may be hostile: sizes, shapes and numbers are checked before memory
 // is taken, runs are bounded in number and time, and nothing of a request or an
 // answer is ever logged.
+//
+// Source: Open Inference Protocol (kserve/open-inference-protocol), REST.
 package model
 
 import (
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"net/http"
+	"regexp"
+	"runtime"
 	"time"
 
 	"github.com/blindbox/blindbox/onnx"
@@ -25,34 +31,108 @@ type Loaded struct {
 
 // Load parses and checks an ONNX file under the default limits.
 func Load(name string, onnxBytes []byte) (Loaded, error) {
-	return Loaded{}, errors.New("model: not built yet")
+	if err := checkName(name); err != nil {
+		return Loaded{}, err
+	}
+	m, err := onnx.Parse(onnxBytes, onnx.DefaultLimits())
+	if err != nil {
+		return Loaded{}, fmt.Errorf("model: %s: %w", name, err)
+	}
+	s, err := onnx.NewSession(m)
+	if err != nil {
+		return Loaded{}, fmt.Errorf("model: %s: %w", name, err)
+	}
+	return Loaded{Name: name, Digest: sha256.Sum256(onnxBytes), Session: s}, nil
+}
+
+// checkName keeps names to what stands in a URL's path as it is.
+func checkName(name string) error {
+	ok, err := regexp.MatchString(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`, name)
+	if err != nil || !ok {
+		return fmt.Errorf("model: name %.140q, must be up to 128 letters, digits, '.', '_', '-', the first a letter or digit", name)
+	}
+	return nil
 }
 
 // Option changes one bound of the server.
 type Option func(*config)
 
+// config holds the server's bounds; all must be positive.
 type config struct {
 	body        int64
 	elements    int64
+	answer      int64
 	concurrency int
+	inFlight    int
 	deadline    time.Duration
 }
 
 // WithBodyLimit bounds a request's body in bytes. Default 16 MiB.
 func WithBodyLimit(bytes int64) Option { return func(c *config) { c.body = bytes } }
 
-// WithElementLimit bounds the elements of all input tensors of one request.
-// Default 4 Mi.
+// WithElementLimit bounds the elements of all input tensors of one request, and
+// of all output tensors of one answer. Default 4 Mi.
 func WithElementLimit(n int64) Option { return func(c *config) { c.elements = n } }
+
+// WithAnswerLimit bounds an answer in bytes. Default 64 MiB.
+func WithAnswerLimit(bytes int64) Option { return func(c *config) { c.answer = bytes } }
 
 // WithConcurrency bounds the runs at the same time. Default: one per CPU.
 func WithConcurrency(runs int) Option { return func(c *config) { c.concurrency = runs } }
 
-// WithDeadline bounds the time of one run, waiting included. Default 30 s.
+// WithInFlight bounds the requests that are read, waiting or running at the same
+// time; one more is turned away. Default: 16, or four per run if that is more.
+func WithInFlight(requests int) Option { return func(c *config) { c.inFlight = requests } }
+
+// WithDeadline bounds the time of one request from the first byte of its body to
+// the end of the run, waiting included. Default 30 s.
 func WithDeadline(d time.Duration) Option { return func(c *config) { c.deadline = d } }
 
+func newConfig(opts []Option) (config, error) {
+	c := config{body: 16 << 20, elements: 4 << 20, answer: 64 << 20, concurrency: runtime.GOMAXPROCS(0), deadline: 30 * time.Second}
+	for _, o := range opts {
+		o(&c)
+	}
+	if c.inFlight == 0 {
+		c.inFlight = max(16, 4*c.concurrency)
+	}
+	var errs []error
+	for _, b := range []struct {
+		name  string
+		value int64
+	}{
+		{"body limit", c.body}, {"element limit", c.elements}, {"answer limit", c.answer},
+		{"concurrency", int64(c.concurrency)}, {"requests in flight", int64(c.inFlight)}, {"deadline", int64(c.deadline)},
+	} {
+		if b.value <= 0 {
+			errs = append(errs, fmt.Errorf("model: %s is %d, must be positive", b.name, b.value))
+		}
+	}
+	return c, errors.Join(errs...)
+}
+
 // NewServer returns a handler for all paths under /v2. It refuses two models of
-// one name, a model without a session, and a bound that is not positive.
+// one name, a model without a session or digest, and a bound that is not
+// positive.
 func NewServer(models []Loaded, opts ...Option) (http.Handler, error) {
-	return nil, errors.New("model: not built yet")
+	c, err := newConfig(opts)
+	errs := []error{err}
+	s := &server{config: c, models: map[string]*served{}}
+	for _, m := range models {
+		sv, err := newServed(m)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		if s.models[m.Name] != nil {
+			errs = append(errs, fmt.Errorf("model: two models are named %q", m.Name))
+		}
+		s.models[m.Name] = sv
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	s.runs = make(chan struct{}, c.concurrency)
+	s.flight = make(chan struct{}, c.inFlight)
+	return s, nil
 }

@@ -1,0 +1,281 @@
+package model
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/blindbox/blindbox/onnx"
+)
+
+// version is the only version that a model has: another file is another model,
+// told apart by its digest.
+const version = "1"
+
+// server routes requests. It holds nothing of a request after answering it.
+type server struct {
+	config
+	models map[string]*served
+	runs   chan struct{} // one token per run
+	flight chan struct{} // one token per request from its body's first byte on
+}
+
+// served is a model with what never changes about it made ready.
+type served struct {
+	Loaded
+	inputs, outputs []onnx.ValueInfo
+	metadata        []byte
+}
+
+func newServed(m Loaded) (*served, error) {
+	if err := checkName(m.Name); err != nil {
+		return nil, err
+	}
+	if m.Session == nil {
+		return nil, fmt.Errorf("model: %s has no session", m.Name)
+	}
+	if m.Digest == [32]byte{} {
+		return nil, fmt.Errorf("model: %s has no digest", m.Name)
+	}
+	s := &served{Loaded: m, inputs: m.Session.Inputs(), outputs: m.Session.Outputs()}
+	var err error
+	s.metadata, err = json.Marshal(s.describe())
+	return s, err
+}
+
+// tensorMetadata describes an input or output; -1 is a dimension left open.
+type tensorMetadata struct {
+	Name     string  `json:"name"`
+	Datatype string  `json:"datatype"`
+	Shape    []int64 `json:"shape"`
+}
+
+type modelMetadata struct {
+	Name       string            `json:"name"`
+	Versions   []string          `json:"versions"`
+	Platform   string            `json:"platform"`
+	Inputs     []tensorMetadata  `json:"inputs"`
+	Outputs    []tensorMetadata  `json:"outputs"`
+	Parameters map[string]string `json:"parameters"`
+}
+
+func (s *served) describe() modelMetadata {
+	m := modelMetadata{Name: s.Name, Versions: []string{version}, Platform: "onnx_onnxv1", Inputs: describe(s.inputs),
+		Outputs: describe(s.outputs), Parameters: map[string]string{"sha256": hex.EncodeToString(s.Digest[:])}}
+	if len(s.Labels) > 0 { // a parameter's value is one string, number or bool
+		m.Parameters["labels"] = strings.Join(s.Labels, ",")
+	}
+	return m
+}
+
+func describe(list []onnx.ValueInfo) []tensorMetadata {
+	out := make([]tensorMetadata, len(list))
+	for i, v := range list {
+		out[i] = tensorMetadata{v.Name, datatypeOf(v.Type), append([]int64{}, v.Shape...)}
+	}
+	return out
+}
+
+// failure is an answer that is an error: its status and its text.
+type failure struct {
+	status int
+	text   string
+}
+
+func (f *failure) Error() string { return f.text }
+
+func fail(status int, format string, args ...any) error {
+	return &failure{status, fmt.Sprintf(format, args...)}
+}
+
+func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := s.answer(w, r)
+	status := http.StatusOK
+	if err != nil {
+		status, body = failed(err)
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("X-Content-Type-Options", "nosniff")
+	if status == http.StatusServiceUnavailable {
+		h.Set("Retry-After", "1")
+	}
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // the caller is gone: there is nobody to tell
+}
+
+// failed makes the protocol's error object.
+func failed(err error) (int, []byte) {
+	var f *failure
+	if !errors.As(err, &f) {
+		f = &failure{http.StatusInternalServerError, "internal error"}
+	}
+	body, err := json.Marshal(struct {
+		Error string `json:"error"`
+	}{f.text})
+	if err != nil {
+		return http.StatusInternalServerError, []byte(`{"error":"internal error"}`)
+	}
+	return f.status, body
+}
+
+func (s *server) answer(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
+	if parts[0] != "v2" {
+		return nil, fail(http.StatusNotFound, "no such path; the protocol's paths begin with /v2")
+	}
+	switch rest := parts[1:]; {
+	case len(rest) == 0:
+		return get(w, r, s.describe())
+	case len(rest) == 2 && rest[0] == "health" && rest[1] == "live":
+		return get(w, r, map[string]bool{"live": true})
+	case len(rest) == 2 && rest[0] == "health" && rest[1] == "ready":
+		return get(w, r, map[string]bool{"ready": true})
+	case len(rest) >= 2 && rest[0] == "models":
+		return s.model(w, r, rest[1], rest[2:])
+	}
+	return nil, fail(http.StatusNotFound, "no such path")
+}
+
+// describe is the server's metadata. The version is that of the build.
+func (s *server) describe() any {
+	v := "unknown"
+	if b, ok := debug.ReadBuildInfo(); ok && b.Main.Version != "" {
+		v = b.Main.Version
+	}
+	return struct {
+		Name       string   `json:"name"`
+		Version    string   `json:"version"`
+		Extensions []string `json:"extensions"`
+	}{"blindbox", v, []string{}}
+}
+
+// model answers for one model; rest is the path after its name.
+func (s *server) model(w http.ResponseWriter, r *http.Request, name string, rest []string) ([]byte, error) {
+	m := s.models[name]
+	if m == nil {
+		return nil, fail(http.StatusNotFound, "no model of that name")
+	}
+	if len(rest) >= 2 && rest[0] == "versions" {
+		if rest[1] != version {
+			return nil, fail(http.StatusNotFound, "model %s has version %s only", m.Name, version)
+		}
+		rest = rest[2:]
+	}
+	switch {
+	case len(rest) == 0:
+		return get(w, r, json.RawMessage(m.metadata))
+	case len(rest) == 1 && rest[0] == "ready":
+		return get(w, r, struct {
+			Name  string `json:"name"`
+			Ready bool   `json:"ready"`
+		}{m.Name, true})
+	case len(rest) == 1 && rest[0] == "infer":
+		return s.infer(w, r, m)
+	}
+	return nil, fail(http.StatusNotFound, "no such path")
+}
+
+// get answers GET and HEAD with an object.
+func get(w http.ResponseWriter, r *http.Request, object any) ([]byte, error) {
+	if err := allow(w, r, http.MethodGet, http.MethodHead); err != nil {
+		return nil, err
+	}
+	return json.Marshal(object)
+}
+
+func allow(w http.ResponseWriter, r *http.Request, methods ...string) error {
+	for _, m := range methods {
+		if r.Method == m {
+			return nil
+		}
+	}
+	w.Header().Set("Allow", strings.Join(methods, ", "))
+	return fail(http.StatusMethodNotAllowed, "method must be %s", strings.Join(methods, " or "))
+}
+
+// infer reads a request, runs the model, and writes the answer.
+func (s *server) infer(w http.ResponseWriter, r *http.Request, m *served) ([]byte, error) {
+	if err := allow(w, r, http.MethodPost); err != nil {
+		return nil, err
+	}
+	select {
+	case s.flight <- struct{}{}:
+		defer func() { <-s.flight }()
+	default:
+		return nil, fail(http.StatusServiceUnavailable, "too many requests at once; try again")
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), s.deadline)
+	defer cancel()
+	data, err := s.read(ctx, w, r)
+	if err != nil {
+		return nil, err
+	}
+	q, err := parseRequest(data, m, s.elements)
+	if err != nil {
+		return nil, fail(http.StatusBadRequest, "%v", err)
+	}
+	out, err := s.run(ctx, m, q)
+	if err != nil {
+		return nil, err
+	}
+	return encodeAnswer(m, q, out, s.elements, s.config.answer)
+}
+
+// read takes the whole body, within the limits of size and time.
+func (s *server) read(ctx context.Context, w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	if r.Header.Get("Inference-Header-Content-Length") != "" {
+		return nil, fail(http.StatusBadRequest, "binary tensors are not supported: send the tensors as JSON (tritonclient: binary_data=False)")
+	}
+	if e := r.Header.Get("Content-Encoding"); e != "" && e != "identity" {
+		return nil, fail(http.StatusUnsupportedMediaType, "compressed requests are not supported")
+	}
+	tooLarge := fail(http.StatusRequestEntityTooLarge, "request is larger than %d bytes", s.body)
+	if r.ContentLength > s.body {
+		return nil, tooLarge
+	}
+	// A body that trickles in must not hold its place for ever. A writer without
+	// a connection (a test's) has no deadline to set.
+	control := http.NewResponseController(w)
+	if end, ok := ctx.Deadline(); ok && control.SetReadDeadline(end) == nil {
+		defer func() { _ = control.SetReadDeadline(time.Time{}) }()
+	}
+	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.body))
+	var over *http.MaxBytesError
+	switch {
+	case errors.As(err, &over):
+		return nil, tooLarge
+	case err != nil:
+		return nil, fail(http.StatusBadRequest, "the request's body ended early")
+	}
+	return data, nil
+}
+
+// run waits for its turn and runs the model.
+func (s *server) run(ctx context.Context, m *served, q *request) (map[string]*onnx.Tensor, error) {
+	select {
+	case s.runs <- struct{}{}:
+		defer func() { <-s.runs }()
+	case <-ctx.Done():
+		return nil, fail(http.StatusServiceUnavailable, "no run became free within %v; try again", s.deadline)
+	}
+	out, err := m.Session.Run(ctx, q.inputs)
+	var input *onnx.InputError
+	var node *onnx.NodeError
+	switch {
+	case err == nil:
+		return out, nil
+	case ctx.Err() != nil:
+		return nil, fail(http.StatusGatewayTimeout, "the run took longer than %v", s.deadline)
+	case errors.As(err, &input), errors.As(err, &node), errors.Is(err, onnx.ErrLimit):
+		return nil, fail(http.StatusBadRequest, "%v", err)
+	}
+	return nil, err
+}
