@@ -113,7 +113,7 @@ func machine() []Entry {
 			Example: "BBX-241 hardware: the report was not signed with a key that may sign reports\n  seen         signing key VLEK, certificate VCEK\n  nothing was sent.",
 		},
 		{
-			Number: 242, Codes: []attest.Code{"signer_not_allowed", "csp"},
+			Number: 242, Codes: []attest.Code{"signer_not_allowed", "csp", "vlek"},
 			Title:   "the report is signed with a cloud provider's key that you do not accept",
 			Cause:   "A VLEK is shared by all machines of one provider and names no chip. The trust file does not allow VLEKs, or allows those of another provider.",
 			NotDone: nothingSent,

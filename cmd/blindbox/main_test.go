@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+var update = flag.Bool("update", false, "rewrite the expected output in testdata/script")
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"blindbox": main, "app": app})
+}
+
+// app is what the scripts wrap in a box: it answers what it was sent.
+func app() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if os.Args[1] == "--silent" {
+		silent(ctx, os.Args[2], os.Args[3])
+		return
+	}
+	srv := &http.Server{Addr: os.Args[1], ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if r.URL.Path == "/teapot" {
+			w.WriteHeader(http.StatusTeapot)
+		}
+		w.Header().Set("X-App", "yes")
+		fmt.Fprintf(w, "%s %s %d bytes, key %q, %s\n", r.Method, r.URL.Path, len(body), r.Header.Get("Authorization"), r.Header.Get("Content-Type"))
+	})}
+	go func() {
+		<-ctx.Done()
+		srv.Close()
+	}()
+	if err := srv.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// silent accepts connections and says nothing; file tells that somebody spoke.
+func silent(ctx context.Context, addr, file string) {
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			defer c.Close()
+			go func() {
+				if n, _ := c.Read(make([]byte, 1)); n == 1 {
+					_ = os.WriteFile(file, []byte("somebody spoke"), 0o644)
+				}
+			}()
+		}
+	}()
+	<-ctx.Done()
+	ln.Close()
+}
+
+func TestScripts(t *testing.T) {
+	repo, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		UpdateScripts:       *update,
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("REPO", repo)
+			env.Setenv("SNP", filepath.Join(repo, "vectors", "snp"))
+			env.Setenv("BLINDBOX_HOME", filepath.Join(env.WorkDir, ".home"))
+			for _, name := range []string{"BOX", "APP", "LOCAL"} {
+				addr, err := freeAddress()
+				if err != nil {
+					return err
+				}
+				env.Setenv(name, addr)
+			}
+			_, port, _ := net.SplitHostPort(env.Getenv("APP"))
+			env.Setenv("APP_PORT", port)
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"wait-file": waitFile,
+			"wait-port": waitPort,
+			"exit":      exitCode,
+		},
+	})
+}
+
+func freeAddress() (string, error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer ln.Close()
+	return ln.Addr().String(), nil
+}
+
+const patience = 20 * time.Second
+
+// waitFile waits until a file is there: a box that runs has written its trust file.
+func waitFile(ts *testscript.TestScript, _ bool, args []string) {
+	waitUntil(ts, args, func(name string) bool {
+		info, err := os.Stat(ts.MkAbs(name))
+		return err == nil && info.Size() > 0
+	})
+}
+
+// waitPort waits until somebody listens.
+func waitPort(ts *testscript.TestScript, _ bool, args []string) {
+	waitUntil(ts, args, func(addr string) bool {
+		c, err := net.Dial("tcp", addr)
+		if err == nil {
+			c.Close()
+		}
+		return err == nil
+	})
+}
+
+func waitUntil(ts *testscript.TestScript, args []string, done func(string) bool) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		if done(args[0]) {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("%s: nothing there after %s", args[0], patience)
+		}
+	}
+}
+
+// exitCode runs a command that must end with that exit code: exit 2 blindbox ...
+func exitCode(ts *testscript.TestScript, _ bool, args []string) {
+	err := ts.Exec(args[1], args[2:]...)
+	got := 0
+	var failed interface{ ExitCode() int }
+	if errors.As(err, &failed) {
+		got = failed.ExitCode()
+	} else if err != nil {
+		ts.Fatalf("%v", err)
+	}
+	if fmt.Sprint(got) != args[0] {
+		ts.Fatalf("exit code %d, expected %s", got, args[0])
+	}
+}
