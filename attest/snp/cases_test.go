@@ -91,6 +91,16 @@ func ownCases(t testing.TB, amd *attesttest.AMD) []attesttest.Case {
 		refuse("G02", "byte behind the certificate", attest.CodeMalformed, trailing(attest.LabelSNPVEK)),
 		refuse("G02", "byte behind the CRL", attest.CodeBadCRL, trailing(attest.LabelSNPARKCRL)),
 		refuse("G02", "byte behind the table's entries", attest.CodeMalformed, attesttest.EditTable(func(vek attesttest.TableEntry) []byte { return append(amdforge.CertTable(vek), 1) })),
+		refuse("G02", "data between the table's entries", attest.CodeMalformed, attesttest.EditTable(func(vek attesttest.TableEntry) []byte {
+			index := amdforge.TableIndex(amdforge.TableRow{GUID: vek.GUID, Offset: 49, Length: uint32(len(vek.Data))})
+			return append(append(index, 1), vek.Data...)
+		})),
+		refuse("G02", "empty table entry", attest.CodeMalformed, attesttest.InTable(attesttest.TableEntry{GUID: amdforge.GUIDASK})),
+		refuse("G12", "certificate signed over SHA-256", attest.CodeBadChain, attesttest.EditTemplate(func(c *x509.Certificate) { c.SignatureAlgorithm = x509.SHA256WithRSAPSS })),
+		refuse("G12", "certificate signed with PKCS #1 v1.5", attest.CodeBadChain, attesttest.EditTemplate(func(c *x509.Certificate) { c.SignatureAlgorithm = x509.SHA384WithRSA })),
+		refuse("G12", "CRL signed over SHA-256", attest.CodeBadCRL, attesttest.ARKCRL(func(c *attesttest.CRL) {
+			c.Edit = func(l *x509.RevocationList) { l.SignatureAlgorithm = x509.SHA256WithRSAPSS }
+		})),
 		accept("G02", "table filled up with zeros", attesttest.EditTable(func(vek attesttest.TableEntry) []byte { return append(amdforge.CertTable(vek), make([]byte, 1000)...) })),
 		refuse("G03", "certificate of 64 KiB and one byte", attest.CodeTooLarge, end(func(e attest.Endorsements) attest.Endorsements {
 			return append(slices.DeleteFunc(e, isVEK), attest.Endorsement{Label: attest.LabelSNPVEK, Data: make([]byte, attest.MaxEndorsement+1)})
@@ -156,8 +166,12 @@ func ownCases(t testing.TB, amd *attesttest.AMD) []attesttest.Case {
 			r.CurrentTCB.Microcode--
 			r.CommittedTCB.Microcode--
 		})),
+		refuse("S21", "committed above current", snp.CodeInconsistent, attesttest.EditReport(func(r *attesttest.Report) { r.CommittedTCB.SNP++ })),
 		refuse("S21", "firmware older than committed", snp.CodeInconsistent, attesttest.EditReport(func(r *attesttest.Report) { r.Current.Build-- })),
-		refuse("S25", "author key digest without the flag", snp.CodeIDBlock, attesttest.EditReport(func(r *attesttest.Report) { r.AuthorKeyDigest = [48]byte{1} })),
+		refuse("S25", "author key digest without the flag", snp.CodeIDBlock, attesttest.EditReport(func(r *attesttest.Report) {
+			r.IDKeyDigest, r.AuthorKeyDigest = [48]byte{1}, [48]byte{2}
+		})),
+		accept("S25", "ID key and author key", attesttest.IDBlock([16]byte{1}, [16]byte{2}, [48]byte{3}, [48]byte{4})),
 		refuse("S25", "author key without ID key", snp.CodeIDBlock, attesttest.EditReport(func(r *attesttest.Report) {
 			r.AuthorKeyEn, r.AuthorKeyDigest = true, [48]byte{1}
 		})),

@@ -3,7 +3,9 @@ package snp
 import (
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding"
 	"encoding/asn1"
+	"strings"
 	"testing"
 )
 
@@ -201,5 +203,36 @@ func TestDERSignature(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+func TestReportFacts(t *testing.T) {
+	r := &Report{}
+	for i := range r.ReportIDMA {
+		r.ReportIDMA[i] = 0xff
+	}
+	if r.HasMigrationAgent() || r.FromHost() || !r.ChipIDMasked() {
+		t.Error("a plain guest has an agent, is the host or has a chip")
+	}
+	r.ReportIDMA[31], r.VMPL, r.ChipID[63] = 0xfe, 0xffffffff, 1
+	if !r.HasMigrationAgent() || !r.FromHost() || r.ChipIDMasked() {
+		t.Error("agent, host or chip overlooked")
+	}
+	old := FirmwareVersion{Major: 1, Minor: 55, Build: 255}
+	if now := (FirmwareVersion{Major: 1, Minor: 56}); !old.Less(now) || now.Less(old) || now.Less(now) || now.String() != "1.56.0" {
+		t.Error("firmware versions are out of order")
+	}
+}
+
+func TestNames(t *testing.T) {
+	for text, v := range map[string]encoding.TextMarshaler{
+		"Milan": Milan, "Genoa": Genoa, "Turin": Turin, "unknown": Product(9), "VCEK": SignerVCEK, "VLEK": SignerVLEK, "none": SignerNone, "reserved": Signer(3),
+	} {
+		if got, err := v.MarshalText(); err != nil || string(got) != text {
+			t.Errorf("%s, %v, want %s", got, err, text)
+		}
+	}
+	if got := brief(strings.Repeat("x", 1000)); len(got) > 70 {
+		t.Errorf("a stranger's string takes %d bytes", len(got))
 	}
 }

@@ -390,6 +390,8 @@ func TestErrorsAreFailures(t *testing.T) {
 	if !errors.As(err, &f) {
 		t.Errorf("ParseCertTable: %T", err)
 	}
+	_, err = snp.ParseCertTable(make([]byte, attest.MaxEndorsement+1))
+	failedWith(t, err, attest.CodeTooLarge)
 	if table, err := snp.ParseCertTable(make([]byte, 24)); err != nil || len(table) != 0 {
 		t.Errorf("empty table: %v, %v", table, err)
 	}
