@@ -163,7 +163,7 @@ func TestNoTickets(t *testing.T) {
 		for range 2 {
 			connect(t, c, addr).Close()
 		}
-		m.served.Wait()
+		m.wait(2)
 		for i, info := range m.infos {
 			// pre_shared_key, early_data, psk_key_exchange_modes (RFC 8446, section 4.2)
 			for _, ext := range []uint16{41, 42, 45} {
@@ -256,10 +256,10 @@ func TestWrongStatement(t *testing.T) {
 			}
 			t.Run(fmt.Sprintf("fast %v/%s", fast, tc.name), func(t *testing.T) {
 				m := newImpostor(t, h)
-				addr := m.listen(t)
 				if tc.mutual {
 					m.conf = func(c *tls.Config) { c.ClientAuth = tls.RequireAnyClientCert }
 				}
+				addr := m.listen(t)
 				c := newTestClient(t, h, func(c *ClientConfig) {
 					c.MaxAge = time.Minute
 					if tc.mutual {
@@ -268,12 +268,12 @@ func TestWrongStatement(t *testing.T) {
 				})
 				if fast { // learn the key first
 					connect(t, c, addr).Close()
-					m.served.Wait()
+					m.wait(1)
 				}
-				m.statement, m.fast = tc.change, fast
+				m.change(func() { m.statement, m.fast = tc.change, fast })
 				_, err := c.DialContext(t.Context(), "tcp", addr)
 				wantCodes(t, err, tc.want...)
-				m.served.Wait()
+				m.wait(1)
 				if later := m.later[len(m.later)-1]; len(later) != 0 {
 					t.Errorf("the client sent %q after refusing", later)
 				}
@@ -337,7 +337,7 @@ func TestNonce(t *testing.T) {
 	for range 3 {
 		connect(t, c, addr).Close()
 	}
-	m.served.Wait()
+	m.wait(3)
 	seen := map[[32]byte]bool{{}: true}
 	for _, h := range m.hellos {
 		if seen[h.nonce] {
@@ -448,10 +448,12 @@ func TestFastForced(t *testing.T) {
 			c := newTestClient(t, h, func(c *ClientConfig) { c.MaxAge, c.Now, c.Skew = tc.maxAge, now.now, time.Hour })
 			if tc.learn {
 				connect(t, c, addr).Close()
-				m.served.Wait()
+				m.wait(1)
 			}
-			m.fast = true
-			tc.change(m, c, now)
+			m.change(func() {
+				m.fast = true
+				tc.change(m, c, now)
+			})
 			_, err := c.DialContext(t.Context(), "tcp", addr)
 			wantCodes(t, err, tc.want)
 		})
@@ -516,8 +518,8 @@ func TestRefusalForgets(t *testing.T) {
 	addr := m.listen(t)
 	c := newTestClient(t, h, func(c *ClientConfig) { c.MaxAge = time.Minute })
 	connect(t, c, addr).Close()
-	m.served.Wait()
-	m.bundle = func(b *attest.Bundle) { b.Evidence.Data[0] ^= 1 }
+	m.wait(1)
+	m.change(func() { m.bundle = func(b *attest.Bundle) { b.Evidence.Data[0] ^= 1 } })
 	if _, err := c.DialContext(t.Context(), "tcp", addr); err == nil {
 		t.Fatal("accepted")
 	}
@@ -555,8 +557,6 @@ func TestTLSEndsElsewhere(t *testing.T) {
 	}
 	t.Run("hangs up", func(t *testing.T) {
 		m := newImpostor(t, h)
-		m.answer = func([]byte) []byte { return nil }
-		m.conf = func(c *tls.Config) {}
 		addr := newRelay(t, m.listen(t), func(r *record) act {
 			if r.dir == up && r.app == 1 {
 				return hangUp

@@ -295,12 +295,19 @@ type impostor struct {
 	later  [][]byte // what each client sent after its hello
 	infos  []*tls.ClientHelloInfo
 	states []tls.ConnectionState
-	served sync.WaitGroup
+	served chan struct{} // one for each connection that has ended
 }
 
 func newImpostor(t testing.TB, h *hardware) *impostor {
 	t.Helper()
-	return &impostor{hw: h, policy: testPolicy, keys: newTestServer(t, h, nil).keys.Load()}
+	return &impostor{hw: h, policy: testPolicy, keys: newTestServer(t, h, nil).keys.Load(), served: make(chan struct{}, 64)}
+}
+
+// wait returns when n more connections have ended.
+func (m *impostor) wait(n int) {
+	for range n {
+		<-m.served
+	}
 }
 
 func (m *impostor) listen(t testing.TB) string {
@@ -312,18 +319,25 @@ func (m *impostor) listen(t testing.TB) string {
 			if err != nil {
 				return
 			}
-			m.served.Add(1)
 			go func() {
-				defer m.served.Done()
 				m.serve(raw)
+				m.served <- struct{}{}
 			}()
 		}
 	}()
 	return l.Addr().String()
 }
 
+// change is for what is changed between two connections.
+func (m *impostor) change(f func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f()
+}
+
 func (m *impostor) serve(raw net.Conn) {
 	defer raw.Close()
+	m.change(func() {}) // see every change made so far
 	raw.SetDeadline(time.Now().Add(10 * time.Second))
 	conf := m.keys.tlsConf.Clone()
 	if m.conf != nil {

@@ -318,7 +318,7 @@ func TestClientSaysNothingAfterRefusing(t *testing.T) {
 			if !errors.As(err, &f) || conn != nil {
 				t.Fatalf("connection %v, error %v", conn, err)
 			}
-			m.served.Wait()
+			m.wait(1)
 			if len(m.later) != 1 || len(m.later[0]) != 0 {
 				t.Errorf("the client sent %q", m.later)
 			}

@@ -176,7 +176,7 @@ func TestReattestNeedsHardware(t *testing.T) {
 	addr := m.listen(t)
 	c := newTestClient(t, h, func(c *ClientConfig) { c.MaxAge = time.Minute })
 	conn := connect(t, c, addr)
-	m.fast = true
+	m.change(func() { m.fast = true })
 	_, err := c.Reattest(t.Context(), dialTCP(t, addr), "box", conn)
 	wantCodes(t, err, "channel.attestation_age stale_evidence")
 }
