@@ -2,7 +2,6 @@ package ingress
 
 import (
 	"context"
-	"errors"
 	"io"
 	"log"
 	"net"
@@ -109,7 +108,7 @@ func explain(w http.ResponseWriter, r *http.Request, _ error) {
 		// Part of an answer is out, and nothing can be added to it.
 	case a.body != nil && a.body.over.Load():
 		a.refuse(*tooLarge(a.body.limit))
-	case errors.Is(context.Cause(r.Context()), errIdle):
+	case a.cut.Load():
 		a.refuse(*appDown("No byte went in either direction for as long as the policy allows."))
 	case r.Context().Err() != nil:
 		// If the caller is gone nobody reads this; if the box is stopping, it

@@ -158,16 +158,9 @@ func (h *Handler) pass(a *answer, r *http.Request, caller policy.Caller) {
 	// first byte of the answer, and a stream in both directions would hang.
 	// HTTP/2 always works that way and refuses to be told.
 	_ = control.EnableFullDuplex()
-	ctx, cancel := context.WithCancelCause(r.Context())
-	defer cancel(nil)
-	a.watch = startWatch(h.cfg.Policy.Limits.Idle, func() {
-		cancel(errIdle)
-		a.cut.Store(true)
-		_ = control.SetReadDeadline(past())
-		if a.began.Load() {
-			_ = control.SetWriteDeadline(past())
-		}
-	})
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	a.watch = startWatch(h.cfg.Policy.Limits.Idle, func() { a.cutOff(control, cancel) })
 	defer a.watch.stop()
 	defer a.finish(control)
 	r = r.WithContext(ctx)

@@ -2,6 +2,7 @@ package ingress
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -10,9 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 )
-
-// errIdle is the cause of a request that was cut because nothing moved.
-var errIdle = errors.New("ingress: no byte in either direction for as long as the policy allows")
 
 // watch cuts a request in which nothing has moved for too long. Without it,
 // callers that send or read a byte now and then would hold their places for
@@ -53,6 +51,8 @@ func (w *watch) check() {
 		return
 	}
 	w.cut()
+	// An answer may have begun while it was being cut, see cutOff.
+	w.timer.Reset(w.limit)
 }
 
 // stop ends the watch. After it returns, nothing is cut any more.
@@ -100,7 +100,7 @@ type answer struct {
 	body    *body // nil if the request has none
 	http1   bool
 	began   atomic.Bool
-	cut     atomic.Bool
+	cut     atomic.Bool // because nothing moved
 	status  int    // 0 if no answer began
 	refused string // code, if the answer is the box's own
 }
@@ -143,6 +143,19 @@ func (a *answer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		a.began.Store(true)
 	}
 	return c, rw, err
+}
+
+// cutOff ends a request in which nothing moves. If no answer began there is
+// still one to give, so only reading is stopped; otherwise the handler may hang
+// in writing. What must be stopped is decided before the handler is woken up: a
+// TLS record that is cut in the middle would look like an attack.
+func (a *answer) cutOff(control *http.ResponseController, cancel context.CancelFunc) {
+	a.cut.Store(true)
+	if a.began.Load() {
+		_ = control.SetWriteDeadline(past())
+	}
+	_ = control.SetReadDeadline(past())
+	cancel()
 }
 
 // How much of a request that the backend did not read is read and dropped, so
