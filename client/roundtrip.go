@@ -7,8 +7,10 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"sync/atomic"
+	"time"
 
 	"github.com/blindbox/blindbox/appraise"
+	"github.com/blindbox/blindbox/atls"
 )
 
 // RoundTrip sends a request to the box in its URL, after that box has proven
@@ -18,41 +20,92 @@ func (c *Client) RoundTrip(req *http.Request) (*http.Response, error) {
 		closeBody(req)
 		return nil, fmt.Errorf("client: scheme %q, expected https", scheme(req))
 	}
-	used := new(atomic.Pointer[appraise.Result])
-	out := req.Clone(traceResult(req.Context(), used))
+	e := c.engine.Load()
+	resp, stale, err := c.send(e, req)
+	var cut *atls.CutError
+	if errors.As(err, &cut) && (stale || idempotent(req.Method)) {
+		// A connection that lay idle while the machine slept, say. The box gets
+		// a chance to prove itself.
+		if again, ok := rewound(req); ok {
+			e.closeIdle()
+			resp, _, err = c.send(e, again)
+		}
+	}
+	return resp, err
+}
+
+// send makes one attempt. stale reports that it was made over a connection
+// whose proof was already too old, so that the box has seen nothing of it.
+func (c *Client) send(e *engine, req *http.Request) (resp *http.Response, stale bool, err error) {
+	seen := trace{now: c.options.now}
+	out := req.Clone(seen.in(req.Context()))
 	if c.options.apiKey != "" && req.Header.Get("Authorization") == "" {
 		if out.Header == nil {
 			out.Header = make(http.Header)
 		}
 		out.Header.Set("Authorization", "Bearer "+c.options.apiKey)
 	}
-	e := c.engine.Load()
 	transport := e.transport
 	if req.Header.Get("Upgrade") != "" {
 		transport = e.upgrades // HTTP/2 has no Upgrade
 	}
-	resp, err := transport.RoundTrip(out)
-	if err != nil {
-		return nil, err
+	if resp, err = transport.RoundTrip(out); err != nil {
+		return nil, seen.stale.Load(), err
 	}
-	result := used.Load()
+	result := seen.result.Load()
 	if result == nil {
 		resp.Body.Close()
-		return nil, errors.New("client: an answer over a connection without a result")
+		return nil, false, errors.New("client: an answer over a connection without a result")
 	}
 	resp.Request = req.WithContext(context.WithValue(req.Context(), resultKey{}, *result))
-	return resp, nil
+	return resp, false, nil
 }
 
-// traceResult learns which connection a request went over.
-func traceResult(ctx context.Context, used *atomic.Pointer[appraise.Result]) context.Context {
+// trace learns which connection a request goes over.
+type trace struct {
+	now    func() time.Time
+	result atomic.Pointer[appraise.Result]
+	stale  atomic.Bool
+}
+
+func (t *trace) in(ctx context.Context) context.Context {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(info httptrace.GotConnInfo) {
-			if result, ok := ResultOf(info.Conn); ok {
-				used.Store(&result)
+			session, ok := atls.SessionOf(info.Conn)
+			if !ok {
+				return
+			}
+			t.stale.Store(!session.Until.After(t.now()))
+			if result, ok := session.Result.(appraise.Result); ok {
+				t.result.Store(&result)
 			}
 		},
 	})
+}
+
+func idempotent(method string) bool {
+	switch method {
+	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
+		return true
+	}
+	return false
+}
+
+// rewound returns the request with its body at the start, if that can be had.
+func rewound(req *http.Request) (*http.Request, bool) {
+	if req.Body == nil || req.Body == http.NoBody {
+		return req, true
+	}
+	if req.GetBody == nil {
+		return nil, false
+	}
+	body, err := req.GetBody()
+	if err != nil {
+		return nil, false
+	}
+	out := req.WithContext(req.Context())
+	out.Body = body
+	return out, true
 }
 
 type resultKey struct{}
