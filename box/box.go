@@ -179,7 +179,7 @@ func (b *Box) selfTest(ctx context.Context) error {
 	ev, _, err := b.cfg.Attester.Attest(ctx, bound)
 	switch {
 	case err != nil:
-		return fmt.Errorf("box: no evidence: %w", err)
+		return fmt.Errorf("box: no evidence (%w): %w", attest.ErrUnavailable, err)
 	case ev.Kind != b.cfg.Attester.Kind() || len(ev.Data) == 0:
 		return fmt.Errorf("box: the attester of kind %s gave %d bytes of kind %s: %w", b.cfg.Attester.Kind(), len(ev.Data), ev.Kind, attest.ErrUnavailable)
 	}

@@ -101,8 +101,8 @@ type answer struct {
 	http1   bool
 	began   atomic.Bool
 	cut     atomic.Bool // because nothing moved
-	status  int    // 0 if no answer began
-	refused string // code, if the answer is the box's own
+	status  int         // 0 if no answer began
+	refused string      // code, if the answer is the box's own
 }
 
 // Unwrap lets [http.ResponseController] find what it needs.

@@ -1,0 +1,169 @@
+// Boxd is the program inside the box, the only one of ours in a box's image. It
+// answers one question: can this machine prove what it runs? If it can, it runs
+// what the policy says behind the attested channel; if it cannot, it ends.
+//
+//	boxd --policy /etc/blindbox/box.yaml --listen :8443
+//
+// It asks the hardware for evidence and has nothing to fall back on: there is no
+// simulation in it, and no flag that turns a check off. What it is made of is
+// listed in deps.txt, package by package; that list is what a relying party
+// trusts besides the hardware.
+//
+// Exit codes: 0 after a clean stop (SIGTERM, SIGINT), 1 if it was not started
+// properly or what it runs failed, 3 if the machine gives no evidence.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/blindbox/blindbox/attest"
+	"github.com/blindbox/blindbox/box"
+	"github.com/blindbox/blindbox/examples/tumour"
+	"github.com/blindbox/blindbox/internal/strictyaml"
+	"github.com/blindbox/blindbox/policy"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stderr))
+}
+
+// failure is an error with the number of its page in docs/errors.
+type failure struct {
+	number int
+	title  string
+	seen   []string
+}
+
+func (f *failure) Error() string {
+	return fmt.Sprintf("BBX-%d %s\n  seen         %s\n  no box was started.", f.number, f.title, strings.Join(f.seen, "\n               "))
+}
+
+func (f *failure) exitCode() int {
+	if f.number >= 300 {
+		return 3
+	}
+	return 1
+}
+
+func usage(format string, args ...any) *failure {
+	return &failure{101, "usage: the command line cannot be used as it is", []string{fmt.Sprintf(format, args...)}}
+}
+
+// stopped is what ended a box: no evidence, or anything else.
+func stopped(err error) *failure {
+	if errors.Is(err, attest.ErrUnavailable) {
+		return &failure{301, "evidence: the box or its evidence could not be had", strings.Split(err.Error(), "\n")}
+	}
+	return &failure{108, "box: the box could not be started", []string{err.Error()}}
+}
+
+func run(ctx context.Context, args []string, stderr io.Writer) int {
+	err := serve(ctx, args, stderr)
+	var f *failure
+	switch {
+	case err == nil || errors.Is(err, flag.ErrHelp):
+		return 0
+	case errors.As(err, &f):
+		fmt.Fprintln(stderr, f)
+		return f.exitCode()
+	default:
+		fmt.Fprintln(stderr, stopped(err))
+		return stopped(err).exitCode()
+	}
+}
+
+func serve(ctx context.Context, args []string, stderr io.Writer) error {
+	opts, err := parseFlags(args, stderr)
+	if err != nil {
+		return err
+	}
+	p, err := readPolicy(opts.policy)
+	if err != nil {
+		return err
+	}
+	attester, err := open()
+	if err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", opts.listen)
+	if err != nil {
+		return &failure{107, "listen: cannot listen there", []string{err.Error()}}
+	}
+	defer l.Close()
+	b, err := box.New(box.Config{
+		Policy: p, Attester: attester, Listener: l,
+		Builtin: map[string][]byte{"tumour": tumour.Model()},
+		Log:     func(e box.Event) { fmt.Fprintln(stderr, "boxd:", e) },
+	})
+	if err != nil {
+		return err
+	}
+	return b.Serve(ctx)
+}
+
+type options struct{ policy, listen string }
+
+func parseFlags(args []string, stderr io.Writer) (options, error) {
+	var o options
+	set := flag.NewFlagSet("boxd", flag.ContinueOnError)
+	set.SetOutput(io.Discard)
+	set.StringVar(&o.policy, "policy", "", "the box's policy, a `file` (required)")
+	set.StringVar(&o.listen, "listen", ":8443", "the TCP `address` to listen on")
+	switch err := set.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		set.SetOutput(stderr)
+		fmt.Fprintln(stderr, "usage: boxd --policy FILE [--listen ADDRESS]")
+		set.PrintDefaults()
+		return options{}, err
+	case err != nil:
+		return options{}, usage("%v", err)
+	case set.NArg() > 0:
+		return options{}, usage("argument %q, expected none", set.Arg(0))
+	case o.policy == "":
+		return options{}, usage("no --policy FILE")
+	}
+	return o, nil
+}
+
+func readPolicy(file string) (*policy.Policy, error) {
+	doc, err := readBounded(file, policy.MaxSize)
+	if err != nil {
+		return nil, &failure{105, "file: a file could not be read or written", []string{err.Error()}}
+	}
+	p, err := policy.Parse(doc)
+	if err == nil {
+		return p, nil
+	}
+	f := &failure{number: 104, title: "policy: the policy file is not valid"}
+	var all strictyaml.Errors
+	if !errors.As(err, &all) {
+		all = nil
+		f.seen = []string{file + ": " + err.Error()}
+	}
+	for _, one := range all {
+		f.seen = append(f.seen, file+":"+one.Error())
+	}
+	return nil, f
+}
+
+// readBounded reads a file that may be one byte longer than limit, so that it
+// is known to be too long.
+func readBounded(file string, limit int64) ([]byte, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, limit+1))
+}

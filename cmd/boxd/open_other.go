@@ -1,0 +1,15 @@
+//go:build !linux
+
+package main
+
+import (
+	"fmt"
+	"runtime"
+
+	"github.com/blindbox/blindbox/attest"
+)
+
+// open refuses: boxes are Linux machines.
+func open() (attest.Attester, error) {
+	return nil, fmt.Errorf("boxd: evidence %w: this is %s, and boxd asks Linux for it", attest.ErrUnavailable, runtime.GOOS)
+}
