@@ -83,6 +83,7 @@ type Box struct {
 	policy  *policy.Policy
 	app     *process.App // nil if the box serves models
 	handler *ingress.Handler
+	grace   time.Duration
 	served  atomic.Bool
 	ready   chan struct{}
 }
@@ -101,7 +102,7 @@ func New(cfg Config) (*Box, error) {
 	if err != nil {
 		return nil, fmt.Errorf("box: %w", err)
 	}
-	b := &Box{cfg: cfg, policy: p, ready: make(chan struct{})}
+	b := &Box{cfg: cfg, policy: p, grace: stopGrace, ready: make(chan struct{})}
 	backend, err := b.work()
 	if err != nil {
 		return nil, err
@@ -222,7 +223,7 @@ func (b *Box) server(base context.Context) *http.Server {
 
 // stop lets requests finish, then cuts them.
 func (b *Box) stop(srv *http.Server, cut context.CancelFunc) {
-	ctx, cancel := context.WithTimeout(context.Background(), stopGrace)
+	ctx, cancel := context.WithTimeout(context.Background(), b.grace)
 	defer cancel()
 	b.handler.Drain()
 	srv.Shutdown(ctx)

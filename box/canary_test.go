@@ -1,0 +1,188 @@
+package box
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/blindbox/blindbox/examples/tumour"
+)
+
+// canary stands in every part of a request that could leak.
+const canary = "CANARY7f3a91d2"
+
+// TestNothingIsLogged runs a box in a process of its own, sends requests that
+// carry a canary everywhere and go wrong in every way, and looks for it in all
+// that the box gave out to anybody but the caller: standard output and error,
+// log events, the counters, answers to another caller.
+func TestNothingIsLogged(t *testing.T) {
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range []string{"app", "models"} {
+		t.Run(kind, func(t *testing.T) {
+			var doc string
+			if kind == "app" {
+				doc = self(t, "talk", "limits: {request: 64KiB, concurrent: 4, idle: 1s}\nlogs: counters\n")
+			} else {
+				doc = "name: m\nmodels: [{name: m, builtin: tumour}]" + callers + "logs: counters\n"
+			}
+			cmd := exec.Command(exe, "-test.run", "^TestCanaryBox$", "-test.v")
+			cmd.Env = append(os.Environ(), "CANARY_POLICY="+doc, "GOTRACEBACK=all")
+			stdin, err := cmd.StdinPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			out := &sink{addr: make(chan string, 1)}
+			cmd.Stdout, cmd.Stderr = out, out
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			defer cmd.Wait()
+			defer stdin.Close()
+			var addr string
+			select {
+			case addr = <-out.addr:
+			case <-time.After(patience):
+				t.Fatalf("the box does not open:\n%s", out)
+			}
+			b := &running{Box: &Box{policy: parsed(t, doc)}, addr: addr}
+			sent := attack(t, b)
+			for _, path := range []string{"/.well-known/blindbox/counters", "/.well-known/blindbox/health", "/.well-known/blindbox/none", "/other"} {
+				_, text := do(t, b.client(t, "h2"), request(t, "GET", path, nil, "Authorization", "Bearer "+auditorKey))
+				noCanary(t, "the answer to somebody else", text)
+			}
+			stdin.Close()
+			if err := cmd.Wait(); err != nil {
+				t.Errorf("the box ended with %v\n%s", err, out)
+			}
+			if !strings.Contains(out.String(), "EVENT stopped") || sent < 20 {
+				t.Errorf("%d requests were sent; the box said\n%s", sent, out)
+			}
+			noCanary(t, "what the box printed", out.String())
+		})
+	}
+}
+
+func noCanary(t *testing.T, what, text string) {
+	t.Helper()
+	low := strings.ToLower(text)
+	for _, form := range []string{canary, hex.EncodeToString([]byte(canary)), base64.StdEncoding.EncodeToString([]byte(canary))[:16], url.QueryEscape(canary)} {
+		if strings.Contains(low, strings.ToLower(form)) {
+			t.Errorf("the canary is in %s:\n%.2000s", what, text)
+		}
+	}
+	for _, key := range []string{clinicKey, auditorKey} {
+		if strings.Contains(text, key) {
+			t.Errorf("a key is in %s", what)
+		}
+	}
+}
+
+// attack sends requests with the canary in the path, the query, headers, the
+// body, trailers and the key, that are answered, refused and break in turn.
+func attack(t *testing.T, b *running) (sent int) {
+	t.Helper()
+	for _, proto := range []string{"http/1.1", "h2"} {
+		c := b.client(t, proto)
+		for _, path := range []string{"/talk/x", "/talk/panic", "/talk/exit", "/v2/models/m/infer", "/v2/models/" + canary, "/.well-known/blindbox/" + canary, "/a//b", "/%2e%2e"} {
+			for _, key := range []string{clinicKey, canary + "-long-enough-for-a-key", ""} {
+				r := request(t, "POST", path, strings.NewReader(`{"inputs":[{"name":"`+canary+`"}]}`),
+					"Authorization", "Bearer "+key, "X-Header", canary, "Cookie", "a="+canary, "Blindbox-Caller", canary, "Content-Type", canary)
+				r.URL.RawQuery = "q=" + canary
+				send(c, r, &sent)
+			}
+		}
+		send(c, request(t, "POST", "/talk/x?"+canary, bytes.NewReader(bytes.Repeat([]byte(canary), 10000))), &sent)
+		send(c, request(t, canary, "/talk/x", nil), &sent)
+		broken := request(t, "POST", "/talk/x", io.MultiReader(strings.NewReader(canary), failing{}))
+		send(c, broken, &sent)
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		send(c, request(t, "POST", "/talk/"+canary, slow{}).WithContext(ctx), &sent)
+		cancel()
+	}
+	return sent
+}
+
+func send(c *http.Client, r *http.Request, sent *int) {
+	*sent++
+	if resp, err := c.Do(r); err == nil {
+		_, _ = io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
+	}
+}
+
+// failing breaks off, slow never comes.
+type (
+	failing struct{}
+	slow    struct{}
+)
+
+func (failing) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+func (slow) Read(p []byte) (int, error) {
+	time.Sleep(20 * time.Millisecond)
+	return copy(p, canary), nil
+}
+
+// sink keeps what a process prints and finds the line with its address.
+type sink struct {
+	mu   sync.Mutex
+	text strings.Builder
+	addr chan string
+}
+
+func (s *sink) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.text.Write(p)
+	if _, rest, ok := strings.Cut(s.text.String(), "EVENT serving: "); ok {
+		if line, _, ok := strings.Cut(rest, "\n"); ok {
+			select {
+			case s.addr <- line:
+			default:
+			}
+		}
+	}
+	return len(p), nil
+}
+
+func (s *sink) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.String()
+}
+
+// TestCanaryBox is the box of TestNothingIsLogged. It ends with its input.
+func TestCanaryBox(t *testing.T) {
+	doc, ok := os.LookupEnv("CANARY_POLICY")
+	if !ok {
+		return
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		stop()
+	}()
+	b, err := New(Config{
+		Policy: parsed(t, doc), Attester: signer{}, Listener: listen(t), Builtin: map[string][]byte{"tumour": tumour.Model()},
+		Log: func(e Event) { fmt.Printf("EVENT %s\n%+v\n", e, e.Counters) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Serve(ctx); err != nil {
+		t.Fatal(err)
+	}
+}
