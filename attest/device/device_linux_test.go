@@ -28,9 +28,12 @@ type configfs struct {
 
 	provider string
 	floor    uint64
+	noFloor  bool // hardware without privilege levels
 	aux      []byte
 	noAux    bool
 
+	// spoil makes a file unreadable, or if the error is nil, unintelligible.
+	spoil    map[string]error
 	mkdirErr error
 	statErr  error
 	// outblob may answer in place of the firmware; n counts the orders.
@@ -102,6 +105,9 @@ func (c *configfs) write(p string, data []byte) error {
 		}
 		e.inblob = bytes.Clone(data)
 	case "privlevel":
+		if c.noFloor {
+			return syscall.ENOENT
+		}
 		e.level = string(data)
 	default:
 		return syscall.EACCES
@@ -125,12 +131,18 @@ func (c *configfs) content(p string) ([]byte, error) {
 	if e == nil {
 		return nil, syscall.ENOENT
 	}
+	if err, ok := c.spoil[path.Base(p)]; ok {
+		return []byte("spoilt"), err
+	}
 	switch path.Base(p) {
 	case "generation":
 		return fmt.Appendf(nil, "%d\n", e.generation), nil
 	case "provider":
 		return []byte(c.provider + "\n"), nil
 	case "privlevel_floor":
+		if c.noFloor {
+			return nil, syscall.ENOENT
+		}
 		return fmt.Appendf(nil, "%d\n", c.floor), nil
 	case "auxblob":
 		if c.noAux {
@@ -226,7 +238,7 @@ func TestAttest(t *testing.T) {
 }
 
 func TestAttestWithoutCertificates(t *testing.T) {
-	for _, c := range []*configfs{{noAux: true}, {aux: nil}} {
+	for _, c := range []*configfs{{noAux: true}, {aux: nil}, {noAux: true, noFloor: true}} {
 		c.present, c.entries, c.provider = map[string]bool{tsmReports: true}, make(map[string]*node), providerSNP
 		_, end, err := c.open(t).Attest(t.Context(), bound(t))
 		if err != nil || len(end) != 0 {
@@ -252,6 +264,10 @@ func TestAttestRefuses(t *testing.T) {
 		name, text string
 		set        func(*configfs)
 	}{
+		{"level that is no number", "expected a number", func(c *configfs) { c.spoil = map[string]error{"privlevel_floor": nil} }},
+		{"no provider to read", "no data available", func(c *configfs) { c.spoil = map[string]error{"provider": syscall.ENODATA} }},
+		{"no generation to read", "no data available", func(c *configfs) { c.spoil = map[string]error{"generation": syscall.ENODATA} }},
+		{"no certificates to read", "no data available", func(c *configfs) { c.spoil = map[string]error{"auxblob": syscall.ENODATA} }},
 		{"report over other bytes", "the report is over", func(c *configfs) {
 			c.outblob = func(_ int, r []byte) ([]byte, error) { r[reportDataAt+63] ^= 1; return r, nil }
 		}},
@@ -285,6 +301,9 @@ func TestAttestRefuses(t *testing.T) {
 			expectUnavailable(t, ev, end, err, c.text)
 			if len(fake.entries) != 0 {
 				t.Errorf("%d entries left behind", len(fake.entries))
+			}
+			if again := strings.Contains(c.name, "for ever"); !again && fake.orders > 1 {
+				t.Errorf("%d orders for an error that does not go away", fake.orders)
 			}
 		})
 	}
@@ -370,12 +389,14 @@ func TestDetect(t *testing.T) {
 	}{
 		{"a SEV-SNP guest", func(*configfs) {}, true, "sev-snp (provider sev_guest)"},
 		{"an ordinary machine", func(c *configfs) { c.present = nil }, false, "mount -t configfs"},
+		{"an ordinary machine", func(c *configfs) { c.present = nil }, false, "/dev/sev-guest: not there"},
 		{"a guest with the device alone", func(c *configfs) { c.present = map[string]bool{"/dev/sev-guest": true} }, false, "/dev/sev-guest: present: this is a SEV-SNP guest"},
 		{"a TDX guest", func(c *configfs) { c.provider = "tdx_guest" }, false, `provider "tdx_guest", expected "sev_guest"`},
 		{"no provider", func(c *configfs) { c.mkdirErr = syscall.ENXIO }, false, "no provider"},
 		{"not root", func(c *configfs) { c.mkdirErr = syscall.EACCES }, false, "run as root"},
 		{"something odd", func(c *configfs) { c.mkdirErr = syscall.EIO }, false, "input/output error"},
-		{"forbidden", func(c *configfs) { c.statErr = syscall.EACCES }, false, "permission denied"},
+		{"forbidden", func(c *configfs) { c.statErr = syscall.EACCES }, false, tsmReports + ": stat " + tsmReports + ": permission denied"},
+		{"forbidden", func(c *configfs) { c.statErr = syscall.EACCES }, false, "/dev/nsm: stat /dev/nsm: permission denied"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			fake := newConfigfs()

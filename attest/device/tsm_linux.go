@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -181,12 +180,11 @@ type entry struct {
 }
 
 func newEntry(files files) (entry, error) {
-	var name [8]byte
-	if _, err := rand.Read(name[:]); err != nil {
+	e := entry{files, path.Join(tsmReports, "blindbox-"+rand.Text())}
+	if err := files.mkdir(e.dir); err != nil {
 		return entry{}, err
 	}
-	e := entry{files, path.Join(tsmReports, "blindbox-"+hex.EncodeToString(name[:]))}
-	return e, files.mkdir(e.dir)
+	return e, nil
 }
 
 // remove leaves nothing behind. There is nothing to be done if it fails: the

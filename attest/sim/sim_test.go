@@ -101,7 +101,7 @@ func TestSimulatedClaims(t *testing.T) {
 		t.Errorf("claims %+v", claims)
 	}
 	detail := claims.Detail.(*snp.Claims)
-	if detail.Product != snp.Genoa || !detail.ARKCRL.Checked || detail.Report.Version != 5 || detail.Report.Policy.Debug() {
+	if detail.Report.LaunchTCB.SNP < 20 || detail.Report.VMPL != 0 || detail.Product != snp.Genoa || !detail.ARKCRL.Checked || detail.Report.Version != 5 || detail.Report.Policy.Debug() {
 		t.Errorf("detail %+v", detail)
 	}
 	for _, name := range certificateNames(t, end) {
@@ -201,6 +201,37 @@ func TestVerifierPinsTheCertificate(t *testing.T) {
 	}
 }
 
+func TestVerifierNamesWhatIsWrong(t *testing.T) {
+	ev, end := attestAs(t, testRoot(t), testBox())
+	v := verifierOf(t, testRoot(t))
+	for _, label := range []string{attest.LabelSimRoot, attest.LabelSimASK} {
+		var without attest.Endorsements
+		for _, e := range end {
+			if e.Label != label {
+				without = append(without, e)
+			}
+		}
+		for want, end := range map[attest.Code]attest.Endorsements{
+			attest.CodeUnavailable: without,
+			attest.CodeAmbiguous:   append(attest.Endorsements{{Label: label, Data: []byte("another")}}, end...),
+			attest.CodeTooLarge:    replace(end, label, make([]byte, attest.MaxEndorsement+1)),
+		} {
+			if _, err := v.Verify(ev, end, today); !failed(err, want) {
+				t.Errorf("%s: %v, expected code %s", label, err, want)
+			}
+		}
+	}
+	// Everything that was looked at is in a refusal, also what was in order.
+	_, err := v.Verify(ev, end, today.AddDate(20, 0, 0))
+	if !failed(err, attest.CodeExpired) {
+		t.Fatal(err)
+	}
+	var f *attest.Failure
+	if errors.As(err, &f); f.Checks[0].Name != "hardware.sim_root" || f.Checks[0].Status != attest.Pass {
+		t.Errorf("checks %v", f.Checks)
+	}
+}
+
 func TestVerifierNeedsFingerprint(t *testing.T) {
 	if v, err := NewVerifier(attest.Digest{}); err == nil || v != nil {
 		t.Error("a verifier that trusts no root in particular")
@@ -225,8 +256,12 @@ func TestKindsDoNotMix(t *testing.T) {
 	if _, err := genuine.Verify(ev, end, today); err == nil {
 		t.Error("simulated evidence labelled as real was accepted as real")
 	}
-	if _, err := verifierOf(t, testRoot(t)).Verify(ev, end, today); !failed(err, attest.CodeKindMismatch) {
-		t.Errorf("evidence labelled as real for the verifier of simulations: %v", err)
+	for _, end := range []attest.Endorsements{end, nil} {
+		_, err := verifierOf(t, testRoot(t)).Verify(ev, end, today)
+		var f *attest.Failure
+		if !errors.As(err, &f) || f.Code() != attest.CodeKindMismatch {
+			t.Errorf("evidence labelled as real for the verifier of simulations: %v", err)
+		}
 	}
 }
 
@@ -445,6 +480,7 @@ func TestStoreRefusesOtherThings(t *testing.T) {
 
 func TestStoreRefusesDamage(t *testing.T) {
 	dir, name := stored(t)
+	r := testRoot(t)
 	good, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
@@ -456,14 +492,17 @@ func TestStoreRefusesDamage(t *testing.T) {
 		"more behind":       append(bytes.Clone(good), '\n'),
 		"no warning":        good[len(warning):],
 		"a changed byte":    bytes.Replace(good, []byte("MII"), []byte("MIJ"), 1),
-		"swapped authority": swapped(t, testRoot(t)),
+		"swapped authority": encoded(t, &amdforge.Chain{ARK: r.chain.ASK, ASK: r.chain.ARK}),
+		"keys exchanged":    encoded(t, keysExchanged(r)),
+		"not self-signed":   encoded(t, notSelfSigned(t, r)),
+		"another's child":   encoded(t, anothersChild(t, r)),
 		"huge":              append(bytes.Clone(good), make([]byte, maxFile)...),
 	} {
 		if err := os.WriteFile(name, data, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		r, err := LoadOrCreateRoot(dir, today)
-		if err == nil || r != nil || !strings.Contains(err.Error(), name) {
+		got, err := LoadOrCreateRoot(dir, today)
+		if err == nil || got != nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", what, err)
 		}
 		if left, err := os.ReadFile(name); err != nil || !bytes.Equal(left, data) {
@@ -472,14 +511,44 @@ func TestStoreRefusesDamage(t *testing.T) {
 	}
 }
 
-// swapped returns the file of a root whose two authorities changed places.
-func swapped(t *testing.T, r *Root) []byte {
+func encoded(t *testing.T, c *amdforge.Chain) []byte {
 	t.Helper()
-	data, err := (&Root{&amdforge.Chain{ARK: r.chain.ASK, ASK: r.chain.ARK}}).encode()
+	data, err := (&Root{c}).encode()
 	if err != nil {
 		t.Fatal(err)
 	}
 	return data
+}
+
+func keysExchanged(r *Root) *amdforge.Chain {
+	return &amdforge.Chain{
+		ARK: &amdforge.CA{Cert: r.chain.ARK.Cert, Key: r.chain.ASK.Key},
+		ASK: &amdforge.CA{Cert: r.chain.ASK.Cert, Key: r.chain.ARK.Key},
+	}
+}
+
+// notSelfSigned has a root that names itself as its issuer and is signed with
+// another key.
+func notSelfSigned(t *testing.T, r *Root) *amdforge.Chain {
+	t.Helper()
+	template := *r.chain.ARK.Cert
+	ark, err := amdforge.Issue(&template, r.chain.ARK.Cert, r.chain.ARK.Key, r.chain.ASK.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &amdforge.Chain{ARK: ark, ASK: r.chain.ASK}
+}
+
+// anothersChild has an intermediate that names the root as its issuer and is
+// signed with another key.
+func anothersChild(t *testing.T, r *Root) *amdforge.Chain {
+	t.Helper()
+	template := *r.chain.ASK.Cert
+	ask, err := amdforge.Issue(&template, r.chain.ARK.Cert, r.chain.ASK.Key, r.chain.ASK.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &amdforge.Chain{ARK: r.chain.ARK, ASK: ask}
 }
 
 func TestStoreRefusesExpiredRoot(t *testing.T) {

@@ -96,9 +96,6 @@ func checkDir(dir string) error {
 	if err != nil {
 		return fmt.Errorf("sim: %w", err)
 	}
-	if !info.IsDir() {
-		return fmt.Errorf("sim: %s is %s, expected a directory", dir, info.Mode())
-	}
 	if err := checkPrivate(dir, info, "700"); err != nil {
 		return fmt.Errorf("sim: %w", err)
 	}
