@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -399,8 +400,9 @@ func TestFastPath(t *testing.T) {
 	if dial(newTestClient(t, h, func(c *ClientConfig) { c.MaxAge = time.Hour; c.Now = now.now })).Fast {
 		t.Fatal("a client that never verified the key was served fast")
 	}
-	if dial(newTestClient(t, h, func(c *ClientConfig) { c.Now = now.now })).Fast {
-		t.Fatal("fast with MaxAge 0")
+	always := newTestClient(t, h, func(c *ClientConfig) { c.Now = now.now })
+	if dial(always).Fast || dial(always).Fast || len(always.proven.keys) != 0 {
+		t.Fatal("fast with MaxAge 0, or remembered what is of no use")
 	}
 	c.Forget()
 	if dial(c).Fast {
@@ -460,7 +462,7 @@ func TestFastForced(t *testing.T) {
 	}
 	t.Run("aged between offer and answer", func(t *testing.T) {
 		m := newImpostor(t, h)
-		key := &provenKey{hash: m.keys.attest.hash, public: m.keys.attest.public, proof: &proof{at: time.Now().Add(-time.Minute)}}
+		key := &provenKey{hash: m.keys.attest.hash, public: m.keys.attest.public, proof: &proof{at: time.Now()}}
 		ch := channel{own: attest.Digest{1}, peer: attest.Digest{2}, export: func([32]byte) ([32]byte, error) { return [32]byte{3}, nil }}
 		q := question{purpose: attest.PurposeSession, role: attest.RoleServer, nonce: newNonce()}
 		s, err := (&prover{digest: attest.Digest{4}, now: time.Now}).statement(channel{own: ch.peer, export: ch.export}, q, key.hash)
@@ -473,10 +475,16 @@ func TestFastForced(t *testing.T) {
 			t.Fatal(err)
 		}
 		e := &newTestClient(t, h, nil).examiner
-		if _, err := e.examineFast(ch, q, f, []*provenKey{key}, time.Hour); err != nil {
+		at := key.proof.at.Add(30 * time.Second)
+		e.now = func() time.Time { return at }
+		if _, err := e.examineFast(ch, q, f, []*provenKey{key}, 30*time.Second+1); err != nil {
 			t.Fatal(err)
 		}
-		_, err = e.examineFast(ch, q, f, []*provenKey{key}, time.Minute)
+		_, err = e.examineFast(ch, q, f, []*provenKey{key}, 30*time.Second)
+		wantCodes(t, err, "channel.attestation_age stale_evidence")
+		other := *key
+		other.hash[0] ^= 1
+		_, err = e.examineFast(ch, q, f, []*provenKey{&other}, time.Hour)
 		wantCodes(t, err, "channel.attestation_age stale_evidence")
 	})
 }
@@ -548,6 +556,7 @@ func TestTLSEndsElsewhere(t *testing.T) {
 		t.Run(fmt.Sprintf("web server h2=%v", h2), func(t *testing.T) {
 			web := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("a request got through") }))
 			web.EnableHTTP2 = h2
+			web.Config.ErrorLog = log.New(io.Discard, "", 0)
 			web.StartTLS()
 			defer web.Close()
 			_, err := c.DialContext(t.Context(), "tcp", web.Listener.Addr().String())
@@ -657,6 +666,11 @@ func TestClocks(t *testing.T) {
 	}
 }
 
+// mislabelled says that it is SNP and gives evidence of something else.
+type mislabelled struct{ *hardware }
+
+func (mislabelled) Kind() attest.Kind { return attest.SNP }
+
 func TestBoxRefuses(t *testing.T) {
 	h := newHardware(t)
 	t.Run("kind", func(t *testing.T) {
@@ -678,6 +692,12 @@ func TestBoxRefuses(t *testing.T) {
 		if err := <-refused; !errors.Is(err, broken.fail) {
 			t.Errorf("the operator was told %v", err)
 		}
+	})
+	t.Run("evidence of another kind", func(t *testing.T) {
+		a := serveApp(t, newTestServer(t, h, func(c *ServerConfig) { c.Attester = mislabelled{h} }))
+		c := newTestClient(t, h, func(c *ClientConfig) { c.Kinds = []attest.Kind{attest.SNP, attest.SimSNP} })
+		_, err := c.DialContext(t.Context(), "tcp", a.addr)
+		wantUnavailable(t, err)
 	})
 	t.Run("evidence too large", func(t *testing.T) { // C14
 		verbose := newHardware(t)

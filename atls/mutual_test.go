@@ -117,14 +117,14 @@ func TestRequiredPeerWithoutEvidence(t *testing.T) {
 
 // evilCaller goes through a mutual gate up to the box's question, and then
 // sends what it likes.
-func evilCaller(t *testing.T, addr string, key *tlsKey, accept func(ch channel, sent hello, got full) []byte) (*tls.Conn, error) {
+func evilCaller(t *testing.T, addr string, key *tlsKey, accept func(ch channel, sent hello, got full) []byte, offers ...attest.Digest) (*tls.Conn, error) {
 	t.Helper()
 	conn := rawClient(t, addr, func(cfg *tls.Config) {
 		if key != nil {
 			cfg.Certificates = []tls.Certificate{key.cert}
 		}
 	})
-	h := helloFor(attest.PurposePeer)
+	h := helloFor(attest.PurposePeer, offers...)
 	writeFrame(conn, frameHello, h.encode())
 	typ, payload, err := readFrame(conn, slot{frameFull, maxFull}, slot{frameRefuse, maxRefuse})
 	if err != nil {
@@ -207,7 +207,8 @@ func TestEvilCaller(t *testing.T) {
 				c.OnRefuse = func(_ net.Addr, err error) { refused <- err }
 			})
 			addr, conns := serveSessions(t, s)
-			conn, err := evilCaller(t, addr, tc.key, tc.accept)
+			// It also offers the attestation key, which must not make a mutual gate fast.
+			conn, err := evilCaller(t, addr, tc.key, tc.accept, s.keys.Load().attest.hash)
 			if tc.want == nil {
 				if err != nil {
 					t.Fatal(err)
@@ -276,6 +277,27 @@ func TestCallerIsCareful(t *testing.T) {
 	})
 }
 
+// Mutual gates are full: nothing is offered, whatever is known.
+func TestCallerOffersNothing(t *testing.T) {
+	h := newHardware(t)
+	m := newImpostor(t, h)
+	m.conf = func(c *tls.Config) { c.ClientAuth = tls.RequireAnyClientCert }
+	m.afterward = frameBytes(frameAccepted, nil)
+	addr := m.listen(t)
+	c := newTestClient(t, h, func(c *ClientConfig) {
+		c.Identity, c.MaxAge = &Identity{Attester: h, Policy: peerPolicy}, time.Minute
+	})
+	for range 2 {
+		connect(t, c, addr).Close()
+		m.wait(1)
+	}
+	for _, h := range m.hellos {
+		if len(h.offers) != 0 {
+			t.Errorf("offered %v", h.offers)
+		}
+	}
+}
+
 // A caller's connection ends with its proof, and goes on if the same key is
 // proven again.
 func TestCallerLease(t *testing.T) {
@@ -318,6 +340,7 @@ func TestHeavyBound(t *testing.T) {
 		now++
 		most = max(most, now)
 		mu.Unlock()
+		time.Sleep(5 * time.Millisecond)
 		defer func() { mu.Lock(); now--; mu.Unlock() }()
 		return h.check(ctx, p)
 	}
