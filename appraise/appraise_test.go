@@ -268,6 +268,40 @@ func TestZeroTrustAcceptsNothing(t *testing.T) {
 	}
 }
 
+// A requirement on a policy that cannot be read is not met, and one on a policy
+// that is not there is only unknown if this is a file.
+func TestRequirementsWithoutPolicy(t *testing.T) {
+	trust := parseTest(t, strictTrust)
+	for _, tc := range []struct {
+		offline bool
+		policy  string
+		want    attest.Status
+	}{{false, "", attest.Fail}, {false, "name: 1\n", attest.Fail}, {true, "name: 1\n", attest.Fail}, {true, "", attest.Skip}} {
+		f := newFixture(t)
+		f.sync()
+		f.in.Offline, f.in.Policy = tc.offline, []byte(tc.policy)
+		r := trust.Appraise(f.in, f.at)
+		if c := checkNamed(r, "policy.callers"); c.Status != tc.want {
+			t.Errorf("offline %v, policy %q: %s, want %s", tc.offline, tc.policy, c, tc.want)
+		}
+	}
+}
+
+// A rule that nobody set refuses, whichever way the bit is.
+func TestUnsetRuleRefuses(t *testing.T) {
+	trust := parseTest(t, strictTrust)
+	trust.hardware.platform.tio = ruleUnset
+	for _, bit := range []snp.PlatformInfo{0, 1 << 7} {
+		f := newFixture(t)
+		f.report.PlatformInfo |= bit
+		f.sync()
+		r := trust.Appraise(f.in, f.at)
+		if c := checkNamed(r, "hardware.platform_tio"); c.Status != attest.Fail {
+			t.Errorf("%s", c)
+		}
+	}
+}
+
 const simTrust = `version: 1
 accept:
   - name: demo v1
@@ -431,6 +465,15 @@ func TestOffline(t *testing.T) {
 		f.in.Offline = true
 		if r := trust.Appraise(f.in, f.at); r.Verdict() != Refused {
 			t.Errorf("verdict %s", r.Verdict())
+		}
+	})
+	t.Run("bundle with another policy", func(t *testing.T) {
+		f := newFixture(t)
+		f.sync()
+		f.in.Offline, f.in.Channel, f.in.Policy = true, nil, []byte(testPolicy+"#")
+		r := trust.Appraise(f.in, f.at)
+		if c := checkNamed(r, "channel.policy"); r.Verdict() != Refused || c.Code != attest.CodePolicyMismatch {
+			t.Errorf("verdict %s, %s", r.Verdict(), c)
 		}
 	})
 	t.Run("raw report", func(t *testing.T) {

@@ -122,14 +122,14 @@ func callersSeen(p *policy.Policy) string {
 }
 
 // modelsListed reports whether every model is one of those listed. A model
-// without a digest is in no list, and neither is an app.
+// without a digest is in no list, and a box with an app has no models.
 func modelsListed(p *policy.Policy, want []attest.Digest) bool {
 	for _, m := range p.Models {
 		if !slices.Contains(want, attest.Digest(m.SHA256)) {
 			return false
 		}
 	}
-	return len(p.Models) != 0 && p.App == nil
+	return len(p.Models) != 0
 }
 
 func modelsSeen(p *policy.Policy) string {

@@ -109,3 +109,36 @@ func read(t testing.TB, name string) []byte {
 	}
 	return data
 }
+
+// Trust on first use of a real machine accepts that machine and says in its
+// first lines where it falls short of the defaults.
+func TestFirstUseOfRealMachines(t *testing.T) {
+	for name, want := range map[string]struct {
+		loosened string
+		verdict  appraise.Verdict
+	}{
+		"001-genoa-v5":       {"firmware 10/0/25/84 is below the floor", appraise.Partial},
+		"003-genoa-v3-azure": {"nothing says whether its keys were revoked", appraise.Partial},
+		"004-turin-v5":       {"firmware 1/0/2/71 is below the floor", appraise.Partial},
+		"005-milan-v2":       {"a report of version 2", appraise.Partial},
+		"006-milan-v3-azure": {"only this chip", appraise.Partial},
+	} {
+		var v vector
+		if err := json.Unmarshal(read(t, filepath.Join("../vectors/appraise", name, "input.json")), &v); err != nil {
+			t.Fatal(err)
+		}
+		in := offline(t, v)
+		file := appraise.FromClaims(in.Claims, attest.Statement{}, nil, name, v.At).Marshal()
+		if !strings.Contains(string(file), "# LOOSENED for this box: ") || !strings.Contains(string(file), want.loosened) {
+			t.Errorf("%s:\n%s", name, file)
+		}
+		trust, err := appraise.ParseTrust(file)
+		if err != nil {
+			t.Errorf("%s: %v\n%s", name, err, file)
+			continue
+		}
+		if r := trust.Appraise(in, v.At); r.Verdict() != want.verdict {
+			t.Errorf("%s: %s, %v\n%s", name, r.Verdict(), r.Err(), file)
+		}
+	}
+}
