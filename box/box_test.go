@@ -217,6 +217,10 @@ func TestMain(m *testing.M) {
 }
 
 func appMain(mode string) {
+	if mode == "bench" {
+		benchMain()
+		return
+	}
 	l, err := net.Listen("unix", os.Getenv("SOCKET"))
 	if err != nil {
 		os.Exit(9)
