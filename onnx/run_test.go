@@ -1,0 +1,215 @@
+package onnx
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"sync"
+	"testing"
+
+	pb "github.com/blindbox/blindbox/onnx/onnxtest"
+)
+
+func vec(v ...float32) *Tensor {
+	return &Tensor{Type: Float32, Shape: []int64{int64(len(v))}, F32: v}
+}
+
+func TestRunRefusesWrongInputs(t *testing.T) {
+	s := mustLoad(t, pb.Model(pb.Input("a", 1, "n", 2), pb.Input("b", 1, "n"), pb.Node("", "Relu", []string{"a"}, []string{"y"}), y()))
+	good := &Tensor{Type: Float32, Shape: []int64{1, 2}, F32: []float32{1, 2}}
+	for name, c := range map[string]struct {
+		a    *Tensor
+		want string
+	}{
+		"nil":               {nil, "no tensor"},
+		"zero value":        {&Tensor{}, "element type undefined is not supported"},
+		"too few elements":  {&Tensor{Type: Float32, Shape: []int64{1, 2}, F32: []float32{1}}, "needs 2 float32 elements, got 1"},
+		"too many elements": {&Tensor{Type: Float32, Shape: []int64{1, 2}, F32: []float32{1, 2, 3}}, "needs 2 float32 elements, got 3"},
+		"two slices":        {&Tensor{Type: Float32, Shape: []int64{1, 2}, F32: []float32{1, 2}, I64: []int64{1}}, "elements of another type"},
+		"negative dim":      {&Tensor{Type: Float32, Shape: []int64{-1, -2}, F32: []float32{1, 2}}, "is negative"},
+		"overflow":          {&Tensor{Type: Float32, Shape: []int64{1 << 32, 1 << 32}}, "more elements than an int64"},
+		"type":              {&Tensor{Type: Int64, Shape: []int64{1, 2}, I64: []int64{1, 2}}, "is int64, expected float32"},
+		"rank":              {vec(1, 2), "has shape [2], expected [-1 2]"},
+		"dim":               {&Tensor{Type: Float32, Shape: []int64{1, 3}, F32: []float32{1, 2, 3}}, "has shape [1 3], expected [-1 2]"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := s.Run(t.Context(), map[string]*Tensor{"a": c.a, "b": vec(1)})
+			wantError(t, err, `input "a": `)
+			wantError(t, err, c.want)
+			var in *InputError
+			if !errors.As(err, &in) || in.Name != "a" {
+				t.Errorf("%v is not an InputError", err)
+			}
+		})
+	}
+	_, err := s.Run(t.Context(), map[string]*Tensor{"a": good})
+	wantError(t, err, `input "b": is missing`)
+	_, err = s.Run(t.Context(), map[string]*Tensor{"a": good, "b": vec(1), "c": vec(1)})
+	wantError(t, err, `input "c": the model has no such input`)
+	_, err = s.Run(t.Context(), map[string]*Tensor{"a": good, "b": vec(1, 2)})
+	wantError(t, err, `input "b": has shape [2], but dimension "n" is 1 in another input`)
+}
+
+func TestInputsOverTheLimits(t *testing.T) {
+	lim := DefaultLimits()
+	lim.Elements, lim.RunElements = 10, 12
+	s, err := load(pb.Model(x(), pb.Input("z", 1, "m"), relu(), y()), lim)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.Run(t.Context(), map[string]*Tensor{"x": vec(make([]float32, 11)...), "z": vec(1)})
+	if !errors.Is(err, ErrLimit) {
+		t.Errorf("one input too large: %v", err)
+	}
+	_, err = s.Run(t.Context(), map[string]*Tensor{"x": vec(make([]float32, 7)...), "z": vec(make([]float32, 6)...)})
+	if !errors.Is(err, ErrLimit) {
+		t.Errorf("inputs too large together: %v", err)
+	}
+}
+
+// TestErrorsThatOnlyARunShows: what depends on the inputs is found before any
+// kernel reads out of bounds, and named by node, operand and reason.
+func TestErrorsThatOnlyARunShows(t *testing.T) {
+	ints := func(v ...int64) *Tensor { return &Tensor{Type: Int64, Shape: []int64{int64(len(v))}, I64: v} }
+	for name, c := range map[string]struct {
+		op    string
+		attrs []byte
+		in    []*Tensor
+		want  string
+	}{
+		"index too large":       {"Gather", nil, []*Tensor{vec(1, 2), ints(2)}, `input 1 "b": index 2 is outside of dimension 2`},
+		"index too small":       {"Gather", nil, []*Tensor{vec(1, 2), ints(-3)}, "index -3 is outside"},
+		"gather from empty":     {"Gather", nil, []*Tensor{vec(), ints(0)}, "index 0 is outside of dimension 0"},
+		"broadcast":             {"Add", nil, []*Tensor{vec(1, 2), vec(1, 2, 3)}, `input 1 "b": shape [3] does not broadcast with [2]`},
+		"multiply":              {"MatMul", nil, []*Tensor{vec(1, 2), vec(1, 2, 3)}, "does not multiply"},
+		"division by zero":      {"Div", nil, []*Tensor{ints(1), ints(0)}, `input 1 "b": holds an integer zero`},
+		"reshape to negative":   {"Reshape", nil, []*Tensor{vec(1), ints(-2)}, "asks for dimension -2"},
+		"reshape two open":      {"Reshape", nil, []*Tensor{vec(1), ints(-1, -1)}, "asks for -1 twice"},
+		"reshape beyond rank":   {"Reshape", nil, []*Tensor{vec(1), ints(1, 0)}, "asks for dimension 1 of float32[1]"},
+		"reshape overflow":      {"Reshape", nil, []*Tensor{vec(1), ints(1<<62, 1<<62, -1)}, "more elements than an int64"},
+		"reshape zero and open": {"Reshape", nil, []*Tensor{vec(), ints(0, -1)}, "cannot fit 0 elements"},
+		"expand negative":       {"Expand", nil, []*Tensor{vec(1), ints(-1)}, "asks for dimension -1"},
+		"expand huge":           {"Expand", nil, []*Tensor{vec(1), ints(1 << 40)}, "over the limit"},
+		"squeeze not one":       {"Squeeze", nil, []*Tensor{vec(1, 2), ints(0)}, "dimension 0 of shape [2] is not 1"},
+		"squeeze axis":          {"Squeeze", nil, []*Tensor{vec(1), ints(1)}, "axis 1 is outside of rank 1"},
+		"unsqueeze twice":       {"Unsqueeze", nil, []*Tensor{vec(1), ints(0, 0)}, "axis 0 is there twice"},
+		"unsqueeze many":        {"Unsqueeze", nil, []*Tensor{vec(1), ints(make([]int64, 500)...)}, "names 500 axes"},
+		"unsqueeze rank":        {"Unsqueeze", nil, []*Tensor{vec(1), ints(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)}, "over the limit: rank 17"},
+		"reduce axis":           {"ReduceSum", nil, []*Tensor{vec(1), ints(-2)}, "axis -2 is outside of rank 1"},
+		"slice uneven":          {"Slice", nil, []*Tensor{vec(1), ints(0), ints(1, 1)}, "has 2 ends for 1 starts"},
+		"slice step zero":       {"Slice", nil, []*Tensor{vec(1), ints(0), ints(1), ints(0), ints(0)}, "a step of 0"},
+		"slice axis":            {"Slice", nil, []*Tensor{vec(1), ints(0), ints(1), ints(7)}, "axis 7 is outside of rank 1"},
+		"slice too many":        {"Slice", nil, []*Tensor{vec(1), ints(0, 0), ints(1, 1)}, "axis 1 is outside of rank 1"},
+		"arg max of nothing":    {"ArgMax", nil, []*Tensor{vec()}, "has no element along the axis"},
+		"concat":                {"Concat", pb.AttrInt("axis", 5), []*Tensor{vec(1), vec(1)}, "axis 5 is outside of rank 1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			graph, names, feed := [][]byte{}, []string{}, map[string]*Tensor{}
+			for i, in := range c.in {
+				id := string(rune('a' + i))
+				names = append(names, id)
+				feed[id] = in
+				graph = append(graph, pb.Msg(11, pb.Str(1, id), pb.Msg(2, pb.Msg(1, pb.Int(1, int64(in.Type)))))) // open rank
+			}
+			graph = append(graph, pb.Node("it", c.op, names, []string{"y"}, c.attrs), pb.OpenOutput("y", 0))
+			_, err := mustLoad(t, pb.Model(graph...)).Run(t.Context(), feed)
+			wantError(t, err, `node 0 "it" (`+c.op+"): ")
+			wantError(t, err, c.want)
+			var node *NodeError
+			if !errors.As(err, &node) || node.Name != "it" || node.Op != c.op {
+				t.Errorf("%v is not a NodeError", err)
+			}
+		})
+	}
+}
+
+func TestOutputThatContradictsItsDeclarationIsAnError(t *testing.T) {
+	s := mustLoad(t, pb.Model(x(), relu(), pb.Output("y", 1, 3)))
+	_, err := s.Run(t.Context(), map[string]*Tensor{"x": vec(1)})
+	wantError(t, err, `output "y": declared with shape [3], but has [1]`)
+}
+
+func TestDescriptions(t *testing.T) {
+	s := mustLoad(t, pb.Model(pb.Input("x", 1, "batch", 3, nil), pb.Initializer(pb.Floats("w", []int64{1}, 2)), pb.Input("w", 1, 1),
+		pb.Node("", "Mul", []string{"x", "w"}, []string{"y"}), pb.OpenOutput("y", 1), pb.OpenOutput("w", 1)))
+	in, out := s.Inputs(), s.Outputs()
+	if got := fmt.Sprint(in); got != "[{x float32 [-1 3 -1] [batch  ]}]" {
+		t.Errorf("inputs %s: a weight that is listed as an input is none", got)
+	}
+	if got := fmt.Sprint(out[0]); got != "{y float32 [-1 3 -1] [  ]}" {
+		t.Errorf("output %s", got)
+	}
+	in[0].Shape[0], in[0].Symbols[0], in[0].Name = 7, "z", "z"
+	if got := fmt.Sprint(s.Inputs()); got != "[{x float32 [-1 3 -1] [batch  ]}]" {
+		t.Errorf("a caller changed the session: %s", got)
+	}
+}
+
+// TestUnneededNodesDoNotRun: a node that no output depends on costs nothing and
+// cannot fail.
+func TestUnneededNodesDoNotRun(t *testing.T) {
+	s := mustLoad(t, pb.Model(x(), pb.Input("i", 7, "m"), pb.Node("", "Gather", []string{"x", "i"}, []string{"unused"}), relu(), y()))
+	in := map[string]*Tensor{"x": vec(1), "i": {Type: Int64, Shape: []int64{1}, I64: []int64{99}}}
+	if _, err := s.Run(t.Context(), in); err != nil || len(s.steps) != 1 {
+		t.Errorf("%d steps, %v", len(s.steps), err)
+	}
+}
+
+// TestShapeArithmeticIsDoneOnce: what follows from constants is computed when the
+// session is made.
+func TestShapeArithmeticIsDoneOnce(t *testing.T) {
+	s := mustLoad(t, pb.Model(pb.Input("x", 1, 2, 6), pb.Node("", "Shape", []string{"x"}, []string{"s"}),
+		pb.Initializer(pb.Ints("two", []int64{1}, 2)), pb.Node("", "Mul", []string{"s", "two"}, []string{"d"}),
+		pb.Initializer(pb.Ints("half", []int64{2}, 1, 4)), pb.Node("", "Div", []string{"d", "half"}, []string{"t"}),
+		pb.Node("", "Reshape", []string{"x", "t"}, []string{"y"}), y()))
+	if got := fmt.Sprint(s.Outputs()[0].Shape); len(s.steps) != 1 || got != "[4 3]" {
+		t.Errorf("%d steps, shape %s", len(s.steps), got)
+	}
+}
+
+func TestCastOfWhatDoesNotFit(t *testing.T) {
+	s := mustLoad(t, pb.Model(x(), pb.Node("", "Cast", []string{"x"}, []string{"y"}, pb.AttrInt("to", 7)), pb.OpenOutput("y", 7)))
+	out, err := s.Run(t.Context(), map[string]*Tensor{"x": vec(float32(math.NaN()), float32(math.Inf(1)), -1e30, -(1 << 63), 1<<62)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(out["y"].I64); got != fmt.Sprint([]int64{math.MinInt64, math.MinInt64, math.MinInt64, math.MinInt64, 1 << 62}) {
+		t.Errorf("got %s", got)
+	}
+}
+
+// TestRunsShareASession: with -race this shows that runs do not write to it.
+func TestRunsShareASession(t *testing.T) {
+	s := mustLoad(t, pb.Model(x(), pb.Initializer(pb.Floats("w", []int64{1}, 2)), pb.Node("", "Mul", []string{"x", "w"}, []string{"m"}),
+		pb.Node("", "Identity", []string{"m"}, []string{"y"}), y()))
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			for range 50 {
+				out, err := s.Run(t.Context(), map[string]*Tensor{"x": vec(float32(i), 1)})
+				if err != nil || out["y"].F32[0] != 2*float32(i) {
+					t.Errorf("%v, %v", out, err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// TestPanicBecomesAnError: no input is known to cause one, so one is made here.
+func TestPanicBecomesAnError(t *testing.T) {
+	s := &Session{limits: DefaultLimits(), fixed: []*Tensor{nil}, results: []int{0}, outputs: []ValueInfo{{Name: "y"}}, shared: []bool{false}}
+	out, err := s.Run(t.Context(), nil)
+	wantError(t, err, "internal error")
+	if out != nil {
+		t.Error("a value and an error")
+	}
+}
+
+func TestNoModel(t *testing.T) {
+	_, err := NewSession(nil)
+	wantError(t, err, "no model")
+	_, err = NewSession(&Model{})
+	wantError(t, err, "no model")
+}
