@@ -89,8 +89,8 @@ func healthyCases() []Case {
 		accept("S22", "Turin version 3", On(Turin, 3)),
 		accept("S22", "Turin version 5", On(Turin, 5)),
 		appraise("S07", "Milan version 2, which names no processor", "unsupported", On(Milan, 2)),
-		appraise("S10", "Milan version 3", "product", On(Milan, 3)),
-		appraise("S10", "Milan version 5", "product", On(Milan, 5)),
+		appraise("S10", "Milan version 3", "product_not_allowed", On(Milan, 3)),
+		appraise("S10", "Milan version 5", "product_not_allowed", On(Milan, 5)),
 	}
 }
 
@@ -264,8 +264,8 @@ func signerCases() []Case {
 		refuse("S11", "report says nobody signed", "signer_mismatch", SigningKey(KeyNone)),
 		refuse("S11", "reserved signing key", attest.CodeMalformed, SigningKey(2)),
 		refuse("S11", "VCEK with the name of a VLEK", "signer_mismatch", EditCert(func(c *Cert) { c.CommonName = "SEV-VLEK" })),
-		appraise("S12", "VLEK", "vlek", VLEK(csp)),
-		appraise("S12", "VLEK on Turin", "vlek", On(Turin, 5), VLEK(csp)),
+		appraise("S12", "VLEK", "signer_not_allowed", VLEK(csp)),
+		appraise("S12", "VLEK on Turin", "signer_not_allowed", On(Turin, 5), VLEK(csp)),
 		appraise("S13", "VLEK of another provider", "csp", VLEK("CN=other.example")),
 		appraise("S14", "chip id masked", "chip_masked", MaskedChip()),
 		refuse("S15", "chip id not the certificate's", "chip_mismatch", CertHWID(make([]byte, 64))),
@@ -346,7 +346,7 @@ func guestCases() []Case {
 		appraise("S06", "asked for by the host", "vmpl", VMPL(0xffffffff)),
 		appraise("S23", "another measurement", "measurement", WithMeasurement([48]byte{1})),
 		appraise("S23", "measurement of zeros", "measurement", WithMeasurement([48]byte{})),
-		appraise("S24", "other host data", "policy_mismatch", HostData([32]byte{1})),
+		appraise("S24", "other host data", "launch_policy", HostData([32]byte{1})),
 		appraise("S25", "identity signed by another", "id_block", IDBlock([16]byte{1}, [16]byte{2}, [48]byte{3}, [48]byte{})),
 		refuse("S25", "author key without a digest", "id_block", EditReport(func(r *Report) { r.AuthorKeyEn = true })),
 		appraise("S26", "guest SVN", "svn", GuestSVN(0)),
@@ -357,10 +357,10 @@ func platformCases() []Case {
 	return []Case{
 		appraise("S27", "TSME off", "platform", NoPlatformBits(PlatformTSME)),
 		appraise("S27", "ECC off", "platform", NoPlatformBits(PlatformECC)),
-		appraise("S28", "no alias check", "alias_check", NoPlatformBits(PlatformAliasCheck)),
-		appraise("S29", "no ciphertext hiding", "ciphertext_hiding", NoPlatformBits(PlatformCiphertextHiding)),
-		appraise("S29", "RAPL on", "rapl", NoPlatformBits(PlatformRAPLDisabled)),
-		appraise("S30", "mitigations not in force", "mitigations", MitVectors(0, 0)),
-		appraise("S30", "mitigations in force now, not at launch", "mitigations", MitVectors(0, 1)),
+		appraise("S28", "no alias check", "platform", NoPlatformBits(PlatformAliasCheck)),
+		appraise("S29", "no ciphertext hiding", "platform", NoPlatformBits(PlatformCiphertextHiding)),
+		appraise("S29", "RAPL on", "platform", NoPlatformBits(PlatformRAPLDisabled)),
+		appraise("S30", "mitigations not in force", "mitigation", MitVectors(0, 0)),
+		appraise("S30", "mitigations in force now, not at launch", "mitigation", MitVectors(0, 1)),
 	}
 }
