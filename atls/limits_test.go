@@ -139,6 +139,9 @@ func TestParsersRefuse(t *testing.T) {
 		}
 		wantCodes(t, err, "channel.fast malformed")
 	}
+	if r, err := parseRefuse(refuse{code: "clock", text: "a\x1b[2J\u202eb\n"}.encode()); err != nil || r.text != "a?[2J?b?" {
+		t.Errorf("refusal %+v, %v", r, err)
+	}
 	for name, data := range map[string][]byte{
 		"empty": nil, "no code": {0}, "code cut": {9, 'a'}, "capital": {1, 'A'}, "long code": append([]byte{40}, bytes.Repeat([]byte{'a'}, 40)...),
 		"long text": append([]byte{1, 'a'}, make([]byte, maxReason+1)...),

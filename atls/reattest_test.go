@@ -115,7 +115,11 @@ func TestMaxAgeCuts(t *testing.T) {
 		st.now.advance(maxAge - time.Second)
 		mustEcho(t, st.conn)
 		st.now.advance(time.Second)
-		if cut := wantCut(t, st.conn); cut.Cause != nil || cut.MaxAge != maxAge {
+		var cut *CutError
+		if n, err := st.conn.Write([]byte("too late")); n != 0 || !errors.As(err, &cut) {
+			t.Errorf("write of %d bytes: %v", n, err)
+		}
+		if cut = wantCut(t, st.conn); cut.Cause != nil || cut.MaxAge != maxAge {
 			t.Errorf("cut %+v", cut)
 		}
 	}
@@ -179,6 +183,20 @@ func TestReattestNeedsHardware(t *testing.T) {
 	m.change(func() { m.fast = true })
 	_, err := c.Reattest(t.Context(), dialTCP(t, addr), "box", conn)
 	wantCodes(t, err, "channel.attestation_age stale_evidence")
+}
+
+// An older proof, of a fast connection, does not shorten a lease.
+func TestLeaseKeepsNewest(t *testing.T) {
+	l := newLeases(time.Minute, time.Now)
+	peer, proven := attest.Digest{1}, time.Now()
+	for _, at := range []time.Time{proven, proven.Add(-30 * time.Second)} {
+		c := &sessionConn{Conn: &nullConn{done: make(chan struct{})}}
+		l.join(c, peer, at, nil)
+		defer c.Close()
+	}
+	if until := l.find(peer).deadline(); !until.Equal(proven.Add(time.Minute)) {
+		t.Errorf("until %s, proven %s", until, proven)
+	}
 }
 
 func TestClientClose(t *testing.T) {
