@@ -124,6 +124,20 @@ func ownCases(t testing.TB, amd *attesttest.AMD) []attesttest.Case {
 		refuse("G17", "leaf that may not sign", attest.CodeBadChain, usage(x509.KeyUsageKeyEncipherment)),
 		refuse("G17", "critical extension", attest.CodeBadChain, critical(amdforge.OIDProductName)),
 		refuse("G19", "table holds garbage for a CRL", attest.CodeBadCRL, attesttest.NoCRL(), attesttest.InTable(attesttest.TableEntry{GUID: amdforge.GUIDCRL, Data: []byte("no CRL")})),
+		refuse("G19", "CRL of no bytes", attest.CodeMalformed, end(func(e attest.Endorsements) attest.Endorsements {
+			for i := range e {
+				if e[i].Label == attest.LabelSNPARKCRL {
+					e[i].Data = nil
+				}
+			}
+			return e
+		})),
+		refuse("G23", "the ASK's name under the root's signature", attest.CodeBadCRL, attesttest.ARKCRL(func(c *attesttest.CRL) {
+			c.Issuer, c.Signer = genoa.ASK, genoa.ARK.Key
+		})),
+		{Row: "G23", Name: "root that may not sign CRLs", Stage: attesttest.StageVerify, Code: attest.CodeBadCRL, AMD: amd.Edited(func(r attesttest.Role, c *x509.Certificate) {
+			c.KeyUsage = x509.KeyUsageCertSign
+		})},
 		refuse("G23", "CRL with a critical extension", attest.CodeBadCRL, attesttest.ARKCRL(func(c *attesttest.CRL) {
 			c.Edit = func(l *x509.RevocationList) { l.ExtraExtensions = append(l.ExtraExtensions, criticalExtension()) }
 		})),

@@ -279,27 +279,38 @@ func TestRootsRefused(t *testing.T) {
 	}
 	noCA := func(c *x509.Certificate) { c.IsCA, c.MaxPathLenZero = false, false }
 	noSign := func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageCRLSign }
+	critical := func(c *x509.Certificate) { c.ExtraExtensions = append(c.ExtraExtensions, criticalExtension()) }
+	weak := func(c *x509.Certificate) { c.SignatureAlgorithm = x509.SHA256WithRSAPSS }
+	genoa := amd.Chain(t, attesttest.Genoa)
+	misnamed, err := amdforge.Issue(genoa.ASK.Cert, genoa.ASVK.Cert, genoa.ASK.Key, genoa.ARK.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
 	tail := func(b []byte) []byte { return append(bytes.Clone(b), 0) }
 	for name, r := range map[string][]snp.Root{
-		"none":                      {},
-		"zero":                      {{}},
-		"no product":                {{ARK: good.ARK, ASK: good.ASK}},
-		"unknown product":           {{Product: 9, ARK: good.ARK, ASK: good.ASK}},
-		"no ARK":                    {{Product: snp.Genoa, ASK: good.ASK}},
-		"no CA":                     {{Product: snp.Genoa, ARK: good.ARK}},
-		"ARK not a certificate":     {{Product: snp.Genoa, ARK: []byte("x"), ASK: good.ASK}},
-		"bytes behind the ARK":      {{Product: snp.Genoa, ARK: tail(good.ARK), ASK: good.ASK}},
-		"bytes behind the ASK":      {{Product: snp.Genoa, ARK: good.ARK, ASK: tail(good.ASK)}},
-		"another's ASK":             {{Product: snp.Genoa, ARK: good.ARK, ASK: stranger.ASK}},
-		"ASK in place of the ARK":   {{Product: snp.Genoa, ARK: good.ASK, ASK: good.ASK}},
-		"ARK not a CA":              {edited(attesttest.RoleARK, noCA)},
-		"ARK that may not sign":     {edited(attesttest.RoleARK, noSign)},
-		"ARK without room for a CA": {edited(attesttest.RoleARK, func(c *x509.Certificate) { c.MaxPathLenZero = true })},
-		"ASK not a CA":              {edited(attesttest.RoleASK, noCA)},
-		"ASK that may not sign":     {edited(attesttest.RoleASK, noSign)},
-		"ASVK not a CA":             {edited(attesttest.RoleASVK, noCA)},
-		"two roots of one name":     {good, good},
-		"leaf in place of the ASK":  {{Product: snp.Genoa, ARK: good.ARK, ASK: vector(t, "genoa-v5-oak.vek.der")}},
+		"none":                          {},
+		"zero":                          {{}},
+		"no product":                    {{ARK: good.ARK, ASK: good.ASK}},
+		"unknown product":               {{Product: 9, ARK: good.ARK, ASK: good.ASK}},
+		"no ARK":                        {{Product: snp.Genoa, ASK: good.ASK}},
+		"no CA":                         {{Product: snp.Genoa, ARK: good.ARK}},
+		"ARK not a certificate":         {{Product: snp.Genoa, ARK: []byte("x"), ASK: good.ASK}},
+		"bytes behind the ARK":          {{Product: snp.Genoa, ARK: tail(good.ARK), ASK: good.ASK}},
+		"bytes behind the ASK":          {{Product: snp.Genoa, ARK: good.ARK, ASK: tail(good.ASK)}},
+		"another's ASK":                 {{Product: snp.Genoa, ARK: good.ARK, ASK: stranger.ASK}},
+		"ASK in place of the ARK":       {{Product: snp.Genoa, ARK: good.ASK, ASK: good.ASK}},
+		"ARK not a CA":                  {edited(attesttest.RoleARK, noCA)},
+		"ARK that may not sign":         {edited(attesttest.RoleARK, noSign)},
+		"ARK without room for a CA":     {edited(attesttest.RoleARK, func(c *x509.Certificate) { c.MaxPathLenZero = true })},
+		"ASK not a CA":                  {edited(attesttest.RoleASK, noCA)},
+		"ASK that may not sign":         {edited(attesttest.RoleASK, noSign)},
+		"ASK of another issuer":         {{Product: snp.Genoa, ARK: good.ARK, ASK: misnamed.DER()}},
+		"ASK with a critical extension": {edited(attesttest.RoleASK, critical)},
+		"ARK signed over SHA-256":       {edited(attesttest.RoleARK, weak)},
+		"ASK signed over SHA-256":       {edited(attesttest.RoleASK, weak)},
+		"ASVK not a CA":                 {edited(attesttest.RoleASVK, noCA)},
+		"two roots of one name":         {good, good},
+		"leaf in place of the ASK":      {{Product: snp.Genoa, ARK: good.ARK, ASK: vector(t, "genoa-v5-oak.vek.der")}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			v, err := snp.NewVerifierWithRoots(attest.SNP, r...)
