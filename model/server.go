@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"runtime/debug"
 	"strings"
@@ -249,9 +250,12 @@ func (s *server) read(ctx context.Context, w http.ResponseWriter, r *http.Reques
 	}
 	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.body))
 	var over *http.MaxBytesError
+	var slow net.Error
 	switch {
 	case errors.As(err, &over):
 		return nil, tooLarge
+	case errors.As(err, &slow) && slow.Timeout():
+		return nil, fail(http.StatusRequestTimeout, "the request's body took longer than %v", s.deadline)
 	case err != nil:
 		return nil, fail(http.StatusBadRequest, "the request's body ended early")
 	}
