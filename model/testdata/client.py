@@ -1,0 +1,67 @@
+"""Talks to the server at argv[1] with tritonclient, as its users do, and prints "ok"."""
+
+import sys
+
+import numpy as np
+import tritonclient.http as triton
+from tritonclient.utils import InferenceServerException
+
+address, sample, sha256 = sys.argv[1], np.array(sys.argv[2].split(","), dtype=np.float32), sys.argv[3]
+client = triton.InferenceServerClient(url=address)
+
+assert client.is_server_live() and client.is_server_ready()
+assert client.is_model_ready("tumour") and client.is_model_ready("tumour", "1")
+assert not client.is_model_ready("none")
+assert client.get_server_metadata()["name"] == "blindbox"
+metadata = client.get_model_metadata("tumour")
+assert metadata["inputs"] == [{"name": "features", "datatype": "FP32", "shape": [-1, 30]}], metadata
+assert metadata["parameters"]["sha256"] == sha256, metadata
+
+
+def tensor(name, array, datatype):
+    t = triton.InferInput(name, list(array.shape), datatype)
+    t.set_data_from_numpy(array, binary_data=False)
+    return t
+
+
+def outputs(*names):
+    return [triton.InferRequestedOutput(n, binary_data=False) for n in names]
+
+
+batch = np.stack([sample, sample + 1])
+for wanted in (outputs("probabilities", "label"), None):  # None: the client asks for binary, and takes JSON
+    answer = client.infer("tumour", [tensor("features", batch, "FP32")], outputs=wanted, request_id="r1")
+    assert answer.get_response()["id"] == "r1"
+    p, label = answer.as_numpy("probabilities"), answer.as_numpy("label")
+    assert p.shape == (2, 2) and p.dtype == np.float32 and np.allclose(p.sum(axis=1), 1, atol=1e-6), p
+    assert label.shape == (2,) and label.dtype == np.int64 and (label == p.argmax(axis=1)).all(), label
+assert label[0] == 0, label  # malignant
+
+answer = client.infer("tumour", [tensor("features", batch, "FP32")], outputs=outputs("label"), model_version="1")
+assert [o["name"] for o in answer.get_response()["outputs"]] == ["label"]
+
+answer = client.infer("echo", [tensor("f", np.float32([[1, 0.1]]), "FP32"), tensor("i", np.array([2**63 - 1]), "INT64"),
+                               tensor("b", np.array([True]), "BOOL"), tensor("s", np.array("é", dtype=object), "BYTES")],
+                      outputs=outputs("of", "oi", "ob", "os"))
+assert answer.as_numpy("of").tolist() == np.float32([[1, 0.1]]).tolist()
+assert answer.as_numpy("oi").tolist() == [2**63 - 1]
+assert answer.as_numpy("ob").tolist() == [True]
+assert answer.get_output("os")["data"] == ["é"]
+
+
+def refused(text, call):
+    try:
+        call()
+    except InferenceServerException as e:
+        assert text in e.message(), e
+        return
+    raise AssertionError(f"not refused: {text}")
+
+
+refused("no model of that name", lambda: client.infer("none", [tensor("features", batch, "FP32")]))
+refused("has shape [2 29]", lambda: client.infer("tumour", [tensor("features", batch[:, 1:], "FP32")]))
+refused('datatype "FP64"', lambda: client.infer("tumour", [tensor("features", batch.astype(np.float64), "FP64")]))
+binary = triton.InferInput("features", [2, 30], "FP32")
+binary.set_data_from_numpy(batch, binary_data=True)
+refused("binary tensors are not supported", lambda: client.infer("tumour", [binary]))
+print("ok")
