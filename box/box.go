@@ -5,12 +5,12 @@
 // Start, each step only after the one before it:
 //
 //  1. policy: the document is parsed by the caller of [New]; here it is parsed
-//     again from its bytes, so that what is decided by is what is shown.
-//  2. work: the models are loaded and their digests compared, or the app is
-//     started and waited for.
-//  3. key: the TLS key and the attestation key are made, in memory only.
-//  4. evidence: the hardware is asked once, so that a box that cannot prove
+//     again from its bytes, so that what is decided by is what is shown. Models
+//     are loaded and their digests compared.
+//  2. key: the TLS key and the attestation key are made, in memory only.
+//  3. evidence: the hardware is asked once, so that a box that cannot prove
 //     itself ends at its start and not at its first caller.
+//  4. app: it is started, if the policy has one, and waited for.
 //  5. gate: every connection proves the box before its first byte of HTTP.
 //  6. serve: package ingress authenticates, decides and forwards.
 //
@@ -138,13 +138,6 @@ func (b *Box) Serve(ctx context.Context) (err error) {
 		return errors.New("box: served already")
 	}
 	b.log(Event{Name: Starting, Detail: b.policy.Summary()})
-	if b.app != nil {
-		if err := b.app.Start(ctx); err != nil {
-			return fmt.Errorf("box: %w", err)
-		}
-		defer b.app.Stop()
-		b.log(Event{Name: AppStarted})
-	}
 	gate, err := atls.NewServer(atls.ServerConfig{Attester: b.cfg.Attester, Policy: b.policy.Bytes()})
 	if err != nil {
 		return fmt.Errorf("box: %w", err)
@@ -152,7 +145,17 @@ func (b *Box) Serve(ctx context.Context) (err error) {
 	if err := b.selfTest(ctx); err != nil {
 		return err
 	}
+	if b.app != nil {
+		if err := b.app.Start(ctx); err != nil {
+			return fmt.Errorf("box: %w", err)
+		}
+		defer b.app.Stop()
+		b.log(Event{Name: AppStarted})
+	}
 	err = b.serve(ctx, gate.Listener(limit(b.cfg.Listener, maxConns)))
+	if b.app != nil {
+		b.app.Stop()
+	}
 	stopped := Event{Name: Stopped}
 	if b.policy.Logs == policy.LogsCounters {
 		stopped.Counters = b.handler.Counters()

@@ -669,3 +669,19 @@ func TestCleanStop(t *testing.T) {
 		})
 	}
 }
+
+// TestServerTimeouts: a caller that sends its header a byte at a time, or
+// nothing, does not stay.
+func TestServerTimeouts(t *testing.T) {
+	b, err := New(Config{Policy: parsed(t, self(t, "quiet", "")), Attester: signer{}, Listener: listen(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := b.server(t.Context())
+	if s.ReadHeaderTimeout != headerLimit || s.IdleTimeout != idleLimit || s.MaxHeaderBytes != maxHeader {
+		t.Errorf("header %s, idle %s, %d bytes", s.ReadHeaderTimeout, s.IdleTimeout, s.MaxHeaderBytes)
+	}
+	if s.ReadTimeout != 0 || s.WriteTimeout != 0 {
+		t.Error("a long stream would be cut")
+	}
+}

@@ -35,7 +35,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	os.Exit(run(ctx, os.Args[1:], os.Stderr))
+	os.Exit(run(ctx, os.Args[1:], os.Stderr, open))
 }
 
 // failure is an error with the number of its page in docs/errors.
@@ -43,10 +43,15 @@ type failure struct {
 	number int
 	title  string
 	seen   []string
+	ran    bool // the door was open before
 }
 
 func (f *failure) Error() string {
-	return fmt.Sprintf("BBX-%d %s\n  seen         %s\n  no box was started.", f.number, f.title, strings.Join(f.seen, "\n               "))
+	notDone := "no box was started."
+	if f.ran {
+		notDone = "the box has ended."
+	}
+	return fmt.Sprintf("BBX-%d %s\n  seen         %s\n  %s", f.number, f.title, strings.Join(f.seen, "\n               "), notDone)
 }
 
 func (f *failure) exitCode() int {
@@ -57,33 +62,33 @@ func (f *failure) exitCode() int {
 }
 
 func usage(format string, args ...any) *failure {
-	return &failure{101, "usage: the command line cannot be used as it is", []string{fmt.Sprintf(format, args...)}}
+	return &failure{number: 101, title: "usage: the command line cannot be used as it is", seen: []string{fmt.Sprintf(format, args...)}}
 }
 
-// stopped is what ended a box: no evidence, or anything else.
-func stopped(err error) *failure {
-	if errors.Is(err, attest.ErrUnavailable) {
-		return &failure{301, "evidence: the box or its evidence could not be had", strings.Split(err.Error(), "\n")}
-	}
-	return &failure{108, "box: the box could not be started", []string{err.Error()}}
-}
-
-func run(ctx context.Context, args []string, stderr io.Writer) int {
-	err := serve(ctx, args, stderr)
+// explain finds the page for what ended a box: one that is known already, no
+// evidence, or anything else.
+func explain(err error) *failure {
 	var f *failure
 	switch {
-	case err == nil || errors.Is(err, flag.ErrHelp):
-		return 0
 	case errors.As(err, &f):
-		fmt.Fprintln(stderr, f)
-		return f.exitCode()
+		return f
+	case errors.Is(err, attest.ErrUnavailable):
+		return &failure{number: 301, title: "evidence: the box or its evidence could not be had", seen: strings.Split(err.Error(), "\n")}
 	default:
-		fmt.Fprintln(stderr, stopped(err))
-		return stopped(err).exitCode()
+		return &failure{number: 108, title: "box: the box could not be started", seen: []string{err.Error()}}
 	}
 }
 
-func serve(ctx context.Context, args []string, stderr io.Writer) error {
+func run(ctx context.Context, args []string, stderr io.Writer, open func() (attest.Attester, error)) int {
+	err := serve(ctx, args, stderr, open)
+	if err == nil || errors.Is(err, flag.ErrHelp) {
+		return 0
+	}
+	fmt.Fprintln(stderr, explain(err))
+	return explain(err).exitCode()
+}
+
+func serve(ctx context.Context, args []string, stderr io.Writer, open func() (attest.Attester, error)) error {
 	opts, err := parseFlags(args, stderr)
 	if err != nil {
 		return err
@@ -98,7 +103,7 @@ func serve(ctx context.Context, args []string, stderr io.Writer) error {
 	}
 	l, err := net.Listen("tcp", opts.listen)
 	if err != nil {
-		return &failure{107, "listen: cannot listen there", []string{err.Error()}}
+		return &failure{number: 107, title: "listen: cannot listen there", seen: []string{err.Error()}}
 	}
 	defer l.Close()
 	b, err := box.New(box.Config{
@@ -109,7 +114,22 @@ func serve(ctx context.Context, args []string, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return b.Serve(ctx)
+	if err := b.Serve(ctx); err != nil {
+		return ended(b, err)
+	}
+	return nil
+}
+
+// ended says whether the box had served when it ended.
+func ended(b *box.Box, err error) error {
+	f := explain(err)
+	select {
+	case <-b.Ready():
+		f.ran = true
+		f.title = "box: the box ended by itself"
+	default:
+	}
+	return f
 }
 
 type options struct{ policy, listen string }
@@ -139,7 +159,7 @@ func parseFlags(args []string, stderr io.Writer) (options, error) {
 func readPolicy(file string) (*policy.Policy, error) {
 	doc, err := readBounded(file, policy.MaxSize)
 	if err != nil {
-		return nil, &failure{105, "file: a file could not be read or written", []string{err.Error()}}
+		return nil, &failure{number: 105, title: "file: a file could not be read or written", seen: []string{err.Error()}}
 	}
 	p, err := policy.Parse(doc)
 	if err == nil {

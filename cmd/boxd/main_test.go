@@ -2,15 +2,21 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"flag"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
+
+	"github.com/blindbox/blindbox/attest"
 )
 
 var update = flag.Bool("update", false, "rewrite deps.txt")
@@ -138,9 +144,84 @@ func execute(t *testing.T, bin string, args ...string) (int, string) {
 
 // TestPages: every number that is printed has a page that says what to do.
 func TestPages(t *testing.T) {
-	for _, f := range []*failure{usage("x"), stopped(errors.New("x")), {number: 104}, {number: 105}, {number: 107}, {number: 301}} {
+	for _, f := range []*failure{usage("x"), explain(errors.New("x")), {number: 104}, {number: 105}, {number: 107}, {number: 301}} {
 		if _, err := os.Stat(fmt.Sprintf("../../docs/errors/BBX-%d.md", f.number)); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// signer is hardware that signs whatever it is asked.
+type signer struct{ err error }
+
+func (signer) Kind() attest.Kind { return attest.SNP }
+
+func (s signer) Attest(_ context.Context, b attest.Bound) (attest.Evidence, attest.Endorsements, error) {
+	if s.err != nil {
+		return attest.Evidence{}, nil, s.err
+	}
+	sum := b.Bytes()
+	return attest.Evidence{Kind: attest.SNP, Data: sum[:]}, nil, nil
+}
+
+// console is a standard error that tells when a word was written to it.
+type console struct {
+	mu   sync.Mutex
+	text strings.Builder
+	word string
+	seen func()
+}
+
+func (c *console) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.text.Write(p)
+	if c.seen != nil && strings.Contains(c.text.String(), c.word) {
+		c.seen()
+		c.seen = nil
+	}
+	return len(p), nil
+}
+
+// TestServe runs the program on hardware of the test: it serves until it is
+// told to end, and says why it does not.
+func TestServe(t *testing.T) {
+	good := filepath.Join(t.TempDir(), "box.yaml")
+	noApp := filepath.Join(t.TempDir(), "box.yaml")
+	for file, text := range map[string]string{good: goodPolicy, noApp: "name: a\napp: {command: [/nowhere/app], listen: \"unix:/nowhere.sock\"}\n"} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	for _, c := range []struct {
+		name, policy, listen string
+		attester             signer
+		exit                 int
+		want                 []string
+	}{
+		{"serves and ends", good, "127.0.0.1:0", signer{}, 0, []string{"boxd: starting: callers: nobody", "boxd: serving: 127.0.0.1:", "boxd: stopping\nboxd: stopped\n"}},
+		{"no app", noApp, "127.0.0.1:0", signer{}, 1, []string{"BBX-108 box: the box could not be started", "/nowhere/app", "no box was started."}},
+		{"port taken", good, taken.Addr().String(), signer{}, 1, []string{"BBX-107 listen: cannot listen there", "address already in use"}},
+		{"hardware fails", good, "127.0.0.1:0", signer{errors.New("the firmware says no")}, 3, []string{"BBX-301 evidence: ", "the firmware says no", "no box was started."}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			ctx, stop := context.WithTimeout(t.Context(), 20*time.Second)
+			defer stop()
+			out := &console{word: "serving", seen: stop}
+			exit := run(ctx, []string{"--policy", c.policy, "--listen", c.listen}, out, func() (attest.Attester, error) { return c.attester, nil })
+			if exit != c.exit {
+				t.Errorf("exit code %d, expected %d", exit, c.exit)
+			}
+			for _, want := range c.want {
+				if !strings.Contains(out.text.String(), want) {
+					t.Errorf("no %q in\n%s", want, out.text.String())
+				}
+			}
+		})
 	}
 }

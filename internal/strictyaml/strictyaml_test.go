@@ -45,6 +45,8 @@ type sample struct {
 
 type deep map[string]deep
 
+var _ = sample{}.private // is there to be no key
+
 const good = `# what runs
 name: "box"
 app: {listen: '127.0.0.1:80', port: 80}
