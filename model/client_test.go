@@ -25,7 +25,9 @@ func TestTritonclient(t *testing.T) {
 	srv := httptest.NewServer(handler(t))
 	defer srv.Close()
 	request, _ := tumour.Sample()
-	var q struct{ Inputs []struct{ Data []json.Number } }
+	var q struct {
+		Inputs []struct{ Data []json.Number }
+	}
 	if err := json.Unmarshal(request, &q); err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,6 @@ package onnx
 
 import (
 	"context"
-	"slices"
 
 	"github.com/blindbox/blindbox/onnx/internal/kernel"
 )
@@ -223,6 +222,3 @@ func copier[T any](dst, src []T) kernel.Run {
 		return nil
 	}
 }
-
-// concatShapes is the shape of a before axis, then b, then a after it.
-func concatShapes(parts ...[]int64) []int64 { return slices.Concat(parts...) }

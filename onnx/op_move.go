@@ -323,7 +323,7 @@ func (o gather) infer(in []*info) ([]info, error) {
 	if !in[1].ranked {
 		return []info{unranked(in[0].typ)}, nil
 	}
-	return []info{ranked(in[0].typ, concatShapes(in[0].shape[:at], in[1].shape, in[0].shape[at+1:])...)}, nil
+	return []info{ranked(in[0].typ, slices.Concat(in[0].shape[:at], in[1].shape, in[0].shape[at+1:])...)}, nil
 }
 
 func (o gather) run(ctx context.Context, in, out []*Tensor) error {

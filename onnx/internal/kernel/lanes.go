@@ -23,6 +23,9 @@ func LanesOf(shape []int64, axis int) Lanes {
 
 // each calls do with the first element and the number of every lane.
 func (l Lanes) each(ctx context.Context, do func(start, lane int)) error {
+	if l.N == 0 { // nothing to do, however many lanes there are
+		return nil
+	}
 	since := 0
 	for o := range l.Outer {
 		for i := range l.Inner {
