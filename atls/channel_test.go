@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -412,6 +413,10 @@ func TestFastPath(t *testing.T) {
 	if dial(c).Fast {
 		t.Fatal("fast after MaxAge")
 	}
+	now.advance(-30 * time.Second) // a time server may do that
+	if len(c.proven.offers("127.0.0.1")) != 1 {
+		t.Fatal("a small step of the clock forgets the key")
+	}
 	now.advance(-time.Hour)
 	if len(c.proven.offers("127.0.0.1")) != 0 {
 		t.Fatal("a key verified in the future is offered")
@@ -733,6 +738,24 @@ func TestBoxRefuses(t *testing.T) {
 		_, err := newTestClient(t, h, nil).DialContext(t.Context(), "tcp", m.listen(t))
 		wantCodes(t, err, "channel.refuse malformed")
 	})
+}
+
+// What ended the gate decides what it is called.
+func TestRefusal(t *testing.T) {
+	done, cancel := context.WithCancel(t.Context())
+	cancel()
+	wantCodes(t, refusal(t.Context(), io.EOF, false), "channel.gate no_attestation")
+	wantCodes(t, refusal(t.Context(), &notGateError{}, false), "channel.gate no_attestation")
+	wantCodes(t, refusal(done, &notGateError{}, false), "channel.gate no_attestation")
+	wantUnavailable(t, refusal(t.Context(), io.EOF, true))
+	wantUnavailable(t, refusal(t.Context(), os.ErrDeadlineExceeded, false))
+	wantUnavailable(t, refusal(done, io.EOF, false))
+	wantUnavailable(t, tlsRefusal(t.Context(), io.EOF))
+	wantUnavailable(t, tlsRefusal(done, errors.New("x")))
+	wantCodes(t, tlsRefusal(t.Context(), errors.New("tls: something")), "channel.tls no_attestation")
+	if err := refusal(done, nil, true); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestContext(t *testing.T) {

@@ -227,13 +227,17 @@ func signatureCheck(key ed25519.PublicKey, f fast) attest.Check {
 	return c
 }
 
+// clockStep is how far a clock may be set back before its word on age is
+// worth nothing. Time servers move clocks by less.
+const clockStep = time.Minute
+
 // age is how long ago then was. The monotonic clock stands still while a
 // laptop sleeps and the wall clock can be set, so the larger of both counts, and
-// a time in the future counts as for ever ago.
+// a time well in the future counts as for ever ago.
 func age(now, then time.Time) time.Duration {
 	wall := now.Round(0).Sub(then.Round(0))
-	if wall < 0 {
+	if wall < -clockStep {
 		return 1<<63 - 1
 	}
-	return max(wall, now.Sub(then))
+	return max(0, wall, now.Sub(then))
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -228,9 +229,21 @@ func TestMaxHalfOpen(t *testing.T) {
 type nullConn struct {
 	done chan struct{}
 	once sync.Once
+	said bytes.Reader // what it says before it falls silent
+	idle func()       // told when it does
 }
 
-func (c *nullConn) Read([]byte) (int, error)         { <-c.done; return 0, io.EOF }
+func (c *nullConn) Read(b []byte) (int, error) {
+	if n, _ := c.said.Read(b); n > 0 {
+		return n, nil
+	}
+	if c.idle != nil {
+		c.idle()
+	}
+	<-c.done
+	return 0, io.EOF
+}
+
 func (c *nullConn) Write(b []byte) (int, error)      { return len(b), nil }
 func (c *nullConn) Close() error                     { c.once.Do(func() { close(c.done) }); return nil }
 func (c *nullConn) LocalAddr() net.Addr              { return &net.UnixAddr{} }
@@ -276,6 +289,53 @@ func TestTenThousandHalfOpen(t *testing.T) {
 	gate.Close()
 	for range DefaultMaxHalfOpen { // all of them end
 		s.halfOpen <- struct{}{}
+	}
+}
+
+// greedyHello is the beginning of a ClientHello of 64 KiB, the largest that
+// crypto/tls would read, in records.
+func greedyHello(size int) []byte {
+	hello := append([]byte{1, 0, 0xff, 0xff}, make([]byte, size)...) // handshake type 1, length 65,535
+	var wire []byte
+	for part := range slices.Chunk(hello, 4<<10) {
+		wire = append(wire, 22, 3, 1, byte(len(part)>>8), byte(len(part)))
+		wire = append(wire, part...)
+	}
+	return wire
+}
+
+// C14: what a caller can make us hold by saying as much as it may.
+func TestGreedyClientHello(t *testing.T) {
+	const n = 200
+	l := newPipeListener()
+	refused := make(chan error, n+1)
+	gate := newTestServer(t, newHardware(t), func(c *ServerConfig) {
+		c.OnRefuse = func(_ net.Addr, err error) { refused <- err }
+	}).Listener(l)
+	defer gate.Close()
+	go gate.Accept()
+
+	c := &nullConn{done: make(chan struct{})}
+	c.said.Reset(greedyHello(60 << 10))
+	l.conns <- c
+	<-c.done
+	if err := <-refused; !errors.Is(err, errTooMuch) {
+		t.Errorf("refused for %v", err)
+	}
+
+	before := heldMemory()
+	var read sync.WaitGroup
+	read.Add(n)
+	for range n {
+		c := &nullConn{done: make(chan struct{}), idle: read.Done}
+		c.said.Reset(greedyHello(maxBeforeGate - 64))
+		l.conns <- c
+	}
+	read.Wait()
+	each := (heldMemory() - before) / n
+	t.Logf("%d bytes for each connection that says as much as it may", each)
+	if each > 128<<10 {
+		t.Errorf("%d bytes each, limit 128 KiB", each)
 	}
 }
 
@@ -360,6 +420,7 @@ func TestListenerClose(t *testing.T) {
 	if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("accept after close: %v", err)
 	}
+	half.SetReadDeadline(time.Now().Add(DefaultGateTimeout / 2))
 	if _, err := io.Copy(io.Discard, half); isTimeout(err) {
 		t.Error("a half-open gate outlives the listener")
 	}

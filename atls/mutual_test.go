@@ -1,6 +1,7 @@
 package atls
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -328,6 +329,20 @@ func TestCallerLease(t *testing.T) {
 	if _, err := first.Write([]byte("x")); !errors.As(err, &cut) {
 		t.Fatalf("the box's end says %v", err)
 	}
+}
+
+// A caller may say more than others once it is its turn.
+func TestLargeCallerEvidence(t *testing.T) {
+	h := newHardware(t)
+	s := newTestServer(t, h, func(c *ServerConfig) {
+		c.Peer = &PeerConfig{Check: h.check, Kinds: []attest.Kind{attest.SimSNP}, Skew: time.Second}
+	})
+	addr, _ := serveSessions(t, s)
+	h.pad = attest.MaxEvidence - 128
+	c := newTestClient(t, h, func(c *ClientConfig) {
+		c.Identity = &Identity{Attester: h, Policy: bytes.Repeat([]byte("#"), attest.MaxPolicy)}
+	})
+	mustEcho(t, connect(t, c, addr))
 }
 
 // Callers' bundles are read a few at a time.

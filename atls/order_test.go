@@ -8,6 +8,7 @@ import (
 	"io"
 	"iter"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -271,14 +272,15 @@ func TestNoOverRead(t *testing.T) {
 		conn := rawClient(t, a.addr, nil)
 		all := frameBytes(frameHello, helloFor(attest.PurposeSession).encode())
 		all = append(all, frameBytes(frameAccept, nil)...)
-		conn.Write(append(all, "early bird"...))
+		early := strings.Repeat("early bird ", 10_000)
+		go conn.Write(append(all, early...))
 		if _, _, err := readFrame(conn, slot{frameFull, maxFull}); err != nil {
 			t.Fatal(err)
 		}
-		want := banner + "early bird"
+		want := banner + early
 		got := make([]byte, len(want))
-		if _, err := io.ReadFull(conn, got); err != nil || string(got) != want {
-			t.Fatalf("got %q, %v", got, err)
+		if n, err := io.ReadFull(conn, got); err != nil || string(got) != want {
+			t.Fatalf("%d of %d bytes came back, or not the same: %v", n, len(want), err)
 		}
 	})
 	t.Run("client", func(t *testing.T) {

@@ -20,6 +20,11 @@ const (
 	DefaultMaxQuotes   = 4
 )
 
+// maxBeforeGate bounds what a caller may send in all, TLS and gate, except for
+// a bundle of its own. crypto/tls would hold 64 KiB of a ClientHello. Of an
+// honest one, with its post-quantum key, 2 KiB arrive.
+const maxBeforeGate = 16 << 10
+
 // maxHeavy bounds how many callers' bundles, of up to 256 KiB, are read and
 // checked at a time.
 const maxHeavy = 32
@@ -44,8 +49,9 @@ type ServerConfig struct {
 	NextProtos []string
 	// Peer is set in a box that lets callers prove themselves.
 	Peer *PeerConfig
-	// OnRefuse, if set, is told about each connection that did not pass. The
-	// error holds nothing that the caller sent to the application.
+	// OnRefuse, if set, is told about each connection that did not pass, by
+	// many goroutines at once. The error holds nothing that the caller sent to
+	// the application.
 	OnRefuse func(remote net.Addr, err error)
 }
 
@@ -171,7 +177,7 @@ func (s *Server) admit(ctx context.Context, raw net.Conn) (*tls.Conn, error) {
 	release := context.AfterFunc(ctx, func() { raw.SetDeadline(time.Unix(1, 0)) })
 	defer release()
 
-	sc, keys := &sessionConn{Conn: raw}, s.keys.Load()
+	sc, keys := &sessionConn{Conn: raw, limit: maxBeforeGate}, s.keys.Load()
 	conn := tls.Server(sc, keys.tlsConf)
 	err := s.handshake(ctx, conn)
 	if err == nil {
@@ -180,6 +186,7 @@ func (s *Server) admit(ctx context.Context, raw net.Conn) (*tls.Conn, error) {
 	if err == nil && !release() {
 		err = fmt.Errorf("atls: gate: %w", context.Cause(ctx))
 	}
+	sc.limit = 0
 	if err != nil {
 		s.dismiss(conn, raw, err)
 		return nil, err
@@ -196,6 +203,8 @@ func (s *Server) handshake(ctx context.Context, conn *tls.Conn) error {
 
 func (s *Server) pass(ctx context.Context, conn *tls.Conn, sc *sessionConn, keys *serverKeys) error {
 	ch := newChannel(conn, keys.tls.spki)
+	// Twice the size leaves room for TLS, however small its records.
+	ch.expect = func(size int) { sc.limit += 2 * int64(size) }
 	h, peer, err := s.gate(ctx, ch, keys)
 	if err != nil {
 		return err
@@ -266,8 +275,7 @@ func (s *Server) answer(ctx context.Context, ch channel, h hello, keys *serverKe
 		}
 		return writeFrame(ch.rw, frameFast, f.encode())
 	}
-	// Leave a tenth of the time to tell the client if the hardware is too slow.
-	ctx, cancel := context.WithTimeout(ctx, s.timeout*9/10)
+	ctx, cancel := s.quoteTime(ctx)
 	defer cancel()
 	f := full{mutual: h.mutual()}
 	if f.mutual {
@@ -277,6 +285,15 @@ func (s *Server) answer(ctx context.Context, ch channel, h hello, keys *serverKe
 		return err
 	}
 	return writeFrame(ch.rw, frameFull, f.encode())
+}
+
+// quoteTime leaves a tenth of the gate's time to tell the client if the
+// hardware is too slow.
+func (s *Server) quoteTime(ctx context.Context) (context.Context, context.CancelFunc) {
+	if end, ok := ctx.Deadline(); ok {
+		return context.WithDeadline(ctx, end.Add(-s.timeout/10))
+	}
+	return context.WithCancel(ctx)
 }
 
 // meet judges the caller's evidence.
@@ -299,6 +316,9 @@ func (s *Server) examinePeer(ctx context.Context, ch channel, nonce [32]byte, si
 		defer func() { <-s.heavy }()
 	case <-ctx.Done():
 		return nil, fmt.Errorf("atls: waiting to read a caller's evidence: %w", context.Cause(ctx))
+	}
+	if ch.expect != nil {
+		ch.expect(size)
 	}
 	encoded, err := readPayload(ch.rw, frameAccept, size)
 	if err != nil {

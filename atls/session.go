@@ -2,6 +2,7 @@ package atls
 
 import (
 	"crypto/tls"
+	"errors"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -71,6 +72,9 @@ type sessionConn struct {
 	reason  atomic.Pointer[error]   // set when we cut the connection
 	once    sync.Once
 	closed  error
+	// limit is how many bytes may be read in all; zero is no limit. It is set
+	// by the goroutine that runs the gate, and lifted when the gate is passed.
+	limit, read int64
 }
 
 func sessionConnOf(conn net.Conn) *sessionConn {
@@ -83,10 +87,26 @@ func sessionConnOf(conn net.Conn) *sessionConn {
 
 // Read gives nothing more once the lease has run out, whatever a timer does.
 func (c *sessionConn) Read(b []byte) (int, error) {
+	if c.limit > 0 {
+		return c.readLimited(b)
+	}
 	n, err := c.Conn.Read(b)
 	if e := c.over(); e != nil {
 		return 0, e
 	}
+	return n, err
+}
+
+// errTooMuch ends a gate in which the peer said more than the gate has room for.
+var errTooMuch = errors.New("atls: too many bytes before the gate")
+
+func (c *sessionConn) readLimited(b []byte) (int, error) {
+	left := c.limit - c.read
+	if left <= 0 {
+		return 0, errTooMuch
+	}
+	n, err := c.Conn.Read(b[:min(int64(len(b)), left)])
+	c.read += int64(n)
 	return n, err
 }
 

@@ -29,6 +29,9 @@ type channel struct {
 	// own and peer are the SPKI hashes of the two TLS keys, zero where an end
 	// showed no certificate.
 	own, peer attest.Digest
+	// expect is told how many bytes of a message are still to come, so that
+	// they may be read; nil if nobody counts.
+	expect func(size int)
 }
 
 func newChannel(conn *tls.Conn, own attest.Digest) channel {
