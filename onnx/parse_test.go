@@ -74,6 +74,7 @@ func TestMalformedModels(t *testing.T) {
 		"attribute twice":             {attr(pb.AttrInt("axis", 0), pb.AttrInt("axis", 0)), `attribute "axis": is there twice`},
 		"attribute lies on kind":      {attr(pb.Msg(5, pb.Str(1, "axis"), pb.Float(2, 1), pb.Int(20, 2))), "says it holds int, but holds another kind too"},
 		"attribute without kind":      {attr(pb.Msg(5, pb.Str(1, "axis"), pb.Int(3, 1))), "kind 0 (undefined) is not supported"},
+		"attribute without tensor":    {pb.Model(pb.Node("", "Constant", nil, []string{"y"}, pb.Msg(5, pb.Str(1, "value"), pb.Int(20, 4))), y()), `attribute "value": no tensor`},
 		"attribute reference":         {attr(pb.Msg(5, pb.Str(1, "axis"), pb.Str(21, "a"), pb.Int(20, 2))), "references to attributes"},
 		"attribute tensor list":       {attr(pb.Msg(5, pb.Str(1, "axis"), pb.Msg(10), pb.Int(20, 9))), "lists of tensors"},
 		"axis out of range":           {attr(pb.AttrInt("axis", 1)), `input 0 "x": axis 1 is outside of rank 1`},

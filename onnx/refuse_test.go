@@ -1,0 +1,177 @@
+package onnx
+
+import (
+	"math"
+	"testing"
+
+	pb "github.com/blindbox/blindbox/onnx/onnxtest"
+)
+
+// TestOperatorsRefuse holds every operator to what it says it takes, when the
+// session is made. Inputs are named a, b, c ... in the node's order.
+func TestOperatorsRefuse(t *testing.T) {
+	f := func(dims ...any) []any { return append([]any{1}, dims...) }
+	i := func(dims ...any) []any { return append([]any{7}, dims...) }
+	const openList = "n"
+	for name, c := range map[string]struct {
+		op    string
+		attrs []byte
+		in    [][]any // type and dimensions of each input
+		want  string
+	}{
+		"gemm of a stack":          {"Gemm", nil, [][]any{f(2, 3, 4), f(4, 2)}, `input 0 "a": has shape [2 3 4], must be a matrix`},
+		"gemm by a vector":         {"Gemm", nil, [][]any{f(3, 4), f(4)}, `input 1 "b": has shape [4], must be a matrix`},
+		"gemm transposed":          {"Gemm", pb.AttrInt("transB", 1), [][]any{f(3, 4), f(4, 2)}, "has 2 rows after transposition, but A has 4 columns"},
+		"gemm C rank":              {"Gemm", nil, [][]any{f(3, 4), f(4, 2), f(1, 3, 2)}, `input 2 "c": has shape [1 3 2], which does not broadcast to [3 2]`},
+		"gemm C shape":             {"Gemm", nil, [][]any{f(3, 4), f(4, 2), f(3)}, `input 2 "c": has shape [3], which does not broadcast to [3 2]`},
+		"gemm C would grow":        {"Gemm", nil, [][]any{f(1, 4), f(4, 2), f(3, 2)}, "does not broadcast to [1 2]"},
+		"gemm C type":              {"Gemm", nil, [][]any{f(3, 4), f(4, 2), i(2)}, `input 2 "c": is int64, expected float32`},
+		"gemm flag":                {"Gemm", pb.AttrInt("transA", 2), [][]any{f(3, 4), f(4, 2)}, `attribute "transA" is 2, must be 0 or 1`},
+		"matmul int64":             {"MatMul", nil, [][]any{i(2, 2), i(2, 2)}, "is int64, expected float32"},
+		"matmul stacks":            {"MatMul", nil, [][]any{f(2, 3, 4), f(5, 4, 2)}, "does not broadcast"},
+		"concat without axis":      {"Concat", nil, [][]any{f(1)}, `attribute "axis" is required`},
+		"concat ranks":             {"Concat", pb.AttrInt("axis", 0), [][]any{f(1, 2), f(2)}, `input 1 "b": has shape [2], those before have rank 2`},
+		"concat shapes":            {"Concat", pb.AttrInt("axis", 0), [][]any{f(1, 2), f(1, 3)}, `input 1 "b": has shape [1 3], which does not fit along axis 0`},
+		"concat overflow":          {"Concat", pb.AttrInt("axis", 0), [][]any{f(int64(1) << 62), f(int64(1) << 62)}, "makes dimension 0 overflow"},
+		"concat types":             {"Concat", pb.AttrInt("axis", 0), [][]any{f(1), i(1)}, `input 1 "b": is int64, but input 0 is float32`},
+		"transpose rank":           {"Transpose", pb.AttrInts("perm", 1, 0), [][]any{f(2, 3, 4)}, `"perm" has 2 entries, the operand has rank 3`},
+		"transpose negative":       {"Transpose", pb.AttrInts("perm", 0, -1), [][]any{f(2, 3)}, `"perm" holds -1`},
+		"transpose twice":          {"Transpose", pb.AttrInts("perm", 0, 0), [][]any{f(2, 3)}, "axis 0 is there twice"},
+		"transpose range":          {"Transpose", pb.AttrInts("perm", 0, 2), [][]any{f(2, 3)}, "axis 2 is outside of rank 2"},
+		"flatten range":            {"Flatten", pb.AttrInt("axis", 3), [][]any{f(2, 3)}, "axis 3 is outside of rank 2"},
+		"flatten negative":         {"Flatten", pb.AttrInt("axis", -3), [][]any{f(2, 3)}, "axis -3 is outside of rank 2"},
+		"gather index type":        {"Gather", nil, [][]any{f(2), f(1)}, `input 1 "b": is float32, expected int64`},
+		"gather axis":              {"Gather", pb.AttrInt("axis", 1), [][]any{f(2), i(1)}, "axis 1 is outside of rank 1"},
+		"slice starts shape":       {"Slice", nil, [][]any{f(2), i(1, 1), i(1)}, `input 1 "b": has shape [1 1], must be a list`},
+		"slice starts type":        {"Slice", nil, [][]any{f(2), f(1), i(1)}, `input 1 "b": is float32, expected int64`},
+		"reduce axes shape":        {"ReduceSum", nil, [][]any{f(2), i()}, `input 1 "b": has shape [], must be a list`},
+		"reduce type":              {"ReduceMean", nil, [][]any{i(2)}, "is int64, expected float32"},
+		"reduce nothing":           {"ReduceMax", nil, [][]any{f(0)}, "has no element along a reduced axis"},
+		"arg max of nothing":       {"ArgMax", nil, [][]any{f(0, 2)}, "has no element along the axis"},
+		"arg max axis":             {"ArgMax", pb.AttrInt("axis", 2), [][]any{f(1, 2)}, "axis 2 is outside of rank 2"},
+		"softmax type":             {"Softmax", nil, [][]any{i(2)}, "is int64, expected float32"},
+		"reshape shape":            {"Reshape", nil, [][]any{f(2), i(1, 1)}, "must be a list"},
+		"reshape shape type":       {"Reshape", nil, [][]any{f(2), f(1)}, "is float32, expected int64"},
+		"squeeze axes":             {"Squeeze", nil, [][]any{f(1), i()}, "must be a list"},
+		"unsqueeze axes":           {"Unsqueeze", nil, [][]any{f(1), i()}, "must be a list"},
+		"expand shape":             {"Expand", nil, [][]any{f(1), i()}, "must be a list"},
+		"fill shape":               {"ConstantOfShape", nil, [][]any{i()}, "must be a list"},
+		"fill value":               {"ConstantOfShape", pb.AttrTensor("value", pb.Floats("", []int64{2}, 1, 2)), [][]any{i(openList)}, `attribute "value" has 2 elements, expected 1`},
+		"clip bound shape":         {"Clip", nil, [][]any{f(2), f(1)}, `input 1 "b": has shape [1], must be a scalar`},
+		"clip bound type":          {"Clip", nil, [][]any{f(2), i()}, `input 1 "b": is int64, expected float32`},
+		"clip type":                {"Clip", nil, [][]any{{9, 2}}, "is bool, expected float32 or int64"},
+		"where condition":          {"Where", nil, [][]any{f(2), f(2), f(2)}, `input 0 "a": is float32, expected bool`},
+		"where types":              {"Where", nil, [][]any{{9, 2}, f(2), i(2)}, `input 2 "c": is int64, expected float32`},
+		"not":                      {"Not", nil, [][]any{f(2)}, "is float32, expected bool"},
+		"and":                      {"And", nil, [][]any{f(2), f(2)}, "is float32, expected bool"},
+		"less of bools":            {"Less", nil, [][]any{{9, 2}, {9, 2}}, "is bool, expected float32 or int64"},
+		"equal of strings, early":  {"Equal", nil, [][]any{{8, 2}, {8, 2}}, "is string, expected float32 or int64 or bool"},
+		"exp of integers":          {"Exp", nil, [][]any{i(2)}, "is int64, expected float32"},
+		"pow of integers":          {"Pow", nil, [][]any{i(2), i(2)}, "is int64, expected float32"},
+		"cast of strings":          {"Cast", pb.AttrInt("to", 7), [][]any{{8, 2}}, "is string, expected float32 or int64 or bool"},
+		"three shapes that differ": {"Max", nil, [][]any{f(2), f(2), f(3)}, `input 2 "c": shape [3] does not broadcast with [2]`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var graph [][]byte
+			var names []string
+			for n, in := range c.in {
+				id := string(rune('a' + n))
+				names = append(names, id)
+				graph = append(graph, pb.Input(id, int64(in[0].(int)), in[1:]...))
+			}
+			graph = append(graph, pb.Node("it", c.op, names, []string{"y"}, c.attrs), pb.OpenOutput("y", 0))
+			_, err := load(pb.Model(graph...), DefaultLimits())
+			wantError(t, err, `node 0 "it" (`+c.op+"): ")
+			wantError(t, err, c.want)
+		})
+	}
+}
+
+// TestParametersThatOnlyARunShows: the same, for lists that are fed.
+func TestParametersThatOnlyARunShows(t *testing.T) {
+	list := func(v ...int64) *Tensor { return &Tensor{Type: Int64, Shape: []int64{int64(len(v))}, I64: v} }
+	open := func(name string, typ int64) []byte {
+		return pb.Msg(11, pb.Str(1, name), pb.Msg(2, pb.Msg(1, pb.Int(1, typ))))
+	}
+	for name, c := range map[string]struct {
+		op   string
+		in   []*Tensor
+		want string
+	}{
+		"fill negative":      {"ConstantOfShape", []*Tensor{list(-1)}, "asks for dimension -1"},
+		"fill both negative": {"ConstantOfShape", []*Tensor{list(-2, -2)}, "asks for dimension -2"},
+		"slice axes count":   {"Slice", []*Tensor{vec(1, 2), list(0), list(1), list(0, 1)}, "has 2 entries for 1 starts"},
+		"slice steps count":  {"Slice", []*Tensor{vec(1, 2), list(0), list(1), list(0), list(1, 1)}, "has 2 entries for 1 starts"},
+		"fed scalar list":    {"Reshape", []*Tensor{vec(1), {Type: Int64, I64: []int64{1}}}, "has shape [], must be a list"},
+		"matrix rank":        {"Gemm", []*Tensor{vec(1), vec(1)}, "must be a matrix"},
+		"scalar product":     {"MatMul", []*Tensor{{Type: Float32, F32: []float32{1}}, vec(1)}, "is a scalar"},
+		"open dimensions":    {"ReduceMax", []*Tensor{vec()}, "has no element along a reduced axis"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var graph [][]byte
+			var names []string
+			feed := map[string]*Tensor{}
+			for n, in := range c.in {
+				id := string(rune('a' + n))
+				names = append(names, id)
+				feed[id] = in
+				graph = append(graph, open(id, int64(in.Type)))
+			}
+			graph = append(graph, pb.Node("it", c.op, names, []string{"y"}), pb.OpenOutput("y", 0))
+			_, err := mustLoad(t, pb.Model(graph...)).Run(t.Context(), feed)
+			wantError(t, err, `node 0 "it" (`+c.op+"): ")
+			wantError(t, err, c.want)
+		})
+	}
+}
+
+// TestOpenRanksStayOpen: what is not known when the session is made must not be
+// taken for a scalar, or a list, or anything else that is.
+func TestOpenRanksStayOpen(t *testing.T) {
+	open := func(name string, typ int64) []byte {
+		return pb.Msg(11, pb.Str(1, name), pb.Msg(2, pb.Msg(1, pb.Int(1, typ))))
+	}
+	for op, attrs := range map[string][]byte{
+		"Add": nil, "Max": nil, "Equal": nil, "MatMul": nil, "Concat": pb.AttrInt("axis", 0),
+	} {
+		s := mustLoad(t, pb.Model(open("a", 1), pb.Input("b", 1, 2), pb.Node("", op, []string{"a", "b"}, []string{"y"}, attrs), pb.OpenOutput("y", 0)))
+		out, err := s.Run(t.Context(), map[string]*Tensor{"a": vec(1, 2), "b": vec(3, 4)})
+		if err != nil {
+			t.Errorf("%s: %v", op, err)
+			continue
+		}
+		if declared := s.Outputs()[0].Shape; declared != nil && op != "Concat" {
+			t.Errorf("%s: shape %v is claimed, result has %v", op, declared, out["y"].Shape)
+		}
+	}
+	for op, attrs := range map[string][]byte{
+		"Relu": nil, "Softmax": nil, "ArgMax": nil, "Transpose": nil, "Squeeze": nil, "ReduceSum": nil, "Clip": nil,
+		"Identity": nil, "Flatten": nil, "Shape": nil, "Cast": pb.AttrInt("to", 7), "Not": nil,
+	} {
+		typ := int64(1)
+		in := &Tensor{Type: Float32, Shape: []int64{1, 2, 2}, F32: []float32{1, 2, 3, 4}}
+		if op == "Not" {
+			typ, in = 9, &Tensor{Type: Bool, Shape: []int64{1, 2}, Bool: []bool{true, false}}
+		}
+		s := mustLoad(t, pb.Model(open("a", typ), pb.Node("", op, []string{"a"}, []string{"y"}, attrs), pb.OpenOutput("y", 0)))
+		if _, err := s.Run(t.Context(), map[string]*Tensor{"a": in}); err != nil {
+			t.Errorf("%s: %v", op, err)
+		}
+	}
+}
+
+func TestCountElements(t *testing.T) {
+	for _, c := range []struct {
+		shape []int64
+		want  int64
+		ok    bool
+	}{
+		{nil, 1, true}, {[]int64{2, 3}, 6, true}, {[]int64{5, 0, 7}, 0, true}, {[]int64{-1}, 0, false},
+		{[]int64{math.MaxInt64}, math.MaxInt64, true}, {[]int64{1 << 32, 1 << 31}, 0, false}, {[]int64{0, -3}, 0, false},
+	} {
+		n, err := countElements(c.shape)
+		if (err == nil) != c.ok || n != c.want {
+			t.Errorf("%v: %d, %v", c.shape, n, err)
+		}
+	}
+}
