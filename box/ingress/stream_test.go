@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -530,5 +531,41 @@ func TestExpectContinue(t *testing.T) {
 			t.Errorf("%d bytes: %q, %v", size, line, err)
 		}
 		c.Close()
+	}
+}
+
+// TestUnreadBody: a backend that answers without reading the request leaves a
+// connection that the next request can use.
+func TestUnreadBody(t *testing.T) {
+	h := New(Config{Policy: parsed(t, open), Backend: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, "early")
+	})})
+	s := httptest.NewUnstartedServer(h)
+	var complaints strings.Builder
+	s.Config.ErrorLog = log.New(&complaints, "", 0)
+	s.Start()
+	c, err := net.Dial("tcp", s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(patience))
+	answers := bufio.NewReader(c)
+	for i := range 2 {
+		fmt.Fprintf(c, "POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n01234")
+		time.Sleep(20 * time.Millisecond)
+		io.WriteString(c, "56789")
+		resp, err := http.ReadResponse(answers, nil)
+		if err != nil {
+			t.Fatalf("answer %d: %v", i, err)
+		}
+		if text, err := io.ReadAll(resp.Body); err != nil || string(text) != "early" {
+			t.Errorf("answer %d: %q, %v", i, text, err)
+		}
+	}
+	c.Close()
+	s.Close()
+	if complaints.Len() > 0 {
+		t.Errorf("the server complained: %s", complaints.String())
 	}
 }
