@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -25,6 +26,9 @@ import (
 	"github.com/blindbox/blindbox/internal/catalogue"
 	"github.com/blindbox/blindbox/policy"
 )
+
+// demoGrace is how long the demo may take to clean up after its time is over.
+const demoGrace = 15 * time.Second
 
 func newDemo(s *session) *cobra.Command {
 	var limit time.Duration
@@ -99,7 +103,26 @@ type demoRefusal struct {
 
 func (s *session) demo(ctx context.Context) error {
 	d := &demonstration{s: s}
-	err := d.run(ctx)
+	done := make(chan error, 1)
+	go func() {
+		defer func() {
+			if r := recover(); r != nil {
+				done <- fail(catalogue.CodeInternal, "internal", fmt.Sprint(r), "")
+			}
+		}()
+		done <- d.run(ctx)
+	}()
+	var err error
+	select {
+	case err = <-done:
+	case <-ctx.Done():
+		err = ctx.Err()
+		select {
+		case <-done: // what was found is complete
+		case <-time.After(demoGrace):
+			return unlike("it does not end")
+		}
+	}
 	d.found.OK, d.found.Simulated = err == nil, true
 	if err == nil {
 		s.printf("\nAll of it went as claimed. Nothing here is protected by hardware: the box is SIMULATED.\n")
@@ -168,9 +191,9 @@ logs: counters
 
 // stage is a box with a host in front of it.
 type stage struct {
-	box    *devBox
-	host   *host
-	events chan box.Event
+	box      *devBox
+	host     *host
+	requests atomic.Int64
 }
 
 func (d *demonstration) open(ctx context.Context, doc []byte, middle bool) (*stage, error) {
@@ -183,12 +206,9 @@ func (d *demonstration) open(ctx context.Context, doc []byte, middle bool) (*sta
 	if err != nil {
 		return nil, fail(catalogue.CodeListen, "listen", err.Error(), "")
 	}
-	st := &stage{events: make(chan box.Event, 16)}
-	st.box, err = startBox(ctx, d.root, p, ln, nil, func(e box.Event) {
-		if e.Name == box.Stopped {
-			st.events <- e
-		}
-	})
+	st := &stage{}
+	st.requests.Store(-1)
+	st.box, err = startBox(ctx, d.root, p, ln, nil, st.count)
 	if err != nil {
 		return nil, err
 	}
@@ -210,25 +230,26 @@ func (d *demonstration) inFront(ctx context.Context, target string, middle bool)
 	return startHost(ctx, target, key)
 }
 
-// close ends the stage and returns how many requests the box has counted.
-func (st *stage) close() (requests int64) {
+// close ends the stage and returns how many requests the box has counted, -1 if
+// it did not say. It may be called again.
+func (st *stage) close() int64 {
 	st.host.close()
 	_ = st.box.close()
-	select {
-	case e := <-st.events:
-		if e.Counters == nil {
-			return -1
-		}
-		for _, n := range e.Counters.Answered {
-			requests += n
-		}
-		for _, n := range e.Counters.Refused {
-			requests += n
-		}
-		return requests
-	default:
-		return -1
+	return st.requests.Load()
+}
+
+// count takes over the counters that a box tells of when it has stopped.
+func (st *stage) count(e box.Event) {
+	if e.Name != box.Stopped || e.Counters == nil {
+		return
 	}
+	var sum int64
+	for _, counted := range []map[string]int64{e.Counters.Answered, e.Counters.Refused} {
+		for _, n := range counted {
+			sum += n
+		}
+	}
+	st.requests.Store(sum)
 }
 
 // send asks the box at u about the record, exactly as it would be asked if all
@@ -305,7 +326,7 @@ func (d *demonstration) showAnswer() error {
 	a.Expected = d.expected
 	d.found.Answer = a
 	d.s.printf("\n2. One patient's record, 30 measurements, sent to the box\n")
-	d.s.printf("  answer     %s, probability %.3f (the record's diagnosis: %s)\n", a.Label, a.Probability, d.expected)
+	d.s.printf("  answer     %s, probability %.4f (the record's diagnosis: %s)\n", a.Label, a.Probability, d.expected)
 	if a.Label != d.expected {
 		return unlike("the model says %s, the record is of a %s tumour", a.Label, d.expected)
 	}

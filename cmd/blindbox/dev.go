@@ -150,10 +150,9 @@ func (s *session) dev(ctx context.Context, o devOptions, command []string) error
 	s.showDev(d, trust, keyFile)
 	select {
 	case <-ctx.Done():
-		err = d.close()
-	case err = <-d.done:
+	case <-d.ended:
 	}
-	if err != nil {
+	if err := d.close(); err != nil {
 		return fail(catalogue.CodeApp, "box", err.Error(), "")
 	}
 	s.printf("stopped\n")

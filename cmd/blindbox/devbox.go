@@ -27,8 +27,9 @@ type devBox struct {
 	root        attest.Digest
 	addr        string
 	box         *box.Box
-	done        chan error
 	stop        context.CancelFunc
+	ended       chan struct{} // closed when the box has ended, with err
+	err         error
 }
 
 // simDir is where the simulated root and the developer's key are kept.
@@ -71,7 +72,7 @@ func simMeasurement() ([48]byte, error) {
 // startBox starts a simulated box on ln and returns when its door is open. It
 // always takes ln over.
 func startBox(ctx context.Context, root *sim.Root, p *policy.Policy, ln net.Listener, appOutput io.Writer, log func(box.Event)) (*devBox, error) {
-	d := &devBox{policy: p, root: root.Fingerprint(), addr: ln.Addr().String(), done: make(chan error, 1)}
+	d := &devBox{policy: p, root: root.Fingerprint(), addr: ln.Addr().String(), ended: make(chan struct{})}
 	failed := func(err error) (*devBox, error) {
 		ln.Close()
 		return nil, fail(catalogue.CodeApp, "box", err.Error(), "")
@@ -92,23 +93,27 @@ func startBox(ctx context.Context, root *sim.Root, p *policy.Policy, ln net.List
 		return failed(err)
 	}
 	ctx, d.stop = context.WithCancel(ctx)
-	go func() { d.done <- d.box.Serve(ctx) }()
+	go func() {
+		d.err = d.box.Serve(ctx)
+		close(d.ended)
+	}()
 	select {
 	case <-d.box.Ready():
 		return d, nil
-	case err := <-d.done:
+	case <-d.ended:
 		d.stop()
-		if err == nil {
-			err = errors.New("stopped before it was ready")
+		if d.err == nil {
+			d.err = errors.New("stopped before it was ready")
 		}
-		return failed(err)
+		return failed(d.err)
 	}
 }
 
-// close stops the box and waits for it.
+// close stops the box and waits for it. It may be called again.
 func (d *devBox) close() error {
 	d.stop()
-	return <-d.done
+	<-d.ended
+	return d.err
 }
 
 // trustFile accepts this box and nothing else.

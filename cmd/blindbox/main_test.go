@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"flag"
 	"fmt"
@@ -15,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coder/websocket"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
@@ -32,14 +35,7 @@ func app() {
 		silent(ctx, os.Args[2], os.Args[3])
 		return
 	}
-	srv := &http.Server{Addr: os.Args[1], ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		if r.URL.Path == "/teapot" {
-			w.WriteHeader(http.StatusTeapot)
-		}
-		w.Header().Set("X-App", "yes")
-		fmt.Fprintf(w, "%s %s %d bytes, key %q, %s\n", r.Method, r.URL.Path, len(body), r.Header.Get("Authorization"), r.Header.Get("Content-Type"))
-	})}
+	srv := &http.Server{Addr: os.Args[1], ReadHeaderTimeout: time.Minute, Handler: appHandler()}
 	go func() {
 		<-ctx.Done()
 		srv.Close()
@@ -48,6 +44,56 @@ func app() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+}
+
+func appHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		w.Header().Set("X-App", "yes")
+		if r.URL.Path == "/teapot" {
+			w.WriteHeader(http.StatusTeapot)
+		}
+		fmt.Fprintf(w, "%s %s %d bytes, key %q, %s\n", r.Method, r.URL.Path, len(body), r.Header.Get("Authorization"), r.Header.Get("Content-Type"))
+	})
+	mux.HandleFunc("/sum", func(w http.ResponseWriter, r *http.Request) {
+		h := sha256.New()
+		n, _ := io.Copy(h, r.Body)
+		fmt.Fprintf(w, "%d %x", n, h.Sum(nil))
+	})
+	next := make(chan struct{})
+	mux.HandleFunc("/next", func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case next <- struct{}{}:
+		case <-r.Context().Done():
+		}
+	})
+	mux.HandleFunc("/events", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		for i := range 3 {
+			fmt.Fprintf(w, "data: %d\n\n", i)
+			w.(http.Flusher).Flush()
+			select {
+			case <-next:
+			case <-r.Context().Done():
+				return
+			}
+		}
+	})
+	mux.HandleFunc("/ws", func(w http.ResponseWriter, r *http.Request) {
+		c, err := websocket.Accept(w, r, nil)
+		if err != nil {
+			return
+		}
+		defer c.CloseNow()
+		for {
+			kind, msg, err := c.Read(r.Context())
+			if err != nil || c.Write(r.Context(), kind, bytes.ToUpper(msg)) != nil {
+				return
+			}
+		}
+	})
+	return mux
 }
 
 // silent accepts connections and says nothing; file tells that somebody spoke.
@@ -81,6 +127,7 @@ func TestScripts(t *testing.T) {
 		t.Fatal(err)
 	}
 	testscript.Run(t, testscript.Params{
+		Deadline:            time.Now().Add(time.Minute),
 		Dir:                 "testdata/script",
 		UpdateScripts:       *update,
 		RequireExplicitExec: true,

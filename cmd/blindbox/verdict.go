@@ -123,12 +123,19 @@ func (v verdict) print(s *session, took time.Duration, all bool) {
 	word := map[appraise.Verdict]string{appraise.Trusted: "VERIFIED", appraise.Partial: "PARTIAL", appraise.Refused: "REFUSED"}[v.outcome]
 	var notes []string
 	if took > 0 {
-		notes = append(notes, fmt.Sprintf("%.2f s", took.Seconds()))
+		notes = append(notes, duration(took))
 	}
 	if v.simulated {
 		notes = append(notes, "SIMULATED: proves nothing about hardware")
 	}
 	s.printf("%s\n", strings.TrimSpace(fmt.Sprintf("%-12s %s", word, strings.Join(notes, "   "))))
+}
+
+func duration(d time.Duration) string {
+	if d < time.Second {
+		return fmt.Sprintf("%d ms", d.Milliseconds())
+	}
+	return fmt.Sprintf("%.2f s", d.Seconds())
 }
 
 func (v verdict) printChecks(s *session) {
