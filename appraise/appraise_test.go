@@ -83,6 +83,8 @@ var refusals = []struct {
 	{"G20 CRL that has run out since", func(_ *testing.T, f *fixture) { f.detail.ARKCRL.NextUpdate = f.at.Add(-time.Second) }, "hardware.revocation_ca", attest.CodeStaleCRL},
 	{"G20 CRL of the ASK that has run out since", func(_ *testing.T, f *fixture) { f.detail.ASKCRL.NextUpdate = f.at.Add(-time.Second) }, "hardware.revocation_key", attest.CodeStaleCRL},
 
+	{"G22 CRL older than the trust file tolerates", func(_ *testing.T, f *fixture) { f.detail.ARKCRL.ThisUpdate = f.at.Add(-25 * time.Hour) }, "hardware.revocation_ca", attest.CodeStaleCRL},
+
 	{"S01 debug", func(_ *testing.T, f *fixture) { f.report.Policy |= 1 << 19 }, "hardware.debug", CodeDebug},
 	{"S02 migration agent allowed", func(_ *testing.T, f *fixture) { f.report.Policy |= 1 << 18 }, "hardware.migration", CodeMigration},
 	{"S02 migration agent attached", func(_ *testing.T, f *fixture) { f.report.ReportIDMA[31] = 0 }, "hardware.migration", CodeMigration},
@@ -543,5 +545,17 @@ func TestBuiltInFloors(t *testing.T) {
 	}
 	if got := builtInFloor(0, 0); got.SNP != 0xff {
 		t.Errorf("no product: %s", got)
+	}
+}
+
+func BenchmarkAppraise(b *testing.B) {
+	trust := parseTest(b, strictTrust)
+	f := newFixture(b)
+	f.sync()
+	b.ReportAllocs()
+	for b.Loop() {
+		if r := trust.Appraise(f.in, f.at); !r.Trusted() {
+			b.Fatal(r.Err())
+		}
 	}
 }

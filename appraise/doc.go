@@ -62,6 +62,7 @@
 //	  image_id: 02000000000000000000000000000000    # any
 //	  mitigations: {launch: [0, 1], current: [0, 1, 2]}   # none
 //	  revocation: require                # the same; or: allow_missing
+//	  crl_max_age: 720h                  # as long as the revocation list itself says
 //	allow_simulated: true                # simulated evidence is refused; no other word is accepted
 //	simulated_root: sha256:5117000000000000000000000000000000000000000000000000000000000000   # needed with it
 //	max_age: 10m                         # the same; 0s: fresh evidence for each connection

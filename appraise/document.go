@@ -64,6 +64,7 @@ type hardwareDoc struct {
 	ImageID        hex16                        `yaml:"image_id"`
 	Mitigations    mitigationsDoc               `yaml:"mitigations"`
 	Revocation     revocationRule               `yaml:"revocation"`
+	CRLMaxAge      strictyaml.At[time.Duration] `yaml:"crl_max_age"`
 }
 
 type guestPolicyDoc struct {
@@ -248,6 +249,10 @@ func (r *reader) hardware(d *hardwareDoc) {
 	if d.Revocation != revocationUnset {
 		h.revocation = d.Revocation
 	}
+	if d.CRLMaxAge.Pos.Line != 0 && d.CRLMaxAge.Value <= 0 {
+		r.errs.Add(d.CRLMaxAge.Pos, "hardware.crl_max_age", "", d.CRLMaxAge.Value.String(), "more than nothing: every list has some age")
+	}
+	h.crlMaxAge = d.CRLMaxAge.Value
 	r.bits(d)
 	r.identity(d)
 	h.mitLaunch = r.bitSet(d.Mitigations.Launch, "hardware.mitigations.launch", 0)

@@ -138,6 +138,7 @@ func TestParseTrustRefuses(t *testing.T) {
 		{"firmware without a minor", doc("hardware: {firmware: 1}\n"), "4:22", "1.55"},
 		{"firmware with zeros in front", doc("hardware: {firmware: 1.055}\n"), "4:22", "1.55"},
 		{"revocation off", doc("hardware: {revocation: off}\n"), "4:24", "require or allow_missing"},
+		{"no age for a CRL", doc("hardware: {crl_max_age: 0s}\n"), "4:25", "more than nothing"},
 		{"key all zero", doc("hardware: {id_key: [" + strings.Repeat("0", 96) + "]}\n"), "4:21", "not all zero"},
 		{"G32 key twice", doc("hardware: {author_key: [KEY, KEY]}\n"), "4:123", "the same as"},
 		{"id of another length", doc("hardware: {family_id: 01}\n"), "4:23", "32 hex digits, not 2"},

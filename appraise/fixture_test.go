@@ -58,6 +58,7 @@ hardware:
   image_id: 02000000000000000000000000000000
   mitigations: {launch: [0, 1], current: [0, 1, 2]}
   revocation: require
+  crl_max_age: 24h
 require:
   callers: authenticated
   models: [sha256:1111111111111111111111111111111111111111111111111111111111111111]

@@ -67,8 +67,12 @@ func (a *appraisal) revocation(name string, r snp.Revocation, required bool) {
 	case !r.Checked:
 		a.skip(name, attest.CodeNoCRL, "no revocation list", expected)
 	default:
-		a.check(name, !a.at.After(r.NextUpdate), attest.CodeStaleCRL,
-			"not revoked, list valid until "+r.NextUpdate.UTC().Format(dayLayout), "a list valid on "+a.at.UTC().Format(dayLayout))
+		until := r.NextUpdate
+		if limit := a.trust.hardware.crlMaxAge; limit > 0 && r.ThisUpdate.Add(limit).Before(until) {
+			until = r.ThisUpdate.Add(limit)
+		}
+		a.check(name, !a.at.After(until), attest.CodeStaleCRL,
+			"not revoked, list accepted until "+until.UTC().Format(dayLayout), "a list that is accepted on "+a.at.UTC().Format(dayLayout))
 	}
 }
 

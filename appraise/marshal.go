@@ -102,6 +102,7 @@ func (h *hardware) fields() []field {
 	put("image_id", hex.EncodeToString(h.imageID[:]), hex.EncodeToString(def.imageID[:]))
 	put("mitigations", mitigationMap(h.mitLaunch, h.mitCurrent), mitigationMap(0, 0))
 	put("revocation", h.revocation.String(), def.revocation.String())
+	put("crl_max_age", h.crlMaxAge.String(), def.crlMaxAge.String())
 	return out
 }
 

@@ -58,6 +58,7 @@ type hardware struct {
 	mitLaunch      uint64
 	mitCurrent     uint64
 	revocation     revocationRule
+	crlMaxAge      time.Duration // zero: as long as the list says
 }
 
 // guestRules are about the bits of the guest policy (AMD 56860, table

@@ -29,6 +29,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -47,6 +48,9 @@ const DefaultTimeout = 30 * time.Second
 type Client struct {
 	options options
 	engine  atomic.Pointer[engine]
+	// mu is held to replace the engine and to end with it.
+	mu     sync.Mutex
+	closed bool
 }
 
 // New returns a Client that accepts what trust accepts.
@@ -225,6 +229,11 @@ func (c *Client) SetTrust(trust *appraise.Trust) error {
 	if err != nil {
 		return err
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return errors.Join(errClosed, e.close())
+	}
 	return c.engine.Swap(e).close()
 }
 
@@ -232,4 +241,9 @@ func (c *Client) SetTrust(trust *appraise.Trust) error {
 func (c *Client) CloseIdleConnections() { c.engine.Load().closeIdle() }
 
 // Close cuts every connection. Requests fail from then on.
-func (c *Client) Close() error { return c.engine.Load().close() }
+func (c *Client) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	return c.engine.Load().close()
+}

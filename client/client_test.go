@@ -462,6 +462,12 @@ func TestClose(t *testing.T) {
 	if _, err := c.HTTP().Get(b.url()); err == nil {
 		t.Error("a closed client sent a request")
 	}
+	if err := c.SetTrust(trustFile(t, "")); err == nil {
+		t.Error("a closed client was opened again by a new trust")
+	}
+	if _, _, err := c.Dial(t.Context(), "tcp", b.addr); err == nil {
+		t.Error("a closed client dialled")
+	}
 }
 
 func TestMutual(t *testing.T) {
