@@ -758,6 +758,11 @@ func TestRefusal(t *testing.T) {
 	}
 }
 
+// deafConn does not hear of deadlines.
+type deafConn struct{ net.Conn }
+
+func (deafConn) SetDeadline(time.Time) error { return nil }
+
 func TestContext(t *testing.T) {
 	h := newHardware(t)
 	a := serveApp(t, newTestServer(t, h, nil))
@@ -806,6 +811,26 @@ func TestContext(t *testing.T) {
 			}
 		})
 		_, err := c.DialContext(ctx, "tcp", a.addr)
+		wantUnavailable(t, err)
+	})
+	t.Run("too late to be noticed", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		c := newTestClient(t, h, func(c *ClientConfig) {
+			c.Check = func(context.Context, Presented) (any, error) {
+				cancel()
+				return "verified", nil
+			}
+		})
+		conn, err := c.Handshake(ctx, deafConn{dialTCP(t, a.addr)}, "box")
+		if conn != nil {
+			t.Error("a connection from a context that has ended")
+		}
+		wantUnavailable(t, err)
+	})
+	t.Run("deadline of the caller's", func(t *testing.T) {
+		raw := dialTCP(t, stallAt(up, 1))
+		raw.SetDeadline(time.Now().Add(100 * time.Millisecond))
+		_, err := newTestClient(t, h, nil).Handshake(t.Context(), raw, "box")
 		wantUnavailable(t, err)
 	})
 	t.Run("ends after the handshake", func(t *testing.T) {

@@ -17,7 +17,7 @@ import (
 var peerPolicy = []byte("name: caller\n")
 
 // mutualPair is a box that takes callers with evidence, and such a caller.
-func mutualPair(t *testing.T, edit func(*PeerConfig)) (*Server, *app, *Client, *hardware, chan error) {
+func mutualPair(t *testing.T, edit func(*PeerConfig)) (*Server, *Client, *hardware, chan error) {
 	t.Helper()
 	h, callers := newHardware(t), newHardware(t)
 	refused := make(chan error, 16)
@@ -38,7 +38,7 @@ func mutualPair(t *testing.T, edit func(*PeerConfig)) (*Server, *app, *Client, *
 		c.Identity = &Identity{Attester: callers, Policy: peerPolicy}
 		c.MaxAge = time.Minute
 	})
-	return s, nil, c, h, refused
+	return s, c, h, refused
 }
 
 // serveSessions is an app that keeps the sessions it was given.
@@ -62,7 +62,7 @@ func serveSessions(t *testing.T, s *Server) (string, chan net.Conn) {
 }
 
 func TestMutual(t *testing.T) {
-	s, _, c, h, _ := mutualPair(t, func(p *PeerConfig) { p.Require = true })
+	s, c, h, _ := mutualPair(t, func(p *PeerConfig) { p.Require = true })
 	addr, conns := serveSessions(t, s)
 	for range 2 { // and the second is no fast one
 		conn := connect(t, c, addr)
@@ -85,15 +85,29 @@ func TestMutual(t *testing.T) {
 	wantCodes(t, err, "channel.gate no_attestation") // TLS asks for a certificate already
 }
 
+func TestCallerIsRefused(t *testing.T) {
+	s, _, h, refused := mutualPair(t, nil)
+	addr, conns := serveSessions(t, s)
+	c := newTestClient(t, h, func(c *ClientConfig) {
+		c.Identity = &Identity{Attester: newHardware(t), Policy: peerPolicy} // not the callers' hardware
+	})
+	_, err := c.DialContext(t.Context(), "tcp", addr)
+	wantCodes(t, err, "channel.answer bad_signature")
+	wantCodes(t, <-refused, "hardware.signature bad_signature")
+	if len(conns) != 0 {
+		t.Error("handed over")
+	}
+}
+
 func TestMutualIsNotOffered(t *testing.T) {
-	_, _, c, h, _ := mutualPair(t, nil)
+	_, c, h, _ := mutualPair(t, nil)
 	a := serveApp(t, newTestServer(t, h, nil))
 	_, err := c.DialContext(t.Context(), "tcp", a.addr)
 	wantCodes(t, err, "channel.answer purpose_mismatch")
 }
 
 func TestCallerMayStayAnonymous(t *testing.T) {
-	s, _, _, h, _ := mutualPair(t, nil)
+	s, _, h, _ := mutualPair(t, nil)
 	addr, conns := serveSessions(t, s)
 	mustEcho(t, connect(t, newTestClient(t, h, nil), addr))
 	if ours := sessionOf(t, <-conns); ours.Result != nil || ours.Purpose != attest.PurposeSession || !ours.Until.IsZero() {
@@ -102,7 +116,7 @@ func TestCallerMayStayAnonymous(t *testing.T) {
 }
 
 func TestRequiredPeerWithoutEvidence(t *testing.T) {
-	s, _, c, _, refused := mutualPair(t, func(p *PeerConfig) { p.Require = true })
+	s, c, _, refused := mutualPair(t, func(p *PeerConfig) { p.Require = true })
 	addr, _ := serveSessions(t, s)
 	conn := rawClient(t, addr, func(cfg *tls.Config) { cfg.Certificates = []tls.Certificate{c.key.cert} })
 	writeFrame(conn, frameHello, helloFor(attest.PurposeSession).encode())
@@ -268,7 +282,7 @@ func TestCallerIsCareful(t *testing.T) {
 		})
 	}
 	t.Run("no evidence of our own", func(t *testing.T) {
-		s, _, _, h, _ := mutualPair(t, nil)
+		s, _, h, _ := mutualPair(t, nil)
 		addr, _ := serveSessions(t, s)
 		broken := newHardware(t)
 		broken.fail = errors.New("no device")

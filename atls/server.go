@@ -172,8 +172,6 @@ var errTLS = errors.New("atls: tls handshake")
 func (s *Server) admit(ctx context.Context, raw net.Conn) (*tls.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	deadline := time.Now().Add(s.timeout)
-	raw.SetDeadline(deadline)
 	release := context.AfterFunc(ctx, func() { raw.SetDeadline(time.Unix(1, 0)) })
 	defer release()
 
@@ -191,7 +189,7 @@ func (s *Server) admit(ctx context.Context, raw net.Conn) (*tls.Conn, error) {
 		s.dismiss(conn, raw, err)
 		return nil, err
 	}
-	return conn, raw.SetDeadline(time.Time{})
+	return conn, nil
 }
 
 func (s *Server) handshake(ctx context.Context, conn *tls.Conn) error {
