@@ -277,17 +277,17 @@ func TestUnsupportedTypesAreNamed(t *testing.T) {
 	wantError(t, err, "to float16 is not supported")
 }
 
-// TestRunEndsWithItsContext multiplies for minutes unless it is stopped inside
+// TestRunEndsWithItsContext multiplies for many seconds unless it is stopped inside
 // one operator.
 func TestRunEndsWithItsContext(t *testing.T) {
 	s := mustLoad(t, pb.Model(pb.Input("a", 1, "n", "n"), pb.Node("", "MatMul", []string{"a", "a"}, []string{"y"}), y()))
-	n := int64(7000)
+	n := int64(3000)
 	a := &Tensor{Type: Float32, Shape: []int64{n, n}, F32: make([]float32, n*n)}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	start := time.Now()
 	_, err := s.Run(ctx, map[string]*Tensor{"a": a})
-	if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > 5*time.Second {
+	if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > 4*time.Second {
 		t.Errorf("%v after %v", err, time.Since(start))
 	}
 	cancelled, stop := context.WithCancel(t.Context())

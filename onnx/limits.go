@@ -4,6 +4,8 @@ import "fmt"
 
 // Limits bounds what a model may make this process hold and do. Every field
 // must be positive: a limit that was forgotten is an error, not "unlimited".
+// An element takes 4 bytes (float32), 8 (int64), 1 (bool), or 16 and its text
+// (string; copies of a string inside a run share the text).
 type Limits struct {
 	Bytes        int64 // length of the model file in bytes
 	Nodes        int   // nodes of all graphs together
