@@ -166,7 +166,7 @@ func TestLinked(t *testing.T) {
 		"./cmd/blindbox":  {module + "/attest/attesttest", "testing", "github.com/google/go-sev-guest"},
 		"./appraise":      {"net/http", "testing"},
 		"./policy":        {"net/http", "net"},
-		"./attest":        {"net", "net/http", "os"},
+		"./attest":        {"net", "net/http", "os/exec"},
 		"./attest/snp":    {"net/http", "os/exec"},
 		"./attest/sim":    {"net/http", "testing"},
 		"./attest/device": {"net/http"},
