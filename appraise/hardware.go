@@ -285,7 +285,7 @@ func (a *appraisal) idBlock() {
 // idKey compares the digest of a key; signed says that there was such a key.
 func (a *appraisal) idKey(name string, digest [48]byte, want [][48]byte, signed bool) {
 	if len(want) == 0 {
-		a.skip(name, CodeNotRequired, short(digest[:]), wordAny+": the trust file lists none")
+		a.skip(name, CodeNotRequired, shortOrNone(digest[:]), wordAny+": the trust file lists none")
 		return
 	}
 	ok := signed && digest != [48]byte{} && slices.Contains(want, digest)
@@ -294,7 +294,7 @@ func (a *appraisal) idKey(name string, digest [48]byte, want [][48]byte, signed 
 
 func (a *appraisal) guestID(name string, id, want [16]byte) {
 	if want == [16]byte{} {
-		a.skip(name, CodeNotRequired, fmt.Sprintf("%x", id), wordAny)
+		a.skip(name, CodeNotRequired, shortOrNone(id[:]), wordAny)
 		return
 	}
 	a.check(name, id == want, snp.CodeIDBlock, fmt.Sprintf("%x", id), fmt.Sprintf("%x", want))
@@ -330,4 +330,12 @@ func short(digest []byte) string {
 		return fmt.Sprintf("%x", digest)
 	}
 	return fmt.Sprintf("%x..%x", digest[:2], digest[len(digest)-2:])
+}
+
+// shortOrNone is short for what a report leaves zero where there is nothing.
+func shortOrNone(b []byte) string {
+	if !slices.ContainsFunc(b, func(v byte) bool { return v != 0 }) {
+		return "none"
+	}
+	return short(b)
 }
