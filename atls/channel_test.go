@@ -402,7 +402,7 @@ func TestFastPath(t *testing.T) {
 		t.Fatal("a client that never verified the key was served fast")
 	}
 	always := newTestClient(t, h, func(c *ClientConfig) { c.Now = now.now })
-	if dial(always).Fast || dial(always).Fast || len(always.proven.keys) != 0 {
+	if a, b := dial(always).Fast, dial(always).Fast; a || b || len(always.proven.keys) != 0 {
 		t.Fatal("fast with MaxAge 0, or remembered what is of no use")
 	}
 	c.Forget()

@@ -145,7 +145,6 @@ type recorder struct {
 	mu    sync.Mutex
 	sent  bytes.Buffer
 	after int
-	heard bool
 }
 
 type recordingConn struct {

@@ -60,7 +60,6 @@ func shownRoot(b attest.Bundle) (attest.Digest, error) {
 type presentation struct {
 	atls.Presented
 	claims *attest.Claims
-	err    error
 }
 
 // present connects to a box, runs the gate and calls judge with what the box
