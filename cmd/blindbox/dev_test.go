@@ -106,14 +106,14 @@ func TestTrustFileOfADevBoxIsValid(t *testing.T) {
 	}
 }
 
-func TestHardwareTrustIsValid(t *testing.T) {
-	trust, err := appraise.ParseTrust([]byte(hardwareTrust))
+// TestNothingIsTrustedWithoutATrustFile: not even the measurement that the
+// built-in defaults name.
+func TestNothingIsTrustedWithoutATrustFile(t *testing.T) {
+	v, err := appraisal(nil, appraise.Input{}, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Even the measurement it names can never be trusted through it.
-	v := withoutTrust(trust.Appraise(appraise.Input{}, time.Now()))
-	if v.outcome == appraise.Trusted || v.err == nil {
+	if v.outcome != appraise.Refused || v.err == nil {
 		t.Errorf("outcome %s, error %v", v.outcome, v.err)
 	}
 }

@@ -127,13 +127,15 @@ func TestScripts(t *testing.T) {
 		t.Fatal(err)
 	}
 	testscript.Run(t, testscript.Params{
-		Deadline:            time.Now().Add(time.Minute),
+		Deadline:            time.Now().Add(2 * time.Minute),
 		Dir:                 "testdata/script",
 		UpdateScripts:       *update,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("REPO", repo)
+			// The race detector would wait a second at the end of every process.
+			env.Setenv("GORACE", "atexit_sleep_ms=0")
 			env.Setenv("SNP", filepath.Join(repo, "vectors", "snp"))
 			env.Setenv("BLINDBOX_HOME", filepath.Join(env.WorkDir, ".home"))
 			for _, name := range []string{"BOX", "APP", "LOCAL"} {

@@ -108,6 +108,9 @@ func fromCheck(c attest.Check) *refusal {
 	}
 	r := fail(code, area, seen, abridge(c.Expected))
 	r.exit = exitRefused
+	if label, _ := r.labels(); label != "seen" {
+		r.seen = abridge(c.Seen) // the label says what it is
+	}
 	return r
 }
 
@@ -164,17 +167,30 @@ func writeLine(w io.Writer, name, text string) {
 // printShort leaves out what is the same for every refusal of this number.
 func (r *refusal) printShort(w io.Writer) {
 	fmt.Fprintf(w, "%s %s: %s\n", r.entry.ID(), r.area, r.entry.Title)
-	writeLine(w, "seen", r.seen)
+	seen, expected := r.labels()
+	writeLine(w, seen, r.seen)
 	for _, p := range r.places {
 		writeLine(w, "seen", fmt.Sprintf("%s:%s", p.File, p.Problem))
 	}
-	writeLine(w, "expected", r.expected)
+	writeLine(w, expected, r.expected)
 	for _, line := range r.alsoLines() {
 		writeLine(w, "also", line)
 	}
 	if r.contacted {
 		fmt.Fprintln(w, "  nothing was sent.")
 	}
+}
+
+// labels names the two values that did not agree, in the words of whoever must
+// decide: the box's owner chose one, the reader's trust file the other.
+func (r *refusal) labels() (seen, expected string) {
+	switch r.reason {
+	case appraise.CodeMeasurement:
+		return "box runs", "you accept"
+	case attest.CodePolicyMismatch, appraise.CodeRequirement:
+		return "box shows", "you accept"
+	}
+	return "seen", "expected"
 }
 
 // alsoLines names the entries of the further checks that failed, each once.

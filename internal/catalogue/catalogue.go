@@ -43,6 +43,7 @@ const (
 	CodeBoxDenied      attest.Code = "box_denied"
 	CodeBoxNotFound    attest.Code = "box_not_found"
 	CodeBoxTooLarge    attest.Code = "box_request_too_large"
+	CodeBoxGate        attest.Code = "box_gate_required"
 	CodeBoxBusy        attest.Code = "box_too_many_requests"
 	CodeBoxAppDown     attest.Code = "box_app_down"
 	CodeBoxUnavailable attest.Code = "box_not_ready"

@@ -215,7 +215,7 @@ func TestTextFitsATerminal(t *testing.T) {
 func TestBoxAnswersAreKnown(t *testing.T) {
 	number := regexp.MustCompile(`BBX-(\d{3})`)
 	var unknown []string
-	for _, dir := range []string{"box", "model", "client", "internal/connect", "cmd/blindbox", "cmd/boxd"} {
+	for _, dir := range []string{"box", "box/ingress", "box/process", "atls", "model", "client", "internal/connect", "cmd/blindbox", "cmd/boxd"} {
 		files, err := filepath.Glob(filepath.Join(root, dir, "*.go"))
 		if err != nil {
 			t.Fatal(err)

@@ -28,7 +28,7 @@ func evidence() []Entry {
 			Cause:   "The box runs other code than any version that you accept: a new release, or something else altogether.",
 			NotDone: nothingSent,
 			Fix:     "If you expect a new version, get its trust file from its publisher, or write one with `blindbox trust init URL --out new.yaml` and review it with `blindbox trust diff trust.yaml new.yaml`.",
-			Example: "BBX-203 code: measurement is not in your trust file\n  seen         9d00..41aa\n  expected     7b3f..9c1e (acme/whisper v2.4.1)\n  nothing was sent.",
+			Example: "BBX-203 code: measurement is not in your trust file\n  box runs   9d00..41aa\n  you accept 7b3f..9c1e (acme/whisper v2.4.1)\n  nothing was sent.",
 		},
 		{
 			Number: 204, Codes: []attest.Code{attest.CodePolicyMismatch},
@@ -36,7 +36,7 @@ func evidence() []Entry {
 			Cause:   "The digest of the box's policy document is not one that the trust file accepts, or is not the one that the hardware bound when the box was launched. A single changed byte is enough.",
 			NotDone: nothingSent,
 			Fix:     "Compare the policies: `blindbox trust init URL --out new.yaml`, then `blindbox trust diff trust.yaml new.yaml`. Accept the new one only if you have read it.",
-			Example: "BBX-204 policy: the box runs under another policy\n  seen         sha256:9d00..41aa\n  expected     sha256:7b3f..9c1e\n  nothing was sent.",
+			Example: "BBX-204 policy: the box runs under another policy\n  box shows  sha256:9d00..41aa\n  you accept sha256:7b3f..9c1e for acme/whisper v2.4.1\n  nothing was sent.",
 		},
 		{
 			Number: 205, Codes: []attest.Code{attest.CodeUntrustedRoot},

@@ -77,6 +77,14 @@ func answers() []Entry {
 			Example: problem(413, "the request is larger than the policy allows"),
 		},
 		{
+			Number: 426, Codes: []attest.Code{CodeBoxGate},
+			Title:   "the box speaks attested TLS only",
+			Cause:   "A web client came to the box's port. The box proves itself before it takes a request, and an ordinary client does not ask for the proof.",
+			NotDone: "The request was not read and did not reach a model or the app.",
+			Fix:     "Run `blindbox connect URL` and point the client at the local address that it prints.",
+			Example: "$ curl -sk https://whisper.acme.example/\n{\"type\":\"about:blank\",\"title\":\"Attested TLS required\",\"status\":426,\"code\":\"BBX-426\",\"detail\":\"...\"}",
+		},
+		{
 			Number: 429, Codes: []attest.Code{CodeBoxBusy},
 			Title:   "the box is busy",
 			Cause:   "As many requests as `limits: {concurrent: ...}` allows are running.",
