@@ -89,6 +89,7 @@ var mayImport = map[string][]string{
 	"atls":                     {"attest"},
 	"policy":                   {"internal/strictyaml"},
 	"onnx":                     {},
+	"onnx/onnxtest":            {"onnx"},
 	"model":                    {"onnx", "internal/strictjson"},
 	"box":                      {"attest", "atls", "policy", "model", "onnx", "internal"},
 	"client":                   {"attest", "attest/snp", "attest/sim", "appraise", "atls", "policy"},

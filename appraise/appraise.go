@@ -153,9 +153,11 @@ func (a *appraisal) result() Result {
 }
 
 // essential are the checks without which nothing is known about a box: that
-// the hardware signed this statement, that its code is accepted, that the
-// statement is about this connection, and that its policy is the one shown.
+// its firmware was held against a floor, that the hardware signed this
+// statement, that its code is accepted, that the statement is about this
+// connection, and that its policy is the one shown.
 var essential = []string{
+	"hardware.tcb_current", "hardware.tcb_reported", "hardware.tcb_certified", "hardware.tcb_committed", "hardware.tcb_launch",
 	checkMeasurement, checkBound,
 	"channel.purpose", "channel.role", "channel.nonce", "channel.tls_key", "channel.tls_exporter",
 	"channel.hpke_key", "channel.attestation_key", "channel.policy", "channel.time",

@@ -559,3 +559,30 @@ func BenchmarkAppraise(b *testing.B) {
 		}
 	}
 }
+
+// Without a floor in the trust file, a connection that would be trusted is at
+// best partial for a time before the built-in floors hold: a clock that was set
+// back must not open anything.
+func TestNoFloorBeforeTheBuiltInOnes(t *testing.T) {
+	f := newFixture(t)
+	f.sync()
+	f.detail.ARKCRL.ThisUpdate, f.detail.ASKCRL.ThisUpdate = floorsSince().Add(-time.Hour), floorsSince().Add(-time.Hour)
+	withFloor := parseTest(t, strictTrust)
+	without := parseTest(t, strings.Replace(strictTrust, "  tcb: {Genoa: {bootloader: 10, tee: 1, snp: 27, microcode: 86}}\n", "", 1))
+	if r := without.Appraise(f.in, floorsSince()); !r.Trusted() {
+		t.Fatalf("on the first day: verdict %s, failed %v", r.Verdict(), failed(r))
+	}
+	before := floorsSince().Add(-time.Second)
+	if r := withFloor.Appraise(f.in, before); !r.Trusted() {
+		t.Errorf("with a floor in the trust file: verdict %s, failed %v", r.Verdict(), failed(r))
+	}
+	r := without.Appraise(f.in, before)
+	if r.Verdict() != Partial || r.Trusted() || r.Err() == nil {
+		t.Fatalf("the second before: verdict %s, expected partial", r.Verdict())
+	}
+	for _, name := range []string{"current", "reported", "certified", "committed", "launch"} {
+		if c := checkNamed(r, "hardware.tcb_"+name); c.Status != attest.Skip || c.Code != CodeNotChecked {
+			t.Errorf("tcb_%s: %s", name, c)
+		}
+	}
+}

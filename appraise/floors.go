@@ -1,11 +1,22 @@
 package appraise
 
-import "github.com/blindbox/blindbox/attest/snp"
+import (
+	"time"
+
+	"github.com/blindbox/blindbox/attest/snp"
+)
 
 // FloorsDate is the day on which the built-in table of TCB floors was last
 // compared with AMD's security bulletins. A floor is only as good as its date:
 // raise it in a trust file as soon as AMD publishes a fix.
 const FloorsDate = "2026-11-22"
+
+// floorsSince is the day from which the built-in table can be held against a
+// machine: every bulletin that it quotes had been published. Evidence that is
+// appraised for an earlier time is not measured by fixes that did not exist;
+// without a floor in the trust file nothing is known about its firmware then,
+// and the verdict is [Partial] at best.
+func floorsSince() time.Time { return time.Date(2026, time.June, 1, 0, 0, 0, 0, time.UTC) }
 
 // Floor is one row of the built-in table.
 type Floor struct {

@@ -155,4 +155,10 @@ func (t *Trust) Floor(p snp.Product, stepping uint8) (floor snp.TCB, source stri
 	return builtInFloor(p, stepping), "built-in floors of " + FloorsDate
 }
 
+// hasFloor reports whether the trust file itself has a floor for the product.
+func (t *Trust) hasFloor(p snp.Product) bool {
+	_, ok := t.hardware.floors[p]
+	return ok
+}
+
 func (r reference) String() string { return fmt.Sprintf("%s (%s)", short(r.measurement[:]), r.name) }
