@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -88,6 +89,11 @@ func (s *session) devPolicy(dir string, o devOptions, command []string) (*policy
 	if w.listen == "" {
 		w.listen = fmt.Sprintf("127.0.0.1:%d", o.port)
 	}
+	if !strings.HasPrefix(w.listen, "unix:") {
+		if err := mustBeFree(w.listen); err != nil {
+			return nil, "", err
+		}
+	}
 	for _, name := range []string{"PATH", "HOME"} {
 		if v := s.env(name); v != "" {
 			w.env = append(w.env, name+"="+v)
@@ -109,6 +115,16 @@ func (s *session) devPolicy(dir string, o devOptions, command []string) (*policy
 		return nil, "", badDocument(catalogue.CodeBadPolicy, "policy", "generated box.yaml", err)
 	}
 	return p, keyFile, nil
+}
+
+// mustBeFree refuses a port that some other program has: the box would take
+// that program for the app and forward requests to it.
+func mustBeFree(addr string) error {
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		return fail(catalogue.CodeApp, "box", err.Error(), "a port that the command itself can listen on: --port")
+	}
+	return ln.Close()
 }
 
 func (s *session) dev(ctx context.Context, o devOptions, command []string) error {

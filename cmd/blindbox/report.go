@@ -101,15 +101,15 @@ func fromFailure(f *attest.Failure) *refusal {
 // which can write there what it likes.
 func fromCheck(c attest.Check) *refusal {
 	area, name, _ := strings.Cut(c.Name, ".")
-	seen := strings.TrimSpace(strings.ReplaceAll(name, "_", " ") + " " + abridge(c.Seen))
+	seen := strings.TrimSpace(strings.ReplaceAll(name, "_", " ") + " " + c.Seen)
 	code := c.Code
 	if _, known := catalogue.ByCode(code); !known {
 		code, seen = attest.CodeMalformed, seen+" (unknown reason "+string(c.Code)+")"
 	}
-	r := fail(code, area, seen, abridge(c.Expected))
+	r := fail(code, area, seen, c.Expected)
 	r.exit = exitRefused
 	if label, _ := r.labels(); label != "seen" {
-		r.seen = abridge(c.Seen) // the label says what it is
+		r.seen = c.Seen // the label says what it is
 	}
 	return r
 }
@@ -168,17 +168,25 @@ func writeLine(w io.Writer, name, text string) {
 func (r *refusal) printShort(w io.Writer) {
 	fmt.Fprintf(w, "%s %s: %s\n", r.entry.ID(), r.area, r.entry.Title)
 	seen, expected := r.labels()
-	writeLine(w, seen, r.seen)
+	writeLine(w, seen, r.shorten(r.seen))
 	for _, p := range r.places {
 		writeLine(w, "seen", fmt.Sprintf("%s:%s", p.File, p.Problem))
 	}
-	writeLine(w, expected, r.expected)
+	writeLine(w, expected, r.shorten(r.expected))
 	for _, line := range r.alsoLines() {
 		writeLine(w, "also", line)
 	}
 	if r.contacted {
 		fmt.Fprintln(w, "  nothing was sent.")
 	}
+}
+
+// shorten abridges numbers, but not in the names of files.
+func (r *refusal) shorten(text string) string {
+	if r.reason == catalogue.CodeFile {
+		return text
+	}
+	return abridge(text)
 }
 
 // labels names the two values that did not agree, in the words of whoever must

@@ -64,7 +64,7 @@ func usage() []Entry {
 		{
 			Number: 108, Codes: []attest.Code{CodeApp},
 			Title:   "the box could not be started",
-			Cause:   "The command of the app cannot be run, or did not answer on its port in time, or a model of the policy cannot be loaded or has another digest than the policy says.",
+			Cause:   "The command of the app cannot be run, did not answer on its port in time, or its port belongs to another program; or a model of the policy cannot be loaded or has another digest than the policy says.",
 			NotDone: "The box accepted no connection.",
 			Fix:     "Run the command by itself and look at its output. `--port` must be the port on which the app listens.",
 			Example: "$ blindbox dev -- pyhton3 app.py\nBBX-108 box: the box could not be started\n  seen         exec: \"pyhton3\": executable file not found in $PATH",
