@@ -34,15 +34,7 @@ accept:
   - name: none
     sev-snp: {measurement: ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff}
     policy: any
-hardware:
-  revocation: allow_missing
-`
-
-// noFloors is added to see what there is to say about a machine whose firmware
-// is below the built-in floors.
-const noFloors = `  tcb:
-    Genoa: {bootloader: 0, tee: 0, snp: 0, microcode: 0}
-    Turin: {fmc: 0, bootloader: 0, tee: 0, snp: 0, microcode: 0}
+hardware: {revocation: allow_missing}
 `
 
 // appraisal compares with the trust file or, if it is nil, looks at the
@@ -51,58 +43,36 @@ func appraisal(trust *appraise.Trust, in appraise.Input, at time.Time) (verdict,
 	if trust != nil {
 		return verdictOf(trust.Appraise(in, at)), nil
 	}
-	withFloors, err := appraise.ParseTrust([]byte(hardwareTrust))
+	trust, err := appraise.ParseTrust([]byte(hardwareTrust))
 	if err != nil {
 		return verdict{}, fail(catalogue.CodeInternal, "internal", err.Error(), "")
 	}
-	without, err := appraise.ParseTrust([]byte(hardwareTrust + noFloors))
-	if err != nil {
-		return verdict{}, fail(catalogue.CodeInternal, "internal", err.Error(), "")
-	}
-	return withoutTrust(withFloors.Appraise(in, at), without.Appraise(in, at)), nil
+	return withoutTrust(trust.Appraise(in, at)), nil
 }
-
-const noTrust = "there is no trust file"
 
 // withoutTrust keeps what is known without a trust file: the hardware, and the
 // binding to the connection. The code and the policy have nothing to be
-// compared with. Firmware below the built-in floor is told and not refused,
-// since the verdict is PARTIAL at best and evidence may be older than the floor.
-func withoutTrust(floors, noFloors appraise.Result) verdict {
-	v := verdict{outcome: appraise.Partial, simulated: floors.Simulated()}
-	var below bool
-	for _, c := range floors.Group(appraise.GroupHardware) {
-		if c.Status == attest.Fail && isFloor(c.Code) {
-			below = true
-			c.Status, c.Seen = attest.Skip, c.Seen+", below "+c.Expected
-		}
-		v.checks = append(v.checks, c)
-	}
-	v.checks = append(v.checks, attest.Check{Name: "code.measurement", Status: attest.Skip, Code: appraise.CodeNotChecked, Seen: noTrust})
-	v.checks = append(v.checks, floors.Group(appraise.GroupChannel)...)
-	v.checks = append(v.checks, attest.Check{Name: "policy.digest", Status: attest.Skip, Code: appraise.CodeNotChecked, Seen: noTrust})
-	for _, line := range noFloors.Lines() {
+// compared with.
+func withoutTrust(r appraise.Result) verdict {
+	const noTrust = "there is no trust file"
+	v := verdict{outcome: appraise.Partial, simulated: r.Simulated()}
+	for _, line := range r.Lines() {
 		switch line.Group {
 		case appraise.GroupCode, appraise.GroupPolicy:
 			line.Status, line.Text = attest.Skip, "not compared: "+noTrust
-		case appraise.GroupHardware:
-			if below {
-				line.Text = strings.Replace(line.Text, ">= floor", "BELOW the floor of "+appraise.FloorsDate, 1)
-			}
 		}
 		v.lines = append(v.lines, line)
 	}
+	v.checks = append(v.checks, r.Group(appraise.GroupHardware)...)
+	v.checks = append(v.checks, attest.Check{Name: "code.measurement", Status: attest.Skip, Code: appraise.CodeNotChecked, Seen: noTrust})
+	v.checks = append(v.checks, r.Group(appraise.GroupChannel)...)
+	v.checks = append(v.checks, attest.Check{Name: "policy.digest", Status: attest.Skip, Code: appraise.CodeNotChecked, Seen: noTrust})
 	v.err = &appraise.PartialError{Skipped: skipped(v.checks)}
 	if err := attest.FailureOf(v.checks); err != nil {
 		v.outcome, v.err = appraise.Refused, err
 	}
-	v.full = partialDocument{Verdict: v.outcome, Simulated: v.simulated, At: floors.At().UTC(), Codes: codes(v.checks), Lines: v.lines, Checks: v.checks}
+	v.full = partialDocument{Verdict: v.outcome, Simulated: v.simulated, At: r.At().UTC(), Codes: codes(v.checks), Lines: v.lines, Checks: v.checks}
 	return v
-}
-
-// isFloor reports whether a check compares firmware with a floor.
-func isFloor(c attest.Code) bool {
-	return c == appraise.CodeTCBLow || c == appraise.CodeProvisional || c == appraise.CodeLaunchTCB
 }
 
 func skipped(checks []attest.Check) []attest.Check {
