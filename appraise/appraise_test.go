@@ -580,6 +580,9 @@ func TestNoFloorBeforeTheBuiltInOnes(t *testing.T) {
 	if r.Verdict() != Partial || r.Trusted() || r.Err() == nil {
 		t.Fatalf("the second before: verdict %s, expected partial", r.Verdict())
 	}
+	if !strings.Contains(text(r), "NOT compared with a floor") {
+		t.Errorf("the skipped comparison is not shown:\n%s", text(r))
+	}
 	for _, name := range []string{"current", "reported", "certified", "committed", "launch"} {
 		if c := checkNamed(r, "hardware.tcb_"+name); c.Status != attest.Skip || c.Code != CodeNotChecked {
 			t.Errorf("tcb_%s: %s", name, c)

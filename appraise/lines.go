@@ -2,6 +2,7 @@ package appraise
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -90,8 +91,17 @@ func (r Result) hardwareText() string {
 	if d == nil {
 		return "nothing was verified"
 	}
-	return fmt.Sprintf("AMD SEV-SNP, %s, TCB %s >= floor, chain to %s root ok (%s)",
-		d.Product, d.Report.ReportedTCB, r.vendor(), revocationText(d.ARKCRL, r.at))
+	return fmt.Sprintf("AMD SEV-SNP, %s, TCB %s %s, chain to %s root ok (%s)",
+		d.Product, d.Report.ReportedTCB, r.floorText(), r.vendor(), revocationText(d.ARKCRL, r.at))
+}
+
+// floorText does not claim a comparison that was skipped.
+func (r Result) floorText() string {
+	skipped := func(c attest.Check) bool { return c.Name == "hardware.tcb_current" && c.Status == attest.Skip }
+	if slices.ContainsFunc(r.checks, skipped) {
+		return "NOT compared with a floor"
+	}
+	return ">= floor"
 }
 
 func (r Result) vendor() string {
