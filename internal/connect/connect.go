@@ -46,6 +46,7 @@ type Config struct {
 
 // Problem is an error answer as RFC 9457 has it.
 type Problem struct {
+	Type   string `json:"type"` // always "about:blank"
 	Title  string `json:"title"`
 	Status int    `json:"status"`
 	Code   string `json:"code"`

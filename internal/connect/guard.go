@@ -120,6 +120,7 @@ func (p *proxy) allowOrigin(res *http.Response) error {
 }
 
 func writeProblem(w http.ResponseWriter, p Problem) {
+	p.Type = "about:blank"
 	body, err := json.Marshal(p)
 	if err != nil {
 		body = []byte("{}")
