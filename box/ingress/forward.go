@@ -38,11 +38,11 @@ func Forward(network, address string, concurrent int) http.Handler {
 }
 
 // rewrite makes the request that the app sees: that of the caller, but for the
-// headers that a proxy must not pass on. Where the caller is and which proxies
-// are in between is not the app's to know, and a caller could say anything.
+// headers that a proxy must not pass on. The Host is the one the caller used,
+// since the app makes links of it. Where the caller is and which proxies are in
+// between is not the app's to know, and a caller could say anything.
 func rewrite(p *httputil.ProxyRequest) {
 	p.Out.URL.Scheme, p.Out.URL.Host = "http", "app"
-	p.Out.Host = p.In.Host
 	// The query is passed on as it was sent: nothing was decided by it.
 	p.Out.URL.RawQuery = p.In.URL.RawQuery
 	dropPrefixed(p.Out.Header, "x-forwarded-")

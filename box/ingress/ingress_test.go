@@ -339,6 +339,19 @@ func TestPathsThatDiffer(t *testing.T) {
 	}
 }
 
+// TestTwoPaths: net/http never gives a request whose parsed path is another
+// than the one that was sent. If it did, the wrong one would be decided by.
+func TestTwoPaths(t *testing.T) {
+	r := httptest.NewRequest("GET", "/allowed", nil)
+	if path, p := readable(r); path != "/allowed" || p != nil {
+		t.Errorf("got %q, %+v", path, p)
+	}
+	r.URL.Path = "/other"
+	if path, p := readable(r); p == nil || p.Status != 400 {
+		t.Errorf("got %q, %+v", path, p)
+	}
+}
+
 // TestOwnAddresses: what the box answers itself never reaches the app.
 func TestOwnAddresses(t *testing.T) {
 	protocols(t, func(t *testing.T, client func(*httptest.Server) *http.Client) {

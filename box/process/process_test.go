@@ -321,3 +321,21 @@ func TestStubbornAppIsKilled(t *testing.T) {
 		t.Error("the app still answers")
 	}
 }
+
+// TestNoRelativePath: what lies in the directory that the box happens to be in
+// is not a program.
+func TestNoRelativePath(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "tool"), []byte("#!/bin/sh\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(dir)
+	for _, path := range []string{".", "", "sub/.."} {
+		if file, err := lookUp("tool", []string{"PATH=" + path}); err == nil {
+			t.Errorf("PATH=%q: found %s", path, file)
+		}
+	}
+	if file, err := lookUp("tool", []string{"PATH=/nowhere:" + dir}); err != nil || file != filepath.Join(dir, "tool") {
+		t.Errorf("got %q, %v", file, err)
+	}
+}
