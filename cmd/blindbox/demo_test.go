@@ -4,10 +4,64 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math"
+	"os"
+	"strings"
 	"testing"
+	"time"
 
+	"github.com/blindbox/blindbox/appraise"
+	"github.com/blindbox/blindbox/attest"
 	"github.com/blindbox/blindbox/examples/tumour"
 )
+
+// TestDemoNoticesWhatShouldNotBe: the demo is a proof only if it can fail.
+func TestDemoNoticesWhatShouldNotBe(t *testing.T) {
+	var out bytes.Buffer
+	s := &session{stdout: &out, stderr: &out, env: os.Getenv, now: time.Now, format: "text"}
+	d := &demonstration{s: s}
+	if err := d.prepare(); err != nil {
+		t.Fatal(err)
+	}
+	good, err := d.open(t.Context(), d.policy, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer good.close()
+	if d.trust, err = appraise.ParseTrust(good.box.trustFile()); err != nil {
+		t.Fatal(err)
+	}
+	expect := func(name, want string, err error) {
+		t.Helper()
+		if r := refusalOf(err); err == nil || r.entry.Number != 113 || !strings.Contains(r.seen, want) {
+			t.Errorf("%s: %v, expected BBX-113 with %q", name, err, want)
+		}
+	}
+	_, err = d.mustRefuse(t.Context(), good, attest.CodePolicyMismatch)
+	expect("a box that is accepted", "was accepted", err)
+	if n := good.close(); n != 1 {
+		t.Errorf("the box counted %d requests, expected the one that was sent", n)
+	}
+	if _, err = d.mustRefuse(t.Context(), good, attest.CodePolicyMismatch); err == nil {
+		t.Error("a box that is gone was refused")
+	}
+	expect("a box that is gone", "no verdict", err)
+
+	changed, err := d.open(t.Context(), append(d.policy, '\n'), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer changed.close()
+	_, err = d.mustRefuse(t.Context(), changed, attest.CodeKeyMismatch)
+	expect("another reason", "expected key_mismatch", err)
+
+	d.answer = []byte("{}")
+	expect("a leak", "fragments", d.searchNothing([]byte("noise"), d.record))
+	expect("no answer", "probabilities", d.showAnswer())
+	leaky := &host{seen: []*recording{{}}}
+	leaky.seen[0].up.Write([]byte{23, 3, 3, 0, 0})
+	leaky.seen[0].down.Write(d.record)
+	expect("plain text on the wire", "not a TLS record", d.showHost(leaky))
+}
 
 func TestTLSRecords(t *testing.T) {
 	rec := func(typ byte, n int) []byte {
