@@ -149,7 +149,6 @@ func (b *Box) Serve(ctx context.Context) (err error) {
 		if err := b.app.Start(ctx); err != nil {
 			return fmt.Errorf("box: %w", err)
 		}
-		defer b.app.Stop()
 		b.log(Event{Name: AppStarted})
 	}
 	err = b.serve(ctx, gate.Listener(limit(b.cfg.Listener, maxConns)))

@@ -13,6 +13,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -512,8 +513,8 @@ func TestClosedDoor(t *testing.T) {
 			if _, err := net.Dial("tcp", l.Addr().String()); err == nil {
 				t.Error("the listener is open")
 			}
-			if err := b.Serve(t.Context()); err == nil {
-				t.Error("served twice")
+			if err := b.Serve(t.Context()); err == nil || !strings.Contains(err.Error(), "served already") {
+				t.Errorf("served twice: %v", err)
 			}
 		})
 	}
@@ -579,6 +580,43 @@ func TestStopCutsWhatDoesNotEnd(t *testing.T) {
 	}
 	if _, _, err := ws.Read(ctx); err == nil || ctx.Err() != nil {
 		t.Errorf("the WebSocket is still open: %v", err)
+	}
+}
+
+// TestStopWaitsForUpgraded: the server lets go of a WebSocket, the box does
+// not: it may end by itself within the grace time, and no new request begins.
+func TestStopWaitsForUpgraded(t *testing.T) {
+	b := serve(t, Config{Policy: parsed(t, self(t, "quiet", ""))})
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	ws, _, err := websocket.Dial(ctx, "https://box.example/ws", &websocket.DialOptions{
+		HTTPClient: b.client(t, "http/1.1"), HTTPHeader: http.Header{"Authorization": {"Bearer " + clinicKey}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ws.CloseNow()
+	begin := time.Now()
+	b.stop()
+	time.Sleep(200 * time.Millisecond)
+	if err := ws.Write(ctx, websocket.MessageText, []byte("still here")); err != nil {
+		t.Fatal(err)
+	}
+	if _, text, err := ws.Read(ctx); err != nil || string(text) != "still here" {
+		t.Errorf("got %q, %v", text, err)
+	}
+	late := httptest.NewRecorder()
+	r := request(t, "GET", "/caller", nil)
+	r.RequestURI = "/caller"
+	b.handler.ServeHTTP(late, r)
+	if late.Code != 503 {
+		t.Errorf("a request during the stop got %d", late.Code)
+	}
+	ws.Close(websocket.StatusNormalClosure, "")
+	err = <-b.done
+	b.done <- nil
+	if took := time.Since(begin); err != nil || took > stopGrace/2 {
+		t.Errorf("the box ended after %s with %v", took, err)
 	}
 }
 
@@ -683,5 +721,8 @@ func TestServerTimeouts(t *testing.T) {
 	}
 	if s.ReadTimeout != 0 || s.WriteTimeout != 0 {
 		t.Error("a long stream would be cut")
+	}
+	if s.ErrorLog == nil || s.ErrorLog.Writer() != io.Discard {
+		t.Error("net/http may log what a request holds")
 	}
 }
