@@ -60,7 +60,7 @@ func TestZeroDenies(t *testing.T) {
 			t.Errorf("the zero Policy allows %+v", r)
 		}
 	}
-	p.Callers = []Caller{{}}
+	p.Callers = []Caller{{May: []Action{Query}}}
 	if got := p.Decide(Request{Action: Query, Path: "/"}); got.Allowed {
 		t.Error("a caller without a name may query")
 	}
@@ -93,6 +93,10 @@ func TestShortKeysAreNeverAccepted(t *testing.T) {
 	p := parse(t, head+"callers:\n - {api_key: "+hash(short)+", may: [query]}\n - {api_key: "+hash(enough)+", may: [query]}\n")
 	if _, ok := p.Authenticate(short); ok {
 		t.Error("a short key was accepted")
+	}
+	long := strings.Repeat("k", maxKey+1)
+	if _, ok := parse(t, head+"callers: [{api_key: "+hash(long)+", may: [query]}]\n").Authenticate(long); ok {
+		t.Error("a key that is too long was accepted")
 	}
 	if _, ok := p.Authenticate(enough); !ok {
 		t.Error("a key that is just long enough was refused")

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -396,6 +397,14 @@ func TestAppDown(t *testing.T) {
 			t.Errorf("half an answer %q ended without an error", text)
 		}
 	})
+}
+
+// TestProxyLogsNothing: what goes wrong with a request may hold a part of it.
+func TestProxyLogsNothing(t *testing.T) {
+	p := Forward("tcp", "127.0.0.1:1", 1).(*httputil.ReverseProxy)
+	if p.ErrorLog == nil || p.ErrorLog.Writer() != io.Discard {
+		t.Error("the proxy may log what a request holds")
+	}
 }
 
 // TestNotHTTP: an app that answers something else.

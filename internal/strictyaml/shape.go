@@ -42,8 +42,8 @@ func (s *shapeCheck) node(n *yaml.Node, path string, depth int) {
 }
 
 // plain refuses everything that makes a node mean something else than what it
-// says where it stands. The source is looked at as well as the node, because
-// the parser forgets the tag "!".
+// says where it stands. The source is looked at because the parser forgets the
+// tag "!", and the node because a place could be reported wrongly.
 func (s *shapeCheck) plain(n *yaml.Node, path string) bool {
 	mark := s.src.at(place(n))
 	switch {
