@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -42,6 +43,7 @@ func TestDocumentedSessions(t *testing.T) {
 	bin := buildTool(t)
 	for _, page := range sessions {
 		t.Run(page, func(t *testing.T) {
+			awaitPorts(t, "8000", "8443", "8642")
 			steps := readSteps(t, page)
 			if len(steps) == 0 {
 				t.Fatalf("%s has no console session", page)
@@ -55,6 +57,25 @@ func TestDocumentedSessions(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// awaitPorts makes sure that the default ports, which the pages use, are free.
+func awaitPorts(t *testing.T, ports ...string) {
+	t.Helper()
+	deadline := time.Now().Add(30 * time.Second)
+	for _, port := range ports {
+		for {
+			l, err := net.Listen("tcp", "127.0.0.1:"+port)
+			if err == nil {
+				l.Close()
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("the documented sessions use port %s, which something on this machine holds: %v", port, err)
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
 	}
 }
 
