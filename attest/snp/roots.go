@@ -19,10 +19,13 @@ type Root struct {
 }
 
 // RSA key sizes in bits. AMD's certificates all have 4096; other roots are those
-// of tests and simulations, where the size only has to be a sane one.
+// of tests and simulations, where the size only has to be a sane one. It has an
+// upper end because a simulated root may be a stranger's, and one signature by
+// the largest key that fits into an Endorsement takes ten seconds to check.
 const (
 	amdRSABits = 4096
 	minRSABits = 2048
+	maxRSABits = 4096
 )
 
 // authority is a trusted CA that issues the keys that sign reports.
@@ -85,6 +88,8 @@ func parseCA(der []byte, minBits int) (*x509.Certificate, error) {
 		return nil, fmt.Errorf("key is %s, expected RSA", cert.PublicKeyAlgorithm)
 	case key.N.BitLen() < minBits:
 		return nil, fmt.Errorf("RSA key of %d bits, expected at least %d", key.N.BitLen(), minBits)
+	case key.N.BitLen() > maxRSABits:
+		return nil, fmt.Errorf("RSA key of %d bits, expected at most %d", key.N.BitLen(), maxRSABits)
 	case !cert.BasicConstraintsValid || !cert.IsCA:
 		return nil, errors.New("not a CA certificate")
 	case cert.KeyUsage&x509.KeyUsageCertSign == 0:

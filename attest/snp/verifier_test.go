@@ -2,6 +2,8 @@ package snp_test
 
 import (
 	"bytes"
+	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -331,6 +333,29 @@ func TestRootsRefused(t *testing.T) {
 }
 
 // TestRootWithoutASVK holds that what was not trusted cannot be used.
+// TestLargeKeysAreNotUsed brings a root whose key is as large as its maker likes.
+// Where the root is the box's own, checking one signature must not take seconds.
+func TestLargeKeysAreNotUsed(t *testing.T) {
+	signer, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	large := &rsa.PublicKey{N: new(big.Int).Lsh(big.NewInt(3), 4096), E: 1<<31 - 1}
+	large.N.SetBit(large.N, 0, 1)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotBefore: day(2020, 1, 1), NotAfter: day(2040, 1, 1),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign, SignatureAlgorithm: x509.SHA384WithRSAPSS,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, large, signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = snp.NewVerifierWithRoots(attest.SimSNP, snp.Root{Product: snp.Genoa, ARK: der, ASK: der})
+	if err == nil || !strings.Contains(err.Error(), "at most 4096") {
+		t.Errorf("a root of %d bits: got %v, expected it to be refused for its size", large.N.BitLen(), err)
+	}
+}
+
 func TestRootWithoutASVK(t *testing.T) {
 	amd := attesttest.New()
 	root := forgedRoots(t, amd)[1]
