@@ -223,7 +223,8 @@ func TestWebPagesAreRefused(t *testing.T) {
 
 func TestForwardProxyRequestsAreRefused(t *testing.T) {
 	f := start(t, func(c *connect.Config) { c.Transport = never{t} })
-	for _, line := range []string{"GET http://127.0.0.1/headers HTTP/1.1", "CONNECT 127.0.0.1:443 HTTP/1.1", "GET https://evil.example/ HTTP/1.1"} {
+	for _, line := range []string{"GET http://127.0.0.1/headers HTTP/1.1", "CONNECT 127.0.0.1:443 HTTP/1.1", "GET https://evil.example/ HTTP/1.1",
+		"GET https:headers HTTP/1.1", "GET mailto:somebody HTTP/1.1", "GET http:///headers HTTP/1.1"} {
 		conn, err := net.Dial("tcp", strings.TrimPrefix(f.url, "http://"))
 		if err != nil {
 			t.Fatal(err)

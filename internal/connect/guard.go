@@ -22,7 +22,7 @@ func newGuard(origins []string) guard { return guard{slices.Clone(origins)} }
 
 func (g guard) check(r *http.Request) (Problem, bool) {
 	switch origin := r.Header["Origin"]; {
-	case r.Method == http.MethodConnect || r.URL.Host != "":
+	case r.Method == http.MethodConnect || r.URL.Host != "" || r.URL.Scheme != "" || r.URL.Opaque != "":
 		return webPage("this is not a forward proxy"), false
 	case !loopbackHost(r.Host):
 		return webPage("the request names host " + quote(r.Host) + ", expected a loopback name"), false
