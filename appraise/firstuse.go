@@ -3,6 +3,7 @@ package appraise
 import (
 	"crypto/sha256"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/blindbox/blindbox/attest"
@@ -64,8 +65,25 @@ type firstUse struct {
 	report *snp.Report
 }
 
+// loosened opens each line of the header that says what was loosened.
+const loosened = "LOOSENED for this box: "
+
 func (u *firstUse) loosen(format string, args ...any) {
-	u.trust.header = append(u.trust.header, "LOOSENED for this box: "+fmt.Sprintf(format, args...))
+	u.trust.header = append(u.trust.header, loosened+fmt.Sprintf(format, args...))
+}
+
+// Loosened says where a Trust from [FromClaims] accepts less than the defaults
+// ask for. The host decides much of it (it can withhold a revocation list), so
+// whoever writes such a file should be told. It is empty for a Trust that was
+// read from a file.
+func (t *Trust) Loosened() []string {
+	var out []string
+	for _, line := range t.header {
+		if what, found := strings.CutPrefix(line, loosened); found {
+			out = append(out, what)
+		}
+	}
+	return out
 }
 
 // machine accepts the product, and of a product that is not accepted as a
@@ -103,6 +121,9 @@ func (u *firstUse) levels() {
 	h.guestSVN = r.GuestSVN
 	if r.VMPL <= 3 {
 		h.vmpl = vmplRule{level: r.VMPL}
+		if r.VMPL != 0 {
+			u.loosen("privilege level %d: what runs above it in the same machine can read everything", r.VMPL)
+		}
 	}
 	lowest := r.ReportedTCB
 	for _, t := range []snp.TCB{r.CurrentTCB, r.CommittedTCB, r.LaunchTCB} {

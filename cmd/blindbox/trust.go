@@ -107,12 +107,16 @@ func (s *session) showFirstUse(seen *presentation, trust *appraise.Trust, file s
 		s.writeJSON(map[string]any{
 			"written": file, "trust_on_first_use": true, "simulated": seen.claims.Simulated,
 			"names": trust.Names(), "measurement": measurement, "policy": "sha256:" + digest,
+			"loosened": append([]string{}, trust.Loosened()...),
 		})
 		return
 	}
 	s.printf("TRUST ON FIRST USE   nobody has confirmed that this box is the right one\n")
 	if seen.claims.Simulated {
 		s.printf("SIMULATED            the box proves nothing about hardware\n")
+	}
+	for _, what := range trust.Loosened() {
+		s.printf("LOOSENED             %s\n", oneLine(what))
 	}
 	s.printf("  measurement  %s\n  policy       sha256:%s\n  written to   %s\n", measurement, digest, file)
 	s.printf("Compare both values with what the publisher of the code gives you by another way.\n")
