@@ -59,6 +59,9 @@ type Config struct {
 	// Log is told about the life of the box. It may be called from several
 	// goroutines. nil means that nobody is.
 	Log func(Event)
+	// AppAccount is what the app runs as; nil means as the box itself. An app
+	// that runs as root could ask the hardware for evidence of its own.
+	AppAccount *process.Account
 	// AppOutput gets what the app prints. It is for a box on a developer's own
 	// machine: whatever the app prints about a request ends up there. nil means
 	// that it is discarded.
@@ -117,7 +120,7 @@ func (b *Box) work() (http.Handler, error) {
 		return loadModels(b.policy, b.cfg.Builtin)
 	}
 	b.app = process.New(b.policy.App, process.Config{
-		Output: b.cfg.AppOutput, StartGrace: startGrace, StopGrace: appGrace,
+		Output: b.cfg.AppOutput, Account: b.cfg.AppAccount, StartGrace: startGrace, StopGrace: appGrace,
 		Exited: func(how string) { b.log(Event{Name: AppExited, Detail: how}) },
 	})
 	network, address := b.policy.App.Address()

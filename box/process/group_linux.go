@@ -1,6 +1,7 @@
 package process
 
 import (
+	"fmt"
 	"os/exec"
 	"runtime"
 	"syscall"
@@ -18,4 +19,15 @@ func setGroup(cmd *exec.Cmd) {
 func keepThread() (release func()) {
 	runtime.LockOSThread()
 	return runtime.UnlockOSThread
+}
+
+// forgoPrivileges sets no_new_privs on the calling thread (prctl(2)). The app is
+// started from this thread and inherits it: no set-user-ID program can give it
+// back what it was started without. The thread keeps it; nothing else does.
+func forgoPrivileges() error {
+	const prSetNoNewPrivs = 38 // PR_SET_NO_NEW_PRIVS, linux/prctl.h
+	if _, _, errno := syscall.RawSyscall6(syscall.SYS_PRCTL, prSetNoNewPrivs, 1, 0, 0, 0, 0); errno != 0 {
+		return fmt.Errorf("no_new_privs: %w", errno)
+	}
+	return nil
 }

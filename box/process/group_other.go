@@ -21,3 +21,7 @@ func keepThread() (release func()) { return func() {} }
 func terminate(cmd *exec.Cmd) { cmd.Process.Kill() }
 
 func killGroup(cmd *exec.Cmd) { cmd.Process.Kill() }
+
+func forgoPrivileges() error { return nil }
+
+func setAccount(*exec.Cmd, *Account) {}

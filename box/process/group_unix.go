@@ -19,3 +19,10 @@ func terminate(cmd *exec.Cmd) { syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) 
 
 // killGroup ends every process of the group. There may be none left.
 func killGroup(cmd *exec.Cmd) { syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+
+// setAccount is called after setGroup.
+func setAccount(cmd *exec.Cmd, a *Account) {
+	if a != nil {
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: a.UID, Gid: a.GID, Groups: []uint32{}}
+	}
+}

@@ -4,11 +4,12 @@
 //
 // It answers one question: what does the app get from its surroundings? An
 // environment of the policy's variables and PATH, an empty standard input, no
-// terminal, no open files, and a process group of its own. What it prints is
-// discarded, because an app prints what it is asked.
+// terminal, no open files, a process group of its own, and in a real box an
+// account that cannot open the evidence device. What it prints is discarded,
+// because an app prints what it is asked.
 //
-// It stands inside the box. It does not confine the app: what the app may open,
-// connect to or use up is not restricted here.
+// It stands inside the box. It does not confine the app any further: what the
+// app may connect to or use up is not restricted here.
 package process
 
 import (
@@ -22,6 +23,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -37,6 +39,8 @@ type Config struct {
 	// StartGrace is how long the app may take to accept its first connection,
 	// StopGrace how long it may take to end after SIGTERM.
 	StartGrace, StopGrace time.Duration
+	// Account is what the app runs as; nil means as we do.
+	Account *Account
 	// Exited is told how the app ended, if it was not asked to.
 	Exited func(how string)
 }
@@ -72,6 +76,9 @@ func (a *App) Accepting() bool { return a.accepting.Load() }
 // within StartGrace, ends before, or ctx ends, it is ended and the error says
 // which.
 func (a *App) Start(ctx context.Context) error {
+	if err := a.cfg.Account.validate(); err != nil {
+		return err
+	}
 	if a.answers() {
 		return fmt.Errorf("process: something listens at %s already, before the app was started", a.app.Listen)
 	}
@@ -159,7 +166,7 @@ func (a *App) await(ctx context.Context, p *running) error {
 	defer poll.Stop()
 	for {
 		if a.answers() {
-			return nil
+			return a.hidden()
 		}
 		select {
 		case <-p.gone:
@@ -171,6 +178,27 @@ func (a *App) await(ctx context.Context, p *running) error {
 		case <-poll.C:
 		}
 	}
+}
+
+// hidden refuses an app that strangers could reach without passing the gate.
+func (a *App) hidden() error {
+	network, address := a.app.Address()
+	if network != "tcp" {
+		return nil
+	}
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("process: %w", err)
+	}
+	n, err := strconv.Atoi(port)
+	if err != nil {
+		return fmt.Errorf("process: port %q: %w", port, err)
+	}
+	at, err := exposed(n)
+	if at != "" {
+		return fmt.Errorf("process: the app listens at %s, where it can be reached around the box; have it listen at %s only", at, address)
+	}
+	return err
 }
 
 func (a *App) answers() bool {
@@ -201,6 +229,7 @@ func (a *App) launch() (*running, error) {
 		cmd.Stdout, cmd.Stderr = a.cfg.Output, a.cfg.Output
 	}
 	setGroup(cmd)
+	setAccount(cmd, a.cfg.Account)
 	return start(cmd)
 }
 
@@ -271,7 +300,10 @@ func start(cmd *exec.Cmd) (*running, error) {
 		defer close(p.gone)
 		release := keepThread()
 		defer release()
-		err := cmd.Start()
+		err := forgoPrivileges()
+		if err == nil {
+			err = cmd.Start()
+		}
 		started <- err
 		if err != nil {
 			return

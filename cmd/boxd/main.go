@@ -27,6 +27,7 @@ import (
 
 	"github.com/blindbox/blindbox/attest"
 	"github.com/blindbox/blindbox/box"
+	"github.com/blindbox/blindbox/box/process"
 	"github.com/blindbox/blindbox/examples/tumour"
 	"github.com/blindbox/blindbox/internal/strictyaml"
 	"github.com/blindbox/blindbox/policy"
@@ -35,7 +36,26 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	os.Exit(run(ctx, os.Args[1:], os.Stderr, open))
+	os.Exit(run(ctx, os.Args[1:], os.Stderr, machine{open: open, root: os.Geteuid() == 0}))
+}
+
+// machine is what boxd runs on.
+type machine struct {
+	open func() (attest.Attester, error)
+	root bool // boxd may give its app another account
+}
+
+// appAccount is what the app runs as: the user and group that own nothing
+// (nobody, nogroup). The evidence device is root's.
+func (m machine) appAccount(p *policy.Policy) (*process.Account, error) {
+	if p.App == nil {
+		return nil, nil
+	}
+	if !m.root {
+		return nil, &failure{number: 108, title: "box: the box could not be started", seen: []string{
+			"boxd does not run as root, expected root: the app must run as somebody else, who cannot ask the hardware for evidence of its own"}}
+	}
+	return &process.Account{UID: 65534, GID: 65534}, nil
 }
 
 // failure is an error with the number of its page in docs/errors.
@@ -79,8 +99,8 @@ func explain(err error) *failure {
 	}
 }
 
-func run(ctx context.Context, args []string, stderr io.Writer, open func() (attest.Attester, error)) int {
-	err := serve(ctx, args, stderr, open)
+func run(ctx context.Context, args []string, stderr io.Writer, m machine) int {
+	err := serve(ctx, args, stderr, m)
 	if err == nil || errors.Is(err, flag.ErrHelp) {
 		return 0
 	}
@@ -88,7 +108,7 @@ func run(ctx context.Context, args []string, stderr io.Writer, open func() (atte
 	return explain(err).exitCode()
 }
 
-func serve(ctx context.Context, args []string, stderr io.Writer, open func() (attest.Attester, error)) error {
+func serve(ctx context.Context, args []string, stderr io.Writer, m machine) error {
 	opts, err := parseFlags(args, stderr)
 	if err != nil {
 		return err
@@ -97,7 +117,11 @@ func serve(ctx context.Context, args []string, stderr io.Writer, open func() (at
 	if err != nil {
 		return err
 	}
-	attester, err := open()
+	account, err := m.appAccount(p)
+	if err != nil {
+		return err
+	}
+	attester, err := m.open()
 	if err != nil {
 		return err
 	}
@@ -107,7 +131,7 @@ func serve(ctx context.Context, args []string, stderr io.Writer, open func() (at
 	}
 	defer l.Close()
 	b, err := box.New(box.Config{
-		Policy: p, Attester: attester, Listener: l,
+		Policy: p, Attester: attester, Listener: l, AppAccount: account,
 		Builtin: map[string][]byte{"tumour": tumour.Model()},
 		Log:     func(e box.Event) { fmt.Fprintln(stderr, "boxd:", e) },
 	})

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/blindbox/blindbox/attest"
+	"github.com/blindbox/blindbox/policy"
 )
 
 var update = flag.Bool("update", false, "rewrite deps.txt")
@@ -213,7 +214,7 @@ func TestServe(t *testing.T) {
 			ctx, stop := context.WithTimeout(t.Context(), 20*time.Second)
 			defer stop()
 			out := &console{word: "serving", seen: stop}
-			exit := run(ctx, []string{"--policy", c.policy, "--listen", c.listen}, out, func() (attest.Attester, error) { return c.attester, nil })
+			exit := run(ctx, []string{"--policy", c.policy, "--listen", c.listen}, out, machine{open: func() (attest.Attester, error) { return c.attester, nil }, root: true})
 			if exit != c.exit {
 				t.Errorf("exit code %d, expected %d", exit, c.exit)
 			}
@@ -223,5 +224,30 @@ func TestServe(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestAppNeedsRoot: the app must not run as boxd does, and only root can give
+// it another account. Models need none.
+func TestAppNeedsRoot(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "box.yaml")
+	if err := os.WriteFile(file, []byte("name: a\napp: {command: [/nowhere/app], listen: \"unix:/nowhere.sock\"}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	asked := func() (attest.Attester, error) {
+		t.Error("the hardware was asked")
+		return nil, errors.New("no")
+	}
+	exit := run(t.Context(), []string{"--policy", file, "--listen", "127.0.0.1:0"}, &out, machine{open: asked})
+	if exit != 1 || !strings.Contains(out.String(), "BBX-108") || !strings.Contains(out.String(), "expected root") {
+		t.Errorf("exit code %d\n%s", exit, out.String())
+	}
+	p, err := policy.Parse([]byte(goodPolicy))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if account, err := (machine{}).appAccount(p); account != nil || err != nil {
+		t.Errorf("models: account %v, %v", account, err)
 	}
 }
