@@ -33,7 +33,7 @@ func (s *session) apiKey(file string) (string, error) {
 	if file != "" {
 		data, err := s.readFile(file, 2*maxKey)
 		if err != nil {
-			return "", bad(err.Error())
+			return "", bad(refusalOf(err).seen)
 		}
 		key, source = string(bytes.TrimRight(data, "\r\n")), file
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -66,7 +67,7 @@ func (s *session) connect(ctx context.Context, address string, o connectOptions)
 	// The port is taken before the box is asked and served only after it.
 	ln, err := connect.Listen(ctx, o.listen)
 	if err != nil {
-		return fail(catalogue.CodeListen, "listen", err.Error(), "a free port on 127.0.0.1 or [::1]")
+		return fail(catalogue.CodeListen, "listen", strings.TrimPrefix(err.Error(), "connect: "), "a free port on 127.0.0.1 or [::1]")
 	}
 	defer ln.Close()
 	watch := &watcher{session: s}
@@ -118,7 +119,7 @@ func (s *session) showConnected(v verdict, took time.Duration, local string, che
 	if err := s.conclude(v, took, checks); err != nil {
 		return err
 	}
-	s.printf("  OpenAI API %s/v1   Open Inference v2 %s/v2\n", local, local)
+	s.printf("  local      %s\n  OpenAI API %s/v1   Open Inference v2 %s/v2\n", local, local, local)
 	return nil
 }
 

@@ -34,9 +34,9 @@ func newCurl(s *session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "curl [flags] URL",
 		Short: "Send one request to a box, after it was verified",
-		Long: `Send one request over an attested connection, with curl's flags. The verdict goes
-to standard error, the answer to standard output. -o is curl's here; the JSON
-form is --format json.`,
+		Long: `Send one request over an attested connection, with those of curl's flags that
+are listed below. The verdict goes to standard error, the answer to standard
+output. -o is curl's here; the JSON form is --format json.`,
 		Args: exactly(1, "one URL"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if s.format != "text" && s.format != "json" {
@@ -257,9 +257,8 @@ func (s *session) answerJSON(v verdict, res *http.Response) error {
 // statusRefusal is what --fail makes of an error status: the box's own number
 // if the answer is the box's own.
 func statusRefusal(res *http.Response) *refusal {
-	r := usage("the answer is %s", res.Status)
 	if e, ok := catalogue.Find(res.Header.Get("Blindbox-Error")); ok {
-		r = fail(e.Codes[0], "box", res.Status, "")
+		return fail(e.Codes[0], "box", res.Status, "")
 	}
-	return r
+	return fail(catalogue.CodeAppStatus, "app", res.Status, "a status below 400")
 }

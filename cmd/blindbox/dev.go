@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -48,7 +51,7 @@ nothing. Without -f and without a command, box.yaml in this directory is used.`,
 	f.StringVar(&o.appListen, "app-listen", "", "where the command listens, if not on --port: 127.0.0.1:PORT or unix:/PATH")
 	f.BoolVar(&o.anyone, "anyone", false, "let anyone on this machine call, without an API key")
 	f.StringArrayVar(&o.env, "env", nil, "NAME=VALUE for the command's environment; it is part of the policy that clients see")
-	f.StringVar(&o.trustOut, "trust-out", "", "where to write the trust file (default: beside the simulated root)")
+	f.StringVar(&o.trustOut, "trust-out", "", "where to write the trust file (default: beside the simulated root); one that dev wrote is replaced")
 	return cmd
 }
 
@@ -74,6 +77,9 @@ func (o *devOptions) check(cmd *cobra.Command, args []string) error {
 	}
 	if len(args) == 0 && o.file == "" {
 		o.file = "box.yaml"
+		if _, err := os.Stat(o.file); errors.Is(err, os.ErrNotExist) {
+			return usage("nothing to run: no command after --, no -f FILE and no ./box.yaml")
+		}
 	}
 	return nil
 }
@@ -140,12 +146,23 @@ func (s *session) dev(ctx context.Context, o devOptions, command []string) error
 	if err != nil {
 		return err
 	}
+	if o.trustOut != "" {
+		if err := mayReplace(o.trustOut); err != nil {
+			return err
+		}
+	}
 	ln, err := connect.Listen(ctx, o.listen)
 	if err != nil {
-		return fail(catalogue.CodeListen, "listen", err.Error(), "")
+		return fail(catalogue.CodeListen, "listen", strings.TrimPrefix(err.Error(), "connect: "), "a free port on 127.0.0.1 or [::1]")
 	}
 	if s.terminal() {
 		s.note("starting a simulated box ...\n")
+	}
+	if p.App != nil {
+		patience := time.AfterFunc(3*time.Second, func() {
+			s.note("waiting for the app to listen on %s; Ctrl-C gives up\n", oneLine(p.App.Listen))
+		})
+		defer patience.Stop()
 	}
 	d, err := startBox(ctx, root, p, ln, s.stderr, s.devEvent)
 	if err != nil {
@@ -159,7 +176,7 @@ func (s *session) dev(ctx context.Context, o devOptions, command []string) error
 		trust = filepath.Join(dir, p.Name+".trust.yaml")
 	}
 	// Ours to overwrite: it describes the box that runs now.
-	if err := s.writeFile(trust, d.trustFile(), 0o644, o.trustOut == ""); err != nil {
+	if err := s.writeFile(trust, d.trustFile(), 0o644, true); err != nil {
 		_ = d.close()
 		return err
 	}
@@ -172,6 +189,24 @@ func (s *session) dev(ctx context.Context, o devOptions, command []string) error
 		return fail(catalogue.CodeApp, "box", err.Error(), "")
 	}
 	s.printf("stopped\n")
+	return nil
+}
+
+// mayReplace refuses a file that is there and was not written by dev: it may be
+// somebody's only copy of what they accept.
+func mayReplace(name string) error {
+	f, err := os.Open(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fail(catalogue.CodeFile, "file", err.Error(), "")
+	}
+	defer f.Close()
+	head := make([]byte, len(trustFileHead))
+	if _, err := io.ReadFull(f, head); err != nil || string(head) != trustFileHead {
+		return fail(catalogue.CodeFile, "file", name+" exists already and was not written by blindbox dev", "another name after --trust-out")
+	}
 	return nil
 }
 

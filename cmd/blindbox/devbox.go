@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/blindbox/blindbox/attest"
@@ -75,7 +76,7 @@ func startBox(ctx context.Context, root *sim.Root, p *policy.Policy, ln net.List
 	d := &devBox{policy: p, root: root.Fingerprint(), addr: ln.Addr().String(), ended: make(chan struct{})}
 	failed := func(err error) (*devBox, error) {
 		ln.Close()
-		return nil, fail(catalogue.CodeApp, "box", err.Error(), "")
+		return nil, fail(catalogue.CodeApp, "box", strings.TrimPrefix(strings.TrimPrefix(err.Error(), "box: "), "process: "), "")
 	}
 	var err error
 	if d.measurement, err = simMeasurement(); err != nil {
@@ -116,11 +117,13 @@ func (d *devBox) close() error {
 	return d.err
 }
 
+// trustFileHead begins the trust files that dev writes, and may replace.
+const trustFileHead = "# SIMULATED: accepts one box on this machine, which no hardware protects. For development only.\n"
+
 // trustFile accepts this box and nothing else.
 func (d *devBox) trustFile() []byte {
 	digest := d.policy.Digest()
-	return fmt.Appendf(nil, `# SIMULATED: accepts one box on this machine, which no hardware protects. For development only.
-version: 1
+	return fmt.Appendf(nil, trustFileHead+`version: 1
 accept:
   - name: %s (simulated)
     sev-snp: {measurement: %s}

@@ -32,7 +32,9 @@ func (s *session) readEvidence(file string, beside supplied) (attest.Bundle, err
 			beside.vek = sibling(file)
 		}
 		if beside.vek == "" {
-			return attest.Bundle{}, fail(attest.CodeUnavailable, "hardware", "no certificate beside "+file, "--vek FILE, or NAME.vek.der beside NAME.report.bin")
+			r := fail(attest.CodeUnavailable, "hardware", "no certificate beside "+file, "--vek FILE, or NAME.vek.der beside NAME.report.bin")
+			r.entry.Fix = "Get the VCEK or VLEK certificate from whoever gave you the report, or that of the chip from AMD's key service, and give it with `--vek FILE`."
+			return attest.Bundle{}, r
 		}
 	} else if b, err = attest.ParseBundle(data); err != nil {
 		return attest.Bundle{}, fail(attest.CodeMalformed, "file", fmt.Sprintf("%s, %d bytes: %v", file, len(data), err), fmt.Sprintf("a saved bundle, or a raw SNP report of %d bytes", reportSize))

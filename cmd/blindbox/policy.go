@@ -20,7 +20,7 @@ func newPolicy(s *session) *cobra.Command {
 		Use:   "policy",
 		Short: "Look at a box's policy (box.yaml)",
 		Args:  exactly(1, "a command: check"),
-		RunE:  func(_ *cobra.Command, args []string) error { return usage("unknown command policy %q", args[0]) },
+		RunE:  func(cmd *cobra.Command, args []string) error { return unknownCommand(cmd, args[0]) },
 	}
 	group.AddCommand(&cobra.Command{
 		Use:   "check FILE",

@@ -71,8 +71,17 @@ func refusalOf(err error) *refusal {
 	case errors.Is(err, context.DeadlineExceeded):
 		return contacted(fail(attest.CodeUnavailable, "box", "no verdict in time", "an answer before the deadline"))
 	default:
-		return contacted(fail(attest.CodeUnavailable, "box", err.Error(), ""))
+		return contacted(fail(attest.CodeUnavailable, "box", cause(err), ""))
 	}
+}
+
+// cause is the text of an error without the names of our packages before it.
+func cause(err error) string {
+	text := err.Error()
+	if _, rest, found := strings.Cut(text, attest.ErrUnavailable.Error()+": "); found {
+		return rest
+	}
+	return text
 }
 
 func contacted(r *refusal) *refusal {
@@ -101,7 +110,11 @@ func fromFailure(f *attest.Failure) *refusal {
 // which can write there what it likes.
 func fromCheck(c attest.Check) *refusal {
 	area, name, _ := strings.Cut(c.Name, ".")
-	seen := strings.TrimSpace(strings.ReplaceAll(name, "_", " ") + " " + c.Seen)
+	name = strings.ReplaceAll(name, "_", " ")
+	seen := strings.TrimSpace(name + " " + c.Seen)
+	if strings.HasPrefix(c.Seen, name+": ") {
+		seen = c.Seen
+	}
 	code := c.Code
 	if _, known := catalogue.ByCode(code); !known {
 		code, seen = attest.CodeMalformed, seen+" (unknown reason "+string(c.Code)+")"
@@ -154,6 +167,9 @@ func (s *session) report(err error) int {
 // print writes the refusal the way every refusal looks.
 func (r *refusal) print(w io.Writer) {
 	r.printShort(w)
+	if !r.contacted && r.entry.Stage() == catalogue.Usage {
+		writeLine(w, "not done", r.entry.NotDone)
+	}
 	writeLine(w, "fix", r.entry.Fix)
 	writeLine(w, "more", "blindbox explain "+r.entry.ID()+", "+r.entry.Page())
 }

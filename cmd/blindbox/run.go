@@ -105,7 +105,7 @@ Start with:  blindbox demo      no hardware and no network needed`,
 		Args:              cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usage("unknown command %q", args[0])
+				return unknownCommand(cmd, args[0])
 			}
 			return cmd.Help()
 		},
@@ -120,7 +120,7 @@ Start with:  blindbox demo      no hardware and no network needed`,
 	}
 	root.PersistentFlags().StringVarP(&s.format, "output", "o", "text", "text or json")
 	s.format = wantedFormat(s.args)
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%s", err) })
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageOf(cmd, "%s", err) })
 	root.AddCommand(
 		newDemo(s), newDev(s), newVerify(s), newConnect(s), newCurl(s), newTrust(s),
 		newPolicy(s), newExplain(s), newVersion(s),
@@ -151,8 +151,26 @@ func wantedFormat(args []string) string {
 func exactly(n int, what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) != n {
-			return usage("%s needs %s, got %d arguments", strings.TrimPrefix(cmd.CommandPath(), "blindbox "), what, len(args))
+			return usageOf(cmd, "%s needs %s, got %d arguments", strings.TrimPrefix(cmd.CommandPath(), "blindbox "), what, len(args))
 		}
 		return nil
 	}
+}
+
+// usageOf is usage for a command that is known: the fix names it.
+func usageOf(cmd *cobra.Command, format string, args ...any) *refusal {
+	r := usage(format, args...)
+	r.entry.Fix = "`" + cmd.CommandPath() + " --help` shows what it takes."
+	return r
+}
+
+// unknownCommand refuses a word below cmd that is no command, and names the
+// one that may have been meant.
+func unknownCommand(cmd *cobra.Command, word string) *refusal {
+	r := usageOf(cmd, "unknown command %q", strings.TrimSpace(strings.TrimPrefix(cmd.CommandPath(), "blindbox")+" "+word))
+	cmd.SuggestionsMinimumDistance = 2
+	if near := cmd.SuggestionsFor(word); len(near) > 0 {
+		r.expected = strings.Join(near, " or ")
+	}
+	return r
 }

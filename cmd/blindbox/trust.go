@@ -16,7 +16,7 @@ func newTrust(s *session) *cobra.Command {
 		Use:   "trust",
 		Short: "Write, show and compare trust files (trust.yaml)",
 		Args:  exactly(1, "a command: init, show or diff"),
-		RunE:  func(_ *cobra.Command, args []string) error { return usage("unknown command trust %q", args[0]) },
+		RunE:  func(cmd *cobra.Command, args []string) error { return unknownCommand(cmd, args[0]) },
 	}
 	group.AddCommand(newTrustInit(s), newTrustShow(s), newTrustDiff(s))
 	return group

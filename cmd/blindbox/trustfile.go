@@ -2,8 +2,10 @@ package main
 
 import (
 	"errors"
+	"net"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -48,6 +50,19 @@ func (s *session) loadTrust(file string, optional bool) (*appraise.Trust, error)
 
 // isURL tells an address from a file name.
 func isURL(arg string) bool { return strings.Contains(arg, "://") }
+
+// isBareAddress reports whether arg is HOST:PORT rather than a file that exists.
+func isBareAddress(arg string) bool {
+	host, port, err := net.SplitHostPort(arg)
+	if err != nil || host == "" {
+		return false
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return false
+	}
+	_, err = os.Stat(arg)
+	return errors.Is(err, os.ErrNotExist)
+}
 
 // boxURL reads the address of a box.
 func boxURL(arg string) (*url.URL, error) {

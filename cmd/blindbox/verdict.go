@@ -47,13 +47,13 @@ func appraisal(trust *appraise.Trust, in appraise.Input, at time.Time) (verdict,
 	if err != nil {
 		return verdict{}, fail(catalogue.CodeInternal, "internal", err.Error(), "")
 	}
-	return withoutTrust(trust.Appraise(in, at)), nil
+	return withoutTrust(trust.Appraise(in, at), in.Offline), nil
 }
 
 // withoutTrust keeps what is known without a trust file: the hardware, and the
 // binding to the connection. The code and the policy have nothing to be
 // compared with.
-func withoutTrust(r appraise.Result) verdict {
+func withoutTrust(r appraise.Result, offline bool) verdict {
 	const noTrust = "there is no trust file"
 	v := verdict{outcome: appraise.Partial, simulated: r.Simulated()}
 	for _, line := range r.Lines() {
@@ -71,7 +71,7 @@ func withoutTrust(r appraise.Result) verdict {
 	if err := attest.FailureOf(v.checks); err != nil {
 		v.outcome, v.err = appraise.Refused, err
 	}
-	v.full = partialDocument{Verdict: v.outcome, Simulated: v.simulated, At: r.At().UTC(), Codes: codes(v.checks), Lines: v.lines, Checks: v.checks}
+	v.full = partialDocument{Verdict: v.outcome, Simulated: v.simulated, At: r.At().UTC(), Offline: offline, Codes: codes(v.checks), Lines: v.lines, Checks: v.checks}
 	return v
 }
 
@@ -101,6 +101,7 @@ type partialDocument struct {
 	Verdict   appraise.Verdict `json:"verdict"`
 	Simulated bool             `json:"simulated"`
 	At        time.Time        `json:"at"`
+	Offline   bool             `json:"offline"`
 	Codes     []attest.Code    `json:"codes"`
 	Lines     []appraise.Line  `json:"lines"`
 	Checks    []attest.Check   `json:"checks"`

@@ -8,6 +8,7 @@ import (
 
 	"github.com/blindbox/blindbox/appraise"
 	"github.com/blindbox/blindbox/attest"
+	"github.com/blindbox/blindbox/internal/catalogue"
 )
 
 // defaultTimeout bounds the wait for a verdict.
@@ -36,6 +37,9 @@ the verdict is PARTIAL at best.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if isURL(args[0]) {
 				return s.verifyURL(cmd.Context(), args[0], o)
+			}
+			if isBareAddress(args[0]) {
+				return fail(catalogue.CodeAddress, "address", args[0]+", which is no file here", "https://"+args[0])
 			}
 			return s.verifyFile(args[0], o)
 		},

@@ -47,6 +47,7 @@ const (
 	CodeBoxBusy        attest.Code = "box_too_many_requests"
 	CodeBoxAppDown     attest.Code = "box_app_down"
 	CodeBoxUnavailable attest.Code = "box_not_ready"
+	CodeAppStatus      attest.Code = "app_status"
 )
 
 // Stage is where in an attested call something ended. It is also the exit code

@@ -12,7 +12,7 @@ func evidence() []Entry {
 			Cause:   "Cut off, too long, with bytes left over, or with a length over the limit. Nothing is read leniently.",
 			NotDone: nothingSent,
 			Fix:     "For a file: check that it is complete and of the kind you think. On a connection: the other end is broken or hostile.",
-			Example: "$ blindbox verify half.report.bin\nBBX-201 hardware: bytes that cannot be read as what they claim to be\n  seen         a report of 600 bytes\n  expected     1184 bytes",
+			Example: "$ blindbox verify half.report.bin\nBBX-201 hardware: bytes that cannot be read as what they claim to be\n  seen       a report of 600 bytes\n  expected   1184 bytes",
 		},
 		{
 			Number: 202, Codes: []attest.Code{attest.CodeKindMismatch, "simulated"},
@@ -20,7 +20,7 @@ func evidence() []Entry {
 			Cause:   "The box shows evidence of another kind of hardware than the trust file lists. Most often: a SIMULATED box and a trust file without `allow_simulated: true`.",
 			NotDone: nothingSent,
 			Fix:     "If this is a box on your own machine, use the trust file that `blindbox dev` wrote. Never allow simulated boxes for real data.",
-			Example: "BBX-202 hardware: evidence of a kind that you do not accept\n  seen         sim-sev-snp\n  expected     sev-snp\n  nothing was sent.",
+			Example: "BBX-202 hardware: evidence of a kind that you do not accept\n  seen       sim-sev-snp\n  expected   sev-snp\n  nothing was sent.",
 		},
 		{
 			Number: 203, Codes: []attest.Code{"measurement"},
@@ -44,7 +44,7 @@ func evidence() []Entry {
 			Cause:   "The certificates lead to another root than the vendor's, which this program carries as whole certificates. For a simulated box: it was signed under another machine's simulated root than the trust file pins.",
 			NotDone: nothingSent,
 			Fix:     "Simulated: use the trust file that the box's own `blindbox dev` wrote. Hardware: treat the evidence as forged.",
-			Example: "BBX-205 hardware: the chain does not end in a root that is trusted here\n  seen         ARK sha256 11d3..\n  expected     ARK sha256 4b07..\n  nothing was sent.",
+			Example: "BBX-205 hardware: the chain does not end in a root that is trusted here\n  seen       ARK sha256 11d3..\n  expected   ARK sha256 4b07..\n  nothing was sent.",
 		},
 		{
 			Number: 206, Codes: []attest.Code{attest.CodeBadChain},
@@ -52,7 +52,7 @@ func evidence() []Entry {
 			Cause:   "A certificate in the chain is of the wrong sort: a wrong issuer, a leaf used as an authority, a wrong algorithm or a missing extension.",
 			NotDone: nothingSent,
 			Fix:     "Check that the certificate file belongs to this report. On a connection: treat the evidence as forged.",
-			Example: "BBX-206 hardware: a certificate stands where it may not stand\n  seen         issuer SEV-Milan\n  expected     issuer SEV-Genoa\n  nothing was sent.",
+			Example: "BBX-206 hardware: a certificate stands where it may not stand\n  seen       issuer SEV-Milan\n  expected   issuer SEV-Genoa\n  nothing was sent.",
 		},
 		{
 			Number: 207, Codes: []attest.Code{attest.CodeExpired},
@@ -60,7 +60,7 @@ func evidence() []Entry {
 			Cause:   "It has expired or is not valid yet, or the clock here is wrong.",
 			NotDone: nothingSent,
 			Fix:     "Check the clock. For an old file give the time at which it was made: `--at TIME`.",
-			Example: "BBX-207 hardware: a certificate is not valid at this time\n  seen         2017-01-01 to 2042-01-01\n  expected     to contain 2050-01-01\n  nothing was sent.",
+			Example: "BBX-207 hardware: a certificate is not valid at this time\n  seen       2017-01-01 to 2042-01-01\n  expected   to contain 2050-01-01\n  nothing was sent.",
 		},
 		{
 			Number: 208, Codes: []attest.Code{attest.CodeBadSignature},
@@ -68,7 +68,7 @@ func evidence() []Entry {
 			Cause:   "The evidence or a certificate was not signed by the key it names: it was changed after it was signed, belongs to another certificate, or is forged.",
 			NotDone: nothingSent,
 			Fix:     "For a file: check that report and certificate belong together. On a connection: treat the evidence as forged.",
-			Example: "BBX-208 hardware: a signature is wrong\n  seen         report signature does not verify under the VCEK\n  nothing was sent.",
+			Example: "BBX-208 hardware: a signature is wrong\n  seen       report signature does not verify under the VCEK\n  nothing was sent.",
 		},
 		{
 			Number: 209, Codes: []attest.Code{attest.CodeRevoked},
@@ -76,7 +76,7 @@ func evidence() []Entry {
 			Cause:   "The chip's key or an authority above it is on the vendor's revocation list.",
 			NotDone: nothingSent,
 			Fix:     "Do not use this machine. Tell its operator.",
-			Example: "BBX-209 hardware: the vendor withdrew the key\n  seen         serial 10000 on the CRL of ARK-Genoa\n  nothing was sent.",
+			Example: "BBX-209 hardware: the vendor withdrew the key\n  seen       serial 10000 on the CRL of ARK-Genoa\n  nothing was sent.",
 		},
 		{
 			Number: 210, Codes: []attest.Code{attest.CodeStaleCRL, attest.CodeBadCRL},
@@ -84,7 +84,7 @@ func evidence() []Entry {
 			Cause:   "It is past its next update, from the future, or not signed by the authority it speaks for. An old list is how a revoked key is hidden.",
 			NotDone: nothingSent,
 			Fix:     "Ask the operator to staple a current list. For an old file give the time at which it was made: `--at TIME`.",
-			Example: "BBX-210 hardware: the revocation list cannot be used\n  seen         next update 2023-05-01\n  expected     a CRL that is valid at 2026-11-21\n  nothing was sent.",
+			Example: "BBX-210 hardware: the revocation list cannot be used\n  seen       next update 2023-05-01\n  expected   a CRL that is valid at 2026-11-21\n  nothing was sent.",
 		},
 		{
 			Number: 211, Codes: []attest.Code{attest.CodeAmbiguous},
@@ -92,7 +92,7 @@ func evidence() []Entry {
 			Cause:   "The same certificate or field came twice with different contents, and two readers could pick different ones.",
 			NotDone: nothingSent,
 			Fix:     "Give one. On a connection: the box or its host is broken or hostile.",
-			Example: "BBX-211 hardware: two objects where one must decide\n  seen         VCEK in the certificate table and another one stapled\n  nothing was sent.",
+			Example: "BBX-211 hardware: two objects where one must decide\n  seen       VCEK in the certificate table and another one stapled\n  nothing was sent.",
 		},
 		{
 			Number: 212, Codes: []attest.Code{"reference_expired"},
@@ -100,7 +100,7 @@ func evidence() []Entry {
 			Cause:   "The code matches an entry of the trust file whose `expires` lies in the past.",
 			NotDone: nothingSent,
 			Fix:     "Get a newer trust file, or extend the date if the version is still good.",
-			Example: "BBX-212 code: this version was accepted until a date that has passed\n  seen         acme/whisper v2.3.0, expired 2026-06-01\n  nothing was sent.",
+			Example: "BBX-212 code: this version was accepted until a date that has passed\n  seen       acme/whisper v2.3.0, expired 2026-06-01\n  nothing was sent.",
 		},
 		{
 			Number: 213, Codes: []attest.Code{"launch_policy"},
@@ -108,7 +108,7 @@ func evidence() []Entry {
 			Cause:   "The policy's digest that the hardware bound at launch (HOST_DATA on SNP) is not that of the document which the box presents.",
 			NotDone: nothingSent,
 			Fix:     "Have the operator launch the box with the right policy. If it claims to have been, treat it as an attack.",
-			Example: "BBX-213 policy: the box was launched with another policy than it shows\n  seen         launch digest 00..\n  expected     sha256:7b3f..9c1e\n  nothing was sent.",
+			Example: "BBX-213 policy: the box was launched with another policy than it shows\n  seen       launch digest 00..\n  expected   sha256:7b3f..9c1e\n  nothing was sent.",
 		},
 		{
 			Number: 214, Codes: []attest.Code{"policy_requirement"},
@@ -116,7 +116,7 @@ func evidence() []Entry {
 			Cause:   "The policy is genuine, but misses a requirement under `require:` of the trust file: who may call, which models, which logs, which limits.",
 			NotDone: nothingSent,
 			Fix:     "Read the box's policy (`blindbox verify URL --checks` shows it). Use another box, or relax the requirement.",
-			Example: "BBX-214 policy: the box's policy allows more than you tolerate\n  seen         callers: anyone\n  expected     callers: authenticated\n  nothing was sent.",
+			Example: "BBX-214 policy: the box's policy allows more than you tolerate\n  seen       callers: anyone\n  expected   callers: authenticated\n  nothing was sent.",
 		},
 	}
 }

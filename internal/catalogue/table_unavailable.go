@@ -11,7 +11,7 @@ func unavailable() []Entry {
 			Cause:   "No connection, no answer in time, or a machine that cannot produce evidence. Nothing was judged, so nothing speaks against the box either.",
 			NotDone: nothingSent,
 			Fix:     "Check the address and the network, and try again. `--timeout` bounds the wait.",
-			Example: "$ blindbox verify https://whisper.acme.example\nBBX-301 box: the box or its evidence could not be had\n  seen         dial tcp 192.0.2.7:443: connect: connection refused\n  nothing was sent.",
+			Example: "$ blindbox verify https://whisper.acme.example\nBBX-301 box: the box or its evidence could not be had\n  seen       dial tcp 192.0.2.7:443: connect: connection refused\n  nothing was sent.",
 		},
 		{
 			Number: 302, Codes: []attest.Code{attest.CodeNoCRL},
@@ -19,7 +19,7 @@ func unavailable() []Entry {
 			Cause:   "The vendor's revocation list was neither stapled by the box nor given with the file, and the trust file says `revocation: require`.",
 			NotDone: nothingSent,
 			Fix:     "Ask the operator to staple the lists, or give them with `--ark-crl` and `--ask-crl` for a file. To accept the gap, write `revocation: allow_missing`; the verdict then shows SKIP.",
-			Example: "BBX-302 hardware: nothing says whether the keys were revoked\n  seen         no CRL for ARK-Genoa\n  expected     a CRL that is valid now\n  nothing was sent.",
+			Example: "BBX-302 hardware: nothing says whether the keys were revoked\n  seen       no CRL for ARK-Genoa\n  expected   a CRL that is valid now\n  nothing was sent.",
 		},
 		{
 			Number: 303, Codes: []attest.Code{"not_checked", "not_required"},
@@ -57,7 +57,7 @@ func answers() []Entry {
 			Title:   "the policy does not allow this",
 			Cause:   "The caller is known, but its rule in box.yaml does not cover this action or path.",
 			NotDone: "The request did not reach a model or the app.",
-			Fix:     "Read the rule: the box's policy is shown by `blindbox verify URL --checks`. It cannot be changed in a running box.",
+			Fix:     "Read the rule: `blindbox curl URL/.well-known/blindbox/policy` prints the box's policy. It cannot be changed in a running box.",
 			Example: problem(403, "the policy does not allow this"),
 		},
 		{
@@ -91,6 +91,14 @@ func answers() []Entry {
 			NotDone: "The request did not reach a model or the app.",
 			Fix:     "Wait as long as the answer's Retry-After says, then send it again.",
 			Example: problem(429, "the box is busy"),
+		},
+		{
+			Number: 500, Codes: []attest.Code{CodeAppStatus},
+			Title:   "the app answered with an error",
+			Cause:   "The request reached the app in the box, and the status of its answer is 400 or higher. With `--fail` that ends the command with an error.",
+			NotDone: "Nothing was withheld: the request was sent and the answer printed.",
+			Fix:     "Look at the answer, which is the app's own. Without `--fail` any answer counts as success.",
+			Example: "$ blindbox curl -f https://whisper.acme.example/none\nBBX-500 app: the app answered with an error\n  seen       404 Not Found\n  expected   a status below 400",
 		},
 		{
 			Number: 502, Codes: []attest.Code{CodeBoxAppDown},

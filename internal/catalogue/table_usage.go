@@ -10,7 +10,7 @@ func usage() []Entry {
 			Title:   "the command line cannot be used as it is",
 			Cause:   "An unknown command or flag, an argument too many or too few, or two flags that exclude each other.",
 			NotDone: "Nothing was started, contacted or written.",
-			Fix:     "Read the line that follows the number, and `blindbox COMMAND --help`.",
+			Fix:     "Read the line `seen`, and `blindbox COMMAND --help`.",
 			Example: "$ blindbox verify\nBBX-101 usage: verify needs one URL or FILE, got 0 arguments",
 		},
 		{
@@ -19,7 +19,7 @@ func usage() []Entry {
 			Cause:   "A trust file says which code and which machines you accept. Without one there is nothing to compare a box with, so nothing can be accepted. `--trust` was not given and ./trust.yaml does not exist.",
 			NotDone: "No request was sent.",
 			Fix:     "Get trust.yaml from whoever published the code, or write one from what the box shows now with `blindbox trust init URL` and read it: that is trust on first use.",
-			Example: "$ blindbox connect https://whisper.acme.example\nBBX-102 trust: there is no trust file\n  looked for   ./trust.yaml\n  nothing was sent.",
+			Example: "$ blindbox connect https://whisper.acme.example\nBBX-102 trust: there is no trust file\n  seen       no --trust and no ./trust.yaml\n  expected   a trust file",
 		},
 		{
 			Number: 103, Codes: []attest.Code{CodeBadTrust},
@@ -27,7 +27,7 @@ func usage() []Entry {
 			Cause:   "A key that is unknown, given twice or of the wrong form, an empty list, or a second document in the file. A trust file is read strictly, since a misspelt requirement would otherwise be no requirement.",
 			NotDone: "No box was contacted.",
 			Fix:     "Go to the line and column that the message names.",
-			Example: "$ blindbox trust show\nBBX-103 trust: the trust file is not valid\n  seen         trust.yaml:4:5: unknown key \"measurment\"",
+			Example: "$ blindbox trust show\nBBX-103 trust: the trust file is not valid\n  seen       trust.yaml:4:5: unknown key \"measurment\"",
 		},
 		{
 			Number: 104, Codes: []attest.Code{CodeBadPolicy},
@@ -35,15 +35,15 @@ func usage() []Entry {
 			Cause:   "A key in box.yaml that is unknown, given twice or of the wrong form, or a rule that cannot be meant. The box refuses to start with such a file.",
 			NotDone: "No box was started.",
 			Fix:     "Go to the line and column that the message names; `blindbox policy check FILE` shows what the file means once it can be read.",
-			Example: "$ blindbox policy check box.yaml\nBBX-104 policy: the policy file is not valid\n  seen         box.yaml:7:3: unknown key \"egres\"",
+			Example: "$ blindbox policy check box.yaml\nBBX-104 policy: the policy file is not valid\n  seen       box.yaml:7:3: unknown key \"egres\"",
 		},
 		{
 			Number: 105, Codes: []attest.Code{CodeFile},
 			Title:   "a file could not be read or written",
 			Cause:   "It does not exist, may not be opened, is larger than anything of its kind can be, or already exists where a new one was to be written.",
 			NotDone: "Nothing was sent and no existing file was changed.",
-			Fix:     "Check the path and its permissions. An existing file is overwritten only with `--force`.",
-			Example: "$ blindbox verify box.bundle\nBBX-105 file: a file could not be read or written\n  seen         open box.bundle: no such file or directory",
+			Fix:     "Check the path and its permissions. Where an existing file may be replaced, `--force` does it.",
+			Example: "$ blindbox verify box.bundle\nBBX-105 file: a file could not be read or written\n  seen       open box.bundle: no such file or directory",
 		},
 		{
 			Number: 106, Codes: []attest.Code{CodeAddress},
@@ -51,7 +51,7 @@ func usage() []Entry {
 			Cause:   "A box is reached by https://HOST[:PORT]. Plain http, a user name in the URL, or a missing host are refused before anything is opened.",
 			NotDone: "No connection was opened.",
 			Fix:     "Write the address as https://HOST[:PORT].",
-			Example: "$ blindbox verify http://whisper.acme.example\nBBX-106 address: the address is not one of a box\n  seen         scheme \"http\"\n  expected     https",
+			Example: "$ blindbox verify http://whisper.acme.example\nBBX-106 address: the address is not one of a box\n  seen       scheme \"http\"\n  expected   https://HOST[:PORT]",
 		},
 		{
 			Number: 107, Codes: []attest.Code{CodeListen},
@@ -59,15 +59,15 @@ func usage() []Entry {
 			Cause:   "Another program has the port, or the address is not a loopback address. What leaves the local proxy towards your programs is not encrypted, so it may not leave this machine.",
 			NotDone: "No port was opened and no request was accepted.",
 			Fix:     "Choose another port with `--listen 127.0.0.1:PORT`; port 0 takes a free one.",
-			Example: "$ blindbox connect --listen 0.0.0.0:8642 https://whisper.acme.example\nBBX-107 listen: cannot listen there\n  seen         0.0.0.0:8642\n  expected     a loopback address, 127.0.0.1 or [::1]",
+			Example: "$ blindbox connect --listen 0.0.0.0:8642 https://whisper.acme.example\nBBX-107 listen: cannot listen there\n  seen       0.0.0.0:8642\n  expected   a loopback address, 127.0.0.1 or [::1]",
 		},
 		{
 			Number: 108, Codes: []attest.Code{CodeApp},
 			Title:   "the box could not be started",
 			Cause:   "The command of the app cannot be run, did not answer on its port in time, or its port belongs to another program; or a model of the policy cannot be loaded or has another digest than the policy says.",
 			NotDone: "The box accepted no connection.",
-			Fix:     "Run the command by itself and look at its output. `--port` must be the port on which the app listens.",
-			Example: "$ blindbox dev -- pyhton3 app.py\nBBX-108 box: the box could not be started\n  seen         exec: \"pyhton3\": executable file not found in $PATH",
+			Fix:     "Run the command by itself and look at its output; `--port` must be the port on which it listens. For a model, compare its name, path and digest with box.yaml.",
+			Example: "$ blindbox dev -- pyhton3 app.py\nBBX-108 box: the box could not be started\n  seen       exec: \"pyhton3\": executable file not found in $PATH",
 		},
 		{
 			Number: 109, Codes: []attest.Code{CodeSimRoot},
@@ -75,7 +75,7 @@ func usage() []Entry {
 			Cause:   "Simulated boxes are signed under keys that were made on this machine and are kept in the configuration directory (BLINDBOX_HOME if set). They cannot be read, written, or are damaged.",
 			NotDone: "No simulated box was started.",
 			Fix:     "Check the permissions of the directory, or remove its folder `sim`: a new root is made, and trust files that pin the old one stop working.",
-			Example: "$ blindbox dev -f box.yaml\nBBX-109 sim: the simulated root of this machine cannot be used\n  seen         mkdir /root: permission denied",
+			Example: "$ blindbox dev -f box.yaml\nBBX-109 sim: the simulated root of this machine cannot be used\n  seen       mkdir /root: permission denied",
 		},
 		{
 			Number: 110, Codes: []attest.Code{CodeKeyFile},
@@ -83,7 +83,7 @@ func usage() []Entry {
 			Cause:   "The file named by --api-key-file cannot be read, is empty, or holds more than one line. Keys are never taken from the command line, where every user of the machine can read them.",
 			NotDone: "Nothing was sent.",
 			Fix:     "Put the key alone in a file that only you can read, or in the environment variable BLINDBOX_API_KEY.",
-			Example: "$ blindbox connect --api-key-file key https://whisper.acme.example\nBBX-110 api key: the API key cannot be used\n  seen         key is empty",
+			Example: "$ blindbox connect --api-key-file key https://whisper.acme.example\nBBX-110 api key: the API key cannot be used\n  seen       key is empty",
 		},
 		{
 			Number: 111, Codes: []attest.Code{CodeWebPage},
@@ -107,7 +107,7 @@ func usage() []Entry {
 			Cause:   "A box that should have been verified was refused, one that should have been refused was accepted, or bytes were found where none may be. That is a defect of this build or of this machine.",
 			NotDone: "Nothing that the demo claims may be taken from this run.",
 			Fix:     "Run `blindbox demo -o json` and report its output together with that of `blindbox version`.",
-			Example: "$ blindbox demo\nBBX-113 demo: the demo did not go as it claims\n  seen         the relay with its own key was accepted",
+			Example: "$ blindbox demo\nBBX-113 demo: the demo did not go as it claims\n  seen       the relay with its own key was accepted",
 		},
 		{
 			Number: 199, Codes: []attest.Code{CodeInternal},
@@ -115,7 +115,7 @@ func usage() []Entry {
 			Cause:   "A defect in this program.",
 			NotDone: "Nothing more was sent after the error. What was not reported as VERIFIED was not verified.",
 			Fix:     "Report the line that follows the number together with the output of `blindbox version`.",
-			Example: "$ blindbox verify box.bundle\nBBX-199 internal: internal error\n  seen         index out of range [3] with length 3",
+			Example: "$ blindbox verify box.bundle\nBBX-199 internal: internal error\n  seen       index out of range [3] with length 3",
 		},
 	}
 }
