@@ -43,7 +43,7 @@ bench: ## the figures of docs/benchmarks.md, each beside its peer in the same ru
 
 fuzz: ## every fuzz target for FUZZTIME (30s)
 	@go test -list '^Fuzz' ./... | awk '/^Fuzz/ {t[n++]=$$1} /^ok/ {for (i=0;i<n;i++) print $$2, t[i]; n=0}' | while read -r pkg target; do \
-	  echo "$$pkg $$target"; go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$pkg" </dev/null; done
+	  echo "$$pkg $$target"; go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x "$$pkg" </dev/null; done
 
 golden: ## rewrite golden files and generated pages after a deliberate change
 	@go test ./attest ./attest/snp ./appraise ./internal/catalogue ./cmd/boxd ./cmd/blindbox -update
