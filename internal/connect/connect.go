@@ -73,7 +73,7 @@ func New(c Config) (http.Handler, error) {
 		Transport:      p,
 		FlushInterval:  -1, // every write of the box reaches the client at once
 		ErrorLog:       log.New(io.Discard, "", 0),
-		ModifyResponse: p.allowOrigin,
+		ModifyResponse: p.modify,
 		ErrorHandler:   func(w http.ResponseWriter, _ *http.Request, err error) { writeProblem(w, c.Explain(err)) },
 	}
 	return p, nil
@@ -109,7 +109,18 @@ func (p *proxy) RoundTrip(r *http.Request) (*http.Response, error) {
 	return p.config.Transport.RoundTrip(r)
 }
 
+// modify changes an answer of the box on its way to the local program.
+func (p *proxy) modify(res *http.Response) error {
+	if res.Request == nil {
+		return nil
+	}
+	p.keepLocal(res)
+	p.allowOrigin(res)
+	return nil
+}
+
 func (p *proxy) rewrite(r *httputil.ProxyRequest) {
+	r.Out = r.Out.WithContext(context.WithValue(r.Out.Context(), localHostKey{}, r.In.Host))
 	r.SetURL(p.config.Target)
 	r.Out.Host = p.config.Target.Host
 	// ReverseProxy drops what it cannot parse; nothing here depends on it.

@@ -39,6 +39,10 @@ func app(release <-chan struct{}) http.Handler {
 		n, _ := io.Copy(h, r.Body)
 		fmt.Fprintf(w, "%d %s", n, hex.EncodeToString(h.Sum(nil)))
 	})
+	mux.HandleFunc("/redirect", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Location", strings.ReplaceAll(r.URL.Query().Get("to"), "BOX", r.Host))
+		w.WriteHeader(http.StatusTemporaryRedirect)
+	})
 	mux.HandleFunc("/early", func(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "too much", http.StatusRequestEntityTooLarge)
 	})
@@ -237,6 +241,61 @@ func TestForwardProxyRequestsAreRefused(t *testing.T) {
 		}
 	}
 }
+
+// TestRedirectsStayWithTheProxy answers as web frameworks do, with an absolute
+// address made of the Host they see. Followed, it would lead past the proxy.
+func TestRedirectsStayWithTheProxy(t *testing.T) {
+	f := start(t, nil)
+	noFollow := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	for to, want := range map[string]string{
+		"http://BOX/v1/models/?a=b#c":  f.url + "/v1/models/?a=b#c",
+		"https://BOX/v1%2Fx/":          f.url + "/v1%2Fx/",
+		"HTTP://BOX//evil.example/":    f.url + "//evil.example/",
+		"//BOX/x":                      f.url + "/x",
+		"https://user@BOX":             f.url + "/",
+		"/x":                           f.url + "/x",
+		"https://elsewhere.example/x":  "https://elsewhere.example/x",
+		"http://BOX.elsewhere.example": "",
+	} {
+		res, err := noFollow.Get(f.url + "/redirect?to=" + url.QueryEscape(to))
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if got := res.Header.Get("Location"); got != want {
+			t.Errorf("redirect to %s: the local program is sent to %q, expected %q", to, got, want)
+		}
+	}
+	res, err := http.Post(f.url+"/redirect?to="+url.QueryEscape("http://BOX/sum"), "text/plain", strings.NewReader("secret"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if body, _ := io.ReadAll(res.Body); res.StatusCode != http.StatusOK || !strings.HasPrefix(string(body), "6 ") {
+		t.Errorf("followed: %s %q", res.Status, body)
+	}
+}
+
+func TestRedirectsLeaveOutTheTargetsPath(t *testing.T) {
+	f := start(t, func(c *connect.Config) {
+		c.Target = &url.URL{Scheme: "https", Host: c.Target.Host, Path: "/base"}
+		c.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+			answer := &http.Response{StatusCode: http.StatusTemporaryRedirect, Header: http.Header{}, Body: http.NoBody, Request: r}
+			if r.URL.Path == "/base/end" {
+				answer.StatusCode = http.StatusNoContent
+			}
+			answer.Header.Set("Location", "http://"+r.Host+"/base/end")
+			return answer, nil
+		})
+	})
+	if res, body := f.get(t, "/start", nil); res.StatusCode != http.StatusNoContent {
+		t.Errorf("followed: %s %s", res.Status, body)
+	}
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 func TestLoopbackNamesAreServed(t *testing.T) {
 	f := start(t, nil)
