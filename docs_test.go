@@ -15,6 +15,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/blindbox/blindbox/appraise"
+	"github.com/blindbox/blindbox/policy"
 )
 
 // The documents whose console sessions are run, each in one shell of its own
@@ -248,5 +251,31 @@ func TestLinks(t *testing.T) {
 				t.Errorf("%s links to %s: %v", page, target, err)
 			}
 		}
+	}
+}
+
+var yamlBlock = regexp.MustCompile("(?s)```yaml\n(.*?)```")
+
+// TestDocumentedFiles parses every example of the page about the two files.
+func TestDocumentedFiles(t *testing.T) {
+	text, err := os.ReadFile("docs/files.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[bool]int{}
+	for _, block := range yamlBlock.FindAllSubmatch(text, -1) {
+		isTrust := bytes.HasPrefix(block[1], []byte("version:"))
+		found[isTrust]++
+		if isTrust {
+			_, err = appraise.ParseTrust(block[1])
+		} else {
+			_, err = policy.Parse(block[1])
+		}
+		if err != nil {
+			t.Errorf("%v in\n%s", err, block[1])
+		}
+	}
+	if found[true] == 0 || found[false] == 0 {
+		t.Errorf("%d trust files and %d policies", found[true], found[false])
 	}
 }
