@@ -15,7 +15,7 @@ import (
 // Forward returns a handler that passes requests on to the app at one address,
 // "tcp" or "unix", over HTTP/1.1, and streams in both directions. It must stand
 // behind a [Handler].
-func Forward(network, address string, concurrent int) http.Handler {
+func Forward(network, address string) http.Handler {
 	dialer := net.Dialer{Timeout: 5 * time.Second}
 	return &httputil.ReverseProxy{
 		Rewrite:        rewrite,
@@ -28,10 +28,12 @@ func Forward(network, address string, concurrent int) http.Handler {
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 				return dialer.DialContext(ctx, network, address)
 			},
+			// A connection carries one request. An app that leaves a body unread
+			// would take it for the next request, with a caller of its own choice,
+			// and what an app says beyond its answer would be the answer to
+			// somebody else, or would be logged by net/http.
+			DisableKeepAlives:      true,
 			DisableCompression:     true,
-			MaxIdleConns:           concurrent,
-			MaxIdleConnsPerHost:    concurrent,
-			IdleConnTimeout:        time.Minute,
 			MaxResponseHeaderBytes: 256 << 10,
 		},
 	}
@@ -45,9 +47,9 @@ func rewrite(p *httputil.ProxyRequest) {
 	p.Out.URL.Scheme, p.Out.URL.Host = "http", "app"
 	// The query is passed on as it was sent: nothing was decided by it.
 	p.Out.URL.RawQuery = p.In.URL.RawQuery
-	dropPrefixed(p.Out.Header, "x-forwarded-")
-	dropPrefixed(p.Out.Header, "forwarded")
-	dropPrefixed(p.Out.Header, "x-real-ip")
+	dropForeign(p.Out.Header)
+	// Connection names headers to leave out, and a caller could name this one.
+	p.Out.Header["Blindbox-Caller"] = p.In.Header["Blindbox-Caller"]
 	// An upgrade to anything but WebSocket could open a second way to the app,
 	// on which nothing is decided: requests over HTTP/2 without TLS (h2c).
 	if !strings.EqualFold(p.Out.Header.Get("Upgrade"), "websocket") {
@@ -55,6 +57,24 @@ func rewrite(p *httputil.ProxyRequest) {
 		p.Out.Header.Del("Connection")
 	}
 	passTrailers(p)
+}
+
+// dropForeign removes what is for a proxy to say, and headers that some app
+// would read under another name: gateways such as CGI and WSGI make an
+// underscore of whatever is no letter or digit, and SCRIPT_NAME moves the path.
+func dropForeign(header http.Header) {
+	for _, prefix := range []string{"x-forwarded-", "forwarded", "x-real-ip", "x-original-url", "x-rewrite-url"} {
+		dropPrefixed(header, prefix)
+	}
+	for name := range header {
+		if strings.ContainsFunc(name, isOddInName) {
+			delete(header, name)
+		}
+	}
+}
+
+func isOddInName(c rune) bool {
+	return c != '-' && (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z')
 }
 
 // passTrailers has the fields that follow the body passed on after it.
@@ -69,7 +89,7 @@ func passTrailers(p *httputil.ProxyRequest) {
 	}
 	// An app may take them for headers.
 	dropPrefixed(p.Out.Trailer, "blindbox-")
-	dropPrefixed(p.Out.Trailer, "x-forwarded-")
+	dropForeign(p.Out.Trailer)
 	p.Out.ContentLength = -1
 	p.Out.Body = &trailing{ReadCloser: p.Out.Body, from: p.In, to: p.Out.Trailer}
 }

@@ -37,6 +37,7 @@ type Handler struct {
 	slots    chan struct{}
 	draining atomic.Bool
 	counters counters
+	parting  time.Duration // for what is left of an answer to be read
 }
 
 // New returns a Handler.
@@ -44,8 +45,12 @@ func New(cfg Config) *Handler {
 	if cfg.Ready == nil {
 		cfg.Ready = func() bool { return true }
 	}
-	return &Handler{cfg: cfg, slots: make(chan struct{}, max(cfg.Policy.Limits.Concurrent, 0))}
+	return &Handler{cfg: cfg, slots: make(chan struct{}, max(cfg.Policy.Limits.Concurrent, 0)), parting: parting}
 }
+
+// parting is how long a caller may take to read the box's own answer, or what
+// is left of the app's when all of it was given. Strangers get answers too.
+const parting = 30 * time.Second
 
 // Drain refuses new requests from now on. Those in flight go on.
 func (h *Handler) Drain() { h.draining.Store(true) }
@@ -66,7 +71,12 @@ func (h *Handler) Wait(ctx context.Context) {
 
 // ServeHTTP implements [http.Handler].
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	a := &answer{ResponseWriter: w, http1: r.ProtoMajor == 1}
+	a := &answer{ResponseWriter: w, http1: r.ProtoMajor == 1, parting: h.parting}
+	if a.http1 {
+		// The connection may still have the deadline of the answer before.
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
+	}
+	defer a.part()
 	if h.cfg.Policy.Logs == policy.LogsCounters {
 		// The proxy breaks off an answer by panicking, so this is deferred.
 		defer func() { h.counters.add(a.refused, a.status) }()
@@ -118,6 +128,10 @@ func readable(r *http.Request) (string, *problem) {
 	}
 	if err := policy.CheckPath(path); err != nil {
 		return "", unreadable("Refused because " + strings.TrimPrefix(err.Error(), "policy: ") + "; the box and the app could understand it differently.")
+	}
+	// HTTP/2 lets through what would end the request line of HTTP/1.1.
+	if strings.ContainsFunc(r.URL.RawQuery, func(c rune) bool { return c <= ' ' || c == 0x7f }) {
+		return "", unreadable("The query has a character that must be percent-encoded.")
 	}
 	// The path is forwarded from the parsed URL and decided by as it was sent.
 	if r.URL.EscapedPath() != path {

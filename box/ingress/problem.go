@@ -93,6 +93,7 @@ func (a *answer) refuse(p problem) {
 	if err != nil {
 		text = []byte("{}")
 	}
+	a.part()
 	a.WriteHeader(p.Status)
 	_, _ = a.Write(append(text, '\n'))
 }
@@ -103,6 +104,7 @@ func (a *answer) send(contentType string, text []byte) *problem {
 	h.Set("Content-Type", contentType)
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
+	a.part()
 	_, _ = a.Write(text)
 	return nil
 }

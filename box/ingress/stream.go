@@ -103,6 +103,16 @@ type answer struct {
 	cut     atomic.Bool // because nothing moved
 	status  int         // 0 if no answer began
 	refused string      // code, if the answer is the box's own
+	parting time.Duration
+}
+
+// part bounds how long what is left of the answer may take to be read. Nothing
+// watches over that: the handler is done by then, and what it wrote may lie in
+// a buffer. A deadline that cutOff has set stays.
+func (a *answer) part() {
+	if a.status != http.StatusSwitchingProtocols && !(a.cut.Load() && a.began.Load()) {
+		_ = http.NewResponseController(a.ResponseWriter).SetWriteDeadline(time.Now().Add(a.parting))
+	}
 }
 
 // Unwrap lets [http.ResponseController] find what it needs.
