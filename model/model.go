@@ -62,6 +62,7 @@ type config struct {
 	body        int64
 	elements    int64
 	answer      int64
+	memory      int64
 	concurrency int
 	inFlight    int
 	deadline    time.Duration
@@ -77,6 +78,12 @@ func WithElementLimit(n int64) Option { return func(c *config) { c.elements = n 
 // WithAnswerLimit bounds an answer in bytes. Default 64 MiB.
 func WithAnswerLimit(bytes int64) Option { return func(c *config) { c.answer = bytes } }
 
+// WithMemory bounds the tensors of all runs together, inputs and outputs
+// included, in bytes. A run that would need more while others run is told to try
+// again. Default 1 GiB. The models' weights are not counted: their files bound
+// them.
+func WithMemory(bytes int64) Option { return func(c *config) { c.memory = bytes } }
+
 // WithConcurrency bounds the runs at the same time. Default: one per CPU.
 func WithConcurrency(runs int) Option { return func(c *config) { c.concurrency = runs } }
 
@@ -89,7 +96,7 @@ func WithInFlight(requests int) Option { return func(c *config) { c.inFlight = r
 func WithDeadline(d time.Duration) Option { return func(c *config) { c.deadline = d } }
 
 func newConfig(opts []Option) (config, error) {
-	c := config{body: 16 << 20, elements: 4 << 20, answer: 64 << 20, concurrency: runtime.GOMAXPROCS(0), deadline: 30 * time.Second}
+	c := config{body: 16 << 20, elements: 4 << 20, answer: 64 << 20, memory: 1 << 30, concurrency: runtime.GOMAXPROCS(0), deadline: 30 * time.Second}
 	for _, o := range opts {
 		o(&c)
 	}
@@ -101,7 +108,7 @@ func newConfig(opts []Option) (config, error) {
 		name  string
 		value int64
 	}{
-		{"body limit", c.body}, {"element limit", c.elements}, {"answer limit", c.answer},
+		{"body limit", c.body}, {"element limit", c.elements}, {"answer limit", c.answer}, {"memory", c.memory},
 		{"concurrency", int64(c.concurrency)}, {"requests in flight", int64(c.inFlight)}, {"deadline", int64(c.deadline)},
 	} {
 		if b.value <= 0 {
@@ -133,6 +140,7 @@ func NewServer(models []Loaded, opts ...Option) (http.Handler, error) {
 		return nil, err
 	}
 	s.runs = make(chan struct{}, c.concurrency)
+	s.budget = onnx.NewBudget(c.memory)
 	s.flight = make(chan struct{}, c.inFlight)
 	return s, nil
 }

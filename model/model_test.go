@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/blindbox/blindbox/examples/tumour"
+	"github.com/blindbox/blindbox/onnx"
 	pb "github.com/blindbox/blindbox/onnx/onnxtest"
 )
 
@@ -430,6 +431,37 @@ func TestConcurrencyIsBounded(t *testing.T) {
 	}
 }
 
+// TestMemoryOfAllRuns: a run that other runs leave no memory for is turned away
+// and may try again; one that would never fit is told so.
+func TestMemoryOfAllRuns(t *testing.T) {
+	h := handler(t, WithMemory(1<<10))
+	s := h.(*server)
+	share := s.budget.Share()
+	hold := func(n int) error {
+		in := &onnx.Tensor{Type: onnx.Float32, Shape: []int64{int64(n), 2}, F32: make([]float32, 2*n)}
+		_, err := mustLoad(t, "one", pb.Model(pb.Input("f", 1, "n", 2), pb.Node("", "Identity", []string{"f"}, []string{"y"}), pb.OpenOutput("y", 1))).
+			Session.RunWithin(t.Context(), map[string]*onnx.Tensor{"f": in}, share)
+		return err
+	}
+	if err := hold(64); err != nil {
+		t.Fatal(err)
+	}
+	const path = "/v2/models/slow/infer"
+	status, answer, header := call(t, h, "POST", path, square(10))
+	wantFailure(t, status, answer, 503, "try again")
+	if header.Get("Retry-After") != "1" {
+		t.Errorf("Retry-After %q", header.Get("Retry-After"))
+	}
+	share.Release()
+	for range 3 { // each gives back what it took
+		if status, answer, _ := call(t, h, "POST", path, square(8)); status != 200 {
+			t.Errorf("alone: %d %v", status, answer)
+		}
+	}
+	status, answer, _ = call(t, h, "POST", path, square(20))
+	wantFailure(t, status, answer, 400, "in all runs together")
+}
+
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(15 * time.Second); !ok(); time.Sleep(time.Millisecond) {
@@ -487,6 +519,7 @@ func TestNewServerRefuses(t *testing.T) {
 		"zero body":        {nil, WithBodyLimit(0), "body limit is 0"},
 		"zero elements":    {nil, WithElementLimit(0), "element limit is 0"},
 		"zero answer":      {nil, WithAnswerLimit(0), "answer limit is 0"},
+		"no memory":        {nil, WithMemory(0), "memory is 0"},
 		"no concurrency":   {nil, WithConcurrency(-1), "concurrency is -1"},
 		"negative flights": {nil, WithInFlight(-1), "requests in flight is -1"},
 		"no deadline":      {nil, WithDeadline(0), "deadline is 0"},

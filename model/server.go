@@ -26,6 +26,7 @@ type server struct {
 	models map[string]*served
 	runs   chan struct{} // one token per run
 	flight chan struct{} // one token per request from its body's first byte on
+	budget *onnx.Budget  // what the tensors of all runs take together
 }
 
 // served is a model with what never changes about it made ready.
@@ -223,7 +224,9 @@ func (s *server) infer(w http.ResponseWriter, r *http.Request, m *served) ([]byt
 	if err != nil {
 		return nil, fail(http.StatusBadRequest, "%v", err)
 	}
-	out, err := s.run(ctx, m, q)
+	share := s.budget.Share()
+	defer share.Release() // not before the answer is written from the outputs
+	out, err := s.run(ctx, m, q, share)
 	if err != nil {
 		return nil, err
 	}
@@ -263,14 +266,14 @@ func (s *server) read(ctx context.Context, w http.ResponseWriter, r *http.Reques
 }
 
 // run waits for its turn and runs the model.
-func (s *server) run(ctx context.Context, m *served, q *request) (map[string]*onnx.Tensor, error) {
+func (s *server) run(ctx context.Context, m *served, q *request, share *onnx.Share) (map[string]*onnx.Tensor, error) {
 	select {
 	case s.runs <- struct{}{}:
 		defer func() { <-s.runs }()
 	case <-ctx.Done():
 		return nil, fail(http.StatusServiceUnavailable, "no run became free within %v; try again", s.deadline)
 	}
-	out, err := m.Session.Run(ctx, q.inputs)
+	out, err := m.Session.RunWithin(ctx, q.inputs, share)
 	var input *onnx.InputError
 	var node *onnx.NodeError
 	switch {
@@ -278,6 +281,8 @@ func (s *server) run(ctx context.Context, m *served, q *request) (map[string]*on
 		return out, nil
 	case ctx.Err() != nil:
 		return nil, fail(http.StatusGatewayTimeout, "the run took longer than %v", s.deadline)
+	case errors.Is(err, onnx.ErrBusy):
+		return nil, fail(http.StatusServiceUnavailable, "the runs of this moment take the memory that this one needs; try again")
 	case errors.As(err, &input), errors.As(err, &node), errors.Is(err, onnx.ErrLimit):
 		return nil, fail(http.StatusBadRequest, "%v", err)
 	}

@@ -144,6 +144,60 @@ func TestRunBudgetCountsWhatIsAlive(t *testing.T) {
 	}
 }
 
+// TestBudgetOfAllRuns: what one run holds, another cannot, until it is given
+// back; what is let go during a run is free at once; outputs count until then.
+func TestBudgetOfAllRuns(t *testing.T) {
+	s := mustLoad(t, pb.Model(pb.Input("x", 7, "n"), pb.Node("", "Neg", []string{"x"}, []string{"a"}), pb.Node("", "Neg", []string{"a"}, []string{"b"}),
+		pb.Node("", "Neg", []string{"b"}, []string{"y"}), pb.OpenOutput("y", 7)))
+	b := NewBudget(2 * 8 * 10)
+	run := func(n int64, share *Share) error {
+		_, err := s.RunWithin(t.Context(), map[string]*Tensor{"x": {Type: Int64, Shape: []int64{n}, I64: make([]int64, n)}}, share)
+		return err
+	}
+	first, second := b.Share(), b.Share()
+	if err := run(10, first); err != nil || b.left.Load() != 80 {
+		t.Fatalf("two values of 10 at once: %v, %d bytes left, expected 80", err, b.left.Load())
+	}
+	if err := run(10, second); !errors.Is(err, ErrBusy) || errors.Is(err, ErrLimit) {
+		t.Errorf("while the other's output is held: %v", err)
+	}
+	second.Release()
+	if err := run(5, second); err != nil {
+		t.Errorf("what is left is enough: %v", err)
+	}
+	second.Release()
+	first.Release()
+	first.Release()
+	if b.left.Load() != 160 {
+		t.Errorf("%d bytes left, expected 160", b.left.Load())
+	}
+	if err := run(11, second); !errors.Is(err, ErrLimit) {
+		t.Errorf("more than the whole budget: %v", err)
+	}
+	if second.Release(); b.left.Load() != 160 {
+		t.Errorf("%d bytes left, expected 160", b.left.Load())
+	}
+	for typ, width := range map[DataType]int64{Float32: 4, Int64: 8, String: 16, Bool: 1} {
+		if typ.width() != width {
+			t.Errorf("%s: %d bytes, expected %d", typ, typ.width(), width)
+		}
+	}
+}
+
+// TestManyAttributes: each is compared with those before it.
+func TestManyAttributes(t *testing.T) {
+	var attrs []byte
+	for i := range 200_000 {
+		attrs = append(attrs, pb.AttrInt(fmt.Sprintf("%08d", i), 1)...)
+	}
+	begin := time.Now()
+	_, err := load(pb.Model(x(), pb.Node("", "Relu", []string{"x"}, []string{"y"}, attrs), y()), DefaultLimits())
+	wantError(t, err, "more than 256 attributes of one node")
+	if took := time.Since(begin); took > 5*time.Second {
+		t.Errorf("took %s", took)
+	}
+}
+
 func TestDeepSubgraphs(t *testing.T) {
 	graph := relu()
 	for range 500 {

@@ -529,6 +529,8 @@ func (k attrKind) valueField() int {
 	return 0
 }
 
+const maxNodeAttributes = 256
+
 // checkAttribute refuses an attribute whose value is not of the kind it claims
 // (an absent field is the value zero, as in all of proto3), or that is there twice.
 func checkAttribute(a attribute, holds fieldSet, n *node) error {
@@ -542,6 +544,10 @@ func checkAttribute(a attribute, holds fieldSet, n *node) error {
 	}
 	if a.kind == attrTensor && a.t == nil {
 		return errors.New("no tensor")
+	}
+	// Each is compared with all before it. No operator has a tenth as many.
+	if len(n.attrs) == maxNodeAttributes {
+		return fmt.Errorf("more than %d attributes of one node", maxNodeAttributes)
 	}
 	same := func(b attribute) bool { return a.name == b.name }
 	if slices.ContainsFunc(n.attrs, same) {

@@ -27,9 +27,17 @@ func cloneInfos(list []ValueInfo) []ValueInfo {
 // running (an index out of range, shapes that do not fit) is a *NodeError; a
 // tensor or run over the limits wraps ErrLimit; the context's error is returned
 // when it ends, at the latest one operator's inner loop later.
-func (s *Session) Run(ctx context.Context, inputs map[string]*Tensor) (out map[string]*Tensor, err error) {
+func (s *Session) Run(ctx context.Context, inputs map[string]*Tensor) (map[string]*Tensor, error) {
+	return s.RunWithin(ctx, inputs, nil)
+}
+
+// RunWithin is Run with its inputs, outputs and what is in between taken from a
+// share of a budget; nil is no budget. An error that wraps [ErrBusy] says that
+// other runs have the memory. What is still taken afterwards is for the outputs:
+// the caller releases the share when it is done with them.
+func (s *Session) RunWithin(ctx context.Context, inputs map[string]*Tensor, share *Share) (out map[string]*Tensor, err error) {
 	defer recovered(&err, func() { out = nil })
-	r := &run{session: s, values: slices.Clone(s.fixed)}
+	r := &run{session: s, share: share, values: slices.Clone(s.fixed)}
 	if err := r.feed(inputs); err != nil {
 		return nil, err
 	}
@@ -47,6 +55,7 @@ func (s *Session) Run(ctx context.Context, inputs map[string]*Tensor) (out map[s
 // run is the state of one run.
 type run struct {
 	session *Session
+	share   *Share
 	values  []*Tensor
 	alive   int64 // elements of all values that were fed or computed and are still held
 	infos   []info
@@ -69,7 +78,7 @@ func (r *run) feed(inputs map[string]*Tensor) error {
 		if err := s.limits.checkShape(known(t)); err != nil {
 			return &InputError{want.Name, err}
 		}
-		if err := r.hold(int64(t.Len())); err != nil {
+		if err := r.hold(t.Type, int64(t.Len())); err != nil {
 			return &InputError{want.Name, err}
 		}
 		r.values[s.feeds[i]] = t
@@ -117,10 +126,13 @@ func (v ValueInfo) accepts(t *Tensor, symbols map[string]int64) error {
 }
 
 // hold counts n more elements that are alive.
-func (r *run) hold(n int64) error {
+func (r *run) hold(t DataType, n int64) error {
 	most := r.session.limits.RunElements
 	if n > most-r.alive {
 		return fmt.Errorf("%w: %d elements more than the %d alive, at most %d", ErrLimit, n, r.alive, most)
+	}
+	if err := r.share.take(n * t.width()); err != nil {
+		return err
 	}
 	r.alive += n
 	return nil
@@ -157,7 +169,7 @@ func (r *run) step(ctx context.Context, st *step) error {
 		if !res.complete() {
 			return fmt.Errorf("output %d: shape %s is not known", i, res)
 		}
-		if err := r.hold(elements(res.shape)); err != nil {
+		if err := r.hold(res.typ, elements(res.shape)); err != nil {
 			return fmt.Errorf("output %d: %w", i, err)
 		}
 	}
@@ -169,7 +181,9 @@ func (r *run) step(ctx context.Context, st *step) error {
 		r.values[id] = out[i]
 	}
 	for _, id := range st.free {
-		r.alive -= int64(r.values[id].Len())
+		n := int64(r.values[id].Len())
+		r.alive -= n
+		r.share.give(n * r.values[id].Type.width())
 		r.values[id] = nil
 	}
 	return nil

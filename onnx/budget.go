@@ -1,0 +1,78 @@
+package onnx
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+)
+
+// ErrBusy is wrapped by the error of a run that other runs leave no memory for
+// at the moment. It may go well later.
+var ErrBusy = errors.New("no memory is free for it now")
+
+// Budget bounds what all runs that share it hold at the same time. Limits bound
+// one run; many of them together could still take more than the machine has. It
+// is safe for concurrent use.
+type Budget struct {
+	total int64
+	left  atomic.Int64
+}
+
+// NewBudget returns a budget of so many bytes, counted as [Limits] counts them:
+// the elements of tensors, without the text of strings.
+func NewBudget(bytes int64) *Budget {
+	b := &Budget{total: bytes}
+	b.left.Store(bytes)
+	return b
+}
+
+// Share is what one run holds of a budget. It is for one run at a time.
+type Share struct {
+	budget *Budget
+	held   int64
+}
+
+// Share returns a share that holds nothing yet.
+func (b *Budget) Share() *Share { return &Share{budget: b} }
+
+// Release gives everything back. It may be called again.
+func (s *Share) Release() {
+	s.budget.left.Add(s.held)
+	s.held = 0
+}
+
+// take adds to the share. A nil share is not bounded.
+func (s *Share) take(bytes int64) error {
+	switch {
+	case s == nil:
+		return nil
+	case bytes > s.budget.total-s.held:
+		return fmt.Errorf("%w: %d bytes more than the %d held, at most %d in all runs together", ErrLimit, bytes, s.held, s.budget.total)
+	case s.budget.left.Add(-bytes) < 0:
+		s.budget.left.Add(bytes)
+		return ErrBusy
+	}
+	s.held += bytes
+	return nil
+}
+
+// give takes from the share what the run has let go.
+func (s *Share) give(bytes int64) {
+	if s != nil {
+		s.budget.left.Add(bytes)
+		s.held -= bytes
+	}
+}
+
+// width is the size of one element in bytes, as [Limits] says.
+func (t DataType) width() int64 {
+	switch t {
+	case Float32:
+		return 4
+	case Int64:
+		return 8
+	case String:
+		return 16
+	}
+	return 1
+}
