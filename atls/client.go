@@ -225,6 +225,11 @@ func (c *Client) ask(ctx context.Context, p *passed, name string, hardware bool)
 	var done bool
 	var err error
 	p.proof, done, err = c.gate(ctx, p.ch, known)
+	if hardware && isLost(err) {
+		// TLS has shown the key of a box that was proven before, so this is not
+		// somebody else who does not know the gate. Anyone can break a line.
+		err = fmt.Errorf("atls: the box could not be asked again: %w: %w", attest.ErrUnavailable, err)
+	}
 	if err = refusal(ctx, err, done); err != nil {
 		var failure *attest.Failure
 		if errors.As(err, &failure) {

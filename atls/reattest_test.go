@@ -2,6 +2,7 @@ package atls
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -171,6 +172,28 @@ func TestReattestUnavailable(t *testing.T) {
 			t.Fatal("re-attested a connection without a session")
 		}
 	})
+}
+
+// Whoever is on the way can break the side connection at any point. That is not
+// the box's answer, and must not end its streams at once.
+func TestReattestBrokenOffIsNoVerdict(t *testing.T) {
+	st := newStream(t, time.Minute)
+	keys := st.server.keys.Load()
+	l := listen(t)
+	go func() {
+		raw, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer raw.Close()
+		conn := tls.Server(raw, keys.tlsConf)
+		if conn.Handshake() == nil {
+			readFrame(conn, slot{frameHello, maxHello})
+		}
+	}()
+	_, err := st.client.Reattest(t.Context(), dialTCP(t, l.Addr().String()), "box", st.conn)
+	wantUnavailable(t, err)
+	mustEcho(t, st.conn)
 }
 
 // A fast answer is no fresh proof.
