@@ -76,6 +76,7 @@ const (
 	selfTestLimit = 2 * time.Minute  // for the hardware to answer at the start
 	headerLimit   = 10 * time.Second // for a request's header to arrive
 	idleLimit     = 2 * time.Minute  // for the next request on a connection
+	writeLimit    = time.Minute      // for one byte to be taken, on HTTP/2
 	maxHeader     = 32 << 10         // bytes of a request's header
 	maxConns      = 20000            // open connections, those in the gate included
 )
@@ -219,6 +220,8 @@ func (b *Box) server(base context.Context) *http.Server {
 	return &http.Server{
 		Handler: b.handler, Protocols: protocols,
 		ReadHeaderTimeout: headerLimit, IdleTimeout: idleLimit, MaxHeaderBytes: maxHeader,
+		// The deadlines of answers end streams, and the connection stays.
+		HTTP2:       &http.HTTP2Config{WriteByteTimeout: writeLimit},
 		BaseContext: func(net.Listener) context.Context { return base },
 		// net/http logs requests that it cannot read and panics with what they
 		// hold, so it gets no log.

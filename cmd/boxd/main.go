@@ -19,6 +19,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"os"
 	"os/signal"
@@ -100,6 +101,9 @@ func explain(err error) *failure {
 }
 
 func run(ctx context.Context, args []string, stderr io.Writer, m machine) int {
+	// net/http has places where it tells the standard logger what passes, and
+	// GODEBUG adds more: http2debug=2 has it print every frame.
+	log.SetOutput(io.Discard)
 	err := serve(ctx, args, stderr, m)
 	if err == nil || errors.Is(err, flag.ErrHelp) {
 		return 0

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"os"
 	"os/exec"
@@ -215,6 +217,9 @@ func TestServe(t *testing.T) {
 			defer stop()
 			out := &console{word: "serving", seen: stop}
 			exit := run(ctx, []string{"--policy", c.policy, "--listen", c.listen}, out, machine{open: func() (attest.Attester, error) { return c.attester, nil }, root: true})
+			if log.Writer() != io.Discard {
+				t.Error("what the standard library logs is shown")
+			}
 			if exit != c.exit {
 				t.Errorf("exit code %d, expected %d", exit, c.exit)
 			}
