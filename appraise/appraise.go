@@ -58,6 +58,7 @@ type appraisal struct {
 	claims    *attest.Claims
 	detail    *snp.Claims
 	reference reference
+	matched   bool // reference is one of the trust file's
 	document  *policy.Policy
 	digest    attest.Digest
 	checks    []attest.Check

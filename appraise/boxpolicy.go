@@ -70,7 +70,7 @@ func (a *appraisal) policyLaunch() {
 func (a *appraisal) policyReference() {
 	const name = "policy.digest"
 	switch ref := a.reference; {
-	case ref.name == "":
+	case !a.matched:
 		a.skip(name, CodeNotChecked, "the code is not in the trust file", "")
 	case ref.policy.any:
 		a.skip(name, CodeNotRequired, a.digest.String(), wordAny+", says the trust file")

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -191,5 +192,46 @@ func TestFirstUse(t *testing.T) {
 		if r := read.Appraise(present(box), at); r.Trusted() {
 			t.Errorf("%s: other code accepted", name)
 		}
+	}
+}
+
+// A reference without a name still pins its policy: the same code that was
+// launched with another one is refused.
+func TestFirstUseWithoutNamePinsThePolicy(t *testing.T) {
+	at := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	root, err := sim.NewRoot(rand.Reader, at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	verifier, err := sim.NewVerifier(root.Fingerprint())
+	if err != nil {
+		t.Fatal(err)
+	}
+	present := func(document string) appraise.Input {
+		statement, channel := session(t, at)
+		statement.Policy = sha256.Sum256([]byte(document))
+		attester, err := root.NewAttester(sim.Box{Measurement: sim.Measure([]byte("code")), HostData: statement.Policy}, func() time.Time { return at })
+		if err != nil {
+			t.Fatal(err)
+		}
+		ev, end, err := attester.Attest(t.Context(), bind(t, statement))
+		if err != nil {
+			t.Fatal(err)
+		}
+		in := appraise.Input{Statement: statement, Channel: channel, Policy: []byte(document)}
+		in.Claims, in.Err = verifier.Verify(ev, end, at)
+		return in
+	}
+	first := present(document)
+	trust := appraise.FromClaims(first.Claims, first.Statement, first.Policy, "", at).WithSimulatedRoot(root.Fingerprint())
+	if r := trust.Appraise(first, at); !r.Trusted() || r.Code() == "" {
+		t.Errorf("the box itself: %v, reference %q", r.Err(), r.Code())
+	}
+	if _, err := appraise.ParseTrust(trust.Marshal()); err != nil {
+		t.Errorf("%v\n%s", err, trust.Marshal())
+	}
+	other := present(document + "# another\n")
+	if r := trust.Appraise(other, at); r.Trusted() || !slices.Contains(r.Codes(), attest.CodePolicyMismatch) {
+		t.Errorf("another policy: %s %v", r.Verdict(), r.Codes())
 	}
 }

@@ -16,6 +16,8 @@ import (
 // box falls short of a default, the default is loosened just far enough and the
 // file says that too.
 //
+// An empty name becomes "unnamed", since a reference value needs one.
+//
 // The Claims must come from a Verifier. For simulated ones the root must be
 // added with [Trust.WithSimulatedRoot]; without it the Trust accepts nothing.
 func FromClaims(c *attest.Claims, s attest.Statement, policyDocument []byte, name string, at time.Time) *Trust {
@@ -28,6 +30,9 @@ func FromClaims(c *attest.Claims, s attest.Statement, policyDocument []byte, nam
 	detail, ok := c.Detail.(*snp.Claims)
 	if !ok || detail == nil || detail.Report == nil {
 		return t
+	}
+	if name == "" {
+		name = "unnamed"
 	}
 	t.accept = []reference{{name: name, measurement: detail.Report.Measurement, policy: firstPolicy(s, policyDocument)}}
 	t.simulated = c.Simulated

@@ -25,7 +25,7 @@ func (a *appraisal) code() {
 	if len(named) == 0 {
 		return
 	}
-	a.reference = named[0]
+	a.reference, a.matched = named[0], true
 	if len(current) != 0 {
 		a.reference = a.withPolicy(current)
 	}
