@@ -1,6 +1,9 @@
 package appraise
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Change is one difference between two trust files.
 type Change struct {
@@ -18,6 +21,8 @@ func (c Change) String() string {
 	switch {
 	case c.Was == "":
 		return fmt.Sprintf("+ %s: %s", c.What, c.Now)
+	case c.Now == "" && !strings.HasPrefix(c.What, "accept "):
+		return fmt.Sprintf("- %s: %s, now the default", c.What, c.Was)
 	case c.Now == "":
 		return fmt.Sprintf("- %s: %s", c.What, c.Was)
 	}

@@ -84,7 +84,7 @@ func (a *appraisal) chip() {
 	}
 	a.check("hardware.accepted_product", h.accepts(d.Product), CodeProduct, d.Product.String(), strings.Join(names, " or "))
 	a.check("hardware.accepted_version", slices.Contains(h.reportVersions, d.Report.Version), snp.CodeUnsupported,
-		fmt.Sprint(d.Report.Version), strings.Trim(fmt.Sprint(h.reportVersions), "[]"))
+		fmt.Sprint(d.Report.Version), strings.ReplaceAll(strings.Trim(fmt.Sprint(h.reportVersions), "[]"), " ", " or "))
 	a.allowedChip()
 	if d.Signer == snp.SignerVLEK {
 		return // a VLEK has no chip id; whether that will do is the signer check

@@ -1,6 +1,7 @@
 package appraise
 
 import (
+	"bytes"
 	"encoding/hex"
 	"encoding/json"
 	"time"
@@ -80,7 +81,12 @@ func (r Result) MarshalJSON() ([]byte, error) {
 			out.Policy.Name, out.Policy.Summary = r.policy.Name, r.policy.Summary()
 		}
 	}
-	return json.Marshal(out)
+	// These are no web pages: ">=" stays readable.
+	var text bytes.Buffer
+	enc := json.NewEncoder(&text)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(out)
+	return text.Bytes(), err
 }
 
 // Codes returns the codes of the failed checks, in order, each once.

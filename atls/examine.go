@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/blindbox/blindbox/attest"
@@ -130,7 +131,7 @@ func peerCheck(ch channel) attest.Check {
 }
 
 func (e *examiner) kindCheck(kind attest.Kind) attest.Check {
-	c := attest.Check{Name: "channel.kind", Seen: kind.String(), Expected: fmt.Sprint(kindNames(e.kinds))}
+	c := attest.Check{Name: "channel.kind", Seen: kind.String(), Expected: strings.Join(kindNames(e.kinds), " or ")}
 	if slices.Contains(e.kinds, kind) {
 		c.Status = attest.Pass
 	} else {

@@ -79,7 +79,7 @@ const (
 // Check is one thing that was looked at. Every check that ran is kept, passed
 // or not, so that a Result can be read and argued with.
 type Check struct {
-	// Name is stable and dotted, "snp.chip_id"; the part before the dot is the
+	// Name is stable and dotted, "hardware.chip_id"; the part before the dot is the
 	// group the check is printed under.
 	Name   string `json:"name"`
 	Status Status `json:"status"`

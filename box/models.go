@@ -4,8 +4,10 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
+	"slices"
 
 	"github.com/blindbox/blindbox/model"
 	"github.com/blindbox/blindbox/policy"
@@ -43,7 +45,7 @@ func modelBytes(m policy.Model, builtin map[string][]byte) ([]byte, error) {
 	if m.Builtin != "" {
 		data, ok := builtin[m.Builtin]
 		if !ok || len(data) == 0 {
-			return nil, fmt.Errorf("box: model %s: this program has no built-in model %q", m.Name, m.Builtin)
+			return nil, fmt.Errorf("box: model %s: this program has no built-in model %q, expected one of %q", m.Name, m.Builtin, slices.Sorted(maps.Keys(builtin)))
 		}
 		return data, nil
 	}

@@ -170,7 +170,7 @@ var refused = []struct{ name, doc, want string }{
 	{"upper-case hash", head + "callers: [{name: x, api_key: " + strings.ToUpper(hash(keyA)) + ", may: [query]}]\n", `policy: 3:30: callers[0].api_key: seen "` + strings.ToUpper(hash(keyA))[:60] + `"..., expected "sha256:" and 64 lower-case hex digits`},
 	{"hash of the empty key", head + "callers: [{name: x, api_key: " + hash("") + ", may: [query]}]\n", "policy: 3:30: callers[0].api_key: seen the digest of nothing, expected that of something"},
 	{"may nothing", head + "callers: [{anyone: true}]\n", "policy: 3:11: callers[0].may: missing"},
-	{"may an empty list", head + "callers: [{anyone: true, may: []}]\n", "policy: 3:31: callers[0].may: an empty list: leave the key out instead"},
+	{"may an empty list", head + "callers: [{anyone: true, may: []}]\n", "policy: 3:31: callers[0].may: an empty list: fill it, or leave the key out"},
 	{"may what is unknown", head + "callers: [{anyone: true, may: [admin]}]\n", `policy: 3:32: callers[0].may[0]: seen "admin", expected "query" or "observe"`},
 	{"may twice", head + "callers: [{anyone: true, may: [query, query]}]\n", "policy: 3:39: callers[0].may[1]: the same action as at 3:32"},
 	{"paths without query", head + "callers: [{anyone: true, may: [observe], paths: [/*]}]\n", "policy: 3:50: callers[0].paths: seen paths, expected none, since the caller may not query"},

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -88,7 +89,7 @@ func skipped(checks []attest.Check) []attest.Check {
 func codes(checks []attest.Check) []attest.Code {
 	out := []attest.Code{}
 	for _, c := range checks {
-		if c.Status == attest.Fail {
+		if c.Status == attest.Fail && !slices.Contains(out, c.Code) {
 			out = append(out, c.Code)
 		}
 	}

@@ -90,11 +90,11 @@ func machine() []Entry {
 		},
 		{
 			Number: 239, Codes: []attest.Code{"unknown_product", "unsupported"},
-			Title:   "a report or processor that this version cannot judge",
-			Cause:   "The report's version or the processor is newer or older than what this version knows, or the report does not name its processor (version 2).",
+			Title:   "a report version or processor that is not accepted",
+			Cause:   "This version of blindbox does not know the report's version or the processor, or the trust file does not accept that version: without `report_versions` it takes 3 and 5, since version 2 does not name its processor.",
 			NotDone: nothingSent,
 			Fix:     "Update blindbox. Version 2 reports are accepted only if the trust file lists them under `report_versions`.",
-			Example: "BBX-239 hardware: a report or processor that this version cannot judge\n  seen       report version 2\n  expected   3, 4 or 5\n  nothing was sent.",
+			Example: "BBX-239 hardware: a report version or processor that is not accepted\n  seen       accepted version 2\n  expected   3 or 5\n  nothing was sent.",
 		},
 		{
 			Number: 240, Codes: []attest.Code{"product_mismatch"},

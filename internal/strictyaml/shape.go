@@ -61,7 +61,7 @@ func (s *shapeCheck) plain(n *yaml.Node, path string) bool {
 
 func (s *shapeCheck) mapping(n *yaml.Node, path string, depth int) {
 	if len(n.Content) == 0 {
-		s.fail(n, path, "an empty mapping: leave the key out instead")
+		s.fail(n, path, "an empty mapping: fill it, or leave the key out")
 	}
 	first := make(map[string]Pos, len(n.Content)/2)
 	for i := 0; i+1 < len(n.Content); i += 2 {
@@ -97,7 +97,7 @@ func (s *shapeCheck) key(key *yaml.Node, path string) bool {
 
 func (s *shapeCheck) list(n *yaml.Node, path string, depth int) {
 	if len(n.Content) == 0 {
-		s.fail(n, path, "an empty list: leave the key out instead")
+		s.fail(n, path, "an empty list: fill it, or leave the key out")
 	}
 	for i, item := range n.Content {
 		s.node(item, path+"["+strconv.Itoa(i)+"]", depth+1)
