@@ -1,6 +1,7 @@
 package appraise
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -255,6 +256,20 @@ func TestZeroResultIsRefused(t *testing.T) {
 	for _, l := range r.Lines() {
 		if l.Status != attest.Fail {
 			t.Errorf("line %s", l)
+		}
+	}
+}
+
+// TestResultIsNotDecoded reads a result back, into one that is trusted too.
+func TestResultIsNotDecoded(t *testing.T) {
+	text, err := json.Marshal(Result{verdict: Trusted})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, doc := range []string{string(text), "{}", `{"verdict":"refused"}`} {
+		r := Result{verdict: Trusted}
+		if err := json.Unmarshal([]byte(doc), &r); err == nil || r.Trusted() {
+			t.Errorf("%s: %s, %v", doc, r.Verdict(), err)
 		}
 	}
 }

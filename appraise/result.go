@@ -46,8 +46,7 @@ const (
 func Groups() []string { return []string{GroupHardware, GroupCode, GroupChannel, GroupPolicy} }
 
 // Result is what came of an appraisal. Only [Trust.Appraise] makes one that is
-// trusted: the zero Result, and any that was decoded or copied from elsewhere,
-// is refused.
+// trusted: the zero Result is refused, and none can be decoded.
 type Result struct {
 	verdict   Verdict
 	simulated bool
@@ -60,6 +59,14 @@ type Result struct {
 	detail    *snp.Claims
 	digest    attest.Digest // of the box's policy; zero if unknown
 	policy    *policy.Policy
+}
+
+// UnmarshalJSON always fails and leaves the zero Result, which is refused.
+// Without it decoding would succeed, and change nothing in a trusted Result that
+// is decoded into.
+func (r *Result) UnmarshalJSON([]byte) error {
+	*r = Result{}
+	return errors.New("appraise: a result cannot be read from JSON: appraise the evidence again")
 }
 
 // Verdict returns the outcome.
