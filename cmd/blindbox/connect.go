@@ -41,7 +41,7 @@ max_age; when it is refused, requests are answered with 502 and not forwarded.`,
 	f := cmd.Flags()
 	f.StringVar(&o.listen, "listen", "127.0.0.1:8642", "loopback address for local programs; port 0 takes a free one")
 	f.StringArrayVar(&o.origins, "allow-origin", nil, "web origin whose pages may use the proxy, such as https://app.example")
-	f.BoolVar(&o.checks, "checks", false, "print every check")
+	f.BoolVar(&o.checks, "checks", false, "print every check, and the box's policy in words")
 	f.DurationVar(&o.timeout, "timeout", client.DefaultTimeout, "how long to wait for a verdict")
 	return cmd
 }

@@ -78,10 +78,11 @@ func refusalOf(err error) *refusal {
 // cause is the text of an error without the names of our packages before it.
 func cause(err error) string {
 	text := err.Error()
-	if _, rest, found := strings.Cut(text, attest.ErrUnavailable.Error()+": "); found {
-		return rest
+	if _, rest, found := strings.Cut(text, "nothing was sent: "); found {
+		text = rest // that is a line of its own
 	}
-	return text
+	text = strings.Replace(text, attest.ErrUnavailable.Error()+": ", "", 1)
+	return strings.TrimPrefix(text, "atls: ")
 }
 
 func contacted(r *refusal) *refusal {

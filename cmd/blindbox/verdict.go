@@ -10,6 +10,7 @@ import (
 	"github.com/blindbox/blindbox/appraise"
 	"github.com/blindbox/blindbox/attest"
 	"github.com/blindbox/blindbox/internal/catalogue"
+	"github.com/blindbox/blindbox/policy"
 )
 
 // verdict is what came of looking at a box, with a trust file or without.
@@ -21,10 +22,16 @@ type verdict struct {
 	err       error
 	// full is the Result to print as JSON.
 	full json.Marshaler
+	// policy is what the box may do, nil if that was not established.
+	policy *policy.Policy
 }
 
 func verdictOf(r appraise.Result) verdict {
-	return verdict{r.Verdict(), r.Simulated(), r.Lines(), r.Checks(), r.Err(), r}
+	v := verdict{r.Verdict(), r.Simulated(), r.Lines(), r.Checks(), r.Err(), r, nil}
+	if v.outcome != appraise.Refused {
+		v.policy = r.Policy()
+	}
+	return v
 }
 
 // hardwareTrust is what evidence is compared with if there is no trust file:
@@ -150,6 +157,13 @@ func (v verdict) printChecks(s *session) {
 			s.printf("  %s\n", g)
 		}
 		s.printf("    %s  %s\n", c.Status, oneLine(checkText(name, c)))
+	}
+	if v.policy == nil {
+		return
+	}
+	s.printf("  the policy in words\n")
+	for line := range strings.Lines(v.policy.Describe()) {
+		s.printf("    %s\n", oneLine(strings.TrimSuffix(line, "\n")))
 	}
 }
 

@@ -31,8 +31,8 @@ func newVerify(s *session) *cobra.Command {
 		Short: "Verify a box, or evidence that was saved, and say what it is",
 		Long: `Verify a box at https://HOST[:PORT], a bundle that was written with --save, or a
 raw SNP report of 1184 bytes with its certificate (--vek FILE, or NAME.vek.der
-beside NAME.report.bin). Without a trust file only the hardware is looked at and
-the verdict is PARTIAL at best.`,
+beside NAME.report.bin). A file is always shown with every check. Without a trust
+file only the hardware is looked at and the verdict is PARTIAL at best.`,
 		Args: exactly(1, "one URL or FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if isURL(args[0]) {
@@ -52,7 +52,7 @@ the verdict is PARTIAL at best.`,
 	f.StringVar(&o.supplied.askCRL, "ask-crl", "", "revocation list of the ASK or ASVK, DER")
 	f.StringVar(&o.save, "save", "", "write what the box showed to this file")
 	f.BoolVar(&o.force, "force", false, "overwrite the file of --save")
-	f.BoolVar(&o.checks, "checks", false, "print every check")
+	f.BoolVar(&o.checks, "checks", false, "print every check, and the box's policy in words")
 	f.DurationVar(&o.timeout, "timeout", defaultTimeout, "how long to wait for a verdict")
 	return cmd
 }

@@ -72,7 +72,7 @@ func (f *failure) Error() string {
 	if f.ran {
 		notDone = "the box has ended."
 	}
-	return fmt.Sprintf("BBX-%d %s\n  seen         %s\n  %s", f.number, f.title, strings.Join(f.seen, "\n               "), notDone)
+	return fmt.Sprintf("BBX-%d %s\n  seen       %s\n  %s", f.number, f.title, strings.Join(f.seen, "\n             "), notDone)
 }
 
 func (f *failure) exitCode() int {
@@ -171,7 +171,7 @@ func parseFlags(args []string, stderr io.Writer) (options, error) {
 	switch err := set.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		set.SetOutput(stderr)
-		fmt.Fprintln(stderr, "usage: boxd --policy FILE [--listen ADDRESS]")
+		fmt.Fprintln(stderr, "usage: boxd --policy FILE [--listen ADDRESS]\n\nboxd runs inside a box and needs its hardware; elsewhere there is `blindbox dev`.")
 		set.PrintDefaults()
 		return options{}, err
 	case err != nil:

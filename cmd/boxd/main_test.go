@@ -97,18 +97,18 @@ func TestRefusals(t *testing.T) {
 		exit int
 		want string
 	}{
-		{"no arguments", nil, 1, "BBX-101 usage: the command line cannot be used as it is\n  seen         no --policy FILE\n  no box was started.\n"},
-		{"unknown flag", []string{"--simulate"}, 1, "BBX-101 usage: the command line cannot be used as it is\n  seen         flag provided but not defined: -simulate\n  no box was started.\n"},
-		{"flag without value", []string{"--policy"}, 1, "BBX-101 usage: the command line cannot be used as it is\n  seen         flag needs an argument: -policy\n  no box was started.\n"},
-		{"argument", []string{"--policy", good, "run"}, 1, "BBX-101 usage: the command line cannot be used as it is\n  seen         argument \"run\", expected none\n  no box was started.\n"},
-		{"help", []string{"--help"}, 0, "usage: boxd --policy FILE [--listen ADDRESS]\n  -listen address\n    \tthe TCP address to listen on (default \":8443\")\n  -policy file\n    \tthe box's policy, a file (required)\n"},
-		{"no such file", []string{"--policy", dir + "/none"}, 1, "BBX-105 file: a file could not be read or written\n  seen         open " + dir + "/none: no such file or directory\n  no box was started.\n"},
-		{"a directory", []string{"--policy", dir}, 1, "BBX-105 file: a file could not be read or written\n  seen         read " + dir + ": is a directory\n  no box was started.\n"},
-		{"later key", []string{"--policy", bad}, 1, "BBX-104 policy: the policy file is not valid\n  seen         " + bad + `:3:1: this version does not enforce "egress", so it refuses it rather than pretend` + "\n  no box was started.\n"},
-		{"two errors", []string{"--policy", twice}, 1, "BBX-104 policy: the policy file is not valid\n  seen         " + twice + ":1:7: name: seen \"\", expected 1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit\n" +
-			"               " + twice + ":2:10: models[0]: seen neither builtin nor path, expected one of the two\n  no box was started.\n"},
-		{"too long", []string{"--policy", long}, 1, "BBX-104 policy: the policy file is not valid\n  seen         " + long + ":1:1: a document of 65537 bytes, limit 65536\n  no box was started.\n"},
-		{"endless", []string{"--policy", "/dev/zero"}, 1, "BBX-104 policy: the policy file is not valid\n  seen         /dev/zero:1:1: a document of 65537 bytes, limit 65536\n  no box was started.\n"},
+		{"no arguments", nil, 1, "BBX-101 usage: the command line cannot be used as it is\n  seen       no --policy FILE\n  no box was started.\n"},
+		{"unknown flag", []string{"--simulate"}, 1, "BBX-101 usage: the command line cannot be used as it is\n  seen       flag provided but not defined: -simulate\n  no box was started.\n"},
+		{"flag without value", []string{"--policy"}, 1, "BBX-101 usage: the command line cannot be used as it is\n  seen       flag needs an argument: -policy\n  no box was started.\n"},
+		{"argument", []string{"--policy", good, "run"}, 1, "BBX-101 usage: the command line cannot be used as it is\n  seen       argument \"run\", expected none\n  no box was started.\n"},
+		{"help", []string{"--help"}, 0, "usage: boxd --policy FILE [--listen ADDRESS]\n\nboxd runs inside a box and needs its hardware; elsewhere there is `blindbox dev`.\n  -listen address\n    \tthe TCP address to listen on (default \":8443\")\n  -policy file\n    \tthe box's policy, a file (required)\n"},
+		{"no such file", []string{"--policy", dir + "/none"}, 1, "BBX-105 file: a file could not be read or written\n  seen       open " + dir + "/none: no such file or directory\n  no box was started.\n"},
+		{"a directory", []string{"--policy", dir}, 1, "BBX-105 file: a file could not be read or written\n  seen       read " + dir + ": is a directory\n  no box was started.\n"},
+		{"later key", []string{"--policy", bad}, 1, "BBX-104 policy: the policy file is not valid\n  seen       " + bad + `:3:1: this version does not enforce "egress", so it refuses it rather than pretend` + "\n  no box was started.\n"},
+		{"two errors", []string{"--policy", twice}, 1, "BBX-104 policy: the policy file is not valid\n  seen       " + twice + ":1:7: name: seen \"\", expected 1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit\n" +
+			"             " + twice + ":2:10: models[0]: seen neither builtin nor path, expected one of the two\n  no box was started.\n"},
+		{"too long", []string{"--policy", long}, 1, "BBX-104 policy: the policy file is not valid\n  seen       " + long + ":1:1: a document of 65537 bytes, limit 65536\n  no box was started.\n"},
+		{"endless", []string{"--policy", "/dev/zero"}, 1, "BBX-104 policy: the policy file is not valid\n  seen       /dev/zero:1:1: a document of 65537 bytes, limit 65536\n  no box was started.\n"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
