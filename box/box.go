@@ -78,6 +78,7 @@ const (
 	idleLimit     = 2 * time.Minute  // for the next request on a connection
 	writeLimit    = time.Minute      // for one byte to be taken, on HTTP/2
 	maxHeader     = 32 << 10         // bytes of a request's header
+	maxStreams    = 250              // requests at once on one HTTP/2 connection
 	maxConns      = 20000            // open connections, those in the gate included
 )
 
@@ -220,8 +221,15 @@ func (b *Box) server(base context.Context) *http.Server {
 	return &http.Server{
 		Handler: b.handler, Protocols: protocols,
 		ReadHeaderTimeout: headerLimit, IdleTimeout: idleLimit, MaxHeaderBytes: maxHeader,
-		// The deadlines of answers end streams, and the connection stays.
-		HTTP2:       &http.HTTP2Config{WriteByteTimeout: writeLimit},
+		// It would answer "OPTIONS *" by itself, to callers that nobody knows.
+		DisableGeneralOptionsHandler: true,
+		HTTP2: &http.HTTP2Config{
+			// The deadlines of answers end streams, and the connection stays.
+			WriteByteTimeout: writeLimit,
+			// A stream costs memory before its caller is known. More than the
+			// box serves at once are of no use, but for its own addresses.
+			MaxConcurrentStreams: min(b.policy.Limits.Concurrent+8, maxStreams),
+		},
 		BaseContext: func(net.Listener) context.Context { return base },
 		// net/http logs requests that it cannot read and panics with what they
 		// hold, so it gets no log.
