@@ -158,13 +158,13 @@ func (s *session) dev(ctx context.Context, o devOptions, command []string) error
 	if s.terminal() {
 		s.note("starting a simulated box ...\n")
 	}
-	if p.App != nil {
-		patience := time.AfterFunc(3*time.Second, func() {
+	patience := time.AfterFunc(3*time.Second, func() {
+		if p.App != nil {
 			s.note("waiting for the app to listen on %s; Ctrl-C gives up\n", oneLine(p.App.Listen))
-		})
-		defer patience.Stop()
-	}
+		}
+	})
 	d, err := startBox(ctx, root, p, ln, s.stderr, s.devEvent)
+	patience.Stop()
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil // Ctrl-C while it started
