@@ -196,6 +196,33 @@ func TestReattestBrokenOffIsNoVerdict(t *testing.T) {
 	mustEcho(t, st.conn)
 }
 
+// Whoever is on the way can end a connection, and must not be able to make it
+// look as if the box had said all that it had to say.
+func TestTruncationIsNoEnd(t *testing.T) {
+	for name, polite := range map[string]bool{"the box": true, "somebody on the way": false} {
+		h := newHardware(t)
+		l := newTestServer(t, h, nil).Listener(listen(t))
+		t.Cleanup(func() { l.Close() })
+		go func() {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			io.WriteString(conn, "no")
+			if polite {
+				conn.Close()
+			} else {
+				conn.(*tls.Conn).NetConn().Close()
+			}
+		}()
+		conn := connect(t, newTestClient(t, h, nil), l.Addr().String())
+		said, err := io.ReadAll(conn)
+		if string(said) != "no" || (err == nil) != polite {
+			t.Errorf("ended by %s: %q, %v", name, said, err)
+		}
+	}
+}
+
 // A fast answer is no fresh proof.
 func TestReattestNeedsHardware(t *testing.T) {
 	h := newHardware(t)

@@ -3,6 +3,8 @@ package atls
 import (
 	"crypto/tls"
 	"errors"
+	"fmt"
+	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -94,8 +96,16 @@ func (c *sessionConn) Read(b []byte) (int, error) {
 	if e := c.over(); e != nil {
 		return 0, e
 	}
+	if err == io.EOF && c.session.Load() != nil {
+		err = errTruncated
+	}
 	return n, err
 }
+
+// errTruncated stands for the network's end of a connection where TLS has not
+// been told to end (RFC 8446, section 6.1). crypto/tls takes a plain io.EOF, and
+// io.ErrUnexpectedEOF itself, for a regular end if they come between two records.
+var errTruncated = fmt.Errorf("atls: the connection ended without a TLS close: %w", io.ErrUnexpectedEOF)
 
 // errTooMuch ends a gate in which the peer said more than the gate has room for.
 var errTooMuch = errors.New("atls: too many bytes before the gate")
