@@ -175,6 +175,17 @@ func (r *refusal) print(w io.Writer) {
 	writeLine(w, "more", "blindbox explain "+r.entry.ID()+", "+r.entry.Page())
 }
 
+// notDone is what the catalogue says was not done. Of verification it says that
+// nothing was sent, which is true if a box was refused; a file has nobody to send
+// to, and a connection that was lost may have carried the request.
+func (r *refusal) notDone() string {
+	stage := r.entry.Stage()
+	if !r.contacted && (stage == catalogue.Refused || stage == catalogue.Unavailable) {
+		return ""
+	}
+	return r.entry.NotDone
+}
+
 func writeLine(w io.Writer, name, text string) {
 	if text != "" {
 		fmt.Fprintf(w, "  %-10s %s\n", name, oneLine(text))
@@ -252,7 +263,7 @@ type errorDocument struct {
 	Expected string         `json:"expected,omitempty"`
 	Also     []attest.Check `json:"also,omitempty"`
 	Places   []place        `json:"places,omitempty"`
-	NotDone  string         `json:"not_done"`
+	NotDone  string         `json:"not_done,omitempty"`
 	Fix      string         `json:"fix"`
 	Page     string         `json:"page"`
 }
@@ -260,7 +271,7 @@ type errorDocument struct {
 func (r *refusal) document() errorDocument {
 	return errorDocument{
 		Code: r.entry.ID(), Reason: r.reason, Area: r.area, Title: r.entry.Title, Seen: r.seen, Expected: r.expected,
-		Also: r.also, Places: r.places, NotDone: r.entry.NotDone, Fix: r.entry.Fix, Page: r.entry.Page(),
+		Also: r.also, Places: r.places, NotDone: r.notDone(), Fix: r.entry.Fix, Page: r.entry.Page(),
 	}
 }
 
