@@ -27,7 +27,7 @@ const (
 	StageNone Stage = "none"
 )
 
-// Case is one row of the catalogue of attacks on SNP evidence.
+// Case is one row of vectors/snp/CASES.md: an attack on SNP evidence.
 type Case struct {
 	// Row is the row's number, S01 to S33 or G01 to G28. A row may have
 	// several cases.

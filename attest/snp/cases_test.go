@@ -281,7 +281,7 @@ func newCaseTable() *caseTable {
 	t.b.WriteString(`# SEV-SNP cases
 
 What the verifier says about each input, written by its test (` + "`go test ./attest/snp -run TestCases -update`" + `).
-Rows are those of the catalogue of attacks: G are general, S are of SEV-SNP. "True claims" means that a genuine
+Rows with one number are forms of one attack: G are general, S are of SEV-SNP. "True claims" means that a genuine
 machine may well be in this state: the verifier reports it and the appraisal policy decides.
 
 | row | input | verdict | code | check |

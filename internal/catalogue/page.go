@@ -45,8 +45,9 @@ stage at which the call ended:
 | BBX-3xx | evidence or endorsements could not be had | 3 |
 | BBX-4xx, BBX-5xx | a verified box answered a request with an error | 1 |
 
-Exit code 0 is VERIFIED and nothing else; 4 means that what was checked held
-but not everything could be checked. ` + "`blindbox explain BBX-203`" + ` prints a page
+Of a command that verifies, exit code 0 is VERIFIED and nothing else; 4, with
+BBX-303, means that what was checked held but not everything could be checked.
+` + "`blindbox explain BBX-203`" + ` prints a page
 without a network. These pages are written by
 ` + "`go test ./internal/catalogue -update`" + ` from the table in internal/catalogue.
 
