@@ -3,9 +3,12 @@ package process
 import (
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/blindbox/blindbox/policy"
@@ -132,4 +135,27 @@ func readAll(t *testing.T, file string) string {
 		t.Fatal(err)
 	}
 	return string(text)
+}
+
+// TestFilesOfOthers: what was open when we were started is not handed on.
+func TestFilesOfOthers(t *testing.T) {
+	var pipe [2]int
+	if err := syscall.Pipe2(pipe[:], 0); err != nil { // no O_CLOEXEC, as an inherited one
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { syscall.Close(pipe[0]); syscall.Close(pipe[1]) })
+	cmd := exec.Command("/bin/sh", "-c", "ls /proc/self/fd")
+	var out strings.Builder
+	cmd.Stdout = &out
+	setGroup(cmd)
+	p, err := start(cmd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-p.gone
+	for _, fd := range pipe {
+		if slices.Contains(strings.Fields(out.String()), strconv.Itoa(fd)) {
+			t.Errorf("the app has file %d of %v: %q", fd, pipe, out.String())
+		}
+	}
 }

@@ -2,8 +2,10 @@ package process
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
 	"runtime"
+	"strconv"
 	"syscall"
 )
 
@@ -28,6 +30,26 @@ func forgoPrivileges() error {
 	const prSetNoNewPrivs = 38 // PR_SET_NO_NEW_PRIVS, linux/prctl.h
 	if _, _, errno := syscall.RawSyscall6(syscall.SYS_PRCTL, prSetNoNewPrivs, 1, 0, 0, 0, 0); errno != 0 {
 		return fmt.Errorf("no_new_privs: %w", errno)
+	}
+	return nil
+}
+
+// sealFiles has every open file but the standard three closed when the app is
+// started. What we open is already; what whoever started us left open, a log or
+// a socket, is not.
+func sealFiles() error {
+	files, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return fmt.Errorf("process: %w", err)
+	}
+	for _, f := range files {
+		fd, err := strconv.Atoi(f.Name())
+		if err != nil {
+			return fmt.Errorf("process: open file %q: %w", f.Name(), err)
+		}
+		if fd > 2 {
+			syscall.CloseOnExec(fd) // fails if it is closed by now
+		}
 	}
 	return nil
 }

@@ -300,7 +300,7 @@ func start(cmd *exec.Cmd) (*running, error) {
 		defer close(p.gone)
 		release := keepThread()
 		defer release()
-		err := forgoPrivileges()
+		err := errors.Join(forgoPrivileges(), sealFiles())
 		if err == nil {
 			err = cmd.Start()
 		}
