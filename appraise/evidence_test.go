@@ -230,6 +230,9 @@ func TestFirstUseWithoutNamePinsThePolicy(t *testing.T) {
 	if _, err := appraise.ParseTrust(trust.Marshal()); err != nil {
 		t.Errorf("%v\n%s", err, trust.Marshal())
 	}
+	if blank := appraise.FromClaims(first.Claims, attest.Statement{}, nil, "", at); len(blank.Loosened()) != 1 {
+		t.Errorf("any policy is accepted, and the file says of it only %q", blank.Loosened())
+	}
 	other := present(document + "# another\n")
 	if r := trust.Appraise(other, at); r.Trusted() || !slices.Contains(r.Codes(), attest.CodePolicyMismatch) {
 		t.Errorf("another policy: %s %v", r.Verdict(), r.Codes())

@@ -37,6 +37,9 @@ func FromClaims(c *attest.Claims, s attest.Statement, policyDocument []byte, nam
 	t.accept = []reference{{name: name, measurement: detail.Report.Measurement, policy: firstPolicy(s, policyDocument)}}
 	t.simulated = c.Simulated
 	u := firstUse{trust: t, detail: detail, report: detail.Report}
+	if t.accept[0].policy.any {
+		u.loosen("no policy was shown, so any is accepted")
+	}
 	u.machine()
 	u.levels()
 	u.bits()
