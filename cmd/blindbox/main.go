@@ -12,6 +12,8 @@ package main
 
 import (
 	"context"
+	"io"
+	"log"
 	"os"
 	"os/signal"
 	"syscall"
@@ -19,6 +21,9 @@ import (
 )
 
 func main() {
+	// net/http tells the standard logger parts of what passes through a box of
+	// `dev`, and of what a stranger sends. We print what there is to say.
+	log.SetOutput(io.Discard)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// A second Ctrl-C ends the process at once, whatever still runs.
 	context.AfterFunc(ctx, stop)
