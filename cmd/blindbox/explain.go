@@ -11,7 +11,7 @@ func newExplain(s *session) *cobra.Command {
 	return &cobra.Command{
 		Use:   "explain [BBX-NNN | reason]",
 		Short: "Say what an error number means and what to do",
-		Args:  cobra.MaximumNArgs(1),
+		Args:  atMost(1, "one number or reason"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return s.explainAll()

@@ -120,6 +120,9 @@ Start with:  blindbox demo      no hardware and no network needed`,
 	}
 	root.PersistentFlags().StringVarP(&s.format, "output", "o", "text", "text or json")
 	s.format = wantedFormat(s.args)
+	b := build()
+	root.Version = b.Version + " " + b.Go + " " + b.Platform
+	root.SetVersionTemplate("blindbox {{.Version}}\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageOf(cmd, "%s", err) })
 	root.AddCommand(
 		newDemo(s), newDev(s), newVerify(s), newConnect(s), newCurl(s), newTrust(s),
@@ -151,7 +154,21 @@ func wantedFormat(args []string) string {
 func exactly(n int, what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) != n {
-			return usageOf(cmd, "%s needs %s, got %d arguments", strings.TrimPrefix(cmd.CommandPath(), "blindbox "), what, len(args))
+			plural := "s"
+			if len(args) == 1 {
+				plural = ""
+			}
+			return usageOf(cmd, "%s needs %s, got %d argument%s", strings.TrimPrefix(cmd.CommandPath(), "blindbox "), what, len(args), plural)
+		}
+		return nil
+	}
+}
+
+// atMost refuses more arguments.
+func atMost(n int, what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) > n {
+			return exactly(n, "at most "+what)(cmd, args)
 		}
 		return nil
 	}

@@ -127,7 +127,7 @@ func newTrustShow(s *session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show [FILE]",
 		Short: "Show what a trust file accepts",
-		Args:  cobra.MaximumNArgs(1),
+		Args:  atMost(1, "one FILE"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if len(args) == 1 {
 				file = args[0]
