@@ -47,6 +47,9 @@ func newTrustInit(s *session) *cobra.Command {
 }
 
 func (s *session) trustInit(ctx context.Context, address string, o initOptions) error {
+	if o.timeout <= 0 {
+		return usage("--timeout %s, expected more than none", o.timeout)
+	}
 	u, err := boxURL(address)
 	if err != nil {
 		return err

@@ -81,5 +81,10 @@ func boxURL(arg string) (*url.URL, error) {
 		// It would end up in logs and shell histories.
 		return nil, bad("a user name in the address")
 	}
+	if port := u.Port(); port != "" {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return nil, bad("port " + port)
+		}
+	}
 	return u, nil
 }

@@ -106,6 +106,9 @@ func (s *session) verifyURL(ctx context.Context, address string, o verifyOptions
 	if o.at != "" || o.supplied != (supplied{}) {
 		return usage("--at, --vek, --ark-crl and --ask-crl are for files: a live box is verified now, with what it staples")
 	}
+	if o.timeout <= 0 {
+		return usage("--timeout %s, expected more than none", o.timeout)
+	}
 	u, err := boxURL(address)
 	if err != nil {
 		return err
