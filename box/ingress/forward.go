@@ -15,7 +15,7 @@ import (
 // Forward returns a handler that passes requests on to the app at one address,
 // "tcp" or "unix", over HTTP/1.1, and streams in both directions. It must stand
 // behind a [Handler].
-func Forward(network, address string, concurrent int) http.Handler {
+func Forward(network, address string) http.Handler {
 	dialer := net.Dialer{Timeout: 5 * time.Second}
 	return &httputil.ReverseProxy{
 		Rewrite:        rewrite,
@@ -28,10 +28,13 @@ func Forward(network, address string, concurrent int) http.Handler {
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 				return dialer.DialContext(ctx, network, address)
 			},
-			// Only what lastOnConnection allows is followed by another request.
-			MaxIdleConns:           concurrent,
-			MaxIdleConnsPerHost:    concurrent,
-			IdleConnTimeout:        time.Minute,
+			// A connection carries one request, whatever the method. An app that
+			// leaves a body unread would take it for the next request, with a
+			// caller of its own choice. And what an app says beyond its answer,
+			// because its Content-Length counts characters, say, would be the
+			// answer to somebody else: net/http hands the connection to a request
+			// that waits before it looks what is left.
+			DisableKeepAlives:      true,
 			DisableCompression:     true,
 			MaxResponseHeaderBytes: 256 << 10,
 		},
@@ -55,16 +58,7 @@ func rewrite(p *httputil.ProxyRequest) {
 		p.Out.Header.Del("Upgrade")
 		p.Out.Header.Del("Connection")
 	}
-	p.Out.Close = lastOnConnection(p.In)
 	passTrailers(p)
-}
-
-// lastOnConnection reports whether nothing may follow a request on its
-// connection to the app. An app that leaves a body unread would take it for the
-// next request, with a caller of its choice; one that answers HEAD with a body
-// would have somebody else take that for an answer. That leaves GET.
-func lastOnConnection(r *http.Request) bool {
-	return r.Method != http.MethodGet || r.ContentLength != 0
 }
 
 // dropForeign removes what is for a proxy to say, and headers that some app
