@@ -178,7 +178,7 @@ func (c *Client) handshake(ctx context.Context, raw net.Conn, name string, renew
 }
 
 // passed is a connection on its way through the gate. The proof is set only
-// if the box has proven itself, the channel as soon as TLS stands.
+// if the gate is open at both ends, the channel as soon as TLS stands.
 type passed struct {
 	conn  *tls.Conn
 	sc    *sessionConn
@@ -222,23 +222,22 @@ func (c *Client) ask(ctx context.Context, p *passed, name string, hardware bool)
 	if !hardware && c.prover == nil {
 		known = c.proven.offers(name)
 	}
-	var done bool
-	var err error
-	p.proof, done, err = c.gate(ctx, p.ch, known)
+	proven, err := c.gate(ctx, p.ch, known)
 	if hardware && isLost(err) {
 		// TLS has shown the key of a box that was proven before, so this is not
 		// somebody else who does not know the gate. Anyone can break a line.
 		err = fmt.Errorf("atls: the box could not be asked again: %w: %w", attest.ErrUnavailable, err)
 	}
-	if err = refusal(ctx, err, done); err != nil {
+	if err = refusal(ctx, err, false); err != nil {
 		var failure *attest.Failure
 		if errors.As(err, &failure) {
 			c.proven.forget(p.ch.peer)
 		}
 		return err
 	}
-	if !p.proof.fast {
-		c.proven.add(name, p.ch.peer, p.proof)
+	p.proof = proven
+	if !proven.fast {
+		c.proven.add(name, p.ch.peer, proven)
 	}
 	return nil
 }
@@ -273,28 +272,48 @@ func (c *Client) tlsConfig(name string) *tls.Config {
 }
 
 // gate asks, judges the answer, and accepts. It sends nothing after the
-// question unless the answer was good. proven reports whether it was.
-func (c *Client) gate(ctx context.Context, ch channel, known []*provenKey) (p *proof, proven bool, err error) {
+// question unless the answer was good.
+func (c *Client) gate(ctx context.Context, ch channel, known []*provenKey) (*proof, error) {
+	a, err := c.meet(ctx, ch, known)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.accept(ctx, ch, a); err != nil {
+		// The box is proven: whatever broke now is no sign of something else.
+		return nil, refusal(ctx, err, true)
+	}
+	return a.proof, nil
+}
+
+// answered is a question with an answer that was good.
+type answered struct {
+	hello hello
+	full  full // zero after a fast answer
+	proof *proof
+}
+
+// meet asks the box to prove itself, and judges the answer.
+func (c *Client) meet(ctx context.Context, ch channel, known []*provenKey) (*answered, error) {
 	h := hello{nonce: newNonce(), purpose: c.purpose(), kinds: kindNames(c.kinds), offers: hashes(known)}
 	if err := writeFrame(ch.rw, frameHello, h.encode()); err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	typ, payload, err := readFrame(ch.rw, slot{frameFull, maxFull}, slot{frameFast, maxFast}, slot{frameRefuse, maxRefuse})
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
-	q := question{purpose: h.purpose, role: attest.RoleServer, nonce: h.nonce}
 	var answer full
 	if typ == frameFull {
-		answer, err = parseFull(payload)
+		if answer, err = parseFull(payload); err != nil {
+			return nil, err
+		}
 	}
+	q := question{purpose: h.purpose, role: attest.RoleServer, nonce: h.nonce}
+	p, err := c.judge(ctx, ch, q, typ, payload, answer, known)
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
-	if p, err = c.judge(ctx, ch, q, typ, payload, answer, known); err != nil {
-		return nil, false, err
-	}
-	return p, true, c.accept(ctx, ch, h, answer)
+	return &answered{hello: h, full: answer, proof: p}, nil
 }
 
 // judge comes to a verdict on the box's answer.
@@ -322,11 +341,11 @@ func (c *Client) judge(ctx context.Context, ch channel, q question, typ frameTyp
 
 // accept tells the box that it may begin, in a mutual gate with evidence of
 // our own. That is shown only now, to a box that has been proven.
-func (c *Client) accept(ctx context.Context, ch channel, h hello, answer full) error {
-	if !h.mutual() {
+func (c *Client) accept(ctx context.Context, ch channel, a *answered) error {
+	if !a.hello.mutual() {
 		return writeFrame(ch.rw, frameAccept, nil)
 	}
-	evidence, err := c.identify(ctx, ch, h, answer)
+	evidence, err := c.identify(ctx, ch, a.hello, a.full)
 	if err != nil {
 		return err
 	}

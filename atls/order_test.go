@@ -44,7 +44,7 @@ type gatePair struct {
 
 type outcome struct {
 	clientErr, serverErr error
-	proof                *proof
+	proof, peer          *proof
 	up, down             []byte // what each side sent, the application's word last
 }
 
@@ -75,7 +75,7 @@ func (g gatePair) run(upBit, downBit int) outcome {
 	both.Go(func() {
 		defer near.Close()
 		ch := channel{rw: c, own: clientKey, peer: keys.tls.spki, export: export}
-		if o.proof, _, o.clientErr = g.client.gate(context.Background(), ch, g.known); o.clientErr == nil {
+		if o.proof, o.clientErr = g.client.gate(context.Background(), ch, g.known); o.clientErr == nil {
 			io.WriteString(c, wordUp)
 			io.Copy(io.Discard, near)
 		}
@@ -83,7 +83,7 @@ func (g gatePair) run(upBit, downBit int) outcome {
 	both.Go(func() {
 		defer far.Close()
 		ch := channel{rw: s, own: keys.tls.spki, peer: clientKey, export: export}
-		if _, _, o.serverErr = g.server.gate(context.Background(), ch, keys); o.serverErr == nil {
+		if _, o.peer, o.serverErr = g.server.gate(context.Background(), ch, keys); o.serverErr == nil {
 			io.ReadFull(far, make([]byte, len(wordUp)))
 			io.WriteString(s, wordDown)
 		}
@@ -158,6 +158,9 @@ func learn(t *testing.T, g gatePair) []*provenKey {
 
 func judge(t *testing.T, dir string, bit int, o outcome) {
 	t.Helper()
+	if o.clientErr != nil && o.proof != nil || o.serverErr != nil && o.peer != nil {
+		t.Errorf("bit %d %s: a proof together with an error: client %v, box %v", bit, dir, o.clientErr, o.serverErr)
+	}
 	switch {
 	case o.clientErr == nil && o.serverErr == nil:
 		t.Errorf("bit %d %s: both sides opened the gate", bit, dir)
@@ -367,4 +370,65 @@ func TestRecordsBeforeTheVerdict(t *testing.T) {
 	if r.records(down, 23) == before {
 		t.Error("the control saw no record of the application")
 	}
+}
+
+// breaks reads what was put there and can write so many frames, no more.
+type breaks struct {
+	io.Reader
+	frames int
+	answer func(frame []byte) []byte
+}
+
+func (b *breaks) Write(p []byte) (int, error) {
+	if b.frames--; b.frames < 0 {
+		return 0, io.ErrClosedPipe
+	}
+	if b.answer != nil {
+		b.Reader = bytes.NewReader(b.answer(p))
+	}
+	return len(p), nil
+}
+
+// A peer that has proven itself over a line that then breaks leaves an error,
+// and no proof beside it that somebody could take for a verdict.
+func TestNoProofWithAnError(t *testing.T) {
+	h := newHardware(t)
+	m := newImpostor(t, h)
+	export := func(nonce [32]byte) ([32]byte, error) { return nonce, nil }
+	t.Run("client", func(t *testing.T) {
+		ch := channel{peer: m.keys.tls.spki, export: export, rw: &breaks{frames: 1, answer: func(frame []byte) []byte {
+			asked, err := parseHello(frame[9:])
+			if err != nil {
+				t.Fatal(err)
+			}
+			return m.reply(channel{own: m.keys.tls.spki, export: export}, asked)
+		}}}
+		p, err := newTestClient(t, h, nil).gate(t.Context(), ch, nil)
+		if p != nil {
+			t.Error("a proof together with an error")
+		}
+		wantUnavailable(t, err)
+		if !errors.Is(err, io.ErrClosedPipe) {
+			t.Errorf("error is %v, expected that it names the broken line", err)
+		}
+	})
+	t.Run("box", func(t *testing.T) {
+		peer := &PeerConfig{Check: h.check, Kinds: []attest.Kind{attest.SimSNP}, Skew: time.Second}
+		s := newTestServer(t, h, func(c *ServerConfig) { c.Peer = peer })
+		q := question{purpose: attest.PurposePeer, role: attest.RoleClient, nonce: newNonce()}
+		caller := channel{own: attest.Digest{1}, export: export}
+		statement, err := (&prover{digest: keyHash(testPolicy), now: time.Now}).statement(caller, q, attest.Digest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		encoded, err := h.bundle(statement, testPolicy, nil).Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		ch := channel{own: attest.Digest{2}, peer: caller.own, export: export,
+			rw: &breaks{Reader: bytes.NewReader(frameBytes(frameAccept, encoded))}}
+		if p, err := s.meet(t.Context(), ch, q.nonce); p != nil || !errors.Is(err, io.ErrClosedPipe) {
+			t.Errorf("proof %v, error %v", p != nil, err)
+		}
+	})
 }

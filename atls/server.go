@@ -232,12 +232,16 @@ func (s *Server) gate(ctx context.Context, ch channel, keys *serverKeys) (hello,
 	if err := s.answer(ctx, ch, h, keys, nonce); err != nil {
 		return hello{}, nil, err
 	}
-	if !h.mutual() {
-		_, _, err := readFrame(ch.rw, slot{frameAccept, 0})
-		return h, nil, err
+	var peer *proof
+	if h.mutual() {
+		peer, err = s.meet(ctx, ch, nonce)
+	} else {
+		_, _, err = readFrame(ch.rw, slot{frameAccept, 0})
 	}
-	peer, err := s.meet(ctx, ch, nonce)
-	return h, peer, err
+	if err != nil {
+		return hello{}, nil, err
+	}
+	return h, peer, nil
 }
 
 // admissible refuses questions that this box has no answer to.
@@ -304,7 +308,10 @@ func (s *Server) meet(ctx context.Context, ch channel, nonce [32]byte) (*proof, 
 	if err != nil {
 		return nil, err
 	}
-	return peer, writeFrame(ch.rw, frameAccepted, nil)
+	if err := writeFrame(ch.rw, frameAccepted, nil); err != nil {
+		return nil, err
+	}
+	return peer, nil
 }
 
 // examinePeer holds memory for the caller's bundle only while it has a turn.
