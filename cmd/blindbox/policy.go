@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -19,7 +21,7 @@ func newPolicy(s *session) *cobra.Command {
 	group := &cobra.Command{
 		Use:   "policy",
 		Short: "Look at a box's policy (box.yaml)",
-		Args:  exactly(1, "a command: check"),
+		Args:  exactly(1, "a command: check or show"),
 		RunE:  func(cmd *cobra.Command, args []string) error { return unknownCommand(cmd, args[0]) },
 	}
 	group.AddCommand(&cobra.Command{
@@ -27,8 +29,69 @@ func newPolicy(s *session) *cobra.Command {
 		Short: "Say what a policy means, or where it is wrong",
 		Args:  exactly(1, "one FILE"),
 		RunE:  func(_ *cobra.Command, args []string) error { return s.policyCheck(args[0]) },
-	})
+	}, newPolicyShow(s))
 	return group
+}
+
+func newPolicyShow(s *session) *cobra.Command {
+	timeout := defaultTimeout
+	cmd := &cobra.Command{
+		Use:   "show URL | FILE",
+		Short: "Say what the policy of a box means, live or from a saved bundle",
+		Long: `Print in words the policy that a box shows, or that lies in a bundle written by
+verify --save. It is shown and not accepted: whether the box is one to trust is
+what blindbox verify says.`,
+		Args: exactly(1, "one URL or FILE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if timeout <= 0 {
+				return usage("--timeout %s, expected more than none", timeout)
+			}
+			ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
+			defer cancel()
+			return s.policyShow(ctx, args[0])
+		},
+	}
+	cmd.Flags().DurationVar(&timeout, "timeout", defaultTimeout, "how long to wait for a box")
+	return cmd
+}
+
+func (s *session) policyShow(ctx context.Context, where string) error {
+	doc, err := s.shownPolicy(ctx, where)
+	if err != nil {
+		return err
+	}
+	p, err := policy.Parse(doc)
+	if err != nil {
+		return badDocument(catalogue.CodeBadPolicy, "policy", "the policy of "+where, err)
+	}
+	s.writePolicy(p)
+	return nil
+}
+
+// shownPolicy returns the document that a box, or a bundle, shows.
+func (s *session) shownPolicy(ctx context.Context, where string) ([]byte, error) {
+	if !isURL(where) {
+		data, err := s.readFile(where, attest.MaxBundle)
+		if err != nil {
+			return nil, err
+		}
+		b, err := attest.ParseBundle(data)
+		if err != nil {
+			r := fail(attest.CodeMalformed, "file", where+": "+err.Error(), "a bundle of verify --save")
+			r.entry.Fix = "A policy file by itself is read by `blindbox policy check FILE`."
+			return nil, r
+		}
+		return b.Policy, nil
+	}
+	u, err := boxURL(where)
+	if err != nil {
+		return nil, err
+	}
+	seen, err := look(ctx, u, s.now)
+	if err != nil {
+		return nil, err
+	}
+	return seen.Bundle.Policy, nil
 }
 
 func (s *session) policyCheck(file string) error {
@@ -36,6 +99,12 @@ func (s *session) policyCheck(file string) error {
 	if err != nil {
 		return err
 	}
+	s.writePolicy(p)
+	return nil
+}
+
+// writePolicy says what a policy means.
+func (s *session) writePolicy(p *policy.Policy) {
 	if s.json() {
 		digest := p.Digest()
 		s.writeJSON(struct {
@@ -45,8 +114,9 @@ func (s *session) policyCheck(file string) error {
 			Meaning string `json:"meaning"`
 		}{p.Name, "sha256:" + hex.EncodeToString(digest[:]), p.Summary(), p.Describe()})
 	}
-	s.printf("%s", p.Describe())
-	return nil
+	for line := range strings.Lines(p.Describe()) {
+		s.printf("%s\n", oneLine(strings.TrimSuffix(line, "\n")))
+	}
 }
 
 func (s *session) readPolicy(file string) (*policy.Policy, error) {

@@ -3,11 +3,15 @@ package main
 import (
 	"context"
 	"encoding/hex"
+	"fmt"
+	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/blindbox/blindbox/appraise"
+	"github.com/blindbox/blindbox/internal/catalogue"
 	"github.com/blindbox/blindbox/policy"
 )
 
@@ -69,14 +73,26 @@ func (s *session) trustInit(ctx context.Context, address string, o initOptions) 
 		return err
 	}
 	if o.out == "-" {
-		_, err := s.stdout.Write(trust.Marshal())
-		return err
+		if _, err := s.stdout.Write(trust.Marshal()); err != nil {
+			return fail(catalogue.CodeFile, "file", err.Error(), "")
+		}
+		printFirstUse(s.stderr, seen, trust, "standard output")
+		return nil
 	}
 	if err := s.writeFile(o.out, trust.Marshal(), 0o644, o.force); err != nil {
 		return err
 	}
 	s.showFirstUse(seen, trust, o.out)
 	return nil
+}
+
+// policyMeaning says in words what a policy document allows.
+func policyMeaning(doc []byte) string {
+	p, err := policy.Parse(doc)
+	if err != nil {
+		return "It cannot be read by this version: " + err.Error() + "\n"
+	}
+	return p.Describe()
 }
 
 // policyName returns the name that a policy gives itself.
@@ -104,25 +120,41 @@ func firstTrust(seen *presentation, name string) (*appraise.Trust, error) {
 }
 
 func (s *session) showFirstUse(seen *presentation, trust *appraise.Trust, file string) {
-	measurement := hex.EncodeToString(seen.claims.Measurement)
-	digest := seen.Statement.Policy.String()
-	if s.json() {
-		s.writeJSON(map[string]any{
-			"written": file, "trust_on_first_use": true, "simulated": seen.claims.Simulated,
-			"names": trust.Names(), "measurement": measurement, "policy": "sha256:" + digest,
-			"loosened": append([]string{}, trust.Loosened()...),
-		})
+	if !s.json() {
+		printFirstUse(s.stdout, seen, trust, file)
 		return
 	}
-	s.printf("TRUST ON FIRST USE   nobody has confirmed that this box is the right one\n")
+	measurement := hex.EncodeToString(seen.claims.Measurement)
+	digest := seen.Statement.Policy.String()
+	s.writeJSON(map[string]any{
+		"written": file, "trust_on_first_use": true, "simulated": seen.claims.Simulated,
+		"names": trust.Names(), "measurement": measurement, "policy": "sha256:" + digest,
+		"meaning":  policyMeaning(seen.Bundle.Policy),
+		"loosened": append([]string{}, trust.Loosened()...),
+	})
+}
+
+// printFirstUse shows what the new file rests on: two values to compare, and
+// what the box may do, which a digest does not tell.
+func printFirstUse(w io.Writer, seen *presentation, trust *appraise.Trust, file string) {
+	fmt.Fprintf(w, "TRUST ON FIRST USE   nobody has confirmed that this box is the right one\n")
 	if seen.claims.Simulated {
-		s.printf("SIMULATED            the box proves nothing about hardware\n")
+		fmt.Fprintf(w, "SIMULATED            the box proves nothing about hardware\n")
 	}
 	for _, what := range trust.Loosened() {
-		s.printf("LOOSENED             %s\n", oneLine(what))
+		fmt.Fprintf(w, "LOOSENED             %s\n", oneLine(what))
 	}
-	s.printf("  measurement  %s\n  policy       sha256:%s\n  written to   %s\n", measurement, digest, file)
-	s.printf("Compare both values with what the publisher of the code gives you by another way.\n")
+	fmt.Fprintf(w, "  measurement  %x\n  policy       sha256:%s\n  written to   %s\n", seen.claims.Measurement, seen.Statement.Policy, file)
+	fmt.Fprintf(w, "  the policy in words\n")
+	printIndented(w, policyMeaning(seen.Bundle.Policy))
+	fmt.Fprintf(w, "Compare both values with what the publisher of the code gives you by another way,\nand read whether the policy is one that you want.\n")
+}
+
+// printIndented writes text that a stranger had a part in below a heading.
+func printIndented(w io.Writer, text string) {
+	for line := range strings.Lines(text) {
+		fmt.Fprintf(w, "    %s\n", oneLine(strings.TrimSuffix(line, "\n")))
+	}
 }
 
 func newTrustShow(s *session) *cobra.Command {

@@ -53,5 +53,9 @@ func TestFirstUseSaysWhatItGaveUp(t *testing.T) {
 		if !strings.Contains(strings.ToLower(out.String()), "loosened") || !strings.Contains(out.String(), "revoked") {
 			t.Errorf("%s: nothing says that revocation is not asked for:\n%s", format, out.String())
 		}
+		// The bundle has no policy: that is said, and no claim is made for it.
+		if !strings.Contains(out.String(), "It cannot be read by this version") {
+			t.Errorf("%s: nothing about the policy:\n%s", format, out.String())
+		}
 	}
 }

@@ -162,8 +162,8 @@ func (v verdict) printChecks(s *session) {
 		return
 	}
 	s.printf("  the policy in words\n")
-	for line := range strings.Lines(v.policy.Describe()) {
-		s.printf("    %s\n", oneLine(strings.TrimSuffix(line, "\n")))
+	if !s.json() {
+		printIndented(s.stdout, v.policy.Describe())
 	}
 }
 
