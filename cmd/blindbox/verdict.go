@@ -79,8 +79,24 @@ func withoutTrust(r appraise.Result, offline bool) verdict {
 	if err := attest.FailureOf(v.checks); err != nil {
 		v.outcome, v.err = appraise.Refused, err
 	}
-	v.full = partialDocument{Verdict: v.outcome, Simulated: v.simulated, At: r.At().UTC(), Offline: offline, Codes: codes(v.checks), Lines: v.lines, Checks: v.checks}
+	v.full = partialDocument{
+		Verdict: v.outcome, Simulated: v.simulated, At: r.At().UTC(), Offline: offline,
+		Codes: codes(v.checks), Hardware: hardwareOf(r), Lines: v.lines, Checks: v.checks,
+	}
 	return v
+}
+
+// hardwareOf returns the hardware object of a Result's JSON, nil if there is
+// none: the same one with a trust file and without.
+func hardwareOf(r appraise.Result) json.RawMessage {
+	var doc struct {
+		Hardware json.RawMessage `json:"hardware"`
+	}
+	text, err := r.MarshalJSON()
+	if err != nil || json.Unmarshal(text, &doc) != nil {
+		return nil
+	}
+	return doc.Hardware
 }
 
 func skipped(checks []attest.Check) []attest.Check {
@@ -111,6 +127,7 @@ type partialDocument struct {
 	At        time.Time        `json:"at"`
 	Offline   bool             `json:"offline"`
 	Codes     []attest.Code    `json:"codes"`
+	Hardware  json.RawMessage  `json:"hardware,omitempty"`
 	Lines     []appraise.Line  `json:"lines"`
 	Checks    []attest.Check   `json:"checks"`
 }
