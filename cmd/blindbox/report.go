@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,6 +22,7 @@ type refusal struct {
 	reason   attest.Code
 	area     string // what it is about: hardware, code, channel, policy, usage ...
 	seen     string
+	brief    string // seen for a terminal, if that is too long for a line
 	expected string
 	also     []attest.Check // further checks that failed
 	places   []place        // in a file of the user's
@@ -134,8 +136,33 @@ func fromPartial(p *appraise.PartialError) *refusal {
 	for i, c := range p.Skipped {
 		names[i] = c.Name
 	}
-	r := &refusal{entry: entry, reason: appraise.CodeNotChecked, area: "verdict", seen: "not checked: " + strings.Join(names, ", "), exit: exitPartial}
+	r := &refusal{
+		entry: entry, reason: appraise.CodeNotChecked, area: "verdict", exit: exitPartial,
+		seen: "not checked: " + strings.Join(names, ", "), brief: "not checked: " + byGroup(names),
+	}
 	return contacted(r)
+}
+
+// byGroup sums up names of checks: "channel (10 checks), policy (digest)". All of
+// them are in -o json, and on the terminal where every check is listed.
+func byGroup(names []string) string {
+	var groups []string
+	members := make(map[string][]string)
+	for _, name := range names {
+		group, member, _ := strings.Cut(name, ".")
+		if members[group] == nil {
+			groups = append(groups, group)
+		}
+		members[group] = append(members[group], strings.ReplaceAll(member, "_", " "))
+	}
+	for i, group := range groups {
+		what := members[group][0]
+		if n := len(members[group]); n > 1 {
+			what = fmt.Sprintf("%d checks", n)
+		}
+		groups[i] = group + " (" + what + ")"
+	}
+	return strings.Join(groups, ", ")
 }
 
 // longHex is a number that nobody compares digit by digit.
@@ -196,7 +223,7 @@ func writeLine(w io.Writer, name, text string) {
 func (r *refusal) printShort(w io.Writer) {
 	fmt.Fprintf(w, "%s %s: %s\n", r.entry.ID(), r.area, r.entry.Title)
 	seen, expected := r.labels()
-	writeLine(w, seen, r.shorten(r.seen))
+	writeLine(w, seen, r.shorten(cmp.Or(r.brief, r.seen)))
 	for _, p := range r.places {
 		writeLine(w, "seen", fmt.Sprintf("%s:%s", p.File, p.Problem))
 	}

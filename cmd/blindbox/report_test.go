@@ -122,6 +122,20 @@ func TestAbridge(t *testing.T) {
 	}
 }
 
+func TestSkippedChecksByGroup(t *testing.T) {
+	for in, want := range map[string]string{
+		"":                                      "",
+		"code.measurement":                      "code (measurement)",
+		"hardware.ark_crl":                      "hardware (ark crl)",
+		"channel.bound channel.time policy.id":  "channel (2 checks), policy (id)",
+		"channel.bound policy.id channel.nonce": "channel (2 checks), policy (id)",
+	} {
+		if got := byGroup(strings.Fields(in)); got != want {
+			t.Errorf("%q becomes %q, expected %q", in, got, want)
+		}
+	}
+}
+
 func TestWantedFormat(t *testing.T) {
 	for args, want := range map[string]string{
 		"verify -o json x":         "json",

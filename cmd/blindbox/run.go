@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -84,11 +85,26 @@ func run(ctx context.Context, s session) (code int) {
 	root.SetIn(s.stdin)
 	root.SetOut(s.stdout)
 	root.SetErr(s.stderr)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return exitOK
 	}
-	return s.report(err)
+	return s.report(withHelp(cmd, err))
+}
+
+// withHelp lets a usage error that has no better advice name the help of the
+// command that it comes from.
+func withHelp(cmd *cobra.Command, err error) error {
+	var r *refusal
+	plain, _ := catalogue.ByCode(catalogue.CodeUsage)
+	if errors.As(err, &r) && r.reason == catalogue.CodeUsage && r.entry.Fix == plain.Fix {
+		r.entry.Fix = helpOf(cmd)
+	}
+	return err
+}
+
+func helpOf(cmd *cobra.Command) string {
+	return "`" + cmd.CommandPath() + " --help` shows what it takes."
 }
 
 func newRoot(s *session) *cobra.Command {
@@ -177,7 +193,7 @@ func atMost(n int, what string) cobra.PositionalArgs {
 // usageOf is usage for a command that is known: the fix names it.
 func usageOf(cmd *cobra.Command, format string, args ...any) *refusal {
 	r := usage(format, args...)
-	r.entry.Fix = "`" + cmd.CommandPath() + " --help` shows what it takes."
+	r.entry.Fix = helpOf(cmd)
 	return r
 }
 

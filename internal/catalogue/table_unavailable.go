@@ -27,7 +27,7 @@ func unavailable() []Entry {
 			Cause:   "There was nothing to compare with (a file has no connection, there is no trust file) or the trust file says any. A skipped check is never a pass: without the essential ones the verdict is PARTIAL, exit code 4.",
 			NotDone: "The box was not accepted for sending anything if the skipped check is an essential one.",
 			Fix:     "Verify a live box with a trust file. For a file, PARTIAL is as far as it goes.",
-			Example: "$ blindbox verify genoa.report.bin --at 2023-06-01\n  SKIP code.measurement not_checked\nPARTIAL",
+			Example: "$ blindbox verify genoa.report.bin --at 2025-09-15\n...\nPARTIAL\nBBX-303 verdict: a check was skipped\n  seen       not checked: hardware (5 checks), code (measurement), channel (10 checks), policy (digest)",
 		},
 	}
 }
