@@ -126,7 +126,7 @@ func (b *Box) work() (http.Handler, error) {
 		Exited: func(how string) { b.log(Event{Name: AppExited, Detail: how}) },
 	})
 	network, address := b.policy.App.Address()
-	return ingress.Forward(network, address), nil
+	return ingress.Forward(network, address, b.policy), nil
 }
 
 func (b *Box) appReady() bool { return b.app == nil || b.app.Accepting() }

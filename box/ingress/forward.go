@@ -1,43 +1,28 @@
 package ingress
 
 import (
-	"context"
 	"io"
 	"log"
-	"net"
 	"net/http"
 	"net/http/httputil"
 	"strings"
 	"sync"
-	"time"
+
+	"github.com/blindbox/blindbox/policy"
 )
 
 // Forward returns a handler that passes requests on to the app at one address,
 // "tcp" or "unix", over HTTP/1.1, and streams in both directions. It must stand
-// behind a [Handler].
-func Forward(network, address string) http.Handler {
-	dialer := net.Dialer{Timeout: 5 * time.Second}
+// behind a [Handler] with the same policy.
+func Forward(network, address string, p *policy.Policy) http.Handler {
 	return &httputil.ReverseProxy{
 		Rewrite:        rewrite,
 		ModifyResponse: unsign,
 		ErrorHandler:   explain,
 		BufferPool:     &buffers{},
 		// What goes wrong with a request may hold a part of it.
-		ErrorLog: log.New(io.Discard, "", 0),
-		Transport: &http.Transport{
-			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-				return dialer.DialContext(ctx, network, address)
-			},
-			// A connection carries one request, whatever the method. An app that
-			// leaves a body unread would take it for the next request, with a
-			// caller of its own choice. And what an app says beyond its answer,
-			// because its Content-Length counts characters, say, would be the
-			// answer to somebody else: net/http hands the connection to a request
-			// that waits before it looks what is left.
-			DisableKeepAlives:      true,
-			DisableCompression:     true,
-			MaxResponseHeaderBytes: 256 << 10,
-		},
+		ErrorLog:  log.New(io.Discard, "", 0),
+		Transport: newConnections(network, address, p),
 	}
 }
 

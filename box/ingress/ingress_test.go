@@ -64,7 +64,7 @@ func front(t testing.TB, doc string, app http.Handler) (*Handler, *httptest.Serv
 
 func frontOf(t testing.TB, doc, network, address string) (*Handler, *httptest.Server) {
 	t.Helper()
-	h := New(Config{Policy: parsed(t, doc), Backend: Forward(network, address)})
+	h := New(Config{Policy: parsed(t, doc), Backend: Forward(network, address, parsed(t, doc))})
 	s := httptest.NewUnstartedServer(h)
 	s.EnableHTTP2 = true
 	s.StartTLS()
@@ -298,7 +298,7 @@ func TestPathsThatDiffer(t *testing.T) {
 	got := make(chan seen, 1)
 	backend := httptest.NewServer(echo(got))
 	t.Cleanup(backend.Close)
-	h := New(Config{Policy: parsed(t, open), Backend: Forward("tcp", backend.Listener.Addr().String())})
+	h := New(Config{Policy: parsed(t, open), Backend: Forward("tcp", backend.Listener.Addr().String(), parsed(t, open))})
 	s := httptest.NewServer(h)
 	t.Cleanup(s.Close)
 	for _, target := range []string{

@@ -286,7 +286,7 @@ func TestNoOtherUpgrade(t *testing.T) {
 	got := make(chan seen, 1)
 	backend := httptest.NewServer(echo(got))
 	t.Cleanup(backend.Close)
-	h := New(Config{Policy: parsed(t, open), Backend: Forward("tcp", backend.Listener.Addr().String())})
+	h := New(Config{Policy: parsed(t, open), Backend: Forward("tcp", backend.Listener.Addr().String(), parsed(t, open))})
 	s := httptest.NewServer(h)
 	t.Cleanup(s.Close)
 	resp, _ := raw(t, s, "GET /x HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n")
@@ -401,7 +401,7 @@ func TestAppDown(t *testing.T) {
 
 // TestProxyLogsNothing: what goes wrong with a request may hold a part of it.
 func TestProxyLogsNothing(t *testing.T) {
-	p := Forward("tcp", "127.0.0.1:1").(*httputil.ReverseProxy)
+	p := Forward("tcp", "127.0.0.1:1", parsed(t, open)).(*httputil.ReverseProxy)
 	if p.ErrorLog == nil || p.ErrorLog.Writer() != io.Discard {
 		t.Error("the proxy may log what a request holds")
 	}
@@ -526,7 +526,7 @@ func TestUnixSocket(t *testing.T) {
 func TestExpectContinue(t *testing.T) {
 	backend := httptest.NewServer(echo(make(chan seen, 9)))
 	t.Cleanup(backend.Close)
-	s := httptest.NewServer(New(Config{Policy: parsed(t, open), Backend: Forward("tcp", backend.Listener.Addr().String())}))
+	s := httptest.NewServer(New(Config{Policy: parsed(t, open), Backend: Forward("tcp", backend.Listener.Addr().String(), parsed(t, open))}))
 	t.Cleanup(s.Close)
 	for size, want := range map[int]string{4: "HTTP/1.1 100 ", 1025: "HTTP/1.1 413 "} {
 		c, err := net.Dial("tcp", s.Listener.Addr().String())
