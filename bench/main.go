@@ -34,9 +34,11 @@ type pairing struct {
 var pairings = []pairing{
 	{"./attest/snp", "VerifyCold/ours", "VerifyCold/go-sev-guest", 0.8},
 	{"./attest/snp", "VerifyWarm/ours", "VerifyWarm/go-sev-guest", 0.5},
+	{"./attest/snp", "VerifyWarm/ours", "VerifyWarm/go-sev-guest-signature-only", 0},
 	{"./atls", "Connect/fast", "Connect/tls13", 0},
 	{"./atls", "Connect/full", "Connect/tls13", 0},
 	{"./box", "Requests/box", "Requests/reverseproxy", 0},
+	{"./box", "Requests/box", "Requests/reverseproxy-pooled", 0},
 }
 
 // sample is one line of `go test -bench`.
