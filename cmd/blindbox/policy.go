@@ -4,9 +4,6 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
-	"fmt"
-	"io"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -151,50 +148,4 @@ type place struct {
 	Line    int    `json:"line"`
 	Column  int    `json:"column"`
 	Problem string `json:"problem"`
-}
-
-// readFile reads a file of at most limit bytes; "-" is standard input.
-func (s *session) readFile(name string, limit int64) ([]byte, error) {
-	in := s.stdin
-	if name != "-" {
-		f, err := os.Open(name)
-		if err != nil {
-			return nil, fail(catalogue.CodeFile, "file", err.Error(), "")
-		}
-		defer f.Close()
-		in = f
-	}
-	data, err := io.ReadAll(io.LimitReader(in, limit+1))
-	switch {
-	case err != nil:
-		return nil, fail(catalogue.CodeFile, "file", err.Error(), "")
-	case int64(len(data)) > limit:
-		return nil, fail(catalogue.CodeFile, "file", name+" is larger than anything of its kind", fmt.Sprintf("at most %d bytes", limit))
-	}
-	return data, nil
-}
-
-// writeFile writes a file that is there whole or not at all. It replaces an
-// existing one only by force.
-func (s *session) writeFile(name string, data []byte, mode os.FileMode, force bool) error {
-	flags := os.O_WRONLY | os.O_CREATE | os.O_TRUNC
-	if !force {
-		flags |= os.O_EXCL
-	}
-	f, err := os.OpenFile(name, flags, mode)
-	if errors.Is(err, os.ErrExist) {
-		return fail(catalogue.CodeFile, "file", name+" exists already", "a new name, or --force")
-	}
-	if err != nil {
-		return fail(catalogue.CodeFile, "file", err.Error(), "")
-	}
-	_, err = f.Write(data)
-	if closing := f.Close(); err == nil {
-		err = closing
-	}
-	if err != nil {
-		os.Remove(name)
-		return fail(catalogue.CodeFile, "file", err.Error(), "")
-	}
-	return nil
 }
