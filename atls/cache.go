@@ -79,7 +79,7 @@ func (p *provenKeys) clear() {
 
 func (p *provenKeys) dropOld() {
 	now := p.now()
-	p.keys = slices.DeleteFunc(p.keys, func(k *provenKey) bool { return age(now, k.proof.at) >= p.maxAge })
+	p.keys = slices.DeleteFunc(p.keys, func(k *provenKey) bool { return age(now, k.proof.at) >= k.proof.life(p.maxAge) })
 }
 
 func hashes(keys []*provenKey) []attest.Digest {

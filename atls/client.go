@@ -25,7 +25,7 @@ type ClientConfig struct {
 	// MaxAge is how long hardware evidence counts: so long a box may answer on
 	// the fast path, and so long a live connection lives without a fresh proof.
 	// Zero means full evidence on every connection; live connections then need
-	// a fresh proof every [DefaultMaxAge].
+	// a fresh proof every [DefaultMaxAge]. A result of Check can make it less.
 	MaxAge time.Duration
 	// Skew is how far the two clocks may differ. Zero means not at all.
 	Skew time.Duration
@@ -173,7 +173,7 @@ func (c *Client) handshake(ctx context.Context, raw net.Conn, name string, renew
 		renew = renewer(g.ch.peer)
 	}
 	g.sc.session.Store(newSession(c.purpose(), g.ch.peer, g.proof))
-	c.live.join(g.sc, g.ch.peer, g.proof.at, renew)
+	c.live.join(g.sc, g.ch.peer, g.proof, renew)
 	return g.conn, nil
 }
 

@@ -20,6 +20,15 @@ import (
 // check it ran. It is called even if the channel checks have failed, so that
 // one refusal can tell everything; the connection is refused in that case
 // whatever it returns. It must be safe for concurrent use.
+//
+// A result may know until when it holds: the day on which the code is no longer
+// accepted, say, or the end of a revocation list. If it has a method
+//
+//	ValidUntil() time.Time
+//
+// then nothing rests on it any longer than that, however long MaxAge is: no
+// fast answer and no live connection. A result whose time lies before
+// [Presented.At], as the zero time does, is refused.
 type CheckFunc func(ctx context.Context, p Presented) (result any, err error)
 
 // Presented is what a peer showed. Nothing in it has been verified except for
@@ -48,6 +57,37 @@ type proof struct {
 	result    any
 	fast      bool
 	at        time.Time // when the hardware evidence was verified
+	until     time.Time // the end of what the result rests on; zero if it gave none
+}
+
+// life is how long a proof counts: maxAge, or less if what the result rests on
+// ends before. It is a span from p.at on, so that age finds a clock that was set
+// back in the meantime.
+func (p *proof) life(maxAge time.Duration) time.Duration {
+	if p.until.IsZero() {
+		return maxAge
+	}
+	return min(maxAge, p.until.Round(0).Sub(p.at.Round(0)))
+}
+
+// limited is a result that knows until when it holds.
+type limited interface{ ValidUntil() time.Time }
+
+// limitOf returns the end that a result gives, and a failed check if that has
+// passed already.
+func limitOf(result any, at time.Time) (until time.Time, ended []attest.Check) {
+	l, ok := result.(limited)
+	if !ok {
+		return time.Time{}, nil
+	}
+	until = l.ValidUntil()
+	if until.Round(0).Before(at.Round(0)) {
+		ended = []attest.Check{{
+			Name: "channel.check", Code: attest.CodeExpired,
+			Seen: "a result valid until " + until.UTC().Format(time.RFC3339), Expected: "one valid at " + at.UTC().Format(time.RFC3339),
+		}}
+	}
+	return until, ended
 }
 
 // examiner is the verifying end, client or server.
@@ -75,10 +115,15 @@ func (e *examiner) examine(ctx context.Context, ch channel, q question, encoded 
 	}
 	checks = append([]attest.Check{e.kindCheck(bundle.Evidence.Kind)}, checks...)
 	result, err := e.check(ctx, Presented{Bundle: bundle, Statement: statement, Checks: slices.Clone(checks), At: at})
-	if err := verdict(checks, result, err); err != nil {
+	var until time.Time
+	var ended []attest.Check
+	if err == nil {
+		until, ended = limitOf(result, at)
+	}
+	if err := verdict(append(checks, ended...), result, err); err != nil {
 		return nil, err
 	}
-	return &proof{bundle: bundle, statement: statement, checks: checks, result: result, at: at}, nil
+	return &proof{bundle: bundle, statement: statement, checks: checks, result: result, at: at, until: until}, nil
 }
 
 // keyHash is zero for a peer that has no attestation key.
@@ -202,11 +247,15 @@ func (e *examiner) examineFast(ch channel, q question, f fast, known []*provenKe
 	if err != nil {
 		return nil, err
 	}
-	checks = append(checks, ageCheck(age(at, key.proof.at), maxAge), signatureCheck(key.public, f))
+	checks = append(checks, ageCheck(age(at, key.proof.at), key.proof.life(maxAge)), signatureCheck(key.public, f))
 	if err := attest.FailureOf(checks); err != nil {
 		return nil, err
 	}
-	return &proof{bundle: key.proof.bundle, statement: statement, checks: checks, result: key.proof.result, fast: true, at: key.proof.at}, nil
+	earlier := key.proof
+	return &proof{
+		bundle: earlier.bundle, statement: statement, checks: checks, result: earlier.result,
+		fast: true, at: earlier.at, until: earlier.until,
+	}, nil
 }
 
 func ageCheck(age, maxAge time.Duration) attest.Check {

@@ -18,7 +18,8 @@ const DefaultMaxAge = 10 * time.Minute
 type CutError struct {
 	// Cause is the failed re-attestation, or nil if there was none in time.
 	Cause error
-	// MaxAge is how long a proof counts.
+	// MaxAge is how long a proof counts: less than the configured age if the
+	// CheckFunc's result held for less.
 	MaxAge time.Duration
 }
 
@@ -61,28 +62,31 @@ type lease struct {
 	wake chan struct{} // capacity 1: the deadline or the renewal has changed
 
 	mu     sync.Mutex
-	proven time.Time // when the peer was last proven
-	renew  renewal   // nil if we do not know how to reach the peer
+	proven time.Time     // when the peer was last proven
+	life   time.Duration // how long that counts
+	retry  time.Duration // how much of it must be left when the peer is asked again
+	renew  renewal       // nil if we do not know how to reach the peer
 	conns  map[*sessionConn]struct{}
 }
 
-// join puts c under the lease of its peer's key, proven at that time.
-func (l *leases) join(c *sessionConn, peer attest.Digest, proven time.Time, renew renewal) {
+// join puts c under the lease of its peer's key, which p proves.
+func (l *leases) join(c *sessionConn, peer attest.Digest, p *proof, renew renewal) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	held := l.held[peer]
 	if held == nil {
-		held = l.open(peer, proven)
+		held = l.open(peer, p)
 	}
 	held.mu.Lock()
 	held.conns[c] = struct{}{}
 	held.mu.Unlock()
-	held.update(proven, renew)
+	held.update(p, renew)
 	c.lease.Store(held)
 }
 
-func (l *leases) open(peer attest.Digest, proven time.Time) *lease {
-	held := &lease{all: l, peer: peer, wake: make(chan struct{}, 1), proven: proven, conns: make(map[*sessionConn]struct{})}
+func (l *leases) open(peer attest.Digest, p *proof) *lease {
+	held := &lease{all: l, peer: peer, wake: make(chan struct{}, 1), conns: make(map[*sessionConn]struct{})}
+	held.rest(p)
 	held.ctx, held.stop = context.WithCancel(context.Background())
 	l.held[peer] = held
 	go held.watch()
@@ -97,9 +101,9 @@ func (l *leases) find(peer attest.Digest) *lease {
 }
 
 // extend notes a fresh proof of a key, if there are connections to it.
-func (l *leases) extend(peer attest.Digest, proven time.Time) {
+func (l *leases) extend(peer attest.Digest, p *proof) {
 	if held := l.find(peer); held != nil {
-		held.update(proven, nil)
+		held.update(p, nil)
 	}
 }
 
@@ -116,10 +120,22 @@ func (l *leases) cutAll(reason error) {
 	}
 }
 
-func (h *lease) update(proven time.Time, renew renewal) {
+// rest puts the lease on a proof. It needs the lock held, or nobody else.
+func (h *lease) rest(p *proof) {
+	h.proven, h.life = p.at, p.life(h.all.maxAge)
+	h.retry = h.life / 4
+	if h.life < h.all.maxAge && h.retry < minRetry {
+		// What the last proof rests on is about to end, and each further one
+		// would last less than the one before.
+		h.retry = 0
+	}
+}
+
+// update takes the newest proof for what counts, even if it lasts less long.
+func (h *lease) update(p *proof, renew renewal) {
 	h.mu.Lock()
-	if proven.After(h.proven) {
-		h.proven = proven
+	if p.at.After(h.proven) {
+		h.rest(p)
 	}
 	if renew != nil {
 		h.renew = renew
@@ -134,20 +150,23 @@ func (h *lease) update(proven time.Time, renew renewal) {
 func (h *lease) deadline() time.Time {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.proven.Add(h.all.maxAge)
+	return h.proven.Add(h.life)
 }
 
 // left is the time to the deadline.
 func (h *lease) left() time.Duration {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.all.maxAge - age(h.all.now(), h.proven)
+	return h.life - age(h.all.now(), h.proven)
 }
 
 // expire cuts everything if the deadline has passed.
 func (h *lease) expire() {
 	if h.left() <= 0 {
-		h.cut(&CutError{MaxAge: h.all.maxAge})
+		h.mu.Lock()
+		life := h.life
+		h.mu.Unlock()
+		h.cut(&CutError{MaxAge: life})
 	}
 }
 
@@ -195,7 +214,6 @@ func (h *lease) drop() {
 
 // watch waits for the time to renew, and for the deadline.
 func (h *lease) watch() {
-	retry := h.all.maxAge / 4 // when this much is left, ask again
 	for h.ctx.Err() == nil {
 		left := h.left()
 		if left <= 0 {
@@ -203,10 +221,10 @@ func (h *lease) watch() {
 			return
 		}
 		h.mu.Lock()
-		renew := h.renew
+		renew, retry := h.renew, h.retry
 		h.mu.Unlock()
 		if renew != nil && left <= retry {
-			retry = h.tryRenew(renew, left)
+			h.tryRenew(renew, left)
 			continue
 		}
 		wait := left
@@ -217,18 +235,24 @@ func (h *lease) watch() {
 	}
 }
 
-// tryRenew asks once and returns how much must be left for the next attempt:
-// a quarter of the age if it went well, half of what was left if not.
-func (h *lease) tryRenew(renew renewal, left time.Duration) time.Duration {
+// tryRenew asks once. If it went well the lease rests on the new proof; if not,
+// the next attempt comes when half of what was left is left.
+func (h *lease) tryRenew(renew renewal, left time.Duration) {
 	ctx, cancel := context.WithTimeout(h.ctx, left)
 	defer cancel()
-	if renew(ctx) == nil {
-		return h.all.maxAge / 4
+	h.mu.Lock()
+	before := h.proven
+	h.mu.Unlock()
+	err := renew(ctx)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err == nil || h.proven.After(before) {
+		return
 	}
+	h.retry = 0
 	if half := left / 2; half > minRetry {
-		return half
+		h.retry = half
 	}
-	return 0
 }
 
 // minRetry keeps a client from hammering a box in the last moments of a lease.

@@ -26,7 +26,8 @@ func (e *otherBoxError) Unwrap() error { return attest.ErrUnavailable }
 // in any case.
 //
 // If the same TLS key proves itself again, all live connections to that key
-// go on for another MaxAge, and the new session is returned. If the box with
+// go on for another MaxAge, or as long as the new result holds, and the new
+// session is returned. If the box with
 // that key is refused, all of them are cut at once. If it could not be asked
 // (network down, another box answered, no evidence to be had), the error wraps
 // [attest.ErrUnavailable] and they go on until their time is up.
@@ -53,9 +54,9 @@ func (c *Client) reattest(ctx context.Context, side net.Conn, name string, peer 
 	if err != nil {
 		return nil, err
 	}
-	c.live.extend(peer, p.proof.at)
+	c.live.extend(peer, p.proof)
 	s := newSession(c.purpose(), peer, p.proof)
-	s.Until = p.proof.at.Add(c.live.maxAge)
+	s.Until = p.proof.at.Add(p.proof.life(c.live.maxAge))
 	return s, nil
 }
 

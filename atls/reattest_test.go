@@ -241,7 +241,7 @@ func TestLeaseKeepsNewest(t *testing.T) {
 	peer, proven := attest.Digest{1}, time.Now()
 	for _, at := range []time.Time{proven, proven.Add(-30 * time.Second)} {
 		c := &sessionConn{Conn: &nullConn{done: make(chan struct{})}}
-		l.join(c, peer, at, nil)
+		l.join(c, peer, &proof{at: at}, nil)
 		defer c.Close()
 	}
 	if until := l.find(peer).deadline(); !until.Equal(proven.Add(time.Minute)) {

@@ -209,7 +209,7 @@ func (s *Server) pass(ctx context.Context, conn *tls.Conn, sc *sessionConn, keys
 	}
 	sc.session.Store(newSession(h.purpose, ch.peer, peer))
 	if peer != nil {
-		s.live.join(sc, ch.peer, peer.at, nil)
+		s.live.join(sc, ch.peer, peer, nil)
 	}
 	return nil
 }
