@@ -62,6 +62,14 @@ type appraisal struct {
 	document  *policy.Policy
 	digest    attest.Digest
 	checks    []attest.Check
+	until     time.Time // the earliest end of what the checks rest on
+}
+
+// holdsUntil notes the end of something that a passed check rests on.
+func (a *appraisal) holdsUntil(end time.Time) {
+	if a.until.IsZero() || end.Before(a.until) {
+		a.until = end
+	}
 }
 
 // The four ways to record a check. There is no way to record a pass without
@@ -148,7 +156,7 @@ func (a *appraisal) result() Result {
 	case a.in.Offline || len(r.essentialSkips()) != 0:
 		r.verdict = Partial
 	default:
-		r.verdict = Trusted
+		r.verdict, r.until = Trusted, a.until
 	}
 	return r
 }

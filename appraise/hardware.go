@@ -50,6 +50,7 @@ func (a *appraisal) genuine() {
 // anything tells that they were not withdrawn.
 func (a *appraisal) endorsements() {
 	v := a.claims.Endorsed
+	a.holdsUntil(v.NotAfter)
 	a.check("hardware.accepted_time", v.Contains(a.at), attest.CodeExpired,
 		fmt.Sprintf("%s to %s", v.NotBefore.UTC().Format(dayLayout), v.NotAfter.UTC().Format(dayLayout)),
 		"to contain "+a.at.UTC().Format(dayLayout))
@@ -71,6 +72,7 @@ func (a *appraisal) revocation(name string, r snp.Revocation, required bool) {
 		if limit := a.trust.hardware.crlMaxAge; limit > 0 && r.ThisUpdate.Add(limit).Before(until) {
 			until = r.ThisUpdate.Add(limit)
 		}
+		a.holdsUntil(until)
 		a.check(name, !a.at.After(until), attest.CodeStaleCRL,
 			"not revoked, list accepted until "+until.UTC().Format(dayLayout), "a list that is accepted on "+a.at.UTC().Format(dayLayout))
 	}

@@ -35,6 +35,7 @@ func (a *appraisal) code() {
 	case a.reference.expires.IsZero():
 		a.skip("code.expiry", CodeNotRequired, "no date in the trust file", "")
 	default:
+		a.holdsUntil(a.reference.expires)
 		a.check("code.expiry", true, "", a.reference.name+" until "+a.reference.expires.Format(dayLayout), "a later day")
 	}
 }

@@ -51,6 +51,7 @@ type Result struct {
 	verdict   Verdict
 	simulated bool
 	at        time.Time
+	until     time.Time // set if trusted
 	offline   bool
 	checks    []attest.Check
 	reference reference
@@ -82,6 +83,13 @@ func (r Result) Simulated() bool { return r.simulated }
 
 // At returns the time the appraisal was made for.
 func (r Result) At() time.Time { return r.at }
+
+// ValidUntil returns the time after which a trusted Result must not be relied
+// upon any more, and the box must be appraised anew: the earliest of the day on
+// which the reference value expires, the end of the vendor's certificates and
+// lists, and the age that crl_max_age allows a list. It is the zero time for a
+// Result that is not trusted.
+func (r Result) ValidUntil() time.Time { return r.until }
 
 // Kind returns the kind of the evidence.
 func (r Result) Kind() attest.Kind { return r.kind }
