@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -84,7 +86,10 @@ func (s *session) curl(ctx context.Context, address string, o curlOptions) error
 	if key != "" && req.Header.Get("Authorization") == "" {
 		req.Header.Set("Authorization", "Bearer "+key)
 	}
-	c, err := client.New(trust, client.WithTimeout(o.timeout), client.WithClock(s.now))
+	var judged atomic.Int64 // when there was a verdict, after began
+	began := time.Now()
+	seeVerdict := func(client.Verification) { judged.CompareAndSwap(0, int64(time.Since(began))) }
+	c, err := client.New(trust, client.WithTimeout(o.timeout), client.WithClock(s.now), client.WithOnResult(seeVerdict))
 	if err != nil {
 		return usage("%v", err)
 	}
@@ -94,7 +99,7 @@ func (s *session) curl(ctx context.Context, address string, o curlOptions) error
 		return requestRefusal(err)
 	}
 	defer res.Body.Close()
-	if err := s.answer(res, o); err != nil {
+	if err := s.answer(res, o, time.Duration(judged.Load())); err != nil {
 		return err
 	}
 	if o.fail && res.StatusCode >= 400 {
@@ -194,7 +199,7 @@ func (s *session) binaryBody(value string) (io.Reader, int64, error) {
 }
 
 // answer shows the verdict that the connection rests on, then the answer.
-func (s *session) answer(res *http.Response, o curlOptions) error {
+func (s *session) answer(res *http.Response, o curlOptions, took time.Duration) error {
 	result, ok := client.ResultFrom(res)
 	if !ok {
 		return fail(catalogue.CodeInternal, "internal", "an answer without a verdict", "")
@@ -204,11 +209,7 @@ func (s *session) answer(res *http.Response, o curlOptions) error {
 		return s.answerJSON(v, res)
 	}
 	if !o.silent {
-		word := "VERIFIED"
-		if v.simulated {
-			word += "     SIMULATED: proves nothing about hardware"
-		}
-		s.note("%s\n", word)
+		s.note("%s\n", v.conclusion(took))
 	}
 	out := s.stdout
 	if o.file != "" {
@@ -221,7 +222,7 @@ func (s *session) answer(res *http.Response, o curlOptions) error {
 	}
 	if o.include || o.head {
 		var head bytes.Buffer
-		head.WriteString(res.Proto + " " + res.Status + "\r\n")
+		head.WriteString(statusLine(res) + "\r\n")
 		_ = res.Header.Write(&head)
 		head.WriteString("\r\n")
 		if _, err := out.Write(head.Bytes()); err != nil {
@@ -232,6 +233,15 @@ func (s *session) answer(res *http.Response, o curlOptions) error {
 		return requestRefusal(err)
 	}
 	return nil
+}
+
+// statusLine is the first line of an answer as curl prints it: from HTTP/2 on
+// there is no minor version and no reason.
+func statusLine(res *http.Response) string {
+	if res.ProtoMajor >= 2 {
+		return fmt.Sprintf("HTTP/%d %d", res.ProtoMajor, res.StatusCode)
+	}
+	return res.Proto + " " + res.Status
 }
 
 // maxJSONBody bounds an answer that is put into a JSON document, in bytes.

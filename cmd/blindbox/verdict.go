@@ -147,6 +147,12 @@ func (v verdict) print(s *session, took time.Duration, all bool) {
 	if all {
 		v.printChecks(s)
 	}
+	s.printf("%s\n", v.conclusion(took))
+}
+
+// conclusion is the last line of a verdict: the word, how long it took if that
+// is known, and that it is worth nothing if it is simulated.
+func (v verdict) conclusion(took time.Duration) string {
 	word := map[appraise.Verdict]string{appraise.Trusted: "VERIFIED", appraise.Partial: "PARTIAL", appraise.Refused: "REFUSED"}[v.outcome]
 	var notes []string
 	if took > 0 {
@@ -155,7 +161,7 @@ func (v verdict) print(s *session, took time.Duration, all bool) {
 	if v.simulated {
 		notes = append(notes, "SIMULATED: proves nothing about hardware")
 	}
-	s.printf("%s\n", strings.TrimSpace(fmt.Sprintf("%-12s %s", word, strings.Join(notes, "   "))))
+	return strings.TrimSpace(fmt.Sprintf("%-12s %s", word, strings.Join(notes, "   ")))
 }
 
 func duration(d time.Duration) string {
