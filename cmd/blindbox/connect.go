@@ -76,7 +76,9 @@ func (s *session) connect(ctx context.Context, address string, o connectOptions)
 		return usage("%v", err)
 	}
 	defer c.Close()
+	arrived := s.waitingFor(u)
 	v, took, err := verifyWith(ctx, c, u)
+	arrived()
 	if err != nil {
 		return err
 	}

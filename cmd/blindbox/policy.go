@@ -84,7 +84,9 @@ func (s *session) shownPolicy(ctx context.Context, where string) ([]byte, error)
 	if err != nil {
 		return nil, err
 	}
+	arrived := s.waitingFor(u)
 	seen, err := look(ctx, u, s.now)
+	arrived()
 	if err != nil {
 		return nil, err
 	}

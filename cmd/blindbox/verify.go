@@ -120,7 +120,9 @@ func (s *session) verifyURL(ctx context.Context, address string, o verifyOptions
 	ctx, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
 	began := time.Now()
+	arrived := s.waitingFor(u)
 	v, bundle, err := handshake(ctx, trust, u, s.now)
+	arrived()
 	if err != nil {
 		return err
 	}
