@@ -81,6 +81,7 @@ func (b *box) url() string { return "https://" + b.addr }
 // boxConfig says in what a box differs from the one that trustFile accepts.
 type boxConfig struct {
 	clock   *clock
+	root    *sim.Root // testRoot if nil
 	sim     func(*sim.Box)
 	policy  string
 	server  func(*atls.ServerConfig)
@@ -106,7 +107,11 @@ func newBox(t testing.TB, cfg boxConfig) *box {
 	if cfg.sim != nil {
 		cfg.sim(&hardware)
 	}
-	attester, err := testRoot(t).NewAttester(hardware, b.clock.now)
+	root := cfg.root
+	if root == nil {
+		root = testRoot(t)
+	}
+	attester, err := root.NewAttester(hardware, b.clock.now)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -619,5 +620,78 @@ func TestNewRefuses(t *testing.T) {
 		if c, err := f(); err == nil || c != nil {
 			t.Errorf("%s: %v, %v", name, c, err)
 		}
+	}
+}
+
+// A trust file without floors says nothing about firmware at a time before the
+// built-in ones. Nothing failed then, and the box is refused all the same, with
+// the reason and with the Result.
+func TestPartialIsRefused(t *testing.T) {
+	early := &clock{at: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)}
+	root, err := sim.NewRoot(rand.Reader, early.now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := newBox(t, boxConfig{clock: early, root: root})
+	c := newClient(t, b, trustFile(t, "").WithSimulatedRoot(root.Fingerprint()))
+	_, fromDial, dialErr := c.Dial(t.Context(), "tcp", b.addr)
+	_, getErr := c.HTTP().Get(b.url())
+	fromVerify, _, verifyErr := c.Verify(t.Context(), b.url())
+	if fromDial == nil || fromDial.Verdict() != appraise.Partial || fromVerify.Verdict() != appraise.Partial {
+		t.Errorf("results %v, %s", fromDial, fromVerify.Verdict())
+	}
+	for name, err := range map[string]error{"dial": dialErr, "request": getErr, "verify": verifyErr} {
+		var refused *client.RefusedError
+		if !errors.As(err, &refused) {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		var failed []string
+		for _, c := range refused.Failure.Failed() {
+			if c.Code != appraise.CodeNotChecked || c.Seen == "" {
+				t.Errorf("%s: %s", name, c)
+			}
+			failed = append(failed, c.Name)
+		}
+		if want := "hardware.tcb_current hardware.tcb_reported hardware.tcb_certified hardware.tcb_committed hardware.tcb_launch"; strings.Join(failed, " ") != want {
+			t.Errorf("%s: failed %s, expected %s", name, failed, want)
+		}
+		if refused.Result.Verdict() != appraise.Partial || len(refused.Result.Checks()) == 0 || !refused.Result.Simulated() {
+			t.Errorf("%s: result %s with %d checks", name, refused.Result.Verdict(), len(refused.Result.Checks()))
+		}
+	}
+	if n := b.requests.Load(); n != 0 {
+		t.Errorf("%d requests reached the box", n)
+	}
+}
+
+// A day in the trust file counts from its first moment, and not from the end of
+// max_age: neither a live connection nor a fast answer outlasts it.
+func TestExpiryCountsBeforeMaxAge(t *testing.T) {
+	b := newBox(t, boxConfig{clock: &clock{at: time.Date(2026, 12, 31, 23, 58, 0, 0, time.UTC)}})
+	c := newClient(t, b, trustFile(t, "max_age: 1h\n"))
+	conn, result, err := c.Dial(t.Context(), "tcp", b.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	end := time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)
+	session, ok := atls.SessionOf(conn)
+	if !ok {
+		t.Fatal("the connection has no session")
+	}
+	if !session.Until.Equal(end) || !result.ValidUntil().Equal(end) {
+		t.Errorf("connection until %s, result until %s, expected %s", session.Until, result.ValidUntil(), end)
+	}
+	get(t, c, b.url())
+	b.clock.advance(2 * time.Minute)
+	var cut *atls.CutError
+	if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\n"); !errors.As(err, &cut) {
+		t.Errorf("the live connection says %v", err)
+	}
+	_, err = c.HTTP().Post(b.url(), "text/plain", strings.NewReader("patient record"))
+	mustRefuse(t, err, appraise.CodeReferenceEnded)
+	if n := b.requests.Load(); n != 1 {
+		t.Errorf("the box saw %d requests", n)
 	}
 }

@@ -121,7 +121,7 @@ func (e *engine) check(ctx context.Context, p atls.Presented) (any, error) {
 	if e.onResult != nil {
 		e.onResult(verification)
 	}
-	if err := result.Err(); err != nil {
+	if err := refusalOf(result); err != nil {
 		return nil, err
 	}
 	return result, nil

@@ -3,6 +3,7 @@ package client
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/blindbox/blindbox/appraise"
 	"github.com/blindbox/blindbox/attest"
@@ -13,11 +14,13 @@ import (
 type RefusedError struct {
 	// Addr is the address that was connected to.
 	Addr string
-	// Result holds every check. It is the zero Result, which is refused, if the
-	// peer showed nothing that could be appraised.
+	// Result holds every check. It is partial if nothing failed and something
+	// essential could not be looked at, and the zero Result, which is refused, if
+	// the peer showed nothing that could be appraised.
 	Result appraise.Result
 	// Failure holds the checks that led to the refusal, those of the connection
-	// among them. It is never nil.
+	// among them. What a partial Result could not look at has failed here, with
+	// appraise.CodeNotChecked. It is never nil.
 	Failure *attest.Failure
 }
 
@@ -36,6 +39,28 @@ func refused(addr string, v Verification, err error) error {
 		return &RefusedError{Addr: addr, Result: v.Result, Failure: failure}
 	}
 	return fmt.Errorf("client: %s: nothing was sent: %w", addr, err)
+}
+
+// refusalOf returns why a box with that Result gets nothing, nil if it is
+// trusted. A partial Result, in which nothing failed, refuses too: what was
+// essential and could not be looked at has failed, on a live connection.
+func refusalOf(result appraise.Result) error {
+	err := result.Err()
+	var partial *appraise.PartialError
+	if !errors.As(err, &partial) {
+		return err
+	}
+	checks := result.Checks()
+	for _, skipped := range partial.Skipped {
+		skipped.Status, skipped.Code = attest.Fail, appraise.CodeNotChecked
+		i := slices.IndexFunc(checks, func(c attest.Check) bool { return c.Name == skipped.Name })
+		if i < 0 {
+			checks = append(checks, skipped)
+		} else {
+			checks[i] = skipped
+		}
+	}
+	return &attest.Failure{Checks: checks}
 }
 
 // refusedResult returns the Result of a refusal, nil if there is none.
