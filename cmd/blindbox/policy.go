@@ -59,7 +59,8 @@ func (s *session) policyShow(ctx context.Context, where string) error {
 	}
 	p, err := policy.Parse(doc)
 	if err != nil {
-		return badDocument(catalogue.CodeBadPolicy, "policy", "the policy of "+where, err)
+		// Not a file of the reader's: there is no line for them to correct.
+		return fail(attest.CodeMalformed, "policy", err.Error(), "a policy that this version can read")
 	}
 	s.writePolicy(p)
 	return nil

@@ -35,7 +35,7 @@ func evidence() []Entry {
 			Title:   "the box runs under another policy",
 			Cause:   "The digest of the box's policy document is not one that the trust file accepts, or is not the one that the hardware bound when the box was launched. A single changed byte is enough.",
 			NotDone: nothingSent,
-			Fix:     "Compare the policies: `blindbox trust init URL --out new.yaml`, then `blindbox trust diff trust.yaml new.yaml`. Accept the new one only if you have read it.",
+			Fix:     "Read what the box may do now: `blindbox policy show URL`. Only if you want that, write `blindbox trust init URL --out new.yaml`, compare it with `blindbox trust diff trust.yaml new.yaml`, and accept the new one.",
 			Example: "BBX-204 policy: the box runs under another policy\n  box shows  sha256:9d00..41aa\n  you accept sha256:7b3f..9c1e for acme/whisper v2.4.1\n  nothing was sent.",
 		},
 		{
