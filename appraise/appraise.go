@@ -144,8 +144,8 @@ func (a *appraisal) take(name string, c *attest.Claims) {
 func (a *appraisal) result() Result {
 	r := Result{
 		at: a.at, offline: a.in.Offline, checks: a.checks,
-		reference: a.reference, accepted: a.trust.accept,
-		digest: a.digest, policy: a.document, detail: a.detail,
+		reference: a.reference,
+		digest:    a.digest, policy: a.document, detail: a.detail,
 	}
 	if a.claims != nil {
 		r.kind, r.simulated = a.claims.Kind, a.claims.Simulated || a.claims.Kind.Simulated()

@@ -3,7 +3,6 @@ package appraise
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/blindbox/blindbox/attest"
@@ -160,50 +159,4 @@ func (r Result) policyText() string {
 		text += " · any policy accepted"
 	}
 	return text
-}
-
-// Explanation says in a few lines why one check failed.
-type Explanation struct {
-	Check attest.Check
-	// Lines stand below the error's title: what the box shows, what the trust
-	// file accepts.
-	Lines []string
-}
-
-// Explain returns an Explanation for every failed check, in order.
-func (r Result) Explain() []Explanation {
-	var out []Explanation
-	for _, c := range r.checks {
-		if c.Status == attest.Fail {
-			out = append(out, Explanation{c, r.explain(c)})
-		}
-	}
-	return out
-}
-
-func (r Result) explain(c attest.Check) []string {
-	if c.Name == checkMeasurement && r.detail != nil {
-		return r.explainMeasurement()
-	}
-	lines := []string{column("box shows", c.Seen)}
-	if c.Expected != "" {
-		lines = append(lines, column("you accept", c.Expected))
-	}
-	return lines
-}
-
-func (r Result) explainMeasurement() []string {
-	lines := []string{column("box runs", short(r.detail.Report.Measurement[:]))}
-	for _, ref := range r.accepted {
-		text := short(ref.measurement[:]) + "   " + ref.name
-		if ref.expired(r.at) {
-			text += " (until " + ref.expires.Format(dayLayout) + ")"
-		}
-		lines = append(lines, column("you accept", text))
-	}
-	return lines
-}
-
-func column(label, text string) string {
-	return strings.TrimRight(fmt.Sprintf("%-12s %s", label, text), " ")
 }

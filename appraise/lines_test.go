@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/blindbox/blindbox/attest"
 )
@@ -58,33 +57,6 @@ policy     callers: 1 api key · logs: none · request <= 1 MiB · 16 at once ·
 		r := parseTest(t, tc.trust).Appraise(tc.f.in, tc.f.at)
 		if got := text(r); got != tc.want {
 			t.Errorf("%s:\n%swant\n%s", tc.name, got, tc.want)
-		}
-	}
-}
-
-func TestExplainMeasurement(t *testing.T) {
-	f := newFixture(t)
-	f.report.Measurement = fill[[48]byte](0x9d)
-	f.sync()
-	f.at = time.Date(2026, 12, 24, 0, 0, 0, 0, time.UTC)
-	f.in.Channel = nil
-	f.in.Offline = true
-	r := parseTest(t, strictTrust).Appraise(f.in, f.at)
-	var got []string
-	for _, e := range r.Explain() {
-		if e.Check.Code == CodeMeasurement {
-			got = e.Lines
-		}
-	}
-	want := `box runs     9d9d..9d9d
-you accept   aaaa..aaaa   old (until 2026-12-01)
-you accept   aaaa..aaaa   demo v1`
-	if strings.Join(got, "\n") != want {
-		t.Errorf("explanation\n%s\nwant\n%s", strings.Join(got, "\n"), want)
-	}
-	for _, e := range r.Explain() {
-		if len(e.Lines) == 0 || e.Check.Status != attest.Fail {
-			t.Errorf("%s: %q", e.Check, e.Lines)
 		}
 	}
 }

@@ -55,7 +55,6 @@ type Result struct {
 	offline   bool
 	checks    []attest.Check
 	reference reference
-	accepted  []reference
 	kind      attest.Kind
 	detail    *snp.Claims
 	digest    attest.Digest // of the box's policy; zero if unknown

@@ -15,6 +15,7 @@ import (
 
 	"github.com/blindbox/blindbox/appraise"
 	"github.com/blindbox/blindbox/atls"
+	"github.com/blindbox/blindbox/attest"
 	"github.com/blindbox/blindbox/attest/sim"
 	"github.com/blindbox/blindbox/client"
 )
@@ -148,11 +149,14 @@ func ExampleRefusedError() {
 	var refused *client.RefusedError
 	if errors.As(err, &refused) {
 		fmt.Println(refused.Result.Verdict(), refused.Result.Codes())
-		fmt.Println(refused.Result.Explain()[0].Lines[0])
+	}
+	var failure *attest.Failure
+	if errors.As(err, &failure) {
+		fmt.Println(failure.Failed()[0].Seen)
 	}
 	// Output:
 	// refused [policy_requirement]
-	// box shows    greeter without a digest
+	// greeter without a digest
 }
 
 // A plain connection, for a protocol that is not HTTP.
