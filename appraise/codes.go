@@ -32,13 +32,3 @@ const (
 	CodeNotChecked     attest.Code = "not_checked"         // could not be looked at
 	CodeNotRequired    attest.Code = "not_required"        // the trust file says any, or asks for nothing
 )
-
-// Codes lists every code that this package declares, for the error catalogue.
-func Codes() []attest.Code {
-	return []attest.Code{
-		CodeSimulated, CodeMeasurement, CodeReferenceEnded, CodeProduct, CodeChip, CodeMaskedChip,
-		CodeSigner, CodeCSP, CodeDebug, CodeMigration, CodeSMT, CodeGuestPolicy, CodeVMPL, CodeGuestSVN, CodePlatform,
-		CodePlatformBits, CodeTCBLow, CodeProvisional, CodeLaunchTCB, CodeFirmware,
-		CodeMitigation, CodeLaunchPolicy, CodeRequirement, CodeNotChecked, CodeNotRequired,
-	}
-}
