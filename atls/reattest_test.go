@@ -321,6 +321,7 @@ func TestKeepsProving(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		mustEcho(t, conn) // only now is it certain that the server has accepted it
 		return l, c, conn
 	}
 	t.Run("goes on", func(t *testing.T) {

@@ -97,6 +97,12 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.ProtoMajor == 1 {
 		// An early refusal by the box must not wait for the end of an upload.
 		_ = http.NewResponseController(w).EnableFullDuplex()
+		if r.Header.Get("Upgrade") == "" {
+			// ReverseProxy leaves an unread body open. Its end must be met before
+			// this returns, or net/http starts to look for the next request twice
+			// at once and drops the connection under it.
+			defer r.Body.Close()
+		}
 	}
 	p.forward.ServeHTTP(w, r)
 }

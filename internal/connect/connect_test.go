@@ -276,6 +276,31 @@ func TestRedirectsStayWithTheProxy(t *testing.T) {
 	}
 }
 
+// TestEarlyAnswerKeepsTheConnection: the box answers before the body is there;
+// the next request on the same connection must be served.
+func TestEarlyAnswerKeepsTheConnection(t *testing.T) {
+	f := start(t, nil)
+	host := strings.TrimPrefix(f.url, "http://")
+	conn, err := net.Dial("tcp", host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	answers := bufio.NewReader(conn)
+	for range 3 {
+		fmt.Fprintf(conn, "POST /early HTTP/1.1\r\nHost: %s\r\nContent-Length: 6\r\n\r\n", host)
+		res, err := http.ReadResponse(answers, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, res.Body); err != nil || res.StatusCode != http.StatusRequestEntityTooLarge {
+			t.Fatalf("answer %s, %v", res.Status, err)
+		}
+		fmt.Fprint(conn, "secret")
+		time.Sleep(20 * time.Millisecond) // let the proxy begin to wait for the next request
+	}
+}
+
 func TestRedirectsLeaveOutTheTargetsPath(t *testing.T) {
 	f := start(t, func(c *connect.Config) {
 		c.Target = &url.URL{Scheme: "https", Host: c.Target.Host, Path: "/base"}
