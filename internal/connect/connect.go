@@ -94,17 +94,20 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answerPreflight(w, r, origin)
 		return
 	}
+	var control *http.ResponseController
 	if r.ProtoMajor == 1 {
+		control = http.NewResponseController(w)
 		// An early refusal by the box must not wait for the end of an upload.
-		_ = http.NewResponseController(w).EnableFullDuplex()
-		if r.Header.Get("Upgrade") == "" {
-			// ReverseProxy leaves an unread body open. Its end must be met before
-			// this returns, or net/http starts to look for the next request twice
-			// at once and drops the connection under it.
-			defer r.Body.Close()
-		}
+		_ = control.EnableFullDuplex()
 	}
 	p.forward.ServeHTTP(w, r)
+	if control != nil && r.Header.Get("Upgrade") == "" {
+		// ReverseProxy leaves an unread body open. Its end must be met before this
+		// returns, or net/http starts to look for the next request twice at once
+		// and drops the connection under it.
+		_ = control.Flush()
+		_ = r.Body.Close()
+	}
 }
 
 // RoundTrip picks the transport, so that one ReverseProxy serves both.

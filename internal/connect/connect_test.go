@@ -276,10 +276,14 @@ func TestRedirectsStayWithTheProxy(t *testing.T) {
 	}
 }
 
-// TestEarlyAnswerKeepsTheConnection: the box answers before the body is there;
+// TestEarlyAnswerKeepsTheConnection: the box answers and the body was not read;
 // the next request on the same connection must be served.
 func TestEarlyAnswerKeepsTheConnection(t *testing.T) {
-	f := start(t, nil)
+	f := start(t, func(c *connect.Config) {
+		c.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: http.StatusRequestEntityTooLarge, Header: http.Header{"Content-Length": {"0"}}, Body: http.NoBody, Request: r}, nil
+		})
+	})
 	host := strings.TrimPrefix(f.url, "http://")
 	conn, err := net.Dial("tcp", host)
 	if err != nil {
