@@ -40,7 +40,7 @@ func (a *appraisal) bound() {
 		a.skip(checkBound, CodeNotChecked, "the hardware was not proven", "")
 	default:
 		sum := want.Bytes()
-		a.check(checkBound, a.claims.ReportData == sum, attest.CodeNotBound,
+		a.check(checkBound, a.claims.Proves(want), attest.CodeNotBound,
 			fmt.Sprintf("%x", a.claims.ReportData), fmt.Sprintf("%x, the hash of the statement", sum))
 	}
 }

@@ -105,7 +105,7 @@ func TestParseTrustRefuses(t *testing.T) {
 		{"same name twice", doc("  - {name: v1, sev-snp: {measurement: " + strings.Repeat("ab", 48) + "}, policy: any}\n"), "4:12", "again"},
 		{"same reference value twice", doc("  - {name: v2, sev-snp: {measurement: AA}, policy: any}\n"), "4:5", `of "v1" again`},
 
-		{"unknown kind", doc("hardware: {kinds: [tdx]}\n"), "4:20", "sev-snp"},
+		{"unknown kind", doc("hardware: {kinds: [tdz]}\n"), "4:20", "sev-snp"},
 		{"simulated as a kind", doc("hardware: {kinds: [sim-sev-snp]}\n"), "4:20", "allow_simulated"},
 		{"kind twice", doc("hardware: {kinds: [sev-snp, sev-snp]}\n"), "4:29", "the same as hardware.kinds[0]"},
 		{"unknown product", doc("hardware: {products: [Rome]}\n"), "4:23", "Milan, Genoa, Turin"},

@@ -17,19 +17,21 @@
 package attest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"time"
 )
 
-// Limits of what a stranger may send.
+// Limits of what a stranger may send. A machine with eight GPUs and four
+// switches fills about a third of the first.
 const (
-	MaxEvidence     = 64 << 10  // bytes of one Evidence
-	MaxEndorsements = 16        // items
-	MaxEndorsement  = 64 << 10  // bytes of one item
+	MaxEvidence     = 256 << 10 // bytes of one Evidence
+	MaxEndorsements = 64        // items
+	MaxEndorsement  = 128 << 10 // bytes of one item
 	MaxPolicy       = 64 << 10  // bytes of a policy document
-	MaxBundle       = 256 << 10 // bytes of an encoded Bundle
+	MaxBundle       = 1 << 20   // bytes of an encoded Bundle
 )
 
 // Evidence is what the hardware said: a signed report in the vendor's own
@@ -65,6 +67,22 @@ const (
 	LabelSNPASKCRL    = "snp/ask-crl"    // CRL signed by the ASK or ASVK, DER
 	LabelSimRoot      = "sim/root"       // the simulated ARK, DER; trusted only if its SHA-256 was pinned by the relying party
 	LabelSimASK       = "sim/ask"        // the simulated ASK, DER
+
+	// Intel, as the Provisioning Certification Service (PCS API v4) gives them out.
+	LabelIntelPCKChain   = "intel/pck-chain"   // PCK certificate and its issuers, PEM; only where the quote holds none
+	LabelIntelTCBInfo    = "intel/tcb-info"    // the answer's body, {"tcbInfo":...,"signature":"..."}
+	LabelIntelQEIdentity = "intel/qe-identity" // of the QE or TD-QE, {"enclaveIdentity":...,"signature":"..."}
+	LabelIntelTCBChain   = "intel/tcb-chain"   // TCB signing certificate and its issuer, PEM
+	LabelIntelRootCRL    = "intel/root-crl"    // CRL of the SGX Root CA, DER
+	LabelIntelPCKCRL     = "intel/pck-crl"     // CRL of the PCK's issuer (Platform or Processor CA), DER
+
+	LabelTPMAKChain   = "tpm/ak-chain" // certificate of the attestation key and its issuers, PEM
+	LabelEventLog     = "event-log"    // TCG PC Client log, crypto agile (TCG PFP 10); nobody signed it: its events count as far as they lead to measured registers
+	LabelTPMAKRootCRL = "tpm/ak-crl"   // CRL of the attestation key certificate's issuer, DER
+
+	// NVIDIA. One machine needs several: the rest of the label says which.
+	LabelNVIDIARIM  = "nvidia/rim/"  // + RIM id: a signed SWID tag, XML
+	LabelNVIDIAOCSP = "nvidia/ocsp/" // + serial number of the certificate asked about, lower-case hex: OCSP response, DER
 )
 
 // Endorsement is one vendor-signed object that supports Evidence.
@@ -97,21 +115,45 @@ func (e Endorsements) Get(label string) (data []byte, found bool, err error) {
 type Claims struct {
 	Kind      Kind
 	Simulated bool
-	// ReportData is the 64 bytes that the hardware signed for the box.
+	// ReportData is the 64 bytes that the hardware signed for the box; zero for
+	// a kind that signs a nonce. Use [Claims.Proves] to compare.
 	ReportData [64]byte
-	// Measurement identifies the code that was launched (SNP: 48 bytes).
+	// Nonce is what hardware signed that has no room for 64 bytes
+	// ([Kind.SignsNonce]); nil for all other kinds.
+	Nonce []byte
+	// Measurement identifies the code that was launched (SNP: MEASUREMENT, 48
+	// bytes; TDX: MRTD, 48; SGX: MRENCLAVE, 32; Nitro: PCR0, 48); nil where only
+	// several registers together do (TPM).
 	Measurement []byte
-	// LaunchDigest is what was bound at launch next to the code
-	// (SNP: HOST_DATA, 32 bytes); a box puts its policy's digest there.
+	// LaunchDigest is what was bound at launch next to the code, where a box puts
+	// its policy's digest (SNP: HOST_DATA, 32 bytes; TDX: MRCONFIGID, 48; SGX:
+	// CONFIGID, 64; Nitro: PCR16; TPM and Azure: PCR 15); nil if there is none.
 	LaunchDigest []byte
 	// Endorsed is the time span in which every certificate and CRL that was
 	// used is valid.
 	Endorsed Validity
-	// Detail holds the claims that only this kind of hardware makes,
-	// *snp.Claims for SNP and SimSNP.
+	// Detail holds the claims that only this kind of hardware makes: *snp.Claims
+	// for SNP and SimSNP, and so on for each package of a kind.
 	Detail any
+	// Parts are the claims of the devices beside the processor, from [Composite]
+	// evidence, in its order.
+	Parts []*Claims
 	// Checks are those that were run to get here. None of them failed.
 	Checks []Check
+}
+
+// Proves reports whether the hardware signed b. It compares everything that
+// hardware of this kind can sign, and nothing proves the zero Bound.
+func (c *Claims) Proves(b Bound) bool {
+	switch {
+	case c == nil || !c.Kind.Valid() || b.IsZero():
+		return false
+	case c.Kind.SignsNonce():
+		want := b.Nonce(c.Kind)
+		return c.ReportData == [64]byte{} && bytes.Equal(c.Nonce, want[:])
+	default:
+		return c.Nonce == nil && c.ReportData == b.Bytes()
+	}
 }
 
 // Validity is a closed span of time.

@@ -295,13 +295,13 @@ func TestZeroValuesDeny(t *testing.T) {
 }
 
 func TestKindNames(t *testing.T) {
-	for _, k := range []attest.Kind{attest.SNP, attest.SimSNP} {
+	for _, k := range attest.Kinds() {
 		back, err := attest.ParseKind(k.String())
 		if err != nil || back != k {
 			t.Errorf("ParseKind(%q) = %v, %v", k, back, err)
 		}
 	}
-	for _, name := range []string{"", "SEV-SNP", "sev-snp ", "invalid(0)", "tdx"} {
+	for _, name := range []string{"", "SEV-SNP", "sev-snp ", "invalid(0)", "TDX"} {
 		if k, err := attest.ParseKind(name); err == nil || k != attest.KindInvalid {
 			t.Errorf("ParseKind(%q) = %v, %v; expected an error", name, k, err)
 		}
@@ -362,5 +362,39 @@ func TestEndorsementsGet(t *testing.T) {
 	}
 	if data, found, err := e.Get("a"); data != nil || found || err == nil {
 		t.Errorf("Get(a) = %q, %v, %v; expected only an error", data, found, err)
+	}
+}
+
+func TestProves(t *testing.T) {
+	b, err := sessionStatement().Bind()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range attest.Kinds() {
+		whole := attest.Claims{Kind: k, ReportData: b.Bytes()}
+		nonce := b.Nonce(k)
+		short := attest.Claims{Kind: k, Nonce: nonce[:]}
+		both := attest.Claims{Kind: k, ReportData: b.Bytes(), Nonce: nonce[:]}
+		if whole.Proves(b) == k.SignsNonce() || short.Proves(b) != k.SignsNonce() || both.Proves(b) {
+			t.Errorf("%s: 64 bytes %t, nonce %t, both %t", k, whole.Proves(b), short.Proves(b), both.Proves(b))
+		}
+		for _, other := range attest.Kinds() {
+			if n := b.Nonce(other); other != k && bytes.Equal(n[:], nonce[:]) {
+				t.Errorf("%s and %s sign the same nonce", k, other)
+			}
+		}
+		half := b.Bytes()
+		clear(half[32:])
+		for name, c := range map[string]*attest.Claims{
+			"none": nil, "empty": {Kind: k}, "half": {Kind: k, ReportData: half}, "cut nonce": {Kind: k, Nonce: nonce[:31]},
+			"raw bytes as nonce": {Kind: k, Nonce: half[:32]}, "no kind": {ReportData: b.Bytes()},
+		} {
+			if c.Proves(b) {
+				t.Errorf("%s: %s proves the statement", k, name)
+			}
+		}
+		if whole.Proves(attest.Bound{}) || (&attest.Claims{Kind: k}).Proves(attest.Bound{}) {
+			t.Errorf("%s: something proves no statement", k)
+		}
 	}
 }

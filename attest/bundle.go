@@ -1,8 +1,9 @@
 package attest
 
 import (
-	"encoding/binary"
 	"fmt"
+
+	"github.com/blindbox/blindbox/attest/internal/blob"
 )
 
 // Bundle is everything a box shows: Evidence, the Endorsements stapled to it,
@@ -30,15 +31,15 @@ func (b Bundle) Encode() ([]byte, error) {
 		return nil, err
 	}
 	out := []byte(bundleMagic)
-	out = appendBlob(out, []byte(b.Evidence.Kind.String()))
-	out = appendBlob(out, b.Evidence.Data)
-	out = appendBlob(out, b.Statement)
-	out = appendBlob(out, b.Policy)
-	out = appendBlob(out, b.AttestationKey)
+	out = blob.Append(out, []byte(b.Evidence.Kind.String()))
+	out = blob.Append(out, b.Evidence.Data)
+	out = blob.Append(out, b.Statement)
+	out = blob.Append(out, b.Policy)
+	out = blob.Append(out, b.AttestationKey)
 	out = append(out, byte(len(b.Endorsements)))
 	for _, e := range b.Endorsements {
-		out = appendBlob(out, []byte(e.Label))
-		out = appendBlob(out, e.Data)
+		out = blob.Append(out, []byte(e.Label))
+		out = blob.Append(out, e.Data)
 	}
 	if len(out) > MaxBundle {
 		return nil, fmt.Errorf("attest: bundle of %d bytes, limit %d", len(out), MaxBundle)
@@ -78,30 +79,25 @@ func (b Bundle) validate() error {
 
 const maxLabel = 64
 
-func appendBlob(b, v []byte) []byte {
-	b = binary.BigEndian.AppendUint32(b, uint32(len(v)))
-	return append(b, v...)
-}
-
 // ParseBundle reads an encoded Bundle. The result shares memory with data.
 // Nothing in it has been verified.
 func ParseBundle(data []byte) (Bundle, error) {
 	if len(data) > MaxBundle {
 		return Bundle{}, fmt.Errorf("attest: bundle of %d bytes, limit %d", len(data), MaxBundle)
 	}
-	r := blobReader{rest: data}
-	r.magic(bundleMagic)
-	kindName := r.blob(maxLabel)
+	r := blob.NewReader("attest: bundle", data)
+	r.Magic(bundleMagic)
+	kindName := r.Blob(maxLabel)
 	b := Bundle{
-		Evidence:       Evidence{Data: r.blob(MaxEvidence)},
-		Statement:      r.blob(MaxStatement),
-		Policy:         r.blob(MaxPolicy),
-		AttestationKey: r.blob(32),
+		Evidence:       Evidence{Data: r.Blob(MaxEvidence)},
+		Statement:      r.Blob(MaxStatement),
+		Policy:         r.Blob(MaxPolicy),
+		AttestationKey: r.Blob(32),
 	}
-	for range r.count(MaxEndorsements) {
-		b.Endorsements = append(b.Endorsements, Endorsement{Label: string(r.blob(maxLabel)), Data: r.blob(MaxEndorsement)})
+	for range r.Count(MaxEndorsements) {
+		b.Endorsements = append(b.Endorsements, Endorsement{Label: string(r.Blob(maxLabel)), Data: r.Blob(MaxEndorsement)})
 	}
-	if err := r.end(); err != nil {
+	if err := r.End(); err != nil {
 		return Bundle{}, err
 	}
 	kind, err := ParseKind(string(kindName))
@@ -113,68 +109,4 @@ func ParseBundle(data []byte) (Bundle, error) {
 		return Bundle{}, err
 	}
 	return b, nil
-}
-
-// blobReader reads length-prefixed parts and remembers the first error, so
-// that a parser reads as a list of its fields.
-type blobReader struct {
-	rest []byte
-	off  int
-	err  error
-}
-
-func (r *blobReader) fail(format string, args ...any) {
-	if r.err == nil {
-		r.err = fmt.Errorf("attest: bundle malformed at byte %d: %s", r.off, fmt.Sprintf(format, args...))
-	}
-	r.rest = nil
-}
-
-func (r *blobReader) take(n int) []byte {
-	if n > len(r.rest) {
-		r.fail("%d bytes wanted, %d left", n, len(r.rest))
-		return nil
-	}
-	v := r.rest[:n:n]
-	r.rest, r.off = r.rest[n:], r.off+n
-	return v
-}
-
-func (r *blobReader) magic(want string) {
-	if got := r.take(len(want)); r.err == nil && string(got) != want {
-		r.off = 0
-		r.fail("begins with %q, expected %q", got, want)
-	}
-}
-
-func (r *blobReader) blob(limit int) []byte {
-	head := r.take(4)
-	if r.err != nil {
-		return nil
-	}
-	n := binary.BigEndian.Uint32(head)
-	if n > uint32(limit) {
-		r.fail("a part of %d bytes, limit %d", n, limit)
-		return nil
-	}
-	return r.take(int(n))
-}
-
-func (r *blobReader) count(limit int) int {
-	head := r.take(1)
-	if r.err != nil {
-		return 0
-	}
-	if int(head[0]) > limit {
-		r.fail("%d items, limit %d", head[0], limit)
-		return 0
-	}
-	return int(head[0])
-}
-
-func (r *blobReader) end() error {
-	if r.err == nil && len(r.rest) != 0 {
-		r.fail("%d bytes after the end", len(r.rest))
-	}
-	return r.err
 }

@@ -65,7 +65,7 @@ func TestBundleLimits(t *testing.T) {
 		"many endorsements":     func(b *attest.Bundle) { b.Endorsements = make(attest.Endorsements, attest.MaxEndorsements+1) },
 		"large in all": func(b *attest.Bundle) {
 			b.Endorsements = nil
-			for _, label := range []string{"a", "b", "c", "d"} {
+			for _, label := range []string{"a", "b", "c", "d", "e", "f", "g", "h"} {
 				b.Endorsements = append(b.Endorsements, attest.Endorsement{Label: label, Data: make([]byte, attest.MaxEndorsement)})
 			}
 		},

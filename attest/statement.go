@@ -2,6 +2,7 @@ package attest
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/binary"
 	"encoding/hex"
@@ -234,3 +235,19 @@ func (b Bound) IsZero() bool { return b == Bound{} }
 
 // Bytes returns the 64 bytes.
 func (b Bound) Bytes() [64]byte { return b.sum }
+
+// nonceLabel separates the nonces from every other SHA-256 over a Bound.
+const nonceLabel = "blindbox/attest/nonce/v1"
+
+// Nonce is what hardware signs that cannot sign 64 bytes: a TPM as
+// qualifyingData, a GPU as its nonce. It is SHA-256 over a label, the kind's
+// name and the 64 bytes, each behind its two-byte length, so that what one
+// device signed is worthless as another's.
+func (b Bound) Nonce(k Kind) [32]byte {
+	h := sha256.New()
+	for _, v := range [][]byte{[]byte(nonceLabel), []byte(k.String()), b.sum[:]} {
+		h.Write(binary.BigEndian.AppendUint16(nil, uint16(len(v))))
+		h.Write(v)
+	}
+	return [32]byte(h.Sum(nil))
+}

@@ -280,7 +280,7 @@ func TestAttestRefuses(t *testing.T) {
 		{"long report", "more than 1184 bytes", func(c *configfs) {
 			c.outblob = func(_ int, r []byte) ([]byte, error) { return append(r, 0), nil }
 		}},
-		{"huge certificates", "auxblob: more than 65536 bytes", func(c *configfs) { c.aux = make([]byte, attest.MaxEndorsement+1) }},
+		{"huge certificates", "auxblob: more than 131072 bytes", func(c *configfs) { c.aux = make([]byte, attest.MaxEndorsement+1) }},
 		{"firmware error", "input/output error", func(c *configfs) {
 			c.outblob = func(int, []byte) ([]byte, error) { return nil, syscall.EIO }
 		}},
