@@ -1,0 +1,175 @@
+package tcg
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"unicode/utf16"
+)
+
+// SecureBoot is what a log says about UEFI Secure Boot, all of it from data
+// that the measured digests cover.
+type SecureBoot struct {
+	// Enabled says that firmware measured the variable SecureBoot as 1.
+	Enabled bool
+	// PK, KEK, DB and DBX are the variables' contents: the platform key, the
+	// keys that may change the databases, what may start and what may not.
+	PK, KEK, DB, DBX []byte
+	// Authorities are the entries of DB (or of a boot loader's list) by which
+	// something was in fact started, as the log has them.
+	Authorities []Variable
+}
+
+// Variable is a UEFI variable as it was measured (UEFI_VARIABLE_DATA, PFP 10.2.6).
+type Variable struct {
+	GUID [16]byte // mixed-endian, as stored
+	Name string
+	Data []byte
+}
+
+// The vendor GUIDs of the variables, as stored (UEFI 2.10, 3.3 and 32.6.1):
+// EFI_GLOBAL_VARIABLE and EFI_IMAGE_SECURITY_DATABASE_GUID.
+const (
+	guidGlobal   = "\x61\xdf\xe4\x8b\xca\x93\xd2\x11\xaa\x0d\x00\xe0\x98\x03\x2b\x8c"
+	guidSecurity = "\xcb\xb2\x19\xd7\x3a\x3d\x96\x45\xa3\xbc\xda\xd0\x0e\x67\x65\x6f"
+)
+
+// ReadSecureBoot reads the state of Secure Boot from the events of one register,
+// 7 in a TPM and 1 (RTMR0) in a TDX log. Only what stands before the first
+// separator tells the state: behind it code runs that was itself started by it.
+// Call it after a replay only.
+func (l *Log) ReadSecureBoot(a Algorithm, register uint32) (*SecureBoot, error) {
+	s := &SecureBoot{}
+	state := map[string]*Variable{}
+	var ended bool
+	for i, e := range l.Events {
+		if e.Register != register || e.Type == NoAction {
+			continue
+		}
+		var err error
+		switch {
+		case e.Type == Separator:
+			ended, err = true, checkSeparator(e, a)
+		case e.Type == EFIVariableAuthority:
+			err = s.authority(e, a)
+		case e.Type == EFIVariableDriver && ended:
+			if isState(e) {
+				err = fmt.Errorf("a Secure Boot variable after the separator")
+			}
+		case e.Type == EFIVariableDriver:
+			err = note(state, e, a)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("tcg: event %d: %w", i, err)
+		}
+	}
+	if !ended {
+		return nil, fmt.Errorf("tcg: no separator in register %d: the firmware never finished measuring", register)
+	}
+	return s.fill(state)
+}
+
+// checkSeparator refuses the values that say that measuring failed: all but
+// 0x00000000 and 0xffffffff (PFP 10.4.1).
+func checkSeparator(e Event, a Algorithm) error {
+	switch {
+	case !e.Verified(a):
+		return fmt.Errorf("separator with data that is not what was measured")
+	case !bytes.Equal(e.Data, []byte{0, 0, 0, 0}) && !bytes.Equal(e.Data, []byte{0xff, 0xff, 0xff, 0xff}):
+		return fmt.Errorf("separator %x, expected zeros or ones", e.Data)
+	}
+	return nil
+}
+
+func isState(e Event) bool {
+	v, err := parseVariable(e.Data)
+	return err == nil && stateName(v) != ""
+}
+
+// stateName returns the name of a variable that makes up the state, or "".
+func stateName(v *Variable) string {
+	switch {
+	case string(v.GUID[:]) == guidGlobal && (v.Name == "SecureBoot" || v.Name == "PK" || v.Name == "KEK"):
+		return v.Name
+	case string(v.GUID[:]) == guidSecurity && (v.Name == "db" || v.Name == "dbx"):
+		return v.Name
+	}
+	return ""
+}
+
+// note keeps a variable of the state. None may be there twice: a reader could
+// take the other one.
+func note(state map[string]*Variable, e Event, a Algorithm) error {
+	v, err := parseVariable(e.Data)
+	if err != nil {
+		return err
+	}
+	name := stateName(v)
+	switch {
+	case name == "":
+		return nil
+	case !e.Verified(a):
+		return fmt.Errorf("variable %s with data that is not what was measured", name)
+	case state[name] != nil:
+		return fmt.Errorf("variable %s measured twice", name)
+	}
+	state[name] = v
+	return nil
+}
+
+func (s *SecureBoot) fill(state map[string]*Variable) (*SecureBoot, error) {
+	for _, name := range []string{"SecureBoot", "PK", "KEK", "db", "dbx"} {
+		if state[name] == nil {
+			return nil, fmt.Errorf("tcg: variable %s was not measured", name)
+		}
+	}
+	s.Enabled = bytes.Equal(state["SecureBoot"].Data, []byte{1})
+	s.PK, s.KEK, s.DB, s.DBX = state["PK"].Data, state["KEK"].Data, state["db"].Data, state["dbx"].Data
+	return s, nil
+}
+
+func (s *SecureBoot) authority(e Event, a Algorithm) error {
+	if !e.Verified(a) {
+		return fmt.Errorf("%s with data that is not what was measured", e.Type)
+	}
+	v, err := parseVariable(e.Data)
+	if err != nil {
+		return err
+	}
+	s.Authorities = append(s.Authorities, *v)
+	return nil
+}
+
+// maxVariableName is far more than any variable that is measured has.
+const maxVariableName = 256
+
+// parseVariable reads a UEFI_VARIABLE_DATA.
+func parseVariable(data []byte) (*Variable, error) {
+	const head = 32 // GUID, length of the name in characters, length of the data
+	if len(data) < head {
+		return nil, fmt.Errorf("variable of %d bytes, expected %d or more", len(data), head)
+	}
+	le := binary.LittleEndian
+	nameLen, dataLen := le.Uint64(data[16:]), le.Uint64(data[24:])
+	if nameLen > maxVariableName || dataLen > maxData || uint64(len(data)) != head+2*nameLen+dataLen {
+		return nil, fmt.Errorf("variable of %d bytes with a name of %d characters and %d bytes of data", len(data), nameLen, dataLen)
+	}
+	v := &Variable{GUID: [16]byte(data), Data: data[head+2*nameLen:]}
+	chars := make([]uint16, nameLen)
+	for i := range chars {
+		chars[i] = le.Uint16(data[head+2*i:])
+	}
+	v.Name = string(utf16.Decode(chars))
+	return v, nil
+}
+
+// ExitedBootServices reports whether the log holds the firmware's word, in PCR 5,
+// that it handed over to an operating system (PFP 10.4.4).
+func (l *Log) ExitedBootServices(a Algorithm) bool {
+	for _, e := range l.Events {
+		if e.Register == 5 && e.Type == EFIAction && e.Verified(a) && string(e.Data) == "Exit Boot Services Returned with Success" {
+			return true
+		}
+	}
+	return false
+}
