@@ -53,10 +53,10 @@ type appraisal struct {
 	// offlineStatement says that there is no statement to look at, and that
 	// this is a file, so that there need not be one.
 	offlineStatement bool
-	// claims and detail are set if the Verifier accepted the evidence and what
+	// claims and machine are set if the Verifier accepted the evidence and what
 	// it says is complete.
 	claims    *attest.Claims
-	detail    *snp.Claims
+	machine   machine
 	reference reference
 	matched   bool // reference is one of the trust file's
 	document  *policy.Policy
@@ -123,20 +123,13 @@ func (a *appraisal) verifierError(err error) {
 
 // take accepts Claims if all their parts are there and say the same.
 func (a *appraisal) take(name string, c *attest.Claims) {
-	detail, ok := c.Detail.(*snp.Claims)
-	if !ok || detail == nil || detail.Report == nil {
+	m := machineOf(c)
+	if m == nil {
 		a.fail(name, attest.CodeMalformed, fmt.Sprintf("claims with details of type %T", c.Detail), "a report")
 		return
 	}
-	a.claims, a.detail = c, detail
-	r := detail.Report
-	same := c.ReportData == r.ReportData &&
-		slices.Equal(c.Measurement, r.Measurement[:]) &&
-		slices.Equal(c.LaunchDigest, r.HostData[:]) &&
-		c.Simulated == c.Kind.Simulated() &&
-		(r.Product == detail.Product || r.Version == 2 && r.Product == 0) &&
-		r.SigningKey == detail.Signer &&
-		r.ReportedTCB == detail.CertTCB
+	a.claims, a.machine = c, m
+	same := m.consistent() && c.Simulated == c.Kind.Simulated()
 	a.check(name, same, snp.CodeInconsistent, "claims and report", "to say the same")
 }
 
@@ -145,7 +138,7 @@ func (a *appraisal) result() Result {
 	r := Result{
 		at: a.at, offline: a.in.Offline, checks: a.checks,
 		reference: a.reference,
-		digest:    a.digest, policy: a.document, detail: a.detail,
+		digest:    a.digest, policy: a.document, claims: a.claims, machine: a.machine,
 	}
 	if a.claims != nil {
 		r.kind, r.simulated = a.claims.Kind, a.claims.Simulated || a.claims.Kind.Simulated()
@@ -161,23 +154,29 @@ func (a *appraisal) result() Result {
 	return r
 }
 
-// essential are the checks without which nothing is known about a box: that
-// its firmware was held against a floor, that the hardware signed this
-// statement, that its code is accepted, that the statement is about this
-// connection, and that its policy is the one shown.
-var essential = []string{
-	"hardware.tcb_current", "hardware.tcb_reported", "hardware.tcb_certified", "hardware.tcb_committed", "hardware.tcb_launch",
-	checkMeasurement, checkBound,
-	"channel.purpose", "channel.role", "channel.nonce", "channel.tls_key", "channel.tls_exporter",
-	"channel.hpke_key", "channel.attestation_key", "channel.policy", "channel.time",
-	checkPolicyDocument, checkPolicyStatement, checkPolicyLaunch,
+// essential returns the checks without which nothing is known about a box:
+// those that its kind of hardware needs, that its code is accepted, that the
+// hardware signed this statement, and each device beside it too, that the
+// statement is about this connection, and that its policy is the one shown.
+func (r Result) essential() []string {
+	var names []string
+	parts := 0
+	if r.machine != nil {
+		names, parts = r.machine.essential(), len(r.claims.Parts)
+	}
+	names = append(names, checkMeasurement, checkBound)
+	for i := range parts {
+		names = append(names, partCheck(GroupChannel, i, "bound"))
+	}
+	names = append(names, connectionChecks()...)
+	return append(names, checkPolicyDocument, checkPolicyStatement, checkPolicyLaunch)
 }
 
 // essentialSkips returns the essential checks that did not pass. Where nothing
 // failed, these were skipped or not made at all.
 func (r Result) essentialSkips() []attest.Check {
 	var out []attest.Check
-	for _, name := range essential {
+	for _, name := range r.essential() {
 		i := slices.IndexFunc(r.checks, func(c attest.Check) bool { return c.Name == name })
 		switch {
 		case i < 0:

@@ -1,7 +1,6 @@
 package appraise
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"fmt"
 	"slices"
@@ -47,7 +46,8 @@ func (a *appraisal) policyDocument() {
 }
 
 // policyLaunch is the closed door: the digest that the hardware recorded when
-// the box was launched (SNP: HOST_DATA) must be that of the policy shown now.
+// the box was launched (SNP: HOST_DATA, see [launchedWith]) must be that of the
+// policy shown now.
 func (a *appraisal) policyLaunch() {
 	if a.claims == nil {
 		a.skip(checkPolicyLaunch, CodeNotChecked, "the hardware was not proven", "")
@@ -62,7 +62,7 @@ func (a *appraisal) policyLaunch() {
 		a.skip(checkPolicyLaunch, CodeNotChecked, seen, "a policy document to compare with")
 		return
 	}
-	a.check(checkPolicyLaunch, bytes.Equal(a.claims.LaunchDigest, want[:]), CodeLaunchPolicy,
+	a.check(checkPolicyLaunch, launchedWith(a.claims, want), CodeLaunchPolicy,
 		seen, want.String()+", "+source)
 }
 

@@ -17,7 +17,7 @@ func (a *appraisal) channel() {
 		a.offlineChannel()
 		return
 	}
-	for _, name := range connectionChecks {
+	for _, name := range connectionChecks() {
 		made := func(c attest.Check) bool { return c.Name == name && c.Status != attest.Skip }
 		if !slices.ContainsFunc(a.in.Channel, made) {
 			a.fail(name, CodeNotChecked, "not compared with the connection", "")
@@ -26,7 +26,8 @@ func (a *appraisal) channel() {
 	a.checks = append(a.checks, a.in.Channel...)
 }
 
-// bound checks all 64 bytes: that the hardware signed this statement.
+// bound checks everything that the hardware can sign: that it is this
+// statement, for the machine and for each device beside it.
 func (a *appraisal) bound() {
 	if a.offlineStatement {
 		a.skip(checkBound, CodeNotChecked, "no statement beside the report", "")
@@ -39,21 +40,38 @@ func (a *appraisal) bound() {
 	case a.claims == nil:
 		a.skip(checkBound, CodeNotChecked, "the hardware was not proven", "")
 	default:
-		sum := want.Bytes()
-		a.check(checkBound, a.claims.Proves(want), attest.CodeNotBound,
-			fmt.Sprintf("%x", a.claims.ReportData), fmt.Sprintf("%x, the hash of the statement", sum))
+		a.proves(checkBound, a.claims, want)
+		for i, part := range a.claims.Parts {
+			a.proves(partCheck(GroupChannel, i, "bound"), part, want)
+		}
 	}
 }
 
+func (a *appraisal) proves(name string, c *attest.Claims, want attest.Bound) {
+	if c == nil {
+		a.fail(name, attest.CodeMalformed, "no claims", "claims of every part")
+		return
+	}
+	signed, sum := c.ReportData[:], want.Bytes()
+	expected := sum[:]
+	if c.Kind.SignsNonce() {
+		nonce := want.Nonce(c.Kind)
+		signed, expected = c.Nonce, nonce[:]
+	}
+	a.check(name, c.Proves(want), attest.CodeNotBound, fmt.Sprintf("%x", signed), fmt.Sprintf("%x, the hash of the statement", expected))
+}
+
 // connectionChecks are those that only somebody on the connection can make.
-var connectionChecks = []string{
-	"channel.purpose", "channel.role", "channel.nonce", "channel.tls_key", "channel.tls_exporter",
-	"channel.hpke_key", "channel.attestation_key", "channel.policy", "channel.time",
+func connectionChecks() []string {
+	return []string{
+		"channel.purpose", "channel.role", "channel.nonce", "channel.tls_key", "channel.tls_exporter",
+		"channel.hpke_key", "channel.attestation_key", "channel.policy", "channel.time",
+	}
 }
 
 // offlineChannel makes the two comparisons that need no connection.
 func (a *appraisal) offlineChannel() {
-	for _, name := range connectionChecks {
+	for _, name := range connectionChecks() {
 		switch {
 		case a.offlineStatement:
 			a.skip(name, CodeNotChecked, "no statement beside the report", "")

@@ -29,6 +29,8 @@ const (
 	CodeMitigation     attest.Code = "mitigation"          // a firmware mitigation that is required and not in effect
 	CodeLaunchPolicy   attest.Code = "launch_policy"       // the box was launched with another policy than it shows
 	CodeRequirement    attest.Code = "policy_requirement"  // the box's policy allows more than the trust file tolerates
+	CodeParts          attest.Code = "part_not_allowed"    // a device beside the processor that the trust file has no rule for
+	CodeNoParts        attest.Code = "part_missing"        // the trust file asks for devices and none was shown
 	CodeNotChecked     attest.Code = "not_checked"         // could not be looked at
 	CodeNotRequired    attest.Code = "not_required"        // the trust file says any, or asks for nothing
 )

@@ -25,15 +25,17 @@ type document struct {
 }
 
 type acceptDoc struct {
-	Pos     strictyaml.Pos
-	Name    strictyaml.At[string] `yaml:"name,required"`
-	SNP     snpReferenceDoc       `yaml:"sev-snp,required"`
-	Policy  policyRule            `yaml:"policy,required"`
-	Expires day                   `yaml:"expires"`
-}
-
-type snpReferenceDoc struct {
-	Measurement hex48 `yaml:"measurement,required"`
+	Pos      strictyaml.Pos
+	Name     strictyaml.At[string] `yaml:"name,required"`
+	SNP      *snpReferenceDoc      `yaml:"sev-snp"`
+	TDX      *tdxReferenceDoc      `yaml:"tdx"`
+	SGX      *sgxReferenceDoc      `yaml:"sgx"`
+	Nitro    *nitroReferenceDoc    `yaml:"nitro"`
+	TPM      *tpmReferenceDoc      `yaml:"tpm"`
+	AzureSNP *azureReferenceDoc    `yaml:"azure-sev-snp"`
+	AzureTDX *azureReferenceDoc    `yaml:"azure-tdx"`
+	Policy   policyRule            `yaml:"policy,required"`
+	Expires  day                   `yaml:"expires"`
 }
 
 type hardwareDoc struct {
@@ -65,6 +67,12 @@ type hardwareDoc struct {
 	Mitigations    mitigationsDoc               `yaml:"mitigations"`
 	Revocation     revocationRule               `yaml:"revocation"`
 	CRLMaxAge      strictyaml.At[time.Duration] `yaml:"crl_max_age"`
+	TDX            *tdxRulesDoc                 `yaml:"tdx"`
+	SGX            *sgxRulesDoc                 `yaml:"sgx"`
+	Nitro          *nitroRulesDoc               `yaml:"nitro"`
+	TPM            *tpmRulesDoc                 `yaml:"tpm"`
+	Azure          *azureRulesDoc               `yaml:"azure"`
+	GPU            *gpuRulesDoc                 `yaml:"gpu"`
 }
 
 type guestPolicyDoc struct {
@@ -157,14 +165,22 @@ func (r *reader) accept(list []acceptDoc) {
 		}
 		names[a.Name.Value] = true
 		ref := reference{
-			name: a.Name.Value, measurement: a.SNP.Measurement, policy: a.Policy,
-			expires: time.Time(a.Expires),
+			name: a.Name.Value, policy: a.Policy, expires: time.Time(a.Expires),
+			code: r.sections(path, referenceDocs{a.SNP, a.TDX, a.SGX, a.Nitro, a.TPM, a.AzureSNP, a.AzureTDX}),
 		}
-		key := string(ref.measurement[:]) + ref.policy.String()
-		if other, twice := same[key]; twice {
-			r.fail(a.Pos, path, "the measurement and policy of "+strictyaml.Quote(other)+" again")
+		if len(ref.code) == 0 {
+			r.fail(a.Pos, path, "no reference values: expected a section such as "+kindNames(sectionKinds()))
 		}
-		same[key] = ref.name
+		for kind, values := range ref.code {
+			if values == nil {
+				continue // it could not be read, and that was said
+			}
+			key := kind.String() + " " + values.String() + " " + ref.policy.String()
+			if other, twice := same[key]; twice {
+				r.fail(a.Pos, path, "the measurement and policy of "+strictyaml.Quote(other)+" again")
+			}
+			same[key] = ref.name
+		}
 		r.out.accept = append(r.out.accept, ref)
 	}
 	// The decoder refuses an empty list; this refuses what it lets through.
@@ -235,6 +251,7 @@ func list[T comparable](r *reader, in []strictyaml.At[T], path string) []T {
 
 func (r *reader) hardware(d *hardwareDoc) {
 	h := &r.out.hardware
+	r.kinds(d)
 	r.products(d)
 	r.floors(d)
 	for i, v := range d.ReportVersions {
@@ -255,18 +272,35 @@ func (r *reader) hardware(d *hardwareDoc) {
 	h.crlMaxAge = d.CRLMaxAge.Value
 	r.bits(d)
 	r.identity(d)
+	r.rules(d)
 	h.mitLaunch = r.bitSet(d.Mitigations.Launch, "hardware.mitigations.launch", 0)
 	h.mitCurrent = r.bitSet(d.Mitigations.Current, "hardware.mitigations.current", 0)
 }
 
-func (r *reader) products(d *hardwareDoc) {
+// kinds are those that an entry of accept has a section for. They may be listed
+// too, and then both must agree: a kind without a section could never be
+// accepted, and a section for a kind that is not listed would be without effect.
+func (r *reader) kinds(d *hardwareDoc) {
 	h := &r.out.hardware
-	if kinds := list(r, d.Kinds, "hardware.kinds"); kinds != nil {
-		h.kinds = nil
-		for _, k := range kinds {
-			h.kinds = append(h.kinds, attest.Kind(k))
+	h.kinds = r.out.sections()
+	if d.Kinds == nil {
+		return
+	}
+	listed := list(r, d.Kinds, "hardware.kinds")
+	for i, k := range listed {
+		if !slices.Contains(h.kinds, attest.Kind(k)) {
+			r.fail(d.Kinds[i].Pos, fmt.Sprintf("hardware.kinds[%d]", i), "no entry of accept has a section "+attest.Kind(k).String())
 		}
 	}
+	for _, k := range h.kinds {
+		if !slices.Contains(listed, kindName(k)) {
+			r.fail(d.Kinds[0].Pos, "hardware.kinds", "an entry of accept has a section "+k.String()+", which is not listed")
+		}
+	}
+}
+
+func (r *reader) products(d *hardwareDoc) {
+	h := &r.out.hardware
 	for _, c := range list(r, d.Chips, "hardware.chips") {
 		h.chips = append(h.chips, c)
 	}

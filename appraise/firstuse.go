@@ -1,13 +1,13 @@
 package appraise
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/blindbox/blindbox/attest"
-	"github.com/blindbox/blindbox/attest/snp"
 )
 
 // FromClaims returns a Trust that accepts the box that showed these Claims, and
@@ -27,22 +27,24 @@ func FromClaims(c *attest.Claims, s attest.Statement, policyDocument []byte, nam
 		"Nobody compared it with anything. Before you send data that matters, compare the",
 		"measurement and the policy with what their publisher states, over another way.",
 	}
-	detail, ok := c.Detail.(*snp.Claims)
-	if !ok || detail == nil || detail.Report == nil {
+	if machineOf(c) == nil {
 		return t
 	}
-	if name == "" {
-		name = "unnamed"
-	}
-	t.accept = []reference{{name: name, measurement: detail.Report.Measurement, policy: firstPolicy(s, policyDocument)}}
-	t.simulated = c.Simulated
-	u := firstUse{trust: t, detail: detail, report: detail.Report}
-	if t.accept[0].policy.any {
+	u := &firstUse{trust: t}
+	pinned := firstPolicy(s, policyDocument)
+	if pinned.any {
 		u.loosen("no policy was shown, so any is accepted")
 	}
-	u.machine()
-	u.levels()
-	u.bits()
+	code := u.code(c)
+	if code == nil {
+		return t
+	}
+	if len(c.Parts) != 0 {
+		t.hardware.gpu = u.gpus(c.Parts)
+	}
+	t.accept = []reference{{name: cmp.Or(name, "unnamed"), code: map[attest.Kind]codeValues{sectionOf(c.Kind): code}, policy: pinned}}
+	t.hardware.kinds = t.sections()
+	t.simulated = c.Simulated
 	return t
 }
 
@@ -67,11 +69,7 @@ func (t *Trust) WithSimulatedRoot(root attest.Digest) *Trust {
 }
 
 // firstUse fits a Trust to one machine.
-type firstUse struct {
-	trust  *Trust
-	detail *snp.Claims
-	report *snp.Report
-}
+type firstUse struct{ trust *Trust }
 
 // loosened opens each line of the header that says what was loosened.
 const loosened = "LOOSENED for this box: "
@@ -92,79 +90,4 @@ func (t *Trust) Loosened() []string {
 		}
 	}
 	return out
-}
-
-// machine accepts the product, and of a product that is not accepted as a
-// whole only this chip.
-func (u *firstUse) machine() {
-	h, d := &u.trust.hardware, u.detail
-	h.products = []snp.Product{d.Product}
-	if d.Product == snp.Milan && len(d.ChipID) != 0 {
-		var id [64]byte
-		copy(id[:], d.ChipID)
-		h.chips = [][64]byte{id}
-		u.loosen("Milan, whose signing keys can be extracted in software; only this chip")
-	}
-	if d.Signer == snp.SignerVLEK {
-		h.csps = []string{d.CSP}
-		u.loosen("a key that many chips of %s share", d.CSP)
-	} else if d.ChipIDMasked || u.report.MaskChipKey {
-		h.maskedChip = true
-		u.loosen("the host hides the chip id")
-	}
-	if u.report.Version == 2 {
-		h.reportVersions = []uint32{2}
-		u.loosen("a report of version 2, which does not name its processor")
-	}
-	if !d.ARKCRL.Checked {
-		h.revocation = revocationAllowMissing
-		u.loosen("nothing says whether its keys were revoked")
-	}
-}
-
-// levels keeps the built-in floors if the machine meets them, and writes its
-// own levels down if it does not.
-func (u *firstUse) levels() {
-	h, r := &u.trust.hardware, u.report
-	h.guestSVN = r.GuestSVN
-	if r.VMPL <= 3 {
-		h.vmpl = vmplRule{level: r.VMPL}
-		if r.VMPL != 0 {
-			u.loosen("privilege level %d: what runs above it in the same machine can read everything", r.VMPL)
-		}
-	}
-	lowest := r.ReportedTCB
-	for _, t := range []snp.TCB{r.CurrentTCB, r.CommittedTCB, r.LaunchTCB} {
-		lowest = lowestOf(lowest, t)
-	}
-	if floor := builtInFloor(u.detail.Product, r.Stepping); !lowest.AtLeast(floor) {
-		h.floors = map[snp.Product]snp.TCB{u.detail.Product: lowest}
-		u.loosen("firmware %s is below the floor %s of %s and has known weaknesses", lowest, floor, FloorsDate)
-	}
-}
-
-func lowestOf(a, b snp.TCB) snp.TCB {
-	return snp.TCB{
-		FMC:        min(a.FMC, b.FMC),
-		Bootloader: min(a.Bootloader, b.Bootloader),
-		TEE:        min(a.TEE, b.TEE),
-		SNP:        min(a.SNP, b.SNP),
-		Microcode:  min(a.Microcode, b.Microcode),
-	}
-}
-
-func (u *firstUse) bits() {
-	h, r := &u.trust.hardware, u.report
-	if !r.PlatformInfo.AliasCheckComplete() {
-		h.platform.aliasCheck = ruleAllow
-		u.loosen("the firmware does not say that it looked for aliased memory (BadRAM)")
-	}
-	if r.Policy.CXLAllowed() {
-		h.guest.cxl = ruleAllow
-		u.loosen("the guest may run where CXL devices are attached")
-	}
-	if extra := uint64(r.PlatformInfo) &^ knownPlatformBits; extra != 0 {
-		h.platform.extraBits = extra
-		u.loosen("platform bits %s, which this version does not know", bitList(extra))
-	}
 }

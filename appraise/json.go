@@ -2,12 +2,10 @@ package appraise
 
 import (
 	"bytes"
-	"encoding/hex"
 	"encoding/json"
 	"time"
 
 	"github.com/blindbox/blindbox/attest"
-	"github.com/blindbox/blindbox/attest/snp"
 )
 
 // resultJSON is the stable form of a Result. Members are added, never renamed
@@ -22,27 +20,19 @@ type resultJSON struct {
 	// Offline is true if there was no connection to compare with.
 	Offline bool `json:"offline"`
 	// Codes are the codes of the failed checks, in order, each once.
-	Codes    []attest.Code  `json:"codes"`
-	Hardware *hardwareJSON  `json:"hardware,omitempty"`
-	Code     *codeJSON      `json:"code,omitempty"`
-	Policy   *policyJSON    `json:"policy,omitempty"`
-	Lines    []Line         `json:"lines"`
-	Checks   []attest.Check `json:"checks"`
-}
-
-type hardwareJSON struct {
-	Kind          string      `json:"kind"`
-	Product       snp.Product `json:"product"`
-	Signer        snp.Signer  `json:"signer"`
-	ReportVersion uint32      `json:"report_version"`
-	TCB           snp.TCB     `json:"tcb"` // REPORTED_TCB, the one the key was made for
-	Firmware      string      `json:"firmware"`
-	ChipID        string      `json:"chip_id,omitempty"` // hex
-	CSP           string      `json:"csp,omitempty"`
+	Codes []attest.Code `json:"codes"`
+	// Hardware describes the machine. Its members depend on the kind.
+	Hardware any `json:"hardware,omitempty"`
+	// Parts are the kinds of the devices beside the processor.
+	Parts  []string       `json:"parts,omitempty"`
+	Code   *codeJSON      `json:"code,omitempty"`
+	Policy *policyJSON    `json:"policy,omitempty"`
+	Lines  []Line         `json:"lines"`
+	Checks []attest.Check `json:"checks"`
 }
 
 type codeJSON struct {
-	Measurement string `json:"measurement"` // hex
+	Measurement string `json:"measurement"` // hex, or the registers that identify the code
 	// Reference is the name of the reference value, absent if there is none.
 	Reference string `json:"reference,omitempty"`
 }
@@ -67,13 +57,14 @@ func (r Result) MarshalJSON() ([]byte, error) {
 	if out.Checks == nil {
 		out.Checks = []attest.Check{}
 	}
-	if d := r.detail; d != nil {
-		out.Hardware = &hardwareJSON{
-			Kind: r.kind.String(), Product: d.Product, Signer: d.Signer, ReportVersion: d.Report.Version,
-			TCB: d.Report.ReportedTCB, Firmware: d.Report.CurrentVersion.String(),
-			ChipID: hex.EncodeToString(d.ChipID), CSP: d.CSP,
+	if r.machine != nil {
+		out.Hardware = r.machine.document()
+		out.Code = &codeJSON{Measurement: r.machine.code(), Reference: r.reference.name}
+		for _, part := range r.claims.Parts {
+			if part != nil {
+				out.Parts = append(out.Parts, part.Kind.String())
+			}
 		}
-		out.Code = &codeJSON{Measurement: hex.EncodeToString(d.Report.Measurement[:]), Reference: r.reference.name}
 	}
 	if !r.digest.IsZero() {
 		out.Policy = &policyJSON{Digest: digestPrefix + r.digest.String()}

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/blindbox/blindbox/attest"
-	"github.com/blindbox/blindbox/attest/snp"
 )
 
 // Line sums up one group of checks for people.
@@ -74,8 +73,8 @@ func (r Result) failedText(group string) string {
 	first := failed[0]
 	text := string(first.Code) + ": " + first.Seen
 	switch {
-	case first.Name == checkMeasurement && r.detail != nil:
-		text = "measurement " + short(r.detail.Report.Measurement[:]) + " is not in your trust file"
+	case first.Name == checkMeasurement && r.machine != nil:
+		text = r.codeName() + " is not in your trust file"
 	case first.Expected != "":
 		text += ", expected " + first.Expected
 	}
@@ -86,38 +85,41 @@ func (r Result) failedText(group string) string {
 }
 
 func (r Result) hardwareText() string {
-	d := r.detail
-	if d == nil {
+	if r.machine == nil {
 		return "nothing was verified"
 	}
-	return fmt.Sprintf("AMD SEV-SNP, %s, TCB %s %s, chain to %s root ok (%s)",
-		d.Product, d.Report.ReportedTCB, r.floorText(), r.vendor(), revocationText(d.ARKCRL, r.at))
+	text := r.machine.summary(r)
+	if n := len(r.claims.Parts); n > 0 {
+		text += " + " + partsText(r.claims.Parts)
+	}
+	return text
 }
 
-// floorText does not claim a comparison that was skipped.
-func (r Result) floorText() string {
-	skipped := func(c attest.Check) bool { return c.Name == "hardware.tcb_current" && c.Status == attest.Skip }
+// floorNote does not claim a comparison that was skipped.
+func floorNote(r Result, check string) string {
+	skipped := func(c attest.Check) bool { return c.Name == check && c.Status == attest.Skip }
 	if slices.ContainsFunc(r.checks, skipped) {
 		return "NOT compared with a floor"
 	}
 	return ">= floor"
 }
 
-func (r Result) vendor() string {
+// vendor says whose root the chain leads to.
+func (r Result) vendor(name string) string {
 	if r.simulated {
 		return "the pinned simulated"
 	}
-	return "AMD"
+	return name
 }
 
-func revocationText(crl snp.Revocation, at time.Time) string {
+func revocationText(checked bool, made, at time.Time) string {
 	switch {
-	case !crl.Checked:
+	case !checked:
 		return "revocation NOT checked"
-	case crl.ThisUpdate.IsZero():
+	case made.IsZero():
 		return "not revoked"
 	}
-	return "not revoked, list " + age(at.Sub(crl.ThisUpdate)) + " old"
+	return "not revoked, list " + age(at.Sub(made)) + " old"
 }
 
 // age rounds to what a person would say.
@@ -132,10 +134,18 @@ func age(d time.Duration) string {
 }
 
 func (r Result) codeText() string {
-	if r.detail == nil || r.reference.name == "" {
+	if r.machine == nil || r.reference.name == "" {
 		return "not compared"
 	}
-	return "measurement " + short(r.detail.Report.Measurement[:]) + " = " + r.reference.name
+	return r.codeName() + " = " + r.reference.name
+}
+
+// codeName tells the box's code from others in a line.
+func (r Result) codeName() string {
+	if len(r.claims.Measurement) == 0 {
+		return "what the registers measured"
+	}
+	return "measurement " + short(r.claims.Measurement)
 }
 
 func (r Result) channelText() string {

@@ -58,7 +58,11 @@ func (w *writer) fields(fields []field) {
 
 func (w *writer) reference(r reference) {
 	w.line("  - name: " + strconv.Quote(r.name))
-	w.line("    sev-snp: {measurement: " + hex.EncodeToString(r.measurement[:]) + "}")
+	for _, k := range sectionKinds() {
+		if v := r.code[k]; v != nil {
+			w.line("    " + k.String() + ": " + flowFields(v.fields()))
+		}
+	}
 	w.line("    policy: " + r.policy.String())
 	if !r.expires.IsZero() {
 		w.line("    expires: " + r.expires.Format(dayLayout))
@@ -77,7 +81,6 @@ func (h *hardware) fields() []field {
 			out = append(out, field{key, value})
 		}
 	}
-	put("kinds", kindList(h.kinds), kindList(def.kinds))
 	put("products", flow(h.products), flow(def.products))
 	put("chips", hexList(h.chips), hexList(def.chips))
 	put("tcb", floorMap(h.floors), floorMap(def.floors))
@@ -103,7 +106,7 @@ func (h *hardware) fields() []field {
 	put("mitigations", mitigationMap(h.mitLaunch, h.mitCurrent), mitigationMap(0, 0))
 	put("revocation", h.revocation.String(), def.revocation.String())
 	put("crl_max_age", h.crlMaxAge.String(), def.crlMaxAge.String())
-	return out
+	return append(out, h.ruleSections()...)
 }
 
 // namedRule is a rule and its key in the file.
@@ -176,8 +179,6 @@ func maskedRule(allowed bool) string {
 	return ruleForbid.String()
 }
 
-func kindList(kinds []attest.Kind) string { return flow(kinds) }
-
 func flow[T any](list []T) string {
 	parts := make([]string, len(list))
 	for i, v := range list {
@@ -244,7 +245,12 @@ func (t *Trust) fields() []field {
 	var out []field
 	for _, r := range t.accept {
 		path := "accept " + strconv.Quote(r.name)
-		out = append(out, field{path + " measurement", hex.EncodeToString(r.measurement[:])}, field{path + " policy", r.policy.String()})
+		for _, k := range sectionKinds() {
+			if v := r.code[k]; v != nil {
+				out = append(out, codeFields(path, k, v)...)
+			}
+		}
+		out = append(out, field{path + " policy", r.policy.String()})
 		if !r.expires.IsZero() {
 			out = append(out, field{path + " expires", r.expires.Format(dayLayout)})
 		}
@@ -265,6 +271,19 @@ func (t *Trust) fields() []field {
 	}
 	for _, f := range t.require.fields() {
 		out = append(out, field{"require." + f.key, f.value})
+	}
+	return out
+}
+
+// codeFields are the reference values of one kind. SEV-SNP was there first, and
+// its measurement needs no kind before it.
+func codeFields(path string, k attest.Kind, v codeValues) []field {
+	if k != attest.SNP {
+		path += " " + k.String()
+	}
+	var out []field
+	for _, f := range v.fields() {
+		out = append(out, field{path + " " + f.key, f.value})
 	}
 	return out
 }

@@ -2,7 +2,7 @@ package appraise
 
 import (
 	"fmt"
-	"slices"
+	"strings"
 )
 
 // code compares the measurement with the reference values.
@@ -11,17 +11,17 @@ func (a *appraisal) code() {
 		a.skip(checkMeasurement, CodeNotChecked, "the hardware was not proven", "")
 		return
 	}
-	seen := fmt.Sprintf("%x", a.claims.Measurement)
+	section := sectionOf(a.claims.Kind)
 	var named, current []reference
 	for _, ref := range a.trust.accept {
-		if slices.Equal(ref.measurement[:], a.claims.Measurement) {
+		if v := ref.code[section]; v != nil && v.matches(a.claims) {
 			named = append(named, ref)
 			if !ref.expired(a.at) {
 				current = append(current, ref)
 			}
 		}
 	}
-	a.check(checkMeasurement, len(named) != 0, CodeMeasurement, seen, a.expectedCode(named))
+	a.check(checkMeasurement, len(named) != 0, CodeMeasurement, a.machine.code(), a.expectedCode(named))
 	if len(named) == 0 {
 		return
 	}
@@ -44,7 +44,7 @@ func (a *appraisal) code() {
 // that the box was launched with.
 func (a *appraisal) withPolicy(refs []reference) reference {
 	for _, ref := range refs {
-		if ref.policy.any || slices.Equal(ref.policy.digest[:], a.claims.LaunchDigest) {
+		if ref.policy.any || launchedWith(a.claims, ref.policy.digest) {
 			return ref
 		}
 	}
@@ -55,15 +55,14 @@ func (a *appraisal) expectedCode(named []reference) string {
 	if len(named) != 0 {
 		return named[0].name
 	}
-	var list string
-	for i, ref := range a.trust.accept {
-		if i > 0 {
-			list += ", "
+	var list []string
+	for _, ref := range a.trust.accept {
+		if v := ref.code[sectionOf(a.claims.Kind)]; v != nil {
+			list = append(list, fmt.Sprintf("%s (%s)", v, ref.name))
 		}
-		list += fmt.Sprintf("%x (%s)", ref.measurement, ref.name)
 	}
-	if list == "" {
+	if len(list) == 0 {
 		return "a reference value, but the trust file has none"
 	}
-	return list
+	return strings.Join(list, ", ")
 }

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/blindbox/blindbox/attest"
-	"github.com/blindbox/blindbox/attest/snp"
 	"github.com/blindbox/blindbox/policy"
 )
 
@@ -56,7 +55,8 @@ type Result struct {
 	checks    []attest.Check
 	reference reference
 	kind      attest.Kind
-	detail    *snp.Claims
+	claims    *attest.Claims
+	machine   machine       // nil if nothing was verified
 	digest    attest.Digest // of the box's policy; zero if unknown
 	policy    *policy.Policy
 }

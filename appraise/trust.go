@@ -1,7 +1,6 @@
 package appraise
 
 import (
-	"fmt"
 	"slices"
 	"time"
 
@@ -27,17 +26,33 @@ type Trust struct {
 
 // reference is one version of one box's code, as somebody computed it.
 type reference struct {
-	name        string
-	measurement [48]byte
-	policy      policyRule
-	expires     time.Time // zero: never
+	name    string
+	code    map[attest.Kind]codeValues // by section; one of them counts, that of the box's kind
+	policy  policyRule
+	expires time.Time // zero: never
 }
 
 func (r reference) expired(at time.Time) bool { return !r.expires.IsZero() && !at.Before(r.expires) }
 
-// hardware is the appraisal policy for the machine.
+// hardware is the appraisal policy for the machine. What stands at the top is
+// about SEV-SNP, except for what is said of revocation: that holds for all.
 type hardware struct {
-	kinds          []attest.Kind
+	// kinds are those that have a section in accept, in the order of attest.
+	kinds []attest.Kind
+	snpRules
+	tdx   tdxRules
+	sgx   sgxRules
+	nitro nitroRules
+	tpm   tpmRules
+	azure azureRules
+	gpu   *gpuRules // nil: a machine without GPUs, and no other
+
+	revocation revocationRule
+	crlMaxAge  time.Duration // zero: as long as the list says
+}
+
+// snpRules are about SEV-SNP, and about the SNP report of an Azure machine.
+type snpRules struct {
 	products       []snp.Product
 	chips          [][64]byte // empty: any chip of the products
 	floors         map[snp.Product]snp.TCB
@@ -57,8 +72,6 @@ type hardware struct {
 	imageID        [16]byte
 	mitLaunch      uint64
 	mitCurrent     uint64
-	revocation     revocationRule
-	crlMaxAge      time.Duration // zero: as long as the list says
 }
 
 // guestRules are about the bits of the guest policy (AMD 56860, table
@@ -95,18 +108,8 @@ const (
 func defaults() *Trust {
 	return &Trust{
 		hardware: hardware{
-			kinds:          []attest.Kind{attest.SNP},
-			products:       []snp.Product{snp.Genoa, snp.Turin},
-			reportVersions: []uint32{3, 5},
-			smt:            ruleAllow,
-			guest: guestRules{
-				singleSocket: ruleAllow, cxl: ruleForbid, aes256XTS: ruleAllow,
-				raplDisabled: ruleAllow, ciphertextHiding: ruleAllow, pageSwapDisabled: ruleAllow,
-			},
-			platform: platformRules{
-				tsme: ruleAllow, ecc: ruleAllow, raplDisabled: ruleAllow, ciphertextHiding: ruleAllow,
-				aliasCheck: ruleRequire, iommuWriteSafe: ruleAllow, tio: ruleAllow,
-			},
+			snpRules: defaultSNP(),
+			tdx:      defaultTDX(), sgx: defaultSGX(), nitro: defaultNitro(), tpm: defaultTPM(), azure: defaultAzure(),
 			revocation: revocationRequire,
 		},
 		maxAge: DefaultMaxAge,
@@ -114,8 +117,25 @@ func defaults() *Trust {
 	}
 }
 
-// Kinds returns the kinds of evidence that are accepted. The simulated kind is
-// among them only if the trust file allows it.
+func defaultSNP() snpRules {
+	return snpRules{
+		products:       []snp.Product{snp.Genoa, snp.Turin},
+		reportVersions: []uint32{3, 5},
+		smt:            ruleAllow,
+		guest: guestRules{
+			singleSocket: ruleAllow, cxl: ruleForbid, aes256XTS: ruleAllow,
+			raplDisabled: ruleAllow, ciphertextHiding: ruleAllow, pageSwapDisabled: ruleAllow,
+		},
+		platform: platformRules{
+			tsme: ruleAllow, ecc: ruleAllow, raplDisabled: ruleAllow, ciphertextHiding: ruleAllow,
+			aliasCheck: ruleRequire, iommuWriteSafe: ruleAllow, tio: ruleAllow,
+		},
+	}
+}
+
+// Kinds returns the kinds of machine that are accepted. The simulated kind is
+// among them only if the trust file allows it. A machine with GPUs shows its own
+// kind inside [attest.Composite], see [Trust.GPUs].
 func (t *Trust) Kinds() []attest.Kind {
 	kinds := slices.Clone(t.hardware.kinds)
 	if t.simulated {
@@ -123,6 +143,21 @@ func (t *Trust) Kinds() []attest.Kind {
 	}
 	return kinds
 }
+
+// sections returns the kinds that an entry of accept has a section for.
+func (t *Trust) sections() []attest.Kind {
+	var out []attest.Kind
+	for _, k := range sectionKinds() {
+		if slices.ContainsFunc(t.accept, func(r reference) bool { return r.code[k] != nil }) {
+			out = append(out, k)
+		}
+	}
+	return out
+}
+
+// GPUs reports whether the machine must have GPUs that are attested with it. If
+// not, none may be shown.
+func (t *Trust) GPUs() bool { return t.hardware.gpu != nil }
 
 // SimulatedRoot returns the fingerprint of the simulated root to pin, and false
 // if simulated evidence is not accepted at all.
@@ -160,5 +195,3 @@ func (t *Trust) hasFloor(p snp.Product) bool {
 	_, ok := t.hardware.floors[p]
 	return ok
 }
-
-func (r reference) String() string { return fmt.Sprintf("%s (%s)", short(r.measurement[:]), r.name) }

@@ -116,17 +116,17 @@ func (d *day) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// kindName is a kind of evidence that comes from hardware. The simulated one
-// has its own, longer key.
+// kindName is a kind of machine. The simulated one has its own, longer key, and
+// devices beside a processor have hardware.gpu.
 type kindName attest.Kind
 
 func (k *kindName) UnmarshalText(text []byte) error {
 	kind, err := attest.ParseKind(string(text))
 	switch {
-	case err != nil:
-		return fmt.Errorf("expected sev-snp")
 	case kind.Simulated():
-		return fmt.Errorf("expected sev-snp (simulated evidence is accepted with allow_simulated)")
+		return fmt.Errorf("expected %s (simulated evidence is accepted with allow_simulated)", kindNames(sectionKinds()))
+	case err != nil || !slices.Contains(sectionKinds(), kind):
+		return fmt.Errorf("expected %s", kindNames(sectionKinds()))
 	}
 	*k = kindName(kind)
 	return nil
