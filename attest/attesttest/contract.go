@@ -2,6 +2,7 @@ package attesttest
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"reflect"
 	"runtime"
@@ -28,6 +29,9 @@ type Harness struct {
 	// Unsigned are byte ranges [from, to) of Evidence.Data that nothing
 	// protects and that the format does not fix.
 	Unsigned [][2]int
+	// ClaimsKind is the kind of the claims where that is not the verifier's: for
+	// composite evidence, whose claims are those of the machine.
+	ClaimsKind attest.Kind
 	// Stride cuts and flips only every Stride-th byte, for a verifier that
 	// builds on another one that passes the whole suite. It must be odd, so
 	// that every bit of a byte gets its turn; zero means every byte.
@@ -102,7 +106,7 @@ func checkRefusal(t testing.TB, err error) {
 
 func (h Harness) checkClaims(t testing.TB, c *attest.Claims, at time.Time) {
 	t.Helper()
-	kind := h.Verifier.Kind()
+	kind := cmp.Or(h.ClaimsKind, h.Verifier.Kind())
 	if c.Kind != kind || c.Simulated != kind.Simulated() {
 		t.Errorf("claims of kind %s, simulated %v, from a verifier of %s", c.Kind, c.Simulated, kind)
 	}
