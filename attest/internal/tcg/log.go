@@ -288,6 +288,10 @@ func (r *reader) event(log *Log) Event {
 	if e.Register > MaxRegister && !(e.Register == noRegister && e.Type == NoAction) {
 		r.fail("register %d, expected at most %d", e.Register, MaxRegister)
 	}
+	if e.Type == NoAction && slices.ContainsFunc(e.Digests, func(d Digest) bool { return !allZero(d.Value) }) {
+		// A digest where nothing is extended (PFP 10.4.5) is bait for a reader that extends it.
+		r.fail("%s with a digest", e.Type)
+	}
 	return e
 }
 

@@ -16,8 +16,10 @@ type SecureBoot struct {
 	// keys that may change the databases, what may start and what may not.
 	PK, KEK, DB, DBX []byte
 	// Authorities are the entries of DB (or of a boot loader's list) by which
-	// something was in fact started, as the log has them.
+	// something was in fact started. Unread is the number of further ones, whose
+	// data is not what was measured.
 	Authorities []Variable
+	Unread      int
 }
 
 // Variable is a UEFI variable as it was measured (UEFI_VARIABLE_DATA, PFP 10.2.6).
@@ -130,7 +132,8 @@ func (s *SecureBoot) fill(state map[string]*Variable) (*SecureBoot, error) {
 
 func (s *SecureBoot) authority(e Event, a Algorithm) error {
 	if !e.Verified(a) {
-		return fmt.Errorf("%s with data that is not what was measured", e.Type)
+		s.Unread++ // some firmware hashes the certificate alone
+		return nil
 	}
 	v, err := parseVariable(e.Data)
 	if err != nil {
