@@ -4,8 +4,8 @@ package tdx
 // 1.0 (584 bytes) or 1.5 (648 bytes). All values are as the TDX module wrote
 // them.
 type Report struct {
-	// TEETCBSVN are the security versions of the TDX module that is loaded: minor
-	// and major version in bytes 0 and 1, then the loaders'.
+	// TEETCBSVN are the security versions of the TDX module under which the trust
+	// domain was made: minor and major version in bytes 0 and 1.
 	TEETCBSVN      [16]byte
 	MRSEAM         [48]byte // measurement of the TDX module
 	MRSIGNERSEAM   [48]byte // its signer; zero for Intel
@@ -21,6 +21,6 @@ type Report struct {
 
 	// HasExtension says that this is a TD report 1.5, with the two fields below.
 	HasExtension bool
-	TEETCBSVN2   [16]byte // of the TDX module that the next trust domain will get
+	TEETCBSVN2   [16]byte // of the TDX module that runs now
 	MRSERVICETD  [48]byte // hash of the service trust domains that are bound to this one; zero if none
 }

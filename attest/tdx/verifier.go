@@ -1,29 +1,146 @@
 package tdx
 
 import (
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/blindbox/blindbox/attest"
+	"github.com/blindbox/blindbox/attest/internal/dcap"
+	"github.com/blindbox/blindbox/attest/internal/pki"
 )
 
 // Verifier verifies TDX quotes. It is immutable and safe for concurrent use.
 // The zero Verifier refuses everything.
-type Verifier struct{}
+type Verifier struct {
+	engine *dcap.Engine
+}
 
 // NewVerifier returns the Verifier for real hardware. It trusts the certificate
 // of Intel's SGX Root CA and nothing else.
-func NewVerifier() (*Verifier, error) { return &Verifier{}, nil }
+func NewVerifier() (*Verifier, error) {
+	engine, err := dcap.NewEngine(dcap.TDX)
+	if err != nil {
+		return nil, fmt.Errorf("tdx: %w", err)
+	}
+	return &Verifier{engine}, nil
+}
 
-// NewVerifierWithRoots returns a Verifier that trusts the given certificates
+// NewVerifierWithRoots returns a Verifier that trusts the given certificate
 // (DER) in the place of Intel's.
-func NewVerifierWithRoots(roots ...[]byte) (*Verifier, error) { return &Verifier{}, nil }
+func NewVerifierWithRoots(root []byte) (*Verifier, error) {
+	engine, err := dcap.NewEngineWithRoot(dcap.TDX, root)
+	if err != nil {
+		return nil, fmt.Errorf("tdx: %w", err)
+	}
+	return &Verifier{engine}, nil
+}
 
 // Kind returns the kind of evidence that v accepts.
 func (v *Verifier) Kind() attest.Kind { return attest.TDX }
 
-// Verify establishes that a genuine platform signed the quote and that every
-// certificate, CRL and document is in force at the time given. See
-// [attest.Verifier] for its errors.
+// Verify establishes that a genuine platform signed the quote, that Intel's TDX
+// module made the report in it, and that every certificate, CRL and document is
+// in force at the time given. An event log among the Endorsements must lead to
+// the quote's registers. See [attest.Verifier] for its errors.
+//
+// A missing CRL is no error: the Claims say what was not checked. Missing TCB
+// info or QE identity is one, since without them any enclave could have signed.
 func (v *Verifier) Verify(ev attest.Evidence, end attest.Endorsements, at time.Time) (*attest.Claims, error) {
-	return nil, attest.NewFailure("hardware.chain", attest.CodeUntrustedRoot, "no root", "a trusted root")
+	if v == nil || v.engine == nil {
+		return nil, attest.NewFailure("hardware.pck_chain", attest.CodeUntrustedRoot, "a verifier without a root", "one from NewVerifier")
+	}
+	q, checks := readQuote(ev)
+	facts, more := v.engine.Verify(q, end, at)
+	checks = append(checks, more...)
+	var log *EventLog
+	if q != nil {
+		log, more = replay(end, q.TD.RTMR)
+		checks = append(checks, more...)
+	}
+	return conclude(facts, log, checks)
+}
+
+// Endorse verifies certificates, CRLs, TCB info and QE identity alone, so that
+// many quotes of one machine can be verified by [Chain.Verify] at the price of
+// two signatures each. The PCK's chain must be among them; [PCKChain] takes it
+// from a quote.
+func (v *Verifier) Endorse(end attest.Endorsements, at time.Time) (*Chain, error) {
+	if v == nil || v.engine == nil {
+		return nil, attest.NewFailure("hardware.pck_chain", attest.CodeUntrustedRoot, "a verifier without a root", "one from NewVerifier")
+	}
+	c, err := v.engine.Endorse(end, at)
+	if err != nil {
+		return nil, err
+	}
+	return &Chain{c}, nil
+}
+
+// Chain is a PCK that was verified up to the root, with the collateral that says
+// how it stands. It is immutable and safe for concurrent use; each use checks
+// again that all of it is in force. The zero Chain refuses everything.
+type Chain struct {
+	chain *dcap.Chain
+}
+
+// Endorsed returns the time span in which all of the chain is in force.
+func (c *Chain) Endorsed() attest.Validity {
+	if c == nil || c.chain == nil {
+		return attest.Validity{}
+	}
+	return c.chain.Endorsed()
+}
+
+// Verify is [Verifier.Verify] for a quote of the chain's machine. It reads no
+// event log.
+func (c *Chain) Verify(ev attest.Evidence, at time.Time) (*attest.Claims, error) {
+	if c == nil || c.chain == nil {
+		return nil, attest.NewFailure("hardware.pck_chain", attest.CodeBadChain, "a chain that was never verified", "one from Endorse")
+	}
+	q, checks := readQuote(ev)
+	facts, more := c.chain.Verify(q, at)
+	return conclude(facts, nil, append(checks, more...))
+}
+
+// PCKChain returns the PCK certificate's chain in a quote, as an Endorsement for
+// [Verifier.Endorse].
+func PCKChain(ev attest.Evidence) (attest.Endorsement, error) {
+	q, checks := readQuote(ev)
+	if err := attest.FailureOf(checks); err != nil {
+		return attest.Endorsement{}, err
+	}
+	if len(q.PCKChain) == 0 {
+		return attest.Endorsement{}, errors.New("tdx: the quote holds no PCK certificate")
+	}
+	return attest.Endorsement{Label: attest.LabelIntelPCKChain, Data: q.PCKChain}, nil
+}
+
+// readQuote returns the quote, nil if the evidence is of another kind or cannot
+// be read, and the checks of that.
+func readQuote(ev attest.Evidence) (*dcap.Quote, []attest.Check) {
+	kind := pki.Judge("hardware.kind", ev.Kind == attest.TDX, attest.CodeKindMismatch, ev.Kind.String(), attest.TDX.String())
+	checks := append(make([]attest.Check, 0, maxChecks), kind)
+	if kind.Status != attest.Pass {
+		return nil, checks // bytes of another kind are not looked at
+	}
+	q, form := dcap.ReadQuote(ev.Data, dcap.TDX)
+	checks = append(checks, form)
+	if form.Status != attest.Pass || q == nil || q.TD == nil {
+		return nil, checks
+	}
+	return q, checks
+}
+
+// maxChecks is room for those of one verification.
+const maxChecks = 32
+
+// conclude turns what passed into claims.
+func conclude(facts *dcap.Facts, log *EventLog, checks []attest.Check) (*attest.Claims, error) {
+	if err := attest.FailureOf(checks); err != nil {
+		return nil, err
+	}
+	if facts == nil || facts.Quote == nil || facts.Quote.TD == nil {
+		return nil, attest.NewFailure("hardware.quote", attest.CodeMalformed, "no facts about a trust domain", "a TDX quote")
+	}
+	return newClaims(facts, log, checks), nil
 }

@@ -1,0 +1,115 @@
+package sgx
+
+import (
+	"bytes"
+	"slices"
+
+	"github.com/blindbox/blindbox/attest"
+	"github.com/blindbox/blindbox/attest/internal/dcap"
+	"github.com/blindbox/blindbox/attest/internal/pki"
+)
+
+// What SGX and TDX have in common: the platform and what Intel says of it.
+type (
+	Status        = dcap.Status        // of a TCB level, or of several that were converged
+	Level         = dcap.Level         // a status, since when, and which advisories it misses
+	TCB           = dcap.TCB           // how a machine stands, in parts and together
+	PCK           = dcap.PCK           // what Intel certified about the processor package
+	Configuration = dcap.Configuration // what the platform's owner may do to it
+	Dates         = dcap.Dates         // of a document of Intel's
+	Revocation    = pki.Revocation     // what a CRL established; zero: nothing
+)
+
+// The statuses. The zero Status is none of them.
+const (
+	UpToDate                          = dcap.UpToDate
+	SWHardeningNeeded                 = dcap.SWHardeningNeeded
+	ConfigurationNeeded               = dcap.ConfigurationNeeded
+	ConfigurationAndSWHardeningNeeded = dcap.ConfigurationAndSWHardeningNeeded
+	OutOfDate                         = dcap.OutOfDate
+	OutOfDateConfigurationNeeded      = dcap.OutOfDateConfigurationNeeded
+	Revoked                           = dcap.Revoked
+)
+
+// Claims are the facts in attest.Claims.Detail for SGX.
+type Claims struct {
+	QuoteVersion uint16 // 3, 4 or 5
+	Report       *Report
+	// TCB is Intel's statement about platform and quoting enclave.
+	// Any status is possible: whether it is good enough is for the appraisal.
+	TCB TCB
+	// PCK is the certificate of the key that vouched for the quoting enclave.
+	PCK PCK
+	// RootCRL covers the PCK's CA and the TCB signing key, PCKCRL the PCK.
+	RootCRL, PCKCRL Revocation
+	// TCBInfo and QEIdentity are the dates of Intel's two documents.
+	TCBInfo, QEIdentity Dates
+}
+
+// CryptographicIntegrity reports whether the platform detects changes to memory
+// by cryptographic means ("Scalable with Integrity"), and not only by a bit that
+// says to whom it belongs.
+func (c *Claims) CryptographicIntegrity() bool { return c.PCK.SGXType == dcap.SGXScalableIntegrity }
+
+// newClaims copies what the chain shares with later verifications.
+func newClaims(f *dcap.Facts, checks []attest.Check) *attest.Claims {
+	r := newReport(f.Quote)
+	return &attest.Claims{
+		Kind:         attest.SGX,
+		ReportData:   r.ReportData,
+		Measurement:  bytes.Clone(r.MRENCLAVE[:]),
+		LaunchDigest: bytes.Clone(r.ConfigID[:]),
+		Endorsed:     f.Endorsed,
+		Checks:       checks,
+		Detail: &Claims{
+			QuoteVersion: f.Quote.Header.Version,
+			Report:       r,
+			TCB:          cloneTCB(f.TCB),
+			PCK:          clonePCK(f.PCK),
+			RootCRL:      f.RootCRL.Clone(),
+			PCKCRL:       f.PCKCRL.Clone(),
+			TCBInfo:      f.TCBInfo,
+			QEIdentity:   f.QEIdentity,
+		},
+	}
+}
+
+func newReport(q *dcap.Quote) *Report {
+	b := q.Enclave
+	return &Report{
+		CPUSVN: b.CPUSVN, MiscSelect: MiscSelect(b.MiscSelect), ISVExtProdID: b.ISVExtProdID,
+		Attributes: Attributes(b.Attributes), XFRM: XFRM(b.XFRM), MRENCLAVE: b.MRENCLAVE, MRSIGNER: b.MRSIGNER,
+		ConfigID: b.ConfigID, ISVProdID: b.ISVProdID, ISVSVN: b.ISVSVN, ConfigSVN: b.ConfigSVN,
+		ISVFamilyID: b.ISVFamilyID, ReportData: b.ReportData,
+	}
+}
+
+func cloneTCB(t TCB) TCB {
+	t.Platform, t.Hardware, t.QE = cloneLevel(t.Platform), cloneLevel(t.Hardware), cloneLevel(t.QE)
+	t.Module = nil
+	t.Advisories = slices.Clone(t.Advisories)
+	return t
+}
+
+func cloneLevel(l Level) Level {
+	l.Advisories = slices.Clone(l.Advisories)
+	return l
+}
+
+func clonePCK(p PCK) PCK {
+	p.PlatformID = clonePointer(p.PlatformID)
+	if c := p.Configuration; c != nil {
+		p.Configuration = &Configuration{
+			DynamicPlatform: clonePointer(c.DynamicPlatform), CachedKeys: clonePointer(c.CachedKeys), SMTEnabled: clonePointer(c.SMTEnabled),
+		}
+	}
+	return p
+}
+
+func clonePointer[T any](p *T) *T {
+	if p == nil {
+		return nil
+	}
+	v := *p
+	return &v
+}
