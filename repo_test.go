@@ -101,7 +101,7 @@ var mayImport = map[string][]string{
 	"attest/internal/awsforge":   {},
 	"attest/internal/tpmforge":   {},
 	"attest/internal/nvforge":    {},
-	"endorse":                    {"attest", "attest/snp", "attest/tdx", "attest/sgx", "attest/nvgpu", "attest/internal/dcap", "attest/internal/pki", "internal/strictjson"},
+	"endorse":                    {"attest", "attest/form", "attest/snp", "attest/tdx", "attest/sgx", "attest/nvgpu", "attest/internal/dcap", "attest/internal/pki", "internal/strictjson"},
 	"appraise":                   {"attest", "attest/snp", "attest/tdx", "attest/sgx", "attest/nitro", "attest/tpm", "attest/azure", "attest/nvgpu", "attest/composite", "policy", "internal/strictyaml"},
 	"atls":                       {"attest"},
 	"policy":                     {"internal/strictyaml"},

@@ -1,0 +1,124 @@
+package need
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strings"
+
+	"github.com/blindbox/blindbox/attest"
+	"github.com/blindbox/blindbox/attest/form"
+	"github.com/blindbox/blindbox/endorse/source"
+)
+
+// Lengths in an SPDM measurement report: the request, then the response's
+// header, record, nonce, opaque data and signature (DMTF DSP0274 1.1.2, 10.11).
+const (
+	spdmRequest   = 37
+	spdmHeader    = 8
+	spdmNonce     = 32
+	maxGPUChain   = 10
+	opaqueDriver  = 3
+	opaqueVBIOS   = 6
+	opaqueChipSKU = 15
+	opaqueProject = 17
+	opaqueProjSKU = 18
+	opaqueChip    = 35
+)
+
+// switchBIOS names NVSwitch's board, which its report does not.
+const switchBIOS = "5612_0002_890"
+
+const hopper = "GH100"
+
+func (o Options) gpu(ev attest.Evidence) ([]Plan, error) {
+	g, err := form.ParseGPU(ev.Data)
+	if err != nil {
+		return nil, err
+	}
+	fields, err := opaqueData(g.Report)
+	if err != nil {
+		return nil, err
+	}
+	ids := []string{"NV_SWITCH_BIOS_" + switchBIOS + "_" + fields.vbios()}
+	if ev.Kind == attest.NVIDIAGPU {
+		board := strings.ToUpper(fields.text(opaqueProject) + "_" + fields.text(opaqueProjSKU) + "_" + fields.text(opaqueChipSKU))
+		ids = []string{fields.driver(), "NV_GPU_VBIOS_" + board + "_" + fields.vbios()}
+	}
+	var p Plan
+	for _, id := range ids {
+		rim, err := source.RIM(id)
+		if err != nil {
+			return nil, err
+		}
+		p = append(p, rim)
+	}
+	status, err := statusOf(g.Chain)
+	if err != nil {
+		return nil, err
+	}
+	return []Plan{append(p, status...)}, nil
+}
+
+// statusOf names the OCSP responses of a device's chain: all but the root, which
+// nobody can withdraw, and the leaf, which the device makes for itself and
+// NVIDIA does not know (NVIDIA, nvtrust local verifier).
+func statusOf(chain []byte) (Plan, error) {
+	certs, err := pemCertificates(chain, maxGPUChain)
+	if err != nil {
+		return nil, fmt.Errorf("certificate chain: %w", err)
+	}
+	var p Plan
+	for i := 1; i+1 < len(certs); i++ {
+		obj, err := source.OCSP(certs[i], certs[i+1])
+		if err != nil {
+			return nil, err
+		}
+		p = append(p, obj)
+	}
+	return p, nil
+}
+
+// opaque are the fields that NVIDIA's firmware adds to the measurements.
+type opaque map[int][]byte
+
+func opaqueData(report []byte) (opaque, error) {
+	c := &cursor{rest: report}
+	c.take(spdmRequest)
+	head := c.take(spdmHeader)
+	if c.bad {
+		return nil, fmt.Errorf("report of %d bytes, expected an SPDM request and a response", len(report))
+	}
+	c.take(int(head[5]) | int(head[6])<<8 | int(head[7])<<16)
+	c.take(spdmNonce)
+	data := &cursor{rest: c.take(c.u16()), bad: c.bad}
+	fields := opaque{}
+	for len(data.rest) != 0 && !data.bad {
+		id := data.u16()
+		fields[id] = data.take(data.u16())
+	}
+	if data.bad {
+		return nil, fmt.Errorf("report of %d bytes is cut off", len(report))
+	}
+	return fields, nil
+}
+
+func (f opaque) text(id int) string { return strings.TrimRight(string(f[id]), "\x00") }
+
+// driver names the driver's manifest. Hopper's reports do not name the chip.
+func (f opaque) driver() string {
+	chip := strings.ToUpper(f.text(opaqueChip))
+	if chip == "" || chip == hopper {
+		return "NV_GPU_DRIVER_" + hopper + "_" + f.text(opaqueDriver)
+	}
+	return "NV_GPU_CC_DRIVER_" + chip + "_" + f.text(opaqueDriver)
+}
+
+// vbios returns the version without its dots. A GPU writes it as two numbers of
+// four bytes, little-endian: the first four parts, then the fifth.
+func (f opaque) vbios() string {
+	v := f[opaqueVBIOS]
+	if len(v) == 8 {
+		return fmt.Sprintf("%08X%02X", binary.LittleEndian.Uint32(v), v[4])
+	}
+	return strings.ToUpper(strings.ReplaceAll(f.text(opaqueVBIOS), ".", ""))
+}
