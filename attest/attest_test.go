@@ -138,6 +138,9 @@ func TestStatementRefuses(t *testing.T) {
 		"hpke without a key":     func(s *attest.Statement) { s.Purpose, s.Exporter = attest.PurposeHPKE, [32]byte{} },
 		"hpke with a connection": func(s *attest.Statement) { s.Purpose, s.HPKE = attest.PurposeHPKE, fill(3) },
 		"keys with a connection": func(s *attest.Statement) { s.Purpose = attest.PurposeKeys },
+		"hpke by nobody": func(s *attest.Statement) {
+			s.Purpose, s.HPKE, s.Exporter, s.Role = attest.PurposeHPKE, fill(3), [32]byte{}, 0
+		},
 		"keys without a key": func(s *attest.Statement) {
 			s.Purpose, s.SPKI, s.Exporter = attest.PurposeKeys, attest.Digest{}, [32]byte{}
 		},
@@ -172,6 +175,20 @@ func TestParseStatementRefusesEveryDamage(t *testing.T) {
 	}
 	if _, err := attest.ParseStatement(make([]byte, attest.MaxStatement+1)); err == nil || !strings.Contains(err.Error(), "limit") {
 		t.Errorf("oversized statement: %v", err)
+	}
+	for off := 0; off < len(whole); {
+		n := int(whole[off])<<8 | int(whole[off+1])
+		longer := bytes.Clone(whole)
+		longer[off+1] ^= 0x80 // the length of a field that is as long as ever
+		if _, err := attest.ParseStatement(longer); err == nil {
+			t.Errorf("accepted another length at byte %d", off)
+		}
+		off += 2 + n
+	}
+	nobody := bytes.Clone(whole)
+	nobody[2+len("blindbox/attest/v1")+2] = 9 // the purpose
+	if s, err := attest.ParseStatement(nobody); err == nil || s != (attest.Statement{}) {
+		t.Errorf("an invalid statement: %v, %v", s, err)
 	}
 	other := bytes.Replace(whole, []byte("attest/v1"), []byte("attest/v2"), 1)
 	if _, err := attest.ParseStatement(other); err == nil || !strings.Contains(err.Error(), "label") {

@@ -46,6 +46,21 @@ func TestBundleRoundTrip(t *testing.T) {
 	}
 }
 
+// TestBundleOfUnknownKind also meets a bundle with an empty part.
+func TestBundleOfUnknownKind(t *testing.T) {
+	data, err := goodBundle(t).Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err := attest.ParseBundle(bytes.Replace(data, []byte("sev-snp"), []byte("sev-snq"), 1)); err == nil || !strings.Contains(err.Error(), "sev-snq") || b.Policy != nil {
+		t.Errorf("unknown kind: %v, %v", b, err)
+	}
+	empty := bytes.Replace(data, []byte("\x00\x00\x00\x08name: x\n"), make([]byte, 4), 1)
+	if b, err := attest.ParseBundle(empty); err == nil || !strings.Contains(err.Error(), "policy of 0 bytes") || b.Statement != nil {
+		t.Errorf("no policy: %v, %v", b, err)
+	}
+}
+
 func TestBundleLimits(t *testing.T) {
 	cases := map[string]func(*attest.Bundle){
 		"invalid kind":          func(b *attest.Bundle) { b.Evidence.Kind = 0 },
@@ -62,7 +77,12 @@ func TestBundleLimits(t *testing.T) {
 		"empty endorsement":     func(b *attest.Bundle) { b.Endorsements[0].Data = nil },
 		"large endorsement":     func(b *attest.Bundle) { b.Endorsements[0].Data = make([]byte, attest.MaxEndorsement+1) },
 		"same label twice":      func(b *attest.Bundle) { b.Endorsements[1].Label = b.Endorsements[0].Label },
-		"many endorsements":     func(b *attest.Bundle) { b.Endorsements = make(attest.Endorsements, attest.MaxEndorsements+1) },
+		"many endorsements": func(b *attest.Bundle) {
+			b.Endorsements = nil
+			for i := range attest.MaxEndorsements + 1 {
+				b.Endorsements = append(b.Endorsements, attest.Endorsement{Label: strings.Repeat("x", i%64+1) + string(rune('a'+i/64)), Data: []byte{1}})
+			}
+		},
 		"large in all": func(b *attest.Bundle) {
 			b.Endorsements = nil
 			for _, label := range []string{"a", "b", "c", "d", "e", "f", "g", "h"} {

@@ -72,6 +72,9 @@ func ParseTPM(data []byte) (TPM, error) {
 	r.Magic(magicTPM)
 	q := TPM{Quote: r.Blob(maxQuote), Signature: r.Blob(maxQuote), AKPublic: r.Blob(maxQuote)}
 	bank := r.Blob(2)
+	if r.Err() == nil && len(bank) != 2 {
+		r.Fail("bank of %d bytes, expected 2", len(bank))
+	}
 	last := -1
 	for range r.Count(MaxPCRs) {
 		index := r.Take(1)
@@ -87,9 +90,6 @@ func ParseTPM(data []byte) (TPM, error) {
 	}
 	if err := r.End(); err != nil {
 		return TPM{}, err
-	}
-	if len(bank) != 2 {
-		return TPM{}, fmt.Errorf("form: TPM quote: bank of %d bytes, expected 2", len(bank))
 	}
 	q.Bank = binary.BigEndian.Uint16(bank)
 	return q, nil
@@ -170,6 +170,9 @@ func ParseComposite(data []byte) ([]attest.Evidence, error) {
 	r := blob.NewReader("form: composite", data)
 	r.Magic(magicComposite)
 	n := r.Count(MaxParts)
+	if r.Err() == nil && n < 2 {
+		r.Fail("%d parts, expected 2 to %d", n, MaxParts)
+	}
 	parts := make([]attest.Evidence, 0, n)
 	for range n {
 		name, body := r.Blob(maxKindName), r.Blob(attest.MaxEvidence)
@@ -187,9 +190,6 @@ func ParseComposite(data []byte) ([]attest.Evidence, error) {
 	}
 	if err := r.End(); err != nil {
 		return nil, err
-	}
-	if n < 2 {
-		return nil, fmt.Errorf("form: composite of %d parts, expected 2 to %d", n, MaxParts)
 	}
 	return parts, nil
 }

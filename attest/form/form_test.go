@@ -3,6 +3,7 @@ package form_test
 import (
 	"bytes"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/blindbox/blindbox/attest"
@@ -47,15 +48,32 @@ func TestRefuses(t *testing.T) {
 	falling.PCRs[0].Index = 23
 	high := quote()
 	high.PCRs[1].Index = 24
-	for name, err := range map[string]error{
-		"same PCR twice": second(form.ParseTPM(falling.Encode())),
-		"PCR 24":         second(form.ParseTPM(high.Encode())),
-		"other form":     second(form.ParseGPU(quote().Encode())),
-		"trailing":       second(form.ParseTPM(append(quote().Encode(), 0))),
-		"nested":         second(form.ParseComposite(nested(t))),
+	wideBank := bytes.Replace(quote().Encode(), []byte{0, 0, 0, 2, 0, 0x0B}, []byte{0, 0, 0, 1, 0x0B}, 1)
+	azure := form.Azure{HCLReport: []byte("hcl"), TPM: quote()}.Encode()
+	many := append([]byte("BBXTPMQ1"), make([]byte, 12)...) // three empty parts
+	many = append(many, 0, 0, 0, 2, 0, 0x0B, form.MaxPCRs+1)
+	for name, c := range map[string]struct {
+		err  error
+		says string
+	}{
+		"same PCR twice":     {second(form.ParseTPM(falling.Encode())), "PCR 23 after PCR 23"},
+		"PCR 24":             {second(form.ParseTPM(high.Encode())), "PCR 24"},
+		"bank of one byte":   {second(form.ParseTPM(wideBank)), "bank of 1 bytes"},
+		"25 PCRs":            {second(form.ParseTPM(many)), "25 items, limit 24"},
+		"other form":         {second(form.ParseGPU(quote().Encode())), "expected \"BBXNVGP1\""},
+		"trailing":           {second(form.ParseTPM(append(quote().Encode(), 0))), "1 bytes after the end"},
+		"Azure, trailing":    {second(form.ParseAzure(append(azure, 0))), "1 bytes after the end"},
+		"Azure, other quote": {second(form.ParseAzure(bytes.Replace(azure, []byte("BBXTPMQ1"), []byte("BBXTPMQ2"), 1))), "TPM quote"},
+		"GPU, trailing":      {second(form.ParseGPU(append(form.GPU{}.Encode(), 0))), "1 bytes after the end"},
+		"GPU, long chain":    {second(form.ParseGPU(form.GPU{Chain: make([]byte, 32<<10+1)}.Encode())), "limit 32768"},
+		"nested":             {second(form.ParseComposite(nested(t))), "inside a composite"},
+		"unknown kind":       {second(form.ParseComposite(bytes.Replace(composite(t).Data, []byte("tdx"), []byte("tdy"), 1))), "tdy"},
+		"one part":           {second(form.ParseComposite(append([]byte("BBXCOMP1\x01"), composite(t).Data[9:9+4+3+4+1]...))), "1 parts"},
+		"33 parts":           {second(form.ParseComposite([]byte("BBXCOMP1\x21"))), "limit 32"},
+		"trailing part":      {second(form.ParseComposite(append(composite(t).Data, 0))), "1 bytes after the end"},
 	} {
-		if err == nil {
-			t.Errorf("%s: accepted", name)
+		if c.err == nil || !strings.Contains(c.err.Error(), c.says) {
+			t.Errorf("%s: %v, expected an error about %q", name, c.err, c.says)
 		}
 	}
 	for _, n := range []int{0, 1, form.MaxParts + 1} {

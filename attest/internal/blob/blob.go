@@ -46,7 +46,7 @@ func (r *Reader) Take(n int) []byte {
 	if r.err != nil {
 		return nil
 	}
-	if n < 0 || n > len(r.rest) {
+	if n > len(r.rest) {
 		r.Fail("%d bytes wanted, %d left", n, len(r.rest))
 		return nil
 	}

@@ -1,0 +1,304 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"go/ast"
+	"go/format"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+const (
+	module     = "github.com/blindbox/blindbox"
+	switchPath = module + "/internal/mutants/spoil"
+)
+
+// point is one condition that can be spoiled.
+type point struct {
+	file, function, text string
+	line                 int
+	pass                 bool // the value it has when nothing is refused
+}
+
+// where names the point in a way that survives edits elsewhere in the file.
+func (p point) where() string { return p.file + " " + p.function + ": " + p.text }
+
+// source is the repository with switches in it.
+type source struct {
+	fset    *token.FileSet
+	points  []point
+	overlay map[string]string
+}
+
+// instrument writes a copy of every file of the packages with its conditions
+// wrapped, and an overlay that makes the compiler use the copies.
+func instrument(dir string, packages []string) (*source, error) {
+	s := &source{fset: token.NewFileSet(), overlay: make(map[string]string)}
+	for _, pkg := range packages {
+		files, err := filepath.Glob(filepath.Join(pkg, "*.go"))
+		if err != nil || len(files) == 0 {
+			return nil, fmt.Errorf("no Go files in %s", pkg)
+		}
+		for _, file := range files {
+			if strings.HasSuffix(file, "_test.go") {
+				continue
+			}
+			if err := s.rewrite(dir, file); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if err := s.add(dir, "internal/mutants/spoil/spoil.go", []byte(spoilSource)); err != nil {
+		return nil, err
+	}
+	text, err := json.Marshal(map[string]any{"Replace": s.overlay})
+	if err != nil {
+		return nil, err
+	}
+	return s, os.WriteFile(filepath.Join(dir, "overlay.json"), text, 0o600)
+}
+
+func (s *source) add(dir, file string, text []byte) error {
+	full, err := filepath.Abs(file)
+	if err != nil {
+		return err
+	}
+	replacement := filepath.Join(dir, strconv.Itoa(len(s.overlay))+".go")
+	s.overlay[full] = replacement
+	return os.WriteFile(replacement, text, 0o600)
+}
+
+func (s *source) rewrite(dir, file string) error {
+	tree, err := parser.ParseFile(s.fset, file, nil, parser.SkipObjectResolution)
+	if err != nil {
+		return err
+	}
+	before := len(s.points)
+	for _, d := range tree.Decls {
+		if f, ok := d.(*ast.FuncDecl); ok && f.Body != nil {
+			w := &wrapper{source: s, file: filepath.ToSlash(file), function: f.Name.Name}
+			ast.Inspect(f.Body, w.visit)
+		}
+	}
+	if len(s.points) == before {
+		return nil
+	}
+	tree.Decls = append([]ast.Decl{&ast.GenDecl{Tok: token.IMPORT, Specs: []ast.Spec{&ast.ImportSpec{
+		Name: ast.NewIdent("spoil__"), Path: &ast.BasicLit{Kind: token.STRING, Value: strconv.Quote(switchPath)},
+	}}}}, tree.Decls...)
+	var out bytes.Buffer
+	if err := format.Node(&out, s.fset, tree); err != nil {
+		return err
+	}
+	return s.add(dir, file, out.Bytes())
+}
+
+// wrapper finds the conditions of one function.
+type wrapper struct {
+	source         *source
+	file, function string
+}
+
+func (w *wrapper) visit(n ast.Node) bool {
+	switch n := n.(type) {
+	case *ast.IfStmt:
+		if refuses(n.Body.List) {
+			n.Cond = w.each(n.Cond, token.LOR, false)
+		}
+	case *ast.SwitchStmt:
+		if n.Tag == nil {
+			w.cases(n)
+		}
+	case *ast.CallExpr:
+		w.call(n)
+	}
+	return true
+}
+
+func (w *wrapper) cases(n *ast.SwitchStmt) {
+	for _, stmt := range n.Body.List {
+		c := stmt.(*ast.CaseClause)
+		if !refuses(c.Body) {
+			continue
+		}
+		for i, cond := range c.List {
+			c.List[i] = w.each(cond, token.LOR, false)
+		}
+	}
+}
+
+// recorders are the functions that record a check; the number is the place of
+// the argument that decides it.
+var recorders = map[string]int{"judge": 1, "Judge": 1, "check": 1}
+
+func (w *wrapper) call(n *ast.CallExpr) {
+	name := ""
+	switch f := n.Fun.(type) {
+	case *ast.Ident:
+		name = f.Name
+	case *ast.SelectorExpr:
+		name = f.Sel.Name
+	}
+	at, ok := recorders[name]
+	if !ok || len(n.Args) <= at+2 {
+		return
+	}
+	if id, constant := n.Args[at].(*ast.Ident); constant && (id.Name == "true" || id.Name == "false") {
+		return
+	}
+	n.Args[at] = w.each(n.Args[at], token.LAND, true)
+}
+
+// each wraps the operands of a chain of || or &&, since a test of one of them is
+// no test of the others.
+func (w *wrapper) each(e ast.Expr, op token.Token, pass bool) ast.Expr {
+	switch x := e.(type) {
+	case *ast.ParenExpr:
+		return &ast.ParenExpr{X: w.each(x.X, op, pass)}
+	case *ast.BinaryExpr:
+		if x.Op == op {
+			return &ast.BinaryExpr{X: w.each(x.X, op, pass), Op: op, Y: w.each(x.Y, op, pass)}
+		}
+	}
+	var text bytes.Buffer
+	if err := format.Node(&text, w.source.fset, e); err != nil {
+		return e
+	}
+	id := len(w.source.points)
+	w.source.points = append(w.source.points, point{
+		file: w.file, function: w.function, pass: pass,
+		line: w.source.fset.Position(e.Pos()).Line,
+		text: strings.Join(strings.Fields(text.String()), " "),
+	})
+	return &ast.CallExpr{
+		Fun:  &ast.SelectorExpr{X: ast.NewIdent("spoil__"), Sel: ast.NewIdent("Bool")},
+		Args: []ast.Expr{&ast.BasicLit{Kind: token.INT, Value: strconv.Itoa(id)}, &ast.CallExpr{Fun: ast.NewIdent("bool"), Args: []ast.Expr{e}}},
+	}
+}
+
+// refuses reports whether statements say no: they return something that is not
+// plainly success, or record a failure.
+func refuses(body []ast.Stmt) bool {
+	found := false
+	for _, stmt := range body {
+		ast.Inspect(stmt, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.FuncLit:
+				return false
+			case *ast.ReturnStmt:
+				found = found || returnsRefusal(n)
+			case *ast.CallExpr:
+				found = found || callsRefusal(n)
+			case *ast.Ident:
+				found = found || strings.HasPrefix(n.Name, "Code") && len(n.Name) > 4 || n.Name == "Fail"
+			}
+			return !found
+		})
+	}
+	return found
+}
+
+func returnsRefusal(r *ast.ReturnStmt) bool {
+	if len(r.Results) == 0 {
+		return false
+	}
+	last := r.Results[len(r.Results)-1]
+	switch x := last.(type) {
+	case *ast.Ident:
+		return x.Name == "false" || x.Name == "err"
+	case *ast.CallExpr:
+		return callsRefusal(x)
+	}
+	return false
+}
+
+func callsRefusal(c *ast.CallExpr) bool {
+	name := ""
+	switch f := c.Fun.(type) {
+	case *ast.Ident:
+		name = f.Name
+	case *ast.SelectorExpr:
+		name = f.Sel.Name
+	}
+	switch name {
+	case "Errorf", "New", "fail", "Fail", "failf", "refuse", "malformed", "NewFailure", "problem":
+		return true
+	}
+	return false
+}
+
+// spoilSource is the package of the switches. It reads its orders once, and
+// notes each condition the first time that it is met.
+const spoilSource = `// Package spoil switches conditions.
+package spoil
+
+import (
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+var recording = sync.OnceValue(func() *recorder {
+	name := os.Getenv("BLINDBOX_MUTANT_RECORD")
+	if name == "" {
+		return nil
+	}
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		panic(err)
+	}
+	return &recorder{file: f, seen: make(map[int]bool)}
+})
+
+type recorder struct {
+	mu   sync.Mutex
+	file *os.File
+	seen map[int]bool
+}
+
+func (r *recorder) note(id int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.seen[id] {
+		r.seen[id] = true
+		r.file.WriteString(strconv.Itoa(id) + "\n")
+	}
+}
+
+var active = sync.OnceValues(func() (int, string) {
+	id, how, ok := strings.Cut(os.Getenv("BLINDBOX_MUTANT"), ":")
+	if !ok {
+		return -1, ""
+	}
+	n, err := strconv.Atoi(id)
+	if err != nil {
+		panic(err)
+	}
+	return n, how
+})
+
+// Bool returns v, or what the orders say instead.
+func Bool(id int, v bool) bool {
+	if r := recording(); r != nil {
+		r.note(id)
+	}
+	point, how := active()
+	if id != point {
+		return v
+	}
+	switch how {
+	case "true":
+		return true
+	case "false":
+		return false
+	}
+	return !v
+}
+`

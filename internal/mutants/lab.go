@@ -1,0 +1,167 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// lab is a set of compiled tests.
+type lab struct {
+	source *source
+	dir    string
+	tests  []*test
+	reach  map[int][]*test // by point
+}
+
+// test is one top-level test of one package.
+type test struct {
+	binary, dir, name string
+	took              time.Duration
+}
+
+// mutant is one point, spoiled in one way.
+type mutant struct {
+	point int
+	how   string // removed or negated
+}
+
+// compile builds the test binary of each package once, with every switch in it.
+func (s *source) compile(dir string, packages []string) (*lab, error) {
+	l := &lab{source: s, dir: dir, reach: make(map[int][]*test)}
+	for i, pkg := range packages {
+		binary := filepath.Join(dir, "tests-"+strconv.Itoa(i))
+		build := exec.Command("go", "test", "-c", "-vet=off", "-overlay", filepath.Join(dir, "overlay.json"), "-o", binary, pkg)
+		if out, err := build.CombinedOutput(); err != nil {
+			return nil, fmt.Errorf("go test -c %s: %w\n%s", pkg, err, out)
+		}
+		if _, err := os.Stat(binary); err != nil {
+			continue // no tests
+		}
+		list := exec.Command(binary, "-test.list", "^(Test|Example|Fuzz)")
+		list.Dir = pkg
+		out, err := list.Output()
+		if err != nil {
+			return nil, fmt.Errorf("%s -test.list: %w", pkg, err)
+		}
+		for _, name := range strings.Fields(string(out)) {
+			l.tests = append(l.tests, &test{binary: binary, dir: pkg, name: name})
+		}
+	}
+	return l, nil
+}
+
+// record runs each test by itself and notes which conditions it meets.
+func (l *lab) record(workers int) error {
+	var mu sync.Mutex
+	var failed []error
+	each(workers, len(l.tests), func(i int) {
+		t := l.tests[i]
+		file := filepath.Join(l.dir, "record-"+strconv.Itoa(i))
+		began := time.Now()
+		err := t.run(5*time.Minute, "BLINDBOX_MUTANT_RECORD="+file)
+		t.took = time.Since(began)
+		text, _ := os.ReadFile(file)
+		mu.Lock()
+		defer mu.Unlock()
+		if err != nil {
+			failed = append(failed, fmt.Errorf("%s %s fails without a mutant: %w", t.dir, t.name, err))
+		}
+		for _, field := range strings.Fields(string(text)) {
+			if id, err := strconv.Atoi(field); err == nil {
+				l.reach[id] = append(l.reach[id], t)
+			}
+		}
+	})
+	for _, tests := range l.reach {
+		slices.SortFunc(tests, func(a, b *test) int { return cmp.Compare(a.took, b.took) })
+	}
+	return errors.Join(failed...)
+}
+
+// run returns an error if the test fails.
+func (t *test) run(limit time.Duration, env string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, t.binary, "-test.run", "^"+t.name+"$", "-test.failfast")
+	cmd.Dir, cmd.Env = t.dir, append(os.Environ(), env)
+	cmd.WaitDelay = time.Second
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%w: %s", err, bytes.TrimSpace(out[max(0, len(out)-400):]))
+	}
+	return nil
+}
+
+// spoil tries every mutant and returns those that no test fails for.
+func (l *lab) spoil(o options, filter *regexp.Regexp) []mutant {
+	var all []mutant
+	for id, p := range l.source.points {
+		if !filter.MatchString(fmt.Sprintf("%s:%d: %s", p.file, p.line, p.text)) {
+			continue
+		}
+		all = append(all, mutant{id, "removed"})
+		if o.negate {
+			all = append(all, mutant{id, "negated"})
+		}
+	}
+	var mu sync.Mutex
+	var survivors []mutant
+	done := 0
+	each(o.workers, len(all), func(i int) {
+		killed := l.killed(all[i])
+		mu.Lock()
+		defer mu.Unlock()
+		if done++; done%100 == 0 {
+			fmt.Printf("%d of %d mutants, %d survivors\n", done, len(all), len(survivors))
+		}
+		if !killed {
+			survivors = append(survivors, all[i])
+		}
+	})
+	slices.SortFunc(survivors, func(a, b mutant) int { return cmp.Compare(a.point, b.point) })
+	return survivors
+}
+
+func (l *lab) killed(m mutant) bool {
+	value := "negate"
+	if m.how == "removed" {
+		value = strconv.FormatBool(l.source.points[m.point].pass)
+	}
+	for _, t := range l.reach[m.point] {
+		if t.run(3*t.took+20*time.Second, fmt.Sprintf("BLINDBOX_MUTANT=%d:%s", m.point, value)) != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// each calls f for 0 to n-1 on several goroutines.
+func each(workers, n int, f func(int)) {
+	var wg sync.WaitGroup
+	next := make(chan int)
+	for range max(1, workers) {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			for i := range next {
+				f(i)
+			}
+		}()
+	}
+	for i := range n {
+		next <- i
+	}
+	close(next)
+	wg.Wait()
+}
