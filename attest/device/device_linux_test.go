@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -171,12 +172,16 @@ func (c *configfs) firmware(e *node) ([]byte, error) {
 	if e.level != fmt.Sprint(c.floor) {
 		return nil, syscall.EIO
 	}
-	report := make([]byte, reportSize)
-	copy(report[reportDataAt:], e.inblob)
+	report := make([]byte, snpReportSize)
+	copy(report[snpReportDataAt:], e.inblob)
 	if c.outblob != nil {
 		return c.outblob(c.orders, report)
 	}
 	return report, nil
+}
+
+func (c *configfs) open(p string) (io.ReadWriteCloser, error) {
+	return nil, &fs.PathError{Op: "open", Path: p, Err: syscall.ENOENT}
 }
 
 func bound(t testing.TB) attest.Bound {
@@ -192,14 +197,14 @@ func bound(t testing.TB) attest.Bound {
 	return b
 }
 
-// open returns the Attester with pauses that a test can wait for.
-func (c *configfs) open(t testing.TB) attest.Attester {
+// attester returns the Attester with pauses that a test can wait for.
+func (c *configfs) attester(t testing.TB) attest.Attester {
 	t.Helper()
-	a, err := open(c)
+	a, err := open(c, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.(*tsm).pause = time.Microsecond
+	a.(*turns).pause = time.Microsecond
 	return a
 }
 
@@ -219,12 +224,12 @@ func TestAttest(t *testing.T) {
 		c := newConfigfs()
 		c.floor = floor
 		b := bound(t)
-		ev, end, err := c.open(t).Attest(t.Context(), b)
+		ev, end, err := c.attester(t).Attest(t.Context(), b)
 		if err != nil {
 			t.Fatal(err)
 		}
 		want := b.Bytes()
-		if ev.Kind != attest.SNP || !bytes.Equal(ev.Data[reportDataAt:reportDataAt+64], want[:]) {
+		if ev.Kind != attest.SNP || !bytes.Equal(ev.Data[snpReportDataAt:snpReportDataAt+64], want[:]) {
 			t.Errorf("floor %d: evidence %s %x", floor, ev.Kind, ev.Data)
 		}
 		certs, found, err := end.Get(attest.LabelSNPCertTable)
@@ -240,7 +245,7 @@ func TestAttest(t *testing.T) {
 func TestAttestWithoutCertificates(t *testing.T) {
 	for _, c := range []*configfs{{noAux: true}, {aux: nil}, {noAux: true, noFloor: true}} {
 		c.present, c.entries, c.provider = map[string]bool{tsmReports: true}, make(map[string]*node), providerSNP
-		_, end, err := c.open(t).Attest(t.Context(), bound(t))
+		_, end, err := c.attester(t).Attest(t.Context(), bound(t))
 		if err != nil || len(end) != 0 {
 			t.Errorf("endorsements %v, error %v, expected neither", end, err)
 		}
@@ -249,7 +254,7 @@ func TestAttestWithoutCertificates(t *testing.T) {
 
 func TestAttestRefusesZeroBound(t *testing.T) {
 	c := newConfigfs()
-	a := c.open(t)
+	a := c.attester(t)
 	made := c.made
 	if _, _, err := a.Attest(t.Context(), attest.Bound{}); err == nil {
 		t.Error("signed a bound that came from no statement")
@@ -269,10 +274,10 @@ func TestAttestRefuses(t *testing.T) {
 		{"no generation to read", "no data available", func(c *configfs) { c.spoil = map[string]error{"generation": syscall.ENODATA} }},
 		{"no certificates to read", "no data available", func(c *configfs) { c.spoil = map[string]error{"auxblob": syscall.ENODATA} }},
 		{"report over other bytes", "the report is over", func(c *configfs) {
-			c.outblob = func(_ int, r []byte) ([]byte, error) { r[reportDataAt+63] ^= 1; return r, nil }
+			c.outblob = func(_ int, r []byte) ([]byte, error) { r[snpReportDataAt+63] ^= 1; return r, nil }
 		}},
 		{"short report", "report of 1183 bytes", func(c *configfs) {
-			c.outblob = func(_ int, r []byte) ([]byte, error) { return r[:reportSize-1], nil }
+			c.outblob = func(_ int, r []byte) ([]byte, error) { return r[:snpReportSize-1], nil }
 		}},
 		{"no report", "report of 0 bytes", func(c *configfs) {
 			c.outblob = func(int, []byte) ([]byte, error) { return nil, nil }
@@ -295,7 +300,7 @@ func TestAttestRefuses(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			fake := newConfigfs()
-			a := fake.open(t)
+			a := fake.attester(t)
 			c.set(fake)
 			ev, end, err := a.Attest(t.Context(), bound(t))
 			expectUnavailable(t, ev, end, err, c.text)
@@ -331,7 +336,7 @@ func TestAttestTriesAgain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := newConfigfs()
 			set(c)
-			if _, _, err := c.open(t).Attest(t.Context(), bound(t)); err != nil {
+			if _, _, err := c.attester(t).Attest(t.Context(), bound(t)); err != nil {
 				t.Error(err)
 			}
 			if c.orders != maxAttempts {
@@ -344,7 +349,7 @@ func TestAttestTriesAgain(t *testing.T) {
 func TestAttestHonoursContext(t *testing.T) {
 	c := newConfigfs()
 	c.block = make(chan struct{})
-	a := c.open(t)
+	a := c.attester(t)
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
 	ev, end, err := a.Attest(over, bound(t))
@@ -365,7 +370,7 @@ func TestAttestHonoursContext(t *testing.T) {
 
 func TestAttestConcurrently(t *testing.T) {
 	c := newConfigfs()
-	a := c.open(t)
+	a := c.attester(t)
 	var wg sync.WaitGroup
 	for range 20 {
 		wg.Go(func() {
@@ -384,32 +389,37 @@ func TestDetect(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		set    func(*configfs)
-		usable bool
+		usable attest.Kind
 		text   string
 	}{
-		{"a SEV-SNP guest", func(*configfs) {}, true, "sev-snp (provider sev_guest)"},
-		{"an ordinary machine", func(c *configfs) { c.present = nil }, false, "mount -t configfs"},
-		{"an ordinary machine", func(c *configfs) { c.present = nil }, false, "/dev/sev-guest: not there"},
-		{"a guest with the device alone", func(c *configfs) { c.present = map[string]bool{"/dev/sev-guest": true} }, false, "/dev/sev-guest: present: this is a SEV-SNP guest"},
-		{"a TDX guest", func(c *configfs) { c.provider = "tdx_guest" }, false, `provider "tdx_guest", expected "sev_guest"`},
-		{"no provider", func(c *configfs) { c.mkdirErr = syscall.ENXIO }, false, "no provider"},
-		{"not root", func(c *configfs) { c.mkdirErr = syscall.EACCES }, false, "run as root"},
-		{"something odd", func(c *configfs) { c.mkdirErr = syscall.EIO }, false, "input/output error"},
-		{"forbidden", func(c *configfs) { c.statErr = syscall.EACCES }, false, tsmReports + ": stat " + tsmReports + ": permission denied"},
-		{"forbidden", func(c *configfs) { c.statErr = syscall.EACCES }, false, "/dev/nsm: stat /dev/nsm: permission denied"},
+		{"a SEV-SNP guest", func(*configfs) {}, attest.SNP, "usable: provider sev_guest"},
+		{"a TDX guest", func(c *configfs) { c.provider = providerTDX }, attest.TDX, "usable: provider tdx_guest"},
+		{"an ordinary machine", func(c *configfs) { c.present = nil }, 0, "mount -t configfs"},
+		{"an ordinary machine", func(c *configfs) { c.present = nil }, 0, "not in a Nitro enclave"},
+		{"an ordinary machine", func(c *configfs) { c.present = nil }, 0, "not in an SGX enclave"},
+		{"an ordinary machine", func(c *configfs) { c.present = nil }, 0, "no TPM 2.0"},
+		{"an ordinary machine", func(c *configfs) { c.present = nil }, 0, "no driver of NVIDIA's is loaded"},
+		{"a guest with the device alone", func(c *configfs) { c.present = map[string]bool{"/dev/sev-guest": true} }, 0, "/dev/sev-guest is there: the hardware is, the kernel's interface is not"},
+		{"an NVIDIA driver", func(c *configfs) { c.present = map[string]bool{"/dev/nvidiactl": true} }, 0, "no program was named"},
+		{"another hypervisor", func(c *configfs) { c.provider = "arm_cca_guest" }, 0, `provider "arm_cca_guest", expected "sev_guest"`},
+		{"no provider", func(c *configfs) { c.mkdirErr = syscall.ENXIO }, 0, "no provider"},
+		{"not root", func(c *configfs) { c.mkdirErr = syscall.EACCES }, 0, "run as root"},
+		{"something odd", func(c *configfs) { c.mkdirErr = syscall.EIO }, 0, "input/output error"},
+		{"forbidden", func(c *configfs) { c.statErr = syscall.EACCES }, 0, "stat " + tsmReports + ": permission denied"},
+		{"forbidden", func(c *configfs) { c.statErr = syscall.EACCES }, 0, "stat /dev/nsm: permission denied"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			fake := newConfigfs()
 			c.set(fake)
-			d := detect(fake)
-			if got, ok := d.Usable(); ok != c.usable || ok && got.Kind != attest.SNP {
-				t.Errorf("usable %v, expected %v", ok, c.usable)
+			d := detect(fake, Options{})
+			if got := d.Usable(); len(got) > 1 || (len(got) == 1) != c.usable.Valid() || len(got) == 1 && got[0].Kind != c.usable {
+				t.Errorf("usable %v, expected %v", got, c.usable)
 			}
 			if !strings.Contains(d.String(), c.text) {
-				t.Errorf("found %q, expected it to contain %q", d, c.text)
+				t.Errorf("found\n%s\nexpected it to contain %q", d, c.text)
 			}
-			a, err := open(fake)
-			if c.usable != (err == nil) || c.usable == (a == nil) {
+			a, err := open(fake, Options{})
+			if c.usable.Valid() != (err == nil) || err == nil && a.Kind() != c.usable {
 				t.Errorf("open: %v, %v", a, err)
 			}
 			if err != nil && (!errors.Is(err, attest.ErrUnavailable) || !strings.Contains(err.Error(), c.text)) {
@@ -422,10 +432,27 @@ func TestDetect(t *testing.T) {
 	}
 }
 
+// TestDetectNamesEveryKind: what can come from hardware has a line, and what
+// was not looked at is not usable.
+func TestDetectNamesEveryKind(t *testing.T) {
+	d := detect(newConfigfs(), Options{})
+	for _, k := range attest.Kinds() {
+		if _, found := d.Find(k); found == (k.Simulated() || k == attest.Composite) {
+			t.Errorf("%s: found %v", k, found)
+		}
+	}
+	if lines := strings.Count(d.String(), "\n") + 1; lines != len(d) {
+		t.Errorf("%d lines for %d kinds", lines, len(d))
+	}
+	if (Candidate{}).Usable() || (Candidate{Kind: attest.SNP}).Usable() || (Candidate{Present: true}).Usable() {
+		t.Error("a candidate that was not looked at is usable")
+	}
+}
+
 // TestOpenHere runs against whatever machine this is. Both answers are right;
 // evidence that is simulated would not be.
 func TestOpenHere(t *testing.T) {
-	a, err := Open()
+	a, err := Open(Options{})
 	if err == nil && a.Kind().Simulated() || err != nil && !errors.Is(err, attest.ErrUnavailable) {
 		t.Errorf("attester %v, error %v", a, err)
 	}
@@ -463,15 +490,15 @@ func TestKernel(t *testing.T) {
 
 // FuzzAnswers has the host choose everything that is read back.
 func FuzzAnswers(f *testing.F) {
-	f.Add([]byte("0\n"), []byte("1\n"), make([]byte, reportSize), []byte("certificates"))
+	f.Add([]byte("0\n"), []byte("1\n"), make([]byte, snpReportSize), []byte("certificates"))
 	f.Add([]byte("-1"), []byte(""), []byte{}, []byte{})
 	b := bound(f)
 	f.Fuzz(func(t *testing.T, before, after, report, aux []byte) {
-		a := newTSM(&liar{configfs: newConfigfs(), before: before, after: after, report: report, aux: aux})
+		a := newTSM(&liar{configfs: newConfigfs(), before: before, after: after, report: report, aux: aux}, attest.SNP)
 		a.pause = time.Nanosecond
 		ev, end, err := a.Attest(t.Context(), b)
 		want := b.Bytes()
-		if err == nil && (len(ev.Data) != reportSize || !bytes.Equal(ev.Data[reportDataAt:][:64], want[:])) {
+		if err == nil && (len(ev.Data) != snpReportSize || !bytes.Equal(ev.Data[snpReportDataAt:][:64], want[:])) {
 			t.Errorf("evidence %x", ev.Data)
 		}
 		if err != nil && (ev.Data != nil || end != nil) {

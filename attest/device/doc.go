@@ -9,8 +9,11 @@
 // A driver sees 64 opaque bytes that somebody bound before ([attest.Bound]).
 // There is no other way in, and no other package of the box can get evidence.
 //
-// Today it knows SEV-SNP through configfs-tsm (Linux 6.7 and later). If that is
-// not there it says what it looked for and found. It never falls back to
-// anything, least of all to a simulation. The package is empty on other systems
-// than Linux.
+// It knows SEV-SNP and TDX through configfs-tsm, SGX through Gramine's
+// /dev/attestation, Nitro enclaves through /dev/nsm, a TPM 2.0 through
+// /dev/tpmrm0, Azure's paravisor through that TPM, and NVIDIA's devices through a
+// program that links NVIDIA's library. [Detect] says what is there and, for
+// every kind that is not, why not. If there are several kinds somebody has to say
+// which; [Open] never picks one and never falls back to anything, least of all
+// to a simulation. The package is empty on other systems than Linux.
 package device

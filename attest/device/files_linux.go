@@ -6,8 +6,9 @@ import (
 	"os"
 )
 
-// files are the operations that are needed on configfs, where making a
-// directory makes files appear in it and where reading one does work.
+// files are the operations that are needed on device nodes and on configfs,
+// where making a directory makes files appear in it and where reading one does
+// work.
 type files interface {
 	stat(path string) error
 	mkdir(path string) error
@@ -15,6 +16,8 @@ type files interface {
 	// read returns the whole file, or an error if it is longer than limit.
 	read(path string, limit int) ([]byte, error)
 	write(path string, data []byte) error
+	// open opens a device node for questions and answers.
+	open(path string) (io.ReadWriteCloser, error)
 }
 
 // kernel is the real thing.
@@ -57,4 +60,12 @@ func (kernel) write(path string, data []byte) error {
 		err = closed
 	}
 	return err
+}
+
+func (kernel) open(path string) (io.ReadWriteCloser, error) {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
 }

@@ -2,7 +2,6 @@ package device
 
 import (
 	"bytes"
-	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -11,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/blindbox/blindbox/attest"
 )
@@ -20,157 +18,166 @@ import (
 // (Documentation/ABI/testing/configfs-tsm-report).
 const tsmReports = "/sys/kernel/config/tsm/report"
 
-// providerSNP is what the kernel's driver for SEV-SNP guests calls itself.
-const providerSNP = "sev_guest"
-
+// What the kernel's drivers for guests call themselves.
 const (
-	// reportSize and reportDataAt are from AMD 56860, ATTESTATION_REPORT.
-	reportSize   = 1184
-	reportDataAt = 0x50
-	// maxText bounds the attributes that hold a word or a number.
-	maxText = 256
-	// maxAttempts bounds how often a report is ordered again after a conflict;
-	// the pause between attempts doubles from firstPause.
-	maxAttempts = 5
-	firstPause  = 20 * time.Millisecond
+	providerSNP = "sev_guest"
+	providerTDX = "tdx_guest"
 )
 
-// errConflict says that somebody else wrote to our entry.
-var errConflict = errors.New("somebody else changed the entry meanwhile")
+const (
+	// snpReportSize and snpReportDataAt are from AMD 56860, ATTESTATION_REPORT.
+	snpReportSize   = 1184
+	snpReportDataAt = 0x50
+	// maxText bounds the attributes that hold a word or a number.
+	maxText = 256
+)
 
-// tsm is the Attester behind configfs-tsm. The firmware makes one report at a
-// time and the kernel does not let a request be called off, so requests take
-// turns, and one that hangs holds its turn and not its caller.
+// tsm is the driver behind configfs-tsm.
 type tsm struct {
 	files files
-	turn  chan struct{}
-	pause time.Duration
+	of    attest.Kind
 }
 
-func newTSM(files files) *tsm {
-	return &tsm{files: files, turn: make(chan struct{}, 1), pause: firstPause}
+func newTSM(files files, k attest.Kind) *turns { return inTurns(&tsm{files, k}) }
+
+func (t *tsm) kind() attest.Kind { return t.of }
+
+func (t *tsm) provider() string {
+	if t.of == attest.TDX {
+		return providerTDX
+	}
+	return providerSNP
 }
 
-// Kind returns SNP.
-func (t *tsm) Kind() attest.Kind { return attest.SNP }
-
-type answer struct {
-	ev  attest.Evidence
-	end attest.Endorsements
-	err error
-}
-
-// Attest asks the firmware for a report over b. The certificates that the
-// hypervisor supplied, if any, are stapled as [attest.LabelSNPCertTable]. Errors
-// wrap [attest.ErrUnavailable], and the context's error if it ended first.
-func (t *tsm) Attest(ctx context.Context, b attest.Bound) (attest.Evidence, attest.Endorsements, error) {
-	if b.IsZero() {
-		return attest.Evidence{}, nil, errors.New("device: nothing to sign: the bound is zero")
+// maxReport is how much there may be of outblob.
+func (t *tsm) maxReport() int {
+	if t.of == attest.TDX {
+		return maxQuote
 	}
-	if err := ctx.Err(); err != nil {
-		return attest.Evidence{}, nil, unavailable(err)
-	}
-	select {
-	case t.turn <- struct{}{}:
-	case <-ctx.Done():
-		return attest.Evidence{}, nil, unavailable(ctx.Err())
-	}
-	done := make(chan answer, 1)
-	go func() {
-		defer func() { <-t.turn }()
-		done <- t.ask(ctx, b.Bytes())
-	}()
-	select {
-	case a := <-done:
-		return a.ev, a.end, a.err
-	case <-ctx.Done():
-		return attest.Evidence{}, nil, unavailable(ctx.Err())
-	}
-}
-
-func unavailable(err error) error {
-	return fmt.Errorf("device: evidence %w: %w", attest.ErrUnavailable, err)
-}
-
-// ask orders a report until there was no conflict.
-func (t *tsm) ask(ctx context.Context, reportData [64]byte) answer {
-	pause := t.pause
-	for attempt := 1; ; attempt++ {
-		ev, end, err := t.once(reportData)
-		if err == nil {
-			return answer{ev: ev, end: end}
-		}
-		if attempt == maxAttempts || !temporary(err) {
-			return answer{err: unavailable(fmt.Errorf("attempt %d of %d: %w", attempt, maxAttempts, err))}
-		}
-		select {
-		case <-time.After(pause):
-			pause *= 2
-		case <-ctx.Done():
-			return answer{err: unavailable(ctx.Err())}
-		}
-	}
-}
-
-// temporary reports whether another attempt may do better: conflicts, and what
-// the kernel answers while the firmware is busy or being throttled by the host.
-func temporary(err error) bool {
-	for _, e := range []error{errConflict, syscall.EBUSY, syscall.EAGAIN, syscall.EINTR} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
+	return snpReportSize
 }
 
 // once makes an entry of its own, so that conflicts should not arise, and still
-// looks for them: generation counts the writes to an entry.
-func (t *tsm) once(reportData [64]byte) (attest.Evidence, attest.Endorsements, error) {
-	e, err := newEntry(t.files)
+// looks for them: generation counts the writes to an entry. The certificates
+// that a hypervisor supplied with an SNP report are stapled as
+// [attest.LabelSNPCertTable], the log of a TD's boot as [attest.LabelEventLog].
+func (t *tsm) once(b attest.Bound) (attest.Evidence, attest.Endorsements, error) {
+	reportData := b.Bytes()
+	report, certs, err := t.report(reportData)
 	if err != nil {
 		return attest.Evidence{}, nil, err
+	}
+	var end attest.Endorsements
+	if t.of == attest.TDX {
+		if err := checkQuote(report, teeTDX, reportData); err != nil {
+			return attest.Evidence{}, nil, err
+		}
+		end = eventLog(t.files, pathCCEL)
+	} else if err := checkReport(report, reportData); err != nil {
+		return attest.Evidence{}, nil, err
+	}
+	if t.of == attest.SNP && len(certs) > 0 {
+		end = attest.Endorsements{{Label: attest.LabelSNPCertTable, Data: certs}}
+	}
+	return attest.Evidence{Kind: t.of, Data: report}, end, nil
+}
+
+func (t *tsm) report(reportData [64]byte) (report, certs []byte, err error) {
+	e, err := newEntry(t.files)
+	if err != nil {
+		return nil, nil, err
 	}
 	defer e.remove()
 	before, err := e.number("generation")
 	if err != nil {
-		return attest.Evidence{}, nil, err
+		return nil, nil, err
 	}
-	writes, err := e.order(reportData)
+	writes, err := e.order(t.provider(), reportData)
 	if err != nil {
-		return attest.Evidence{}, nil, err
+		return nil, nil, err
 	}
-	report, certs, err := e.collect()
-	if err != nil {
-		return attest.Evidence{}, nil, err
+	if report, certs, err = e.collect(t.maxReport()); err != nil {
+		return nil, nil, err
 	}
 	after, err := e.number("generation")
 	if err != nil {
-		return attest.Evidence{}, nil, err
+		return nil, nil, err
 	}
 	if after != before+writes {
-		return attest.Evidence{}, nil, fmt.Errorf("generation %d after %d writes to %d: %w", after, writes, before, errConflict)
+		return nil, nil, fmt.Errorf("generation %d after %d writes to %d: %w", after, writes, before, errConflict)
 	}
-	if err := checkReport(report, reportData); err != nil {
-		return attest.Evidence{}, nil, err
-	}
-	var end attest.Endorsements
-	if len(certs) > 0 {
-		end = attest.Endorsements{{Label: attest.LabelSNPCertTable, Data: certs}}
-	}
-	return attest.Evidence{Kind: attest.SNP, Data: report}, end, nil
+	return report, certs, nil
 }
 
 // checkReport refuses what nobody would accept. The kernel swallows errors of
 // writes to inblob (they happen when the file is closed), so a report over
 // something else is a thing that happens.
 func checkReport(report []byte, reportData [64]byte) error {
-	if len(report) != reportSize {
-		return fmt.Errorf("report of %d bytes, expected %d", len(report), reportSize)
+	if len(report) != snpReportSize {
+		return fmt.Errorf("report of %d bytes, expected %d", len(report), snpReportSize)
 	}
-	if got := report[reportDataAt : reportDataAt+64]; !bytes.Equal(got, reportData[:]) {
-		return fmt.Errorf("the report is over %x, expected %x", got, reportData)
+	return isOver("report", report[snpReportDataAt:snpReportDataAt+64], reportData[:])
+}
+
+// isOver compares what was signed with what was asked for.
+func isOver(what string, got, want []byte) error {
+	if !bytes.Equal(got, want) {
+		return fmt.Errorf("the %s is over %x, expected %x", what, got, want)
 	}
 	return nil
+}
+
+// detectTSM asks the kernel what it has. One directory serves both kinds, and
+// which it is, only an entry tells.
+func detectTSM(files files) Detection {
+	snp := Candidate{Kind: attest.SNP, Path: tsmReports}
+	const hint = "needs Linux 6.7 or later in a confidential guest, with configfs mounted (mount -t configfs none /sys/kernel/config) and the module of the hardware (modprobe sev-guest or tdx-guest)"
+	provider, reason := "", ""
+	if absent(files, &snp, hint) {
+		reason = snp.Reason
+	} else {
+		provider, reason = providerOf(files)
+	}
+	tdx := Candidate{Kind: attest.TDX, Path: tsmReports, Present: snp.Present}
+	for _, c := range []struct {
+		to         *Candidate
+		name, node string
+	}{{&snp, providerSNP, "/dev/sev-guest"}, {&tdx, providerTDX, "/dev/tdx_guest"}} {
+		switch {
+		case reason == "" && provider == c.name:
+			c.to.Detail = "provider " + provider
+		case reason == "":
+			c.to.Reason = fmt.Sprintf("provider %q, expected %q", provider, c.name)
+		case files.stat(c.node) == nil:
+			c.to.Reason = reason + "; " + c.node + " is there: the hardware is, the kernel's interface is not"
+		default:
+			c.to.Reason = reason
+		}
+	}
+	return Detection{snp, tdx}
+}
+
+// providerOf returns the provider's name, or why there is none.
+func providerOf(files files) (provider, reason string) {
+	provider, err := askProvider(files)
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return "", "no permission to make an entry: run as root"
+	case errors.Is(err, syscall.ENXIO):
+		return "", "no provider: the kernel found no hardware that it can ask (is the module sev-guest or tdx-guest loaded?)"
+	case err != nil:
+		return "", err.Error()
+	}
+	return provider, ""
+}
+
+func askProvider(files files) (string, error) {
+	e, err := newEntry(files)
+	if err != nil {
+		return "", err
+	}
+	defer e.remove()
+	return e.text("provider")
 }
 
 // entry is a directory of our own below tsmReports.
@@ -209,13 +216,13 @@ func (e entry) number(name string) (uint64, error) {
 }
 
 // order writes what the report is to be over and returns the number of writes.
-func (e entry) order(reportData [64]byte) (writes uint64, err error) {
+func (e entry) order(want string, reportData [64]byte) (writes uint64, err error) {
 	provider, err := e.text("provider")
 	if err != nil {
 		return 0, err
 	}
-	if provider != providerSNP {
-		return 0, fmt.Errorf("provider %q, expected %q", provider, providerSNP)
+	if provider != want {
+		return 0, fmt.Errorf("provider %q, expected %q", provider, want)
 	}
 	if writes, err = e.orderLevel(); err != nil {
 		return 0, err
@@ -240,8 +247,8 @@ func (e entry) orderLevel() (writes uint64, err error) {
 }
 
 // collect reads the report and the certificates that came with it.
-func (e entry) collect() (report, certs []byte, err error) {
-	if report, err = e.files.read(path.Join(e.dir, "outblob"), reportSize); err != nil {
+func (e entry) collect(limit int) (report, certs []byte, err error) {
+	if report, err = e.files.read(path.Join(e.dir, "outblob"), limit); err != nil {
 		return nil, nil, err
 	}
 	certs, err = e.files.read(path.Join(e.dir, "auxblob"), attest.MaxEndorsement)

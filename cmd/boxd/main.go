@@ -4,7 +4,8 @@
 //
 //	boxd --policy /etc/blindbox/box.yaml --listen :8443
 //
-// It asks the hardware for evidence and has nothing to fall back on: there is no
+// It asks the hardware for evidence (--detect prints what there is; if there are
+// several kinds, --platform says which) and has nothing to fall back on: there is no
 // simulation in it, and no flag that turns a check off. What it is made of is
 // listed in deps.txt, package by package; that list is what a relying party
 // trusts besides the hardware.
@@ -37,13 +38,14 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	os.Exit(run(ctx, os.Args[1:], os.Stderr, machine{open: open, root: os.Geteuid() == 0}))
+	os.Exit(run(ctx, os.Args[1:], os.Stderr, machine{open: open, detect: detect, root: os.Geteuid() == 0}))
 }
 
 // machine is what boxd runs on.
 type machine struct {
-	open func() (attest.Attester, error)
-	root bool // boxd may give its app another account
+	open   func(platform) (attest.Attester, error)
+	detect func(platform) (string, error)
+	root   bool // boxd may give its app another account
 }
 
 // appAccount is what the app runs as: the user and group that own nothing
@@ -117,6 +119,11 @@ func serve(ctx context.Context, args []string, stderr io.Writer, m machine) erro
 	if err != nil {
 		return err
 	}
+	if opts.detect {
+		table, err := m.detect(opts.platform)
+		fmt.Fprint(stderr, table)
+		return err
+	}
 	p, err := readPolicy(opts.policy)
 	if err != nil {
 		return err
@@ -125,7 +132,7 @@ func serve(ctx context.Context, args []string, stderr io.Writer, m machine) erro
 	if err != nil {
 		return err
 	}
-	attester, err := m.open()
+	attester, err := m.open(opts.platform)
 	if err != nil {
 		return err
 	}
@@ -160,7 +167,11 @@ func ended(b *box.Box, err error) error {
 	return f
 }
 
-type options struct{ policy, listen string }
+type options struct {
+	policy, listen string
+	detect         bool
+	platform       platform
+}
 
 func parseFlags(args []string, stderr io.Writer) (options, error) {
 	var o options
@@ -168,17 +179,21 @@ func parseFlags(args []string, stderr io.Writer) (options, error) {
 	set.SetOutput(io.Discard)
 	set.StringVar(&o.policy, "policy", "", "the box's policy, a `file` (required)")
 	set.StringVar(&o.listen, "listen", ":8443", "the TCP `address` to listen on")
+	set.BoolVar(&o.detect, "detect", false, "print what evidence this machine gives, and why not, and end")
+	set.Var(words{&o.platform.kinds, ","}, "platform", "the `kinds` of evidence to use, with commas, the processor's first (default: the only one there is)")
+	set.Var(words{&o.platform.gpuHelper, " "}, "gpu-helper", "the `command` that prints the evidence of NVIDIA GPUs")
+	set.Var(words{&o.platform.switchHelper, " "}, "nvswitch-helper", "the `command` that prints the evidence of NVSwitches")
 	switch err := set.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		set.SetOutput(stderr)
-		fmt.Fprintln(stderr, "usage: boxd --policy FILE [--listen ADDRESS]\n\nboxd runs inside a box and needs its hardware; elsewhere there is `blindbox dev`.")
+		fmt.Fprintln(stderr, "usage: boxd --policy FILE [--listen ADDRESS] [--platform KINDS]\n       boxd --detect\n\nboxd runs inside a box and needs its hardware; elsewhere there is `blindbox dev`.")
 		set.PrintDefaults()
 		return options{}, err
 	case err != nil:
 		return options{}, usage("%v", err)
 	case set.NArg() > 0:
 		return options{}, usage("argument %q, expected none", set.Arg(0))
-	case o.policy == "":
+	case o.policy == "" && !o.detect:
 		return options{}, usage("no --policy FILE")
 	}
 	return o, nil

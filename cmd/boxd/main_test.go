@@ -119,7 +119,7 @@ func TestRefusals(t *testing.T) {
 		})
 	}
 	t.Run("no hardware", func(t *testing.T) {
-		if _, err := open(); err == nil {
+		if _, err := open(platform{}); err == nil {
 			t.Skip("this machine gives evidence")
 		}
 		exit, text := execute(t, bin, "--policy", good, "--listen", "127.0.0.1:0")
@@ -216,7 +216,7 @@ func TestServe(t *testing.T) {
 			ctx, stop := context.WithTimeout(t.Context(), 20*time.Second)
 			defer stop()
 			out := &console{word: "serving", seen: stop}
-			exit := run(ctx, []string{"--policy", c.policy, "--listen", c.listen}, out, machine{open: func() (attest.Attester, error) { return c.attester, nil }, root: true})
+			exit := run(ctx, []string{"--policy", c.policy, "--listen", c.listen}, out, machine{open: func(platform) (attest.Attester, error) { return c.attester, nil }, root: true})
 			if log.Writer() != io.Discard {
 				t.Error("what the standard library logs is shown")
 			}
@@ -240,7 +240,7 @@ func TestAppNeedsRoot(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out strings.Builder
-	asked := func() (attest.Attester, error) {
+	asked := func(platform) (attest.Attester, error) {
 		t.Error("the hardware was asked")
 		return nil, errors.New("no")
 	}
