@@ -30,7 +30,7 @@ func FromClaims(c *attest.Claims, s attest.Statement, policyDocument []byte, nam
 	if machineOf(c) == nil {
 		return t
 	}
-	u := &firstUse{trust: t}
+	u := &firstUse{trust: t, at: at}
 	pinned := firstPolicy(s, policyDocument)
 	if pinned.any {
 		u.loosen("no policy was shown, so any is accepted")
@@ -69,7 +69,10 @@ func (t *Trust) WithSimulatedRoot(root attest.Digest) *Trust {
 }
 
 // firstUse fits a Trust to one machine.
-type firstUse struct{ trust *Trust }
+type firstUse struct {
+	trust *Trust
+	at    time.Time
+}
 
 // loosened opens each line of the header that says what was loosened.
 const loosened = "LOOSENED for this box: "

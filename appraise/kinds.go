@@ -9,7 +9,9 @@ import (
 	"strings"
 
 	"github.com/blindbox/blindbox/attest"
+	"github.com/blindbox/blindbox/attest/sgx"
 	"github.com/blindbox/blindbox/attest/snp"
+	"github.com/blindbox/blindbox/attest/tdx"
 	"github.com/blindbox/blindbox/internal/strictyaml"
 )
 
@@ -55,6 +57,10 @@ func machineOf(c *attest.Claims) machine {
 	switch d := c.Detail.(type) {
 	case *snp.Claims:
 		return newSNPMachine(c, d)
+	case *tdx.Claims:
+		return newTDXMachine(c, d)
+	case *sgx.Claims:
+		return newSGXMachine(c, d)
 	}
 	return nil
 }
@@ -181,6 +187,10 @@ func (u *firstUse) code(c *attest.Claims) codeValues {
 	switch d := c.Detail.(type) {
 	case *snp.Claims:
 		return u.snp(d)
+	case *tdx.Claims:
+		return u.tdx(d)
+	case *sgx.Claims:
+		return u.sgx(d)
 	}
 	return nil
 }
@@ -255,6 +265,9 @@ func (a *appraisal) parts() {
 	rules, parts := a.trust.hardware.gpu, a.claims.Parts
 	switch {
 	case rules == nil && len(parts) == 0:
+		return
+	case rules == nil && a.trust.looking:
+		a.skip(name, CodeNotChecked, partsText(parts), "a trust file with hardware.gpu")
 		return
 	case rules == nil:
 		a.fail(name, CodeParts, partsText(parts), "none: the trust file has no hardware.gpu")
