@@ -1,0 +1,53 @@
+package snp
+
+import (
+	"time"
+
+	"github.com/blindbox/blindbox/attest"
+)
+
+// VEK is what AMD certifies about the key that signs reports.
+type VEK struct {
+	Product Product
+	Signer  Signer
+	TCB     TCB
+	ChipID  []byte // as long as the product's hardware id; nil for a VLEK
+	CSP     string // cloud provider of a VLEK
+}
+
+// CheckVEK verifies a VCEK or VLEK certificate alone, without a report, as one
+// does before one keeps it. The error is an [*attest.Failure].
+func (v *Verifier) CheckVEK(der []byte, at time.Time) (VEK, error) {
+	c, err := v.Endorse(attest.Endorsements{{Label: attest.LabelSNPVEK, Data: der}}, at)
+	if err != nil {
+		return VEK{}, err
+	}
+	ext := c.vek.ext
+	return VEK{Product: ext.product, Signer: ext.signer, TCB: ext.tcb, ChipID: append([]byte(nil), ext.hwid...), CSP: ext.csp}, nil
+}
+
+// CheckARKCRL verifies the CRL of a product's ARK alone: its signature, its
+// dates, and that it withdraws none of the trusted CAs below that ARK. The error
+// is an [*attest.Failure].
+func (v *Verifier) CheckARKCRL(p Product, der []byte, at time.Time) (Revocation, error) {
+	var checks []attest.Check
+	var found Revocation
+	for _, a := range v.authorities {
+		if a.product != p {
+			continue
+		}
+		r, read := arkCRL.readCRL(der, a.ark, a.cert, a.ark)
+		checks = append(checks, read...)
+		if r.Checked {
+			found = r
+			checks = append(checks, arkCRL.checkTime(r, at))
+		}
+	}
+	if len(der) == 0 || len(checks) == 0 {
+		return Revocation{}, attest.NewFailure(arkCRL.name, attest.CodeUntrustedRoot, "no CRL, or no trusted root of "+p.String(), "both")
+	}
+	if err := attest.FailureOf(checks); err != nil {
+		return Revocation{}, err
+	}
+	return found.clone(), nil
+}
