@@ -86,7 +86,7 @@ var mayImport = map[string][]string{
 	"attest/nitro":               {"attest", "attest/internal/pki"},
 	"attest/tpm":                 {"attest", "attest/form", "attest/internal/pki", "attest/internal/tcg"},
 	"attest/azure":               {"attest", "attest/snp", "attest/tdx", "attest/tpm", "attest/form", "attest/internal/pki", "internal/strictjson"},
-	"attest/nvgpu":               {"attest", "attest/form", "attest/internal/pki"},
+	"attest/nvgpu":               {"attest", "attest/form", "attest/internal/pki", "internal/strictjson"},
 	"attest/composite":           {"attest", "attest/form", "attest/internal/pki"},
 	"attest/form":                {"attest", "attest/internal/blob"},
 	"attest/sim":                 {"attest", "attest/snp", "attest/internal/amdforge"},
