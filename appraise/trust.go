@@ -20,6 +20,8 @@ type Trust struct {
 	maxAge        time.Duration
 	skew          time.Duration
 	require       requirements
+	// looking says that this is no trust file: see AnyHardware.
+	looking bool
 	// header are the comment lines that Marshal writes first.
 	header []string
 }
@@ -131,6 +133,19 @@ func defaultSNP() snpRules {
 			aliasCheck: ruleRequire, iommuWriteSafe: ruleAllow, tio: ruleAllow,
 		},
 	}
+}
+
+// AnyHardware returns a Trust that holds machines of every kind against the
+// default rules and accepts no code: it is for looking at evidence where there is
+// no trust file. A revocation list may be missing, and devices beside the
+// processor are not compared with anything. Nothing that it appraises is ever
+// trusted.
+func AnyHardware() *Trust {
+	t := defaults()
+	t.looking = true
+	t.hardware.kinds = sectionKinds()
+	t.hardware.revocation = revocationAllowMissing
+	return t
 }
 
 // Kinds returns the kinds of machine that are accepted. The simulated kind is

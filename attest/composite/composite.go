@@ -184,8 +184,9 @@ func partName(i int, name string) string { return fmt.Sprintf("hardware.part%d_%
 // A Device is the Detail of the Claims of a device, which can tell it from every
 // other one.
 type Device interface {
-	// DeviceID is unique among the devices of its kind: the vendor certified it.
-	DeviceID() string
+	// Identity is the same in all evidence of one device and in that of no other:
+	// the vendor certified it. It is empty if there is none.
+	Identity() string
 }
 
 // devices refuses two parts by one device, whose signatures differ, and a device
@@ -201,7 +202,7 @@ func devices(parts []*attest.Claims) []attest.Check {
 		name := partName(i, "device")
 		id := ""
 		if d, ok := p.Detail.(Device); ok {
-			id = d.DeviceID()
+			id = d.Identity()
 		}
 		key := p.Kind.String() + " " + id
 		first, twice := seen[key]

@@ -40,7 +40,7 @@ func deviceEvidence(id byte, nonce [32]byte) []byte {
 
 type deviceClaims struct{ id string }
 
-func (c *deviceClaims) DeviceID() string { return c.id }
+func (c *deviceClaims) Identity() string { return c.id }
 
 // fakeDevice verifies deviceEvidence. Signatures under the variant keys count
 // too, so that one device can make two of them.
