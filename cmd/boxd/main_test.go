@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -101,7 +102,14 @@ func TestRefusals(t *testing.T) {
 		{"unknown flag", []string{"--simulate"}, 1, "BBX-101 usage: the command line cannot be used as it is\n  seen       flag provided but not defined: -simulate\n  no box was started.\n"},
 		{"flag without value", []string{"--policy"}, 1, "BBX-101 usage: the command line cannot be used as it is\n  seen       flag needs an argument: -policy\n  no box was started.\n"},
 		{"argument", []string{"--policy", good, "run"}, 1, "BBX-101 usage: the command line cannot be used as it is\n  seen       argument \"run\", expected none\n  no box was started.\n"},
-		{"help", []string{"--help"}, 0, "usage: boxd --policy FILE [--listen ADDRESS]\n\nboxd runs inside a box and needs its hardware; elsewhere there is `blindbox dev`.\n  -listen address\n    \tthe TCP address to listen on (default \":8443\")\n  -policy file\n    \tthe box's policy, a file (required)\n"},
+		{"help", []string{"--help"}, 0, "usage: boxd --policy FILE [--listen ADDRESS] [--platform KINDS]\n       boxd --detect\n\nboxd runs inside a box and needs its hardware; elsewhere there is `blindbox dev`.\n" +
+			"  -detect\n    \tprint what evidence this machine gives, and why not, and end\n" +
+			"  -gpu-helper command\n    \tthe command that prints the evidence of NVIDIA GPUs\n" +
+			"  -listen address\n    \tthe TCP address to listen on (default \":8443\")\n" +
+			"  -nvswitch-helper command\n    \tthe command that prints the evidence of NVSwitches\n" +
+			"  -platform kinds\n    \tthe kinds of evidence to use, with commas, the processor's first (default: the only one there is)\n" +
+			"  -policy file\n    \tthe box's policy, a file (required)\n"},
+		{"no platform", []string{"--policy", good, "--platform", ","}, 1, "BBX-101 usage: the command line cannot be used as it is\n  seen       invalid value \",\" for flag -platform: nothing named\n  no box was started.\n"},
 		{"no such file", []string{"--policy", dir + "/none"}, 1, "BBX-105 file: a file could not be read or written\n  seen       open " + dir + "/none: no such file or directory\n  no box was started.\n"},
 		{"a directory", []string{"--policy", dir}, 1, "BBX-105 file: a file could not be read or written\n  seen       read " + dir + ": is a directory\n  no box was started.\n"},
 		{"later key", []string{"--policy", bad}, 1, "BBX-104 policy: the policy file is not valid\n  seen       " + bad + `:3:1: this version does not enforce "egress", so it refuses it rather than pretend` + "\n  no box was started.\n"},
@@ -115,6 +123,20 @@ func TestRefusals(t *testing.T) {
 			exit, text := execute(t, bin, c.args...)
 			if exit != c.exit || text != c.want {
 				t.Errorf("exit code %d, expected %d\ngot\n%s\nexpected\n%s", exit, c.exit, text, c.want)
+			}
+		})
+	}
+	t.Run("detect", func(t *testing.T) {
+		exit, text := execute(t, bin, "--detect")
+		if runtime.GOOS == "linux" && (exit != 0 || strings.Count(text, "\n") < 9 || !strings.Contains(text, "sev-snp ")) {
+			t.Errorf("exit code %d\n%s", exit, text)
+		}
+	})
+	for _, name := range []string{"sim-sev-snp", "composite", "SEV-SNP"} {
+		t.Run("platform "+name, func(t *testing.T) {
+			exit, text := execute(t, bin, "--policy", good, "--platform", "tpm,"+name)
+			if exit != 1 && runtime.GOOS == "linux" || !strings.Contains(text, "no box was started") {
+				t.Errorf("exit code %d\n%s", exit, text)
 			}
 		})
 	}
