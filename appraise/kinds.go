@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/blindbox/blindbox/attest"
+	"github.com/blindbox/blindbox/attest/nitro"
 	"github.com/blindbox/blindbox/attest/sgx"
 	"github.com/blindbox/blindbox/attest/snp"
 	"github.com/blindbox/blindbox/attest/tdx"
@@ -61,6 +62,8 @@ func machineOf(c *attest.Claims) machine {
 		return newTDXMachine(c, d)
 	case *sgx.Claims:
 		return newSGXMachine(c, d)
+	case *nitro.Claims:
+		return newNitroMachine(c, d)
 	}
 	return nil
 }
@@ -191,6 +194,8 @@ func (u *firstUse) code(c *attest.Claims) codeValues {
 		return u.tdx(d)
 	case *sgx.Claims:
 		return u.sgx(d)
+	case *nitro.Claims:
+		return u.nitro(d)
 	}
 	return nil
 }

@@ -1,0 +1,85 @@
+package nitro_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/blindbox/blindbox/attest"
+	"github.com/blindbox/blindbox/attest/attesttest"
+	"github.com/blindbox/blindbox/attest/nitro"
+)
+
+func vector(t testing.TB, name string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join("..", "..", "vectors", "nitro", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// capture is a document of a real enclave; vectors/nitro/ORIGIN.md says whose.
+type capture struct {
+	name  string
+	at    time.Time
+	size  int // of the document; the rest of the file is the project's own
+	debug bool
+}
+
+var (
+	production = capture{name: "dstack-nsm-qvl", at: time.UnixMilli(1766668537578).UTC(), size: 4527}
+	debugged   = capture{name: "dstack-debug-pcr-zero", at: time.UnixMilli(1766650846577).UTC(), size: 4529, debug: true}
+	captures   = []capture{production, debugged}
+)
+
+func (c capture) evidence(t testing.TB) attest.Evidence {
+	t.Helper()
+	document, _, err := nitro.Split(vector(t, c.name+".cose"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return attest.Evidence{Kind: attest.Nitro, Data: document}
+}
+
+func awsVerifier(t testing.TB) *nitro.Verifier {
+	t.Helper()
+	v, err := nitro.NewVerifier()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// forgedVerifier trusts the fake vendor.
+func forgedVerifier(t testing.TB) *nitro.Verifier {
+	t.Helper()
+	v, err := nitro.NewVerifierWithRoots(attesttest.NewAWS().Root(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// failure returns the refusal in err, which must be one.
+func failure(t testing.TB, err error) *attest.Failure {
+	t.Helper()
+	var f *attest.Failure
+	if !errors.As(err, &f) {
+		t.Fatalf("error %v, want an *attest.Failure", err)
+	}
+	return f
+}
+
+// failedWith expects that a check of that name failed for that reason.
+func failedWith(t testing.TB, err error, name string, code attest.Code) {
+	t.Helper()
+	for _, c := range failure(t, err).Failed() {
+		if c.Name == name && c.Code == code {
+			return
+		}
+	}
+	t.Errorf("error %v, want %s to fail with %s", err, name, code)
+}
