@@ -26,28 +26,22 @@ func (v *Verifier) CheckVEK(der []byte, at time.Time) (VEK, error) {
 	return VEK{Product: ext.product, Signer: ext.signer, TCB: ext.tcb, ChipID: append([]byte(nil), ext.hwid...), CSP: ext.csp}, nil
 }
 
-// CheckARKCRL verifies the CRL of a product's ARK alone: its signature, its
-// dates, and that it withdraws none of the trusted CAs below that ARK. The error
-// is an [*attest.Failure].
+// CheckARKCRL verifies the CRL of a product's ARK alone: its signature and its
+// dates. What it withdraws is not looked at, since a CRL that withdraws something
+// is the one that must not get lost. The error is an [*attest.Failure].
 func (v *Verifier) CheckARKCRL(p Product, der []byte, at time.Time) (Revocation, error) {
-	var checks []attest.Check
-	var found Revocation
 	for _, a := range v.authorities {
-		if a.product != p {
+		if a.product != p || len(der) == 0 {
 			continue
 		}
-		r, read := arkCRL.readCRL(der, a.ark, a.cert, a.ark)
-		checks = append(checks, read...)
+		r, checks := arkCRL.readCRL(der, a.ark)
 		if r.Checked {
-			found = r
 			checks = append(checks, arkCRL.checkTime(r, at))
 		}
+		if err := attest.FailureOf(checks); err != nil {
+			return Revocation{}, err
+		}
+		return r.clone(), nil
 	}
-	if len(der) == 0 || len(checks) == 0 {
-		return Revocation{}, attest.NewFailure(arkCRL.name, attest.CodeUntrustedRoot, "no CRL, or no trusted root of "+p.String(), "both")
-	}
-	if err := attest.FailureOf(checks); err != nil {
-		return Revocation{}, err
-	}
-	return found.clone(), nil
+	return Revocation{}, attest.NewFailure(arkCRL.name, attest.CodeUntrustedRoot, "no CRL, or no trusted root of "+p.String(), "both")
 }
