@@ -133,20 +133,18 @@ func (w *wrapper) cases(n *ast.SwitchStmt) {
 	}
 }
 
-// recorders are the functions that record a check; the number is the place of
-// the argument that decides it.
-var recorders = map[string]int{"judge": 1, "Judge": 1, "check": 1}
-
+// call finds the functions that record a check: judge and pki.Judge, and the
+// method check. Their second argument decides.
 func (w *wrapper) call(n *ast.CallExpr) {
-	name := ""
+	const at = 1
+	records := false
 	switch f := n.Fun.(type) {
 	case *ast.Ident:
-		name = f.Name
+		records = f.Name == "judge"
 	case *ast.SelectorExpr:
-		name = f.Sel.Name
+		records = f.Sel.Name == "Judge" || f.Sel.Name == "check"
 	}
-	at, ok := recorders[name]
-	if !ok || len(n.Args) <= at+2 {
+	if !records || len(n.Args) != 5 {
 		return
 	}
 	if id, constant := n.Args[at].(*ast.Ident); constant && (id.Name == "true" || id.Name == "false") {
