@@ -9,9 +9,9 @@ VENV   := $(CACHE)/venv
 PYTHON := $(abspath $(VENV))/bin/python
 # The race detector needs a C compiler; without one the tests run without it, and say so.
 RACE   := $(shell command -v $${CC:-cc} >/dev/null 2>&1 && echo -race)
-FUZZTIME ?= 30s
+FUZZTIME ?= 60s
 
-.PHONY: help build demo test lint cross bench fuzz golden clean
+.PHONY: help build demo test lint cross bench fuzz mutants golden clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -41,12 +41,15 @@ cross: ## build blindbox for Linux, macOS and Windows on amd64 and arm64, boxd f
 bench: ## the figures of docs/benchmarks.md, each beside its peer in the same run
 	@go run ./bench
 
-fuzz: ## every fuzz target for FUZZTIME (30s)
+fuzz: ## every fuzz target for FUZZTIME (60s)
 	@go test -list '^Fuzz' ./... | awk '/^Fuzz/ {t[n++]=$$1} /^ok/ {for (i=0;i<n;i++) print $$2, t[i]; n=0}' | while read -r pkg target; do \
 	  echo "$$pkg $$target"; go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x "$$pkg" </dev/null; done
 
+mutants: ## switch off every check of attest, appraise and atls in turn: some test must notice
+	@go run ./internal/mutants
+
 golden: ## rewrite golden files and generated pages after a deliberate change
-	@go test ./attest ./attest/snp ./appraise ./internal/catalogue ./cmd/boxd ./cmd/blindbox -update
+	@go test $$(grep -rl --include='*_test.go' 'flag.Bool("update"' . | xargs -n1 dirname | sort -u) -update
 
 clean: ## remove what the other targets made
 	@rm -rf bin $(CACHE)
