@@ -46,16 +46,22 @@ func startHost(ctx context.Context, target string, middle *tls.Certificate) (*ho
 		return nil, err
 	}
 	h := &host{ln: ln, target: target, middle: middle, conns: map[net.Conn]bool{}}
+	h.start(func(client net.Conn) { h.carry(ctx, client) })
+	return h, nil
+}
+
+// start has every connection handled by its own goroutine.
+func (h *host) start(handle func(net.Conn)) {
+	ln := h.ln
 	h.wg.Go(func() {
 		for {
 			client, err := ln.Accept()
 			if err != nil {
 				return
 			}
-			h.wg.Go(func() { h.carry(ctx, client) })
+			h.wg.Go(func() { handle(client) })
 		}
 	})
-	return h, nil
 }
 
 func (h *host) url() string { return "https://" + h.ln.Addr().String() }

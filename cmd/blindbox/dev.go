@@ -27,6 +27,7 @@ type devOptions struct {
 	anyone    bool
 	env       []string
 	trustOut  string
+	fault     string
 }
 
 func newDev(s *session) *cobra.Command {
@@ -36,8 +37,15 @@ func newDev(s *session) *cobra.Command {
 		Short: "Start a simulated box on this machine",
 		Long: `Start a SIMULATED box on this machine: from a box.yaml, or around a command that
 listens for HTTP on --port. It behaves as a real box does and is protected by
-nothing. Without -f and without a command, box.yaml in this directory is used.`,
+nothing. Without -f and without a command, box.yaml in this directory is used.
+
+With --fault something is wrong with the box, so that you can watch a client
+refuse it: --fault list prints what there is. The trust file is that of the box
+without the fault.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if o.fault == faultList && len(args) == 0 {
+				return s.listFaults()
+			}
 			if err := o.check(cmd, args); err != nil {
 				return err
 			}
@@ -52,6 +60,7 @@ nothing. Without -f and without a command, box.yaml in this directory is used.`,
 	f.BoolVar(&o.anyone, "anyone", false, "let anyone on this machine call, without an API key")
 	f.StringArrayVar(&o.env, "env", nil, "NAME=VALUE for the command's environment; it is part of the policy that clients see")
 	f.StringVar(&o.trustOut, "trust-out", "", "where to write the trust file (default: beside the simulated root); one that dev wrote is replaced")
+	f.StringVar(&o.fault, "fault", "", "what is wrong with the box, or list")
 	return cmd
 }
 
@@ -134,6 +143,10 @@ func mustBeFree(addr string) error {
 }
 
 func (s *session) dev(ctx context.Context, o devOptions, command []string) error {
+	fault, err := findFault(o.fault)
+	if err != nil {
+		return err
+	}
 	dir, err := s.simDir()
 	if err != nil {
 		return err
@@ -163,7 +176,7 @@ func (s *session) dev(ctx context.Context, o devOptions, command []string) error
 			s.note("waiting for the app to listen on %s; Ctrl-C gives up\n", oneLine(p.App.Listen))
 		}
 	})
-	d, err := startBox(ctx, root, p, ln, s.stderr, s.devEvent)
+	d, front, err := startBehind(ctx, root, p, ln, fault, s.stderr, s.devEvent)
 	patience.Stop()
 	if err != nil {
 		if ctx.Err() != nil {
@@ -171,6 +184,7 @@ func (s *session) dev(ctx context.Context, o devOptions, command []string) error
 		}
 		return err
 	}
+	defer front.close()
 	trust := o.trustOut
 	if trust == "" {
 		trust = filepath.Join(dir, p.Name+".trust.yaml")
@@ -180,7 +194,7 @@ func (s *session) dev(ctx context.Context, o devOptions, command []string) error
 		_ = d.close()
 		return err
 	}
-	s.showDev(d, trust, keyFile)
+	s.showDev(d, fault, trust, keyFile)
 	select {
 	case <-ctx.Done():
 	case <-d.ended:
@@ -217,7 +231,7 @@ func (s *session) devEvent(e box.Event) {
 	}
 }
 
-func (s *session) showDev(d *devBox, trust, keyFile string) {
+func (s *session) showDev(d *devBox, f fault, trust, keyFile string) {
 	url := "https://" + d.addr
 	line := []string{"blindbox", "connect", "--trust", shellWord(trust)}
 	if keyFile != "" {
@@ -228,11 +242,14 @@ func (s *session) showDev(d *devBox, trust, keyFile string) {
 	if s.json() {
 		s.writeJSON(map[string]any{
 			"simulated": true, "url": url, "policy": fmt.Sprintf("sha256:%x", digest), "measurement": fmt.Sprintf("%x", d.measurement),
-			"trust": trust, "api_key_file": keyFile, "connect": connectLine, "pid": os.Getpid(),
+			"trust": trust, "api_key_file": keyFile, "connect": connectLine, "pid": os.Getpid(), "fault": f.document(),
 		})
 		return
 	}
 	s.printf("SIMULATED    no hardware protects this box: for development only\n")
+	if f.name != "" {
+		s.printf("FAULT        %s: %s\n  expect     %s %s\n", f.name, f.about, f.entry().ID(), f.entry().Title)
+	}
 	s.printf("  box        %s\n  policy     %s\n  digest     sha256:%x\n  trust      %s\n", url, d.policy.Summary(), digest, trust)
 	if keyFile != "" {
 		s.printf("  api key    in %s\n", keyFile)

@@ -23,14 +23,16 @@ import (
 
 // devBox is a simulated box that runs in this process.
 type devBox struct {
+	// What the trust file accepts: what runs, unless the box is to be refused.
 	policy      *policy.Policy
 	measurement [48]byte
 	root        attest.Digest
-	addr        string
-	box         *box.Box
-	stop        context.CancelFunc
-	ended       chan struct{} // closed when the box has ended, with err
-	err         error
+
+	addr  string
+	box   *box.Box
+	stop  context.CancelFunc
+	ended chan struct{} // closed when the box has ended, with err
+	err   error
 }
 
 // simDir is where the simulated root and the developer's key are kept.
@@ -73,6 +75,11 @@ func simMeasurement() ([48]byte, error) {
 // startBox starts a simulated box on ln and returns when its door is open. It
 // always takes ln over.
 func startBox(ctx context.Context, root *sim.Root, p *policy.Policy, ln net.Listener, appOutput io.Writer, log func(box.Event)) (*devBox, error) {
+	return startFaulty(ctx, root, p, ln, fault{}, appOutput, log)
+}
+
+// startFaulty starts a box with that fault; the zero fault is none.
+func startFaulty(ctx context.Context, root *sim.Root, p *policy.Policy, ln net.Listener, f fault, appOutput io.Writer, log func(box.Event)) (*devBox, error) {
 	d := &devBox{policy: p, root: root.Fingerprint(), addr: ln.Addr().String(), ended: make(chan struct{})}
 	failed := func(err error) (*devBox, error) {
 		ln.Close()
@@ -82,7 +89,11 @@ func startBox(ctx context.Context, root *sim.Root, p *policy.Policy, ln net.List
 	if d.measurement, err = simMeasurement(); err != nil {
 		return failed(err)
 	}
-	attester, err := root.NewAttester(sim.Box{Measurement: d.measurement, HostData: p.Digest()}, time.Now)
+	runs := sim.Box{Measurement: d.measurement, HostData: p.Digest()}
+	if root, p, err = f.install(root, p, &runs); err != nil {
+		return failed(err)
+	}
+	attester, err := root.NewAttester(runs, time.Now)
 	if err != nil {
 		return failed(err)
 	}
