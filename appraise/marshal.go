@@ -240,6 +240,29 @@ func floorText(p snp.Product, t snp.TCB) string {
 	return fmt.Sprintf("{%sbootloader: %d, tee: %d, snp: %d, microcode: %d}", fmc, t.Bootloader, t.TEE, t.SNP, t.Microcode)
 }
 
+// Value is one reference value of a trust file.
+type Value struct {
+	// Name is that of the entry of accept, Key the section and the key in it,
+	// "measurement" for SEV-SNP, "tdx mrtd", Value as the file writes it.
+	Name, Key, Value string
+}
+
+// Values returns what identifies the code that is accepted, in the order of the
+// file: what has to be compared with what the code's publisher states.
+func (t *Trust) Values() []Value {
+	var out []Value
+	for _, r := range t.accept {
+		for _, k := range sectionKinds() {
+			if v := r.code[k]; v != nil {
+				for _, f := range codeFields("", k, v) {
+					out = append(out, Value{r.name, strings.TrimSpace(f.key), f.value})
+				}
+			}
+		}
+	}
+	return out
+}
+
 // fields returns everything that was decided, for comparison.
 func (t *Trust) fields() []field {
 	var out []field

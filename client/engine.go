@@ -12,13 +12,14 @@ import (
 
 	"github.com/blindbox/blindbox/appraise"
 	"github.com/blindbox/blindbox/atls"
+	"github.com/blindbox/blindbox/attest"
 )
 
 // engine is everything that depends on one Trust. It is replaced as a whole, so
 // that nothing which an old trust accepted is used under a new one.
 type engine struct {
 	trust     *appraise.Trust
-	verifiers *Verifiers
+	verifiers map[attest.Kind]attest.Verifier
 	onResult  func(Verification)
 	timeout   time.Duration
 	closed    atomic.Bool
@@ -40,7 +41,7 @@ func newEngine(trust *appraise.Trust, o *options) (*engine, error) {
 	}
 	e := &engine{trust: trust, onResult: o.onResult, timeout: o.timeout}
 	var err error
-	if e.verifiers, err = VerifiersFor(trust); err != nil {
+	if e.verifiers, err = verifiersFor(trust); err != nil {
 		return nil, err
 	}
 	for _, c := range []struct {
@@ -53,7 +54,7 @@ func newEngine(trust *appraise.Trust, o *options) (*engine, error) {
 		{&e.fresh, 0, []string{protoH1}},
 	} {
 		*c.out, err = atls.NewClient(atls.ClientConfig{
-			Check: e.check, Kinds: e.verifiers.Kinds(), MaxAge: c.maxAge, Skew: trust.ClockSkew(), Now: o.now,
+			Check: e.check, Kinds: KindsFor(trust), MaxAge: c.maxAge, Skew: trust.ClockSkew(), Now: o.now,
 			Timeout: o.timeout, NextProtos: c.protos, Identity: o.identity, Dial: o.dial,
 		})
 		if err != nil {
@@ -108,7 +109,12 @@ func (e *engine) dial(ctx context.Context, c *atls.Client, network, addr string)
 // check is what package atls calls before it lets anything through.
 func (e *engine) check(ctx context.Context, p atls.Presented) (any, error) {
 	in := appraise.Input{Statement: p.Statement, Channel: p.Checks, Policy: p.Bundle.Policy}
-	in.Claims, in.Err = e.verifiers.Verify(p.Bundle.Evidence, p.Bundle.Endorsements, p.At)
+	if v, ok := e.verifiers[p.Bundle.Evidence.Kind]; ok {
+		in.Claims, in.Err = v.Verify(p.Bundle.Evidence, p.Bundle.Endorsements, p.At)
+	} else {
+		in.Err = attest.NewFailure("hardware.evidence", attest.CodeKindMismatch,
+			p.Bundle.Evidence.Kind.String(), "a kind that the trust file accepts")
+	}
 	result := e.trust.Appraise(in, p.At)
 	verification := Verification{Result: result, Bundle: p.Bundle}
 	noteIn(ctx, verification)

@@ -1,13 +1,17 @@
 package client
 
 import (
+	"errors"
 	"fmt"
-	"time"
+	"slices"
+	"strings"
 
 	"github.com/blindbox/blindbox/appraise"
 	"github.com/blindbox/blindbox/attest"
+	"github.com/blindbox/blindbox/attest/azure"
 	"github.com/blindbox/blindbox/attest/composite"
 	"github.com/blindbox/blindbox/attest/nitro"
+	"github.com/blindbox/blindbox/attest/nvgpu"
 	"github.com/blindbox/blindbox/attest/sgx"
 	"github.com/blindbox/blindbox/attest/sim"
 	"github.com/blindbox/blindbox/attest/snp"
@@ -15,74 +19,55 @@ import (
 	"github.com/blindbox/blindbox/attest/tpm"
 )
 
-// Verifiers verify evidence of several kinds. They are immutable and safe for
-// concurrent use; the zero Verifiers refuse everything.
-type Verifiers struct {
-	kinds  []attest.Kind
-	byKind map[attest.Kind]attest.Verifier
+// KindsFor returns the kinds of evidence that can be accepted by trust: what a box
+// is told. It is those of its machines and, if they must have GPUs,
+// [attest.Composite]. Without a trust it is every kind of hardware, which is for
+// looking at evidence: what is genuine is not thereby acceptable.
+func KindsFor(trust *appraise.Trust) []attest.Kind {
+	kinds := machineKinds(trust)
+	if trust == nil || trust.GPUs() {
+		kinds = append(kinds, attest.Composite)
+	}
+	return kinds
 }
 
-// VerifiersFor returns a Verifier for each kind that trust accepts, with the
-// vendors' pinned roots and those that trust names. Without a trust it is every
-// kind of hardware, which is for looking at evidence: what is genuine is not
-// thereby acceptable.
-func VerifiersFor(trust *appraise.Trust) (*Verifiers, error) {
-	if trust == nil {
-		return verifiersOf(hardwareKinds(), nil, true)
+func machineKinds(trust *appraise.Trust) []attest.Kind {
+	if trust != nil {
+		return trust.Kinds()
 	}
-	return verifiersOf(trust.Kinds(), trust, trust.GPUs())
+	return slices.DeleteFunc(attest.Kinds(), func(k attest.Kind) bool {
+		return k.Simulated() || k.Device() || k == attest.Composite
+	})
 }
 
-// hardwareKinds are the kinds of machine that are not simulated.
-func hardwareKinds() []attest.Kind {
-	var out []attest.Kind
-	for _, k := range attest.Kinds() {
-		if !k.Simulated() && !k.Device() && k != attest.Composite {
-			out = append(out, k)
-		}
+// VerifierFor returns the Verifier for one of the kinds that [KindsFor] lists,
+// with the vendors' pinned roots and those that trust names. For any other kind it
+// is an [*attest.Failure].
+func VerifierFor(kind attest.Kind, trust *appraise.Trust) (attest.Verifier, error) {
+	if kinds := KindsFor(trust); !slices.Contains(kinds, kind) {
+		return nil, attest.NewFailure("hardware.evidence", attest.CodeKindMismatch, kind.String(), kindNames(kinds))
 	}
-	return out
-}
-
-func verifiersOf(kinds []attest.Kind, trust *appraise.Trust, devices bool) (*Verifiers, error) {
-	v := &Verifiers{byKind: make(map[attest.Kind]attest.Verifier)}
-	for _, kind := range kinds {
-		one, err := verifierFor(kind, trust)
-		if err != nil {
-			return nil, fmt.Errorf("client: verifier of kind %s: %w", kind, err)
-		}
-		v.add(one)
-	}
-	if devices && trust != nil {
-		return v.withDevices()
+	v, err := newVerifier(kind, trust)
+	if err != nil {
+		return nil, fmt.Errorf("client: verifier of kind %s: %w", kind, err)
 	}
 	return v, nil
 }
 
-// Kinds returns the kinds of evidence that can be verified.
-func (v *Verifiers) Kinds() []attest.Kind { return append([]attest.Kind(nil), v.kinds...) }
-
-// Verify has the evidence verified by the Verifier of its kind.
-func (v *Verifiers) Verify(ev attest.Evidence, end attest.Endorsements, at time.Time) (*attest.Claims, error) {
-	one, ok := v.byKind[ev.Kind]
-	if !ok {
-		return nil, attest.NewFailure("hardware.evidence", attest.CodeKindMismatch, ev.Kind.String(), "a kind that the trust file accepts")
+func kindNames(kinds []attest.Kind) string {
+	names := make([]string, len(kinds))
+	for i, k := range kinds {
+		names[i] = k.String()
 	}
-	return one.Verify(ev, end, at)
+	return strings.Join(names, " or ")
 }
 
-func (v *Verifiers) add(one attest.Verifier) {
-	v.kinds = append(v.kinds, one.Kind())
-	v.byKind[one.Kind()] = one
-}
-
-// verifierFor returns the Verifier of one kind of machine.
-func verifierFor(kind attest.Kind, trust *appraise.Trust) (attest.Verifier, error) {
+func newVerifier(kind attest.Kind, trust *appraise.Trust) (attest.Verifier, error) {
 	switch kind {
 	case attest.SNP:
 		return snp.NewVerifier()
 	case attest.SimSNP:
-		return simulatedFor(trust)
+		return newSimulated(trust)
 	case attest.TDX:
 		return tdx.NewVerifier()
 	case attest.SGX:
@@ -91,59 +76,47 @@ func verifierFor(kind attest.Kind, trust *appraise.Trust) (attest.Verifier, erro
 		return nitro.NewVerifier()
 	case attest.TPM:
 		return tpm.NewVerifier()
+	case attest.AzureSNP, attest.AzureTDX:
+		return azure.NewVerifier(kind)
+	case attest.NVIDIAGPU, attest.NVSwitch:
+		return nvgpu.NewVerifier(kind)
+	case attest.Composite:
+		return newComposite(trust)
 	}
-	return nil, fmt.Errorf("this version has none")
+	return nil, errors.New("this version has none")
 }
 
-func simulatedFor(trust *appraise.Trust) (attest.Verifier, error) {
-	if trust == nil {
-		return nil, fmt.Errorf("there is no trust, and so no simulated root")
-	}
+func newSimulated(trust *appraise.Trust) (attest.Verifier, error) {
 	root, ok := trust.SimulatedRoot()
 	if !ok {
-		return nil, fmt.Errorf("the trust has no simulated root")
+		return nil, errors.New("the trust has no simulated root")
 	}
 	return sim.NewVerifier(root)
 }
 
-// withDevices adds the evidence of machines with devices beside the processor.
-func (v *Verifiers) withDevices() (*Verifiers, error) {
-	parts, err := deviceVerifiers()
-	if err != nil {
-		return nil, fmt.Errorf("client: %w", err)
-	}
-	for _, kind := range v.kinds {
-		parts = append(parts, v.byKind[kind])
-	}
-	one, err := composite.NewVerifier(parts...)
-	if err != nil {
-		return nil, fmt.Errorf("client: %w", err)
-	}
-	v.add(one)
-	return v, nil
-}
-
-// WithSimulated returns Verifiers that accept simulated evidence under that root
-// too (SHA-256 of its DER).
-func (v *Verifiers) WithSimulated(root attest.Digest) (*Verifiers, error) {
-	one, err := sim.NewVerifier(root)
-	if err != nil {
-		return nil, fmt.Errorf("client: %w", err)
-	}
-	out := &Verifiers{byKind: make(map[attest.Kind]attest.Verifier)}
-	for _, kind := range v.kinds {
-		if kind != attest.Composite && kind != attest.SimSNP {
-			out.add(v.byKind[kind])
+// newComposite takes any accepted machine with any devices; which they must be,
+// the appraisal knows.
+func newComposite(trust *appraise.Trust) (attest.Verifier, error) {
+	var parts []attest.Verifier
+	for _, kind := range append(machineKinds(trust), attest.NVIDIAGPU, attest.NVSwitch) {
+		one, err := newVerifier(kind, trust)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", kind, err)
 		}
+		parts = append(parts, one)
 	}
-	out.add(one)
-	if v.byKind[attest.Composite] == nil {
-		return out, nil
-	}
-	return out.withDevices()
+	return composite.NewVerifier(parts...)
 }
 
-// deviceVerifiers are those of the devices that can be beside a processor.
-func deviceVerifiers() ([]attest.Verifier, error) {
-	return nil, nil
+// verifiersFor makes one Verifier for each kind that the trust accepts.
+func verifiersFor(trust *appraise.Trust) (map[attest.Kind]attest.Verifier, error) {
+	out := make(map[attest.Kind]attest.Verifier)
+	for _, kind := range KindsFor(trust) {
+		v, err := VerifierFor(kind, trust)
+		if err != nil {
+			return nil, err
+		}
+		out[kind] = v
+	}
+	return out, nil
 }

@@ -1,69 +1,261 @@
 package main
 
 import (
-	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/blindbox/blindbox/attest"
 	"github.com/blindbox/blindbox/internal/catalogue"
 )
 
-// reportSize is the length of a raw SNP report (AMD 56860, "ATTESTATION_REPORT").
-const reportSize = 1184
-
-// supplied is what the command line gives beside a raw report.
+// supplied is what the command line gives beside a file.
 type supplied struct {
-	vek, arkCRL, askCRL string // file names
+	kind                string   // of the evidence, where its format does not tell
+	vek, arkCRL, askCRL string   // file names
+	endorsements        []string // LABEL=FILE
+	collateral          string   // file name
 }
 
-// readEvidence reads a saved bundle or a raw report. A raw report has no
-// statement and no policy.
-func (s *session) readEvidence(file string, beside supplied) (attest.Bundle, error) {
+func (s supplied) empty() bool {
+	return s.kind == "" && s.vek == "" && s.arkCRL == "" && s.askCRL == "" && len(s.endorsements) == 0 && s.collateral == ""
+}
+
+// saved is what a file holds: a bundle, which for raw evidence has no statement
+// and no policy, or the evidence of devices without a machine.
+type saved struct {
+	bundle  attest.Bundle
+	devices []attest.Evidence
+}
+
+// readEvidence reads a saved bundle or raw evidence of any kind. Which it is, is
+// told by its bytes, never by its name.
+func (s *session) readEvidence(file string, beside supplied) (saved, error) {
 	data, err := s.readFile(file, attest.MaxBundle)
 	if err != nil {
-		return attest.Bundle{}, err
+		return saved{}, err
 	}
-	var b attest.Bundle
-	if len(data) == reportSize && !bytes.HasPrefix(data, []byte("BBX")) {
-		b.Evidence = attest.Evidence{Kind: attest.SNP, Data: data}
-		if beside.vek == "" {
-			beside.vek = sibling(file)
-		}
-		if beside.vek == "" {
-			r := fail(attest.CodeUnavailable, "hardware", "no certificate beside "+file, "--vek FILE, or NAME.vek.der beside NAME.report.bin")
-			r.entry.Fix = "Get the VCEK or VLEK certificate from whoever gave you the report, or that of the chip from AMD's key service, and give it with `--vek FILE`."
-			return attest.Bundle{}, r
-		}
-	} else if b, err = attest.ParseBundle(data); err != nil {
-		return attest.Bundle{}, fail(attest.CodeMalformed, "file", fmt.Sprintf("%s, %d bytes: %v", file, len(data), err), fmt.Sprintf("a saved bundle, or a raw SNP report of %d bytes", reportSize))
+	out, err := s.recognise(file, data, beside.kind)
+	if err != nil {
+		return saved{}, err
 	}
-	return b, s.addEndorsements(&b, beside)
+	if err := s.addEndorsements(&out.bundle, beside); err != nil {
+		return saved{}, err
+	}
+	if err := s.addBeside(&out.bundle, file); err != nil {
+		return saved{}, err
+	}
+	return out, needVEK(out.bundle, file)
+}
+
+func (s *session) recognise(file string, data []byte, kindName string) (saved, error) {
+	bundle, bundleErr := attest.ParseBundle(data)
+	if bundleErr == nil {
+		if kindName != "" && kindName != bundle.Evidence.Kind.String() {
+			return saved{}, usage("--kind %s, but %s is a bundle with evidence of kind %s", kindName, file, bundle.Evidence.Kind)
+		}
+		return saved{bundle: bundle}, nil
+	}
+	seen := fmt.Sprintf("%s, %d bytes", file, len(data))
+	if kindName != "" {
+		return asKind(data, kindName)
+	}
+	r, known, err := readRaw(data)
+	switch {
+	case err != nil:
+		return saved{}, fail(attest.CodeMalformed, "file", seen+": "+err.Error(), "")
+	case !known:
+		return saved{}, fail(attest.CodeMalformed, "file", fmt.Sprintf("%s: %v", seen, bundleErr),
+			fmt.Sprintf("a saved bundle, or raw evidence: an SNP report of %d bytes, a TDX or SGX quote, a Nitro document, JSON of an Azure machine or of NVIDIA devices", snpReportSize))
+	}
+	return saved{bundle: attest.Bundle{Evidence: r.evidence, Endorsements: r.endorsements}, devices: r.devices}, nil
+}
+
+// asKind takes the user's word for what a file is. The Verifier of that kind says
+// what is wrong with it, if it is something else. Files in JSON hold their
+// evidence in an envelope.
+func asKind(data []byte, name string) (saved, error) {
+	kind, err := attest.ParseKind(name)
+	if err != nil {
+		return saved{}, usage("--kind %q, expected one of %s", name, strings.Join(kindList(), ", "))
+	}
+	if r, known, err := readRaw(data); known && err == nil {
+		same := func(ev attest.Evidence) bool { return ev.Kind == kind }
+		if same(r.evidence) || len(r.devices) != 0 && same(r.devices[0]) {
+			return saved{bundle: attest.Bundle{Evidence: r.evidence, Endorsements: r.endorsements}, devices: r.devices}, nil
+		}
+	}
+	ev := attest.Evidence{Kind: kind, Data: data}
+	if kind.Device() {
+		return saved{devices: []attest.Evidence{ev}}, nil
+	}
+	return saved{bundle: attest.Bundle{Evidence: ev}}, nil
+}
+
+func kindList() []string {
+	var out []string
+	for _, k := range attest.Kinds() {
+		out = append(out, k.String())
+	}
+	return out
+}
+
+// needVEK says where to get what a raw report is nothing without.
+func needVEK(b attest.Bundle, file string) error {
+	if b.Evidence.Kind != attest.SNP || len(b.Statement) != 0 {
+		return nil
+	}
+	for _, label := range []string{attest.LabelSNPVEK, attest.LabelSNPCertTable} {
+		if _, there, err := b.Endorsements.Get(label); there || err != nil {
+			return nil
+		}
+	}
+	r := fail(attest.CodeUnavailable, "hardware", "no certificate beside "+file, "--vek FILE, or NAME.vek.der beside NAME.report.bin")
+	r.entry.Fix = "Get the VCEK or VLEK certificate from whoever gave you the report, or that of the chip from AMD's key service, and give it with `--vek FILE`."
+	return r
 }
 
 // addEndorsements puts the files that were named into the bundle. One that is
 // there already is an error: the two might differ.
 func (s *session) addEndorsements(b *attest.Bundle, beside supplied) error {
-	for _, item := range []struct{ label, file string }{
-		{attest.LabelSNPVEK, beside.vek}, {attest.LabelSNPARKCRL, beside.arkCRL}, {attest.LabelSNPASKCRL, beside.askCRL},
-	} {
-		if item.file == "" {
+	list := []labelled{{attest.LabelSNPVEK, beside.vek}, {attest.LabelSNPARKCRL, beside.arkCRL}, {attest.LabelSNPASKCRL, beside.askCRL}}
+	for _, arg := range beside.endorsements {
+		label, file, found := strings.Cut(arg, "=")
+		switch {
+		case !found || file == "":
+			return usage("--endorsement %q, expected LABEL=FILE", arg)
+		case !knownLabel(label):
+			return usage("--endorsement %q: unknown label, expected one of %s", arg, strings.Join(labels(), ", "))
+		}
+		list = append(list, labelled{label, file})
+	}
+	for _, item := range list {
+		if err := s.addEndorsement(b, item); err != nil {
+			return err
+		}
+	}
+	return s.addCollateral(b, beside.collateral)
+}
+
+// labelled is an endorsement in a file.
+type labelled struct{ label, file string }
+
+func (s *session) addEndorsement(b *attest.Bundle, item labelled) error {
+	if item.file == "" {
+		return nil
+	}
+	data, err := s.readFile(item.file, attest.MaxEndorsement)
+	if err != nil {
+		return err
+	}
+	if len(data) == 0 {
+		return fail(catalogue.CodeFile, "file", item.file+" is empty", "a file with "+item.label)
+	}
+	return add(b, attest.Endorsement{Label: item.label, Data: data})
+}
+
+func add(b *attest.Bundle, e attest.Endorsement) error {
+	if _, there, _ := b.Endorsements.Get(e.Label); there {
+		return usage("%s is there already, and was given too", e.Label)
+	}
+	b.Endorsements = append(b.Endorsements, e)
+	return nil
+}
+
+func (s *session) addCollateral(b *attest.Bundle, file string) error {
+	if file == "" {
+		return nil
+	}
+	data, err := s.readFile(file, attest.MaxBundle)
+	if err != nil {
+		return err
+	}
+	list, err := readCollateral(data)
+	if err != nil {
+		return fail(attest.CodeMalformed, "file", file+": "+err.Error(), "collateral in JSON: tcb_info, qe_identity, root_ca_crl, pck_crl and their chains and signatures")
+	}
+	for _, e := range list {
+		if err := add(b, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addBeside adds what lies beside the file: the certificate NAME.vek.der, and the
+// directory FILE.endorsements, in which each file's path is its label. What was
+// named on the command line, or was in the bundle, comes first.
+func (s *session) addBeside(b *attest.Bundle, file string) error {
+	if file == "-" {
+		return nil
+	}
+	var list []labelled
+	if vek := sibling(file); vek != "" && b.Evidence.Kind == attest.SNP && len(b.Statement) == 0 {
+		list = append(list, labelled{attest.LabelSNPVEK, vek})
+	}
+	more, err := endorsementDir(file + ".endorsements")
+	if err != nil {
+		return err
+	}
+	for _, item := range append(list, more...) {
+		if _, there, _ := b.Endorsements.Get(item.label); there {
 			continue
 		}
-		if _, there, _ := b.Endorsements.Get(item.label); there {
-			return usage("the bundle holds %s already, and %s was given too", item.label, item.file)
+		if err := s.addEndorsement(b, item); err != nil {
+			return err
 		}
-		data, err := s.readFile(item.file, attest.MaxEndorsement)
+	}
+	return nil
+}
+
+// endorsementDir lists the files of a directory, none if it does not exist.
+func endorsementDir(dir string) ([]labelled, error) {
+	var out []labelled
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		rel, err := filepath.Rel(dir, path)
 		if err != nil {
 			return err
 		}
-		if len(data) == 0 {
-			return fail(catalogue.CodeFile, "file", item.file+" is empty", "a DER file")
+		label := filepath.ToSlash(rel)
+		switch {
+		case !knownLabel(label):
+			return fmt.Errorf("%s: no endorsement is called %q", path, label)
+		case len(out) == attest.MaxEndorsements:
+			return fmt.Errorf("%s: more than %d endorsements", dir, attest.MaxEndorsements)
 		}
-		b.Endorsements = append(b.Endorsements, attest.Endorsement{Label: item.label, Data: data})
+		out = append(out, labelled{label, path})
+		return nil
+	})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fail(catalogue.CodeFile, "file", err.Error(), "endorsements under their labels, such as "+attest.LabelIntelTCBInfo)
 	}
-	return nil
+	return out, nil
+}
+
+// labels are those that an endorsement can have. Those that end in a slash go on.
+func labels() []string {
+	return []string{
+		attest.LabelSNPVEK, attest.LabelSNPCertTable, attest.LabelSNPARKCRL, attest.LabelSNPASKCRL,
+		attest.LabelIntelPCKChain, attest.LabelIntelTCBInfo, attest.LabelIntelQEIdentity, attest.LabelIntelTCBChain,
+		attest.LabelIntelRootCRL, attest.LabelIntelPCKCRL,
+		attest.LabelTPMAKChain, attest.LabelTPMAKRootCRL, attest.LabelEventLog,
+		attest.LabelNVIDIARIM, attest.LabelNVIDIAOCSP,
+		attest.LabelSimRoot, attest.LabelSimASK,
+	}
+}
+
+func knownLabel(name string) bool {
+	return slices.ContainsFunc(labels(), func(l string) bool {
+		rest, found := strings.CutPrefix(name, l)
+		return found && (rest == "") != strings.HasSuffix(l, "/")
+	})
 }
 
 // sibling returns the certificate that lies beside NAME.report.bin or NAME.bin

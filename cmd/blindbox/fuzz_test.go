@@ -26,7 +26,7 @@ func FuzzVerifyFile(f *testing.F) {
 	f.Add([]byte(nil))
 	f.Add(report)
 	f.Add(report[:len(report)-1])
-	f.Add(bytes.Repeat([]byte{0xff}, reportSize))
+	f.Add(bytes.Repeat([]byte{0xff}, snpReportSize))
 	b := attest.Bundle{Evidence: attest.Evidence{Kind: attest.SNP, Data: report}, Statement: []byte("no statement"), Policy: []byte("name: x\n")}
 	encoded, err := b.Encode()
 	if err != nil {

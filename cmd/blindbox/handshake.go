@@ -6,18 +6,19 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/blindbox/blindbox/appraise"
 	"github.com/blindbox/blindbox/atls"
 	"github.com/blindbox/blindbox/attest"
 	"github.com/blindbox/blindbox/attest/sim"
-	"github.com/blindbox/blindbox/attest/snp"
+	"github.com/blindbox/blindbox/client"
 )
 
-// verifyEvidence picks the Verifier for the kind of evidence. A simulated root
-// comes from the trust file. Without one it is the root that the box shows,
-// which proves nothing, and the appraisal says so.
+// verifyEvidence has the evidence verified by the Verifier of its kind. A
+// simulated root comes from the trust file. Without one it is the root that the
+// box shows, which proves nothing, and the appraisal says so.
 func verifyEvidence(trust *appraise.Trust, b attest.Bundle, at time.Time) (*attest.Claims, error) {
 	v, err := verifierFor(trust, b)
 	if err != nil {
@@ -27,24 +28,27 @@ func verifyEvidence(trust *appraise.Trust, b attest.Bundle, at time.Time) (*atte
 }
 
 func verifierFor(trust *appraise.Trust, b attest.Bundle) (attest.Verifier, error) {
-	switch b.Evidence.Kind {
-	case attest.SNP:
-		return snp.NewVerifier()
-	case attest.SimSNP:
-		if trust != nil {
-			root, ok := trust.SimulatedRoot()
-			if !ok {
-				return nil, attest.NewFailure("hardware.kind", attest.CodeKindMismatch, "SIMULATED", "hardware: the trust file does not allow simulated boxes")
-			}
-			return sim.NewVerifier(root)
-		}
+	kind := b.Evidence.Kind
+	switch {
+	case kind == attest.SimSNP && trust == nil:
 		root, err := shownRoot(b)
 		if err != nil {
 			return nil, err
 		}
 		return sim.NewVerifier(root)
+	case kind == attest.SimSNP && !slices.Contains(trust.Kinds(), kind):
+		return nil, attest.NewFailure("hardware.kind", attest.CodeKindMismatch, "SIMULATED", "hardware: the trust file does not allow simulated boxes")
 	}
-	return nil, attest.NewFailure("hardware.kind", attest.CodeKindMismatch, b.Evidence.Kind.String(), "sev-snp")
+	return client.VerifierFor(kind, trust)
+}
+
+// kindsFor are the kinds of evidence that a box is asked for. Without a trust
+// file it is every kind: simulated evidence too is worth looking at.
+func kindsFor(trust *appraise.Trust) []attest.Kind {
+	if trust == nil {
+		return append(client.KindsFor(nil), attest.SimSNP)
+	}
+	return client.KindsFor(trust)
 }
 
 // shownRoot returns the fingerprint of the simulated root that a box shows.
@@ -86,15 +90,12 @@ func handshake(ctx context.Context, trust *appraise.Trust, u *url.URL, now func(
 	var judged *verdict
 	var bundle attest.Bundle
 	cfg := atls.ClientConfig{
-		Kinds: []attest.Kind{attest.SNP, attest.SimSNP}, Skew: appraise.DefaultClockSkew,
+		Kinds: kindsFor(trust), Skew: appraise.DefaultClockSkew,
 		Now: now, NextProtos: []string{"h2", "http/1.1"},
 		Check: func(_ context.Context, p atls.Presented) (any, error) {
 			in := appraise.Input{Statement: p.Statement, Channel: p.Checks, Policy: p.Bundle.Policy}
 			in.Claims, in.Err = verifyEvidence(trust, p.Bundle, p.At)
-			v, err := appraisal(trust, in, p.At)
-			if err != nil {
-				return nil, err
-			}
+			v := appraisal(trust, in, p.At)
 			judged, bundle = &v, p.Bundle
 			if v.outcome == appraise.Refused {
 				return nil, v.err
@@ -103,7 +104,7 @@ func handshake(ctx context.Context, trust *appraise.Trust, u *url.URL, now func(
 		},
 	}
 	if trust != nil {
-		cfg.Kinds, cfg.Skew = trust.Kinds(), trust.ClockSkew()
+		cfg.Skew = trust.ClockSkew()
 	}
 	err := present(ctx, cfg, u)
 	switch {
@@ -122,7 +123,7 @@ func handshake(ctx context.Context, trust *appraise.Trust, u *url.URL, now func(
 func look(ctx context.Context, u *url.URL, now func() time.Time) (*presentation, error) {
 	var seen *presentation
 	err := present(ctx, atls.ClientConfig{
-		Kinds: []attest.Kind{attest.SNP, attest.SimSNP}, Skew: appraise.DefaultClockSkew,
+		Kinds: kindsFor(nil), Skew: appraise.DefaultClockSkew,
 		Now: now, NextProtos: []string{"h2", "http/1.1"},
 		Check: func(_ context.Context, p atls.Presented) (any, error) {
 			claims, err := verifyEvidence(nil, p.Bundle, p.At)
@@ -133,8 +134,10 @@ func look(ctx context.Context, u *url.URL, now func() time.Time) (*presentation,
 			if err != nil {
 				return nil, attest.NewFailure("channel.statement", attest.CodeMalformed, err.Error(), "a complete statement")
 			}
-			if bound.Bytes() != claims.ReportData {
-				return nil, attest.NewFailure("channel.bound", attest.CodeNotBound, "another value", "the hash of the statement")
+			for _, one := range append([]*attest.Claims{claims}, claims.Parts...) {
+				if !one.Proves(bound) {
+					return nil, attest.NewFailure("channel.bound", attest.CodeNotBound, "another value", "the hash of the statement")
+				}
 			}
 			seen = &presentation{Presented: p, claims: claims}
 			return seen, nil

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/blindbox/blindbox/appraise"
+	"github.com/blindbox/blindbox/attest"
 	"github.com/blindbox/blindbox/internal/catalogue"
 	"github.com/blindbox/blindbox/policy"
 )
@@ -111,6 +112,9 @@ func firstTrust(seen *presentation, name string) (*appraise.Trust, error) {
 		name = policyName(seen.Bundle.Policy)
 	}
 	trust := appraise.FromClaims(seen.claims, seen.Statement, seen.Bundle.Policy, name, seen.At)
+	if len(trust.Values()) == 0 {
+		return nil, contacted(fail(attest.CodeKindMismatch, "hardware", seen.claims.Kind.String(), "a kind of which this version can write a trust file"))
+	}
 	if !seen.claims.Simulated {
 		return trust, nil
 	}
@@ -128,7 +132,12 @@ func (s *session) showFirstUse(seen *presentation, trust *appraise.Trust, file s
 	}
 	measurement := hex.EncodeToString(seen.claims.Measurement)
 	digest := seen.Statement.Policy.String()
+	values := make(map[string]string)
+	for _, v := range trust.Values() {
+		values[v.Key] = v.Value
+	}
 	s.writeJSON(map[string]any{
+		"kind": seen.claims.Kind.String(), "values": values,
 		"written": file, "trust_on_first_use": true, "simulated": seen.claims.Simulated,
 		"names": trust.Names(), "measurement": measurement, "policy": "sha256:" + digest,
 		"meaning":  policyMeaning(seen.Bundle.Policy),
@@ -146,10 +155,18 @@ func printFirstUse(w io.Writer, seen *presentation, trust *appraise.Trust, file 
 	for _, what := range trust.Loosened() {
 		fmt.Fprintf(w, "LOOSENED             %s\n", oneLine(what))
 	}
-	fmt.Fprintf(w, "  measurement  %x\n  policy       sha256:%s\n  written to   %s\n", seen.claims.Measurement, seen.Statement.Policy, file)
+	values := trust.Values()
+	for _, v := range values {
+		fmt.Fprintf(w, "  %-11s  %s\n", v.Key, oneLine(v.Value))
+	}
+	fmt.Fprintf(w, "  policy       sha256:%s\n  written to   %s\n", seen.Statement.Policy, file)
 	fmt.Fprintf(w, "  the policy in words\n")
 	printIndented(w, policyMeaning(seen.Bundle.Policy))
-	fmt.Fprintf(w, "Compare both values with what the publisher of the code gives you by another way,\nand read whether the policy is one that you want.\n")
+	which := "both values"
+	if len(values) > 1 {
+		which = "these values"
+	}
+	fmt.Fprintf(w, "Compare %s with what the publisher of the code gives you by another way,\nand read whether the policy is one that you want.\n", which)
 }
 
 // printIndented writes text that a stranger had a part in below a heading.

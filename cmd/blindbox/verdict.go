@@ -9,7 +9,6 @@ import (
 
 	"github.com/blindbox/blindbox/appraise"
 	"github.com/blindbox/blindbox/attest"
-	"github.com/blindbox/blindbox/internal/catalogue"
 	"github.com/blindbox/blindbox/policy"
 )
 
@@ -34,28 +33,13 @@ func verdictOf(r appraise.Result) verdict {
 	return v
 }
 
-// hardwareTrust is what evidence is compared with if there is no trust file:
-// the defaults for hardware, and a measurement that nothing has. Only the
-// hardware's part of the Result is used.
-const hardwareTrust = `version: 1
-accept:
-  - name: none
-    sev-snp: {measurement: ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff}
-    policy: any
-hardware: {revocation: allow_missing}
-`
-
 // appraisal compares with the trust file or, if it is nil, looks at the
 // hardware alone.
-func appraisal(trust *appraise.Trust, in appraise.Input, at time.Time) (verdict, error) {
+func appraisal(trust *appraise.Trust, in appraise.Input, at time.Time) verdict {
 	if trust != nil {
-		return verdictOf(trust.Appraise(in, at)), nil
+		return verdictOf(trust.Appraise(in, at))
 	}
-	trust, err := appraise.ParseTrust([]byte(hardwareTrust))
-	if err != nil {
-		return verdict{}, fail(catalogue.CodeInternal, "internal", err.Error(), "")
-	}
-	return withoutTrust(trust.Appraise(in, at), in.Offline), nil
+	return withoutTrust(appraise.AnyHardware().Appraise(in, at), in.Offline)
 }
 
 // withoutTrust keeps what is known without a trust file: the hardware, and the

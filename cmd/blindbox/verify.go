@@ -29,10 +29,16 @@ func newVerify(s *session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify URL | FILE",
 		Short: "Verify a box, or evidence that was saved, and say what it is",
-		Long: `Verify a box at https://HOST[:PORT], a bundle that was written with --save, or a
-raw SNP report of 1184 bytes with its certificate (--vek FILE, or NAME.vek.der
-beside NAME.report.bin). A file is always shown with every check. Without a trust
-file only the hardware is looked at and the verdict is PARTIAL at best.`,
+		Long: `Verify a box at https://HOST[:PORT], a bundle that was written with --save, or raw
+evidence: an SNP report, a TDX or SGX quote, a Nitro document, the JSON of an Azure
+machine or of NVIDIA devices. What a file is, its bytes tell.
+
+What the vendor says about raw evidence is given with --vek, --collateral and
+--endorsement, or lies beside FILE: the certificate of NAME.report.bin in
+NAME.vek.der, anything in the directory FILE.endorsements under its label, such
+as FILE.endorsements/intel/tcb-info. A file is always shown with every check.
+Without a trust file only the hardware is looked at and the verdict is PARTIAL at
+best.`,
 		Args: exactly(1, "one URL or FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if isURL(args[0]) {
@@ -47,7 +53,10 @@ file only the hardware is looked at and the verdict is PARTIAL at best.`,
 	addTrustFlag(cmd, &o.trust)
 	f := cmd.Flags()
 	f.StringVar(&o.at, "at", "", "for a FILE: the time to verify for, 2026-11-21 or RFC 3339")
-	f.StringVar(&o.supplied.vek, "vek", "", "for a raw report: VCEK or VLEK certificate, DER")
+	f.StringVar(&o.supplied.kind, "kind", "", "for a FILE: the kind of evidence, such as tdx, where its bytes do not tell")
+	f.StringArrayVar(&o.supplied.endorsements, "endorsement", nil, "for a FILE: LABEL=FILE, such as intel/tcb-info=tcb.json; may be repeated")
+	f.StringVar(&o.supplied.collateral, "collateral", "", "for a quote: Intel's collateral in one JSON file")
+	f.StringVar(&o.supplied.vek, "vek", "", "for an SNP report: VCEK or VLEK certificate, DER")
 	f.StringVar(&o.supplied.arkCRL, "ark-crl", "", "revocation list of the ARK, DER")
 	f.StringVar(&o.supplied.askCRL, "ask-crl", "", "revocation list of the ASK or ASVK, DER")
 	f.StringVar(&o.save, "save", "", "write what the box showed to this file")
@@ -79,10 +88,14 @@ func (s *session) verifyFile(file string, o verifyOptions) error {
 	if err != nil {
 		return err
 	}
-	bundle, err := s.readEvidence(file, o.supplied)
+	found, err := s.readEvidence(file, o.supplied)
 	if err != nil {
 		return err
 	}
+	if len(found.devices) != 0 {
+		return s.concludeFile(devicesVerdict(found, at))
+	}
+	bundle := found.bundle
 	in := appraise.Input{Policy: bundle.Policy, Offline: true}
 	if len(bundle.Statement) != 0 {
 		if in.Statement, err = attest.ParseStatement(bundle.Statement); err != nil {
@@ -90,10 +103,11 @@ func (s *session) verifyFile(file string, o verifyOptions) error {
 		}
 	}
 	in.Claims, in.Err = verifyEvidence(trust, bundle, at)
-	v, err := appraisal(trust, in, at)
-	if err != nil {
-		return err
-	}
+	return s.concludeFile(appraisal(trust, in, at))
+}
+
+// concludeFile shows the verdict on a file.
+func (s *session) concludeFile(v verdict) error {
 	if v.err != nil {
 		r := refusalOf(v.err)
 		r.contacted = false // there is nobody to send anything to
@@ -103,8 +117,8 @@ func (s *session) verifyFile(file string, o verifyOptions) error {
 }
 
 func (s *session) verifyURL(ctx context.Context, address string, o verifyOptions) error {
-	if o.at != "" || o.supplied != (supplied{}) {
-		return usage("--at, --vek, --ark-crl and --ask-crl are for files: a live box is verified now, with what it staples")
+	if o.at != "" || !o.supplied.empty() {
+		return usage("--at, --kind, --vek, --collateral, --endorsement and the revocation lists are for files: a live box is verified now, with what it staples")
 	}
 	if o.timeout <= 0 {
 		return usage("--timeout %s, expected more than none", o.timeout)
