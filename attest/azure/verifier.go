@@ -185,7 +185,7 @@ func (r *verification) askHardware(verify func(attest.Evidence) (*attest.Claims,
 		hw = attest.Evidence{Kind: attest.TDX, Data: r.form.TDQuote}
 		r.sameTD()
 	} else {
-		r.judge("hardware.azure_td_quote", len(r.form.TDQuote) == 0, attest.CodeAmbiguous, "a TD quote beside a report of SEV-SNP", "none")
+		r.judge("hardware.azure_td_quote", len(r.form.TDQuote) == 0, attest.CodeAmbiguous, fmt.Sprintf("%d bytes of TD quote", len(r.form.TDQuote)), "none beside a report of SEV-SNP")
 	}
 	claims, err := verify(hw)
 	if err != nil {
@@ -266,6 +266,6 @@ func (r *verification) attestationKey() {
 		return // Examine has said so
 	}
 	key, ok := area.Key.(*rsa.PublicKey)
-	r.judge("hardware.hcl_ak", ok && key.Equal(r.claims.Runtime.AK), CodeAKMismatch,
-		"a quote by another key", "HCLAkPub of the runtime claims")
+	seen := fmt.Sprintf("quoted by %x", area.Name)
+	r.judge("hardware.hcl_ak", ok && key.Equal(r.claims.Runtime.AK), CodeAKMismatch, seen, "by HCLAkPub of the runtime claims")
 }

@@ -41,7 +41,7 @@ func VerifyEK(area, chain []byte, roots [][]byte, at time.Time) (*EK, error) {
 		pki.Judge("hardware.tpm_ek_attributes", template, CodeKey, public.Attributes.String(), "restricted, decrypt, fixedTPM, fixedParent, sensitiveDataOrigin, not sign"),
 		checkEKChain(certs, roots),
 		pki.CheckValidity("hardware.tpm_ek_validity", at, certs...),
-		pki.Judge("hardware.tpm_ek_certified", sameKey(certs[0].PublicKey, public.Key), attest.CodeKeyMismatch, "the certificate is for another key", "for the endorsement key"),
+		pki.Judge("hardware.tpm_ek_certified", sameKey(certs[0].PublicKey, public.Key), attest.CodeKeyMismatch, "certificate for "+pki.KeyKind(certs[0]), "for the endorsement key"),
 		checkEKUsage(certs[0]),
 		ek.checkSubject(certs[0]),
 	}
@@ -68,6 +68,7 @@ func checkEKChain(certs []*x509.Certificate, roots [][]byte) attest.Check {
 			continue
 		}
 		p := pathTo(root, []asn1.ObjectIdentifier{oidSAN, oidEKU})
+		p.LeafUsage = x509.KeyUsageKeyEncipherment | x509.KeyUsageKeyAgreement
 		if problem = p.Check(certs); problem == nil {
 			return pki.Judge(name, true, "", pki.Brief(root.Subject.CommonName), "")
 		}

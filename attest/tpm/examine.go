@@ -159,7 +159,11 @@ func (e *examination) extended() {
 			bad = append(bad, p.Index)
 		}
 	}
-	e.judge("hardware.tpm_extended", len(bad) == 0, CodeNotExtended, fmt.Sprintf("PCR %v with its first value", bad), "PCR 0 to 7 extended by the firmware")
+	seen := "no PCR of the firmware's with its first value"
+	if len(bad) != 0 {
+		seen = fmt.Sprintf("PCR %v with its first value", bad)
+	}
+	e.judge("hardware.tpm_extended", len(bad) == 0, CodeNotExtended, seen, "PCR 0 to 7 extended by the firmware")
 }
 
 // isFirst reports whether a register has the value that it starts with: zeros, in
@@ -180,8 +184,11 @@ func (e *examination) schemeAndSignature() {
 		return
 	}
 	e.judge("hardware.tpm_scheme", true, "", fmt.Sprintf("%#x with hash %#x", e.sig.scheme, e.sig.hash), "")
-	e.judge("hardware.tpm_signature", e.sig.verify(e.key, e.form.Quote), attest.CodeBadSignature,
-		"not by the attestation key", "a signature by the attestation key")
+	valid, seen := e.sig.verify(e.key, e.form.Quote), "verified"
+	if !valid {
+		seen = "not by the attestation key"
+	}
+	e.judge("hardware.tpm_signature", valid, attest.CodeBadSignature, seen, "a signature by the attestation key")
 }
 
 // hierarchy compares the qualified name in the quote with that of a primary key

@@ -281,7 +281,7 @@ func checkSameKey(cert *x509.Certificate, area []byte) attest.Check {
 	const name = "hardware.tpm_ak_certified"
 	p, err := ParsePublic(area)
 	same := err == nil && sameKey(cert.PublicKey, p.Key)
-	return pki.Judge(name, same, attest.CodeKeyMismatch, "the certificate is for another key", "for the attestation key")
+	return pki.Judge(name, same, attest.CodeKeyMismatch, "certificate for "+pki.KeyKind(cert), "for the attestation key")
 }
 
 // sameKey compares two public keys, each RSA or ECDSA.

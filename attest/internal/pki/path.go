@@ -40,6 +40,10 @@ type Path struct {
 	Critical []asn1.ObjectIdentifier
 	// LeafIssues accepts a leaf that is itself a CA, as in chains of DICE layers.
 	LeafIssues bool
+	// LeafUsage is what the leaf's key must be for; zero means to sign. The
+	// endorsement keys of TPMs can only decrypt: for one of them any of the bits is
+	// enough.
+	LeafUsage x509.KeyUsage
 }
 
 // MaxPath is the most certificates of a chain.
@@ -111,7 +115,7 @@ func (p Path) checkForm(cert *x509.Certificate, i int, chain []*x509.Certificate
 		return &Problem{attest.CodeBadChain, fmt.Sprintf("critical extension %v of %s", oid, name(cert)), "none that is not understood"}
 	}
 	if i == 0 && !p.LeafIssues {
-		return checkLeaf(cert)
+		return checkLeaf(cert, p.LeafUsage)
 	}
 	if i == 0 {
 		return nil
@@ -120,14 +124,17 @@ func (p Path) checkForm(cert *x509.Certificate, i int, chain []*x509.Certificate
 }
 
 // checkLeaf refuses a leaf that could issue certificates or may not sign.
-func checkLeaf(cert *x509.Certificate) *Problem {
+func checkLeaf(cert *x509.Certificate, usage x509.KeyUsage) *Problem {
 	seen := ""
+	if usage == 0 {
+		usage = x509.KeyUsageDigitalSignature
+	}
 	switch {
 	case cert.IsCA:
 		seen = "is a CA"
 	case cert.KeyUsage&(x509.KeyUsageCertSign|x509.KeyUsageCRLSign) != 0:
 		seen = "has the key usage of a CA"
-	case cert.KeyUsage&x509.KeyUsageDigitalSignature == 0:
+	case cert.KeyUsage&usage == 0:
 		seen = "may not sign (key usage)"
 	default:
 		return nil
