@@ -87,6 +87,7 @@ var mayImport = map[string][]string{
 	"attest/tpm":                 {"attest", "attest/form", "attest/internal/pki", "attest/internal/tcg"},
 	"attest/azure":               {"attest", "attest/snp", "attest/tdx", "attest/tpm", "attest/form", "attest/internal/pki", "internal/strictjson"},
 	"attest/nvgpu":               {"attest", "attest/form", "attest/internal/pki", "internal/strictjson"},
+	"attest/pcs":                 {"attest", "attest/internal/dcap", "attest/internal/pki", "internal/strictjson"},
 	"attest/composite":           {"attest", "attest/form", "attest/internal/pki"},
 	"attest/form":                {"attest", "attest/internal/blob"},
 	"attest/sim":                 {"attest", "attest/snp", "attest/internal/amdforge"},
@@ -101,7 +102,7 @@ var mayImport = map[string][]string{
 	"attest/internal/awsforge":   {},
 	"attest/internal/tpmforge":   {},
 	"attest/internal/nvforge":    {},
-	"endorse":                    {"attest", "attest/form", "attest/snp", "attest/tdx", "attest/sgx", "attest/nvgpu", "attest/internal/dcap", "attest/internal/pki", "internal/strictjson"},
+	"endorse":                    {"attest", "attest/form", "attest/snp", "attest/pcs", "attest/nvgpu", "internal/strictjson"},
 	"appraise":                   {"attest", "attest/snp", "attest/tdx", "attest/sgx", "attest/nitro", "attest/tpm", "attest/azure", "attest/nvgpu", "attest/composite", "policy", "internal/strictyaml"},
 	"atls":                       {"attest"},
 	"policy":                     {"internal/strictyaml"},
@@ -179,7 +180,7 @@ func TestLinked(t *testing.T) {
 	never := map[string][]string{
 		"./cmd/boxd": {
 			module + "/attest/snp", module + "/attest/tdx", module + "/attest/sgx", module + "/attest/nitro", module + "/attest/tpm",
-			module + "/attest/azure", module + "/attest/nvgpu", module + "/attest/composite", module + "/attest/sim", module + "/attest/attesttest",
+			module + "/attest/azure", module + "/attest/nvgpu", module + "/attest/composite", module + "/attest/pcs", module + "/attest/sim", module + "/attest/attesttest",
 			module + "/attest/internal/pki", module + "/attest/internal/dcap", module + "/attest/internal/tcg",
 			module + "/appraise", module + "/client", module + "/image", "testing", "github.com/spf13/cobra", "os/user", "plugin",
 		},

@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"strings"
 	"time"
 
 	"github.com/blindbox/blindbox/endorse/source"
@@ -31,6 +32,9 @@ type Facts struct {
 	// the TCB evaluation data number of a platform type.
 	Series string
 	Number *big.Int
+	// Subject is what it is about: "tdx/00606a000000", "td_qe", the name of a CRL's
+	// issuer.
+	Subject string
 	// Issuer is who signed it, by the name it gives.
 	Issuer string
 }
@@ -75,12 +79,11 @@ func readCRL(der []byte) (Facts, error) {
 	case list.Number != nil && (list.Number.Sign() < 0 || len(list.Number.Bytes()) > maxNumber):
 		return Facts{}, fmt.Errorf("freshness: CRL number longer than %d bytes or negative", maxNumber)
 	}
-	f := Facts{From: list.ThisUpdate, Until: list.NextUpdate, Issuer: list.Issuer.CommonName, Number: list.Number}
-	if f.Number != nil {
+	return Facts{
+		From: list.ThisUpdate, Until: list.NextUpdate, Issuer: list.Issuer.CommonName, Number: list.Number,
 		// The key identifier tells two CAs of one name apart.
-		f.Series = "crl/" + digest(list.RawIssuer, list.AuthorityKeyId)
-	}
-	return f, nil
+		Series: "crl/" + digest(list.RawIssuer, list.AuthorityKeyId), Subject: list.Issuer.CommonName,
+	}, nil
 }
 
 func digest(parts ...[]byte) string {
@@ -137,9 +140,12 @@ func (d dated) facts(what string) (Facts, error) {
 	if d.Number < 0 || d.ID == "" {
 		return Facts{}, fmt.Errorf("freshness: %s: id %.20q, evaluation data number %d", what, d.ID, d.Number)
 	}
-	series := "qe/" + digest([]byte(d.ID))
+	series, subject := "qe/", strings.ToLower(d.ID)
 	if d.FMSPC != "" {
-		series = "tcb/" + digest([]byte(d.ID), bytes.ToLower([]byte(d.FMSPC)))
+		series, subject = "tcb/", subject+"/"+strings.ToLower(d.FMSPC)
 	}
-	return Facts{From: issue, Until: next, Series: series, Number: big.NewInt(d.Number), Issuer: "Intel SGX TCB Signing"}, nil
+	return Facts{
+		From: issue, Until: next, Series: series + digest([]byte(subject)), Subject: subject,
+		Number: big.NewInt(d.Number), Issuer: "Intel SGX TCB Signing",
+	}, nil
 }

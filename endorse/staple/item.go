@@ -46,7 +46,7 @@ func (it *item) endorsements(now time.Time) attest.Endorsements {
 	}
 	out := attest.Endorsements{{Label: it.object.Label(), Data: it.answer.Data}}
 	// The TCB info and the QE identity are signed by one key: one chain serves both.
-	if it.object.Form() == source.FormTCBInfo {
+	if it.object.Form() == source.FormTCBInfo && len(it.answer.Chain) != 0 {
 		out = append(out, attest.Endorsement{Label: attest.LabelIntelTCBChain, Data: it.answer.Chain})
 	}
 	return out

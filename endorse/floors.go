@@ -1,0 +1,137 @@
+package endorse
+
+import (
+	"fmt"
+	"math/big"
+
+	"github.com/blindbox/blindbox/attest"
+	"github.com/blindbox/blindbox/endorse/freshness"
+	"github.com/blindbox/blindbox/endorse/source"
+)
+
+// Floors remember the highest number that was seen of each series of objects.
+// *cache.Dir is one.
+type Floors interface {
+	// Floor returns the highest number seen, nil if there is none.
+	Floor(series string) (*big.Int, error)
+	// Raise notes a number that was seen.
+	Raise(series string, number *big.Int) error
+}
+
+// numbered are the labels whose objects have a number, for each kind whose
+// verifier checks them. What a verifier ignored may be anybody's.
+func numbered(k attest.Kind) map[string]source.Form {
+	switch k {
+	case attest.SNP, attest.AzureSNP:
+		return map[string]source.Form{attest.LabelSNPARKCRL: source.FormCRL, attest.LabelSNPASKCRL: source.FormCRL}
+	case attest.TDX, attest.SGX, attest.AzureTDX:
+		return map[string]source.Form{
+			attest.LabelIntelRootCRL: source.FormCRL, attest.LabelIntelPCKCRL: source.FormCRL,
+			attest.LabelIntelTCBInfo: source.FormTCBInfo, attest.LabelIntelQEIdentity: source.FormQEIdentity,
+		}
+	}
+	return nil
+}
+
+// seen are the objects that the verifier of the claims has accepted, by label.
+// A simulated vendor is anybody, so its numbers say nothing.
+func seen(c *attest.Claims, end attest.Endorsements) map[string]freshness.Facts {
+	out := map[string]freshness.Facts{}
+	if c == nil || c.Simulated || c.Kind.Simulated() {
+		return out
+	}
+	for label, f := range numbered(c.Kind) {
+		data, found, err := end.Get(label)
+		if err != nil || !found {
+			continue
+		}
+		if facts, err := freshness.Read(f, data); err == nil && facts.Series != "" {
+			out[label] = facts
+		}
+	}
+	for _, part := range c.Parts {
+		for label, facts := range seen(part, end) {
+			out[label] = facts
+		}
+	}
+	return out
+}
+
+// CheckFloors compares the stapled objects that went into the claims with those
+// that were seen before. It returns one check for each object that has a
+// number, named endorsements.floor; a failed one means that the box, or somebody
+// on the way, staples a list that was replaced. The claims must be those that
+// the verifier made of the same endorsements.
+func CheckFloors(f Floors, c *attest.Claims, end attest.Endorsements) []attest.Check {
+	var checks []attest.Check
+	found := seen(c, end)
+	for _, e := range end { // in their order
+		facts, ok := found[e.Label]
+		if !ok {
+			continue
+		}
+		check, err := compareFloor(f, e.Label+" of "+facts.Subject, facts)
+		if err != nil {
+			check = attest.Check{Name: checkFloor, Code: rollbackCode(facts), Seen: err.Error(), Expected: "a readable floor"}
+		}
+		checks = append(checks, check)
+	}
+	return checks
+}
+
+// RaiseFloors notes the numbers of the objects that went into the claims. Call
+// it for boxes that were accepted, not for strangers: Intel keeps two sets of
+// TCB data in force, and whoever shows the newer one makes the other count as
+// old.
+func RaiseFloors(f Floors, c *attest.Claims, end attest.Endorsements) error {
+	for label, facts := range seen(c, end) {
+		if facts.Number == nil {
+			continue
+		}
+		if err := f.Raise(facts.Series, facts.Number); err != nil {
+			return fmt.Errorf("endorse: floor of %s: %w", label, err)
+		}
+	}
+	return nil
+}
+
+// compareFloor judges an object by its number. One without a number, where
+// others of its series had one, is refused as well.
+func compareFloor(f Floors, what string, facts freshness.Facts) (attest.Check, error) {
+	c := attest.Check{Name: checkFloor, Status: attest.Pass, Seen: what}
+	if facts.Series == "" {
+		return c, nil
+	}
+	floor, err := f.Floor(facts.Series)
+	if err != nil {
+		return attest.Check{}, err
+	}
+	if floor == nil {
+		c.Seen = what + " for the first time"
+		return c, nil
+	}
+	c.Seen = fmt.Sprintf("%s number %s", what, number(facts.Number))
+	c.Expected = fmt.Sprintf("number %s or higher, which was seen before", number(floor))
+	if facts.Number == nil || facts.Number.Cmp(floor) < 0 {
+		c.Status, c.Code = attest.Fail, rollbackCode(facts)
+	}
+	return c, nil
+}
+
+func rollbackCode(f freshness.Facts) attest.Code {
+	if len(f.Series) > 4 && f.Series[:4] == "crl/" {
+		return CodeCRLRollback
+	}
+	return CodeTCBRollback
+}
+
+// number writes CRL numbers of up to 20 bytes so that a line can hold them.
+func number(n *big.Int) string {
+	switch {
+	case n == nil:
+		return "none"
+	case n.BitLen() > 64:
+		return fmt.Sprintf("0x%x", n)
+	}
+	return n.String()
+}
