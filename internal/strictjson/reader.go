@@ -510,6 +510,16 @@ func (r *Reader) Skip() ([]byte, error) {
 	return r.data[start:r.pos], err
 }
 
+// Raw calls read, which must read exactly one value, and returns the text of that
+// value, which shares the document's memory: whoever signed a value signed these
+// bytes.
+func (r *Reader) Raw(read func() error) ([]byte, error) {
+	r.space()
+	start := r.pos
+	err := read()
+	return r.data[start:r.pos], err
+}
+
 func (r *Reader) skip() error {
 	_, err := r.Skip()
 	return err

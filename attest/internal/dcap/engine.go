@@ -1,7 +1,11 @@
 package dcap
 
 import (
-	"errors"
+	"bytes"
+	"crypto/sha256"
+	"crypto/x509"
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/blindbox/blindbox/attest"
@@ -11,29 +15,66 @@ import (
 // Engine verifies quotes of one TEE under one root. It is immutable and safe for
 // concurrent use. The zero Engine refuses everything.
 type Engine struct {
-	tee TEE
+	tee  TEE
+	root *x509.Certificate
 }
 
-// NewEngine returns an Engine that trusts Intel's SGX Root CA.
-func NewEngine(tee TEE) (*Engine, error) { return nil, errors.New("dcap: not available") }
+// NewEngine returns an Engine that trusts Intel's SGX Root CA and nothing else.
+func NewEngine(tee TEE) (*Engine, error) {
+	root, err := pinned(intelRoot, intelRootPin)
+	if err != nil {
+		return nil, err
+	}
+	return newEngine(tee, root)
+}
 
 // NewEngineWithRoot returns an Engine that trusts the given root (DER) and not
 // Intel's.
 func NewEngineWithRoot(tee TEE, root []byte) (*Engine, error) {
-	return nil, errors.New("dcap: not available")
+	cert, err := readRoot(root)
+	if err != nil {
+		return nil, err
+	}
+	return newEngine(tee, cert)
 }
 
-// ReadQuote reads a quote of the given TEE and returns it with the check of its
-// form, nil if it could not be read.
-func ReadQuote(data []byte, tee TEE) (*Quote, attest.Check) {
-	return nil, pki.Judge("hardware.quote", false, attest.CodeMalformed, "not read", "a quote")
+func newEngine(tee TEE, root *x509.Certificate) (*Engine, error) {
+	if tee != SGX && tee != TDX {
+		return nil, fmt.Errorf("dcap: no quotes of %s", tee)
+	}
+	return &Engine{tee: tee, root: root}, nil
 }
 
-// Verify establishes that genuine hardware signed the quote. It returns every
-// check, and Facts only if none failed. With a nil quote only what does not
-// depend on one is checked.
+// Verify establishes that genuine hardware signed the quote and that everything
+// that says so is in force at the time given. It returns every check, and Facts
+// only if none failed. With a nil quote, one that could not be read, it checks
+// what does not depend on one and returns no Facts.
+//
+// A missing CRL is no error: the Facts say what was not checked.
 func (e *Engine) Verify(q *Quote, end attest.Endorsements, at time.Time) (*Facts, []attest.Check) {
-	return nil, []attest.Check{pki.Judge("hardware.pck_chain", false, attest.CodeBadChain, "not verified", "")}
+	m, checks := gather(end)
+	if q != nil {
+		checks = append(checks, useQuoteChain(q, &m)...)
+	}
+	c := e.endorse(m)
+	c.fixed = append(checks, c.fixed...)
+	return c.verify(q, at)
+}
+
+// useQuoteChain takes the PCK chain from the quote. One that was also given as an
+// endorsement must be the same.
+func useQuoteChain(q *Quote, m *material) []attest.Check {
+	given := m.pckChain
+	m.pckChain = q.PCKChain
+	if given == nil || samePEM(given, q.PCKChain) {
+		return nil
+	}
+	return []attest.Check{pki.Judge("hardware.endorsements", false, attest.CodeAmbiguous, "another PCK chain than the quote's", "the same or none")}
+}
+
+// samePEM compares texts but for the zero byte and line breaks at their ends.
+func samePEM(a, b []byte) bool {
+	return bytes.Equal(bytes.TrimRight(a, "\x00\r\n"), bytes.TrimRight(b, "\x00\r\n"))
 }
 
 // Endorse verifies what does not depend on a quote, so that many quotes of one
@@ -41,18 +82,269 @@ func (e *Engine) Verify(q *Quote, end attest.Endorsements, at time.Time) (*Facts
 // The PCK chain must be given under [attest.LabelIntelPCKChain]
 // ([Quote.PCKChain] is one).
 func (e *Engine) Endorse(end attest.Endorsements, at time.Time) (*Chain, error) {
-	return nil, attest.NewFailure("hardware.pck_chain", attest.CodeBadChain, "not verified", "")
+	m, checks := gather(end)
+	c := e.endorse(m)
+	c.fixed = append(checks, c.fixed...)
+	all := append(slices.Clone(c.fixed), c.checkTimes(at)...)
+	if err := attest.FailureOf(all); err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 // Chain is a PCK that was verified up to the root, with the collateral that says
 // how it stands. It is immutable and safe for concurrent use; each use checks
 // again that all of it is in force. The zero Chain refuses everything.
-type Chain struct{}
+type Chain struct {
+	tee             TEE
+	pck             *pckKey    // nil if it was refused
+	documents       *documents // nil if any was refused
+	certs           []*x509.Certificate
+	rootCRL, pckCRL pki.Revocation
+	fixed           []attest.Check // that depend on neither quote nor time
+	endorsed        attest.Validity
+}
+
+// endorse runs every check that depends neither on the quote nor on the time.
+// The Chain it returns may have failed some of them: it must not leave the
+// package without its checks being looked at.
+func (e *Engine) endorse(m material) *Chain {
+	if e == nil || e.root == nil {
+		return &Chain{fixed: []attest.Check{pki.Judge("hardware.pck_chain", false, attest.CodeUntrustedRoot, "no root to trust", "an Engine from NewEngine")}}
+	}
+	c := &Chain{tee: e.tee, certs: []*x509.Certificate{e.root}, fixed: make([]attest.Check, 0, 10)}
+	var checks []attest.Check
+	if m.pckChain == nil {
+		checks = []attest.Check{pki.Judge("hardware.pck_chain", false, CodeNoPCKChain, "none given", "a PCK certificate chain")}
+	} else {
+		c.pck, checks = e.readPCKChain(m.pckChain)
+	}
+	c.fixed = append(c.fixed, checks...)
+	c.documents, checks = e.readDocuments(m)
+	c.fixed = append(c.fixed, checks...)
+	c.checkPlatform()
+	c.revocation(e.root, m)
+	c.setValidity()
+	return c
+}
+
+// checkPlatform establishes that the TCB info speaks of this kind of machine.
+func (c *Chain) checkPlatform() {
+	if c.pck == nil || c.documents == nil {
+		return
+	}
+	p, t := c.pck.facts, c.documents.tcbInfo
+	c.fixed = append(c.fixed, pki.Judge("hardware.platform", p.FMSPC == t.FMSPC && p.PCEID == t.PCEID, CodePlatformMismatch,
+		fmt.Sprintf("FMSPC %x, PCE %x", p.FMSPC, p.PCEID), fmt.Sprintf("FMSPC %x, PCE %x, as the TCB info", t.FMSPC, t.PCEID)))
+}
+
+// revocation looks the certificates up in the CRLs. The root's CRL covers both
+// keys below it; the other is that of the CA that issued this PCK, and a CRL of
+// Intel's other CA is refused by its issuer's name.
+func (c *Chain) revocation(root *x509.Certificate, m material) {
+	var below []*x509.Certificate
+	if c.pck != nil {
+		below = append(below, c.pck.ca)
+		c.certs = append(c.certs, c.pck.leaf, c.pck.ca)
+	}
+	if c.documents != nil {
+		below = append(below, c.documents.signer)
+		c.certs = append(c.certs, c.documents.signer)
+	}
+	var checks []attest.Check
+	if len(below) != 0 {
+		c.rootCRL, checks = pki.ReadCRL(rootCRL, m.rootCRL, root, algorithm, below...)
+		c.fixed = append(c.fixed, checks...)
+	}
+	if c.pck != nil {
+		c.pckCRL, checks = pki.ReadCRL(pckCRL, m.pckCRL, c.pck.ca, algorithm, c.pck.leaf)
+		c.fixed = append(c.fixed, checks...)
+	}
+}
+
+// Names of the checks of the CRLs.
+const (
+	rootCRL = "hardware.root_crl"
+	pckCRL  = "hardware.pck_crl"
+)
+
+// setValidity computes when everything is in force.
+func (c *Chain) setValidity() {
+	c.endorsed = pki.Span(c.certs...)
+	for _, r := range []pki.Revocation{c.rootCRL, c.pckCRL} {
+		if r.Checked {
+			c.endorsed = pki.Narrow(c.endorsed, r.Span())
+		}
+	}
+	if c.documents != nil {
+		c.endorsed = pki.Narrow(c.endorsed, c.documents.tcbInfo.Dates.span())
+		c.endorsed = pki.Narrow(c.endorsed, c.documents.identity.Dates.span())
+	}
+}
 
 // Endorsed returns the time span in which all of the chain is in force.
-func (c *Chain) Endorsed() attest.Validity { return attest.Validity{} }
+func (c *Chain) Endorsed() attest.Validity { return c.endorsed }
 
 // Verify is [Engine.Verify] for a quote of the chain's machine.
 func (c *Chain) Verify(q *Quote, at time.Time) (*Facts, []attest.Check) {
-	return nil, []attest.Check{pki.Judge("hardware.pck_chain", false, attest.CodeBadChain, "not verified", "")}
+	if c == nil || c.pck == nil || c.documents == nil {
+		return nil, []attest.Check{pki.Judge("hardware.pck_chain", false, attest.CodeBadChain, "a chain that was never verified", "one from Endorse")}
+	}
+	return c.verify(q, at)
+}
+
+// maxQuoteChecks is how many checks one use adds to the fixed ones.
+const maxQuoteChecks = 12
+
+func (c *Chain) verify(q *Quote, at time.Time) (*Facts, []attest.Check) {
+	checks := append(make([]attest.Check, 0, len(c.fixed)+maxQuoteChecks), c.fixed...)
+	checks = append(checks, c.checkTimes(at)...)
+	var tcb *TCB
+	if q != nil {
+		checks, tcb = c.checkQuote(q, checks)
+	}
+	if q == nil || tcb == nil || attest.FailureOf(checks) != nil {
+		return nil, checks
+	}
+	return &Facts{
+		Quote: q, PCK: c.pck.facts.clone(), Issuer: c.pck.issuer, TCB: *tcb,
+		RootCRL: c.rootCRL.Clone(), PCKCRL: c.pckCRL.Clone(),
+		TCBInfo: c.documents.tcbInfo.Dates, QEIdentity: c.documents.identity.Dates,
+		Endorsed: c.endorsed,
+	}, checks
+}
+
+// checkTimes runs at every use, cold or warm.
+func (c *Chain) checkTimes(at time.Time) []attest.Check {
+	checks := make([]attest.Check, 0, 5)
+	if len(c.certs) > 1 {
+		checks = append(checks, pki.CheckValidity("hardware.validity", at, c.certs...))
+	}
+	if c.documents != nil {
+		checks = append(checks, c.documents.tcbInfo.Dates.check("hardware.tcb_info_time", at))
+		checks = append(checks, c.documents.identity.Dates.check("hardware.qe_identity_time", at))
+	}
+	if c.rootCRL.Checked {
+		checks = append(checks, pki.CheckCRLTime(rootCRL, c.rootCRL, at))
+	}
+	if c.pckCRL.Checked {
+		checks = append(checks, pki.CheckCRLTime(pckCRL, c.pckCRL, at))
+	}
+	return checks
+}
+
+// check judges whether a document is in force. One that is not yet was not made
+// by somebody who shares our calendar, which is another fault than being old.
+func (d Dates) check(name string, at time.Time) attest.Check {
+	c := attest.Check{Name: name, Status: attest.Pass}
+	switch {
+	case at.Before(d.Issued):
+		c.Status, c.Code = attest.Fail, CodeBadCollateral
+	case at.After(d.NextUpdate):
+		c.Status, c.Code = attest.Fail, CodeStaleCollateral
+	default:
+		return c
+	}
+	c.Seen = "in force from " + pki.Date(d.Issued) + " to " + pki.Date(d.NextUpdate)
+	c.Expected = "in force at " + pki.Date(at)
+	return c
+}
+
+func (d Dates) span() attest.Validity {
+	return attest.Validity{NotBefore: d.Issued, NotAfter: d.NextUpdate}
+}
+
+// checkQuote runs the checks of one quote: the two signatures, what ties them
+// together, and which levels the machine reaches. Nothing that follows from a
+// refused part is looked at.
+func (c *Chain) checkQuote(q *Quote, checks []attest.Check) ([]attest.Check, *TCB) {
+	if q.Header.TEE != c.tee {
+		return append(checks, pki.Judge("hardware.quote", false, attest.CodeKindMismatch, "a quote of "+q.Header.TEE.String(), c.tee.String())), nil
+	}
+	checks = append(checks, q.checkSignature(), q.checkBinding())
+	if c.pck == nil {
+		return checks, nil
+	}
+	if !samePEM(q.PCKChain, c.pck.pem) {
+		return append(checks, pki.Judge("hardware.pck_match", false, CodePCKMismatch, "a quote with another PCK chain", "that of the endorsed machine")), nil
+	}
+	checks = append(checks, c.pck.checkQESignature(q))
+	if c.documents == nil {
+		return checks, nil
+	}
+	if problem := c.documents.identity.match(&q.QEReport); problem != nil {
+		checks = append(checks, problem.Check("hardware.qe"))
+	} else {
+		checks = append(checks, pki.Judge("hardware.qe", true, "", fmt.Sprintf("Intel's, SVN %d", q.QEReport.ISVSVN), ""))
+	}
+	if c.pck.facts.FMSPC != c.documents.tcbInfo.FMSPC || c.pck.facts.PCEID != c.documents.tcbInfo.PCEID {
+		return checks, nil // levels of another machine say nothing
+	}
+	tcb, levels := c.documents.tcbInfo.evaluate(c.pck.facts, q, c.documents.identity)
+	return append(checks, levels...), tcb
+}
+
+// checkSignature establishes that the attestation key signed header and body.
+func (q *Quote) checkSignature() attest.Check {
+	const name, expected = "hardware.signature", "signed by the attestation key"
+	key, err := readKey(q.attestationKey)
+	if err != nil {
+		return pki.Judge(name, false, pki.CodeBadKey, "the attestation key is no point of P-256", expected)
+	}
+	sum := sha256.Sum256(q.signed)
+	return judgeSignature(name, verifyRaw(key, sum[:], q.signature), expected)
+}
+
+// checkBinding establishes that the quoting enclave vouches for the attestation
+// key: its report data are SHA-256 over the key and the authentication data,
+// followed by zeros (Quote Library Reference, A.4, QE report).
+func (q *Quote) checkBinding() attest.Check {
+	var want [64]byte
+	var buf [publicKeySize + 64]byte
+	sum := sha256.Sum256(append(append(buf[:0], q.attestationKey...), q.qeAuth...))
+	copy(want[:], sum[:])
+	const name = "hardware.qe_binding"
+	if q.QEReport.ReportData != want {
+		return pki.Judge(name, false, CodeQEBinding, fmt.Sprintf("QE report data %x...", q.QEReport.ReportData[:8]), fmt.Sprintf("%x..., then 32 zeros", want[:8]))
+	}
+	return pki.Judge(name, true, "", "attestation key named by the quoting enclave", "")
+}
+
+// checkQESignature establishes that the PCK signed the quoting enclave's report.
+func (k *pckKey) checkQESignature(q *Quote) attest.Check {
+	sum := sha256.Sum256(q.qeReport)
+	const expected = "signed by the PCK"
+	return judgeSignature("hardware.qe_signature", verifyRaw(k.key, sum[:], q.qeSignature), expected)
+}
+
+func judgeSignature(name string, ok bool, expected string) attest.Check {
+	if ok {
+		return pki.Judge(name, true, "", expected, "")
+	}
+	return pki.Judge(name, false, attest.CodeBadSignature, "another signature", expected)
+}
+
+// clone returns a copy that shares no memory with p.
+func (p *PCK) clone() PCK {
+	out := *p
+	if p.PlatformID != nil {
+		id := *p.PlatformID
+		out.PlatformID = &id
+	}
+	if p.Configuration != nil {
+		out.Configuration = &Configuration{
+			DynamicPlatform: cloneFlag(p.Configuration.DynamicPlatform),
+			CachedKeys:      cloneFlag(p.Configuration.CachedKeys),
+			SMTEnabled:      cloneFlag(p.Configuration.SMTEnabled),
+		}
+	}
+	return out
+}
+
+func cloneFlag(p *bool) *bool {
+	if p == nil {
+		return nil
+	}
+	v := *p
+	return &v
 }

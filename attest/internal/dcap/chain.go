@@ -1,0 +1,231 @@
+package dcap
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/x509"
+	"fmt"
+
+	"github.com/blindbox/blindbox/attest"
+	"github.com/blindbox/blindbox/attest/internal/pki"
+)
+
+// Common names by which Intel's certificates are told apart (PCK Certificate and
+// CRL Profile, tables 1 to 5). A name proves nothing; it only says which role the
+// root gave to a key.
+const (
+	namePCK        = "Intel SGX PCK Certificate"
+	namePlatform   = "Intel SGX PCK Platform CA"
+	nameProcessor  = "Intel SGX PCK Processor CA"
+	nameTCBSigning = "Intel SGX TCB Signing"
+)
+
+// Lengths of Intel's two chains, root included.
+const (
+	pckChainLength = 3
+	tcbChainLength = 2
+)
+
+// algorithm is that of all of Intel's certificates and CRLs.
+const algorithm = x509.ECDSAWithSHA256
+
+// certificates reads a chain in PEM, leaf first. The pinned root is recognised by
+// its bytes and not read again.
+func (e *Engine) certificates(pem []byte, limit int) ([]*x509.Certificate, *pki.Problem) {
+	blocks, err := pki.SplitPEM(pem, limit)
+	if err != nil {
+		return nil, malformed(err)
+	}
+	chain := make([]*x509.Certificate, len(blocks))
+	for i, der := range blocks {
+		if bytes.Equal(der, e.root.Raw) {
+			chain[i] = e.root
+			continue
+		}
+		if chain[i], err = pki.ParseCertificate(der); err != nil {
+			return nil, malformed(err)
+		}
+	}
+	return chain, nil
+}
+
+func malformed(err error) *pki.Problem {
+	return &pki.Problem{Code: attest.CodeMalformed, Seen: err.Error(), Expected: "certificates in PEM"}
+}
+
+// chain reads a chain and verifies it up to the pinned root. names are those that
+// the leaf's issuer chain may have, leaf first.
+func (e *Engine) chain(pem []byte, length int, leaf string) ([]*x509.Certificate, *pki.Problem) {
+	chain, problem := e.certificates(pem, length)
+	if problem != nil {
+		return nil, problem
+	}
+	path := pki.Path{Root: e.root, Algorithm: algorithm, Curve: elliptic.P256(), Length: length}
+	if problem := path.Check(chain); problem != nil {
+		return nil, problem
+	}
+	if cn := chain[0].Subject.CommonName; cn != leaf {
+		return nil, &pki.Problem{Code: attest.CodeBadChain, Seen: pki.Brief(cn), Expected: leaf}
+	}
+	return chain, nil
+}
+
+// pckKey is a PCK that was verified up to the root.
+type pckKey struct {
+	pem      []byte // as it stood in the quote
+	leaf, ca *x509.Certificate
+	issuer   CA
+	key      *ecdsa.PublicKey
+	facts    *PCK
+}
+
+// readPCKChain verifies a PCK chain and reads what it says about the machine.
+func (e *Engine) readPCKChain(text []byte) (*pckKey, []attest.Check) {
+	const name = "hardware.pck_chain"
+	pem := bytes.TrimSuffix(text, []byte{0}) // quotes hold a C string
+	chain, problem := e.chain(pem, pckChainLength, namePCK)
+	if problem != nil {
+		return nil, []attest.Check{problem.Check(name)}
+	}
+	k := &pckKey{pem: bytes.Clone(pem), leaf: chain[0], ca: chain[1]}
+	k.key, _ = k.leaf.PublicKey.(*ecdsa.PublicKey) // its curve was checked with the chain
+	switch k.ca.Subject.CommonName {
+	case namePlatform:
+		k.issuer = PlatformCA
+	case nameProcessor:
+		k.issuer = ProcessorCA
+	default:
+		return nil, []attest.Check{pki.Judge(name, false, attest.CodeBadChain, "issued by "+pki.Brief(k.ca.Subject.CommonName), namePlatform+" or "+nameProcessor)}
+	}
+	checks := []attest.Check{pki.Judge(name, true, "", k.leaf.Subject.CommonName+", "+k.ca.Subject.CommonName+", "+e.root.Subject.CommonName, "")}
+	extensions := k.readFacts()
+	checks = append(checks, extensions)
+	if extensions.Status != attest.Pass {
+		return nil, checks
+	}
+	return k, checks
+}
+
+// readFacts reads the SGX extension. Only the Platform CA certifies a platform.
+func (k *pckKey) readFacts() attest.Check {
+	const name = "hardware.pck_extensions"
+	facts, err := readPCK(k.leaf)
+	if err != nil {
+		return pki.Judge(name, false, attest.CodeMalformed, err.Error(), "Intel's extensions, each once")
+	}
+	if (facts.PlatformID != nil) != (k.issuer == PlatformCA) {
+		return pki.Judge(name, false, CodeInconsistent, fmt.Sprintf("platform id given: %t", facts.PlatformID != nil), "one from the Platform CA, none from the Processor CA")
+	}
+	k.facts = facts
+	return pki.Judge(name, true, "", fmt.Sprintf("FMSPC %x, PCE %x, PCE SVN %d", facts.FMSPC, facts.PCEID, facts.PCESVN), "")
+}
+
+// documents is the collateral that the TCB signing key vouches for.
+type documents struct {
+	signer   *x509.Certificate
+	tcbInfo  *TCBInfo
+	identity *QEIdentity
+}
+
+// readDocuments verifies the TCB signing chain and what that key signed. Each
+// missing one fails: without the QE identity any enclave that may use the
+// provisioning key could have signed the quote.
+func (e *Engine) readDocuments(m material) (*documents, []attest.Check) {
+	d := &documents{}
+	key, chain := e.readTCBChain(m.tcbChain, d)
+	checks := []attest.Check{chain}
+	checks = append(checks, d.readTCBInfo(m.tcbInfo, key, e.tee))
+	checks = append(checks, d.readIdentity(m.qeIdentity, key, e.tee))
+	if attest.FailureOf(checks) != nil {
+		return nil, checks
+	}
+	return d, checks
+}
+
+func (e *Engine) readTCBChain(pem []byte, d *documents) (*ecdsa.PublicKey, attest.Check) {
+	const name = "hardware.tcb_chain"
+	if pem == nil {
+		return nil, missing(name, "the TCB signing chain")
+	}
+	chain, problem := e.chain(pem, tcbChainLength, nameTCBSigning)
+	if problem != nil {
+		return nil, problem.Check(name)
+	}
+	d.signer = chain[0]
+	key, _ := d.signer.PublicKey.(*ecdsa.PublicKey)
+	return key, pki.Judge(name, true, "", d.signer.Subject.CommonName+", "+e.root.Subject.CommonName, "")
+}
+
+func missing(name, what string) attest.Check {
+	return pki.Judge(name, false, CodeNoCollateral, "none given", what)
+}
+
+// readTCBInfo reads the TCB info. Without a verified key there is nothing to
+// compare its signature with, which fails the check of its own.
+func (d *documents) readTCBInfo(body []byte, key *ecdsa.PublicKey, tee TEE) attest.Check {
+	const name = "hardware.tcb_info"
+	if body == nil {
+		return missing(name, "Intel's TCB info")
+	}
+	t, signed, err := parseTCBInfo(body)
+	switch {
+	case err != nil:
+		return pki.Judge(name, false, attest.CodeMalformed, err.Error(), "Intel's TCB info, version 3")
+	case !signed.signedBy(key):
+		return pki.Judge(name, false, CodeBadCollateral, "not signed by the TCB signing key", "signed by "+nameTCBSigning)
+	case t.TEE != tee:
+		return pki.Judge(name, false, CodePlatformMismatch, "TCB info for "+t.TEE.String(), tee.String())
+	}
+	d.tcbInfo = t
+	return pki.Judge(name, true, "", fmt.Sprintf("FMSPC %x, evaluation %d", t.FMSPC, t.Evaluation), "")
+}
+
+func (d *documents) readIdentity(body []byte, key *ecdsa.PublicKey, tee TEE) attest.Check {
+	const name = "hardware.qe_identity"
+	if body == nil {
+		return missing(name, "Intel's QE identity")
+	}
+	q, signed, err := parseQEIdentity(body)
+	switch {
+	case err != nil:
+		return pki.Judge(name, false, attest.CodeMalformed, err.Error(), "Intel's QE identity, version 2")
+	case !signed.signedBy(key):
+		return pki.Judge(name, false, CodeBadCollateral, "not signed by the TCB signing key", "signed by "+nameTCBSigning)
+	case q.TEE != tee:
+		return pki.Judge(name, false, CodePlatformMismatch, "QE identity for "+q.TEE.String(), tee.String())
+	}
+	d.identity = q
+	return pki.Judge(name, true, "", fmt.Sprintf("product %d, evaluation %d", q.ISVProdID, q.Evaluation), "")
+}
+
+// material is the collateral as it was given.
+type material struct {
+	pckChain, tcbInfo, qeIdentity, tcbChain, rootCRL, pckCRL []byte
+}
+
+// gather takes the collateral out of the endorsements.
+func gather(end attest.Endorsements) (material, []attest.Check) {
+	var m material
+	var checks []attest.Check
+	for _, item := range []struct {
+		label string
+		into  *[]byte
+	}{
+		{attest.LabelIntelPCKChain, &m.pckChain}, {attest.LabelIntelTCBInfo, &m.tcbInfo}, {attest.LabelIntelQEIdentity, &m.qeIdentity},
+		{attest.LabelIntelTCBChain, &m.tcbChain}, {attest.LabelIntelRootCRL, &m.rootCRL}, {attest.LabelIntelPCKCRL, &m.pckCRL},
+	} {
+		data, found, err := end.Get(item.label)
+		switch {
+		case err != nil:
+			checks = append(checks, pki.Judge("hardware.endorsements", false, attest.CodeAmbiguous, err.Error(), "each once"))
+		case len(data) > attest.MaxEndorsement:
+			checks = append(checks, pki.Judge("hardware.endorsements", false, attest.CodeTooLarge, fmt.Sprintf("%s of %d bytes", item.label, len(data)), fmt.Sprintf("at most %d", attest.MaxEndorsement)))
+		case found:
+			if *item.into = data; data == nil {
+				*item.into = []byte{} // given but empty is malformed, not missing
+			}
+		}
+	}
+	return m, checks
+}
