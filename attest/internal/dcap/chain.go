@@ -109,7 +109,7 @@ func (e *Engine) readPCKChain(text []byte) (*pckKey, []attest.Check) {
 
 // readFacts reads the SGX extension. Only the Platform CA certifies a platform.
 func (k *pckKey) readFacts() attest.Check {
-	const name = "hardware.pck_extensions"
+	const name = "hardware.pck"
 	facts, err := readPCK(k.leaf)
 	if err != nil {
 		return pki.Judge(name, false, attest.CodeMalformed, err.Error(), "Intel's extensions, each once")
@@ -133,10 +133,19 @@ type documents struct {
 // provisioning key could have signed the quote.
 func (e *Engine) readDocuments(m material) (*documents, []attest.Check) {
 	d := &documents{}
-	key, chain := e.readTCBChain(m.tcbChain, d)
-	checks := []attest.Check{chain}
-	checks = append(checks, d.readTCBInfo(m.tcbInfo, key, e.tee))
-	checks = append(checks, d.readIdentity(m.qeIdentity, key, e.tee))
+	var key *ecdsa.PublicKey
+	checks := m.checkMissing()
+	if m.tcbChain != nil {
+		var chain attest.Check
+		key, chain = e.readTCBChain(m.tcbChain, d)
+		checks = append(checks, chain)
+	}
+	if m.tcbInfo != nil {
+		checks = append(checks, d.readTCBInfo(m.tcbInfo, key, e.tee))
+	}
+	if m.qeIdentity != nil {
+		checks = append(checks, d.readIdentity(m.qeIdentity, key, e.tee))
+	}
 	if attest.FailureOf(checks) != nil {
 		return nil, checks
 	}
@@ -145,9 +154,6 @@ func (e *Engine) readDocuments(m material) (*documents, []attest.Check) {
 
 func (e *Engine) readTCBChain(pem []byte, d *documents) (*ecdsa.PublicKey, attest.Check) {
 	const name = "hardware.tcb_chain"
-	if pem == nil {
-		return nil, missing(name, "the TCB signing chain")
-	}
 	chain, problem := e.chain(pem, tcbChainLength, nameTCBSigning)
 	if problem != nil {
 		return nil, problem.Check(name)
@@ -157,21 +163,14 @@ func (e *Engine) readTCBChain(pem []byte, d *documents) (*ecdsa.PublicKey, attes
 	return key, pki.Judge(name, true, "", d.signer.Subject.CommonName+", "+e.root.Subject.CommonName, "")
 }
 
-func missing(name, what string) attest.Check {
-	return pki.Judge(name, false, CodeNoCollateral, "none given", what)
-}
-
 // readTCBInfo reads the TCB info. Without a verified key there is nothing to
 // compare its signature with, which fails the check of its own.
 func (d *documents) readTCBInfo(body []byte, key *ecdsa.PublicKey, tee TEE) attest.Check {
 	const name = "hardware.tcb_info"
-	if body == nil {
-		return missing(name, "Intel's TCB info")
-	}
 	t, signed, err := parseTCBInfo(body)
 	switch {
 	case err != nil:
-		return pki.Judge(name, false, attest.CodeMalformed, err.Error(), "Intel's TCB info, version 3")
+		return pki.Judge(name, false, codeOf(err), err.Error(), "Intel's TCB info for "+tee.String()+", version 3")
 	case !signed.signedBy(key):
 		return pki.Judge(name, false, CodeBadCollateral, "not signed by the TCB signing key", "signed by "+nameTCBSigning)
 	case t.TEE != tee:
@@ -183,13 +182,10 @@ func (d *documents) readTCBInfo(body []byte, key *ecdsa.PublicKey, tee TEE) atte
 
 func (d *documents) readIdentity(body []byte, key *ecdsa.PublicKey, tee TEE) attest.Check {
 	const name = "hardware.qe_identity"
-	if body == nil {
-		return missing(name, "Intel's QE identity")
-	}
 	q, signed, err := parseQEIdentity(body)
 	switch {
 	case err != nil:
-		return pki.Judge(name, false, attest.CodeMalformed, err.Error(), "Intel's QE identity, version 2")
+		return pki.Judge(name, false, codeOf(err), err.Error(), "Intel's QE identity for "+tee.String()+", version 2")
 	case !signed.signedBy(key):
 		return pki.Judge(name, false, CodeBadCollateral, "not signed by the TCB signing key", "signed by "+nameTCBSigning)
 	case q.TEE != tee:
@@ -202,6 +198,23 @@ func (d *documents) readIdentity(body []byte, key *ecdsa.PublicKey, tee TEE) att
 // material is the collateral as it was given.
 type material struct {
 	pckChain, tcbInfo, qeIdentity, tcbChain, rootCRL, pckCRL []byte
+}
+
+// endorsements is the name of the checks of what was given.
+const endorsements = "hardware.endorsements"
+
+// checkMissing returns a failed check for each document that was not given.
+func (m material) checkMissing() []attest.Check {
+	checks := make([]attest.Check, 0, 3)
+	for _, item := range []struct {
+		data []byte
+		what string
+	}{{m.tcbChain, "the TCB signing chain"}, {m.tcbInfo, "Intel's TCB info"}, {m.qeIdentity, "Intel's QE identity"}} {
+		if item.data == nil {
+			checks = append(checks, pki.Judge(endorsements, false, CodeNoCollateral, "none given", item.what))
+		}
+	}
+	return checks
 }
 
 // gather takes the collateral out of the endorsements.
@@ -218,9 +231,9 @@ func gather(end attest.Endorsements) (material, []attest.Check) {
 		data, found, err := end.Get(item.label)
 		switch {
 		case err != nil:
-			checks = append(checks, pki.Judge("hardware.endorsements", false, attest.CodeAmbiguous, err.Error(), "each once"))
+			checks = append(checks, pki.Judge(endorsements, false, attest.CodeAmbiguous, err.Error(), "each once"))
 		case len(data) > attest.MaxEndorsement:
-			checks = append(checks, pki.Judge("hardware.endorsements", false, attest.CodeTooLarge, fmt.Sprintf("%s of %d bytes", item.label, len(data)), fmt.Sprintf("at most %d", attest.MaxEndorsement)))
+			checks = append(checks, pki.Judge(endorsements, false, attest.CodeTooLarge, fmt.Sprintf("%s of %d bytes", item.label, len(data)), fmt.Sprintf("at most %d", attest.MaxEndorsement)))
 		case found:
 			if *item.into = data; data == nil {
 				*item.into = []byte{} // given but empty is malformed, not missing

@@ -144,11 +144,29 @@ func readWord(r *strictjson.Reader, dst *string) error {
 	return err
 }
 
-// readExactly reads a number that must have one value.
-func readExactly(r *strictjson.Reader, what string, want uint64) error {
+// unfit is the error of a document that can be read but is not one for us.
+type unfit struct {
+	code   attest.Code
+	reason string
+}
+
+func (u *unfit) Error() string { return u.reason }
+
+// codeOf returns the code of an error of reading a document.
+func codeOf(err error) attest.Code {
+	var u *unfit
+	if errors.As(err, &u) {
+		return u.code
+	}
+	return attest.CodeMalformed
+}
+
+// readVersion reads a number that has one value as long as the rest means what
+// this package takes it to mean.
+func readVersion(r *strictjson.Reader, what string, want uint64) error {
 	n, err := r.Uint(32)
 	if err == nil && n != want {
-		err = fmt.Errorf("%s %d, expected %d", what, n, want)
+		err = &unfit{CodeUnsupported, fmt.Sprintf("%s %d, expected %d", what, n, want)}
 	}
 	return err
 }

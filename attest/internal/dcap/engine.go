@@ -69,7 +69,7 @@ func useQuoteChain(q *Quote, m *material) []attest.Check {
 	if given == nil || samePEM(given, q.PCKChain) {
 		return nil
 	}
-	return []attest.Check{pki.Judge("hardware.endorsements", false, attest.CodeAmbiguous, "another PCK chain than the quote's", "the same or none")}
+	return []attest.Check{pki.Judge(endorsements, false, attest.CodeAmbiguous, "another PCK chain than the quote's", "the same or none")}
 }
 
 // samePEM compares texts but for the zero byte and line breaks at their ends.
@@ -134,7 +134,7 @@ func (c *Chain) checkPlatform() {
 		return
 	}
 	p, t := c.pck.facts, c.documents.tcbInfo
-	c.fixed = append(c.fixed, pki.Judge("hardware.platform", p.FMSPC == t.FMSPC && p.PCEID == t.PCEID, CodePlatformMismatch,
+	c.fixed = append(c.fixed, pki.Judge("hardware.tcb_info_platform", p.FMSPC == t.FMSPC && p.PCEID == t.PCEID, CodePlatformMismatch,
 		fmt.Sprintf("FMSPC %x, PCE %x", p.FMSPC, p.PCEID), fmt.Sprintf("FMSPC %x, PCE %x, as the TCB info", t.FMSPC, t.PCEID)))
 }
 
@@ -286,10 +286,10 @@ func (c *Chain) checkQuote(q *Quote, checks []attest.Check) ([]attest.Check, *TC
 
 // checkSignature establishes that the attestation key signed header and body.
 func (q *Quote) checkSignature() attest.Check {
-	const name, expected = "hardware.signature", "signed by the attestation key"
+	const name, expected = "hardware.quote_signature", "signed by the attestation key"
 	key, err := readKey(q.attestationKey)
 	if err != nil {
-		return pki.Judge(name, false, pki.CodeBadKey, "the attestation key is no point of P-256", expected)
+		return pki.Judge(name, false, attest.CodeBadSignature, "the attestation key is no point of P-256", expected)
 	}
 	sum := sha256.Sum256(q.signed)
 	return judgeSignature(name, verifyRaw(key, sum[:], q.signature), expected)

@@ -52,7 +52,7 @@ func (q *QEIdentity) read(r *strictjson.Reader) error {
 		case "id":
 			return q.readID(r)
 		case "version":
-			return readExactly(r, "version", 2)
+			return readVersion(r, "version", 2)
 		case "issueDate":
 			return readDate(r, &q.Dates.Issued)
 		case "nextUpdate":

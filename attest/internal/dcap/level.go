@@ -168,9 +168,9 @@ func (t *TCBInfo) evaluate(p *PCK, q *Quote, identity *QEIdentity) (*TCB, []atte
 	hardware, platform := t.levels(p, q.TD)
 	switch {
 	case platform == nil:
-		return nil, append(checks, noLevel("the processor's numbers"))
+		return nil, append(checks, noLevel("hardware.tcb_level", "the machine's numbers"))
 	case qe == nil:
-		return nil, append(checks, noLevel(fmt.Sprintf("the quoting enclave's SVN %d", q.QEReport.ISVSVN)))
+		return nil, append(checks, noLevel("hardware.qe_level", fmt.Sprintf("the quoting enclave's SVN %d", q.QEReport.ISVSVN)))
 	}
 	out.Hardware, out.Platform, out.QE = hardware.Level.clone(), platform.Level.clone(), qe.clone()
 	out.Status = platform.Status
@@ -183,11 +183,11 @@ func (t *TCBInfo) evaluate(p *PCK, q *Quote, identity *QEIdentity) (*TCB, []atte
 	}
 	out.Status = convergeQE(out.Status, qe.Status)
 	out.collectAdvisories()
-	return out, append(checks, pki.Judge("hardware.tcb", out.Status != StatusUnknown, CodeNoTCBLevel, out.Status.String(), "a known status"))
+	return out, append(checks, pki.Judge("hardware.tcb_level", out.Status != StatusUnknown, CodeNoTCBLevel, out.Status.String(), "a known status"))
 }
 
-func noLevel(what string) attest.Check {
-	return pki.Judge("hardware.tcb", false, CodeNoTCBLevel, what+" reach no level", "one of Intel's levels")
+func noLevel(name, what string) attest.Check {
+	return pki.Judge(name, false, CodeNoTCBLevel, what+": no level reached", "one of Intel's levels")
 }
 
 func moduleName(t *TCB) string {

@@ -79,7 +79,7 @@ func (t *TCBInfo) read(r *strictjson.Reader) error {
 		case "id":
 			return t.readID(r)
 		case "version":
-			return readExactly(r, "version", 3)
+			return readVersion(r, "version", 3)
 		case "issueDate":
 			return readDate(r, &t.Dates.Issued)
 		case "nextUpdate":
@@ -89,7 +89,7 @@ func (t *TCBInfo) read(r *strictjson.Reader) error {
 		case "pceId":
 			return readHex(r, t.PCEID[:])
 		case "tcbType": // how the numbers below are composed; 0 is the only way there is
-			return readExactly(r, "tcbType", 0)
+			return readVersion(r, "tcbType", 0)
 		case "tcbEvaluationDataNumber":
 			n, err := r.Uint(32)
 			t.Evaluation = uint32(n)
@@ -104,7 +104,7 @@ func (t *TCBInfo) read(r *strictjson.Reader) error {
 		}
 	})
 	if err == nil && hasTDX != (t.TEE == TDX) {
-		err = fmt.Errorf("levels with TDX components: %t, in a document for %s", hasTDX, t.TEE)
+		err = t.unfit("levels with TDX components", hasTDX)
 	}
 	return err
 }
@@ -232,9 +232,9 @@ func (t *TCBInfo) check() error {
 	case len(t.Levels) == 0:
 		return errors.New("no level")
 	case (t.Module != nil) != (t.TEE == TDX):
-		return fmt.Errorf("TDX module given: %t, in a document for %s", t.Module != nil, t.TEE)
+		return t.unfit("TDX module", t.Module != nil)
 	case t.TEE != TDX && t.Modules != nil:
-		return fmt.Errorf("TDX module identities in a document for %s", t.TEE)
+		return t.unfit("TDX module identities", true)
 	case t.Dates.NextUpdate.Before(t.Dates.Issued):
 		return errors.New("next update before the issue")
 	}
@@ -247,6 +247,12 @@ func (t *TCBInfo) check() error {
 		}
 	}
 	return nil
+}
+
+// unfit is the error of a document that says it is for one TEE and speaks of the
+// other.
+func (t *TCBInfo) unfit(what string, given bool) error {
+	return &unfit{CodePlatformMismatch, fmt.Sprintf("%s given: %t, in TCB info for %s", what, given, t.TEE)}
 }
 
 // sortLevels puts the levels into the order in which Intel's library looks at
