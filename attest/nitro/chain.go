@@ -100,13 +100,18 @@ func (c *Chain) claims(doc *Document, checks []attest.Check) *attest.Claims {
 // use (PCR0 to 15 are the Nitro system's).
 const LaunchPCR = 16
 
-// parseChain reads the certificates of a document, leaf first.
-func parseChain(doc *Document) ([]*x509.Certificate, attest.Check) {
+// parseChain reads the certificates of a document, leaf first. The root, if it is
+// there, is a trusted one that was read before.
+func parseChain(doc *Document, root *x509.Certificate) ([]*x509.Certificate, attest.Check) {
 	const name = "hardware.certificates"
 	ders := append([][]byte{doc.Certificate}, doc.CABundle...)
 	slices.Reverse(ders[1:])
 	certs := make([]*x509.Certificate, len(ders))
 	for i, der := range ders {
+		if root != nil && i == len(ders)-1 {
+			certs[i] = root
+			break
+		}
 		cert, err := pki.ParseCertificate(der)
 		if err != nil {
 			return nil, pki.Judge(name, false, attest.CodeMalformed, err.Error(), "X.509 certificates in DER")

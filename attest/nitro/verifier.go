@@ -104,7 +104,7 @@ func (v *Verifier) endorse(doc *Document) *Chain {
 	c := &Chain{certificate: doc.Certificate, bundle: doc.CABundle}
 	root, check := v.checkRoot(doc.CABundle)
 	c.fixed = append(c.fixed, check)
-	certs, check := parseChain(doc)
+	certs, check := parseChain(doc, root)
 	c.fixed = append(c.fixed, check)
 	if certs == nil {
 		return c
