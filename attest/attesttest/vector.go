@@ -22,9 +22,12 @@ type Vector struct {
 	Evidence     attest.Evidence
 	Endorsements attest.Endorsements
 	// Roots are the certificates that the relying party trusts, DER; none means
-	// those of the vendor.
+	// those of the vendor. SNP and Azure on SNP: ARK, ASK, ASVK of one line; TDX, SGX,
+	// Azure on TDX and Nitro: the root; NVIDIA: device root, RIM root; TPM: any.
 	Roots [][]byte
-	At    time.Time
+	// Pins are names of TPM attestation keys that the relying party trusts.
+	Pins [][]byte
+	At   time.Time
 
 	// Stage says who has to notice, Check and Code what is answered. For
 	// StageNone both are empty: the evidence is accepted.

@@ -1,0 +1,196 @@
+// Package vectors_test writes the language-neutral cases and holds this library
+// to them.
+package vectors_test
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/blindbox/blindbox/appraise"
+	"github.com/blindbox/blindbox/attest"
+	"github.com/blindbox/blindbox/attest/attesttest"
+	"github.com/blindbox/blindbox/internal/vector"
+)
+
+var update = flag.Bool("update", false, "write vectors/cases anew")
+
+const (
+	casesDir = "cases"
+	blobsDir = "blobs"
+)
+
+// groups are written in this order; numbers follow it.
+func groups(t testing.TB) [][]attesttest.Vector {
+	return [][]attesttest.Vector{
+		attesttest.AMDVectors(t),
+	}
+}
+
+// TestCases runs every case of the directory, as a stranger's library would.
+func TestCases(t *testing.T) {
+	if *update {
+		write(t)
+	}
+	dirs, err := filepath.Glob(filepath.Join(casesDir, "[0-9]*"))
+	if err != nil || len(dirs) < 240 {
+		t.Fatalf("%d cases, %v; expected at least 240", len(dirs), err)
+	}
+	for _, dir := range dirs {
+		t.Run(filepath.Base(dir), func(t *testing.T) { runCase(t, dir) })
+	}
+}
+
+func runCase(t *testing.T, dir string) {
+	var want vector.Expected
+	if err := json.Unmarshal(read(t, filepath.Join(dir, "expected.json")), &want); err != nil {
+		t.Fatal(err)
+	}
+	c, err := vector.Read(read(t, filepath.Join(dir, "input.json")), blob)
+	if err != nil {
+		t.Fatal(err)
+	}
+	claims, err := c.Verify()
+	answer := vector.AnswerOf(claims, err)
+	if want.Stage != string(attesttest.StageVerify) && err != nil {
+		t.Fatalf("refused by the verifier: %v", err)
+	}
+	if c.Trust != "" {
+		answer = appraised(t, c, claims)
+	}
+	if answer.Verdict != want.Verdict {
+		t.Fatalf("%s, expected %s: %v", answer.Verdict, want.Verdict, failed(answer))
+	}
+	if want.Code != "" && !slices.ContainsFunc(answer.Checks, func(k attest.Check) bool {
+		return k.Status == attest.Fail && k.Code == want.Code && (want.Check == "" || k.Name == want.Check)
+	}) {
+		t.Errorf("refused without %s by %s: %v", want.Code, want.Check, failed(answer))
+	}
+}
+
+func appraised(t *testing.T, c *vector.Case, claims *attest.Claims) vector.Answer {
+	trust, err := appraise.ParseTrust([]byte(c.Trust))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := trust.Appraise(appraise.Input{Claims: claims, Offline: true}, c.At)
+	var refused *attest.Failure
+	if errors.As(r.Err(), &refused) && len(refused.Failed()) != 0 {
+		return vector.Answer{Verdict: vector.Refused, Checks: refused.Checks}
+	}
+	return vector.Answer{Verdict: vector.Accepted, Checks: r.Checks()}
+}
+
+func failed(a vector.Answer) []attest.Check {
+	return slices.DeleteFunc(slices.Clone(a.Checks), func(c attest.Check) bool { return c.Status != attest.Fail })
+}
+
+func read(t testing.TB, file string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+var blobName = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+func blob(name string) ([]byte, error) {
+	if !blobName.MatchString(name) {
+		return nil, fmt.Errorf("part named %q", name)
+	}
+	return os.ReadFile(filepath.Join(casesDir, blobsDir, name))
+}
+
+// writer puts parts that several cases share into files of their own, named by
+// their SHA-256.
+type writer struct {
+	t    *testing.T
+	uses map[[32]byte]int
+}
+
+const smallest = 256 // bytes of a part worth a file
+
+func (w *writer) part(data []byte) string {
+	sum := sha256.Sum256(data)
+	if w.uses[sum] < 2 || len(data) < smallest {
+		return base64.StdEncoding.EncodeToString(data)
+	}
+	name := hex.EncodeToString(sum[:])
+	w.file(filepath.Join(casesDir, blobsDir, name), data)
+	return "blob:" + name
+}
+
+func (w *writer) file(name string, data []byte) {
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := os.WriteFile(name, data, 0o644); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *writer) json(name string, v any) {
+	text, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.file(name, append(text, '\n'))
+}
+
+func write(t *testing.T) {
+	if err := os.RemoveAll(casesDir); err != nil {
+		t.Fatal(err)
+	}
+	all := slices.Concat(groups(t)...)
+	w := &writer{t: t, uses: make(map[[32]byte]int)}
+	for _, v := range all {
+		for _, part := range parts(v) {
+			w.uses[sha256.Sum256(part)]++
+		}
+	}
+	for i, v := range all {
+		w.vector(filepath.Join(casesDir, fmt.Sprintf("%03d-%s-%s-%s", i+1, v.Evidence.Kind, strings.ToLower(v.Row), v.Name)), v)
+	}
+}
+
+func parts(v attesttest.Vector) [][]byte {
+	out := append([][]byte{v.Evidence.Data}, v.Roots...)
+	for _, e := range v.Endorsements {
+		out = append(out, e.Data)
+	}
+	return append(out, v.Pins...)
+}
+
+func (w *writer) vector(dir string, v attesttest.Vector) {
+	in := vector.Input{Kind: v.Evidence.Kind.String(), Evidence: w.part(v.Evidence.Data), At: v.At.UTC().Format(time.RFC3339), Trust: v.Trust}
+	for _, e := range v.Endorsements {
+		in.Endorsements = append(in.Endorsements, vector.Endorsement{Label: e.Label, Data: w.part(e.Data)})
+	}
+	for _, r := range v.Roots {
+		in.Roots = append(in.Roots, w.part(r))
+	}
+	for _, p := range v.Pins {
+		in.Pins = append(in.Pins, w.part(p))
+	}
+	out := vector.Expected{
+		Row: v.Row, About: v.About, Spec: v.Spec, Stage: string(v.Stage), Check: v.Check, Code: v.Code, Verdict: vector.Refused,
+	}
+	if v.Stage == attesttest.StageNone {
+		out.Verdict = vector.Accepted
+	}
+	w.json(filepath.Join(dir, "input.json"), in)
+	w.json(filepath.Join(dir, "expected.json"), out)
+}
