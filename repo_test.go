@@ -92,7 +92,7 @@ var mayImport = map[string][]string{
 	"attest/form":                {"attest", "attest/internal/blob"},
 	"attest/sim":                 {"attest", "attest/snp", "attest/internal/amdforge"},
 	"attest/device":              {"attest", "attest/form"},
-	"attest/attesttest":          {"attest", "attest/internal"},
+	"attest/attesttest":          {"attest", "attest/form", "attest/internal"},
 	"attest/internal/blob":       {},
 	"attest/internal/tcg":        {},
 	"attest/internal/pki":        {"attest"},
