@@ -8,6 +8,7 @@ import (
 
 	"github.com/blindbox/blindbox/appraise"
 	"github.com/blindbox/blindbox/attest"
+	"github.com/blindbox/blindbox/attest/composite"
 	"github.com/blindbox/blindbox/attest/nvgpu"
 )
 
@@ -15,10 +16,16 @@ import (
 // be genuine; what uses them is not known, so that the verdict is PARTIAL at best.
 func devicesVerdict(found saved, at time.Time) verdict {
 	var checks []attest.Check
-	var kinds []string
+	identities := make(map[string]bool)
 	for i, ev := range found.devices {
-		checks = append(checks, deviceChecks(i, ev, found.bundle.Endorsements, at)...)
-		kinds = append(kinds, ev.Kind.String())
+		claims, err := verifyDevice(ev, found.bundle.Endorsements, at)
+		checks = append(checks, deviceChecks(i, claims, err)...)
+		if err == nil {
+			identities[identityOf(claims)] = true
+		}
+	}
+	if n := len(found.devices); len(identities) < n {
+		checks = append(checks, attest.Check{Name: "hardware.devices", Status: attest.Skip, Code: attest.CodeAmbiguous, Seen: fmt.Sprintf("%d reports by %d devices that can be told apart", n, len(identities))})
 	}
 	const missing = "no evidence of a machine beside that of its devices"
 	checks = append(checks,
@@ -28,7 +35,7 @@ func devicesVerdict(found saved, at time.Time) verdict {
 		attest.Check{Name: "policy.launch", Status: attest.Skip, Code: appraise.CodeNotChecked, Seen: missing},
 	)
 	v := verdict{outcome: appraise.Partial, checks: checks, err: &appraise.PartialError{Skipped: skipped(checks)}}
-	hardware := appraise.Line{Group: appraise.GroupHardware, Status: attest.Skip, Text: strings.Join(kinds, ", ") + ", signed by genuine devices; " + missing}
+	hardware := appraise.Line{Group: appraise.GroupHardware, Status: attest.Skip, Text: countKinds(found.devices) + " signed by genuine hardware; " + missing}
 	if err := attest.FailureOf(checks); err != nil {
 		v.outcome, v.err = appraise.Refused, err
 		hardware.Status, hardware.Text = attest.Fail, firstFailure(err)
@@ -41,6 +48,24 @@ func devicesVerdict(found saved, at time.Time) verdict {
 	return v
 }
 
+// countKinds says "1 nvidia-gpu" or "4 nvidia-nvswitch": the devices of one file
+// are of one kind or two.
+func countKinds(devices []attest.Evidence) string {
+	var out []string
+	for _, k := range attest.Kinds() {
+		n := 0
+		for _, ev := range devices {
+			if ev.Kind == k {
+				n++
+			}
+		}
+		if n != 0 {
+			out = append(out, fmt.Sprintf("%d %s", n, k))
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
 // firstFailure is what went wrong first, for a line.
 func firstFailure(err error) string {
 	var f *attest.Failure
@@ -51,9 +76,16 @@ func firstFailure(err error) string {
 	return string(first.Code) + ": " + first.Seen
 }
 
-// deviceChecks verifies one device. Its checks have names of their own.
-func deviceChecks(i int, ev attest.Evidence, end attest.Endorsements, at time.Time) []attest.Check {
-	claims, err := verifyDevice(ev, end, at)
+// identityOf tells one device from every other.
+func identityOf(c *attest.Claims) string {
+	if d, ok := c.Detail.(composite.Device); ok {
+		return c.Kind.String() + " " + d.Identity()
+	}
+	return ""
+}
+
+// deviceChecks are what was found about one device, under names of its own.
+func deviceChecks(i int, claims *attest.Claims, err error) []attest.Check {
 	var refused *attest.Failure
 	var list []attest.Check
 	switch {

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/blindbox/blindbox/attest"
+	"github.com/blindbox/blindbox/attest/nvgpu"
 	"github.com/blindbox/blindbox/internal/catalogue"
 )
 
@@ -19,10 +20,11 @@ type supplied struct {
 	vek, arkCRL, askCRL string   // file names
 	endorsements        []string // LABEL=FILE
 	collateral          string   // file name
+	certificates        string   // file name
 }
 
 func (s supplied) empty() bool {
-	return s.kind == "" && s.vek == "" && s.arkCRL == "" && s.askCRL == "" && len(s.endorsements) == 0 && s.collateral == ""
+	return s.kind == "" && s.vek == "" && s.arkCRL == "" && s.askCRL == "" && len(s.endorsements) == 0 && s.collateral == "" && s.certificates == ""
 }
 
 // saved is what a file holds: a bundle, which for raw evidence has no statement
@@ -30,6 +32,8 @@ func (s supplied) empty() bool {
 type saved struct {
 	bundle  attest.Bundle
 	devices []attest.Evidence
+	spdm    []byte // a device's report, whose certificates are in another file
+	leftOut int    // bytes behind the evidence
 }
 
 // readEvidence reads a saved bundle or raw evidence of any kind. Which it is, is
@@ -42,6 +46,11 @@ func (s *session) readEvidence(file string, beside supplied) (saved, error) {
 	out, err := s.recognise(file, data, beside.kind)
 	if err != nil {
 		return saved{}, err
+	}
+	if out.spdm != nil {
+		if out, err = s.spdmDevice(file, out.spdm, beside); err != nil {
+			return saved{}, err
+		}
 	}
 	if err := s.addEndorsements(&out.bundle, beside); err != nil {
 		return saved{}, err
@@ -60,11 +69,14 @@ func (s *session) recognise(file string, data []byte, kindName string) (saved, e
 		}
 		return saved{bundle: bundle}, nil
 	}
-	seen := fmt.Sprintf("%s, %d bytes", file, len(data))
-	if kindName != "" {
-		return asKind(data, kindName)
-	}
 	r, known, err := readRaw(data)
+	if err == nil && r.spdm != nil {
+		return r.saved(), nil
+	}
+	if kindName != "" {
+		return asKind(data, kindName, r)
+	}
+	seen := fmt.Sprintf("%s, %d bytes", file, len(data))
 	switch {
 	case err != nil:
 		return saved{}, fail(attest.CodeMalformed, "file", seen+": "+err.Error(), "")
@@ -72,28 +84,47 @@ func (s *session) recognise(file string, data []byte, kindName string) (saved, e
 		return saved{}, fail(attest.CodeMalformed, "file", fmt.Sprintf("%s: %v", seen, bundleErr),
 			fmt.Sprintf("a saved bundle, or raw evidence: an SNP report of %d bytes, a TDX or SGX quote, a Nitro document, JSON of an Azure machine or of NVIDIA devices", snpReportSize))
 	}
-	return saved{bundle: attest.Bundle{Evidence: r.evidence, Endorsements: r.endorsements}, devices: r.devices}, nil
+	return r.saved(), nil
 }
 
-// asKind takes the user's word for what a file is. The Verifier of that kind says
-// what is wrong with it, if it is something else. Files in JSON hold their
-// evidence in an envelope.
-func asKind(data []byte, name string) (saved, error) {
+func (r raw) saved() saved {
+	return saved{attest.Bundle{Evidence: r.evidence, Endorsements: r.endorsements}, r.devices, r.spdm, r.leftOut}
+}
+
+// asKind takes the user's word for what a file is, also against its bytes: the
+// Verifier of that kind says what is wrong with it then.
+func asKind(data []byte, name string, r raw) (saved, error) {
 	kind, err := attest.ParseKind(name)
 	if err != nil {
 		return saved{}, usage("--kind %q, expected one of %s", name, strings.Join(kindList(), ", "))
 	}
-	if r, known, err := readRaw(data); known && err == nil {
-		same := func(ev attest.Evidence) bool { return ev.Kind == kind }
-		if same(r.evidence) || len(r.devices) != 0 && same(r.devices[0]) {
-			return saved{bundle: attest.Bundle{Evidence: r.evidence, Endorsements: r.endorsements}, devices: r.devices}, nil
-		}
+	if r.evidence.Kind == kind || len(r.devices) != 0 && r.devices[0].Kind == kind {
+		return r.saved(), nil
 	}
 	ev := attest.Evidence{Kind: kind, Data: data}
 	if kind.Device() {
 		return saved{devices: []attest.Evidence{ev}}, nil
 	}
 	return saved{bundle: attest.Bundle{Evidence: ev}}, nil
+}
+
+// spdmDevice puts a device's report together with its certificates.
+func (s *session) spdmDevice(file string, report []byte, beside supplied) (saved, error) {
+	kind := attest.NVIDIAGPU
+	if beside.kind != "" {
+		var err error
+		if kind, err = attest.ParseKind(beside.kind); err != nil || !kind.Device() {
+			return saved{}, usage("--kind %q, but %s is the report of a device", beside.kind, file)
+		}
+	}
+	if beside.certificates == "" {
+		return saved{}, fail(attest.CodeUnavailable, "hardware", "the report of a device without its certificates", "--certificates FILE")
+	}
+	chain, err := s.readFile(beside.certificates, attest.MaxEndorsement)
+	if err != nil {
+		return saved{}, err
+	}
+	return saved{devices: []attest.Evidence{nvgpu.Encode(kind, report, chain)}}, nil
 }
 
 func kindList() []string {

@@ -137,6 +137,7 @@ func TestScripts(t *testing.T) {
 			// The race detector would wait a second at the end of every process.
 			env.Setenv("GORACE", "atexit_sleep_ms=0")
 			env.Setenv("SNP", filepath.Join(repo, "vectors", "snp"))
+			env.Setenv("VECTORS", filepath.Join(repo, "vectors"))
 			env.Setenv("BLINDBOX_HOME", filepath.Join(env.WorkDir, ".home"))
 			for _, name := range []string{"BOX", "APP", "LOCAL"} {
 				addr, err := freeAddress()

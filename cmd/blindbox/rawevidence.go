@@ -3,10 +3,12 @@ package main
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/hex"
 
 	"github.com/blindbox/blindbox/attest"
 	"github.com/blindbox/blindbox/attest/azure"
 	"github.com/blindbox/blindbox/attest/form"
+	"github.com/blindbox/blindbox/attest/nitro"
 	"github.com/blindbox/blindbox/attest/nvgpu"
 )
 
@@ -18,6 +20,11 @@ type raw struct {
 	devices []attest.Evidence
 	// endorsements are those that lay in the same file.
 	endorsements attest.Endorsements
+	// spdm is a device's signed report, which says nothing without the device's
+	// certificates.
+	spdm []byte
+	// leftOut is how many bytes there were behind the evidence. Nobody signed them.
+	leftOut int
 }
 
 // Lengths and offsets by which the binary formats are told apart.
@@ -43,9 +50,52 @@ func readRaw(data []byte) (raw, bool, error) {
 	case len(data) == snpReportSize:
 		return machineOf(attest.SNP, data), true, nil
 	case isCOSE(data):
-		return machineOf(attest.Nitro, data), true, nil
+		return readNitro(data)
+	case isCOSE(withoutRecord(data)):
+		return readNitro(withoutRecord(data))
+	}
+	if report, ok := spdmReport(data); ok {
+		return raw{spdm: report}, true, nil
 	}
 	return readJSON(data)
+}
+
+// readNitro takes the document that stands at the beginning. Public tools keep
+// documents in records with something behind them.
+func readNitro(data []byte) (raw, bool, error) {
+	document, rest, err := nitro.Split(data)
+	if err != nil {
+		return raw{}, true, err
+	}
+	r := machineOf(attest.Nitro, document)
+	r.leftOut = len(rest)
+	return r, true, nil
+}
+
+// withoutRecord cuts off the head of a record in the SCALE codec, as dstack
+// writes it: a version, a kind and a length of two bytes whose last two bits are
+// 01 (SCALE, compact integers).
+func withoutRecord(data []byte) []byte {
+	const version, nitroEnclave, twoBytes = 0, 2, 1
+	if len(data) > 4 && data[0] == version && data[1] == nitroEnclave && data[2]&3 == twoBytes {
+		return data[4:]
+	}
+	return nil
+}
+
+// spdmReport reads a GET_MEASUREMENTS request of SPDM 1.1 with all measurements
+// and its answer (DMTF DSP0274 1.1, 10.11), as bytes or in hex.
+func spdmReport(data []byte) ([]byte, bool) {
+	begin := []byte{0x11, 0xe0, 0x01, 0xff}
+	if bytes.HasPrefix(data, begin) {
+		return data, true
+	}
+	text := bytes.TrimSpace(data)
+	out := make([]byte, hex.DecodedLen(len(text)))
+	if _, err := hex.Decode(out, text); err != nil || !bytes.HasPrefix(out, begin) {
+		return nil, false
+	}
+	return out, true
 }
 
 func machineOf(kind attest.Kind, data []byte) raw {

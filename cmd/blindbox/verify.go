@@ -31,7 +31,7 @@ func newVerify(s *session) *cobra.Command {
 		Short: "Verify a box, or evidence that was saved, and say what it is",
 		Long: `Verify a box at https://HOST[:PORT], a bundle that was written with --save, or raw
 evidence: an SNP report, a TDX or SGX quote, a Nitro document, the JSON of an Azure
-machine or of NVIDIA devices. What a file is, its bytes tell.
+machine or of NVIDIA devices, an SPDM report. What a file is, its bytes tell.
 
 What the vendor says about raw evidence is given with --vek, --collateral and
 --endorsement, or lies beside FILE: the certificate of NAME.report.bin in
@@ -56,6 +56,7 @@ best.`,
 	f.StringVar(&o.supplied.kind, "kind", "", "for a FILE: the kind of evidence, such as tdx, where its bytes do not tell")
 	f.StringArrayVar(&o.supplied.endorsements, "endorsement", nil, "for a FILE: LABEL=FILE, such as intel/tcb-info=tcb.json; may be repeated")
 	f.StringVar(&o.supplied.collateral, "collateral", "", "for a quote: Intel's collateral in one JSON file")
+	f.StringVar(&o.supplied.certificates, "certificates", "", "for the report of a GPU or switch: the device's certificates, PEM")
 	f.StringVar(&o.supplied.vek, "vek", "", "for an SNP report: VCEK or VLEK certificate, DER")
 	f.StringVar(&o.supplied.arkCRL, "ark-crl", "", "revocation list of the ARK, DER")
 	f.StringVar(&o.supplied.askCRL, "ask-crl", "", "revocation list of the ASK or ASVK, DER")
@@ -92,6 +93,9 @@ func (s *session) verifyFile(file string, o verifyOptions) error {
 	if err != nil {
 		return err
 	}
+	if found.leftOut != 0 {
+		s.note("%d bytes behind the evidence were left out: nobody signed them\n", found.leftOut)
+	}
 	if len(found.devices) != 0 {
 		return s.concludeFile(devicesVerdict(found, at))
 	}
@@ -118,7 +122,7 @@ func (s *session) concludeFile(v verdict) error {
 
 func (s *session) verifyURL(ctx context.Context, address string, o verifyOptions) error {
 	if o.at != "" || !o.supplied.empty() {
-		return usage("--at, --kind, --vek, --collateral, --endorsement and the revocation lists are for files: a live box is verified now, with what it staples")
+		return usage("--at, --kind and what is given beside evidence are for files: a live box is verified now, with what it staples")
 	}
 	if o.timeout <= 0 {
 		return usage("--timeout %s, expected more than none", o.timeout)
