@@ -185,6 +185,9 @@ func (w *writer) vector(dir string, v attesttest.Vector) {
 	for _, p := range v.Pins {
 		in.Pins = append(in.Pins, w.part(p))
 	}
+	if v.Verifier.Valid() && v.Verifier != v.Evidence.Kind {
+		in.Verifier = v.Verifier.String()
+	}
 	out := vector.Expected{
 		Row: v.Row, About: v.About, Spec: v.Spec, Stage: string(v.Stage), Check: v.Check, Code: v.Code, Verdict: vector.Refused,
 	}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/blindbox/blindbox/attest"
 )
 
 // Each row of the catalogue rests on one of these; the rest is X.509.
@@ -27,10 +29,10 @@ func AMDVectors(t testing.TB) []Vector {
 		}
 		v := Vector{
 			Row: c.Row, Name: slug(c.Name), About: c.Name, Spec: amdSpecs[c.Row[:1]],
-			Evidence: ev, Endorsements: end, At: Epoch(), Stage: c.Stage, Code: c.Code,
+			Evidence: ev, Endorsements: end, Verifier: attest.SNP, At: Epoch(), Stage: c.Stage, Code: c.Code,
 		}
 		for _, line := range []Line{Milan, Genoa, Turin} {
-			r := New().Roots(t, line)
+			r := c.AMD.Roots(t, line)
 			v.Roots = append(v.Roots, r.ARK.Raw, r.ASK.Raw, r.ASVK.Raw)
 		}
 		if c.Stage != StageVerify {

@@ -21,6 +21,9 @@ type Vector struct {
 
 	Evidence     attest.Evidence
 	Endorsements attest.Endorsements
+	// Verifier is the kind that the relying party expects; the zero value says that
+	// of the evidence.
+	Verifier attest.Kind
 	// Roots are the certificates that the relying party trusts, DER; none means
 	// those of the vendor. SNP and Azure on SNP: ARK, ASK, ASVK of one line; TDX, SGX,
 	// Azure on TDX and Nitro: the root; NVIDIA: device root, RIM root; TPM: any.

@@ -21,7 +21,8 @@ import (
 // Input is the file input.json of a case.
 type Input struct {
 	Kind         string        `json:"kind"`
-	Evidence     string        `json:"evidence"` // base64, or "blob:NAME"
+	Verifier     string        `json:"verifier,omitempty"` // the kind that is expected, if another
+	Evidence     string        `json:"evidence"`           // base64, or "blob:NAME"
 	Endorsements []Endorsement `json:"endorsements,omitempty"`
 	// Roots are what the relying party trusts, none for the vendor's own; in the
 	// order of the README.
@@ -63,6 +64,7 @@ const (
 // Case is an Input with its parts decoded.
 type Case struct {
 	Evidence     attest.Evidence
+	Verifier     attest.Kind
 	Endorsements attest.Endorsements
 	Roots, Pins  [][]byte
 	At           time.Time
@@ -84,6 +86,10 @@ func Read(text []byte, blob func(name string) ([]byte, error)) (*Case, error) {
 	d := decoder{blob: blob, err: err}
 	c := &Case{At: at, Trust: in.Trust, Evidence: attest.Evidence{Data: d.bytes(in.Evidence)}}
 	c.Evidence.Kind, d.err = kindOf(in.Kind, d.err)
+	c.Verifier = c.Evidence.Kind
+	if in.Verifier != "" {
+		c.Verifier, d.err = kindOf(in.Verifier, d.err)
+	}
 	for _, e := range in.Endorsements {
 		c.Endorsements = append(c.Endorsements, attest.Endorsement{Label: e.Label, Data: d.bytes(e.Data)})
 	}

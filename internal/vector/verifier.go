@@ -20,9 +20,9 @@ import (
 // with those of the case.
 func (c *Case) verifier() (attest.Verifier, error) {
 	if len(c.Roots) == 0 && len(c.Pins) == 0 {
-		return vendorVerifier(c.Evidence.Kind)
+		return vendorVerifier(c.Verifier)
 	}
-	switch kind := c.Evidence.Kind; kind {
+	switch kind := c.Verifier; kind {
 	case attest.SNP, attest.SimSNP:
 		return c.snp(kind)
 	case attest.TDX:
@@ -48,7 +48,7 @@ func (c *Case) verifier() (attest.Verifier, error) {
 	case attest.NVIDIAGPU, attest.NVSwitch:
 		return c.nvidia(kind)
 	}
-	return nil, fmt.Errorf("no roots of kind %s", c.Evidence.Kind)
+	return nil, fmt.Errorf("no roots of kind %s", c.Verifier)
 }
 
 func (c *Case) root(i int) []byte {

@@ -1,5 +1,5 @@
-// Package verify_test runs the WebAssembly build of the verifiers.
-package verify_test
+// Package main_test runs the WebAssembly build of the verifiers.
+package main_test
 
 import (
 	"bufio"
