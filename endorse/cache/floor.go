@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"math/big"
 	"os"
+	"slices"
 )
 
 // A floor is a directory whose empty files are named by the numbers that were
@@ -58,8 +59,21 @@ func (d *Dir) Raise(series string, number *big.Int) error {
 	if err := f.Close(); err != nil {
 		return fmt.Errorf("cache: %w", err)
 	}
-	if floor != nil {
-		_ = d.root.Remove(dir + "/" + formatNumber(floor)) // below the new one
+	return d.prune(dir)
+}
+
+// prune removes numbers below the two highest. Two stay because a listing that
+// runs meanwhile may miss the one that was just made: it then still finds the
+// one before.
+func (d *Dir) prune(dir string) error {
+	names, err := d.floorFiles(dir)
+	if err != nil {
+		return err
+	}
+	names = slices.DeleteFunc(names, func(name string) bool { _, ok := parseNumber(name); return !ok })
+	slices.Sort(names) // of one length, so in the order of their numbers
+	for _, name := range names[:max(len(names)-2, 0)] {
+		_ = d.root.Remove(dir + "/" + name)
 	}
 	return nil
 }

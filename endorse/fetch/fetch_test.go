@@ -402,4 +402,3 @@ func FuzzAnswer(f *testing.F) {
 		}
 	})
 }
-
