@@ -85,15 +85,7 @@ func (r *Report) Encode() []byte {
 // Sign appends the signature: r and s, each as long as the curve's order.
 func Sign(message []byte, key *ecdsa.PrivateKey) ([]byte, error) {
 	sum := sha512.Sum384(message)
-	return signDigest(message, key, sum[:])
-}
-
-func signDigest(message []byte, key *ecdsa.PrivateKey, digest []byte) ([]byte, error) {
-	raw, err := rawSignature(key, digest)
-	if err != nil {
-		return nil, err
-	}
-	return append(append([]byte(nil), message...), raw...), nil
+	return SignDigest(message, key, sum[:])
 }
 
 func rawSignature(key *ecdsa.PrivateKey, digest []byte) ([]byte, error) {
@@ -106,4 +98,23 @@ func rawSignature(key *ecdsa.PrivateKey, digest []byte) ([]byte, error) {
 	r.FillBytes(raw[:half])
 	s.FillBytes(raw[half:])
 	return raw, nil
+}
+
+// SignDigest appends the signature of any digest.
+func SignDigest(message []byte, key *ecdsa.PrivateKey, digest []byte) ([]byte, error) {
+	raw, err := rawSignature(key, digest)
+	if err != nil {
+		return nil, err
+	}
+	return append(append([]byte(nil), message...), raw...), nil
+}
+
+// Evidence puts a report and its certificates into one byte string, each behind
+// its length.
+func Evidence(report, pem []byte) []byte {
+	out := []byte("BBXNVGP1")
+	for _, b := range [][]byte{report, pem} {
+		out = append(binary.BigEndian.AppendUint32(out, uint32(len(b))), b...)
+	}
+	return out
 }
