@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/blindbox/blindbox/attest"
@@ -61,8 +62,10 @@ func readDocument(body []byte, member string, read func(*strictjson.Reader) erro
 	case len(sig) != 2*signatureSize:
 		return nil, fmt.Errorf("signature of %d characters, expected %d", len(sig), 2*signatureSize)
 	}
-	if _, err := hex.Decode(d.signature[:], []byte(sig)); err != nil {
-		return nil, errors.New("signature is not hex")
+	// The signature stands outside of what it signs: one spelling, so that no two
+	// files are the same document.
+	if _, err := hex.Decode(d.signature[:], []byte(sig)); err != nil || strings.ToLower(string(sig)) != string(sig) {
+		return nil, errors.New("signature is not lower-case hex")
 	}
 	return d, nil
 }
