@@ -30,8 +30,8 @@ const (
 // algorithm is that of all of Intel's certificates and CRLs.
 const algorithm = x509.ECDSAWithSHA256
 
-// certificates reads a chain in PEM, leaf first. The pinned root is recognised by
-// its bytes and not read again.
+// certificates reads a chain in PEM, leaf first. The pinned root and what is known
+// to be issued by it are recognised by their bytes and not read again.
 func (e *Engine) certificates(pem []byte, limit int) ([]*x509.Certificate, *pki.Problem) {
 	blocks, err := pki.SplitPEM(pem, limit)
 	if err != nil {
@@ -39,8 +39,7 @@ func (e *Engine) certificates(pem []byte, limit int) ([]*x509.Certificate, *pki.
 	}
 	chain := make([]*x509.Certificate, len(blocks))
 	for i, der := range blocks {
-		if bytes.Equal(der, e.root.Raw) {
-			chain[i] = e.root
+		if chain[i] = e.recognise(der); chain[i] != nil {
 			continue
 		}
 		if chain[i], err = pki.ParseCertificate(der); err != nil {
@@ -48,6 +47,18 @@ func (e *Engine) certificates(pem []byte, limit int) ([]*x509.Certificate, *pki.
 		}
 	}
 	return chain, nil
+}
+
+func (e *Engine) recognise(der []byte) *x509.Certificate {
+	if bytes.Equal(der, e.root.Raw) {
+		return e.root
+	}
+	for _, cert := range e.known {
+		if bytes.Equal(der, cert.Raw) {
+			return cert
+		}
+	}
+	return nil
 }
 
 func malformed(err error) *pki.Problem {
@@ -61,7 +72,7 @@ func (e *Engine) chain(pem []byte, length int, leaf string) ([]*x509.Certificate
 	if problem != nil {
 		return nil, problem
 	}
-	path := pki.Path{Root: e.root, Algorithm: algorithm, Curve: elliptic.P256(), Length: length}
+	path := pki.Path{Root: e.root, Algorithm: algorithm, Curve: elliptic.P256(), Length: length, Known: e.known}
 	if problem := path.Check(chain); problem != nil {
 		return nil, problem
 	}

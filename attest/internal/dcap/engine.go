@@ -15,34 +15,51 @@ import (
 // Engine verifies quotes of one TEE under one root. It is immutable and safe for
 // concurrent use. The zero Engine refuses everything.
 type Engine struct {
-	tee  TEE
-	root *x509.Certificate
+	tee   TEE
+	root  *x509.Certificate
+	known []*x509.Certificate // issued by root, verified already
 }
 
 // NewEngine returns an Engine that trusts Intel's SGX Root CA and nothing else.
 func NewEngine(tee TEE) (*Engine, error) {
-	root, err := pinned(intelRoot, intelRootPin)
+	root, err := intelRoot().load()
 	if err != nil {
 		return nil, err
 	}
-	return newEngine(tee, root)
+	var known []*x509.Certificate
+	for _, pin := range intelKnown() {
+		cert, err := pin.load()
+		if err != nil {
+			return nil, err
+		}
+		known = append(known, cert)
+	}
+	return newEngine(tee, root, known...)
 }
 
 // NewEngineWithRoot returns an Engine that trusts the given root (DER) and not
 // Intel's.
 func NewEngineWithRoot(tee TEE, root []byte) (*Engine, error) {
-	cert, err := readRoot(root)
+	cert, err := pki.ParseCertificate(root)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("dcap: root: %w", err)
 	}
 	return newEngine(tee, cert)
 }
 
-func newEngine(tee TEE, root *x509.Certificate) (*Engine, error) {
+func newEngine(tee TEE, root *x509.Certificate, known ...*x509.Certificate) (*Engine, error) {
 	if tee != SGX && tee != TDX {
 		return nil, fmt.Errorf("dcap: no quotes of %s", tee)
 	}
-	return &Engine{tee: tee, root: root}, nil
+	if err := checkRoot(root); err != nil {
+		return nil, err
+	}
+	for _, cert := range known {
+		if err := cert.CheckSignatureFrom(root); err != nil {
+			return nil, fmt.Errorf("dcap: %s is not signed by the root: %w", pki.Brief(cert.Subject.CommonName), err)
+		}
+	}
+	return &Engine{tee: tee, root: root, known: known}, nil
 }
 
 // Verify establishes that genuine hardware signed the quote and that everything

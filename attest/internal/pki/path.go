@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"encoding/asn1"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,6 +39,10 @@ type Path struct {
 	// Critical are extensions that the caller reads and enforces, besides basic
 	// constraints and key usage, which are enforced here.
 	Critical []asn1.ObjectIdentifier
+	// Known are certificates whose signature by Root the caller has verified
+	// before, so that it is not verified again where they stand below Root. They
+	// are recognised by being the same object, and must fit all other rules.
+	Known []*x509.Certificate
 	// LeafIssues accepts a leaf that is itself a CA, as in chains of DICE layers.
 	LeafIssues bool
 	// LeafUsage is what the leaf's key must be for; zero means to sign. The
@@ -62,6 +67,9 @@ func (p Path) Check(chain []*x509.Certificate) *Problem {
 		}
 	}
 	for i, cert := range chain[:len(chain)-1] {
+		if chain[i+1] == p.Root && slices.Contains(p.Known, cert) {
+			continue
+		}
 		if err := chain[i+1].CheckSignature(cert.SignatureAlgorithm, cert.RawTBSCertificate, cert.Signature); err != nil {
 			return &Problem{attest.CodeUntrustedRoot, name(cert) + " is not signed by " + name(chain[i+1]), "signed by its issuer"}
 		}
@@ -200,20 +208,12 @@ var (
 // constraints, that only its own path building handles.
 func (p Path) unknownCritical(cert *x509.Certificate) asn1.ObjectIdentifier {
 	for _, x := range cert.Extensions {
-		if x.Critical && !x.Id.Equal(oidKeyUsage) && !x.Id.Equal(oidBasicConstraints) && !contains(p.Critical, x.Id) {
+		enforced := x.Id.Equal(oidKeyUsage) || x.Id.Equal(oidBasicConstraints) || slices.ContainsFunc(p.Critical, x.Id.Equal)
+		if x.Critical && !enforced {
 			return x.Id
 		}
 	}
 	return nil
-}
-
-func contains(list []asn1.ObjectIdentifier, id asn1.ObjectIdentifier) bool {
-	for _, known := range list {
-		if known.Equal(id) {
-			return true
-		}
-	}
-	return false
 }
 
 func name(cert *x509.Certificate) string { return Brief(cert.Subject.CommonName) }
