@@ -115,6 +115,7 @@ var mayImport = map[string][]string{
 	"internal/strictyaml":        {},
 	"internal/strictjson":        {},
 	"internal/catalogue":         {"attest"},
+	"internal/inspect":           {"attest", "attest/form"},
 	"internal/connect":           {"attest", "appraise", "client", "internal/catalogue"},
 	"internal/testrun":           {},
 	"internal/mutants":           {},

@@ -141,8 +141,8 @@ Start with:  blindbox demo      no hardware and no network needed`,
 	root.SetVersionTemplate("blindbox {{.Version}}\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageOf(cmd, "%s", err) })
 	root.AddCommand(
-		newDemo(s), newDev(s), newVerify(s), newConnect(s), newCurl(s), newTrust(s),
-		newPolicy(s), newExplain(s), newVersion(s),
+		newDemo(s), newDev(s), newVerify(s), newInspect(s), newConnect(s), newCurl(s), newTrust(s),
+		newPolicy(s), newEndorsements(s), newExplain(s), newVersion(s),
 	)
 	return root
 }
