@@ -16,9 +16,11 @@
 //
 // # The trust file
 //
-// Only version and accept are required. Everything below is an example; the
-// comments say what holds where a key is left out. Unknown and repeated keys,
-// empty lists and values of zeros are errors with a line and column.
+// Only version and accept are required. Everything below is an example for
+// SEV-SNP; the comments say what holds where a key is left out. Unknown and
+// repeated keys, empty lists and values of zeros are errors with a line and
+// column. Every other kind of hardware has a section of its own in accept and
+// one in hardware; docs/files.md lists their keys.
 //
 //	version: 1
 //	accept:                              # one or more; the code decides which one counts
@@ -27,7 +29,7 @@
 //	    policy: sha256:8a61000000000000000000000000000000000000000000000000000000000000   # of box.yaml, or: any
 //	    expires: 2027-01-01              # first day, UTC, on which it is no longer accepted; never
 //	hardware:
-//	  kinds: [sev-snp]                   # all kinds of real hardware
+//	  kinds: [sev-snp]                   # those that an entry of accept has a section for
 //	  products: [Genoa, Turin]           # the same; Milan only together with chips
 //	  chips: [c10000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000d4]   # any
 //	  tcb:                               # the built-in floors, see Floors
