@@ -40,8 +40,16 @@ func openNSM(path string) (attest.Attester, error) {
 	if unsafe.Sizeof(nsmMessage{}) != 32 {
 		return nil, fmt.Errorf("%s: this version speaks with it on 64-bit systems only", path)
 	}
-	return inTurns(nsm{nsmFile(path)}), nil
+	return newNSM(nsmFile(path)), nil
 }
+
+// nsmAttester is an Attester that can bind a policy too.
+type nsmAttester struct {
+	*turns
+	nsm nsm
+}
+
+func newNSM(d nsmDevice) nsmAttester { return nsmAttester{inTurns(nsm{d}), nsm{d}} }
 
 func (nsm) kind() attest.Kind { return attest.Nitro }
 
@@ -84,14 +92,12 @@ func userDataOf(document []byte) ([]byte, error) {
 	return fields.bytes("user_data")
 }
 
-// BindNitroPolicy extends the digest of the box's policy into PCR16 of this
-// enclave and locks it, so that every document holds it and nothing can change
-// it. It has to be done before the box serves anybody. Done again with the same
-// digest it does nothing; with another, or where somebody else was there before,
-// it is an error.
-func BindNitroPolicy(policy attest.Digest) error {
-	return nsm{nsmFile(nsmPath)}.bindPolicy(policy)
-}
+// BindPolicy extends the digest of the box's policy into PCR16 of this enclave
+// and locks it, so that every document holds it and nothing can change it: an
+// enclave has no other place for what is not in its image. It has to be done
+// before the box serves anybody. Done again with the same digest it does nothing;
+// with another, or where somebody else was there before, it is an error.
+func (a nsmAttester) BindPolicy(policy attest.Digest) error { return a.nsm.bindPolicy(policy) }
 
 func (n nsm) bindPolicy(policy attest.Digest) error {
 	if policy.IsZero() {

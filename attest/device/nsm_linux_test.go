@@ -156,11 +156,10 @@ func TestNSM(t *testing.T) {
 		m := newModule(t)
 		m.stream = stream
 		policy := attest.Digest{9, 9}
-		n := nsm{m}
-		if err := n.bindPolicy(policy); err != nil {
+		a, bound := newNSM(m), nsmBound(t)
+		if err := a.BindPolicy(policy); err != nil {
 			t.Fatal(err)
 		}
-		a, bound := inTurns(n), nsmBound(t)
 		ev, end, err := a.Attest(t.Context(), bound)
 		if err != nil || len(end) != 0 || ev.Kind != attest.Nitro || a.Kind() != attest.Nitro {
 			t.Fatalf("evidence of kind %s with %d endorsements: %v", ev.Kind, len(end), err)
@@ -360,6 +359,13 @@ func TestNSMFile(t *testing.T) {
 	a, err := openNSM(file)
 	if err != nil {
 		t.Fatal(err)
+	}
+	binder, ok := a.(interface{ BindPolicy(attest.Digest) error })
+	if !ok {
+		t.Fatal("the attester cannot bind a policy")
+	}
+	if err := binder.BindPolicy(attest.Digest{1}); !errors.Is(err, attest.ErrUnavailable) {
+		t.Errorf("error %v", err)
 	}
 	if _, _, err := a.Attest(t.Context(), nsmBound(t)); !errors.Is(err, syscall.ENOTTY) || !errors.Is(err, attest.ErrUnavailable) {
 		t.Errorf("error %v, want ENOTTY", err)

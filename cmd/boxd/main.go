@@ -136,6 +136,9 @@ func serve(ctx context.Context, args []string, stderr io.Writer, m machine) erro
 	if err != nil {
 		return err
 	}
+	if err := bindPolicy(attester, p); err != nil {
+		return err
+	}
 	l, err := net.Listen("tcp", opts.listen)
 	if err != nil {
 		return &failure{number: 107, title: "listen: cannot listen there", seen: []string{err.Error()}}
@@ -151,6 +154,21 @@ func serve(ctx context.Context, args []string, stderr io.Writer, m machine) erro
 	}
 	if err := b.Serve(ctx); err != nil {
 		return ended(b, err)
+	}
+	return nil
+}
+
+// policyBinder is hardware that takes in nothing of the policy when the box is
+// launched, and lets the box add it once, before it serves anybody.
+type policyBinder interface {
+	BindPolicy(attest.Digest) error
+}
+
+// bindPolicy has the hardware add the policy to what it signs, where the host
+// did not do it at launch.
+func bindPolicy(a attest.Attester, p *policy.Policy) error {
+	if b, ok := a.(policyBinder); ok {
+		return b.BindPolicy(attest.Digest(p.Digest()))
 	}
 	return nil
 }

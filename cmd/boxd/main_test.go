@@ -278,3 +278,36 @@ func TestAppNeedsRoot(t *testing.T) {
 		t.Errorf("models: account %v, %v", account, err)
 	}
 }
+
+// binder is hardware that wants to be told the policy.
+type binder struct {
+	attest.Attester
+	bound attest.Digest
+	err   error
+}
+
+func (b *binder) BindPolicy(d attest.Digest) error { b.bound = d; return b.err }
+
+// TestBindsPolicy: hardware that can be told the policy is told it, and a box
+// whose policy could not be bound does not start.
+func TestBindsPolicy(t *testing.T) {
+	const doc = "name: test\nmodels:\n  - {name: tumour, builtin: tumour}\ncallers:\n  - {name: all, anyone: true, may: [query]}\n"
+	p, err := policy.Parse([]byte(doc))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &binder{}
+	if err := bindPolicy(b, p); err != nil || b.bound != attest.Digest(p.Digest()) {
+		t.Errorf("bound %s: %v", b.bound, err)
+	}
+	file := filepath.Join(t.TempDir(), "box.yaml")
+	if err := os.WriteFile(file, []byte(doc), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.err = fmt.Errorf("device: %w: somebody was there before", attest.ErrUnavailable)
+	var out bytes.Buffer
+	exit := run(t.Context(), []string{"--policy", file, "--listen", "127.0.0.1:0"}, &out, machine{open: func(platform) (attest.Attester, error) { return b, nil }, root: true})
+	if exit == 0 || !strings.Contains(out.String(), "somebody was there before") {
+		t.Errorf("exit %d: %s", exit, out.String())
+	}
+}
