@@ -9,10 +9,12 @@ import (
 	"strings"
 
 	"github.com/blindbox/blindbox/attest"
+	"github.com/blindbox/blindbox/attest/azure"
 	"github.com/blindbox/blindbox/attest/nitro"
 	"github.com/blindbox/blindbox/attest/sgx"
 	"github.com/blindbox/blindbox/attest/snp"
 	"github.com/blindbox/blindbox/attest/tdx"
+	"github.com/blindbox/blindbox/attest/tpm"
 	"github.com/blindbox/blindbox/internal/strictyaml"
 )
 
@@ -64,6 +66,10 @@ func machineOf(c *attest.Claims) machine {
 		return newSGXMachine(c, d)
 	case *nitro.Claims:
 		return newNitroMachine(c, d)
+	case *tpm.Claims:
+		return newTPMMachine(c, d)
+	case *azure.Claims:
+		return newAzureMachine(c, d)
 	}
 	return nil
 }
@@ -196,6 +202,10 @@ func (u *firstUse) code(c *attest.Claims) codeValues {
 		return u.sgx(d)
 	case *nitro.Claims:
 		return u.nitro(d)
+	case *tpm.Claims:
+		return u.tpm(d)
+	case *azure.Claims:
+		return u.azure(c, d)
 	}
 	return nil
 }
