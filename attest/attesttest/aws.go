@@ -16,6 +16,10 @@ import (
 	"github.com/blindbox/blindbox/attest/internal/awsforge"
 )
 
+// EnclaveDocument is what an enclave's hypervisor signs, for tests outside of
+// attest.
+type EnclaveDocument = awsforge.Document
+
 // AWS is a vendor of Nitro Enclaves: a root key, and the certificates of any
 // enclave on demand. It is safe for concurrent use.
 type AWS struct {
