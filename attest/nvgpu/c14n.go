@@ -9,7 +9,7 @@ import (
 // element omit (Canonical XML 1.1, inclusive, without comments). Of what 1.1 says
 // about attributes of the namespace xml nothing applies: the reader refuses them.
 func canonical(e, omit *element) []byte {
-	w := &canonicalizer{omit: omit}
+	w := &canonicalizer{omit: omit, out: make([]byte, 0, 1<<10)}
 	w.element(e, true)
 	return w.out
 }

@@ -42,6 +42,10 @@ func check(name string, ok bool, code attest.Code, seen, expected string) attest
 // package without its checks being looked at.
 func (v *Verifier) endorse(pem []byte, end attest.Endorsements, rims []string) *Chain {
 	c := &Chain{kind: v.kind, pem: bytes.Clone(pem)}
+	if big := oversize(end); big != nil {
+		c.fixed = append(c.fixed, big.Check("hardware.endorsements")) // nothing else is read
+		return c
+	}
 	certs, err := pki.ParsePEM(pem, maxChain)
 	if err != nil {
 		c.fixed = append(c.fixed, check(checkChain, false, attest.CodeMalformed, err.Error(), "the device's certificates in PEM"))
@@ -63,6 +67,23 @@ func (v *Verifier) endorse(pem []byte, end attest.Endorsements, rims []string) *
 		}
 	}
 	return c
+}
+
+// oversize finds an endorsement of ours that is over its limit.
+func oversize(end attest.Endorsements) *pki.Problem {
+	for _, e := range end {
+		limit := len(e.Data)
+		switch {
+		case strings.HasPrefix(e.Label, attest.LabelNVIDIARIM):
+			limit = maxRIM
+		case strings.HasPrefix(e.Label, attest.LabelNVIDIAOCSP):
+			limit = maxOCSP
+		}
+		if len(e.Data) > limit {
+			return &pki.Problem{Code: attest.CodeTooLarge, Seen: fmt.Sprintf("%s of %d bytes", pki.Brief(e.Label), len(e.Data)), Expected: fmt.Sprintf("at most %d", limit)}
+		}
+	}
+	return nil
 }
 
 func names(certs []*x509.Certificate) string {

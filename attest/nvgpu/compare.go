@@ -38,10 +38,6 @@ func (c *Chain) addRIM(v *Verifier, id string, end attest.Endorsements) {
 }
 
 func (r *rim) read(data []byte, root *x509.Certificate, end attest.Endorsements) {
-	if len(data) > maxRIM {
-		r.problem = &pki.Problem{Code: attest.CodeTooLarge, Seen: fmt.Sprintf("%d bytes", len(data)), Expected: fmt.Sprintf("at most %d", maxRIM)}
-		return
-	}
 	m, s, err := parseManifest(data)
 	if err != nil {
 		r.problem = &pki.Problem{Code: attest.CodeMalformed, Seen: err.Error(), Expected: "a signed manifest"}

@@ -23,8 +23,8 @@ func TestContract(t *testing.T) {
 		stride int
 		opts   []attesttest.GPUOption
 	}{
-		{attest.NVIDIAGPU, 97, nil},
-		{attest.NVSwitch, 61, []attesttest.GPUOption{attesttest.Switch()}},
+		{attest.NVIDIAGPU, 401, nil},
+		{attest.NVSwitch, 297, []attesttest.GPUOption{attesttest.Switch()}},
 	} {
 		t.Run(c.kind.String(), func(t *testing.T) {
 			ev, end := attesttest.NewNVIDIA().MakeGPU(t, [32]byte{1, 2, 3}, c.opts...)

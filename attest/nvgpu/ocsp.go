@@ -9,6 +9,7 @@ import (
 	"crypto/sha512"
 	"crypto/x509"
 	"encoding/asn1"
+	"errors"
 	"fmt"
 	"math/big"
 	"time"
@@ -111,6 +112,9 @@ func parseOCSP(der []byte) (*basicResponse, *responseData, error) {
 	if err := decode(outer.Bytes.Response, basic, ""); err != nil {
 		return nil, nil, fmt.Errorf("nvgpu: OCSP basic response: %w", err)
 	}
+	if err := exact(der, outer.Bytes, *basic); err != nil {
+		return nil, nil, err
+	}
 	if err := decode(basic.TBS.FullBytes, data, ""); err != nil {
 		return nil, nil, fmt.Errorf("nvgpu: OCSP response data: %w", err)
 	}
@@ -123,6 +127,24 @@ func parseOCSP(der []byte) (*basicResponse, *responseData, error) {
 		return nil, nil, fmt.Errorf("nvgpu: OCSP response with %d certificates, expected at most %d", len(basic.Certs), maxResponders)
 	}
 	return basic, data, critical(data)
+}
+
+// exact refuses elements that encoding/asn1 passes over at the end of a
+// sequence. What the responder signed need not be looked at: nobody else could
+// have put them there.
+func exact(der []byte, outer ocspBytes, basic basicResponse) error {
+	inner, err := asn1.Marshal(basic)
+	if err != nil {
+		return fmt.Errorf("nvgpu: OCSP basic response: %w", err)
+	}
+	whole, err := asn1.Marshal(ocspResponse{Bytes: ocspBytes{Type: outer.Type, Response: inner}})
+	if err != nil {
+		return fmt.Errorf("nvgpu: OCSP response: %w", err)
+	}
+	if !bytes.Equal(whole, der) {
+		return errors.New("nvgpu: OCSP response with elements that are not known, expected its one encoding")
+	}
+	return nil
 }
 
 // critical refuses an extension that must be understood: none is.

@@ -56,8 +56,10 @@ func parseXML(data []byte) (*element, error) {
 		return nil, errors.New("not UTF-8")
 	}
 	// Line ends are one character to every reader (XML 1.0, 2.11).
-	data = bytes.ReplaceAll(data, []byte("\r\n"), []byte("\n"))
-	data = bytes.ReplaceAll(data, []byte("\r"), []byte("\n"))
+	if bytes.IndexByte(data, '\r') >= 0 {
+		data = bytes.ReplaceAll(data, []byte("\r\n"), []byte("\n"))
+		data = bytes.ReplaceAll(data, []byte("\r"), []byte("\n"))
+	}
 	r := &xmlReader{rest: data, total: len(data)}
 	r.skipDeclaration()
 	r.skipSpace()
@@ -202,7 +204,10 @@ func (r *xmlReader) value() (string, error) {
 	if strings.Contains(raw, "<") {
 		return "", errors.New("attribute value with <")
 	}
-	return unescape(strings.NewReplacer("\t", " ", "\n", " ").Replace(raw))
+	if strings.ContainsAny(raw, "\t\n") {
+		raw = strings.NewReplacer("\t", " ", "\n", " ").Replace(raw)
+	}
+	return unescape(raw)
 }
 
 // add keeps an attribute or a namespace declaration.
@@ -323,6 +328,9 @@ func unescape(s string) (string, error) {
 	}
 	if strings.Contains(s, "]]>") {
 		return "", errors.New("text with ]]>")
+	}
+	if !strings.Contains(s, "&") {
+		return s, nil
 	}
 	var out strings.Builder
 	for {

@@ -1,0 +1,152 @@
+package nvgpu_test
+
+import (
+	"testing"
+
+	"github.com/blindbox/blindbox/attest"
+	"github.com/blindbox/blindbox/attest/attesttest"
+	"github.com/blindbox/blindbox/attest/form"
+	"github.com/blindbox/blindbox/attest/nvgpu"
+)
+
+// The benchmarks verify one real H100. There is no Go library to put beside it:
+// five ECDSA P-384 signatures (four certificates and the report) are the floor of
+// the cold path, one that of the warm path.
+func BenchmarkVerifyCold(b *testing.B) {
+	v, ev := nvidiaVerifier(b, attest.NVIDIAGPU), captures[0].evidence(b)[0]
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := v.Verify(ev, nil, captures[0].at); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkVerifyWarm(b *testing.B) {
+	ev := captures[0].evidence(b)[0]
+	chain := endorse(b, ev, nil)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := chain.Verify(ev, captures[0].at); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkVerifyEverything adds the manifest of a real switch: three certificates
+// and a signature more.
+func BenchmarkVerifyEverything(b *testing.B) {
+	c := captures[4]
+	v, ev, end := nvidiaVerifier(b, attest.NVSwitch), c.evidence(b)[0], c.endorsements(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := v.Verify(ev, end, c.at); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkParseManifest(b *testing.B) {
+	data := vector(b, "rim/"+switchRIM+".xml")
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := nvgpu.ParseManifest(data); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func endorse(t testing.TB, ev attest.Evidence, end attest.Endorsements) *nvgpu.Chain {
+	t.Helper()
+	g, err := form.ParseGPU(ev.Data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	chain, err := nvidiaVerifier(t, ev.Kind).Endorse(g.Chain, end, captures[4].at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return chain
+}
+
+// TestWarmAllocations holds the warm path to its budget, which a slow machine
+// cannot hide.
+func TestWarmAllocations(t *testing.T) {
+	ev := captures[0].evidence(t)[0]
+	chain := endorse(t, ev, nil)
+	got := testing.AllocsPerRun(20, func() {
+		if _, err := chain.Verify(ev, captures[0].at); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if got > 160 {
+		t.Errorf("%v allocations, budget 160", got)
+	}
+}
+
+// TestWarm: a verified chain gives the same claims, again and for the same
+// device only, and refuses what it refuses cold.
+func TestWarm(t *testing.T) {
+	v := forgedVerifier(t, attest.NVIDIAGPU)
+	n, at := attesttest.NewNVIDIA(), attesttest.Epoch()
+	ev, end := n.MakeGPU(t, [32]byte{1})
+	g, err := form.ParseGPU(ev.Data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	chain, err := v.Endorse(g.Chain, end, at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cold, err := v.Verify(ev, end, at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	warm, err := chain.Verify(ev, at)
+	if err != nil || describe(warm) != describe(cold) {
+		t.Errorf("warm differs from cold: %v", err)
+	}
+	if !chain.Endorsed().Contains(at) {
+		t.Errorf("endorsed %v", chain.Endorsed())
+	}
+	other, _ := n.MakeGPU(t, [32]byte{1}, attesttest.GPUSerial("48B02D0000000009"))
+	_, err = chain.Verify(other, at)
+	failedWith(t, err, "hardware.chain", attest.CodeBadChain)
+	_, err = chain.Verify(attest.Evidence{Kind: attest.NVSwitch, Data: ev.Data}, at)
+	failedWith(t, err, "hardware.kind", attest.CodeKindMismatch)
+	_, err = chain.Verify(ev, at.AddDate(0, 0, 2))
+	failedWith(t, err, "hardware.ocsp_time", nvgpu.CodeStaleOCSP)
+	_, err = chain.Verify(ev, at.AddDate(3, 0, 0))
+	failedWith(t, err, "hardware.driver_rim_validity", attest.CodeExpired)
+	for name, c := range map[string]*nvgpu.Chain{"zero": {}, "nil": nil} {
+		if claims, err := c.Verify(ev, at); err == nil || claims != nil {
+			t.Errorf("%s chain verified", name)
+		}
+	}
+}
+
+// TestEndorseRefuses: a chain that was not verified is not given out.
+func TestEndorseRefuses(t *testing.T) {
+	v := forgedVerifier(t, attest.NVIDIAGPU)
+	ev, end := attesttest.NewNVIDIA().MakeGPU(t, [32]byte{1})
+	g, err := form.ParseGPU(ev.Data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	damaged := append(attest.Endorsements{{Label: attest.LabelNVIDIARIM + "unused", Data: []byte("<a/>")}}, end...)
+	if c, err := v.Endorse(g.Chain, damaged, attesttest.Epoch()); err == nil || c != nil {
+		t.Error("endorsed with a damaged manifest")
+	}
+	if c, err := v.Endorse(nil, end, attesttest.Epoch()); err == nil || c != nil {
+		t.Error("endorsed without certificates")
+	}
+	if c, err := v.Endorse(g.Chain, end, attesttest.Epoch().AddDate(0, 0, 2)); err == nil || c != nil {
+		t.Error("endorsed with stale OCSP responses")
+	}
+	if c, err := new(nvgpu.Verifier).Endorse(g.Chain, end, attesttest.Epoch()); err == nil || c != nil {
+		t.Error("the zero verifier endorses")
+	}
+	if claims, err := new(nvgpu.Verifier).Verify(ev, end, attesttest.Epoch()); err == nil || claims != nil {
+		t.Error("the zero verifier accepts")
+	}
+}
