@@ -87,7 +87,7 @@ func (s *session) showSection(section inspect.Section) {
 	for _, f := range section.Fields {
 		place := "       "
 		if f.Offset >= 0 {
-			place = fmt.Sprintf("%#06x ", f.Offset)
+			place = fmt.Sprintf("0x%04x ", f.Offset)
 		}
 		s.printf("  %s %-*s  %s\n", place, width, oneLine(f.Name), oneLine(f.Value))
 		if f.Meaning != "" {

@@ -118,7 +118,8 @@ var extensionNames = map[string]string{
 	"2.5.29.14": "subject key identifier", "2.5.29.15": "key usage", "2.5.29.17": "subject alternative name", "2.5.29.19": "basic constraints", "2.5.29.31": "CRL distribution points",
 	"2.5.29.32": "certificate policies", "2.5.29.35": "authority key identifier", "2.5.29.37": "extended key usage",
 	"1.3.6.1.4.1.3704.1.1": "AMD: version", "1.3.6.1.4.1.3704.1.2": "AMD: product name", "1.3.6.1.4.1.3704.1.3.1": "AMD: boot loader version", "1.3.6.1.4.1.3704.1.3.2": "AMD: TEE version",
-	"1.3.6.1.4.1.3704.1.3.3": "AMD: SNP version", "1.3.6.1.4.1.3704.1.3.8": "AMD: microcode version", "1.3.6.1.4.1.3704.1.3.9": "AMD: FMC version", "1.3.6.1.4.1.3704.1.4": "AMD: hardware id",
+	"1.3.6.1.4.1.3704.1.3.3": "AMD: SNP version", "1.3.6.1.4.1.3704.1.3.4": "AMD: reserved version", "1.3.6.1.4.1.3704.1.3.5": "AMD: reserved version", "1.3.6.1.4.1.3704.1.3.6": "AMD: reserved version",
+	"1.3.6.1.4.1.3704.1.3.7": "AMD: reserved version", "1.3.6.1.4.1.3704.1.3.8": "AMD: microcode version", "1.3.6.1.4.1.3704.1.3.9": "AMD: FMC version", "1.3.6.1.4.1.3704.1.4": "AMD: hardware id",
 	"1.3.6.1.4.1.3704.1.5": "AMD: cloud provider", "1.2.840.113741.1.13.1": "Intel: PPID, TCB, PCEID, FMSPC, type and platform of the SGX chip", "2.23.133.5.4.1": "TCG DICE: firmware id (TcbInfo)",
 }
 

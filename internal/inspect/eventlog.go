@@ -81,6 +81,10 @@ func (c *cursor) event(i int) {
 		if printable(body) {
 			value = text(body)
 		}
-		c.add(Field{Offset: c.at - len(body), Size: len(body), Name: fmt.Sprintf("event %d data", i), Value: value, Meaning: "nobody signed it: it counts as far as its hash is the digest"})
+		f := Field{Offset: c.at - len(body), Size: len(body), Name: fmt.Sprintf("event %d data", i), Value: value}
+		if i == 0 {
+			f.Meaning = "nobody signed the log: data count as far as their hash is the digest"
+		}
+		c.add(f)
 	}
 }

@@ -56,7 +56,10 @@ func (c *cursor) measurement() {
 	if !c.ok() {
 		return
 	}
-	f := Field{Offset: at, Size: c.at - at, Name: name, Value: inHex(body), Meaning: "compared with the reference manifests (RIM) of driver and VBIOS"}
+	f := Field{Offset: at, Size: c.at - at, Name: name, Value: inHex(body)}
+	if index == 1 {
+		f.Meaning = "each is compared with the reference manifests (RIM) of driver and VBIOS"
+	}
 	if spec[0] == 1 && len(body) >= 3 && int(le(body[1:3])) == len(body)-3 {
 		f.Value = fmt.Sprintf("type %#02x %s", body[0], inHex(body[3:]))
 	}

@@ -210,8 +210,8 @@ func be(v []byte) uint64 {
 
 func number(v []byte) string    { return strconv.FormatUint(le(v), 10) }
 func numberBE(v []byte) string  { return strconv.FormatUint(be(v), 10) }
-func word(v []byte) string      { return fmt.Sprintf("%#0*x", 2+2*len(v), le(v)) }
-func wordBE(v []byte) string    { return fmt.Sprintf("%#0*x", 2+2*len(v), be(v)) }
+func word(v []byte) string      { return fmt.Sprintf("0x%0*x", 2*len(v), le(v)) }
+func wordBE(v []byte) string    { return fmt.Sprintf("0x%0*x", 2*len(v), be(v)) }
 func text(v []byte) string      { return strconv.Quote(string(v)) }
 func byteCount(v []byte) string { return fmt.Sprintf("%d bytes", len(v)) }
 

@@ -158,6 +158,9 @@ func (w *cborWalk) leaf(path string, at int, major byte, n uint64) {
 		inner := &cborWalk{c: read("", "", body), meanings: w.meanings}
 		inner.value("[0]", 0)
 		for _, f := range inner.c.s.Fields {
+			if f.Name == "[0]" {
+				continue // the map that was just shown
+			}
 			f.Offset += w.c.at - int(n)
 			w.c.add(f)
 		}

@@ -94,7 +94,11 @@ func certTable(title string, data []byte) []Section {
 	for c.ok() {
 		at := c.at
 		id, off, size := inHex(c.take(16, "GUID")), le(c.take(4, "offset")), le(c.take(4, "length"))
-		if !c.ok() || off == 0 && size == 0 {
+		if c.ok() && off == 0 && size == 0 {
+			c.add(Field{Offset: at, Size: 24, Name: "end", Value: "no more entries"})
+			break
+		}
+		if !c.ok() {
 			break
 		}
 		name := names[id]
