@@ -270,6 +270,16 @@ func TestNewVerifierRefuses(t *testing.T) {
 	}
 }
 
+// TestTooLarge: what is longer than any evidence is not even parsed.
+func TestTooLarge(t *testing.T) {
+	r := newRig(t)
+	ev := attest.Evidence{Kind: attest.Composite, Data: append(r.evidence(t).Data, make([]byte, attest.MaxEvidence)...)}
+	var f *attest.Failure
+	if _, err := r.verifier(t).Verify(ev, r.end, today); !errors.As(err, &f) || f.Code() != attest.CodeTooLarge {
+		t.Errorf("%d bytes: %v", len(ev.Data), err)
+	}
+}
+
 // TestZeroVerifier: a Verifier that nobody made refuses.
 func TestZeroVerifier(t *testing.T) {
 	r := newRig(t)
