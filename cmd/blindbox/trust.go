@@ -20,10 +20,10 @@ func newTrust(s *session) *cobra.Command {
 	group := &cobra.Command{
 		Use:   "trust",
 		Short: "Write, show and compare trust files (trust.yaml)",
-		Args:  exactly(1, "a command: init, show or diff"),
+		Args:  exactly(1, "a command: init, show, diff or import"),
 		RunE:  func(cmd *cobra.Command, args []string) error { return unknownCommand(cmd, args[0]) },
 	}
-	group.AddCommand(newTrustInit(s), newTrustShow(s), newTrustDiff(s))
+	group.AddCommand(newTrustInit(s), newTrustShow(s), newTrustDiff(s), newTrustImport(s))
 	return group
 }
 
