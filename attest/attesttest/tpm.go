@@ -139,12 +139,18 @@ func TPMRegister(t testing.TB, index uint8) []byte {
 }
 
 // newTPMMachine returns a healthy machine: Secure Boot on, one image started,
-// registers 9 and 11 extended by it, 12 to 14 not used, 15 with a policy.
+// register 11 extended by it, 12 to 14 not used, 15 with a policy.
 func newTPMMachine(t testing.TB) *TPMMachine {
 	m := &TPMMachine{Maker: NewTPMMaker(), AK: tpmforge.NewAK(mustTPMKeys(t).ecc, tpmforge.SHA256), Bank: tpmforge.SHA256}
 	m.Select = []uint8{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15}
 	m.SetLog(tpmforge.HealthyLog(m.Bank, TPMImage()))
 	return m
+}
+
+// tpmLaunched is what was extended into a register of the operating system's; for
+// PCR 15, the digest of the box's policy.
+func tpmLaunched(index uint8) [32]byte {
+	return sha256.Sum256(fmt.Appendf(nil, "attesttest PCR%d", index))
 }
 
 // SetLog gives the machine another history.
@@ -155,8 +161,8 @@ func (m *TPMMachine) SetLog(l tpmforge.Log) {
 			continue
 		}
 		m.Registers[i] = make([]byte, len(m.Registers[7]))
-		if i == 9 || i == 11 || i == 15 {
-			value := sha256.Sum256(fmt.Appendf(nil, "attesttest PCR%d", i))
+		if i == 11 || i == 15 {
+			value := tpmLaunched(i)
 			m.Registers[i] = tpmforge.Sum(m.Bank, m.Registers[i], value[:])
 		}
 	}

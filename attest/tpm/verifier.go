@@ -239,6 +239,7 @@ func (v *Verifier) certified(c *Claims, q *form.TPM, m material, at time.Time) (
 		pki.Judge("hardware.tpm_ak_chain", true, "", pki.Brief(m.chain[len(m.chain)-1].Subject.CommonName), ""),
 		pki.CheckValidity("hardware.tpm_ak_validity", at, m.chain...),
 		checkSameKey(m.chain[0], q.AKPublic),
+		checkPrimary(c),
 	}
 	crl, more := pki.ReadCRL("hardware.tpm_ak_crl", m.crl, m.chain[1], m.chain[0].SignatureAlgorithm, m.chain[0])
 	checks = append(checks, more...)
@@ -282,6 +283,13 @@ func checkSameKey(cert *x509.Certificate, area []byte) attest.Check {
 	p, err := ParsePublic(area)
 	same := err == nil && sameKey(cert.PublicKey, p.Key)
 	return pki.Judge(name, same, attest.CodeKeyMismatch, "certificate for "+pki.KeyKind(cert), "for the attestation key")
+}
+
+// checkPrimary: a certificate names the key and none of its attributes. The TPM's
+// word for those is the qualified name, which only that of a primary key shows.
+func checkPrimary(c *Claims) attest.Check {
+	return pki.Judge("hardware.tpm_ak_primary", c.Hierarchy != HierarchyUnknown, CodeKey, c.Hierarchy.String()+" hierarchy",
+		"a primary key, of which the quote holds the qualified name")
 }
 
 // sameKey compares two public keys, each RSA or ECDSA.

@@ -119,6 +119,7 @@ func HealthyLog(bank uint16, image []byte) Log {
 	}
 	add(7, Authority, Variable(SecurityGUID, "db", []byte("the key that signed the image")))
 	l.Events = append(l.Events, Event{Register: 4, Type: App, Data: []byte("path"), Digest: Sum(bank, image)})
+	add(9, 6, []byte("initrd"))
 	add(5, EFIAction, []byte("Exit Boot Services Invocation"))
 	add(5, EFIAction, []byte("Exit Boot Services Returned with Success"))
 	return l
