@@ -39,6 +39,12 @@ func NewRoots() (Roots, error) {
 	return r, nil
 }
 
+// subject is what an object is for.
+type subject struct {
+	evidence attest.Evidence
+	beside   attest.Endorsements // the manifest whose signers' status it is
+}
+
 // check names of this package.
 const (
 	checkObject = "endorsements.object"
@@ -47,9 +53,9 @@ const (
 )
 
 // check establishes that an answer is the object that was asked for, that its
-// vendor signed it and that it is in force. ev is the evidence that it is for,
+// vendor signed it and that it is in force. s is what it is for,
 // which may be none; NVIDIA's objects cannot be judged without.
-func (r Roots) check(o source.Object, a fetch.Answer, ev attest.Evidence, at time.Time) (freshness.Facts, error) {
+func (r Roots) check(o source.Object, a fetch.Answer, s subject, at time.Time) (freshness.Facts, error) {
 	facts, err := freshness.Read(o.Form(), a.Data)
 	if err != nil {
 		return freshness.Facts{}, attest.NewFailure(checkObject, attest.CodeMalformed, err.Error(), o.What())
@@ -63,7 +69,7 @@ func (r Roots) check(o source.Object, a fetch.Answer, ev attest.Evidence, at tim
 	case source.IntelPCS, source.IntelCRL:
 		err = r.checkIntel(o, a, facts, at)
 	case source.NVIDIARIM, source.NVIDIAOCSP:
-		err = r.checkNVIDIA(o, a.Data, ev, at)
+		err = r.checkNVIDIA(o, a.Data, s, at)
 	default:
 		err = attest.NewFailure(checkObject, attest.CodeUntrustedRoot, o.What(), "an object of AMD's, Intel's or NVIDIA's")
 	}
@@ -128,8 +134,8 @@ func (r Roots) checkAMD(o source.Object, data []byte, f freshness.Facts, at time
 
 // checkNVIDIA verifies a manifest or a status with the certificates of the
 // device that it is for.
-func (r Roots) checkNVIDIA(o source.Object, data []byte, ev attest.Evidence, at time.Time) error {
-	verifier := r.GPU
+func (r Roots) checkNVIDIA(o source.Object, data []byte, s subject, at time.Time) error {
+	verifier, ev := r.GPU, s.evidence
 	if ev.Kind == attest.NVSwitch {
 		verifier = r.Switch
 	}
@@ -140,7 +146,7 @@ func (r Roots) checkNVIDIA(o source.Object, data []byte, ev attest.Evidence, at 
 	if err != nil {
 		return attest.NewFailure(checkObject, attest.CodeMalformed, err.Error(), "evidence of a GPU or an NVSwitch")
 	}
-	_, err = verifier.Endorse(g.Chain, attest.Endorsements{{Label: o.Label(), Data: data}}, at)
+	_, err = verifier.Endorse(g.Chain, append(s.beside[:len(s.beside):len(s.beside)], attest.Endorsement{Label: o.Label(), Data: data}), at)
 	var f *attest.Failure
 	// A status that withdraws a certificate is one to keep: what is made of it
 	// is the verifier's business.

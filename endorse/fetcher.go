@@ -167,10 +167,27 @@ func (f *Fetcher) part(ctx context.Context, p need.Part, ev attest.Evidence) ([]
 }
 
 func (f *Fetcher) plan(ctx context.Context, plan need.Plan, ev attest.Evidence) ([]Item, error) {
+	items, err := f.all(ctx, plan, subject{evidence: ev})
+	if err != nil {
+		return nil, err
+	}
+	out, errs := items, []error(nil)
+	for _, it := range items {
+		more, err := f.all(ctx, need.After(it.Object, it.Data), subject{evidence: ev, beside: it.Endorsements()})
+		out, errs = append(out, more...), append(errs, err)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// all gets objects at once.
+func (f *Fetcher) all(ctx context.Context, plan need.Plan, s subject) ([]Item, error) {
 	items, errs := make([]Item, len(plan)), make([]error, len(plan))
 	var wg sync.WaitGroup
 	for i, o := range plan {
-		wg.Go(func() { items[i], errs[i] = f.Get(ctx, o, ev) })
+		wg.Go(func() { items[i], errs[i] = f.get(ctx, o, s) })
 	}
 	wg.Wait()
 	if err := errors.Join(errs...); err != nil {

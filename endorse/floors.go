@@ -85,35 +85,63 @@ func CheckFloors(f Floors, c *attest.Claims, end attest.Endorsements) []attest.C
 // old.
 func RaiseFloors(f Floors, c *attest.Claims, end attest.Endorsements) error {
 	for label, facts := range seen(c, end) {
-		if facts.Number == nil {
-			continue
-		}
-		if err := f.Raise(facts.Series, facts.Number); err != nil {
+		if err := raise(f, facts); err != nil {
 			return fmt.Errorf("endorse: floor of %s: %w", label, err)
 		}
 	}
 	return nil
 }
 
-// compareFloor judges an object by its number. One without a number, where
+// mark is a number of an object that must not fall from one to the next.
+type mark struct {
+	series string
+	number *big.Int
+	what   string
+}
+
+// marks returns an object's own number and, for a CRL, its date: Intel gives all
+// of its CRLs the number 1.
+func marks(f freshness.Facts) []mark {
+	if f.Series == "" {
+		return nil
+	}
+	out := []mark{{f.Series, f.Number, "number"}}
+	if rollbackCode(f) == CodeCRLRollback && f.From.Unix() >= 0 {
+		out = append(out, mark{f.Series + "/date", big.NewInt(f.From.Unix()), "issued at (Unix time)"})
+	}
+	return out
+}
+
+// raise notes an object's numbers.
+func raise(f Floors, facts freshness.Facts) error {
+	for _, m := range marks(facts) {
+		if m.number == nil {
+			continue
+		}
+		if err := f.Raise(m.series, m.number); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// compareFloor judges an object by its numbers. One without a number, where
 // others of its series had one, is refused as well.
 func compareFloor(f Floors, what string, facts freshness.Facts) (attest.Check, error) {
-	c := attest.Check{Name: checkFloor, Status: attest.Pass, Seen: what}
-	if facts.Series == "" {
-		return c, nil
-	}
-	floor, err := f.Floor(facts.Series)
-	if err != nil {
-		return attest.Check{}, err
-	}
-	if floor == nil {
-		c.Seen = what + " for the first time"
-		return c, nil
-	}
-	c.Seen = fmt.Sprintf("%s number %s", what, number(facts.Number))
-	c.Expected = fmt.Sprintf("number %s or higher, which was seen before", number(floor))
-	if facts.Number == nil || facts.Number.Cmp(floor) < 0 {
-		c.Status, c.Code = attest.Fail, rollbackCode(facts)
+	c := attest.Check{Name: checkFloor, Status: attest.Pass, Seen: what + ", no older than seen before"}
+	for _, m := range marks(facts) {
+		floor, err := f.Floor(m.series)
+		if err != nil {
+			return attest.Check{}, err
+		}
+		if floor == nil || (m.number != nil && m.number.Cmp(floor) >= 0) {
+			continue
+		}
+		return attest.Check{
+			Name: checkFloor, Code: rollbackCode(facts),
+			Seen:     fmt.Sprintf("%s %s %s", what, m.what, number(m.number)),
+			Expected: fmt.Sprintf("%s %s or higher, which was seen before", m.what, number(floor)),
+		}, nil
 	}
 	return c, nil
 }

@@ -17,7 +17,11 @@ import (
 // it is in force, and a newer one is fetched in the background; else from the
 // vendor. ev is the evidence that it is for; only NVIDIA's objects need it.
 func (f *Fetcher) Get(ctx context.Context, o source.Object, ev attest.Evidence) (Item, error) {
-	kept, found, err := f.cached(o, ev)
+	return f.get(ctx, o, subject{evidence: ev})
+}
+
+func (f *Fetcher) get(ctx context.Context, o source.Object, s subject) (Item, error) {
+	kept, found, err := f.cached(o, s)
 	if err != nil {
 		return Item{}, err
 	}
@@ -27,10 +31,10 @@ func (f *Fetcher) Get(ctx context.Context, o source.Object, ev attest.Evidence) 
 	case f.opt.Offline:
 		return Item{}, fmt.Errorf("endorse: %s is not in the cache and nothing may be fetched: %w", o.What(), attest.ErrUnavailable)
 	case found && !f.opt.Refresh:
-		f.refreshLater(ctx, o, ev)
+		f.refreshLater(ctx, o, s)
 		return kept, nil
 	}
-	it, err := f.fetch(ctx, o, ev)
+	it, err := f.fetch(ctx, o, s)
 	if err != nil && found && errors.Is(err, attest.ErrUnavailable) {
 		kept.Kept = err
 		return kept, nil
@@ -55,7 +59,7 @@ func freshUntil(it Item) time.Time {
 }
 
 // cached returns the object in the cache if it still passes every check.
-func (f *Fetcher) cached(o source.Object, ev attest.Evidence) (Item, bool, error) {
+func (f *Fetcher) cached(o source.Object, s subject) (Item, bool, error) {
 	if f.opt.Cache == nil {
 		return Item{}, false, nil
 	}
@@ -63,7 +67,7 @@ func (f *Fetcher) cached(o source.Object, ev attest.Evidence) (Item, bool, error
 	if err != nil || !found {
 		return Item{}, false, err
 	}
-	it, err := f.accept(o, fetch.Answer{Data: e.Data, Chain: e.Chain}, ev, e.Fetched)
+	it, err := f.accept(o, fetch.Answer{Data: e.Data, Chain: e.Chain}, s, e.Fetched)
 	var refused *attest.Failure
 	if errors.As(err, &refused) {
 		return Item{}, false, nil // out of date, or not what was put there
@@ -72,8 +76,8 @@ func (f *Fetcher) cached(o source.Object, ev attest.Evidence) (Item, bool, error
 }
 
 // accept verifies an object and compares it with the floor of its series.
-func (f *Fetcher) accept(o source.Object, a fetch.Answer, ev attest.Evidence, fetched time.Time) (Item, error) {
-	facts, err := f.opt.Roots.check(o, a, ev, f.now())
+func (f *Fetcher) accept(o source.Object, a fetch.Answer, s subject, fetched time.Time) (Item, error) {
+	facts, err := f.opt.Roots.check(o, a, s, f.now())
 	if err != nil {
 		return Item{}, err
 	}
@@ -90,20 +94,18 @@ func (f *Fetcher) accept(o source.Object, a fetch.Answer, ev attest.Evidence, fe
 }
 
 // fetch asks for an object, verifies it and keeps it.
-func (f *Fetcher) fetch(ctx context.Context, o source.Object, ev attest.Evidence) (Item, error) {
+func (f *Fetcher) fetch(ctx context.Context, o source.Object, s subject) (Item, error) {
 	answer, err := f.client.Get(ctx, o)
 	if err != nil {
 		return Item{}, err
 	}
-	it, err := f.accept(o, answer, ev, f.now())
+	it, err := f.accept(o, answer, s, f.now())
 	if err != nil || f.opt.Cache == nil {
 		return it, err
 	}
 	// The floor first: what was seen must count even if it cannot be kept.
-	if it.Facts.Series != "" && it.Facts.Number != nil {
-		if err := f.opt.Cache.Raise(it.Facts.Series, it.Facts.Number); err != nil {
-			return Item{}, err
-		}
+	if err := raise(f.opt.Cache, it.Facts); err != nil {
+		return Item{}, err
 	}
 	if err := f.opt.Cache.Put(cache.Entry{Key: o.Key(), Data: it.Data, Chain: it.Chain, Fetched: it.Fetched}); err != nil {
 		return Item{}, err
@@ -112,7 +114,7 @@ func (f *Fetcher) fetch(ctx context.Context, o source.Object, ev attest.Evidence
 }
 
 // refreshLater fetches an object in the background, once at a time.
-func (f *Fetcher) refreshLater(ctx context.Context, o source.Object, ev attest.Evidence) {
+func (f *Fetcher) refreshLater(ctx context.Context, o source.Object, s subject) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.refreshing[o.Key()] {
@@ -121,7 +123,7 @@ func (f *Fetcher) refreshLater(ctx context.Context, o source.Object, ev attest.E
 	f.refreshing[o.Key()] = true
 	f.background.Go(func() {
 		// The caller has its answer; this one ends by its own limit.
-		_, _ = f.fetch(context.WithoutCancel(ctx), o, ev)
+		_, _ = f.fetch(context.WithoutCancel(ctx), o, s)
 		f.mu.Lock()
 		delete(f.refreshing, o.Key())
 		f.mu.Unlock()

@@ -1,6 +1,9 @@
 package need
 
 import (
+	"bytes"
+	"crypto/x509"
+	"encoding/base64"
 	"encoding/binary"
 	"fmt"
 	"strings"
@@ -76,6 +79,32 @@ func statusOf(chain []byte) (Plan, error) {
 		p = append(p, obj)
 	}
 	return p, nil
+}
+
+// After names what an object needs in its turn, once it is there: a manifest
+// brings its signers' certificates, whose status NVIDIA tells. What cannot be
+// read needs nothing; the verifier will say what is wrong with it.
+func After(o source.Object, data []byte) Plan {
+	if o.Form() != source.FormRIM {
+		return nil
+	}
+	var certs []*x509.Certificate
+	for _, piece := range bytes.SplitN(data, []byte("X509Certificate>"), 2*maxGPUChain+2) {
+		// Opening and closing tags alternate, so every second piece is a certificate.
+		text, _, found := bytes.Cut(piece, []byte("</"))
+		if der, err := base64.StdEncoding.DecodeString(string(bytes.Join(bytes.Fields(text), nil))); found && err == nil {
+			if cert, err := x509.ParseCertificate(der); err == nil {
+				certs = append(certs, cert)
+			}
+		}
+	}
+	var p Plan
+	for i := range max(len(certs)-1, 0) {
+		if obj, err := source.OCSP(certs[i], certs[i+1]); err == nil {
+			p = append(p, obj)
+		}
+	}
+	return p
 }
 
 // opaque are the fields that NVIDIA's firmware adds to the measurements.

@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
-	"encoding/hex"
 	"fmt"
 	"math/big"
 
@@ -82,7 +81,7 @@ func ParseOCSP(body []byte) (Object, error) {
 	if serial == nil || serial.Sign() <= 0 || len(serial.Bytes()) > maxSerial {
 		return Object{}, fmt.Errorf("source: OCSP request for a serial number that is not 1 to %d bytes", maxSerial)
 	}
-	id := hex.EncodeToString(serial.Bytes())
+	id := serial.Text(16)
 	return Object{
 		host: NVIDIAOCSP, form: FormOCSP, path: "/", body: body,
 		label: attest.LabelNVIDIAOCSP + id, what: "OCSP status of certificate " + id,

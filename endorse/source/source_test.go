@@ -94,7 +94,7 @@ func TestAddresses(t *testing.T) {
 		if i < len(want) && o.Key() != want[i] {
 			t.Errorf("address %d is %s, expected %s", i, o.Key(), want[i])
 		}
-		if i == len(want) && (!strings.HasPrefix(o.Key(), "ocsp.ndis.nvidia.com/#") || o.Label() != attest.LabelNVIDIAOCSP+"07") {
+		if i == len(want) && (!strings.HasPrefix(o.Key(), "ocsp.ndis.nvidia.com/#") || o.Label() != attest.LabelNVIDIAOCSP+"7") {
 			t.Errorf("OCSP: %s, %s", o.Key(), o.Label())
 		}
 		if !o.Valid() || o.Label() == "" || len(o.Label()) > 64 || o.What() == "" || o.Limit() <= 0 || o.Form().String() == "" {

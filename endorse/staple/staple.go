@@ -132,10 +132,16 @@ func (a *Attester) collect(parts []need.Part) (attest.Endorsements, <-chan struc
 	for _, p := range parts {
 		for _, obj := range a.choose(p.Plans) {
 			it := a.item(obj, now)
-			if !it.asked() {
-				pending = it.first
+			all := []*item{it}
+			for _, more := range need.After(obj, it.answer.Data) {
+				all = append(all, a.item(more, now))
 			}
-			found = append(found, it.endorsements(now)...)
+			for _, it := range all {
+				if !it.asked() {
+					pending = it.first
+				}
+				found = append(found, it.endorsements(now)...)
+			}
 		}
 	}
 	return found, pending
