@@ -59,11 +59,12 @@ func (v *Verifier) endorse(pem []byte, end attest.Endorsements, rims []string) *
 	c.fixed = append(c.fixed, check(checkChain, true, "", names(certs), ""))
 	c.endorsed = pki.Span(certs...)
 	c.readDevice()
-	c.revocation(end)
+	beside := newCollateral(end)
+	c.revocation(beside)
 	c.rims = make(map[string]*rim)
 	for _, id := range rims {
 		if _, done := c.rims[id]; !done {
-			c.addRIM(v, id, end)
+			c.addRIM(v.rim, id, beside)
 		}
 	}
 	return c
@@ -123,8 +124,8 @@ func (c *Chain) readDevice() {
 
 // revocation reads the answers about the device's certificates, but not about
 // the leaf: its device issued it, and no responder knows it.
-func (c *Chain) revocation(end attest.Endorsements) {
-	c.answers = lookUpAll(c.certs[1:], end)
+func (c *Chain) revocation(beside *collateral) {
+	c.answers = beside.lookUpAll(c.certs[1:])
 	c.fixed = append(c.fixed, judgeAnswers("hardware.ocsp", c.answers))
 	for _, a := range c.answers {
 		if a.revocation.Status != NotChecked {
@@ -134,10 +135,10 @@ func (c *Chain) revocation(end attest.Endorsements) {
 }
 
 // lookUpAll reads the answers about each certificate of a path but its root.
-func lookUpAll(path []*x509.Certificate, end attest.Endorsements) []*ocspAnswer {
+func (c *collateral) lookUpAll(path []*x509.Certificate) []*ocspAnswer {
 	var out []*ocspAnswer
 	for i := range len(path) - 1 {
-		out = append(out, lookUp(path[i], path[i+1], end))
+		out = append(out, c.lookUp(path[i], path[i+1]))
 	}
 	return out
 }

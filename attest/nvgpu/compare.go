@@ -23,8 +23,8 @@ type rim struct {
 }
 
 // addRIM reads and verifies the manifest of that id, if it was given.
-func (c *Chain) addRIM(v *Verifier, id string, end attest.Endorsements) {
-	data, found, err := end.Get(attest.LabelNVIDIARIM + id)
+func (c *Chain) addRIM(root *x509.Certificate, id string, beside *collateral) {
+	data, found, err := beside.end.Get(attest.LabelNVIDIARIM + id)
 	r := &rim{id: id}
 	switch {
 	case err != nil:
@@ -32,22 +32,22 @@ func (c *Chain) addRIM(v *Verifier, id string, end attest.Endorsements) {
 	case !found:
 		return
 	default:
-		r.read(data, v.rim, end)
+		r.read(data, root, beside)
 	}
 	c.rims[id] = r
 }
 
-func (r *rim) read(data []byte, root *x509.Certificate, end attest.Endorsements) {
+func (r *rim) read(data []byte, root *x509.Certificate, beside *collateral) {
 	m, s, err := parseManifest(data)
 	if err != nil {
 		r.problem = &pki.Problem{Code: attest.CodeMalformed, Seen: err.Error(), Expected: "a signed manifest"}
 		return
 	}
-	if r.problem = s.verify(root); r.problem != nil {
+	if r.problem = s.verify(root, beside); r.problem != nil {
 		return
 	}
 	r.manifest, r.certs = m, s.chain
-	r.answers = lookUpAll(s.chain, end)
+	r.answers = beside.lookUpAll(s.chain)
 	r.endorsed = pki.Span(r.certs...)
 	for _, a := range r.answers {
 		if a.revocation.Status != NotChecked {

@@ -184,12 +184,12 @@ func readKeyInfo(e *element) ([]*x509.Certificate, error) {
 
 // verify establishes that the root signed the document through the chain. The
 // cheap comparison of digests comes before the signatures.
-func (s *signedXML) verify(root *x509.Certificate) *pki.Problem {
+func (s *signedXML) verify(root *x509.Certificate, beside *collateral) *pki.Problem {
 	sum := sha512.Sum384(canonical(s.root, s.signature))
 	if !bytes.Equal(sum[:], s.digest) {
 		return &pki.Problem{Code: attest.CodeBadSignature, Seen: "a document that was changed after it was signed", Expected: "the signed digest"}
 	}
-	if problem := nvidiaPath(root).Check(s.chain); problem != nil {
+	if problem := beside.path(s.chain, root); problem != nil {
 		return problem
 	}
 	if !verifyRaw(s.chain[0], canonical(s.signedInfo, nil), s.value) {

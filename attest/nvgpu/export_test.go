@@ -21,7 +21,7 @@ func VerifyManifest(data []byte) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if problem := s.verify(root); problem != nil {
+	if problem := s.verify(root, newCollateral(nil)); problem != nil {
 		return string(problem.Code), nil
 	}
 	return "", nil

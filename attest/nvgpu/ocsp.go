@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"strings"
 	"time"
 
 	"github.com/blindbox/blindbox/attest"
@@ -167,10 +168,27 @@ type ocspAnswer struct {
 	problem    *pki.Problem
 }
 
+// collateral is what came beside one device's evidence. What several objects
+// have in common, such as the signer of two manifests, is verified once.
+type collateral struct {
+	end     attest.Endorsements
+	answers map[string]*ocspAnswer
+	paths   map[string]*pki.Problem
+}
+
+func newCollateral(end attest.Endorsements) *collateral {
+	return &collateral{end: end, answers: make(map[string]*ocspAnswer), paths: make(map[string]*pki.Problem)}
+}
+
 // lookUp reads the response about cert, which issuer issued.
-func lookUp(cert, issuer *x509.Certificate, end attest.Endorsements) *ocspAnswer {
+func (c *collateral) lookUp(cert, issuer *x509.Certificate) *ocspAnswer {
+	key := string(cert.Raw) + string(issuer.Raw)
+	if a := c.answers[key]; a != nil {
+		return a
+	}
 	a := &ocspAnswer{cert: cert, revocation: Revocation{Subject: cert.Subject.CommonName, Serial: fmt.Sprintf("%x", cert.SerialNumber)}}
-	der, found, err := end.Get(attest.LabelNVIDIAOCSP + a.revocation.Serial)
+	c.answers[key] = a
+	der, found, err := c.end.Get(attest.LabelNVIDIAOCSP + a.revocation.Serial)
 	switch {
 	case err != nil:
 		a.problem = &pki.Problem{Code: attest.CodeAmbiguous, Seen: err.Error(), Expected: "one response for each certificate"}
@@ -178,6 +196,20 @@ func lookUp(cert, issuer *x509.Certificate, end attest.Endorsements) *ocspAnswer
 		a.read(der, issuer)
 	}
 	return a
+}
+
+// path verifies a chain up to the root.
+func (c *collateral) path(chain []*x509.Certificate, root *x509.Certificate) *pki.Problem {
+	var key strings.Builder
+	for _, cert := range chain {
+		key.Write(cert.Raw)
+	}
+	if problem, done := c.paths[key.String()]; done {
+		return problem
+	}
+	problem := nvidiaPath(root).Check(chain)
+	c.paths[key.String()] = problem
+	return problem
 }
 
 func (a *ocspAnswer) bad(code attest.Code, format string, args ...any) {
