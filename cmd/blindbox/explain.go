@@ -9,14 +9,20 @@ import (
 
 func newExplain(s *session) *cobra.Command {
 	return &cobra.Command{
-		Use:   "explain [BBX-NNN | reason]",
-		Short: "Say what an error number means and what to do",
-		Args:  atMost(1, "one number or reason"),
+		Use:   "explain [BBX-NNN | CODE | CHECK]",
+		Short: "Say what an error number, a code or a check means and what to do",
+		Long: `Say what an error means and what to do: by its number (BBX-203), by the code in
+-o json (tcb_low), or by the name of a check (hardware.chain). Without an argument
+all numbers are listed.`,
+		Args: atMost(1, "one number, code or check"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return s.explainAll()
 			}
 			e, ok := catalogue.Find(args[0])
+			if checks := findChecks(args[0]); !ok && len(checks) > 0 {
+				return s.explainChecks(checks)
+			}
 			if !ok {
 				return usage("%q is in no entry; `blindbox explain` lists them all", args[0])
 			}
