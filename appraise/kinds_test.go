@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/blindbox/blindbox/attest"
+	"github.com/blindbox/blindbox/attest/snp"
 )
 
 // TestLaunchedWith: how each kind of hardware holds the digest of a policy.
@@ -216,5 +217,66 @@ func TestValues(t *testing.T) {
 	got := fmt.Sprint(parseTest(t, strings.Replace(acceptOne, "AA", hexAA, 1)).Values())
 	if want := "[{v1 measurement " + hexAA + "}]"; got != want {
 		t.Errorf("%s, expected %s", got, want)
+	}
+}
+
+// TestPolicyBesideARawReport: without a statement there is none that could name
+// the policy.
+func TestPolicyBesideARawReport(t *testing.T) {
+	f := newFixture(t)
+	f.sync()
+	in := Input{Claims: f.claims, Policy: f.in.Policy, Offline: true}
+	r := parseTest(t, strictTrust).Appraise(in, f.at)
+	if c := checkNamed(r, checkPolicyStatement); c.Status != attest.Skip || r.Verdict() != Partial {
+		t.Errorf("verdict %s, %+v", r.Verdict(), c)
+	}
+	if c := checkNamed(r, checkPolicyDocument); c.Status != attest.Pass {
+		t.Errorf("%+v", c)
+	}
+}
+
+// TestLimitsOfNames: names are shown to people, and bounded.
+func TestLimitsOfNames(t *testing.T) {
+	for length, ok := range map[int]bool{1: true, maxName: true, maxName + 1: false} {
+		name := strings.Repeat("x", length)
+		for what, doc := range map[string]string{
+			"name": strings.Replace(strings.Replace(acceptOne, "AA", hexAA, 1), "v1", name, 1),
+			"csp":  strings.Replace(acceptOne, "AA", hexAA, 1) + "hardware: {vlek: {csp: [" + name + "]}}\n",
+		} {
+			if _, err := ParseTrust([]byte(doc)); (err == nil) != ok {
+				t.Errorf("%s of %d bytes: %v", what, length, err)
+			}
+		}
+	}
+}
+
+// TestNothingAccepted: a list that the decoder let through empty is an error too.
+func TestNothingAccepted(t *testing.T) {
+	r := reader{out: defaults()}
+	r.accept(nil)
+	if r.errs.Err() == nil {
+		t.Error("no reference values, and no error")
+	}
+}
+
+// TestSignersBesideVLEK: allowing a cloud's keys allows no report that nobody
+// signed.
+func TestSignersBesideVLEK(t *testing.T) {
+	trust := parseTest(t, strings.Replace(strictTrust, "  masked_chip: forbid\n", "  masked_chip: forbid\n  vlek: {csp: [cloud]}\n", 1))
+	f := newFixture(t)
+	f.detail.Signer, f.report.SigningKey, f.detail.CSP = snp.SignerNone, snp.SignerNone, "cloud"
+	f.sync()
+	if c := checkNamed(trust.Appraise(f.in, f.at), "hardware.accepted_signer"); c.Status != attest.Fail {
+		t.Errorf("%+v", c)
+	}
+}
+
+// TestHostsReport: that the host asked is what people are told.
+func TestHostsReport(t *testing.T) {
+	f := newFixture(t)
+	f.report.VMPL = 0xffffffff
+	f.sync()
+	if c := checkNamed(parseTest(t, strictTrust).Appraise(f.in, f.at), "hardware.vmpl"); c.Seen != "asked for by the host" {
+		t.Errorf("%+v", c)
 	}
 }

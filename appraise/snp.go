@@ -233,7 +233,7 @@ func (a snpAppraisal) privilege() {
 	case want.any && r.VMPL <= 3:
 		a.skip("hardware.vmpl", CodeNotRequired, fmt.Sprint(r.VMPL), wordAny+", says the trust file")
 	default:
-		a.check("hardware.vmpl", !want.any && r.VMPL == want.level, CodeVMPL, fmt.Sprint(r.VMPL), want.String())
+		a.check("hardware.vmpl", r.VMPL == want.level, CodeVMPL, fmt.Sprint(r.VMPL), want.String())
 	}
 	a.check("hardware.guest_svn", r.GuestSVN >= a.trust.hardware.guestSVN, CodeGuestSVN,
 		fmt.Sprint(r.GuestSVN), fmt.Sprintf("%d or higher", a.trust.hardware.guestSVN))
