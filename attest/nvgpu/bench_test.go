@@ -1,6 +1,10 @@
 package nvgpu_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha512"
 	"testing"
 
 	"github.com/blindbox/blindbox/attest"
@@ -148,5 +152,25 @@ func TestEndorseRefuses(t *testing.T) {
 	}
 	if claims, err := new(nvgpu.Verifier).Verify(ev, end, attesttest.Epoch()); err == nil || claims != nil {
 		t.Error("the zero verifier accepts")
+	}
+}
+
+// BenchmarkSignature is the floor that P-384 sets: one signature, as
+// crypto/ecdsa verifies it.
+func BenchmarkSignature(b *testing.B) {
+	key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		b.Fatal(err)
+	}
+	sum := sha512.Sum384([]byte("report"))
+	signature, err := ecdsa.SignASN1(rand.Reader, key, sum[:])
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if !ecdsa.VerifyASN1(&key.PublicKey, sum[:], signature) {
+			b.Fatal("not verified")
+		}
 	}
 }
