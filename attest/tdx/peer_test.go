@@ -81,7 +81,7 @@ func TestAgainstPeer(t *testing.T) {
 		if i > 0 {
 			m = good.mutate(r)
 		}
-		theirs := peerRecovered(newPeerGetter(t, c, m.end), roots, c, m.quote)
+		theirs := peerRecovered(newPeerGetter(t, c.evidence(t), m.end), roots, c, m.quote)
 		claims, err := v.Verify(attest.Evidence{Kind: attest.TDX, Data: m.quote}, m.end, c.at)
 		switch {
 		case i == 0 && (theirs != nil || err != nil):
@@ -117,7 +117,7 @@ func peerRecovered(g peerGetter, roots *x509.CertPool, c capture, quote []byte) 
 			err = errPanic
 		}
 	}()
-	return peerVerify(g, roots, c, quote)
+	return peerVerify(g, roots, c.at, quote)
 }
 
 type panicError struct{}
