@@ -144,6 +144,12 @@ func serve(ctx context.Context, args []string, stderr io.Writer, m machine) erro
 		return &failure{number: 107, title: "listen: cannot listen there", seen: []string{err.Error()}}
 	}
 	defer l.Close()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	attester, err = stapled(ctx, attester, opts.endorsements, stderr)
+	if err != nil {
+		return err
+	}
 	b, err := box.New(box.Config{
 		Policy: p, Attester: attester, Listener: l, AppAccount: account,
 		Builtin: map[string][]byte{"tumour": tumour.Model()},
@@ -187,6 +193,7 @@ func ended(b *box.Box, err error) error {
 
 type options struct {
 	policy, listen string
+	endorsements   string // where to fetch what is stapled
 	detect         bool
 	platform       platform
 }
@@ -201,6 +208,7 @@ func parseFlags(args []string, stderr io.Writer) (options, error) {
 	set.Var(words{&o.platform.kinds, ","}, "platform", "the `kinds` of evidence to use, with commas, the processor's first (default: the only one there is)")
 	set.Var(words{&o.platform.gpuHelper, " "}, "gpu-helper", "the `command` that prints the evidence of NVIDIA GPUs")
 	set.Var(words{&o.platform.switchHelper, " "}, "nvswitch-helper", "the `command` that prints the evidence of NVSwitches")
+	set.StringVar(&o.endorsements, "endorsements-from", "", "staple what the vendors sign: \"vendors\", or the `URL` of a mirror; fetched in the background (default: only what the host hands out)")
 	switch err := set.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		set.SetOutput(stderr)

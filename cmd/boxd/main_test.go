@@ -104,6 +104,7 @@ func TestRefusals(t *testing.T) {
 		{"argument", []string{"--policy", good, "run"}, 1, "BBX-101 usage: the command line cannot be used as it is\n  seen       argument \"run\", expected none\n  no box was started.\n"},
 		{"help", []string{"--help"}, 0, "usage: boxd --policy FILE [--listen ADDRESS] [--platform KINDS]\n       boxd --detect\n\nboxd runs inside a box and needs its hardware; elsewhere there is `blindbox dev`.\n" +
 			"  -detect\n    \tprint what evidence this machine gives, and why not, and end\n" +
+			"  -endorsements-from URL\n    \tstaple what the vendors sign: \"vendors\", or the URL of a mirror; fetched in the background (default: only what the host hands out)\n" +
 			"  -gpu-helper command\n    \tthe command that prints the evidence of NVIDIA GPUs\n" +
 			"  -listen address\n    \tthe TCP address to listen on (default \":8443\")\n" +
 			"  -nvswitch-helper command\n    \tthe command that prints the evidence of NVSwitches\n" +

@@ -98,7 +98,7 @@ func (e Entry) Page() string { return "docs/errors/" + e.ID() + ".md" }
 // All returns every entry in order of number.
 func All() []Entry {
 	var out []Entry
-	for _, part := range [][]Entry{usage(), evidence(), channel(), hardware(), tpm(), intel(), nitro(), quotes(), devices(), nvidia(), unavailable(), collateral(), notOfNVIDIA(), answers()} {
+	for _, part := range [][]Entry{usage(), evidence(), channel(), hardware(), tpm(), intel(), nitro(), quotes(), endorsed(), devices(), nvidia(), unavailable(), collateral(), notOfNVIDIA(), vendors(), answers()} {
 		out = append(out, part...)
 	}
 	return out
