@@ -78,7 +78,10 @@ func ParseHCL(data []byte) (*HCL, error) {
 	case !allZero(data[20:hclHeaderSize]) || !allZero(data[end:]):
 		return nil, fmt.Errorf("azure: HCL report with something in its reserved bytes")
 	}
-	return h, h.readHardware(data[hclHeaderSize:hclRuntime:hclRuntime], word(hclRuntime+8))
+	if err := h.readHardware(data[hclHeaderSize:hclRuntime:hclRuntime], word(hclRuntime+8)); err != nil {
+		return nil, err
+	}
+	return h, nil
 }
 
 func (h *HCL) readHardware(room []byte, kind uint32) error {

@@ -61,7 +61,8 @@ func (v *Verifier) Kind() attest.Kind { return v.kind }
 // key, and that this key signed the registers. See [attest.Verifier] for its errors.
 func (v *Verifier) Verify(ev attest.Evidence, end attest.Endorsements, at time.Time) (*attest.Claims, error) {
 	log, check := eventLog(end)
-	return v.verify(ev, log, check, func(hw attest.Evidence) (*attest.Claims, error) { return v.hardware.Verify(hw, end, at) })
+	vendor := withoutLog(end)
+	return v.verify(ev, log, check, func(hw attest.Evidence) (*attest.Claims, error) { return v.hardware.Verify(hw, vendor, at) })
 }
 
 // Chain is the hardware vendor's endorsements of one machine, verified once. It is
@@ -118,6 +119,18 @@ func eventLog(end attest.Endorsements) ([]byte, []attest.Check) {
 	return log, nil
 }
 
+// withoutLog returns what is for the hardware's verifier. The event log is the
+// TPM's; one of TDX would have to lead to other registers.
+func withoutLog(end attest.Endorsements) attest.Endorsements {
+	out := make(attest.Endorsements, 0, len(end))
+	for _, e := range end {
+		if e.Label != attest.LabelEventLog {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
 // verification is one run over one piece of evidence.
 type verification struct {
 	kind   attest.Kind
@@ -128,7 +141,7 @@ type verification struct {
 }
 
 func (v *Verifier) verify(ev attest.Evidence, log []byte, before []attest.Check, hardware func(attest.Evidence) (*attest.Claims, error)) (*attest.Claims, error) {
-	r := &verification{kind: v.kind}
+	r := &verification{kind: v.kind, checks: make([]attest.Check, 0, 64)}
 	ours := ev.Kind == v.kind && v.kind.Valid()
 	r.judge("hardware.kind", ours, attest.CodeKindMismatch, ev.Kind.String(), v.kind.String())
 	r.checks = append(r.checks, before...)

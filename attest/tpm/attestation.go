@@ -92,7 +92,7 @@ func (r *reader) boolean() bool {
 // selection reads a TPMS_PCR_SELECTION: bit i of byte i/8 stands for PCR i
 // (Part 2, 10.6.1).
 func (r *reader) selection() selection {
-	s := selection{bank: r.u16()}
+	s := selection{bank: r.u16(), pcrs: make([]uint8, 0, form.MaxPCRs)}
 	n := r.u8()
 	if n > form.MaxPCRs/8 {
 		r.fail("a selection of %d bytes, limit %d", n, form.MaxPCRs/8)

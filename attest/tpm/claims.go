@@ -104,8 +104,15 @@ func (c *Claims) Nonce() []byte {
 
 func pcrMap(list []form.PCR) map[uint8][]byte {
 	out := make(map[uint8][]byte, len(list))
+	size := 0
 	for _, p := range list {
-		out[p.Index] = bytes.Clone(p.Value)
+		size += len(p.Value)
+	}
+	room := make([]byte, 0, size) // one copy for all
+	for _, p := range list {
+		begin := len(room)
+		room = append(room, p.Value...)
+		out[p.Index] = room[begin:len(room):len(room)]
 	}
 	return out
 }

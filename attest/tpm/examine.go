@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/blindbox/blindbox/attest"
 	"github.com/blindbox/blindbox/attest/form"
@@ -17,7 +18,7 @@ import (
 // only if none of the checks failed. Package azure uses it, where a hardware report
 // names the key.
 func Examine(q form.TPM) (*Claims, []attest.Check) {
-	e := &examination{form: q}
+	e := &examination{form: q, checks: make([]attest.Check, 0, maxChecks)}
 	e.quoteForm()
 	e.keyForm()
 	e.signatureForm()
@@ -33,6 +34,9 @@ func Examine(q form.TPM) (*Claims, []attest.Check) {
 	claims := &Claims{AKName: e.key.Name, Hierarchy: e.hierarchy(), Quote: e.quote, Bank: tcg.Algorithm(q.Bank), PCRs: pcrMap(q.PCRs)}
 	return claims, e.checks
 }
+
+// maxChecks is room for the checks of one quote.
+const maxChecks = 16
 
 // examination is one run over one quote.
 type examination struct {
@@ -104,15 +108,24 @@ func (e *examination) selection() {
 	_, sound := hashOf(e.form.Bank)
 	one := len(e.quote.selections) == 1 && e.quote.selections[0].bank == e.form.Bank
 	e.judge("hardware.tpm_bank", sound && one, CodeBank, e.banks(), "one bank, SHA-256 or SHA-384, the one given")
-	var quoted, given []uint8
+	var quoted []uint8
+	given := make([]uint8, 0, len(e.form.PCRs))
 	if one {
 		quoted = e.quote.selections[0].pcrs
 	}
 	for _, p := range e.form.PCRs {
 		given = append(given, p.Index)
 	}
-	e.judge("hardware.tpm_selection", len(given) != 0 && slices.Equal(quoted, given), CodeSelection,
-		fmt.Sprintf("quoted %v", quoted), fmt.Sprintf("the registers given: %v", given))
+	e.judge("hardware.tpm_selection", len(given) != 0 && slices.Equal(quoted, given), CodeSelection, listed("quoted", quoted), listed("the registers given:", given))
+}
+
+// listed writes register numbers without boxing each of them.
+func listed(what string, pcrs []uint8) string {
+	out := []byte(what)
+	for _, i := range pcrs {
+		out = strconv.AppendUint(append(out, ' '), uint64(i), 10)
+	}
+	return string(out)
 }
 
 func (e *examination) banks() string {
@@ -127,7 +140,7 @@ func (e *examination) banks() string {
 // is made with the hash of the signature (Part 3, 18.4), and each value has the
 // length of its bank.
 func (e *examination) registers() {
-	var parts [][]byte
+	parts := make([][]byte, 0, len(e.form.PCRs))
 	size := tcg.Algorithm(e.form.Bank).Size()
 	sized := size != 0
 	for _, p := range e.form.PCRs {
