@@ -46,8 +46,8 @@ type azure struct {
 	tdQuote func(ctx context.Context, tdreport []byte) ([]byte, error)
 }
 
-func newAzure(files files, k attest.Kind, tdQuote func(context.Context, []byte) ([]byte, error)) *turns {
-	return inTurns(&azure{files, k, tdQuote})
+func newAzure(files files, k attest.Kind, tdQuote func(context.Context, []byte) ([]byte, error)) tpmAttester {
+	return tpmAttester{inTurns(&azure{files, k, tdQuote}), files}
 }
 
 func (a *azure) kind() attest.Kind { return a.of }

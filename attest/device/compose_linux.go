@@ -45,6 +45,15 @@ type composite struct {
 // Kind returns Composite.
 func (c *composite) Kind() attest.Kind { return attest.Composite }
 
+// BindPolicy has the processor's hardware bind the policy, if that is done when
+// the box starts.
+func (c *composite) BindPolicy(policy attest.Digest) error {
+	if b, ok := c.cpu.(interface{ BindPolicy(attest.Digest) error }); ok {
+		return b.BindPolicy(policy)
+	}
+	return nil
+}
+
 // Attest asks everything in turn.
 func (c *composite) Attest(ctx context.Context, b attest.Bound) (attest.Evidence, attest.Endorsements, error) {
 	var parts []attest.Evidence

@@ -25,6 +25,7 @@ import (
 
 	"github.com/blindbox/blindbox/attest"
 	"github.com/blindbox/blindbox/attest/form"
+	verifier "github.com/blindbox/blindbox/attest/tpm"
 )
 
 // swtpm starts a TPM 2.0 in software and returns how to reach it.
@@ -180,6 +181,78 @@ func TestTPM(t *testing.T) {
 	}
 }
 
+// TestVerified: what the driver makes is what attest/tpm's Verifier reads.
+func TestVerified(t *testing.T) {
+	dial := swtpm(t)
+	for pcr := range uint32(8) {
+		extend(t, dial, pcr, 1) // as a PC's firmware does
+	}
+	a := newTPM(&tree{content: map[string][]byte{tpmPath: nil}, dial: dial})
+	policy := attest.Digest{1, 2, 3}
+	if err := a.BindPolicy(policy); err != nil {
+		t.Fatal(err)
+	}
+	b := bound(t)
+	ev, end, err := a.Attest(t.Context(), b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := verifier.NewVerifier()
+	if err != nil {
+		t.Fatal(err)
+	}
+	claims, err := v.Verify(ev, end, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := sha256.Sum256(append(make([]byte, 32), policy[:]...))
+	detail := claims.Detail.(*verifier.Claims)
+	if !claims.Proves(b) || !bytes.Equal(claims.LaunchDigest, want[:]) || detail.Hierarchy != verifier.HierarchyEndorsement {
+		t.Errorf("proves %v, launch digest %x, hierarchy %s", claims.Proves(b), claims.LaunchDigest, detail.Hierarchy)
+	}
+}
+
+// TestTPMBindPolicy: once, and only where nobody was before.
+func TestTPMBindPolicy(t *testing.T) {
+	dial := swtpm(t)
+	a := newTPM(&tree{content: map[string][]byte{tpmPath: nil}, dial: dial})
+	if err := a.BindPolicy(attest.Digest{}); err == nil {
+		t.Error("bound a policy without a digest")
+	}
+	for range 2 {
+		if err := a.BindPolicy(attest.Digest{1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := a.BindPolicy(attest.Digest{2}); !errors.Is(err, attest.ErrUnavailable) || !strings.Contains(err.Error(), "nobody has extended") {
+		t.Errorf("another policy: %v", err)
+	}
+	c, err := Compose(a, One(stub{kind: attest.TPM}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	bind := c.(interface{ BindPolicy(attest.Digest) error }).BindPolicy
+	if err := bind(attest.Digest{1}); err != nil {
+		t.Errorf("composite: %v", err)
+	}
+	if err := bind(attest.Digest{2}); err == nil {
+		t.Error("composite: bound another policy")
+	}
+	fresh := swtpm(t)
+	for name, change := range map[string]func([]byte) []byte{
+		"refuses":            func([]byte) []byte { return []byte{0x80, 1, 0, 0, 0, 10, 0, 0, 1, 1} },
+		"does as if it were": func(r []byte) []byte { return r },
+	} {
+		lying := newTPM(&tree{content: map[string][]byte{tpmPath: nil}, dial: func(p string) (io.ReadWriteCloser, error) {
+			conn, err := fresh(p)
+			return &tapped{ReadWriteCloser: conn, command: ccPCRExtend, change: change, swallow: true}, err
+		}})
+		if err := lying.BindPolicy(attest.Digest{1}); !errors.Is(err, attest.ErrUnavailable) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // hclOf is an HCL report of the test's, with a TDREPORT that names bytes.
 func hclOf(kind uint32, size int) []byte {
 	b := make([]byte, size)
@@ -331,12 +404,18 @@ type tapped struct {
 	command uint32
 	change  func([]byte) []byte
 	armed   bool
+	swallow bool // the command never reaches the TPM
 	spent   bool // the changed answer is all there is
 	rest    []byte
 }
 
 func (c *tapped) Write(p []byte) (int, error) {
 	c.spent, c.armed = false, len(p) >= 10 && binary.BigEndian.Uint32(p[6:]) == c.command
+	if c.armed && c.swallow {
+		c.armed, c.spent = false, true
+		c.rest = c.change(append([]byte{0x80, 2, 0, 0, 0, 19, 0, 0, 0, 0}, 0, 0, 0, 0, 0, 0, 1, 0, 0))
+		return len(p), nil
+	}
 	return c.ReadWriteCloser.Write(p)
 }
 

@@ -29,7 +29,7 @@ const (
 // quote: it is always the same, and nothing of ours is left in the TPM.
 type tpm struct{ files files }
 
-func newTPM(files files) *turns { return inTurns(&tpm{files}) }
+func newTPM(files files) tpmAttester { return tpmAttester{inTurns(&tpm{files}), files} }
 
 func (t *tpm) kind() attest.Kind { return attest.TPM }
 

@@ -9,7 +9,7 @@ import (
 	"github.com/blindbox/blindbox/attest/form"
 )
 
-// Seven commands of a TPM 2.0, written out: go-tpm does these and a hundred
+// Eight commands of a TPM 2.0, written out: go-tpm does these and a hundred
 // more by reflection, and what is linked into the box is what relying parties
 // trust (docs/rfc/004). Names and numbers are those of the TPM 2.0 Library
 // Specification, Part 2 (structures) and Part 3 (commands).
@@ -24,6 +24,7 @@ const (
 	ccNVReadPublic  uint32 = 0x0169
 	ccReadPublic    uint32 = 0x0173
 	ccPCRRead       uint32 = 0x017E
+	ccPCRExtend     uint32 = 0x0182
 
 	rhOwner       uint32 = 0x40000001 // Part 2, 7.4
 	rhEndorsement uint32 = 0x4000000B
