@@ -2,6 +2,8 @@ package appraise_test
 
 import (
 	"bytes"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -374,4 +376,29 @@ func intelCheck(r appraise.Result, name string) attest.Check {
 		}
 	}
 	return attest.Check{}
+}
+
+// TestIntelPages: the trust files that the pages show can be read, and written
+// back the same.
+func TestIntelPages(t *testing.T) {
+	for _, page := range []string{"tdx", "sgx"} {
+		text, err := os.ReadFile(filepath.Join("..", "docs", "hardware", page+".md"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, block, found := strings.Cut(string(text), "```yaml\n")
+		block, _, closed := strings.Cut(block, "```")
+		if !found || !closed {
+			t.Fatalf("%s.md shows no trust file", page)
+		}
+		trust, err := appraise.ParseTrust([]byte(block))
+		if err != nil {
+			t.Errorf("%s.md: %v", page, err)
+			continue
+		}
+		again, err := appraise.ParseTrust(trust.Marshal())
+		if err != nil || len(appraise.Diff(trust, again)) != 0 {
+			t.Errorf("%s.md: %v: not the same after it was written:\n%s", page, err, trust.Marshal())
+		}
+	}
 }
