@@ -10,6 +10,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"math/big"
 	"net"
@@ -425,11 +426,19 @@ func (c *tapped) Read(p []byte) (int, error) {
 	}
 	if c.armed {
 		c.armed, c.spent = false, true
-		n, err := c.ReadWriteCloser.Read(p)
-		if err != nil {
-			return n, err
+		// A socket may give a response in pieces.
+		whole := make([]byte, 10)
+		if _, err := io.ReadFull(c.ReadWriteCloser, whole); err != nil {
+			return 0, err
 		}
-		c.rest = c.change(bytes.Clone(p[:n]))
+		whole = append(whole, make([]byte, binary.BigEndian.Uint32(whole[2:])-10)...)
+		if _, err := io.ReadFull(c.ReadWriteCloser, whole[10:]); err != nil {
+			return 0, err
+		}
+		if code := binary.BigEndian.Uint32(whole[6:]); code != 0 && c.command == ccQuote {
+			return 0, fmt.Errorf("the TPM itself refuses with %#x", code)
+		}
+		c.rest = c.change(whole)
 	}
 	n := copy(p, c.rest)
 	c.rest = c.rest[n:]
@@ -445,6 +454,10 @@ func TestTPMRefuses(t *testing.T) {
 	dial := swtpm(t)
 	b := bound(t)
 	nonce := b.Nonce(attest.TPM)
+	// A TPM that has just started tests itself and says so to the first who ask.
+	if _, _, err := newTPM(&tree{content: map[string][]byte{tpmPath: nil}, dial: dial}).Attest(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
 	swap := func(old, fresh []byte) func([]byte) []byte {
 		return func(r []byte) []byte { return bytes.Replace(r, old, fresh, 1) }
 	}

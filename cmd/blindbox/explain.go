@@ -14,7 +14,7 @@ func newExplain(s *session) *cobra.Command {
 		Long: `Say what an error means and what to do: by its number (BBX-203), by the code in
 -o json (tcb_low), or by the name of a check (hardware.chain). Without an argument
 all numbers are listed.`,
-		Args: atMost(1, "one number, code or check"),
+		Args: atMost(1, "one number or reason"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return s.explainAll()
