@@ -30,6 +30,15 @@ func (a *Attester) Run(ctx context.Context) {
 	}
 }
 
+// Wake makes Run look at the clock at once, for instance after the machine
+// slept.
+func (a *Attester) Wake() {
+	select {
+	case a.wake <- struct{}{}:
+	default:
+	}
+}
+
 // nextDue returns an object that is due, or how long nothing is.
 func (a *Attester) nextDue() (*item, time.Duration) {
 	a.mu.Lock()

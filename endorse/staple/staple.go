@@ -167,10 +167,7 @@ func (a *Attester) item(obj source.Object, now time.Time) *item {
 		a.makeRoom()
 		it = &item{object: obj, first: make(chan struct{})}
 		a.kept[obj.Key()] = it
-		select {
-		case a.wake <- struct{}{}:
-		default:
-		}
+		a.Wake()
 	}
 	it.used = now
 	return it
