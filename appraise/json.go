@@ -32,7 +32,7 @@ type resultJSON struct {
 }
 
 type codeJSON struct {
-	Measurement string `json:"measurement"` // hex, or the registers that identify the code
+	Measurement string `json:"measurement"` // hex, or several registers by their name
 	// Reference is the name of the reference value, absent if there is none.
 	Reference string `json:"reference,omitempty"`
 }

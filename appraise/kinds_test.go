@@ -280,3 +280,16 @@ func TestHostsReport(t *testing.T) {
 		t.Errorf("%+v", c)
 	}
 }
+
+// TestAnyIsShown: a register that nobody looked at is named in the Result.
+func TestAnyIsShown(t *testing.T) {
+	ref := reference{code: map[attest.Kind]codeValues{
+		attest.SNP: snpReference{1},
+		attest.TDX: tdxReference{{value: [48]byte{1}}, {any: true}, {}, {}, {any: true}},
+	}}
+	for k, want := range map[attest.Kind]string{attest.SNP: "[]", attest.SimSNP: "[]", attest.TDX: "[rtmr0 rtmr3]", attest.SGX: "[]"} {
+		if got := fmt.Sprint(ref.anyOf(k)); got != want {
+			t.Errorf("%s: %s, expected %s", k, got, want)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package appraise
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/blindbox/blindbox/attest"
@@ -137,7 +138,11 @@ func (r Result) codeText() string {
 	if r.machine == nil || r.reference.name == "" {
 		return "not compared"
 	}
-	return r.codeName() + " = " + r.reference.name
+	text := r.codeName() + " = " + r.reference.name
+	if keys := r.reference.anyOf(r.kind); len(keys) != 0 {
+		text += " · any " + strings.Join(keys, ", ") + " accepted"
+	}
+	return text
 }
 
 // codeName tells the box's code from others in a line.

@@ -3,6 +3,8 @@ package appraise
 import (
 	"fmt"
 	"strings"
+
+	"github.com/blindbox/blindbox/attest"
 )
 
 // code compares the measurement with the reference values.
@@ -28,6 +30,9 @@ func (a *appraisal) code() {
 	a.reference, a.matched = named[0], true
 	if len(current) != 0 {
 		a.reference = a.withPolicy(current)
+	}
+	if keys := a.reference.anyOf(a.claims.Kind); len(keys) != 0 {
+		a.skip("code.any", CodeNotRequired, strings.Join(keys, ", "), wordAny+", says the trust file")
 	}
 	switch {
 	case len(current) == 0:
@@ -65,4 +70,20 @@ func (a *appraisal) expectedCode(named []reference) string {
 		return "a reference value, but the trust file has none"
 	}
 	return strings.Join(list, ", ")
+}
+
+// anyOf returns the reference values for a kind in which the trust file says any:
+// what nobody looked at is shown.
+func (r reference) anyOf(k attest.Kind) []string {
+	v := r.code[sectionOf(k)]
+	if v == nil {
+		return nil
+	}
+	var keys []string
+	for _, f := range v.fields() {
+		if f.value == wordAny || strings.Contains(f.value, ": "+wordAny) {
+			keys = append(keys, f.key)
+		}
+	}
+	return keys
 }
