@@ -153,7 +153,18 @@ func TestCheckTable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := strings.ReplaceAll(string(data), "\r\n", "\n"); got != want {
+	want := strings.ReplaceAll(string(data), "\r\n", "\n")
+	for _, line := range strings.Split(got, "\n") {
+		if !slices.Contains(strings.Split(want, "\n"), line) {
+			t.Errorf("+ %s", line)
+		}
+	}
+	for _, line := range strings.Split(want, "\n") {
+		if !slices.Contains(strings.Split(got, "\n"), line) {
+			t.Errorf("- %s", line)
+		}
+	}
+	if t.Failed() {
 		t.Error("checks.txt is not what the sources say: go test ./cmd/blindbox -run TestCheckTable -update")
 	}
 }
