@@ -3,7 +3,6 @@ package nitro
 import (
 	"encoding/binary"
 	"fmt"
-	"unicode/utf8"
 
 	"github.com/blindbox/blindbox/attest"
 )
@@ -62,7 +61,7 @@ func (r *reader) malformed(format string, args ...any) {
 
 // peek returns the next byte without reading it.
 func (r *reader) peek() (b byte, ok bool) {
-	if r.err != nil || r.at >= len(r.data) {
+	if r.at >= len(r.data) {
 		return 0, false
 	}
 	return r.data[r.at], true
@@ -139,13 +138,10 @@ func (r *reader) bytes(limit int, what string) []byte {
 	return r.take(r.length(majorBytes, limit, what))
 }
 
+// text does not ask for UTF-8: every text of a document is compared with words
+// or letters that are ASCII.
 func (r *reader) text(limit int, what string) string {
-	s := r.take(r.length(majorText, limit, what))
-	if !utf8.Valid(s) {
-		r.malformed("%s is not UTF-8", what)
-		return ""
-	}
-	return string(s)
+	return string(r.take(r.length(majorText, limit, what)))
 }
 
 // optional reads a byte string or null, which becomes nil. An empty byte string
@@ -159,8 +155,9 @@ func (r *reader) optional(limit int, what string) []byte {
 }
 
 // fields reads a map and calls field after each of its keys has been read; it
-// has to read the value. The length may be indefinite: the Nitro system writes
-// a document's map so (serde_cbor, which streams structures), and nothing else.
+// has to read the value, and to refuse keys that it does not know or has seen.
+// The length may be indefinite: the Nitro system writes a document's map so
+// (serde_cbor, which streams structures), and nothing else.
 func (r *reader) fields(limit int, what string, field func(key string)) {
 	if b, ok := r.peek(); !ok || b != majorMap<<5|indefinite {
 		for range r.length(majorMap, limit, what) {
@@ -169,13 +166,10 @@ func (r *reader) fields(limit int, what string, field func(key string)) {
 		return
 	}
 	r.at++
-	for n := 0; r.err == nil; n++ {
+	for r.err == nil {
 		if b, ok := r.peek(); ok && b == itemBreak {
 			r.at++
 			return
-		}
-		if n == limit {
-			r.fail(attest.CodeTooLarge, "%s of more than %d fields", what, limit)
 		}
 		r.field(field)
 	}

@@ -35,7 +35,7 @@ func (c *Chain) Endorsed() attest.Validity { return c.endorsed }
 // [Verifier.Verify] does, without verifying the certificates again. It refuses a
 // document that comes with other certificates.
 func (c *Chain) Verify(ev attest.Evidence, at time.Time) (*attest.Claims, error) {
-	if c == nil || c.certs == nil {
+	if c == nil {
 		return nil, attest.NewFailure("hardware.chain", attest.CodeBadChain, "a chain that was never verified", "one from Endorse")
 	}
 	doc, checks := read(ev)
@@ -49,7 +49,9 @@ func (c *Chain) Verify(ev attest.Evidence, at time.Time) (*attest.Claims, error)
 	return c.verify(doc, checks, at)
 }
 
-// same reports whether the document comes with the certificates of the chain.
+// same reports whether the document comes with the certificates of the chain. No
+// document comes with those of the zero Chain: an empty certificate is refused
+// where it is read.
 func (c *Chain) same(doc *Document) bool {
 	return bytes.Equal(c.certificate, doc.Certificate) && slices.EqualFunc(c.bundle, doc.CABundle, bytes.Equal)
 }

@@ -25,13 +25,7 @@ type Verifier struct {
 
 // NewVerifier returns the Verifier for real enclaves. It trusts the root of
 // AWS's commercial regions and nothing else.
-func NewVerifier() (*Verifier, error) {
-	root, err := loadAWSRoot()
-	if err != nil {
-		return nil, err
-	}
-	return NewVerifierWithRoots(root)
-}
+func NewVerifier() (*Verifier, error) { return pinned(awsFiles, awsRootFile, awsRootSHA256) }
 
 // NewVerifierWithRoots returns a Verifier that trusts the given certificates,
 // DER, and not AWS's: for tests, and for the partitions in China and for the US

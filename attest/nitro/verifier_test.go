@@ -173,6 +173,7 @@ func TestNewVerifierRefuses(t *testing.T) {
 		"P-256":        {issue(func(c *x509.Certificate) { c.SignatureAlgorithm = x509.ECDSAWithSHA256 }, elliptic.P256())},
 		"no CA":        {issue(func(c *x509.Certificate) { c.IsCA = false }, nil)},
 		"may not sign": {issue(func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageDigitalSignature }, nil)},
+		"no key usage": {issue(func(c *x509.Certificate) { c.KeyUsage = 0 }, nil)},
 		"second":       {good, []byte("root")},
 	} {
 		if v, err := nitro.NewVerifierWithRoots(roots...); err == nil || v != nil {
