@@ -91,8 +91,8 @@ func TestWarmAllocations(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	if got > 260 {
-		t.Errorf("%v allocations, budget 260", got)
+	if got > 230 {
+		t.Errorf("%v allocations, budget 230", got)
 	}
 }
 
