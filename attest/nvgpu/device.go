@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/asn1"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -142,16 +141,21 @@ func readUEID(der []byte) (string, error) {
 		return "", fmt.Errorf("name %.64q, expected NVIDIA:chip:serial", other.Value)
 	}
 	for _, p := range parts {
-		if !plainName(p) && !isHex(p) {
+		if !isWord(p) {
 			return "", fmt.Errorf("name %.64q, expected NVIDIA:chip:serial", other.Value)
 		}
 	}
 	return other.Value, nil
 }
 
-func isHex(s string) bool {
-	_, err := hex.DecodeString(s)
-	return err == nil && s != ""
+// isWord reports whether s is letters, digits, dashes, dots and underscores.
+func isWord(s string) bool {
+	for _, c := range []byte(s) {
+		if c == ':' || !nameByte(c) {
+			return false
+		}
+	}
+	return s != ""
 }
 
 // fwidEntry is FWID of TCG DICE Attestation Architecture 1.1, 6.1.1.

@@ -339,9 +339,9 @@ func unescape(s string) (string, error) {
 		if !found {
 			return out.String(), nil
 		}
-		name, after, _ := strings.Cut(rest, ";")
+		name, after, closed := strings.Cut(rest, ";")
 		i := slices.Index([]string{"amp", "lt", "gt", "quot", "apos"}, name)
-		if i < 0 {
+		if i < 0 || !closed {
 			return "", fmt.Errorf("entity %.20q", name)
 		}
 		out.WriteByte("&<>\"'"[i])

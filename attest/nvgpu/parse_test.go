@@ -1,0 +1,432 @@
+package nvgpu_test
+
+import (
+	"bytes"
+	"crypto/elliptic"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math/big"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/blindbox/blindbox/attest"
+	"github.com/blindbox/blindbox/attest/attesttest"
+	"github.com/blindbox/blindbox/attest/internal/nvforge"
+	"github.com/blindbox/blindbox/attest/nvgpu"
+)
+
+func TestXMLRefused(t *testing.T) {
+	for name, text := range map[string]string{
+		"nothing":                  "",
+		"text only":                "a",
+		"not closed":               "<a>",
+		"closed by another":        "<a></b>",
+		"closed by another prefix": `<p:a xmlns:p="u"></a>`,
+		"tag not closed":           "<a",
+		"no space between":         `<a b="1"c="2"/>`,
+		"unquoted":                 "<a b=1/>",
+		"value not closed":         `<a b="1/>`,
+		"no value":                 "<a b/>",
+		"less than in a value":     `<a b="<"/>`,
+		"attribute twice":          `<a b="1" b="2"/>`,
+		"prefix unknown":           "<p:a/>",
+		"attribute prefix unknown": `<a p:b="1"/>`,
+		"prefix twice":             `<a xmlns:p="u" xmlns:p="v"/>`,
+		"prefix undone":            `<a xmlns:p=""/>`,
+		"prefix reserved":          `<a xmlns:xmlp="u"/>`,
+		"xml attribute":            `<a xml:lang="en"/>`,
+		"name begins with digit":   "<1a/>",
+		"two colons":               `<p:q:a xmlns:p="u"/>`,
+		"empty prefix":             "<:a/>",
+		"control character":        "<a>\x01</a>",
+		"forbidden character":      "<a>\uffff</a>",
+		"end of cdata":             "<a>]]></a>",
+		"entity":                   "<a>&foo;</a>",
+		"entity not closed":        "<a>&amp</a>",
+		"character reference":      "<a>&#65;</a>",
+		"comment":                  "<a><!-- --></a>",
+		"instruction":              "<a><?b?></a>",
+		"declaration inside":       `<a/><?xml version="1.0"?>`,
+		"other version":            `<?xml version="1.1"?><a/>`,
+		"doctype":                  "<!DOCTYPE a><a/>",
+		"two roots":                "<a/><a/>",
+		"text after":               "<a/>b",
+		"not UTF-8":                "<a>\xff</a>",
+		"byte order mark":          "\ufeff<a/>",
+		"too deep":                 strings.Repeat("<a>", 17) + strings.Repeat("</a>", 17),
+		"too many":                 "<a>" + strings.Repeat("<b/>", 2048) + "</a>",
+		"too many attributes":      "<a " + manyAttributes(65) + "/>",
+	} {
+		if out, err := nvgpu.Canonical([]byte(text)); err == nil || out != nil {
+			t.Errorf("%s: %q, accepted as %q", name, text, out)
+		}
+	}
+}
+
+func manyAttributes(n int) string {
+	var out []string
+	for i := range n {
+		out = append(out, fmt.Sprintf(`a%d=""`, i))
+	}
+	return strings.Join(out, " ")
+}
+
+// TestCanonical holds to Canonical XML 1.1; package lxml gives the same.
+func TestCanonical(t *testing.T) {
+	for in, want := range map[string]string{
+		"<?xml version=\"1.0\"?>\n<a  />":                                 "<a></a>",
+		"<a\r\n>\r\rb\r\n</a >":                                           "<a>\n\nb\n</a>",
+		`<a c='2' b="1"/>`:                                                `<a b="1" c="2"></a>`,
+		`<a b='"&lt;&gt;&amp;&apos;>'/>`:                                  `<a b="&quot;&lt;>&amp;'>"></a>`,
+		"<a b=\"x\ty\nz\"/>":                                              `<a b="x y z"></a>`,
+		"<a>&quot;&apos;&gt;&lt;&amp;</a>":                                `<a>"'&gt;&lt;&amp;</a>`,
+		`<a xmlns:q="v" xmlns="u" xmlns:p="w"/>`:                          `<a xmlns="u" xmlns:p="w" xmlns:q="v"></a>`,
+		`<a xmlns="u"><b xmlns="u"/><c xmlns=""><d xmlns=""/></c></a>`:    `<a xmlns="u"><b></b><c xmlns=""><d></d></c></a>`,
+		`<a xmlns=""/>`:                                                   `<a></a>`,
+		`<a xmlns:p="z" xmlns:q="y"><b p:x="1" q:x="2" x="3" b="4"/></a>`: `<a xmlns:p="z" xmlns:q="y"><b b="4" x="3" q:x="2" p:x="1"></b></a>`,
+		`<a xmlns:p="u"><b xmlns:p="v"/></a>`:                             `<a xmlns:p="u"><b xmlns:p="v"></b></a>`,
+	} {
+		if got, err := nvgpu.Canonical([]byte(in)); err != nil || string(got) != want {
+			t.Errorf("%q: %q, %v, want %q", in, got, err, want)
+		}
+	}
+}
+
+// TestManifestsRefused changes one thing about a signed manifest's form.
+func TestManifestsRefused(t *testing.T) {
+	whole := string(forged(t, attest.LabelNVIDIARIM)[0])
+	if _, err := nvgpu.ParseManifest([]byte(whole)); err != nil {
+		t.Fatal(err)
+	}
+	for name, pair := range map[string][2]string{
+		"root":                   {"SoftwareIdentity", "Software"},
+		"root namespace":         {`xmlns="http://standards.iso.org/iso/19770/-2/2015/schema.xsd"`, `xmlns="other"`},
+		"no tag id":              {`tagId="`, `tagID="`},
+		"empty tag id":           {`tagId="5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a"`, `tagId=""`},
+		"no product":             {`product="`, `products="`},
+		"no edition":             {`edition="`, `editions="`},
+		"no version":             {`colloquialVersion="`, `version="`},
+		"no meta":                {"ns0:Meta", "ns0:Other"},
+		"text between":           {"\n    <ns0:Payload>", "x<ns0:Payload>"},
+		"text in payload":        {"<ns0:Payload>\n", "<ns0:Payload>x"},
+		"type":                   {`type="Measurement"`, `type="File"`},
+		"element":                {"ns0:Resource", "ns0:File"},
+		"active":                 {`active="True"`, `active="yes"`},
+		"index no number":        {`index="10"`, `index="x"`},
+		"index in two ways":      {`index="10"`, `index="010"`},
+		"index too high":         {`index="10"`, `index="256"`},
+		"index negative":         {`index="10"`, `index="-1"`},
+		"no alternative":         {`alternatives="1"`, `alternatives="0"`},
+		"too many alternatives":  {`alternatives="1"`, `alternatives="17"`},
+		"fewer values":           {`alternatives="1"`, `alternatives="2"`},
+		"size":                   {`size="48"`, `size="47"`},
+		"size zero":              {`size="48"`, `size="0"`},
+		"value no hex":           {`ns2:Hash0="0`, `ns2:Hash0="x`},
+		"value under other name": {"ns2:Hash0=", "ns2:Hash1="},
+		"signature attribute":    {"<ds:SignedInfo>", `<ds:SignedInfo a="b">`},
+		"key info twice":         {"<ds:KeyInfo>", "<ds:KeyInfo></ds:KeyInfo><ds:KeyInfo>"},
+		"key value":              {"ds:X509Data", "ds:KeyValue"},
+		"key data attribute":     {"<ds:X509Data>", `<ds:X509Data a="b">`},
+		"key data text":          {"<ds:X509Data>", "<ds:X509Data>x"},
+		"issuer serial":          {"<ds:X509Data>", "<ds:X509Data><ds:X509IssuerSerial></ds:X509IssuerSerial>"},
+		"certificate no base64":  {"<ds:X509Certificate>", "<ds:X509Certificate>!"},
+		"no certificate in it":   {"<ds:X509Certificate>", "<ds:X509Certificate>AAAA</ds:X509Certificate><ds:X509Certificate>"},
+		"certificate attribute":  {"<ds:X509Certificate>", `<ds:X509Certificate a="b">`},
+		"value no base64":        {"<ds:SignatureValue>", "<ds:SignatureValue>!"},
+		"value longer":           {"<ds:SignatureValue>", "<ds:SignatureValue>AAAA"},
+		"digest no base64":       {"<ds:DigestValue>", "<ds:DigestValue>!"},
+		"reference attribute":    {`<ds:Reference URI=""`, `<ds:Reference Id="a" URI=""`},
+		"reference without URI":  {`<ds:Reference URI=""`, `<ds:Reference`},
+		"transform content":      {`#enveloped-signature"></ds:Transform>`, `#enveloped-signature"><ds:XPath></ds:XPath></ds:Transform>`},
+		"one transform":          {`<ds:Transform Algorithm="http://www.w3.org/2006/12/xml-c14n11"></ds:Transform>`, ""},
+		"transforms swapped":     {`<ds:Transforms>`, `<ds:Transforms><ds:Transform Algorithm="http://www.w3.org/2006/12/xml-c14n11"></ds:Transform>`},
+	} {
+		text := strings.ReplaceAll(whole, pair[0], pair[1])
+		if text == whole {
+			t.Errorf("%s: nothing was changed", name)
+		}
+		if m, err := nvgpu.ParseManifest([]byte(text)); err == nil || m != nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+	if _, err := nvgpu.ParseManifest(make([]byte, attest.MaxEndorsement+1)); err == nil {
+		t.Error("too large: accepted")
+	}
+}
+
+func TestOpaqueRefused(t *testing.T) {
+	field := func(id byte, v ...byte) []byte { return append([]byte{id, 0, byte(len(v)), byte(len(v) >> 8)}, v...) }
+	var many []byte
+	for i := range 65 {
+		many = append(many, field(byte(100+i))...)
+	}
+	for name, data := range map[string][]byte{
+		"half a header":     {3, 0, 1},
+		"cut value":         {3, 0, 2, 0, '1'},
+		"over the limit":    append([]byte{200, 0, 1, 0x10}, make([]byte, 0x1001)...),
+		"too many fields":   many,
+		"empty text":        field(3),
+		"text of zeros":     field(3, 0, 0),
+		"zero inside text":  field(3, '1', 0, '1'),
+		"slash in text":     field(17, '/'),
+		"space in text":     field(18, ' '),
+		"letter beyond":     field(15, 0xc3, 0xa9),
+		"chip":              field(35, '\n'),
+		"no counter":        field(12),
+		"pdi of 7 bytes":    field(22, make([]byte, 7)...),
+		"flag of two bytes": field(11, 0x55, 0x55),
+		"flag zero":         field(21, 0),
+	} {
+		if o, err := nvgpu.ParseOpaque(data); err == nil || o != nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+	o, err := nvgpu.ParseOpaque(bytes.Join([][]byte{field(6, 0, 0xa5, 0, 0x96, 1, 0, 0, 0), field(35, 'G', 'B', '1', '0', '0', 0), field(21, 0xaa), field(12, 1, 2, 0, 0)}, nil))
+	if err != nil || o.VBIOS != "96.00.A5.00.01" || o.Chip != "GB100" || o.ProtectedPCIe != 0xaa || len(o.Counters) != 1 || o.Counters[0] != 0x201 {
+		t.Errorf("%+v, %v", o, err)
+	}
+}
+
+func TestReportTooLarge(t *testing.T) {
+	_, err := nvgpu.ParseReport(make([]byte, 64<<10+1))
+	failedWith(t, err, "hardware.report", attest.CodeTooLarge)
+	_, err = forgedVerifier(t, attest.NVIDIAGPU).Verify(attest.Evidence{Kind: attest.NVIDIAGPU, Data: make([]byte, attest.MaxEvidence+1)}, nil, attesttest.Epoch())
+	failedWith(t, err, "hardware.report", attest.CodeTooLarge)
+}
+
+// TestRIMNames: the names under which NVIDIA publishes manifests.
+func TestRIMNames(t *testing.T) {
+	parse := func(i int) *nvgpu.Report {
+		r, err := nvgpu.ParseReport(reports(t)[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	for _, c := range []struct {
+		report *nvgpu.Report
+		arch   nvgpu.Arch
+		want   string
+	}{
+		{parse(0), nvgpu.Hopper, "NV_GPU_DRIVER_GH100_590.12 NV_GPU_VBIOS_G520_0200_885_9600A50001"},
+		{parse(6), nvgpu.Blackwell, "NV_GPU_CC_DRIVER_GB100_590.48.01 NV_GPU_VBIOS_G525_0220_886_9700E40011"},
+		{parse(7), nvgpu.LS10, switchRIM},
+		{&nvgpu.Report{}, nvgpu.Hopper, ""},
+		{&nvgpu.Report{Opaque: nvgpu.Opaque{Driver: "1", VBIOS: "2"}}, nvgpu.Blackwell, "NV_GPU_CC_DRIVER_GB100_1"},
+		{&nvgpu.Report{Opaque: nvgpu.Opaque{Driver: "1"}}, 0, ""},
+	} {
+		if got := strings.Join(c.report.RIMs(c.arch), " "); got != c.want {
+			t.Errorf("%s: %q, want %q", c.arch, got, c.want)
+		}
+	}
+}
+
+func TestNames(t *testing.T) {
+	for _, name := range []string{"HOPPER", "BLACKWELL", "LS10"} {
+		a, err := nvgpu.ParseArch(name)
+		text, _ := a.MarshalText()
+		if err != nil || string(text) != name {
+			t.Errorf("%s: %s, %v", name, text, err)
+		}
+	}
+	for _, name := range []string{"hopper", "unknown", ""} {
+		if a, err := nvgpu.ParseArch(name); err == nil || a != 0 {
+			t.Errorf("%q: accepted", name)
+		}
+	}
+	for o, want := range map[nvgpu.Outcome]string{0: "differs", nvgpu.Matches: "matches", nvgpu.NotListed: "not listed", nvgpu.NotUsed: "not used", 9: "differs"} {
+		if text, _ := o.MarshalText(); string(text) != want {
+			t.Errorf("outcome %d: %s", o, text)
+		}
+	}
+	for s, want := range map[nvgpu.RevocationStatus]string{0: "not checked", nvgpu.Good: "good", nvgpu.Held: "hold", 9: "not checked"} {
+		if text, _ := s.MarshalText(); string(text) != want {
+			t.Errorf("status %d: %s", s, text)
+		}
+	}
+	var none *nvgpu.Claims
+	if none.Golden() || none.Compared() || none.Revoked() != nvgpu.NotChecked || none.Identity() != "" || new(nvgpu.Claims).Golden() || new(nvgpu.Claims).Revoked() != nvgpu.NotChecked {
+		t.Error("claims that say nothing say something good")
+	}
+}
+
+func TestRootsRefused(t *testing.T) {
+	device, rim := attesttest.NewNVIDIA().Roots(t)
+	issue := func(c nvforge.Cert, issuer *nvforge.CA) []byte {
+		c.NotBefore, c.NotAfter = attesttest.Epoch(), attesttest.Epoch().AddDate(1, 0, 0)
+		out, err := nvforge.Issue(c, issuer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out.Cert.Raw
+	}
+	other, err := nvforge.Issue(nvforge.Cert{Name: "other", CA: true, NotBefore: attesttest.Epoch(), NotAfter: attesttest.Epoch().AddDate(1, 0, 0)}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, roots := range map[string]nvgpu.Roots{
+		"none":          {},
+		"no device":     {RIM: rim},
+		"no RIM":        {Device: device},
+		"trailing byte": {Device: append(bytes.Clone(device), 0), RIM: rim},
+		"no CA":         {Device: issue(nvforge.Cert{Name: "a"}, nil), RIM: rim},
+		"not by itself": {Device: issue(nvforge.Cert{Name: "a", CA: true}, other), RIM: rim},
+		"P-256":         {Device: device, RIM: issue(nvforge.Cert{Name: "a", CA: true, Curve: elliptic.P256()}, nil)},
+	} {
+		if v, err := nvgpu.NewVerifierWithRoots(attest.NVIDIAGPU, roots); err == nil || v != nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+	for _, kind := range []attest.Kind{attest.KindInvalid, attest.TDX, attest.Composite} {
+		if v, err := nvgpu.NewVerifier(kind); err == nil || v != nil {
+			t.Errorf("kind %s: accepted", kind)
+		}
+	}
+}
+
+// TestLeafExtensions holds that what a leaf says of its device is read strictly.
+func TestLeafExtensions(t *testing.T) {
+	san := func(v []byte) attesttest.GPUOption {
+		return attesttest.EditGPUCert("leaf", func(c *nvforge.Cert) { c.Extra[0].Value = v })
+	}
+	name := func(s string) attesttest.GPUOption { return san(nvforge.UEID(s).Value) }
+	fwid := func(v []byte) attesttest.GPUOption {
+		return attesttest.EditGPUCert("leaf", func(c *nvforge.Cert) { c.Extra[1].Value = v })
+	}
+	tcb := func(edit func([]byte) []byte) attesttest.GPUOption {
+		return attesttest.EditGPUCert("leaf", func(c *nvforge.Cert) {
+			c.Extra[1] = nvforge.TCBInfo(make([]byte, 48))
+			c.Extra[1].Value = edit(c.Extra[1].Value)
+		})
+	}
+	for label, opt := range map[string]attesttest.GPUOption{
+		"other vendor":         name("AMD:GH100:48B02D0000000001"),
+		"two parts":            name("NVIDIA:GH100"),
+		"empty serial":         name("NVIDIA:GH100:"),
+		"line break in serial": name("NVIDIA:GH100:a\nb"),
+		"name too long":        name("NVIDIA:GH100:" + strings.Repeat("a", 64)),
+		"no names":             san([]byte{0x30, 0}),
+		"DNS name":             san([]byte{0x30, 3, 0x82, 1, 'a'}),
+		"names with a tail":    san(append(nvforge.UEID("NVIDIA:GH100:01").Value, 0)),
+		"other type of name":   san(bytes.Replace(nvforge.UEID("NVIDIA:GH100:01").Value, []byte{0x12, 1, 0xa0}, []byte{0x12, 2, 0xa0}, 1)),
+		"short firmware id":    fwid(nvforge.TCBInfo(make([]byte, 47)).Value),
+		"tcb: no list":         tcb(func(b []byte) []byte { return []byte{0x30, 2, 0xa6, 0} }),
+		"tcb: tags fall":       tcb(func(b []byte) []byte { return []byte{0x30, 4, 0x81, 0, 0x80, 0} }),
+		"tcb: universal tag":   tcb(func(b []byte) []byte { return []byte{0x30, 2, 0x05, 0} }),
+		"tcb: other hash":      tcb(func(b []byte) []byte { return bytes.Replace(b, []byte{4, 2, 2, 4}, []byte{4, 2, 1, 4}, 1) }),
+		"tcb: trailing":        tcb(func(b []byte) []byte { return append(b, 0) }),
+		"tcb: malformed list":  tcb(func(b []byte) []byte { return []byte{0x30, 4, 0xa6, 2, 0x30, 0} }),
+	} {
+		ev, end := attesttest.NewNVIDIA().MakeGPU(t, [32]byte{1}, opt)
+		_, err := forgedVerifier(t, attest.NVIDIAGPU).Verify(ev, end, attesttest.Epoch())
+		t.Run(label, func(t *testing.T) {
+			var f *attest.Failure
+			if !errors.As(err, &f) {
+				t.Fatalf("accepted: %v", err)
+			}
+			failedWith(t, err, "hardware.device", attest.CodeMalformed)
+		})
+	}
+	// Without a name the chip is in the subject's.
+	ev, end := attesttest.NewNVIDIA().MakeGPU(t, [32]byte{1}, attesttest.EditGPUCert("leaf", func(c *nvforge.Cert) { c.Extra = c.Extra[1:] }))
+	claims, err := forgedVerifier(t, attest.NVIDIAGPU).Verify(ev, end, attesttest.Epoch())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := claims.Detail.(*nvgpu.Claims); d.DeviceID != "" || d.Chip != "GH100" || d.Identity() == "" {
+		t.Errorf("device %q, chip %q", d.DeviceID, d.Chip)
+	}
+}
+
+// TestOCSPRefused changes bytes of the answer about one certificate.
+func TestOCSPRefused(t *testing.T) {
+	edit := func(f func(*nvforge.Answer)) error {
+		ev, end := attesttest.NewNVIDIA().MakeGPU(t, [32]byte{1}, attesttest.EditOCSP("ica", f))
+		_, err := forgedVerifier(t, attest.NVIDIAGPU).Verify(ev, end, attesttest.Epoch())
+		return err
+	}
+	replace := func(old, new string) func(*nvforge.Answer) {
+		return func(a *nvforge.Answer) {
+			a.Edit = func(tbs []byte) []byte {
+				from, _ := hex.DecodeString(old)
+				to, _ := hex.DecodeString(new)
+				out := bytes.Replace(tbs, from, to, 1)
+				if bytes.Equal(out, tbs) {
+					t.Errorf("%s is not in the response", old)
+				}
+				return out
+			}
+		}
+	}
+	for name, c := range map[string]struct {
+		edit func(*nvforge.Answer)
+		code attest.Code
+	}{
+		"other hash of the issuer": {replace("06052b0e03021a", "06052b0e03021b"), nvgpu.CodeBadOCSP},
+		"status with content":      {replace("8000180f", "8300180f"), attest.CodeMalformed},
+		"responder id":             {replace("30", "31"), attest.CodeMalformed},
+		"too many certificates": {func(a *nvforge.Answer) {
+			a.Delegates = []*nvforge.CA{a.Signer, a.Signer, a.Signer, a.Signer, a.Signer}
+		}, attest.CodeMalformed},
+		"responder without usage": {func(a *nvforge.Answer) {
+			template := nvforge.Cert{Name: a.Signer.Cert.Subject.CommonName, NotBefore: attesttest.Epoch(), NotAfter: attesttest.Epoch().Add(time.Hour), Responder: true,
+				Serial: big.NewInt(1), Edit: func(x *x509.Certificate) { x.KeyUsage = x509.KeyUsageKeyAgreement }}
+			own, err := nvforge.Issue(template, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			a.Signer, a.Delegates = own, []*nvforge.CA{own}
+		}, nvgpu.CodeBadOCSP},
+	} {
+		t.Run(name, func(t *testing.T) { failedWith(t, edit(c.edit), "hardware.ocsp", c.code) })
+	}
+	whole := forged(t, attest.LabelNVIDIAOCSP)[0]
+	for name, der := range map[string][]byte{
+		"empty":      nil,
+		"trailing":   append(bytes.Clone(whole), 0),
+		"error":      {0x30, 3, 0x0a, 1, 1},
+		"no content": {0x30, 0},
+		"too large":  make([]byte, 16<<10+1),
+		"other type": bytes.Replace(whole, []byte{0x30, 1, 1}, []byte{0x30, 1, 2}, 1),
+	} {
+		if nvgpu.ParseOCSP(der) == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
+// TestMeasurementsMatter: what differs, what is left out, and what nobody lists.
+func TestMeasurementsMatter(t *testing.T) {
+	other := bytes.Repeat([]byte{7}, 48)
+	for _, c := range []struct {
+		name   string
+		opts   []attesttest.GPUOption
+		index  int
+		want   nvgpu.Outcome
+		golden bool
+	}{
+		{"healthy", nil, 12, nvgpu.Matches, true},
+		{"driver differs", []attesttest.GPUOption{attesttest.GPUMeasures(12, other)}, 12, nvgpu.Differs, false},
+		{"vbios differs", []attesttest.GPUOption{attesttest.GPUMeasures(3, other)}, 3, nvgpu.Differs, false},
+		{"not listed", []attesttest.GPUOption{attesttest.GPUMeasures(25, other)}, 25, nvgpu.NotListed, true},
+		{"NVDEC0 on", []attesttest.GPUOption{attesttest.GPUMeasures(35, other)}, 35, nvgpu.Differs, false},
+		{"NVDEC0 off", []attesttest.GPUOption{attesttest.GPUMeasures(35, other), attesttest.SetGPUField(11, []byte{0x55})}, 35, nvgpu.NotUsed, true},
+		{"NVDEC0 not said", []attesttest.GPUOption{attesttest.GPUMeasures(35, other), attesttest.SetGPUField(11, nil)}, 35, nvgpu.Differs, false},
+		{"NVDEC0 off, another differs", []attesttest.GPUOption{attesttest.GPUMeasures(36, other), attesttest.SetGPUField(11, []byte{0x55})}, 36, nvgpu.Differs, false},
+		{"other size", []attesttest.GPUOption{attesttest.GPUMeasures(12, other[:32])}, 12, nvgpu.Differs, false},
+	} {
+		ev, end := attesttest.NewNVIDIA().MakeGPU(t, [32]byte{1}, c.opts...)
+		claims, err := forgedVerifier(t, attest.NVIDIAGPU).Verify(ev, end, attesttest.Epoch())
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		d := claims.Detail.(*nvgpu.Claims)
+		if d.Measurements[c.index].Outcome != c.want || d.Measurements[c.index].Index != c.index || d.Golden() != c.golden || d.Revoked() != nvgpu.Good {
+			t.Errorf("%s: %s, golden %t", c.name, d.Measurements[c.index].Outcome, d.Golden())
+		}
+	}
+}
