@@ -47,6 +47,8 @@ func (c *Case) verifier() (attest.Verifier, error) {
 		return azure.NewVerifierWithRoots(kind, inner)
 	case attest.NVIDIAGPU, attest.NVSwitch:
 		return c.nvidia(kind)
+	case attest.Composite:
+		return c.composite()
 	}
 	return nil, fmt.Errorf("no roots of kind %s", c.Verifier)
 }
@@ -58,7 +60,8 @@ func (c *Case) root(i int) []byte {
 	return c.Roots[i]
 }
 
-// snp takes ARK, ASK and ASVK of each product line, which their names tell.
+// snp takes ARK, ASK and, except for the last, ASVK of each product line, which
+// their names tell.
 func (c *Case) snp(kind attest.Kind) (attest.Verifier, error) {
 	var roots []snp.Root
 	for i := 0; i < len(c.Roots); i += 3 {
@@ -73,6 +76,23 @@ func (c *Case) snp(kind attest.Kind) (attest.Verifier, error) {
 		roots = append(roots, snp.Root{Product: p, ARK: c.root(i), ASK: c.root(i + 1), ASVK: c.root(i + 2)})
 	}
 	return snp.NewVerifierWithRoots(kind, roots...)
+}
+
+// composite takes NVIDIA's roots, then AMD's: a machine on SEV-SNP.
+func (c *Case) composite() (attest.Verifier, error) {
+	machine, err := (&Case{Roots: c.Roots[min(2, len(c.Roots)):]}).snp(attest.SNP)
+	if err != nil {
+		return nil, err
+	}
+	parts := []attest.Verifier{machine}
+	for _, kind := range []attest.Kind{attest.NVIDIAGPU, attest.NVSwitch} {
+		device, err := c.nvidia(kind)
+		if err != nil {
+			return nil, err
+		}
+		parts = append(parts, device)
+	}
+	return composite.NewVerifier(parts...)
 }
 
 // productOf reads the name of an ARK, "ARK-Genoa" (AMD 57230).
