@@ -26,7 +26,7 @@ const (
 	indefinite = 31
 )
 
-// majorNames are for error messages.
+// majorName is for error messages.
 func majorName(m byte) string {
 	return [...]string{"unsigned integer", "negative integer", "byte string", "text string", "array", "map", "tag", "simple value"}[m&7]
 }
