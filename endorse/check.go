@@ -49,7 +49,7 @@ type subject struct {
 const (
 	checkObject = "endorsements.object"
 	checkDates  = "endorsements.dates"
-	checkFloor  = "endorsements.floor"
+	checkFloor  = "hardware.floor"
 )
 
 // check establishes that an answer is the object that was asked for, that its

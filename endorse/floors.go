@@ -59,7 +59,7 @@ func seen(c *attest.Claims, end attest.Endorsements) map[string]freshness.Facts 
 
 // CheckFloors compares the stapled objects that went into the claims with those
 // that were seen before. It returns one check for each object that has a
-// number, named endorsements.floor; a failed one means that the box, or somebody
+// number, named hardware.floor; a failed one means that the box, or somebody
 // on the way, staples a list that was replaced. The claims must be those that
 // the verifier made of the same endorsements.
 func CheckFloors(f Floors, c *attest.Claims, end attest.Endorsements) []attest.Check {

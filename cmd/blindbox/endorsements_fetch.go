@@ -129,7 +129,7 @@ func (s *session) evidenceAt(ctx context.Context, where string) (attest.Evidence
 	if err != nil {
 		return attest.Evidence{}, err
 	}
-	_, bundle, err := handshake(ctx, nil, u, s.now)
+	_, bundle, err := handshake(ctx, nil, u, s.now, nil)
 	return bundle.Evidence, err
 }
 

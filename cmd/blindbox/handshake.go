@@ -14,6 +14,7 @@ import (
 	"github.com/blindbox/blindbox/attest"
 	"github.com/blindbox/blindbox/attest/sim"
 	"github.com/blindbox/blindbox/client"
+	"github.com/blindbox/blindbox/endorse"
 )
 
 // verifyEvidence has the evidence verified by the Verifier of its kind. A
@@ -84,9 +85,10 @@ func present(ctx context.Context, cfg atls.ClientConfig, u *url.URL) error {
 	return conn.Close()
 }
 
-// handshake verifies a live box. A refusal for what the box showed is a verdict
+// handshake verifies a live box, with the floors of this machine's cache if it
+// has one. A refusal for what the box showed is a verdict
 // and no error; the error says that there was nothing to judge.
-func handshake(ctx context.Context, trust *appraise.Trust, u *url.URL, now func() time.Time) (verdict, attest.Bundle, error) {
+func handshake(ctx context.Context, trust *appraise.Trust, u *url.URL, now func() time.Time, floors endorse.Floors) (verdict, attest.Bundle, error) {
 	var judged *verdict
 	var bundle attest.Bundle
 	cfg := atls.ClientConfig{
@@ -95,7 +97,13 @@ func handshake(ctx context.Context, trust *appraise.Trust, u *url.URL, now func(
 		Check: func(_ context.Context, p atls.Presented) (any, error) {
 			in := appraise.Input{Statement: p.Statement, Channel: p.Checks, Policy: p.Bundle.Policy}
 			in.Claims, in.Err = verifyEvidence(trust, p.Bundle, p.At)
+			in.Claims, in.Err = aboveFloors(floors, in.Claims, in.Err, p.Bundle.Endorsements)
 			v := appraisal(trust, in, p.At)
+			if v.outcome == appraise.Trusted {
+				if err := raiseFloors(floors, in.Claims, p.Bundle.Endorsements); err != nil {
+					return nil, err
+				}
+			}
 			judged, bundle = &v, p.Bundle
 			if v.outcome == appraise.Refused {
 				return nil, v.err

@@ -135,11 +135,16 @@ func (s *session) verifyURL(ctx context.Context, address string, o verifyOptions
 	if err != nil {
 		return err
 	}
+	floors, done, err := s.floors()
+	if err != nil {
+		return err
+	}
+	defer done()
 	ctx, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
 	began := time.Now()
 	arrived := s.waitingFor(u)
-	v, bundle, err := handshake(ctx, trust, u, s.now)
+	v, bundle, err := handshake(ctx, trust, u, s.now, floors)
 	arrived()
 	if err != nil {
 		return err
