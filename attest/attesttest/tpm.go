@@ -298,3 +298,9 @@ func (p *Paravisor) make(t testing.TB, nonce []byte) (form.Azure, attest.Endorse
 	}
 	return a, end
 }
+
+// TPMRSAKey returns the RSA key of fake TPMs that have one.
+func TPMRSAKey(t testing.TB) crypto.Signer {
+	t.Helper()
+	return mustTPMKeys(t).rsa
+}

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/pem"
 	"testing"
 	"time"
 
@@ -64,4 +65,18 @@ func (m *maker) ek(t *testing.T, key crypto.PublicKey, edits ...func(*x509.Certi
 		edit(leaf)
 	}
 	return tpmforge.PEM(issue(t, leaf, m.root, key, m.key), m.root)
+}
+
+// pemCertificates reads a chain with the standard library.
+func pemCertificates(t *testing.T, text []byte) []*x509.Certificate {
+	t.Helper()
+	var out []*x509.Certificate
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		cert, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, cert)
+	}
+	return out
 }
