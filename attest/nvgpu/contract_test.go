@@ -16,15 +16,15 @@ func forgedVerifier(t testing.TB, kind attest.Kind) *nvgpu.Verifier {
 
 // TestContract runs the suite that every verifier passes, once for each kind.
 // Each verification takes up to eight milliseconds, so only some bytes of the
-// evidence are changed.
+// evidence and of what comes with it are changed.
 func TestContract(t *testing.T) {
 	for _, c := range []struct {
 		kind   attest.Kind
 		stride int
 		opts   []attesttest.GPUOption
 	}{
-		{attest.NVIDIAGPU, 401, nil},
-		{attest.NVSwitch, 297, []attesttest.GPUOption{attesttest.Switch()}},
+		{attest.NVIDIAGPU, 1001, nil},
+		{attest.NVSwitch, 701, []attesttest.GPUOption{attesttest.Switch()}},
 	} {
 		t.Run(c.kind.String(), func(t *testing.T) {
 			ev, end := attesttest.NewNVIDIA().MakeGPU(t, [32]byte{1, 2, 3}, c.opts...)

@@ -11,7 +11,7 @@ import (
 	"github.com/blindbox/blindbox/attest/form"
 )
 
-var mutantCount = flag.Int("mutants", 300, "how many damaged pieces of evidence TestMutants verifies")
+var mutantCount = flag.Int("mutants", 160, "how many damaged pieces of evidence TestMutants verifies")
 
 // TestMutants damages the evidence of real devices and the manifests and answers
 // of a forged one. None is accepted, unless the damage left what counts as it was.
