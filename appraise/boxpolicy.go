@@ -58,6 +58,9 @@ func (a *appraisal) policyLaunch() {
 		want, source = a.reference.policy.digest, "the trust file"
 	}
 	seen := fmt.Sprintf("launched with %x", a.claims.LaunchDigest)
+	if len(a.claims.LaunchDigest) == 0 {
+		seen = "launched with none"
+	}
 	if want.IsZero() {
 		a.skip(checkPolicyLaunch, CodeNotChecked, seen, "a policy document to compare with")
 		return

@@ -129,6 +129,9 @@ func TestNitroRefused(t *testing.T) {
 			}) {
 				t.Errorf("verdict %v, want %s to fail with %s: %v", r.Trusted(), c.check, c.code, r.Err())
 			}
+			if name == "no policy" && !strings.Contains(r.Err().Error(), "launched with none") {
+				t.Errorf("error %v, want it to say that there is none", r.Err())
+			}
 		})
 	}
 }
