@@ -314,6 +314,54 @@ func TestAttestRefuses(t *testing.T) {
 	}
 }
 
+// failing fails at one operation on one file, the nth time.
+type failing struct {
+	*configfs
+	name string
+	nth  int
+	err  error
+	seen int
+}
+
+func (f *failing) fails(p string) bool {
+	if path.Base(p) == f.name {
+		f.seen++
+	}
+	return path.Base(p) == f.name && f.seen == f.nth
+}
+
+func (f *failing) read(p string, limit int) ([]byte, error) {
+	if f.fails(p) {
+		return nil, f.err
+	}
+	return f.configfs.read(p, limit)
+}
+
+func (f *failing) write(p string, data []byte) error {
+	if f.fails(p) {
+		return f.err
+	}
+	return f.configfs.write(p, data)
+}
+
+// TestAttestStopsWhereItFails: an error is told as it is, whichever file it
+// comes from and although the next might do.
+func TestAttestStopsWhereItFails(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		nth  int
+	}{{"generation", 1}, {"generation", 2}, {"provider", 1}, {"privlevel_floor", 1}, {"privlevel", 1}, {"inblob", 1}, {"outblob", 1}, {"auxblob", 1}} {
+		fake := newConfigfs()
+		fake.floor = 1
+		told := fmt.Errorf("%s fails the %d. time", c.name, c.nth)
+		ev, end, err := newTSM(&failing{configfs: fake, name: c.name, nth: c.nth, err: told}, attest.SNP).Attest(t.Context(), bound(t))
+		expectUnavailable(t, ev, end, err, told.Error())
+		if len(fake.entries) != 0 {
+			t.Errorf("%s: %d entries left behind", c.name, len(fake.entries))
+		}
+	}
+}
+
 func TestAttestTriesAgain(t *testing.T) {
 	for name, set := range map[string]func(*configfs){
 		"busy": func(c *configfs) {
@@ -479,6 +527,12 @@ func TestKernel(t *testing.T) {
 	}
 	if got, err := k.read(file, 4); err == nil || got != nil {
 		t.Errorf("read %q over the limit", got)
+	}
+	if _, err := k.read(dir, 1000); !errors.Is(err, syscall.EISDIR) {
+		t.Errorf("read a directory: %v", err)
+	}
+	if f, err := k.open(filepath.Join(dir, "nothing")); !errors.Is(err, fs.ErrNotExist) || f != nil {
+		t.Errorf("opened nothing: %v, %v", f, err)
 	}
 	if _, err := k.read("/dev/zero", 1000); err == nil {
 		t.Error("read a file without an end")

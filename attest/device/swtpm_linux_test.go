@@ -508,6 +508,165 @@ func TestTPMRefuses(t *testing.T) {
 	}
 }
 
+// TestTPMSaysNo: when the TPM refuses a command, that is what the error says,
+// whatever would go wrong after it.
+func TestTPMSaysNo(t *testing.T) {
+	plain, cloud := swtpm(t), swtpm(t)
+	paravisor(t, cloud, hclOf(hclSNP, 1500))
+	b := bound(t)
+	for _, c := range []struct {
+		dial    func(string) (io.ReadWriteCloser, error)
+		azure   bool
+		command uint32
+	}{
+		{plain, false, ccNVReadPublic}, {plain, false, ccCreatePrimary}, {plain, false, ccPCRRead}, {plain, false, ccQuote},
+		{cloud, true, ccNVReadPublic}, {cloud, true, ccNVRead}, {cloud, true, ccReadPublic}, {cloud, true, ccPCRRead}, {cloud, true, ccQuote},
+	} {
+		files := &tree{content: map[string][]byte{tpmPath: nil}, dial: func(p string) (io.ReadWriteCloser, error) {
+			conn, err := c.dial(p)
+			return &tapped{ReadWriteCloser: conn, command: c.command, swallow: true, change: func([]byte) []byte { return []byte{0x80, 1, 0, 0, 0, 10, 0, 0, 1, 1} }}, err
+		}}
+		a := newTPM(files)
+		if c.azure {
+			a = newAzure(files, attest.AzureSNP, nil)
+		}
+		ev, end, err := a.Attest(t.Context(), b)
+		expectUnavailable(t, ev, end, err, fmt.Sprintf("TPM refuses command %#x with response code 0x101", c.command))
+		if c.command == ccPCRRead {
+			if err := a.BindPolicy(attest.Digest{1}); err == nil || !strings.Contains(err.Error(), "TPM refuses command 0x17e") {
+				t.Errorf("bind: %v", err)
+			}
+		}
+		if d := detect(files, Options{}); c.command == ccNVReadPublic && (len(d.Usable()) != 0 || !strings.Contains(d.String(), "0x101")) {
+			t.Errorf("detected\n%s", d)
+		}
+	}
+	gone := &tree{content: map[string][]byte{tpmPath: nil}, dial: func(string) (io.ReadWriteCloser, error) { return nil, os.ErrPermission }}
+	for _, a := range []tpmAttester{newTPM(gone), newAzure(gone, attest.AzureSNP, nil)} {
+		ev, end, err := a.Attest(t.Context(), b)
+		expectUnavailable(t, ev, end, err, "permission denied")
+		if err := a.BindPolicy(attest.Digest{1}); !errors.Is(err, os.ErrPermission) {
+			t.Errorf("bind: %v", err)
+		}
+	}
+	if d := detect(gone, Options{}); !strings.Contains(d.String(), "run as root") {
+		t.Errorf("detected\n%s", d)
+	}
+}
+
+// TestPCRAnswers: only what was asked for, and whole.
+func TestPCRAnswers(t *testing.T) {
+	head := func(banks byte, octets byte, mask [3]byte, values byte, size byte) []byte {
+		r := []byte{0, 0, 0, 1, 0, 0, 0, banks, 0, 0x0b, octets, mask[0], mask[1], mask[2], 0, 0, 0, values}
+		return append(append(r, 0, size), make([]byte, size)...)
+	}
+	for name, c := range map[string]struct {
+		answers [][]byte
+		text    string
+	}{
+		"two banks":          {[][]byte{head(2, 3, [3]byte{1}, 1, 32)}, "answers for 2 banks"},
+		"four octets":        {[][]byte{head(1, 4, [3]byte{1}, 1, 32)}, "with 4 octets"},
+		"a short value":      {[][]byte{head(1, 3, [3]byte{1}, 1, 31)}, "register 0 of 31 bytes"},
+		"fewer values":       {[][]byte{head(1, 3, [3]byte{1}, 0, 32)}, "register 0 of 32 bytes"},
+		"the same again":     {[][]byte{head(1, 3, [3]byte{1}, 1, 32), head(1, 3, [3]byte{1}, 1, 32)}, "expected some of 0xfffffe"},
+		"nothing":            {[][]byte{head(1, 3, [3]byte{}, 0, 0)}, "expected some of 0xffffff"},
+		"cut before a value": {[][]byte{head(1, 3, [3]byte{3}, 2, 32)}, "ends 2 bytes early"},
+		"cut in the head":    {[][]byte{{0, 0, 0, 1, 0, 0}}, "bytes early"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			answers := c.answers
+			l := tpmLink{&scripted{next: func() []byte {
+				body := answers[0]
+				answers = answers[1:]
+				return append(binary.BigEndian.AppendUint32([]byte{0x80, 1}, uint32(10+len(body))), append(make([]byte, 4), body...)...)
+			}}}
+			got, err := l.readPCRs()
+			if err == nil || got != nil || !strings.Contains(err.Error(), c.text) {
+				t.Errorf("%d registers, %v, expected %q", len(got), err, c.text)
+			}
+		})
+	}
+}
+
+// scripted answers each command with the next response.
+type scripted struct {
+	next func() []byte
+	rest []byte
+}
+
+func (s *scripted) Write(p []byte) (int, error) { s.rest = s.next(); return len(p), nil }
+func (s *scripted) Close() error                { return nil }
+func (s *scripted) Read(p []byte) (int, error) {
+	n := copy(p, s.rest)
+	s.rest = s.rest[n:]
+	if n == 0 {
+		return 0, io.EOF
+	}
+	return n, nil
+}
+
+// TestNVAnswers: a part of another length than was asked for is refused.
+func TestNVAnswers(t *testing.T) {
+	answers := [][]byte{nvPublic(40), {0x80, 2, 0, 0, 0, 27, 0, 0, 0, 0, 0, 0, 0, 12, 0, 10, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 0}}
+	l := tpmLink{&scripted{next: func() []byte { a := answers[0]; answers = answers[1:]; return a }}}
+	if got, err := l.nvRead(1, 100); err == nil || got != nil || !strings.Contains(err.Error(), "10 bytes at 0, expected 40") {
+		t.Errorf("%x, %v", got, err)
+	}
+	small := tpmLink{&scripted{next: func() []byte { return []byte{0x80, 1, 0, 0, 0, 9, 0, 0, 0, 0} }}}
+	if _, err := small.readPublic(1); err == nil || !strings.Contains(err.Error(), "response of 9 bytes") {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestReadQuote: nothing may follow.
+func TestReadQuote(t *testing.T) {
+	q := []byte{0xff, 0x54, 0x43, 0x47, 0x80, 0x18, 0, 0, 0, 1, 7}
+	q = append(q, make([]byte, 25)...)
+	q = append(q, 0, 0, 0, 1, 0, 0x0b, 3, 255, 255, 255, 0, 1, 9)
+	if extra, digest, err := readQuote(q); err != nil || extra[0] != 7 || digest[0] != 9 {
+		t.Fatalf("%x %x %v", extra, digest, err)
+	}
+	if _, _, err := readQuote(append(q, 0)); err == nil || !strings.Contains(err.Error(), "with 1 bytes behind it") {
+		t.Errorf("%v", err)
+	}
+	for n := range q {
+		if _, _, err := readQuote(q[:n]); err == nil {
+			t.Errorf("accepted the first %d bytes", n)
+		}
+	}
+}
+
+// TestHCLReport: what is in the NV index has to be a report, of the kind that
+// was opened.
+func TestHCLReport(t *testing.T) {
+	short := hclOf(hclSNP, hclMin)[:hclMin-1]
+	other := hclOf(hclSNP, hclMin)
+	other[0] = 'X'
+	for _, report := range [][]byte{short, other} {
+		dial := swtpm(t)
+		paravisor(t, dial, report)
+		files := &tree{content: map[string][]byte{tpmPath: nil}, dial: dial}
+		ev, end, err := newAzure(files, attest.AzureSNP, nil).Attest(t.Context(), bound(t))
+		expectUnavailable(t, ev, end, err, "that begin with HCLA")
+		if d := detect(files, Options{}); len(d.Usable()) != 0 {
+			t.Errorf("usable\n%s", d)
+		}
+	}
+	a := azure{of: attest.AzureSNP}
+	if _, err := a.quoteOf(hclOf(hclTDX, hclMin)); err == nil || !strings.Contains(err.Error(), "type 4, expected 2") {
+		t.Errorf("TDX for SNP: %v", err)
+	}
+	a.of = attest.AzureTDX
+	if _, err := a.quoteOf(hclOf(hclTDX, hclMin)); err == nil || !strings.Contains(err.Error(), "nobody asks the host") {
+		t.Errorf("without a host: %v", err)
+	}
+	dial := swtpm(t)
+	files := &tree{content: map[string][]byte{tpmPath: nil}, dial: dial}
+	if ev, end, err := newAzure(files, attest.AzureSNP, nil).Attest(t.Context(), bound(t)); true {
+		expectUnavailable(t, ev, end, err, "not an Azure confidential VM")
+	}
+}
+
 // nvPublic is the answer to NV_ReadPublic for an index of that size.
 func nvPublic(size uint16) []byte {
 	r := []byte{0x80, 1, 0, 0, 0, 26, 0, 0, 0, 0, 0, 14, 1, 0xc1, 0, 3, 0, 0x0b, 0, 0, 0, 0, 0, 0}
