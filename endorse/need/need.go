@@ -79,8 +79,9 @@ func (o Options) one(ev attest.Evidence) (Part, error) {
 	case attest.NVIDIAGPU, attest.NVSwitch:
 		plans, err = o.gpu(ev)
 	case attest.Nitro, attest.TPM, attest.SimSNP:
-		// A Nitro document holds its whole chain and AWS publishes no CRL of it; the
-		// issuers of a TPM are whoever made it; a simulated root is its owner's.
+		// A Nitro document holds its whole chain, which AWS has validated without a
+		// CRL; the issuers of a TPM are whoever made it; a simulated root is its
+		// owner's.
 		plans = []Plan{nil}
 	default:
 		return Part{}, fmt.Errorf("need: evidence of kind %s has no objects that this build knows of", ev.Kind)
