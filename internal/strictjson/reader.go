@@ -83,6 +83,7 @@ type Reader struct {
 	pos   int
 	depth int
 	most  int
+	words [32]string // see text
 }
 
 // NewReader checks the size and the text encoding of a document.
@@ -292,7 +293,7 @@ func (r *Reader) String() (string, error) {
 		switch c := r.data[r.pos]; {
 		case c == '"':
 			r.pos++
-			return string(r.data[start : r.pos-1]), nil
+			return r.text(r.data[start : r.pos-1]), nil
 		case c == '\\':
 			return r.escaped(append(make([]byte, 0, 2*(r.pos-start)+16), r.data[start:r.pos]...))
 		case c < 0x20:
@@ -301,6 +302,20 @@ func (r *Reader) String() (string, error) {
 		r.pos++
 	}
 	return "", r.errorf("string without an end")
+}
+
+// text returns a string of these bytes. Documents repeat their short words, the
+// names of members above all, so the last ones are kept and given out again.
+func (r *Reader) text(b []byte) string {
+	const short = 24
+	if len(b) == 0 || len(b) > short {
+		return string(b)
+	}
+	place := &r.words[(len(b)*5+int(b[0])*3+int(b[len(b)-1]))%len(r.words)]
+	if *place != string(b) {
+		*place = string(b)
+	}
+	return *place
 }
 
 // escaped reads the rest of a string that holds an escape; text is what came
@@ -458,25 +473,27 @@ func quote(name string) string {
 // names is the set of member names of one object: a list while it is short, so
 // that small objects cost no map.
 type names struct {
-	list []string
+	list [8]string
+	n    int
 	set  map[string]struct{}
 }
 
 func (n *names) add(name string) bool {
-	const short = 8
 	if n.set == nil {
-		for _, s := range n.list {
+		for _, s := range n.list[:n.n] {
 			if s == name {
 				return false
 			}
 		}
-		if n.list = append(n.list, name); len(n.list) > short {
-			n.set = make(map[string]struct{}, 2*short)
-			for _, s := range n.list {
-				n.set[s] = struct{}{}
-			}
+		if n.n < len(n.list) {
+			n.list[n.n] = name
+			n.n++
+			return true
 		}
-		return true
+		n.set = make(map[string]struct{}, 2*len(n.list))
+		for _, s := range n.list {
+			n.set[s] = struct{}{}
+		}
 	}
 	if _, ok := n.set[name]; ok {
 		return false
