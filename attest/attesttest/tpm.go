@@ -243,8 +243,12 @@ type Paravisor struct {
 	HCL     []func(*tpmforge.HCL)
 	// ReportData changes what the hardware is asked to sign.
 	ReportData []func(*[64]byte)
-	// SNP changes the machine below.
-	SNP []Option
+	// SNP changes the machine below; with TDX set, Intel does, and TDReport the
+	// TDREPORT in the HCL report.
+	SNP      []Option
+	TDX      bool
+	Intel    []IntelOption
+	TDReport []func([]byte)
 	// Report changes the HCL report after it was put together.
 	Report  []func([]byte) []byte
 	Form    []func(*form.Azure)
@@ -254,8 +258,11 @@ type Paravisor struct {
 // ParavisorOption changes a Paravisor.
 type ParavisorOption func(*Paravisor)
 
-// MakeAzure returns what an Azure VM on SEV-SNP answers when its TPM is asked for a
-// quote over the nonce.
+// OnTDX puts the paravisor on a machine with TDX.
+func OnTDX() ParavisorOption { return func(p *Paravisor) { p.TDX = true } }
+
+// MakeAzure returns what an Azure VM answers when its TPM is asked for a quote over
+// the nonce: one on SEV-SNP, or OnTDX.
 func MakeAzure(t testing.TB, nonce []byte, opts ...ParavisorOption) (attest.Evidence, attest.Endorsements) {
 	t.Helper()
 	p := &Paravisor{TPM: newTPMMachine(t)}
@@ -264,7 +271,11 @@ func MakeAzure(t testing.TB, nonce []byte, opts ...ParavisorOption) (attest.Evid
 		o(p)
 	}
 	a, end := p.make(t, nonce)
-	return attest.Evidence{Kind: attest.AzureSNP, Data: a.Encode()}, end
+	kind := attest.AzureSNP
+	if p.TDX {
+		kind = attest.AzureTDX
+	}
+	return attest.Evidence{Kind: kind, Data: a.Encode()}, end
 }
 
 func (p *Paravisor) make(t testing.TB, nonce []byte) (form.Azure, attest.Endorsements) {
@@ -281,12 +292,20 @@ func (p *Paravisor) make(t testing.TB, nonce []byte) (form.Azure, attest.Endorse
 	for _, f := range p.ReportData {
 		f(&data)
 	}
-	hardware, end := New().Make(t, data, p.SNP...)
-	report := hcl.Encode(hardware.Data)
-	for _, f := range p.Report {
-		report = f(report)
+	var a form.Azure
+	var report []byte
+	var end attest.Endorsements
+	if p.TDX {
+		hcl.Type = 4
+		a.TDQuote, report, end = p.trustDomain(t, data)
+	} else {
+		hardware, vendor := New().Make(t, data, p.SNP...)
+		report, end = hardware.Data, vendor
 	}
-	a := form.Azure{HCLReport: report, TPM: p.TPM.form(t, nonce)}
+	a.HCLReport, a.TPM = hcl.Encode(report), p.TPM.form(t, nonce)
+	for _, f := range p.Report {
+		a.HCLReport = f(a.HCLReport)
+	}
 	for _, f := range p.Form {
 		f(&a)
 	}
@@ -303,4 +322,16 @@ func (p *Paravisor) make(t testing.TB, nonce []byte) (form.Azure, attest.Endorse
 func TPMRSAKey(t testing.TB) crypto.Signer {
 	t.Helper()
 	return mustTPMKeys(t).rsa
+}
+
+// trustDomain returns the TD quote, the TDREPORT that it was made from and what
+// endorses it.
+func (p *Paravisor) trustDomain(t testing.TB, data [64]byte) (quote, report []byte, end attest.Endorsements) {
+	t.Helper()
+	hardware, end := NewIntel().Make(t, attest.TDX, data, p.Intel...)
+	report = tpmforge.TDReport(hardware.Data)
+	for _, f := range p.TDReport {
+		f(report)
+	}
+	return hardware.Data, report, end
 }

@@ -29,6 +29,7 @@ const (
 	specForm    = "docs/rfc/002"
 	specHCL     = "Microsoft, Guest attestation for confidential VMs; OpenHCL, openhcl_attestation_protocol"
 	specJWK     = "RFC 7517; RFC 8259, 4; RFC 7493, 2.3"
+	specTD      = "TDX Module ABI 1.5, TDREPORT_STRUCT; TDX DCAP Quoting Library API, A.3"
 	specAMD     = "AMD 56860, ATTESTATION_REPORT"
 	tpmNonceLen = 32
 )
@@ -444,7 +445,54 @@ func (c azureCase) vector(t testing.TB) Vector {
 	stage := tpmCase{code: c.code, trust: c.trust}.stage()
 	return Vector{
 		Row: c.row, Name: c.name, About: c.about, Spec: c.spec, Evidence: ev, Endorsements: end,
-		Roots: AzureRoots(t), At: Epoch(), Stage: stage, Check: c.check, Code: c.code, Trust: c.trust,
+		Roots: azureRootsOf(t, ev.Kind), At: Epoch(), Stage: stage, Check: c.check, Code: c.code, Trust: c.trust,
+	}
+}
+
+// azureRootsOf returns the fake AMD's certificates or the fake Intel's.
+func azureRootsOf(t testing.TB, k attest.Kind) [][]byte {
+	if k == attest.AzureTDX {
+		return [][]byte{NewIntel().Root(t)}
+	}
+	return AzureRoots(t)
+}
+
+// azureTDX are the rows of Azure VMs on TDX: how the TD quote belongs to the report.
+func azureTDX() []azureCase {
+	on := func(row, name, about, check string, code attest.Code, opts ...ParavisorOption) azureCase {
+		return azureCase{row: row, name: name, about: about, spec: specTD, check: check, code: code, opts: append([]ParavisorOption{OnTDX()}, opts...)}
+	}
+	edit := func(f func([]byte)) ParavisorOption {
+		return func(p *Paravisor) { p.TDReport = append(p.TDReport, f) }
+	}
+	// hashed changes the TDREPORT and its hash over TDINFO with it.
+	hashed := func(at int) ParavisorOption {
+		return edit(func(r []byte) {
+			r[at] ^= 1
+			copy(r[32:], tpmforge.Sum(tpmforge.SHA384, r[256:495]))
+			copy(r[80:], tpmforge.Sum(tpmforge.SHA384, r[512:]))
+		})
+	}
+	const quote, report = "hardware.hcl_td_quote", "hardware.hcl_td_report"
+	return []azureCase{
+		on("P19", "paravisor-on-tdx-healthy", "A quote by the TPM of a paravisor in a trust domain.", "", ""),
+		on("G29", "td-of-another-mrtd", "A TD quote of a trust domain with another MRTD than the paravisor's report.", quote, "td_mismatch", hashed(512+16)),
+		on("G29", "td-of-another-rtmr", "RTMR3 differs between TD quote and report.", quote, "td_mismatch", hashed(512+399)),
+		on("G29", "td-of-other-attributes", "The attributes differ between TD quote and report.", quote, "td_mismatch", hashed(512)),
+		on("G29", "td-under-another-module", "The TDX module differs between TD quote and report.", quote, "td_mismatch", hashed(264+16)),
+		on("T25", "td-report-type", "A report of another type than a trust domain's.", report, "malformed", edit(func(r []byte) { r[0] = 0 })),
+		on("T25", "td-report-info-hash", "A TDREPORT whose hash is not that of its TDINFO.", report, "malformed", edit(func(r []byte) { r[80] ^= 1 })),
+		on("T25", "td-report-tcb-hash", "A TDREPORT whose hash is not that of its TEE_TCB_INFO.", report, "malformed", edit(func(r []byte) { r[32] ^= 1 })),
+		on("G02", "td-report-reserved", "Something in a TDREPORT's reserved bytes.", report, "malformed", edit(func(r []byte) { r[4] = 1 })),
+		on("G28", "no-td-quote", "A TDREPORT alone, which nobody away from its machine can check.", quote, "td_mismatch", func(p *Paravisor) {
+			p.Form = append(p.Form, func(a *form.Azure) { a.TDQuote = nil })
+		}),
+		on("F07", "td-second-half-of-the-data", "The first 32 bytes of report data are right, the last are not zero.", "hardware.hcl_bound", "not_bound", func(p *Paravisor) {
+			p.ReportData = append(p.ReportData, func(d *[64]byte) { d[40] = 1 })
+		}),
+		on("T10", "no-collateral", "Nothing says which TCB the platform has.", "hardware.endorsements", "no_collateral", func(p *Paravisor) {
+			p.Intel = append(p.Intel, Without(attest.LabelIntelTCBInfo))
+		}),
 	}
 }
 
@@ -452,7 +500,7 @@ func (c azureCase) vector(t testing.TB) Vector {
 func AzureVectors(t testing.TB) []Vector {
 	t.Helper()
 	var out []Vector
-	for _, group := range [][]azureCase{azureHealthy(), azureReports(), azureRuntimes(), azureBindings(t), azureQuotes(), azurePolicies(t)} {
+	for _, group := range [][]azureCase{azureHealthy(), azureReports(), azureRuntimes(), azureBindings(t), azureQuotes(), azurePolicies(t), azureTDX()} {
 		for _, c := range group {
 			out = append(out, c.vector(t))
 		}

@@ -20,7 +20,7 @@ import (
 
 var (
 	update  = flag.Bool("update", false, "write the golden files in vectors/azure")
-	mutants = flag.Int("mutants", 2000, "changed captures to refuse")
+	mutants = flag.Int("mutants", 1000, "changed captures to refuse")
 )
 
 // machines are real Azure VMs; vectors/azure says where the captures are from.

@@ -10,6 +10,7 @@ import (
 	"github.com/blindbox/blindbox/attest/attesttest"
 	"github.com/blindbox/blindbox/attest/azure"
 	"github.com/blindbox/blindbox/attest/snp"
+	"github.com/blindbox/blindbox/attest/tdx"
 )
 
 // fakeVerifier trusts the fake AMD.
@@ -21,6 +22,20 @@ func fakeVerifier(t testing.TB) *azure.Verifier {
 		t.Fatal(err)
 	}
 	v, err := azure.NewVerifierWithRoots(attest.AzureSNP, hardware)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// fakeTDXVerifier trusts the fake Intel.
+func fakeTDXVerifier(t testing.TB) *azure.Verifier {
+	t.Helper()
+	hardware, err := tdx.NewVerifierWithRoots(attesttest.NewIntel().Root(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := azure.NewVerifierWithRoots(attest.AzureTDX, hardware)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +59,11 @@ func TestVectors(t *testing.T) {
 }
 
 func testVector(t *testing.T, v attesttest.Vector) {
-	claims, err := fakeVerifier(t).Verify(v.Evidence, v.Endorsements, v.At)
+	verifier := fakeVerifier(t)
+	if v.Evidence.Kind == attest.AzureTDX {
+		verifier = fakeTDXVerifier(t)
+	}
+	claims, err := verifier.Verify(v.Evidence, v.Endorsements, v.At)
 	if (claims == nil) == (err == nil) {
 		t.Fatalf("claims %v and error %v, want exactly one", claims, err)
 	}
@@ -84,7 +103,19 @@ func TestContract(t *testing.T) {
 	ev, end := attesttest.MakeAzure(t, attesttest.TPMNonce())
 	attesttest.TestVerifier(t, attesttest.Harness{
 		Verifier: fakeVerifier(t), Evidence: ev, Endorsements: end, At: attesttest.Epoch(), Nonce: attesttest.TPMNonce(),
-		Required: []string{attest.LabelSNPVEK}, Stride: 5,
+		Required: []string{attest.LabelSNPVEK}, Stride: 9,
+	})
+}
+
+// TestContractTDX: the same on TDX. Of a TDREPORT, CPUSVN and MAC can be checked on
+// its own machine only, and which bits of TEE_TCB_INFO are valid says its hash.
+func TestContractTDX(t *testing.T) {
+	ev, end := attesttest.MakeAzure(t, attesttest.TPMNonce(), attesttest.OnTDX())
+	const report = 8 + 4 + 32 // form, length, HCL header
+	attesttest.TestVerifier(t, attesttest.Harness{
+		Verifier: fakeTDXVerifier(t), Evidence: ev, Endorsements: end, At: attesttest.Epoch(), Nonce: attesttest.TPMNonce(),
+		Required: []string{attest.LabelIntelTCBInfo, attest.LabelIntelQEIdentity, attest.LabelIntelTCBChain}, Stride: 151,
+		Unsigned: [][2]int{{report + 16, report + 32}, {report + 224, report + 256}},
 	})
 }
 
@@ -109,6 +140,50 @@ func TestHealthyIsAppraised(t *testing.T) {
 			if c.Status == attest.Fail {
 				t.Errorf("%s: %s", name, c)
 			}
+		}
+	}
+}
+
+// TestTDXFirstUse: what is written down on first use accepts the machine again, and
+// not another trust domain, console or register.
+func TestTDXFirstUse(t *testing.T) {
+	verify := func(opts ...attesttest.ParavisorOption) *attest.Claims {
+		ev, end := attesttest.MakeAzure(t, attesttest.TPMNonce(), append([]attesttest.ParavisorOption{attesttest.OnTDX()}, opts...)...)
+		claims, err := fakeTDXVerifier(t).Verify(ev, end, attesttest.Epoch())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return claims
+	}
+	claims := verify()
+	first := appraise.FromClaims(claims, attest.Statement{}, nil, "first use", attesttest.Epoch())
+	trust, err := appraise.ParseTrust(first.Marshal())
+	if err != nil {
+		t.Fatalf("%v\n%s", err, first.Marshal())
+	}
+	failed := func(c *attest.Claims) (out []string) {
+		for _, check := range trust.Appraise(appraise.Input{Claims: c, Offline: true}, attesttest.Epoch()).Checks() {
+			if check.Status == attest.Fail {
+				out = append(out, check.Name)
+			}
+		}
+		return out
+	}
+	if got := failed(claims); len(got) != 0 {
+		t.Errorf("failed %v", got)
+	}
+	for name, c := range map[string]struct {
+		opt   attesttest.ParavisorOption
+		check string
+	}{
+		"other paravisor": {func(p *attesttest.Paravisor) {
+			p.Intel = append(p.Intel, attesttest.EditTD(func(td *attesttest.IntelTD) { td.MRTD[0] ^= 1 }))
+		}, "code.measurement"},
+		"other register": {func(p *attesttest.Paravisor) { p.TPM.Registers[4] = make([]byte, 32); p.TPM.Registers[4][0] = 1 }, "code.measurement"},
+		"console":        {func(p *attesttest.Paravisor) { p.Console = true }, "hardware.azure_console"},
+	} {
+		if got := failed(verify(c.opt)); !slices.Contains(got, c.check) {
+			t.Errorf("%s: failed %v, want %s", name, got, c.check)
 		}
 	}
 }

@@ -54,3 +54,20 @@ func Runtime(ak *rsa.PublicKey, console bool) []byte {
 		`"vm-configuration":{"console-enabled":%t,"secure-boot":true,"tpm-enabled":true,"vmUniqueId":"00000000-0000-0000-0000-000000000000"},`+
 		`"user-data":"%0128d"}`, n, console, 0)
 }
+
+// TDReport returns the TDREPORT_STRUCT from which a TD quote of version 4 was made
+// (TDX Module ABI 1.5): type, hashes over its parts, report data, TEE_TCB_INFO and
+// TDINFO; the MAC is any.
+func TDReport(quote []byte) []byte {
+	body := quote[48:632]
+	r := make([]byte, 1024)
+	r[0] = 0x81
+	copy(r[128:], body[520:584])
+	copy(r[224:], []byte("a MAC of the processor's own"))
+	r[256] = 0xff
+	copy(r[264:], body[:120])
+	copy(r[512:], body[120:520])
+	copy(r[32:], Sum(SHA384, r[256:495]))
+	copy(r[80:], Sum(SHA384, r[512:]))
+	return r
+}
