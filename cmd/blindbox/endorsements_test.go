@@ -173,6 +173,44 @@ func TestAirGapped(t *testing.T) {
 	}
 }
 
+// TestVerifyFetches: raw evidence is verified with what is fetched, and nothing
+// is fetched unless that was asked for.
+func TestVerifyFetches(t *testing.T) {
+	mirror, home := t.TempDir(), t.TempDir()
+	intelCache(t, mirror)
+	from := serveMirror(t, mirror)
+	verify := func(args ...string) (int, string) {
+		var o, e bytes.Buffer
+		code := run(t.Context(), session{
+			args: append([]string{"verify"}, args...), stdin: strings.NewReader(""), stdout: &o, stderr: &e,
+			env: func(string) string { return home }, now: func() time.Time { return intelAt },
+		})
+		return code, o.String() + e.String()
+	}
+	quote := filepath.Join(t.TempDir(), "quote.bin")
+	data, err := os.ReadFile("../../vectors/tdx/tdx_quote")
+	if err == nil {
+		err = os.WriteFile(quote, data, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code, out := verify(quote); code == 0 || code == 4 {
+		t.Errorf("without collateral: exit %d\n%s", code, out)
+	}
+	if code, out := verify(quote, "--fetch", "--endorsements-from", from); code != 4 || !strings.Contains(out, "PARTIAL") {
+		t.Errorf("with --fetch: exit %d\n%s", code, out)
+	}
+	for name, args := range map[string][]string{
+		"--at": {quote, "--fetch", "--at", "2025-06-20"}, "no --fetch": {quote, "--endorsements-from", from},
+		"a live box": {"https://127.0.0.1:1", "--fetch"}, "no mirror": {quote, "--fetch", "--endorsements-from", "x"},
+	} {
+		if code, out := verify(args...); code != 1 || !strings.Contains(out, "BBX-101") {
+			t.Errorf("%s: exit %d\n%s", name, code, out)
+		}
+	}
+}
+
 func TestEndorsementsUsage(t *testing.T) {
 	home := t.TempDir()
 	for name, args := range map[string][]string{

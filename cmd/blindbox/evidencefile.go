@@ -16,11 +16,12 @@ import (
 
 // supplied is what the command line gives beside a file.
 type supplied struct {
-	kind                string   // of the evidence, where its format does not tell
-	vek, arkCRL, askCRL string   // file names
-	endorsements        []string // LABEL=FILE
-	collateral          string   // file name
-	certificates        string   // file name
+	kind                string                     // of the evidence, where its format does not tell
+	vek, arkCRL, askCRL string                     // file names
+	endorsements        []string                   // LABEL=FILE
+	collateral          string                     // file name
+	certificates        string                     // file name
+	fetch               func(*attest.Bundle) error // adds what is missing from the vendors; nil: nobody is asked
 }
 
 func (s supplied) empty() bool {
@@ -57,6 +58,11 @@ func (s *session) readEvidence(file string, beside supplied) (saved, error) {
 	}
 	if err := s.addBeside(&out.bundle, file); err != nil {
 		return saved{}, err
+	}
+	if beside.fetch != nil {
+		if err := beside.fetch(&out.bundle); err != nil {
+			return saved{}, err
+		}
 	}
 	return out, needVEK(out.bundle, file)
 }

@@ -21,6 +21,8 @@ type verifyOptions struct {
 	checks   bool
 	force    bool
 	timeout  time.Duration
+	fetch    bool
+	from     string // a mirror
 	supplied supplied
 }
 
@@ -47,6 +49,9 @@ best.`,
 			if isBareAddress(args[0]) {
 				return fail(catalogue.CodeAddress, "address", args[0]+", which is no file here", "https://"+args[0])
 			}
+			if err := s.allowFetch(cmd.Context(), &o); err != nil {
+				return err
+			}
 			return s.verifyFile(args[0], o)
 		},
 	}
@@ -57,6 +62,8 @@ best.`,
 	f.StringArrayVar(&o.supplied.endorsements, "endorsement", nil, "for a FILE: LABEL=FILE, such as intel/tcb-info=tcb.json; may be repeated")
 	f.StringVar(&o.supplied.collateral, "collateral", "", "for a quote: Intel's collateral in one JSON file")
 	f.StringVar(&o.supplied.certificates, "certificates", "", "for the report of a GPU or switch: the device's certificates, PEM")
+	f.BoolVar(&o.fetch, "fetch", false, "for a FILE: fetch what is missing from the vendors, or from the cache of `blindbox endorsements`")
+	f.StringVar(&o.from, "endorsements-from", "", "with --fetch: a mirror (http://HOST:PORT) instead of the vendors")
 	f.StringVar(&o.supplied.vek, "vek", "", "for an SNP report: VCEK or VLEK certificate, DER")
 	f.StringVar(&o.supplied.arkCRL, "ark-crl", "", "revocation list of the ARK, DER")
 	f.StringVar(&o.supplied.askCRL, "ask-crl", "", "revocation list of the ASK or ASVK, DER")
@@ -121,8 +128,8 @@ func (s *session) concludeFile(v verdict) error {
 }
 
 func (s *session) verifyURL(ctx context.Context, address string, o verifyOptions) error {
-	if o.at != "" || !o.supplied.empty() {
-		return usage("--at, --kind and what is given beside evidence are for files: a live box is verified now, with what it staples")
+	if o.at != "" || o.fetch || o.from != "" || !o.supplied.empty() {
+		return usage("--at, --fetch, --kind and what is given beside evidence are for files: a live box is verified now, with what it staples")
 	}
 	if o.timeout <= 0 {
 		return usage("--timeout %s, expected more than none", o.timeout)
