@@ -410,8 +410,11 @@ func TestEngineRefusesRoots(t *testing.T) {
 		t.Error("a root signed with SHA-384: accepted")
 	}
 	root, err := Root()
-	if err != nil || root.Subject.CommonName != "Intel SGX Root CA" {
-		t.Errorf("Root: %v, %v", root, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cn := root.Subject.CommonName; cn != "Intel SGX Root CA" {
+		t.Errorf("the root is %q", cn)
 	}
 	if _, err := pinned(root.Raw, strings.Repeat("0", 64)); err == nil {
 		t.Error("a certificate with another digest: accepted")

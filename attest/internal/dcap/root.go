@@ -3,18 +3,11 @@ package dcap
 import (
 	"crypto/sha256"
 	"crypto/x509"
-	"embed"
 	"encoding/hex"
 	"fmt"
 
 	"github.com/blindbox/blindbox/attest/internal/pki"
 )
-
-// intelFiles holds Intel's certificates; roots/ORIGIN.md says where they are
-// from.
-//
-//go:embed roots/*.der
-var intelFiles embed.FS
 
 // intelPin names one of Intel's certificates by the SHA-256 of its whole DER
 // encoding. Pinning the certificate rather than its key also fixes the validity
