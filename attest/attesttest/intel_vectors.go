@@ -451,7 +451,7 @@ func (b intelBuilder) documents() []intelCase {
 			m.DocumentKey = m.Vendor.Platform.Key
 			m.TCBChain = func(v *intelforge.Vendor) []byte { return intelforge.PEM(v.Platform.DER, v.Root.DER) }
 		}),
-		b.refuse(row, "stranger's-tcb-info", "Somebody else's TCB signing key.", specPCS, "hardware.tcb_chain", attest.CodeUntrustedRoot, func(m *IntelMachine) {
+		b.refuse(row, "strangers-tcb-info", "Somebody else's TCB signing key.", specPCS, "hardware.tcb_chain", attest.CodeUntrustedRoot, func(m *IntelMachine) {
 			other, err := IntelStranger().vendor()
 			if err != nil {
 				return
@@ -762,6 +762,8 @@ func tdxLogs() []intelCase {
 		refuse("mrtd-extended", "A log that extends MRTD, which cannot be.", "event_log", encodeLog(mrtd)),
 		refuse("truncated", "A log that ends inside an event.", attest.CodeMalformed, good[:len(good)-3]),
 		refuse("unknown-algorithm", "An event with a digest that the header does not declare.", attest.CodeMalformed, bytes.Replace(good, []byte{1, 0, 0, 0, 0x0c, 0}, []byte{1, 0, 0, 0, 0x12, 0}, 1)),
+		b.refuse("G04", "log-too-large", "A log with more padding than any.", specCCEL, check, attest.CodeTooLarge, measured, log(append(bytes.Clone(good), bytes.Repeat([]byte{0xff}, attest.MaxEndorsement)...))),
+		b.accept("T22", "log-padded", "A log in an area that is filled up.", specCCEL, measured, log(append(bytes.Clone(good), bytes.Repeat([]byte{0xff}, 4096)...))),
 		b.refuse("T22", "log-twice", "Two logs.", specCCEL, check, attest.CodeAmbiguous, measured, log(good), log(good)),
 	}
 }

@@ -18,22 +18,28 @@ type Verifier struct {
 
 // NewVerifier returns the Verifier for real hardware. It trusts the certificate
 // of Intel's SGX Root CA and nothing else.
-func NewVerifier() (*Verifier, error) {
-	engine, err := dcap.NewEngine(dcap.SGX)
+func NewVerifier() (*Verifier, error) { return newVerifier(dcap.NewEngine(dcap.SGX)) }
+
+// NewVerifierWithRoots returns a Verifier that trusts the given certificate
+// (DER) in the place of Intel's.
+func NewVerifierWithRoots(root []byte) (*Verifier, error) {
+	return newVerifier(dcap.NewEngineWithRoot(dcap.SGX, root))
+}
+
+func newVerifier(engine *dcap.Engine, err error) (*Verifier, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sgx: %w", err)
 	}
 	return &Verifier{engine}, nil
 }
 
-// NewVerifierWithRoots returns a Verifier that trusts the given certificate
-// (DER) in the place of Intel's.
-func NewVerifierWithRoots(root []byte) (*Verifier, error) {
-	engine, err := dcap.NewEngineWithRoot(dcap.SGX, root)
-	if err != nil {
-		return nil, fmt.Errorf("sgx: %w", err)
+// trusted returns the engine, nil for a Verifier that trusts nothing. A nil
+// Engine refuses everything.
+func (v *Verifier) trusted() *dcap.Engine {
+	if v == nil {
+		return nil
 	}
-	return &Verifier{engine}, nil
+	return v.engine
 }
 
 // Kind returns the kind of evidence that v accepts.
@@ -46,11 +52,8 @@ func (v *Verifier) Kind() attest.Kind { return attest.SGX }
 // A missing CRL is no error: the Claims say what was not checked. Missing TCB
 // info or QE identity is one, since without them any enclave could have signed.
 func (v *Verifier) Verify(ev attest.Evidence, end attest.Endorsements, at time.Time) (*attest.Claims, error) {
-	if v == nil || v.engine == nil {
-		return nil, attest.NewFailure("hardware.pck_chain", attest.CodeUntrustedRoot, "a verifier without a root", "one from NewVerifier")
-	}
 	q, checks := readQuote(ev)
-	facts, more := v.engine.Verify(q, end, at)
+	facts, more := v.trusted().Verify(q, end, at)
 	return conclude(facts, append(checks, more...))
 }
 
@@ -59,10 +62,7 @@ func (v *Verifier) Verify(ev attest.Evidence, end attest.Endorsements, at time.T
 // two signatures each. The PCK's chain must be among them; [PCKChain] takes it
 // from a quote.
 func (v *Verifier) Endorse(end attest.Endorsements, at time.Time) (*Chain, error) {
-	if v == nil || v.engine == nil {
-		return nil, attest.NewFailure("hardware.pck_chain", attest.CodeUntrustedRoot, "a verifier without a root", "one from NewVerifier")
-	}
-	c, err := v.engine.Endorse(end, at)
+	c, err := v.trusted().Endorse(end, at)
 	if err != nil {
 		return nil, err
 	}
@@ -76,21 +76,22 @@ type Chain struct {
 	chain *dcap.Chain
 }
 
-// Endorsed returns the time span in which all of the chain is in force.
-func (c *Chain) Endorsed() attest.Validity {
+// verified returns the chain within, an empty one that refuses everything if
+// there is none.
+func (c *Chain) verified() *dcap.Chain {
 	if c == nil || c.chain == nil {
-		return attest.Validity{}
+		return &dcap.Chain{}
 	}
-	return c.chain.Endorsed()
+	return c.chain
 }
+
+// Endorsed returns the time span in which all of the chain is in force.
+func (c *Chain) Endorsed() attest.Validity { return c.verified().Endorsed() }
 
 // Verify is [Verifier.Verify] for a quote of the chain's machine.
 func (c *Chain) Verify(ev attest.Evidence, at time.Time) (*attest.Claims, error) {
-	if c == nil || c.chain == nil {
-		return nil, attest.NewFailure("hardware.pck_chain", attest.CodeBadChain, "a chain that was never verified", "one from Endorse")
-	}
 	q, checks := readQuote(ev)
-	facts, more := c.chain.Verify(q, at)
+	facts, more := c.verified().Verify(q, at)
 	return conclude(facts, append(checks, more...))
 }
 
@@ -117,7 +118,7 @@ func readQuote(ev attest.Evidence) (*dcap.Quote, []attest.Check) {
 	}
 	q, form := dcap.ReadQuote(ev.Data, dcap.SGX)
 	checks = append(checks, form)
-	if form.Status != attest.Pass || q == nil || q.Enclave == nil {
+	if form.Status != attest.Pass {
 		return nil, checks
 	}
 	return q, checks
@@ -126,13 +127,10 @@ func readQuote(ev attest.Evidence) (*dcap.Quote, []attest.Check) {
 // maxChecks is room for those of one verification.
 const maxChecks = 32
 
-// conclude turns what passed into claims.
+// conclude turns what passed into claims. Where no check failed there are facts.
 func conclude(facts *dcap.Facts, checks []attest.Check) (*attest.Claims, error) {
 	if err := attest.FailureOf(checks); err != nil {
 		return nil, err
-	}
-	if facts == nil || facts.Quote == nil || facts.Quote.Enclave == nil {
-		return nil, attest.NewFailure("hardware.quote", attest.CodeMalformed, "no facts about an enclave", "an SGX quote")
 	}
 	return newClaims(facts, checks), nil
 }

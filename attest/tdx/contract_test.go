@@ -20,7 +20,7 @@ func TestContract(t *testing.T) {
 			ev, end := intel.Make(t, attest.TDX, data, attesttest.QuoteVersion(c.version))
 			attesttest.TestVerifier(t, attesttest.Harness{
 				Verifier: forgedVerifier(t, intel.Root(t)), Evidence: ev, Endorsements: end, At: attesttest.Epoch(),
-				ReportData: data, Required: required, Unsigned: lastByte(ev), Padding: true, Stride: 11,
+				ReportData: data, Required: required, Unsigned: lastByte(ev), Padding: true, Stride: 23,
 			})
 		})
 	}
@@ -29,7 +29,7 @@ func TestContract(t *testing.T) {
 		ev := c.evidence(t)
 		attesttest.TestVerifier(t, attesttest.Harness{
 			Verifier: intelVerifier(t), Evidence: ev, Endorsements: c.endorsements(t), At: c.at,
-			ReportData: [64]byte(ev.Data[48+520:]), Required: required, Unsigned: lastByte(ev), Padding: true, Stride: 13,
+			ReportData: [64]byte(ev.Data[48+520:]), Required: required, Unsigned: lastByte(ev), Padding: true, Stride: 31,
 		})
 	})
 }
