@@ -78,12 +78,14 @@ func (s *session) endorsementsFetch(ctx context.Context, args []string, o fetchO
 	defer cancel()
 	var got fetched
 	if len(args) == 1 {
-		ev, err := s.evidenceAt(ctx, args[0])
+		all, err := s.evidenceAt(ctx, args[0])
 		if err != nil {
 			return err
 		}
-		items, err := f.Items(ctx, ev, nil)
-		got.items, got.errs = items, wrapped(err)
+		for _, ev := range all {
+			items, err := f.Items(ctx, ev, nil)
+			got.items, got.errs = append(got.items, items...), append(got.errs, wrapped(err)...)
+		}
 	} else {
 		objects, err := objectsOf(o)
 		if err != nil {
@@ -108,29 +110,29 @@ func wrapped(err error) []error {
 	return []error{err}
 }
 
-// evidenceAt returns the evidence of a box or in a file. It is not verified: it
-// only names what to fetch.
-func (s *session) evidenceAt(ctx context.Context, where string) (attest.Evidence, error) {
+// evidenceAt returns the evidence of a box or in a file, which may hold that of
+// several devices. It is not verified: it only names what to fetch.
+func (s *session) evidenceAt(ctx context.Context, where string) ([]attest.Evidence, error) {
 	if !isURL(where) {
 		data, err := s.readFile(where, attest.MaxBundle)
 		if err != nil {
-			return attest.Evidence{}, err
+			return nil, err
 		}
 		found, err := s.recognise(where, data, "")
 		if err != nil {
-			return attest.Evidence{}, err
+			return nil, err
 		}
-		if len(found.bundle.Evidence.Data) == 0 && len(found.devices) > 0 {
-			return found.devices[0], nil
+		if len(found.devices) > 0 {
+			return found.devices, nil
 		}
-		return found.bundle.Evidence, nil
+		return []attest.Evidence{found.bundle.Evidence}, nil
 	}
 	u, err := boxURL(where)
 	if err != nil {
-		return attest.Evidence{}, err
+		return nil, err
 	}
 	_, bundle, err := handshake(ctx, nil, u, s.now, nil)
-	return bundle.Evidence, err
+	return []attest.Evidence{bundle.Evidence}, err
 }
 
 // objectsOf names what all machines of a kind need.
