@@ -330,3 +330,32 @@ func program(t *testing.T, text string) Helper {
 	}
 	return Helper{name, "collect"}
 }
+
+// FuzzQuote: whatever the host answers, a quote that passes is over the bytes
+// that were asked for.
+func FuzzQuote(f *testing.F) {
+	over := [64]byte{1, 2, 3}
+	f.Add(fakeQuote(3, teeSGX, 0, over[:]), false)
+	f.Add(fakeQuote(4, teeTDX, 0, over[:]), true)
+	f.Add(fakeQuote(5, teeTDX, bodyTDX15, over[:]), true)
+	f.Add(make([]byte, 438), false)
+	f.Fuzz(func(t *testing.T, quote []byte, td bool) {
+		tee := teeSGX
+		if td {
+			tee = teeTDX
+		}
+		if checkQuote(quote, tee, over) == nil && !bytes.Contains(quote, over[:]) {
+			t.Errorf("%x passes", quote)
+		}
+	})
+}
+
+// FuzzTPMQuote reads what a TPM says that it signed.
+func FuzzTPMQuote(f *testing.F) {
+	f.Add([]byte{0xff, 0x54, 0x43, 0x47, 0x80, 0x18, 0, 0, 0, 1, 7})
+	f.Fuzz(func(t *testing.T, quote []byte) {
+		if extra, digest, err := readQuote(quote); err != nil && (extra != nil || digest != nil) {
+			t.Error("values and an error")
+		}
+	})
+}
