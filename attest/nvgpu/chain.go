@@ -114,12 +114,19 @@ func (c *Chain) readDevice() {
 		return
 	}
 	c.device = d
-	of := "derived from the key of " + pki.Brief(issuer.Subject.CommonName)
-	key := check("hardware.device_key", true, "", of, "")
-	if !d.derived(issuer) {
-		key = check("hardware.device_key", false, CodeInconsistent, "derived from another device's key", of)
+	c.fixed = append(c.fixed, check("hardware.device", true, "", arch.String()+" "+d.chip, ""))
+	if d.parent != nil { // Blackwell's extension does not say
+		c.fixed = append(c.fixed, checkDerived(d, issuer))
 	}
-	c.fixed = append(c.fixed, check("hardware.device", true, "", arch.String()+" "+d.chip, ""), key)
+}
+
+// checkDerived establishes that the leaf means the device that issued it.
+func checkDerived(d *device, issuer *x509.Certificate) attest.Check {
+	of := "derived from the key of " + pki.Brief(issuer.Subject.CommonName)
+	if !bytes.Equal(d.parent, issuer.RawSubjectPublicKeyInfo) {
+		return check("hardware.device_key", false, CodeInconsistent, "derived from another device's key", of)
+	}
+	return check("hardware.device_key", true, "", of, "")
 }
 
 // revocation reads the answers about the device's certificates, but not about

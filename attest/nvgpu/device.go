@@ -1,7 +1,6 @@
 package nvgpu
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/asn1"
@@ -226,9 +225,4 @@ func decode(der []byte, out any, params string) error {
 		return fmt.Errorf("%d bytes after the end", len(rest))
 	}
 	return nil
-}
-
-// derived reports whether the leaf names its issuer's key as the device's.
-func (d *device) derived(issuer *x509.Certificate) bool {
-	return d.parent == nil || bytes.Equal(d.parent, issuer.RawSubjectPublicKeyInfo)
 }
