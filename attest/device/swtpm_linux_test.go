@@ -248,7 +248,8 @@ func TestTPMBindPolicy(t *testing.T) {
 			conn, err := fresh(p)
 			return &tapped{ReadWriteCloser: conn, command: ccPCRExtend, change: change, swallow: true}, err
 		}})
-		if err := lying.BindPolicy(attest.Digest{1}); !errors.Is(err, attest.ErrUnavailable) {
+		want := map[string]string{"refuses": "refuses command 0x182", "does as if it were": "PCR 15 became 0000"}[name]
+		if err := lying.BindPolicy(attest.Digest{1}); !errors.Is(err, attest.ErrUnavailable) || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "became") != strings.Contains(want, "became") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -397,6 +398,30 @@ func TestGoogleTPM(t *testing.T) {
 	if !bytes.HasPrefix(chain, []byte("-----BEGIN CERTIFICATE-----\n")) {
 		t.Errorf("chain %q", chain)
 	}
+}
+
+// TestGoogleTPMWithoutCertificate: half of the two is an error, and so is a TPM
+// that does not tell whether it has them.
+func TestGoogleTPMWithoutCertificate(t *testing.T) {
+	dial := swtpm(t)
+	peer(t, dial, func(tpm transport.TPM) { defineNV(t, tpm, gceAKTemplate, defaultAK()) })
+	files := &tree{content: map[string][]byte{tpmPath: nil}, dial: dial}
+	ev, end, err := newTPM(files).Attest(t.Context(), bound(t))
+	expectUnavailable(t, ev, end, err, "0x18b")
+
+	peer(t, dial, func(tpm transport.TPM) { defineNV(t, tpm, gceAKCert, []byte("certificate")) })
+	asked := 0
+	files.dial = func(p string) (io.ReadWriteCloser, error) {
+		conn, err := dial(p)
+		return &tapped{ReadWriteCloser: conn, command: ccNVReadPublic, change: func(r []byte) []byte {
+			if asked++; asked == 1 {
+				return []byte{0x80, 1, 0, 0, 0, 10, 0, 0, 1, 1}
+			}
+			return r
+		}}, err
+	}
+	ev, end, err = newTPM(files).Attest(t.Context(), bound(t))
+	expectUnavailable(t, ev, end, err, "0x101")
 }
 
 // tapped changes what a TPM answers to one command.
@@ -590,11 +615,12 @@ func TestPCRAnswers(t *testing.T) {
 
 // scripted answers each command with the next response.
 type scripted struct {
-	next func() []byte
-	rest []byte
+	next   func() []byte
+	rest   []byte
+	broken error // of every write
 }
 
-func (s *scripted) Write(p []byte) (int, error) { s.rest = s.next(); return len(p), nil }
+func (s *scripted) Write(p []byte) (int, error) { s.rest = s.next(); return len(p), s.broken }
 func (s *scripted) Close() error                { return nil }
 func (s *scripted) Read(p []byte) (int, error) {
 	n := copy(p, s.rest)
@@ -611,6 +637,10 @@ func TestNVAnswers(t *testing.T) {
 	l := tpmLink{&scripted{next: func() []byte { a := answers[0]; answers = answers[1:]; return a }}}
 	if got, err := l.nvRead(1, 100); err == nil || got != nil || !strings.Contains(err.Error(), "10 bytes at 0, expected 40") {
 		t.Errorf("%x, %v", got, err)
+	}
+	broken := tpmLink{&scripted{next: func() []byte { return nil }, broken: os.ErrClosed}}
+	if _, err := broken.readPublic(1); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("written to a device that is gone: %v", err)
 	}
 	small := tpmLink{&scripted{next: func() []byte { return []byte{0x80, 1, 0, 0, 0, 9, 0, 0, 0, 0} }}}
 	if _, err := small.readPublic(1); err == nil || !strings.Contains(err.Error(), "response of 9 bytes") {
