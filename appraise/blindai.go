@@ -102,10 +102,7 @@ func manifestLine(line string) (key, value string, err error) {
 	if text == "" || text[0] == '#' {
 		return "", "", nil
 	}
-	key, value, found := strings.Cut(text, "=")
-	if !found {
-		return "", "", fmt.Errorf("expected key = value")
-	}
+	key, value, _ = strings.Cut(text, "=") // no value fits a key without one
 	value = strings.TrimSpace(value)
 	// A comment may follow; no value of these files holds the character.
 	if at := strings.IndexByte(value, '#'); at >= 0 {
@@ -168,25 +165,19 @@ func (m *blindAIManifest) complete(seen map[string]bool) error {
 	return nil
 }
 
-func manifestString(value string) (string, error) {
+// manifestString returns what stands between double quotes, nothing if there are
+// none. All strings of these files are hex digits: none holds an escape.
+func manifestString(value string) string {
 	if len(value) < 2 || value[0] != '"' || value[len(value)-1] != '"' {
-		return "", fmt.Errorf("expected a string in double quotes")
+		return ""
 	}
-	inner := value[1 : len(value)-1]
-	if strings.ContainsAny(inner, "\"\\") {
-		return "", fmt.Errorf("expected a string without quotes and escapes")
-	}
-	return inner, nil
+	return value[1 : len(value)-1]
 }
 
 func manifestDigest(value string, out *[32]byte) error {
-	s, err := manifestString(value)
-	if err != nil {
-		return err
-	}
-	b, err := hex.DecodeString(s)
+	b, err := hex.DecodeString(manifestString(value))
 	if err != nil || len(b) != len(out) {
-		return fmt.Errorf("expected 64 hex digits")
+		return fmt.Errorf("expected 64 hex digits in double quotes")
 	}
 	if !slices.ContainsFunc(b, func(v byte) bool { return v != 0 }) {
 		return fmt.Errorf("expected a value that is not all zero")
@@ -196,17 +187,10 @@ func manifestDigest(value string, out *[32]byte) error {
 }
 
 func manifestHex(value string, size int) (uint64, error) {
-	s, err := manifestString(value)
-	if err != nil {
-		return 0, err
-	}
-	digits, found := strings.CutPrefix(s, "0x")
-	if !found || strings.HasPrefix(digits, "_") {
-		return 0, fmt.Errorf("expected 0x and hex digits")
-	}
+	digits, found := strings.CutPrefix(manifestString(value), "0x")
 	n, err := strconv.ParseUint(digits, 16, size)
-	if err != nil {
-		return 0, fmt.Errorf("expected 0x and at most %d hex digits", size/4)
+	if !found || err != nil {
+		return 0, fmt.Errorf("expected 0x and at most %d hex digits in double quotes", size/4)
 	}
 	return n, nil
 }

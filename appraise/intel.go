@@ -283,7 +283,7 @@ func (a *appraisal) intelSMT(q intelRules, p intelPlatform) {
 		a.skip(name, CodeNotRequired, seen, ruleAllow.String())
 		return
 	}
-	a.check(name, q.smt == ruleForbid && p.smt != nil && !*p.smt, CodeSMT, seen, "off")
+	a.check(name, p.smt != nil && !*p.smt, CodeSMT, seen, "off")
 }
 
 // intel fits the rules for a platform to one that is there.

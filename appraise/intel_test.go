@@ -108,6 +108,7 @@ func TestIntelAllowedByName(t *testing.T) {
 		{attest.TDX, "mrseam: [" + hexOf(seam[:]) + "]", nil},
 		{attest.TDX, `fmspc: ["c0806f000000"], piid: ["` + hexOf([]byte("forged platform1")) + `"]`, nil},
 		{attest.TDX, "memory_integrity: require", []attesttest.IntelOption{attesttest.EditPCK(func(p *attesttest.IntelPCK) { p.SGXType = 2 })}},
+		{attest.TDX, "smt: allow", []attesttest.IntelOption{attesttest.Platform("UpToDate", "INTEL-SA-00615")}},
 		{attest.SGX, "smt: forbid", []attesttest.IntelOption{attesttest.EditPCK(func(p *attesttest.IntelPCK) { p.Configuration = []bool{true, true, false} })}},
 		{attest.SGX, "kss: require", []attesttest.IntelOption{flag(1 << 7)}},
 		{attest.SGX, "attributes: {value: 0x405, mask: 0xffffffffffffffff}", []attesttest.IntelOption{flag(1 << 10)}},
@@ -149,6 +150,11 @@ func TestIntelTrustErrors(t *testing.T) {
 		{attest.SGX, "", "smt: require"},
 		{attest.TDX, "", "xfam: 0x2"},
 		{attest.TDX, "", "xfam: 602e7"},
+		{attest.TDX, "", "xfam: 0xzz"},
+		{attest.TDX, "", "xfam: 0x100000000000602e7"},
+		{attest.TDX, "{mrtd: " + one + ", rtmr0: 5a, rtmr1: any, rtmr2: any, rtmr3: any}", ""},
+		{attest.TDX, "{mrtd: " + one + ", rtmr0: " + zero + ", rtmr1: any, rtmr2: any, rtmr3: any}", ""},
+		{attest.SGX, "{config_svn: 1}", ""},
 		{attest.TDX, "", "mrseam: [" + zero + "]"},
 		{attest.TDX, "", "migratable: allow"},
 		{attest.TDX, "", "debug: allow"},
@@ -240,6 +246,22 @@ func TestIntelBeforeTheTable(t *testing.T) {
 	}
 }
 
+// TestIntelModule: a TDX module that is not Intel's is refused here too, even if a
+// verifier let it through.
+func TestIntelModule(t *testing.T) {
+	for name, change := range map[string]func(*tdx.Report){
+		"hardware.seam_signer":     func(r *tdx.Report) { r.MRSIGNERSEAM[0] = 1 },
+		"hardware.seam_attributes": func(r *tdx.Report) { r.SEAMAttributes = 1 },
+	} {
+		claims := intelClaims(t, attest.TDX)
+		change(claims.Detail.(*tdx.Claims).Report)
+		r := appraiseIntel(t, claims, attesttest.IntelTrust(attest.TDX, ""))
+		if got := intelCheck(r, name); got.Status != attest.Fail || got.Code != appraise.CodeSEAM {
+			t.Errorf("%s, want it refused", got)
+		}
+	}
+}
+
 // TestIntelClaimsMustAgree: general claims and details that differ are refused.
 func TestIntelClaimsMustAgree(t *testing.T) {
 	for _, kind := range []attest.Kind{attest.TDX, attest.SGX} {
@@ -321,6 +343,13 @@ func TestBlindAIManifestErrors(t *testing.T) {
 	change := func(old, text string) string { return strings.Replace(blindAIManifest, old, text, 1) }
 	for name, text := range map[string]string{
 		"empty":            "",
+		"debug flag":       strings.NewReplacer(`"0x4"`, `"0x6"`, "fffd", "ffff").Replace(blindAIManifest),
+		"one quote":        change(`"0x4"`, `"`),
+		"no first quote":   change(`"0x4"`, `x0x4"`),
+		"no last quote":    change(`"0x4"`, `"0x4x`),
+		"long":             change("5f3ece", "05f3ece"),
+		"not hex":          change("5f3ece", "5g3ece"),
+		"comment":          blindAIManifest + "# \xff\n",
 		"debug":            change("allow_debug = false", "allow_debug = true"),
 		"no debug":         change("allow_debug = false", ""),
 		"twice":            blindAIManifest + "allow_debug = false\n",

@@ -251,8 +251,8 @@ type sgxReference struct {
 }
 
 func (v sgxReference) matches(c *attest.Claims) bool {
-	d, ok := c.Detail.(*sgx.Claims)
-	if !ok || d == nil || d.Report == nil || !v.enclave && !v.signer {
+	d, _ := c.Detail.(*sgx.Claims)
+	if d == nil || d.Report == nil || !v.enclave && !v.signer {
 		return false
 	}
 	r := d.Report

@@ -301,8 +301,8 @@ func tdxRegisters(r *tdx.Report) tdxReference {
 }
 
 func (v tdxReference) matches(c *attest.Claims) bool {
-	d, ok := c.Detail.(*tdx.Claims)
-	if !ok || d == nil || d.Report == nil {
+	d, _ := c.Detail.(*tdx.Claims)
+	if d == nil || d.Report == nil {
 		return false
 	}
 	for i, seen := range tdxRegisters(d.Report) {

@@ -435,6 +435,7 @@ func (b intelBuilder) collateral() []intelCase {
 		b.judge(b.of("T26", "X12"), "no-piid", "The trust file lists platforms, and a Processor CA's certificate names none.", specPCK, "hardware.accepted_piid", "chip_not_allowed", `piid: ["000102030405060708090a0b0c0d0e0f"]`, ByProcessorCA()),
 		b.judge(b.of("T27", "X12"), "logical-integrity", "Memory integrity by a bit where cryptography is required.", specPCK, "hardware.memory_integrity", "memory_integrity", "memory_integrity: require"),
 		b.judge(b.of("T08", "X09"), "smt", "Sibling threads are on and the trust file forbids it.", specPCK, "hardware.smt", "smt", "smt: forbid"),
+		b.judge(b.of("T08", "X09"), "smt-unknown", "The certificate does not say whether sibling threads are on.", specPCK, "hardware.smt", "smt", "smt: forbid", ByProcessorCA()),
 	}
 }
 
