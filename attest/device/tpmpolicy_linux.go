@@ -48,7 +48,8 @@ func (a tpmAttester) BindPolicy(policy attest.Digest) error {
 	if err := l.extend(tpmPolicyPCR, policy); err != nil {
 		return unavailable(err)
 	}
-	if value, err = l.policyPCR(); err != nil || !bytes.Equal(value, want[:]) {
+	// No value comes with an error, and none is not the one expected.
+	if value, err = l.policyPCR(); !bytes.Equal(value, want[:]) {
 		return unavailable(errors.Join(err, fmt.Errorf("PCR %d became %x, expected %x", tpmPolicyPCR, value, want)))
 	}
 	return nil
