@@ -146,6 +146,9 @@ func (r Roots) checkNVIDIA(o source.Object, data []byte, s subject, at time.Time
 	if err != nil {
 		return attest.NewFailure(checkObject, attest.CodeMalformed, err.Error(), "evidence of a GPU or an NVSwitch")
 	}
+	if err := sameManifest(o, data); err != nil {
+		return err
+	}
 	_, err = verifier.Endorse(g.Chain, append(s.beside[:len(s.beside):len(s.beside)], attest.Endorsement{Label: o.Label(), Data: data}), at)
 	var f *attest.Failure
 	// A status that withdraws a certificate is one to keep: what is made of it
@@ -154,6 +157,24 @@ func (r Roots) checkNVIDIA(o source.Object, data []byte, s subject, at time.Time
 		return nil
 	}
 	return err
+}
+
+// sameManifest compares the version in a manifest with the end of the id that
+// was asked for, where a VBIOS's version stands without its dots. A manifest
+// does not hold its id.
+func sameManifest(o source.Object, data []byte) error {
+	if o.Form() != source.FormRIM {
+		return nil
+	}
+	m, err := nvgpu.ParseManifest(data)
+	if err != nil {
+		return attest.NewFailure(checkObject, attest.CodeMalformed, err.Error(), o.What())
+	}
+	id, version := strings.ToUpper(o.Label()), strings.ToUpper(m.Version)
+	if strings.HasSuffix(id, "_"+version) || strings.HasSuffix(id, "_"+strings.ReplaceAll(version, ".", "")) {
+		return nil
+	}
+	return wrong(o, fmt.Sprintf("manifest of version %.40q", m.Version))
 }
 
 func onlyRevoked(f *attest.Failure) bool {

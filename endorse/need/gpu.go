@@ -31,7 +31,11 @@ const (
 // switchBIOS names NVSwitch's board, which its report does not.
 const switchBIOS = "5612_0002_890"
 
-const hopper = "GH100"
+// The chips that stand for their architecture in a manifest's name.
+const (
+	hopper    = "GH100"
+	blackwell = "GB100"
+)
 
 func (o Options) gpu(ev attest.Evidence) ([]Plan, error) {
 	g, err := form.ParseGPU(ev.Data)
@@ -43,9 +47,13 @@ func (o Options) gpu(ev attest.Evidence) ([]Plan, error) {
 		return nil, err
 	}
 	ids := []string{"NV_SWITCH_BIOS_" + switchBIOS + "_" + fields.vbios()}
+	certs, err := pemCertificates(g.Chain, maxGPUChain)
+	if err != nil {
+		return nil, fmt.Errorf("certificate chain: %w", err)
+	}
 	if ev.Kind == attest.NVIDIAGPU {
 		board := strings.ToUpper(fields.text(opaqueProject) + "_" + fields.text(opaqueProjSKU) + "_" + fields.text(opaqueChipSKU))
-		ids = []string{fields.driver(), "NV_GPU_VBIOS_" + board + "_" + fields.vbios()}
+		ids = []string{fields.driver(certs), "NV_GPU_VBIOS_" + board + "_" + fields.vbios()}
 	}
 	var p Plan
 	for _, id := range ids {
@@ -55,7 +63,7 @@ func (o Options) gpu(ev attest.Evidence) ([]Plan, error) {
 		}
 		p = append(p, rim)
 	}
-	status, err := statusOf(g.Chain)
+	status, err := statusOf(certs)
 	if err != nil {
 		return nil, err
 	}
@@ -65,11 +73,7 @@ func (o Options) gpu(ev attest.Evidence) ([]Plan, error) {
 // statusOf names the OCSP responses of a device's chain: all but the root, which
 // nobody can withdraw, and the leaf, which the device makes for itself and
 // NVIDIA does not know (NVIDIA, nvtrust local verifier).
-func statusOf(chain []byte) (Plan, error) {
-	certs, err := pemCertificates(chain, maxGPUChain)
-	if err != nil {
-		return nil, fmt.Errorf("certificate chain: %w", err)
-	}
+func statusOf(certs []*x509.Certificate) (Plan, error) {
 	var p Plan
 	for i := 1; i+1 < len(certs); i++ {
 		obj, err := source.OCSP(certs[i], certs[i+1])
@@ -133,9 +137,13 @@ func opaqueData(report []byte) (opaque, error) {
 
 func (f opaque) text(id int) string { return strings.TrimRight(string(f[id]), "\x00") }
 
-// driver names the driver's manifest. Hopper's reports do not name the chip.
-func (f opaque) driver() string {
+// driver names the driver's manifest. Reports of Hopper and of early Blackwell
+// do not name the chip; the device's certificate begins with it.
+func (f opaque) driver(certs []*x509.Certificate) string {
 	chip := strings.ToUpper(f.text(opaqueChip))
+	if chip == "" && len(certs) > 0 && strings.HasPrefix(certs[0].Subject.CommonName, "GB") {
+		chip = blackwell
+	}
 	if chip == "" || chip == hopper {
 		return "NV_GPU_DRIVER_" + hopper + "_" + f.text(opaqueDriver)
 	}
