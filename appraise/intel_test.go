@@ -262,6 +262,21 @@ func TestIntelModule(t *testing.T) {
 	}
 }
 
+// TestIntelNothingAsked: what the trust file says nothing about is no pass.
+func TestIntelNothingAsked(t *testing.T) {
+	for _, kind := range []attest.Kind{attest.TDX, attest.SGX} {
+		r := appraiseIntel(t, intelClaims(t, kind), attesttest.IntelTrust(kind, ""))
+		for _, name := range []string{
+			"hardware.accepted_fmspc", "hardware.accepted_piid", "hardware.memory_integrity", "hardware.smt", "hardware.advisories",
+			map[attest.Kind]string{attest.TDX: "hardware.accepted_seam", attest.SGX: "hardware.enclave_attributes"}[kind],
+		} {
+			if got := intelCheck(r, name); got.Status != attest.Skip || got.Code != appraise.CodeNotRequired {
+				t.Errorf("%s: %s, want it skipped", kind, got)
+			}
+		}
+	}
+}
+
 // TestIntelClaimsMustAgree: general claims and details that differ are refused.
 func TestIntelClaimsMustAgree(t *testing.T) {
 	for _, kind := range []attest.Kind{attest.TDX, attest.SGX} {
