@@ -119,7 +119,7 @@ var mayImport = map[string][]string{
 	"internal/connect":           {"attest", "appraise", "client", "internal/catalogue"},
 	"internal/testrun":           {},
 	"internal/mutants":           {},
-	"internal/vector":            {"attest", "attest/snp", "attest/tdx", "attest/sgx", "attest/nitro", "attest/tpm", "attest/azure", "attest/nvgpu", "attest/composite"},
+	"internal/vector":            {"internal/strictjson", "attest", "attest/snp", "attest/tdx", "attest/sgx", "attest/nitro", "attest/tpm", "attest/azure", "attest/nvgpu", "attest/composite"},
 	"web":                        {"attest", "internal/vector"},
 	"bench":                      {},
 	"cmd/boxd":                   {"attest", "attest/device", "endorse", "atls", "policy", "model", "box", "internal", "examples"},
