@@ -2,6 +2,7 @@ package endorse_test
 
 import (
 	"bytes"
+	"reflect"
 	"testing"
 
 	"github.com/blindbox/blindbox/attest"
@@ -128,4 +129,25 @@ func TestNoRoots(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+}
+
+// TestRevokedStatusIsKept: a status that withdraws a certificate is not an error
+// of the fetch; the verifier refuses with it.
+func TestRevokedStatusIsKept(t *testing.T) {
+	v := newVendors(t)
+	ev, _ := gpu(t, v, attesttest.EditOCSP("ica", revoked))
+	end, err := v.fetcher(t.TempDir()).For(t.Context(), ev)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := roots(t).GPU.Verify(ev, end, v.Now()); codeOf(err) != attest.CodeRevoked {
+		t.Errorf("the verifier says %v", err)
+	}
+}
+
+// revoked edits an answer of the fake vendor, whose type is its own.
+func revoked[A any](a *A) {
+	v := reflect.ValueOf(a).Elem()
+	v.FieldByName("Status").SetUint(1)
+	v.FieldByName("Reason").SetInt(1)
 }
