@@ -300,6 +300,24 @@ func TestParseCertificate(t *testing.T) {
 	}
 }
 
+// TestLargeCertificate: one that is a certificate in all but its size.
+func TestLargeCertificate(t *testing.T) {
+	tr := newTree(t, nil)
+	big := leaf()
+	big.ExtraExtensions = []pkix.Extension{{Id: []int{1, 2, 3}, Value: make([]byte, MaxCertificate)}}
+	der, err := x509.CreateCertificate(rand.Reader, big, tr.mid.cert, tr.leaf.key.Public(), tr.mid.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c, err := ParseCertificate(der); c != nil || err == nil {
+		t.Errorf("a certificate of %d bytes: accepted", len(der))
+	}
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: append(der, make([]byte, MaxCertificate)...)})
+	if b, err := SplitPEM(text, 1); b != nil || err == nil {
+		t.Errorf("a block of %d characters: accepted", len(text))
+	}
+}
+
 func TestParsePEM(t *testing.T) {
 	tr := newTree(t, nil)
 	one := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: tr.leaf.cert.Raw})
