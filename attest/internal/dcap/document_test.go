@@ -257,6 +257,7 @@ func TestAnswerRefuses(t *testing.T) {
 		"in another case":          strings.Replace(string(info), `"tcbInfo"`, `"TcbInfo"`, 1),
 		"signature one short":      strings.Replace(string(info), sig, sig[2:], 1),
 		"signature not hex":        strings.Replace(string(info), sig, sig[:127]+"g", 1),
+		"signature in capitals":    strings.Replace(string(info), sig, strings.ToUpper(sig), 1),
 		"signature a number":       strings.Replace(string(info), `"`+sig+`"`, "1", 1),
 		"a document that is null":  `{"tcbInfo":null,"signature":"` + sig + `"}`,
 		"more than an endorsement": string(info) + strings.Repeat(" ", attest.MaxEndorsement),
