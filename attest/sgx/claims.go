@@ -2,7 +2,6 @@ package sgx
 
 import (
 	"bytes"
-	"slices"
 
 	"github.com/blindbox/blindbox/attest"
 	"github.com/blindbox/blindbox/attest/internal/dcap"
@@ -51,7 +50,7 @@ type Claims struct {
 // says to whom it belongs.
 func (c *Claims) CryptographicIntegrity() bool { return c.PCK.SGXType == dcap.SGXScalableIntegrity }
 
-// newClaims copies what the chain shares with later verifications.
+// newClaims takes facts over: each verification makes its own.
 func newClaims(f *dcap.Facts, checks []attest.Check) *attest.Claims {
 	r := newReport(f.Quote)
 	return &attest.Claims{
@@ -64,10 +63,10 @@ func newClaims(f *dcap.Facts, checks []attest.Check) *attest.Claims {
 		Detail: &Claims{
 			QuoteVersion: f.Quote.Header.Version,
 			Report:       r,
-			TCB:          cloneTCB(f.TCB),
-			PCK:          clonePCK(f.PCK),
-			RootCRL:      f.RootCRL.Clone(),
-			PCKCRL:       f.PCKCRL.Clone(),
+			TCB:          f.TCB,
+			PCK:          f.PCK,
+			RootCRL:      f.RootCRL,
+			PCKCRL:       f.PCKCRL,
 			TCBInfo:      f.TCBInfo,
 			QEIdentity:   f.QEIdentity,
 		},
@@ -82,34 +81,4 @@ func newReport(q *dcap.Quote) *Report {
 		ConfigID: b.ConfigID, ISVProdID: b.ISVProdID, ISVSVN: b.ISVSVN, ConfigSVN: b.ConfigSVN,
 		ISVFamilyID: b.ISVFamilyID, ReportData: b.ReportData,
 	}
-}
-
-func cloneTCB(t TCB) TCB {
-	t.Platform, t.Hardware, t.QE = cloneLevel(t.Platform), cloneLevel(t.Hardware), cloneLevel(t.QE)
-	t.Module = nil
-	t.Advisories = slices.Clone(t.Advisories)
-	return t
-}
-
-func cloneLevel(l Level) Level {
-	l.Advisories = slices.Clone(l.Advisories)
-	return l
-}
-
-func clonePCK(p PCK) PCK {
-	p.PlatformID = clonePointer(p.PlatformID)
-	if c := p.Configuration; c != nil {
-		p.Configuration = &Configuration{
-			DynamicPlatform: clonePointer(c.DynamicPlatform), CachedKeys: clonePointer(c.CachedKeys), SMTEnabled: clonePointer(c.SMTEnabled),
-		}
-	}
-	return p
-}
-
-func clonePointer[T any](p *T) *T {
-	if p == nil {
-		return nil
-	}
-	v := *p
-	return &v
 }

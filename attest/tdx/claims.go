@@ -2,7 +2,6 @@ package tdx
 
 import (
 	"bytes"
-	"slices"
 
 	"github.com/blindbox/blindbox/attest"
 	"github.com/blindbox/blindbox/attest/internal/dcap"
@@ -55,7 +54,7 @@ type Claims struct {
 // says to whom it belongs.
 func (c *Claims) CryptographicIntegrity() bool { return c.PCK.SGXType == dcap.SGXScalableIntegrity }
 
-// newClaims copies what the chain shares with later verifications.
+// newClaims takes facts over: each verification makes its own.
 func newClaims(f *dcap.Facts, log *EventLog, checks []attest.Check) *attest.Claims {
 	r := newReport(f.Quote)
 	return &attest.Claims{
@@ -68,10 +67,10 @@ func newClaims(f *dcap.Facts, log *EventLog, checks []attest.Check) *attest.Clai
 		Detail: &Claims{
 			QuoteVersion: f.Quote.Header.Version,
 			Report:       r,
-			TCB:          cloneTCB(f.TCB),
-			PCK:          clonePCK(f.PCK),
-			RootCRL:      f.RootCRL.Clone(),
-			PCKCRL:       f.PCKCRL.Clone(),
+			TCB:          f.TCB,
+			PCK:          f.PCK,
+			RootCRL:      f.RootCRL,
+			PCKCRL:       f.PCKCRL,
 			TCBInfo:      f.TCBInfo,
 			QEIdentity:   f.QEIdentity,
 			EventLog:     log,
@@ -88,37 +87,4 @@ func newReport(q *dcap.Quote) *Report {
 		RTMR: b.RTMR, ReportData: b.ReportData,
 		HasExtension: q.BodyType == dcap.BodyTDX15, TEETCBSVN2: b.TEETCBSVN2, MRSERVICETD: b.MRSERVICETD,
 	}
-}
-
-func cloneTCB(t TCB) TCB {
-	t.Platform, t.Hardware, t.QE = cloneLevel(t.Platform), cloneLevel(t.Hardware), cloneLevel(t.QE)
-	if t.Module != nil {
-		m := cloneLevel(*t.Module)
-		t.Module = &m
-	}
-	t.Advisories = slices.Clone(t.Advisories)
-	return t
-}
-
-func cloneLevel(l Level) Level {
-	l.Advisories = slices.Clone(l.Advisories)
-	return l
-}
-
-func clonePCK(p PCK) PCK {
-	p.PlatformID = clonePointer(p.PlatformID)
-	if c := p.Configuration; c != nil {
-		p.Configuration = &Configuration{
-			DynamicPlatform: clonePointer(c.DynamicPlatform), CachedKeys: clonePointer(c.CachedKeys), SMTEnabled: clonePointer(c.SMTEnabled),
-		}
-	}
-	return p
-}
-
-func clonePointer[T any](p *T) *T {
-	if p == nil {
-		return nil
-	}
-	v := *p
-	return &v
 }
