@@ -3,6 +3,7 @@ package tcg_test
 import (
 	"bytes"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/blindbox/blindbox/attest/internal/tcg"
@@ -283,5 +284,39 @@ func TestUnknownAlgorithm(t *testing.T) {
 	twice[28], twice[32] = 0x0b, 0x0b
 	if _, err := tcg.Parse(slices.Concat(head, twice, event)); err == nil {
 		t.Error("one algorithm declared twice: read")
+	}
+}
+
+// TestReasons: rules whose breach would also be noticed later are named at once.
+func TestReasons(t *testing.T) {
+	whole := healthy().Encode()
+	for words, f := range map[string]func([]byte) []byte{
+		"digests of 20 bytes": func(b []byte) []byte { b[32+30] = 20; return b },
+		"digests of 65 bytes": func(b []byte) []byte { b[32+28], b[32+30] = 0x77, 65; return b },
+		"digests of 0 bytes":  func(b []byte) []byte { b[32+28], b[32+30] = 0x77, 0; return b },
+		"register 24":         func(b []byte) []byte { b[headerSize] = 24; return b },
+		"register 4294967295": func(b []byte) []byte { copy(b[headerSize:], []byte{0xff, 0xff, 0xff, 0xff}); return b },
+	} {
+		if _, err := tcg.Parse(f(slices.Clone(whole))); err == nil || !strings.Contains(err.Error(), words) {
+			t.Errorf("error %v, want %q", err, words)
+		}
+	}
+	late := healthy()
+	late.Events = slices.Insert(late.Events, 1, tpmforge.Event{Type: tpmforge.NoAction, Data: []byte("StartupLocality\x00\x00")})
+	if _, err := parse(t, late).ReplayTPM(tcg.SHA256); err == nil || !strings.Contains(err.Error(), "after another event") {
+		t.Errorf("locality after an event: %v", err)
+	}
+	if _, err := parse(t, healthy()).ReplayTPM(0x12); err == nil || !strings.Contains(err.Error(), "not known") {
+		t.Errorf("unknown algorithm: %v", err)
+	}
+	bad := healthy()
+	bad.Events[14].Data = []byte("no variable")
+	if _, err := parse(t, bad).ReadSecureBoot(tcg.SHA256, 7); err == nil {
+		t.Error("an authority that is no variable")
+	}
+	after := healthy()
+	after.Events = append(after.Events, tpmforge.Event{Register: 7, Type: tpmforge.Driver, Data: []byte("no variable")})
+	if _, err := parse(t, after).ReadSecureBoot(tcg.SHA256, 7); err != nil {
+		t.Errorf("a boot variable after the separator: %v", err)
 	}
 }
