@@ -50,20 +50,15 @@ func groups(t testing.TB) []group {
 	}
 }
 
-// perRow is how many cases of one row become files. The tests of the packages run
-// them all.
+// perRow is how many cases of one row become files where all get one answer; one
+// more for each further answer. The tests of the packages run them all.
 const perRow = 2
 
 // chosen returns the cases that become files.
 func chosen(t testing.TB) []attesttest.Vector {
 	var out []attesttest.Vector
 	for _, g := range groups(t) {
-		taken := make(map[string]int)
-		for _, v := range g.vectors {
-			if !v.Evidence.Kind.Valid() || taken[v.Row] == perRow {
-				continue // the first has no name in a file
-			}
-			taken[v.Row]++
+		for _, v := range g.chosen() {
 			if !v.Verifier.Valid() {
 				v.Verifier = expected(g.kind, v.Evidence.Kind)
 			}
@@ -73,9 +68,33 @@ func chosen(t testing.TB) []attesttest.Vector {
 	return out
 }
 
+// chosen takes the first case of each answer and the first few of each row, in
+// their order.
+func (g group) chosen() []attesttest.Vector {
+	type answer struct {
+		row   string
+		stage attesttest.Stage
+		code  attest.Code
+	}
+	answered, taken := make(map[answer]bool), make(map[string]int)
+	var out []attesttest.Vector
+	for _, v := range g.vectors {
+		a := answer{v.Row, v.Stage, v.Code}
+		if !v.Evidence.Kind.Valid() || (answered[a] && taken[v.Row] >= perRow) {
+			continue // the first has no name in a file
+		}
+		answered[a] = true
+		taken[v.Row]++
+		out = append(out, v)
+	}
+	return out
+}
+
 // expected is the kind that the relying party of a case expects.
 func expected(group, evidence attest.Kind) attest.Kind {
-	if group == attest.NVIDIAGPU && (evidence == attest.NVSwitch || evidence == attest.Composite) {
+	switch {
+	case group == attest.NVIDIAGPU && (evidence == attest.NVSwitch || evidence == attest.Composite),
+		group == attest.AzureSNP && evidence == attest.AzureTDX:
 		return evidence
 	}
 	return group
