@@ -1,0 +1,104 @@
+package azure_test
+
+import (
+	"bytes"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/blindbox/blindbox/attest"
+	"github.com/blindbox/blindbox/attest/attesttest"
+	"github.com/blindbox/blindbox/attest/azure"
+	"github.com/blindbox/blindbox/attest/snp"
+)
+
+// TestNewVerifier: kind and hardware fit, or there is no Verifier.
+func TestNewVerifier(t *testing.T) {
+	hardware, err := snp.NewVerifier()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		kind     attest.Kind
+		hardware attest.Verifier
+	}{{attest.SNP, hardware}, {attest.KindInvalid, hardware}, {attest.AzureSNP, nil}, {attest.AzureTDX, hardware}} {
+		if v, err := azure.NewVerifierWithRoots(c.kind, c.hardware); v != nil || err == nil {
+			t.Errorf("a verifier of %s: %v", c.kind, err)
+		}
+	}
+	if v, err := azure.NewVerifier(attest.SNP); v != nil || err == nil {
+		t.Errorf("a verifier of SNP: %v", err)
+	}
+	ev, end := attesttest.MakeAzure(t, attesttest.TPMNonce())
+	if _, err := new(azure.Verifier).Verify(ev, end, attesttest.Epoch()); err == nil {
+		t.Error("the zero Verifier accepts")
+	}
+	if _, err := new(azure.Chain).Verify(ev, attesttest.Epoch()); err == nil {
+		t.Error("the zero Chain accepts")
+	}
+}
+
+// TestEventLogRefused: a log that came beside the evidence is whole, single and not
+// too long, cold and warm.
+func TestEventLogRefused(t *testing.T) {
+	ev, end := attesttest.MakeAzure(t, attesttest.TPMNonce(), func(p *attesttest.Paravisor) { p.TPM.WithLog = true })
+	v := fakeVerifier(t)
+	if _, err := v.Verify(ev, end, attesttest.Epoch()); err != nil {
+		t.Fatal(err)
+	}
+	log := end[len(end)-1]
+	if log.Label != attest.LabelEventLog {
+		t.Fatalf("the last endorsement is %s", log.Label)
+	}
+	end = end[:len(end)-1]
+	for code, more := range map[attest.Code]attest.Endorsements{
+		attest.CodeAmbiguous: {log, log},
+		attest.CodeTooLarge:  {{Label: log.Label, Data: make([]byte, attest.MaxEndorsement+1)}},
+		attest.CodeMalformed: {{Label: log.Label}},
+	} {
+		all := slices.Concat(end, more)
+		_, cold := v.Verify(ev, all, attesttest.Epoch())
+		_, warm := v.Endorse(all, attesttest.Epoch())
+		for _, err := range []error{cold, warm} {
+			var f *attest.Failure
+			if !errors.As(err, &f) || !slices.ContainsFunc(f.Failed(), func(c attest.Check) bool {
+				return c.Name == "hardware.tpm_event_log_form" && c.Code == code
+			}) {
+				t.Errorf("error %v, want code %s", err, code)
+			}
+		}
+	}
+	if _, err := v.Endorse(nil, attesttest.Epoch()); err == nil {
+		t.Error("a chain of no certificates")
+	}
+}
+
+// TestStopsEarly: what cannot be read is the only thing that is said of it.
+func TestStopsEarly(t *testing.T) {
+	ev, end := attesttest.MakeAzure(t, attesttest.TPMNonce())
+	big := append(bytes.Clone(ev.Data), make([]byte, attest.MaxEvidence)...)
+	for what, data := range map[string][]byte{"hardware.azure_size": big, "hardware.azure_form": ev.Data[:20]} {
+		_, err := fakeVerifier(t).Verify(attest.Evidence{Kind: ev.Kind, Data: data}, end, attesttest.Epoch())
+		var f *attest.Failure
+		if !errors.As(err, &f) || len(f.Failed()) != 1 || f.Failed()[0].Name != what || f.Checks[len(f.Checks)-1].Name != what {
+			t.Errorf("error %v, want only %s, at the end", err, what)
+		}
+	}
+}
+
+// TestTrusteeReasons: a document without one of its parts is refused for that.
+func TestTrusteeReasons(t *testing.T) {
+	good := string(capture(t, "snp-v1-trustee.json"))
+	for what, text := range map[string]string{
+		"no quote":    `{"version":1,"hcl_report":"AA=="}`,
+		"two quotes":  strings.Replace(good, `"version"`, `"quote":{},"version"`, 1),
+		"two reports": strings.Replace(good, `"version"`, `"report":[1],"version"`, 1),
+		"no report":   `{"version":1,"tpm_quote":{"message":"","signature":"","pcrs":[]}}`,
+	} {
+		_, _, err := azure.FromTrusteeJSON([]byte(text))
+		if err == nil || !strings.Contains(err.Error(), "exactly one quote and one HCL report") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
