@@ -169,7 +169,7 @@ func TestTDParts(t *testing.T) {
 		b.TDQuote[at] ^= 1
 		hasFailed(t, name, b, end, "hardware.hcl_td_quote")
 	}
-	for name, at := range map[string]int{"type": 32, "version": 34, "reserved": 36, "TCB hash": 32 + 32, "info hash": 32 + 80, "TCB info": 32 + 256, "gap": 32 + 500, "TD info": 32 + 1023} {
+	for name, at := range map[string]int{"type": 32, "version": 34, "reserved": 36, "TCB hash": 32 + 32, "info hash": 32 + 80, "TCB info": 32 + 256, "gap": 32 + 500, "reserved again": 32 + 200, "TD info": 32 + 1023} {
 		b := a
 		b.HCLReport = bytes.Clone(a.HCLReport)
 		b.HCLReport[at] ^= 2
