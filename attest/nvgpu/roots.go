@@ -5,19 +5,10 @@ import (
 	"crypto/elliptic"
 	"crypto/sha256"
 	"crypto/x509"
-	_ "embed"
 	"encoding/hex"
 	"fmt"
 
 	"github.com/blindbox/blindbox/attest/internal/pki"
-)
-
-// NVIDIA's certificates; roots/ORIGIN.md says where they are from.
-var (
-	//go:embed roots/device_root.pem
-	deviceRootPEM string
-	//go:embed roots/rim_root.pem
-	rimRootPEM string
 )
 
 // SHA-256 of each root's DER. Pinning the certificate rather than its key also
