@@ -36,6 +36,7 @@ import (
 	"github.com/blindbox/blindbox/appraise"
 	"github.com/blindbox/blindbox/atls"
 	"github.com/blindbox/blindbox/attest"
+	"github.com/blindbox/blindbox/endorse"
 )
 
 // DefaultTimeout bounds the time from the first packet to the verdict.
@@ -79,6 +80,7 @@ type options struct {
 	onResult func(Verification)
 	dial     func(ctx context.Context, network, addr string) (net.Conn, error)
 	timeout  time.Duration
+	floors   endorse.Floors
 }
 
 // WithClock sets the clock by which certificates, statements and ages are
@@ -153,6 +155,21 @@ func WithTimeout(d time.Duration) Option {
 			return fmt.Errorf("client: timeout %s, expected more than none", d)
 		}
 		o.timeout = d
+		return nil
+	}
+}
+
+// WithFloors refuses boxes that staple a vendor's list which is older than one
+// that was seen before, and notes what accepted boxes staple. Vendors' lists have
+// dates, but an old one can still be in force and lack what was withdrawn since.
+// *cache.Dir of package endorse/cache keeps floors across programs. f must be
+// safe for concurrent use.
+func WithFloors(f endorse.Floors) Option {
+	return func(o *options) error {
+		if f == nil {
+			return errors.New("client: no floors given")
+		}
+		o.floors = f
 		return nil
 	}
 }

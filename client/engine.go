@@ -13,6 +13,7 @@ import (
 	"github.com/blindbox/blindbox/appraise"
 	"github.com/blindbox/blindbox/atls"
 	"github.com/blindbox/blindbox/attest"
+	"github.com/blindbox/blindbox/endorse"
 )
 
 // engine is everything that depends on one Trust. It is replaced as a whole, so
@@ -21,6 +22,7 @@ type engine struct {
 	trust     *appraise.Trust
 	verifiers map[attest.Kind]attest.Verifier
 	onResult  func(Verification)
+	floors    endorse.Floors // nil: nothing was seen before
 	timeout   time.Duration
 	closed    atomic.Bool
 
@@ -39,7 +41,7 @@ func newEngine(trust *appraise.Trust, o *options) (*engine, error) {
 	if trust == nil {
 		return nil, errors.New("client: no trust given: nothing would decide which box is acceptable")
 	}
-	e := &engine{trust: trust, onResult: o.onResult, timeout: o.timeout}
+	e := &engine{trust: trust, onResult: o.onResult, floors: o.floors, timeout: o.timeout}
 	var err error
 	if e.verifiers, err = verifiersFor(trust); err != nil {
 		return nil, err
@@ -109,12 +111,7 @@ func (e *engine) dial(ctx context.Context, c *atls.Client, network, addr string)
 // check is what package atls calls before it lets anything through.
 func (e *engine) check(ctx context.Context, p atls.Presented) (any, error) {
 	in := appraise.Input{Statement: p.Statement, Channel: p.Checks, Policy: p.Bundle.Policy}
-	if v, ok := e.verifiers[p.Bundle.Evidence.Kind]; ok {
-		in.Claims, in.Err = v.Verify(p.Bundle.Evidence, p.Bundle.Endorsements, p.At)
-	} else {
-		in.Err = attest.NewFailure("hardware.evidence", attest.CodeKindMismatch,
-			p.Bundle.Evidence.Kind.String(), "a kind that the trust file accepts")
-	}
+	in.Claims, in.Err = e.verify(p.Bundle, p.At)
 	result := e.trust.Appraise(in, p.At)
 	verification := Verification{Result: result, Bundle: p.Bundle}
 	noteIn(ctx, verification)
@@ -124,7 +121,24 @@ func (e *engine) check(ctx context.Context, p atls.Presented) (any, error) {
 	if err := refusalOf(result); err != nil {
 		return nil, err
 	}
+	if e.floors != nil {
+		if err := endorse.RaiseFloors(e.floors, in.Claims, p.Bundle.Endorsements); err != nil {
+			return nil, fmt.Errorf("client: what was seen could not be noted: %w", err)
+		}
+	}
 	return result, nil
+}
+
+// verify has the evidence verified by the Verifier of its kind, and what is
+// stapled compared with what was seen before.
+func (e *engine) verify(b attest.Bundle, at time.Time) (*attest.Claims, error) {
+	v, ok := e.verifiers[b.Evidence.Kind]
+	if !ok {
+		return nil, attest.NewFailure("hardware.evidence", attest.CodeKindMismatch,
+			b.Evidence.Kind.String(), "a kind that the trust file accepts")
+	}
+	claims, err := v.Verify(b.Evidence, b.Endorsements, at)
+	return endorse.AboveFloors(e.floors, claims, err, b.Endorsements)
 }
 
 func (e *engine) closeIdle() {

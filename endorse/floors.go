@@ -79,6 +79,21 @@ func CheckFloors(f Floors, c *attest.Claims, end attest.Endorsements) []attest.C
 	return checks
 }
 
+// AboveFloors returns the claims with the checks of [CheckFloors] added, or, if
+// one of those failed, an [*attest.Failure] and no claims. Without floors, and
+// with an error of the verifier, it returns what it was given.
+func AboveFloors(f Floors, c *attest.Claims, err error, end attest.Endorsements) (*attest.Claims, error) {
+	if f == nil || c == nil || err != nil {
+		return c, err
+	}
+	out := *c
+	out.Checks = append(c.Checks[:len(c.Checks):len(c.Checks)], CheckFloors(f, c, end)...)
+	if err := attest.FailureOf(out.Checks); err != nil {
+		return nil, err
+	}
+	return &out, nil
+}
+
 // RaiseFloors notes the numbers of the objects that went into the claims. Call
 // it for boxes that were accepted, not for strangers: Intel keeps two sets of
 // TCB data in force, and whoever shows the newer one makes the other count as

@@ -71,7 +71,12 @@ func (s *session) connect(ctx context.Context, address string, o connectOptions)
 	}
 	defer ln.Close()
 	watch := &watcher{session: s}
-	c, err := client.New(trust, client.WithTimeout(o.timeout), client.WithClock(s.now), client.WithOnResult(watch.see))
+	opts, done, err := s.withFloors(client.WithTimeout(o.timeout), client.WithClock(s.now), client.WithOnResult(watch.see))
+	if err != nil {
+		return err
+	}
+	defer done()
+	c, err := client.New(trust, opts...)
 	if err != nil {
 		return usage("%v", err)
 	}

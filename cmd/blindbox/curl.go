@@ -89,7 +89,12 @@ func (s *session) curl(ctx context.Context, address string, o curlOptions) error
 	var judged atomic.Int64 // when there was a verdict, after began
 	began := time.Now()
 	seeVerdict := func(client.Verification) { judged.CompareAndSwap(0, int64(time.Since(began))) }
-	c, err := client.New(trust, client.WithTimeout(o.timeout), client.WithClock(s.now), client.WithOnResult(seeVerdict))
+	opts, done, err := s.withFloors(client.WithTimeout(o.timeout), client.WithClock(s.now), client.WithOnResult(seeVerdict))
+	if err != nil {
+		return err
+	}
+	defer done()
+	c, err := client.New(trust, opts...)
 	if err != nil {
 		return usage("%v", err)
 	}

@@ -279,17 +279,17 @@ func TestFloorsOfTheClient(t *testing.T) {
 	if err := raiseFloors(f, claims(), end(9)); err != nil {
 		t.Fatal(err)
 	}
-	if c, err := aboveFloors(f, claims(), nil, end(9)); err != nil || len(c.Checks) != 2 {
+	if c, err := endorse.AboveFloors(f, claims(), nil, end(9)); err != nil || len(c.Checks) != 2 {
 		t.Errorf("the same list: %v", err)
 	}
-	c, err := aboveFloors(f, claims(), nil, end(8))
+	c, err := endorse.AboveFloors(f, claims(), nil, end(8))
 	if c != nil || err == nil || !strings.Contains(err.Error(), "crl_rollback") {
 		t.Errorf("an older list: %v", err)
 	}
-	if c, err := aboveFloors(f, nil, attest.ErrUnavailable, end(8)); c != nil || err != attest.ErrUnavailable {
+	if c, err := endorse.AboveFloors(f, nil, attest.ErrUnavailable, end(8)); c != nil || err != attest.ErrUnavailable {
 		t.Errorf("an error before: %v", err)
 	}
-	if c, err := aboveFloors(nil, claims(), nil, end(8)); c == nil || err != nil {
+	if c, err := endorse.AboveFloors(nil, claims(), nil, end(8)); c == nil || err != nil {
 		t.Errorf("no memory: %v", err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 
 	"github.com/blindbox/blindbox/attest"
+	"github.com/blindbox/blindbox/client"
 	"github.com/blindbox/blindbox/endorse"
 	"github.com/blindbox/blindbox/internal/catalogue"
 )
@@ -29,16 +30,13 @@ func (s *session) floors() (f endorse.Floors, done func(), err error) {
 	return d, func() { _ = d.Close() }, nil
 }
 
-// aboveFloors refuses claims that rest on a list older than one that was seen.
-func aboveFloors(f endorse.Floors, c *attest.Claims, err error, end attest.Endorsements) (*attest.Claims, error) {
-	if f == nil || err != nil {
-		return c, err
+// withFloors adds the floors, if there are any, to the options of a client.
+func (s *session) withFloors(opts ...client.Option) (all []client.Option, done func(), err error) {
+	f, done, err := s.floors()
+	if f != nil {
+		opts = append(opts, client.WithFloors(f))
 	}
-	c.Checks = append(c.Checks[:len(c.Checks):len(c.Checks)], endorse.CheckFloors(f, c, end)...)
-	if err := attest.FailureOf(c.Checks); err != nil {
-		return nil, err
-	}
-	return c, nil
+	return opts, done, err
 }
 
 // raiseFloors notes what an accepted box stapled.

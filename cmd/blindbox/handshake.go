@@ -97,7 +97,7 @@ func handshake(ctx context.Context, trust *appraise.Trust, u *url.URL, now func(
 		Check: func(_ context.Context, p atls.Presented) (any, error) {
 			in := appraise.Input{Statement: p.Statement, Channel: p.Checks, Policy: p.Bundle.Policy}
 			in.Claims, in.Err = verifyEvidence(trust, p.Bundle, p.At)
-			in.Claims, in.Err = aboveFloors(floors, in.Claims, in.Err, p.Bundle.Endorsements)
+			in.Claims, in.Err = endorse.AboveFloors(floors, in.Claims, in.Err, p.Bundle.Endorsements)
 			v := appraisal(trust, in, p.At)
 			if v.outcome == appraise.Trusted {
 				if err := raiseFloors(floors, in.Claims, p.Bundle.Endorsements); err != nil {
@@ -127,14 +127,21 @@ func handshake(ctx context.Context, trust *appraise.Trust, u *url.URL, now func(
 }
 
 // look connects to a box that nobody has said anything about, for trust on
-// first use: the evidence must be genuine, and nothing else is asked of it.
-func look(ctx context.Context, u *url.URL, now func() time.Time) (*presentation, error) {
+// first use: the evidence must be genuine, with lists no older than this machine's
+// cache has seen, and nothing else is asked of it.
+func (s *session) look(ctx context.Context, u *url.URL) (*presentation, error) {
+	floors, done, err := s.floors()
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	var seen *presentation
-	err := present(ctx, atls.ClientConfig{
+	err = present(ctx, atls.ClientConfig{
 		Kinds: kindsFor(nil), Skew: appraise.DefaultClockSkew,
-		Now: now, NextProtos: []string{"h2", "http/1.1"},
+		Now: s.now, NextProtos: []string{"h2", "http/1.1"},
 		Check: func(_ context.Context, p atls.Presented) (any, error) {
 			claims, err := verifyEvidence(nil, p.Bundle, p.At)
+			claims, err = endorse.AboveFloors(floors, claims, err, p.Bundle.Endorsements)
 			if err != nil {
 				return nil, err
 			}

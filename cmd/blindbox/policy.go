@@ -86,7 +86,7 @@ func (s *session) shownPolicy(ctx context.Context, where string) ([]byte, error)
 		return nil, err
 	}
 	arrived := s.waitingFor(u)
-	seen, err := look(ctx, u, s.now)
+	seen, err := s.look(ctx, u)
 	arrived()
 	if err != nil {
 		return nil, err

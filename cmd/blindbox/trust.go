@@ -62,7 +62,7 @@ func (s *session) trustInit(ctx context.Context, address string, o initOptions) 
 	ctx, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
 	arrived := s.waitingFor(u)
-	seen, err := look(ctx, u, s.now)
+	seen, err := s.look(ctx, u)
 	arrived()
 	if err != nil {
 		return err
