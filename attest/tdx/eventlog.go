@@ -18,8 +18,10 @@ type EventLog struct {
 // Event is one entry of the log.
 type Event struct {
 	// RTMR is the register, 0 to 3, that the event extended.
-	RTMR   int
-	Type   string // name in the TCG's specification
+	RTMR int
+	// Type is the name in the TCG's specification of what the log calls the event.
+	// No digest covers it.
+	Type   string
 	Digest [48]byte
 	// Data is what the digest is the SHA-384 of; nil where it is not, because
 	// the digest is of something else (an image that was started) or because

@@ -17,7 +17,7 @@ type SecureBoot struct {
 	PK, KEK, DB, DBX []byte
 	// Authorities are the entries of DB (or of a boot loader's list) by which
 	// something was in fact started. Unread is the number of further ones, whose
-	// data is not what was measured.
+	// data is not what was measured. What was started can add to both.
 	Authorities []Variable
 	Unread      int
 }
@@ -50,7 +50,7 @@ func (l *Log) ReadSecureBoot(a Algorithm, register uint32) (*SecureBoot, error) 
 		}
 		var err error
 		switch {
-		case e.Type == Separator:
+		case e.Type == Separator || separates(e, a):
 			ended, err = true, checkSeparator(e, a)
 		case e.Type == EFIVariableAuthority:
 			err = s.authority(e, a)
@@ -71,10 +71,25 @@ func (l *Log) ReadSecureBoot(a Algorithm, register uint32) (*SecureBoot, error) 
 	return s.fill(state)
 }
 
+// separates reports whether a separator was measured, whatever the log calls the
+// event. Its digest is the only mark that whoever wrote the log cannot change:
+// under another name the firmware's own state could be passed off as something
+// else, and the state be told by what the operating system extended later.
+func separates(e Event, a Algorithm) bool {
+	for _, value := range []string{"\x00\x00\x00\x00", "\xff\xff\xff\xff", "\x01\x00\x00\x00", "\x00\x00\x00\x01"} {
+		if bytes.Equal(e.Digest(a), a.sum([]byte(value))) {
+			return true
+		}
+	}
+	return false
+}
+
 // checkSeparator refuses the values that say that measuring failed: all but
 // 0x00000000 and 0xffffffff (PFP 10.4.1).
 func checkSeparator(e Event, a Algorithm) error {
 	switch {
+	case e.Type != Separator:
+		return fmt.Errorf("%s with the digest of a separator", e.Type)
 	case !e.Verified(a):
 		return fmt.Errorf("separator with data that is not what was measured")
 	case !bytes.Equal(e.Data, []byte{0, 0, 0, 0}) && !bytes.Equal(e.Data, []byte{0xff, 0xff, 0xff, 0xff}):

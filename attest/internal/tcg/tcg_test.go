@@ -148,6 +148,40 @@ func TestSecureBoot(t *testing.T) {
 	}
 }
 
+// TestSecureBootRetold: an operating system that was started without Secure Boot
+// extends the register with a state of its own choice, and tells the firmware's
+// events as something else. The register fits the log, but for its separator.
+func TestSecureBootRetold(t *testing.T) {
+	for name, value := range map[string][]byte{"zeros": {0, 0, 0, 0}, "ones": {0xff, 0xff, 0xff, 0xff}, "failure": {1, 0, 0, 0}, "failure, big-endian": {0, 0, 0, 1}} {
+		off := healthy()
+		off.Events[1].Data = tpmforge.Variable(tpmforge.GlobalGUID, "SecureBoot", []byte{0})
+		off.Events[13].Data = value
+		off.Events = append(off.Events, healthy().Events[1:6]...)
+		off.Events = append(off.Events, healthy().Events[13])
+		for _, kind := range []uint32{tpmforge.EFIAction, tpmforge.Authority, tpmforge.Driver, 0x77} {
+			told := tpmforge.Log{Bank: off.Bank, Events: slices.Clone(off.Events)}
+			for _, i := range []int{1, 2, 3, 4, 5, 13} {
+				e := &told.Events[i]
+				e.Digest = tpmforge.Sum(off.Bank, e.Data)
+				e.Type, e.Data = tpmforge.Driver, tpmforge.Variable(tpmforge.GlobalGUID, "Boot0000", nil)
+			}
+			told.Events[13].Type = kind
+			log := parse(t, told)
+			registers, err := log.ReplayTPM(tcg.SHA256)
+			if err != nil || !bytes.Equal(registers[7].Value, off.Replay()[7]) {
+				t.Fatalf("the log does not lead to the register: %v", err)
+			}
+			if sb, err := log.ReadSecureBoot(tcg.SHA256, 7); err == nil || !strings.Contains(err.Error(), "digest of a separator") {
+				t.Errorf("%s as %#x: %+v, %v", name, kind, sb, err)
+			}
+			told.Events[13].Data = value // what was hashed, under another name
+			if _, err := parse(t, told).ReadSecureBoot(tcg.SHA256, 7); err == nil {
+				t.Errorf("%s as %#x with its data: read", name, kind)
+			}
+		}
+	}
+}
+
 // TestExitedBootServices: only the measured words in PCR 5 count.
 func TestExitedBootServices(t *testing.T) {
 	if !parse(t, healthy()).ExitedBootServices(tcg.SHA256) {
