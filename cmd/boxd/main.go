@@ -38,18 +38,20 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	os.Exit(run(ctx, os.Args[1:], os.Stderr, machine{open: open, detect: detect, root: os.Geteuid() == 0}))
+	os.Exit(run(ctx, os.Args[1:], os.Stderr, machine{open: open, detect: detect, reserve: reserve, root: os.Geteuid() == 0}))
 }
 
 // machine is what boxd runs on.
 type machine struct {
 	open   func(platform) (attest.Attester, error)
 	detect func(platform) (string, error)
-	root   bool // boxd may give its app another account
+	// reserve keeps the hardware's evidence from the app.
+	reserve func() error
+	root    bool // boxd may give its app another account
 }
 
 // appAccount is what the app runs as: the user and group that own nothing
-// (nobody, nogroup). The evidence device is root's.
+// (nobody, nogroup). The evidence device is root's from here on.
 func (m machine) appAccount(p *policy.Policy) (*process.Account, error) {
 	if p.App == nil {
 		return nil, nil
@@ -57,6 +59,9 @@ func (m machine) appAccount(p *policy.Policy) (*process.Account, error) {
 	if !m.root {
 		return nil, &failure{number: 108, title: "box: the box could not be started", seen: []string{
 			"boxd does not run as root, expected root: the app must run as somebody else, who cannot ask the hardware for evidence of its own"}}
+	}
+	if err := m.reserve(); err != nil {
+		return nil, err
 	}
 	return &process.Account{UID: 65534, GID: 65534}, nil
 }

@@ -239,7 +239,7 @@ func TestServe(t *testing.T) {
 			ctx, stop := context.WithTimeout(t.Context(), 20*time.Second)
 			defer stop()
 			out := &console{word: "serving", seen: stop}
-			exit := run(ctx, []string{"--policy", c.policy, "--listen", c.listen}, out, machine{open: func(platform) (attest.Attester, error) { return c.attester, nil }, root: true})
+			exit := run(ctx, []string{"--policy", c.policy, "--listen", c.listen}, out, machine{open: func(platform) (attest.Attester, error) { return c.attester, nil }, reserve: func() error { return nil }, root: true})
 			if log.Writer() != io.Discard {
 				t.Error("what the standard library logs is shown")
 			}
@@ -275,8 +275,28 @@ func TestAppNeedsRoot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if account, err := (machine{}).appAccount(p); account != nil || err != nil {
+	if account, err := (machine{reserve: func() error { return errors.New("no") }}).appAccount(p); account != nil || err != nil {
 		t.Errorf("models: account %v, %v", account, err)
+	}
+}
+
+// TestAppWithoutEvidence: no app where anybody can ask the hardware.
+func TestAppWithoutEvidence(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "box.yaml")
+	if err := os.WriteFile(file, []byte("name: a\napp: {command: [/nowhere/app], listen: \"unix:/nowhere.sock\"}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	m := machine{
+		open: func(platform) (attest.Attester, error) {
+			t.Error("the hardware was asked")
+			return nil, errors.New("no")
+		},
+		reserve: func() error { return fmt.Errorf("%w: everybody can open it", attest.ErrUnavailable) },
+		root:    true,
+	}
+	if exit := run(t.Context(), []string{"--policy", file}, &out, m); exit != 3 || !strings.Contains(out.String(), "everybody can open it") {
+		t.Errorf("exit code %d\n%s", exit, out.String())
 	}
 }
 

@@ -18,3 +18,8 @@ func detect(p platform) (string, error) {
 	_, err := open(p)
 	return "", err
 }
+
+func reserve() error {
+	_, err := open(platform{})
+	return err
+}
