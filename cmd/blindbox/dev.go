@@ -46,6 +46,9 @@ without the fault.`,
 			if o.fault == faultList && len(args) == 0 {
 				return s.listFaults()
 			}
+			if _, err := findFault(o.fault); err != nil {
+				return err
+			}
 			if err := o.check(cmd, args); err != nil {
 				return err
 			}

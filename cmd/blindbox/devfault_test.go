@@ -109,6 +109,11 @@ func TestFaultNames(t *testing.T) {
 		t.Error("half a name was accepted")
 	}
 	var out bytes.Buffer
+	args := []string{"dev", "--fault", "tcb"} // and nothing to run, which is the lesser mistake
+	if exit := run(t.Context(), session{args: args, stdout: &out, stderr: &out, env: os.Getenv, now: time.Now}); exit != 1 || !strings.Contains(out.String(), "--fault list") {
+		t.Errorf("exit code %d: %s", exit, out.String())
+	}
+	out.Reset()
 	if exit := run(t.Context(), session{args: []string{"dev", "-o", "json", "--fault", "list"}, stdout: &out, stderr: &out, env: os.Getenv, now: time.Now}); exit != 0 {
 		t.Fatalf("exit code %d: %s", exit, out.String())
 	}

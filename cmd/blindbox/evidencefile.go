@@ -116,21 +116,33 @@ func asKind(data []byte, name string, r raw) (saved, error) {
 
 // spdmDevice puts a device's report together with its certificates.
 func (s *session) spdmDevice(file string, report []byte, beside supplied) (saved, error) {
-	kind := attest.NVIDIAGPU
-	if beside.kind != "" {
-		var err error
-		if kind, err = attest.ParseKind(beside.kind); err != nil || !kind.Device() {
-			return saved{}, usage("--kind %q, but %s is the report of a device", beside.kind, file)
-		}
+	kind, err := deviceKind(file, beside.kind)
+	if err != nil {
+		return saved{}, err
 	}
 	if beside.certificates == "" {
-		return saved{}, fail(attest.CodeUnavailable, "hardware", "the report of a device without its certificates", "--certificates FILE")
+		r := fail(attest.CodeUnavailable, "hardware", file+" is the report of a device without its certificates", "--certificates FILE")
+		r.entry.Fix = "Get the device's certificates from whoever gave you the report, and give them with `--certificates FILE`."
+		return saved{}, r
 	}
 	chain, err := s.readFile(beside.certificates, attest.MaxEndorsement)
 	if err != nil {
 		return saved{}, err
 	}
 	return saved{devices: []attest.Evidence{nvgpu.Encode(kind, report, chain)}}, nil
+}
+
+// deviceKind says whose an SPDM report is, which its bytes do not tell: a GPU's
+// unless the user says otherwise.
+func deviceKind(file, name string) (attest.Kind, error) {
+	if name == "" {
+		return attest.NVIDIAGPU, nil
+	}
+	kind, err := attest.ParseKind(name)
+	if err != nil || !kind.Device() {
+		return attest.KindInvalid, usage("--kind %q, but %s is the report of a device", name, file)
+	}
+	return kind, nil
 }
 
 func kindList() []string {

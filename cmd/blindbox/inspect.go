@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/blindbox/blindbox/attest"
+	"github.com/blindbox/blindbox/attest/nvgpu"
 	"github.com/blindbox/blindbox/internal/inspect"
 	"github.com/blindbox/blindbox/policy"
 )
@@ -61,6 +62,13 @@ func (s *session) sectionsOf(file, kind string) ([]inspect.Section, error) {
 	}
 	if err := s.addBeside(&got.bundle, file); err != nil {
 		return nil, err
+	}
+	if got.spdm != nil {
+		device, err := deviceKind(file, kind)
+		if err != nil {
+			return nil, err
+		}
+		got.devices = []attest.Evidence{nvgpu.Encode(device, got.spdm, nil)}
 	}
 	var out []inspect.Section
 	if got.bundle.Evidence.Kind.Valid() {

@@ -28,7 +28,7 @@ func inspected(t *testing.T, args ...string) (string, int) {
 func TestInspectCaptures(t *testing.T) {
 	captures := []string{
 		"snp/*.report.bin", "snp/virtee-vcek_turin.der", "tdx/*quote*", "tdx/pckcrl", "tdx/rootcrl.der", "tdx/cos-113-ccel.bin", "tdx/tcb_info_v3_tdx_fmspc_C0806F000000.json",
-		"sgx/*quote*", "sgx/qe_identity_v2.json", "nitro/*.cose", "azure/*.json", "nvidia/hopper_evidence.json", "nvidia/blackwell-evidence.json", "nvidia/switch_evidence_ls10.json",
+		"sgx/*quote*", "sgx/qe_identity_v2.json", "nitro/*.cose", "azure/*.json", "nvidia/hopper_evidence.json", "nvidia/blackwell-evidence.json", "nvidia/switch_evidence_ls10.json", "nvidia/hopperAttestationReport.txt",
 	}
 	seen := 0
 	for _, pattern := range captures {
@@ -44,8 +44,8 @@ func TestInspectCaptures(t *testing.T) {
 			t.Run(filepath.Base(file), func(t *testing.T) { compareInspected(t, file) })
 		}
 	}
-	if seen < 28 {
-		t.Errorf("%d captures, expected 28 or more", seen)
+	if seen < 29 {
+		t.Errorf("%d captures, expected 29 or more", seen)
 	}
 }
 

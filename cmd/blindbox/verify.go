@@ -62,7 +62,7 @@ best.`,
 	f.StringArrayVar(&o.supplied.endorsements, "endorsement", nil, "for a FILE: LABEL=FILE, such as intel/tcb-info=tcb.json; may be repeated")
 	f.StringVar(&o.supplied.collateral, "collateral", "", "for a quote: Intel's collateral in one JSON file")
 	f.StringVar(&o.supplied.certificates, "certificates", "", "for the report of a GPU or switch: the device's certificates, PEM")
-	f.BoolVar(&o.fetch, "fetch", false, "for a FILE: fetch what is missing from the vendors, or from the cache of `blindbox endorsements`")
+	f.BoolVar(&o.fetch, "fetch", false, "for a FILE: fetch what is missing from the vendors, or take it from the cache of \"blindbox endorsements\"")
 	f.StringVar(&o.from, "endorsements-from", "", "with --fetch: a mirror (http://HOST:PORT) instead of the vendors")
 	f.StringVar(&o.supplied.vek, "vek", "", "for an SNP report: VCEK or VLEK certificate, DER")
 	f.StringVar(&o.supplied.arkCRL, "ark-crl", "", "revocation list of the ARK, DER")
