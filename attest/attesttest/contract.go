@@ -319,7 +319,7 @@ func testInputs(t *testing.T, h Harness) {
 	for _, e := range end {
 		clear(e.Data)
 	}
-	if claims.ReportData != want.ReportData || !bytes.Equal(claims.Measurement, want.Measurement) || !bytes.Equal(claims.LaunchDigest, want.LaunchDigest) {
+	if !reflect.DeepEqual(claims, want) {
 		t.Error("claims changed with the bytes they were read from")
 	}
 }

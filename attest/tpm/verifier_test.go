@@ -269,6 +269,27 @@ func TestRSAKeys(t *testing.T) {
 	}
 }
 
+// TestLogIsCopied: what claims say of the boot does not change with the log that it
+// was read from.
+func TestLogIsCopied(t *testing.T) {
+	ev, end := attesttest.MakeTPM(t, attesttest.TPMNonce(), func(m *attesttest.TPMMachine) { m.WithLog = true })
+	v, err := tpm.NewVerifierWithRoots(tpm.Trust{Roots: [][]byte{attesttest.NewTPMMaker().Root(t)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	claims, err := v.Verify(ev, end, attesttest.Epoch())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range end {
+		clear(e.Data)
+	}
+	boot := claims.Detail.(*tpm.Claims).Boot
+	if boot == nil || boot.SecureBoot == nil || string(boot.SecureBoot.DBX) != "forbidden" || string(boot.SecureBoot.Authorities[0].Data) != "the key that signed the image" {
+		t.Errorf("%+v", boot)
+	}
+}
+
 // FuzzExamine: no bytes make the parsers panic.
 func FuzzExamine(f *testing.F) {
 	ev, _ := attesttest.MakeTPM(f, attesttest.TPMNonce())

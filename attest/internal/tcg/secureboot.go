@@ -161,7 +161,8 @@ func (s *SecureBoot) authority(e Event, a Algorithm) error {
 // maxVariableName is far more than any variable that is measured has.
 const maxVariableName = 256
 
-// parseVariable reads a UEFI_VARIABLE_DATA.
+// parseVariable reads a UEFI_VARIABLE_DATA. The result shares no memory with data:
+// it becomes part of claims.
 func parseVariable(data []byte) (*Variable, error) {
 	const head = 32 // GUID, length of the name in characters, length of the data
 	if len(data) < head {
@@ -172,7 +173,7 @@ func parseVariable(data []byte) (*Variable, error) {
 	if nameLen > maxVariableName || dataLen > maxData || uint64(len(data)) != head+2*nameLen+dataLen {
 		return nil, fmt.Errorf("variable of %d bytes with a name of %d characters and %d bytes of data", len(data), nameLen, dataLen)
 	}
-	v := &Variable{GUID: [16]byte(data), Data: data[head+2*nameLen:]}
+	v := &Variable{GUID: [16]byte(data), Data: bytes.Clone(data[head+2*nameLen:])}
 	chars := make([]uint16, nameLen)
 	for i := range chars {
 		chars[i] = le.Uint16(data[head+2*i:])
