@@ -2,7 +2,6 @@ package endorse_test
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"io"
 	"net/http"
@@ -204,4 +203,3 @@ func codeOf(err error) attest.Code {
 	return ""
 }
 
-func same(a, b []byte) bool { return sha256.Sum256(a) == sha256.Sum256(b) && len(a) != 0 }

@@ -142,7 +142,14 @@ func signedBy(t *testing.T, public *tpm2.TPMTPublic, s *tpm2.TPMTSignature, sum 
 	if err := errors.Join(err, err2); err != nil {
 		t.Fatal(err)
 	}
-	key := &ecdsa.PublicKey{Curve: elliptic.P256(), X: new(big.Int).SetBytes(point.X.Buffer), Y: new(big.Int).SetBytes(point.Y.Buffer)}
+	raw := make([]byte, 65)
+	raw[0] = 4
+	new(big.Int).SetBytes(point.X.Buffer).FillBytes(raw[1:33])
+	new(big.Int).SetBytes(point.Y.Buffer).FillBytes(raw[33:])
+	key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), raw)
+	if err != nil {
+		t.Fatal(err)
+	}
 	return ecdsa.Verify(key, sum, new(big.Int).SetBytes(sig.SignatureR.Buffer), new(big.Int).SetBytes(sig.SignatureS.Buffer))
 }
 

@@ -2,7 +2,6 @@ package tpm
 
 import (
 	"crypto"
-	"crypto/ecdh"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rsa"
@@ -181,9 +180,14 @@ func (r *reader) eccKey() crypto.PublicKey {
 		r.fail("coordinates of %d and %d bytes, expected %d", len(x), len(y), size)
 		return nil
 	}
-	key := &ecdsa.PublicKey{Curve: curve, X: new(big.Int).SetBytes(x), Y: new(big.Int).SetBytes(y)}
-	if _, err := ecdhOf(key); err != nil {
+	point := make([]byte, 1+2*size)
+	point[0] = 4 // uncompressed (SEC 1, 2.3.4)
+	copy(point[1+size-len(x):], x)
+	copy(point[1+2*size-len(y):], y)
+	key, err := ecdsa.ParseUncompressedPublicKey(curve, point)
+	if err != nil {
 		r.fail("a point that is not on the curve")
+		return nil
 	}
 	return key
 }
@@ -197,6 +201,3 @@ func curveOf(id uint16) (elliptic.Curve, bool) {
 	}
 	return nil, false
 }
-
-// ecdhOf also establishes that the point is on the curve.
-func ecdhOf(key *ecdsa.PublicKey) (*ecdh.PublicKey, error) { return key.ECDH() }

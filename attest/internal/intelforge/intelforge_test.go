@@ -276,7 +276,7 @@ func TestSameTwice(t *testing.T) {
 		}
 		return sha256.Sum256(q.Encode())
 	}
-	if make() != make() {
+	if first, second := make(), make(); first != second {
 		t.Error("two quotes of the same state differ")
 	}
 }

@@ -78,8 +78,11 @@ func (a AK) Area() []byte {
 		if key.Params().BitSize == 384 {
 			curve, size = 4, 48
 		}
-		x, y := key.X.FillBytes(make([]byte, size)), key.Y.FillBytes(make([]byte, size))
-		return join(u16(ECC), head, u16(curve), u16(Null), Sized(x), Sized(y))
+		point, err := key.Bytes() // 4, X, Y (SEC 1, 2.3.3)
+		if err != nil {
+			return nil
+		}
+		return join(u16(ECC), head, u16(curve), u16(Null), Sized(point[1:1+size]), Sized(point[1+size:]))
 	}
 	return nil
 }
