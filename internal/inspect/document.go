@@ -116,6 +116,7 @@ func (w jsonWalk) value(path, last string, depth int) {
 	case json.Delim('{'):
 		for w.c.ok() && w.d.More() {
 			name, _ := w.token().(string)
+			name = clipTo(name, maxName) // it stands in the name of everything below
 			w.value(strings.TrimPrefix(path+"."+name, "."), name, depth+1)
 		}
 		w.token()
@@ -148,12 +149,12 @@ func xmlText(title, spec string, data []byte) Section {
 		}
 		switch t := t.(type) {
 		case xml.StartElement:
-			path = append(path, t.Name.Local)
+			path = append(path, clipTo(t.Name.Local, maxName))
 			if len(path) > maxDepth {
 				c.fail("more than %d deep at byte %d", maxDepth, at)
 			}
 			for _, a := range t.Attr {
-				c.add(Field{Offset: at, Name: strings.Join(path, "/") + "@" + a.Name.Local, Value: a.Value})
+				c.add(Field{Offset: at, Name: strings.Join(path, "/") + "@" + clipTo(a.Name.Local, maxName), Value: a.Value})
 			}
 		case xml.EndElement:
 			path = path[:max(0, len(path)-1)]

@@ -31,8 +31,9 @@ func eventLog(title string, data []byte) Section {
 		row{20, "header.digest", inHex, "zero"},
 	)
 	c.field(row{int(le(c.take(4, "header.size"))), "header.event", inHex, `"Spec ID Event03": the algorithms of this log`})
+	end := len(c.data) - padding(c.data)
 	for i := 0; c.ok() && c.at < len(c.data); i++ {
-		if padding(c.data[c.at:]) {
+		if c.at >= end {
 			c.note("padding", fmt.Sprintf("%d bytes", len(c.data)-c.at), "the log's area is larger than the log")
 			c.at = len(c.data)
 			break
@@ -42,23 +43,26 @@ func eventLog(title string, data []byte) Section {
 	return c.section()
 }
 
-// padding reports whether nothing but one byte follows, as in a table that is
+// padding returns how many bytes at the end are one value, as in a table that is
 // larger than its log.
-func padding(v []byte) bool {
-	if v[0] != 0 && v[0] != 0xff {
-		return false
+func padding(v []byte) int {
+	n := 0
+	for i := len(v) - 1; i >= 0 && (v[i] == 0 || v[i] == 0xff) && v[i] == v[len(v)-1]; i-- {
+		n++
 	}
-	for _, b := range v {
-		if b != v[0] {
-			return false
-		}
-	}
-	return true
+	return n
 }
+
+// maxDigests of one event: a log has one for each bank, and few TPMs have four.
+const maxDigests = 16
 
 func (c *cursor) event(i int) {
 	at := c.at
 	register, kind, count := le(c.take(4, "register")), c.take(4, "event type"), le(c.take(4, "digest count"))
+	if count > maxDigests {
+		c.fail("event %d has %d digests, expected at most %d", i, count, maxDigests)
+		return
+	}
 	digests := ""
 	for range count {
 		alg := le(c.take(2, "digest algorithm"))

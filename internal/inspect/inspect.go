@@ -49,6 +49,7 @@ type Section struct {
 const (
 	maxFields = 5000 // of one section
 	maxValue  = 4096 // bytes of one value, as text
+	maxName   = 128  // bytes of one name; a path has maxDepth of them
 	maxDepth  = 16   // of JSON, XML and CBOR
 )
 
@@ -180,9 +181,11 @@ func (c *cursor) add(f Field) {
 	}
 }
 
-func clip(s string) string {
-	if len(s) > maxValue {
-		return fmt.Sprintf("%s... (%d bytes)", strings.ToValidUTF8(s[:maxValue], ""), len(s))
+func clip(s string) string { return clipTo(s, maxValue) }
+
+func clipTo(s string, limit int) string {
+	if len(s) > limit {
+		return fmt.Sprintf("%s... (%d bytes)", strings.ToValidUTF8(s[:limit], ""), len(s))
 	}
 	return s
 }

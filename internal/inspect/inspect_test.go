@@ -210,3 +210,43 @@ func FuzzShow(f *testing.F) {
 		}
 	})
 }
+
+// TestLongNames: the name of a member stands in the names of all that is in it,
+// so a file of one mebibyte could have become gigabytes.
+func TestLongNames(t *testing.T) {
+	name := strings.Repeat("A", 100_000)
+	for what, text := range map[string]string{
+		"JSON": `{"` + name + `":{"` + name + `":[` + strings.Repeat("1,", 9000) + `1]}}`,
+		"XML":  "<" + name + " " + name + `="1">` + strings.Repeat("<a>x</a>", 9000) + "</" + name + ">",
+	} {
+		sections, known := Loose("file", []byte(text))
+		if !known || len(sections) != 1 || len(sections[0].Fields) != maxFields {
+			t.Fatalf("%s: known %t, %d sections", what, known, len(sections))
+		}
+		for _, f := range sections[0].Fields {
+			if len(f.Name) > 4*maxName {
+				t.Fatalf("%s: a name of %d bytes", what, len(f.Name))
+			}
+		}
+	}
+}
+
+// TestManyDigests: each is added to a text, which must not grow without bound.
+func TestManyDigests(t *testing.T) {
+	event := binary.LittleEndian.AppendUint32(make([]byte, 8), maxDigests+1)
+	for range maxDigests + 1 {
+		event = append(append(event, 4, 0), make([]byte, 20)...)
+	}
+	c := read("log", "", append(event, 0, 0, 0, 0))
+	if c.event(0); c.ok() {
+		t.Errorf("%d digests were read", maxDigests+1)
+	}
+}
+
+func TestPadding(t *testing.T) {
+	for in, want := range map[string]int{"": 0, "\x01\x00\x00": 2, "\x00\xff\xff\xff": 3, "\x80\xff": 1, "\x00\x00": 2, "\xff\x01": 0} {
+		if got := padding([]byte(in)); got != want {
+			t.Errorf("%q: %d, expected %d", in, got, want)
+		}
+	}
+}
