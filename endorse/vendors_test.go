@@ -202,4 +202,3 @@ func codeOf(err error) attest.Code {
 	}
 	return ""
 }
-
