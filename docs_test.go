@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -22,7 +23,7 @@ import (
 
 // The documents whose console sessions are run, each in one shell of its own
 // and a directory of its own, with the binary on the PATH.
-var sessions = []string{"README.md", "docs/tour.md"}
+var sessions = []string{"README.md", "docs/tour.md", "vectors/README.md"}
 
 // step is one `$ command` of a ```console block and the output shown for it.
 type step struct {
@@ -229,7 +230,7 @@ func TestLinks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, pattern := range []string{"docs/*.md", "docs/*/*.md", "examples/*/*.md", "vectors/*/*.md"} {
+	for _, pattern := range []string{"docs/*.md", "docs/*/*.md", "examples/*/*.md", "vectors/*.md", "vectors/*/*.md"} {
 		more, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)
@@ -256,26 +257,77 @@ func TestLinks(t *testing.T) {
 
 var yamlBlock = regexp.MustCompile("(?s)```yaml\n(.*?)```")
 
-// TestDocumentedFiles parses every example of the page about the two files.
+// TestDocumentedFiles parses every trust file that a page shows, and the
+// policies of the page about the two files.
 func TestDocumentedFiles(t *testing.T) {
-	text, err := os.ReadFile("docs/files.md")
+	pages, err := filepath.Glob("docs/hardware/*.md")
+	if err != nil || len(pages) == 0 {
+		t.Fatalf("%d pages of hardware, %v", len(pages), err)
+	}
+	for _, page := range append(pages, "docs/files.md") {
+		trusts, policies := 0, 0
+		for _, block := range yamlBlocks(t, page) {
+			if page != "docs/files.md" || bytes.HasPrefix(block, []byte("version:")) {
+				trusts++
+				_, err = appraise.ParseTrust(block)
+			} else {
+				policies++
+				_, err = policy.Parse(block)
+			}
+			if err != nil {
+				t.Errorf("%s: %v in\n%s", page, err, block)
+			}
+		}
+		if trusts == 0 || (page == "docs/files.md" && policies == 0) {
+			t.Errorf("%s: %d trust files and %d policies", page, trusts, policies)
+		}
+	}
+}
+
+func yamlBlocks(t *testing.T, page string) [][]byte {
+	t.Helper()
+	text, err := os.ReadFile(page)
 	if err != nil {
 		t.Fatal(err)
 	}
-	found := map[bool]int{}
-	for _, block := range yamlBlock.FindAllSubmatch(text, -1) {
-		isTrust := bytes.HasPrefix(block[1], []byte("version:"))
-		found[isTrust]++
-		if isTrust {
-			_, err = appraise.ParseTrust(block[1])
-		} else {
-			_, err = policy.Parse(block[1])
-		}
-		if err != nil {
-			t.Errorf("%v in\n%s", err, block[1])
-		}
+	var blocks [][]byte
+	for _, m := range yamlBlock.FindAllSubmatch(text, -1) {
+		blocks = append(blocks, m[1])
 	}
-	if found[true] == 0 || found[false] == 0 {
-		t.Errorf("%d trust files and %d policies", found[true], found[false])
+	return blocks
+}
+
+// The sections that a page about hardware has to have, in this order; others may
+// stand between them.
+var outline = []string{"What is signed", "What is measured", "Who endorses", "What it does not give", "How to get Reference Values"}
+
+// TestHardwarePages: one outline for all kinds, and nothing shown as a session
+// that no test runs.
+func TestHardwarePages(t *testing.T) {
+	pages, err := filepath.Glob("docs/hardware/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	heading := regexp.MustCompile(`(?m)^## (.+)$`)
+	for _, page := range pages {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Contains(text, []byte("```console")) && !slices.Contains(sessions, page) {
+			t.Errorf("%s shows a session that no test runs", page)
+		}
+		if filepath.Base(page) == "simulation.md" {
+			continue // no hardware
+		}
+		next := 0
+		for _, m := range heading.FindAllSubmatch(text, -1) {
+			if next < len(outline) && string(m[1]) == outline[next] {
+				next++
+			}
+		}
+		if next != len(outline) {
+			t.Errorf("%s: no section %q where it belongs", page, outline[next])
+		}
 	}
 }

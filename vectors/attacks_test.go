@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -209,5 +210,25 @@ func comparePage(t *testing.T, file, want string) {
 	}
 	if got := string(read(t, file)); got != want {
 		t.Errorf("%s is not what the cases say: go test ./vectors -update", file)
+	}
+}
+
+// TestPythonReader runs the reader that the README hands to other languages.
+func TestPythonReader(t *testing.T) {
+	python := os.Getenv("BLINDBOX_PYTHON")
+	if python == "" {
+		var err error
+		if python, err = exec.LookPath("python3"); err != nil {
+			t.Skipf("neither BLINDBOX_PYTHON nor python3: %v", err)
+		}
+	}
+	out, err := exec.Command(python, "-B", "cases.py").CombinedOutput()
+	if err != nil {
+		t.Fatalf("cases.py: %v\n%s", err, out)
+	}
+	dirs := caseDirs(t)
+	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+	if want := fmt.Sprintf("%d cases", len(dirs)); lines[len(lines)-1] != want || len(lines) != len(dirs)+1 {
+		t.Errorf("%d lines, the last %q, expected %q", len(lines), lines[len(lines)-1], want)
 	}
 }
