@@ -127,7 +127,7 @@ type Chain struct {
 // package without its checks being looked at.
 func (e *Engine) endorse(m material) *Chain {
 	if e == nil || e.root == nil {
-		return &Chain{fixed: []attest.Check{pki.Judge("hardware.pck_chain", false, attest.CodeUntrustedRoot, "no root to trust", "an Engine from NewEngine")}}
+		return &Chain{fixed: []attest.Check{pki.Judge("hardware.pck_chain", false, attest.CodeUntrustedRoot, "no root to trust", "a Verifier from NewVerifier")}}
 	}
 	c := &Chain{tee: e.tee, certs: []*x509.Certificate{e.root}, fixed: make([]attest.Check, 0, 10)}
 	var checks []attest.Check
