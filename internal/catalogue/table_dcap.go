@@ -66,7 +66,7 @@ func collateral() []Entry {
 			Title:   "nothing in force says how the platform stands",
 			Cause:   "TCB info, QE identity or the chain of the key that signed them were not given, or are past the date by which Intel replaces them. Without them any enclave with the provisioning key could have signed, and any weakness could be open.",
 			NotDone: nothingSent,
-			Fix:     "Have the box staple them, or fetch them: `blindbox endorsements fetch`. They are replaced every 30 days.",
+			Fix:     "Have the box staple them, or fetch them: `blindbox endorsements fetch`. They are replaced every 30 days. For a file, give those of its time with `--collateral` or `--endorsement`, or today's with `--fetch`.",
 			Example: "BBX-304 hardware: nothing in force says how the platform stands\n  seen       none given\n  expected   Intel's TCB info\n  nothing was sent.",
 		},
 	}
