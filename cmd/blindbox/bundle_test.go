@@ -125,3 +125,26 @@ func FuzzReadRaw(f *testing.F) {
 		}
 	})
 }
+
+// TestPipeBesideEvidence: a pipe that came with evidence is not waited for.
+func TestPipeBesideEvidence(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "quote.endorsements")
+	if err := os.MkdirAll(filepath.Join(dir, "intel", "tcb-info"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if list, err := endorsementDir(dir); len(list) != 0 || err != nil {
+		t.Errorf("empty: %v, %v", list, err)
+	}
+	if err := os.Symlink(os.DevNull, filepath.Join(dir, "event-log")); err != nil {
+		t.Fatal(err)
+	}
+	if list, err := endorsementDir(dir); err == nil {
+		t.Errorf("a device was taken: %v", list)
+	}
+	if err := os.Symlink(os.DevNull, filepath.Join(dir, "r.vek.der")); err != nil {
+		t.Fatal(err)
+	}
+	if got := sibling(filepath.Join(dir, "r.report.bin")); got != "" {
+		t.Errorf("a device was taken: %s", got)
+	}
+}

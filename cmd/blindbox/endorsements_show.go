@@ -60,7 +60,7 @@ func (s *session) printForecast(f endorse.Forecast) {
 		s.printf("  %-8s %-12s %s%s\n", it.State, ends(it.Until, f.At), oneLine(it.What), numbered(it.Number))
 	}
 	for _, l := range f.Levels {
-		s.printf("  tcb      %-12s %s %s%s\n", l.Date, l.Platform, oneLine(l.Status), falls(l))
+		s.printf("  tcb      %-12s %s %s%s\n", oneLine(l.Date), oneLine(l.Platform), oneLine(l.Status), falls(l))
 	}
 }
 

@@ -273,7 +273,13 @@ func endorsementDir(dir string) ([]labelled, error) {
 			return err
 		}
 		label := filepath.ToSlash(rel)
+		// A pipe would be waited for, a device has no end.
+		info, err := os.Stat(path)
 		switch {
+		case err != nil:
+			return err
+		case !info.Mode().IsRegular():
+			return fmt.Errorf("%s is no ordinary file", path)
 		case !knownLabel(label):
 			return fmt.Errorf("%s: no endorsement is called %q", path, label)
 		case len(out) == attest.MaxEndorsements:
@@ -311,7 +317,7 @@ func knownLabel(name string) bool {
 // as NAME.vek.der, or "".
 func sibling(file string) string {
 	name := strings.TrimSuffix(strings.TrimSuffix(file, ".bin"), ".report") + ".vek.der"
-	if _, err := os.Stat(name); err != nil {
+	if info, err := os.Stat(name); err != nil || !info.Mode().IsRegular() {
 		return ""
 	}
 	return name

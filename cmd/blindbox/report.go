@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -273,7 +274,7 @@ func (r *refusal) alsoLines() []string {
 // oneLine keeps a stranger's text from forging lines or moving the cursor.
 func oneLine(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || (r >= 0x80 && r < 0xa0) || (r >= 0x202a && r <= 0x202e) || (r >= 0x2066 && r <= 0x2069) {
+		if r < ' ' || commands(r) {
 			return ' '
 		}
 		return r
@@ -304,8 +305,34 @@ func (r *refusal) document() errorDocument {
 
 // writeJSON writes the one document of a command.
 func (s *session) writeJSON(v any) {
-	enc := json.NewEncoder(s.stdout)
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)
 	_ = enc.Encode(v)
+	_, _ = io.WriteString(s.stdout, plainJSON(b.String()))
+}
+
+// plainJSON escapes what JSON leaves as it is and a terminal obeys: DEL, the
+// control characters from U+0080 on, one of which begins commands as ESC [ does,
+// and what turns the direction of text. All of it can only stand in strings.
+func plainJSON(text string) string {
+	if !strings.ContainsFunc(text, commands) {
+		return text
+	}
+	var b strings.Builder
+	for _, r := range text {
+		if commands(r) {
+			fmt.Fprintf(&b, "\\u%04x", r)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+// commands reports whether a character is obeyed and not shown, line breaks and
+// the rest of ASCII's below the space aside.
+func commands(r rune) bool {
+	return r >= 0x7f && r < 0xa0 || r == 0x61c || r == 0x200e || r == 0x200f || r >= 0x2028 && r <= 0x202e || r >= 0x2066 && r <= 0x2069
 }

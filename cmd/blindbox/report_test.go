@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -104,6 +105,23 @@ func TestOneLine(t *testing.T) {
 		if got := oneLine(in); got != want {
 			t.Errorf("%q becomes %q, expected %q", in, got, want)
 		}
+	}
+}
+
+// TestJSONHoldsNoCommands: what a terminal obeys is escaped, and says the same.
+func TestJSONHoldsNoCommands(t *testing.T) {
+	var out bytes.Buffer
+	s := &session{stdout: &out, format: "json"}
+	want := map[string]string{"\u009b31m": "\x1b[2J \u202e \u2066 \u200f \x7f ümlaut \u2028 \x00"}
+	s.writeJSON(want)
+	for _, r := range out.String() {
+		if r < ' ' && r != '\n' || commands(r) {
+			t.Errorf("%U in %q", r, out.String())
+		}
+	}
+	var got map[string]string
+	if err := json.Unmarshal(out.Bytes(), &got); err != nil || !maps.Equal(got, want) || !strings.Contains(out.String(), "ümlaut") {
+		t.Errorf("%q, %v", got, err)
 	}
 }
 
