@@ -59,6 +59,7 @@ func TestXMLRefused(t *testing.T) {
 		"too deep":                 strings.Repeat("<a>", 17) + strings.Repeat("</a>", 17),
 		"too many":                 "<a>" + strings.Repeat("<b/>", 2048) + "</a>",
 		"too many attributes":      "<a " + manyAttributes(65) + "/>",
+		"too many namespaces":      `<a xmlns:a="u" xmlns:b="u" xmlns:c="u" xmlns:d="u" xmlns:e="u" xmlns:f="u" xmlns:g="u" xmlns:h="u" xmlns:i="u"/>`,
 	} {
 		if out, err := nvgpu.Canonical([]byte(text)); err == nil || out != nil {
 			t.Errorf("%s: %q, accepted as %q", name, text, out)

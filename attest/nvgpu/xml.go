@@ -18,6 +18,9 @@ const (
 	maxDepth    = 16
 	maxElements = 2048
 	maxAttrs    = 64
+	// Each name is looked up in every declaration around it, before anything was
+	// verified.
+	maxNamespaces = 8
 )
 
 // element is one element with its namespaces resolved.
@@ -232,6 +235,8 @@ func (e *element) declare(prefix, uri string) error {
 		return fmt.Errorf("prefix %.40q is reserved", prefix)
 	case slices.ContainsFunc(e.declared, func(n namespace) bool { return n.prefix == prefix }):
 		return fmt.Errorf("prefix %.40q declared twice", prefix)
+	case len(e.declared) == maxNamespaces:
+		return fmt.Errorf("more than %d namespaces", maxNamespaces)
 	}
 	e.declared = append(e.declared, namespace{prefix, uri})
 	return nil

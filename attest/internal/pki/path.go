@@ -66,7 +66,10 @@ func (p Path) Check(chain []*x509.Certificate) *Problem {
 			return problem
 		}
 	}
-	for i, cert := range chain[:len(chain)-1] {
+	// From the root down, so that no key is used before somebody vouches for it: a
+	// chain of a stranger's own keys costs one verification, not one for each.
+	for i := len(chain) - 2; i >= 0; i-- {
+		cert := chain[i]
 		if chain[i+1] == p.Root && slices.Contains(p.Known, cert) {
 			continue
 		}

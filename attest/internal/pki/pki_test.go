@@ -123,6 +123,15 @@ func TestPath(t *testing.T) {
 	}
 }
 
+// TestPathFromRoot: of a stranger's chain only the link to the root is verified.
+func TestPathFromRoot(t *testing.T) {
+	tr, other, third := newTree(t, nil), newTree(t, nil), newTree(t, nil)
+	p := tr.path.Check([]*x509.Certificate{third.leaf.cert, other.mid.cert, tr.root.cert})
+	if p == nil || p.Code != attest.CodeUntrustedRoot || !strings.Contains(p.Seen, `"middle" is not signed by "root"`) {
+		t.Errorf("two links are wrong, and reported is %v", p)
+	}
+}
+
 // TestPathProblems: each rule, broken alone.
 func TestPathProblems(t *testing.T) {
 	other, plain := newTree(t, nil), newTree(t, nil)
