@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -108,16 +109,13 @@ func fields(r *strictjson.Reader, names []string, optional int, read func(i int)
 // fill.
 func readHex(r *strictjson.Reader, dst []byte) error {
 	s, err := r.String()
-	if err != nil {
-		return err
+	if err == nil && len(s) != 2*len(dst) {
+		err = fmt.Errorf("%d hex digits, expected %d", len(s), 2*len(dst))
 	}
-	if len(s) != 2*len(dst) {
-		return fmt.Errorf("%d hex digits, expected %d", len(s), 2*len(dst))
+	if err == nil {
+		_, err = hex.Decode(dst, []byte(s))
 	}
-	if _, err := hex.Decode(dst, []byte(s)); err != nil {
-		return fmt.Errorf("%q is not hex", s[:min(len(s), maxWord)])
-	}
-	return nil
+	return err
 }
 
 // dateLayout is the service's form of a time, to the second and in UTC.
@@ -125,16 +123,19 @@ const dateLayout = "2006-01-02T15:04:05Z"
 
 func readDate(r *strictjson.Reader, dst *time.Time) error {
 	s, err := r.String()
-	if err != nil {
-		return err
+	if err == nil {
+		*dst, err = parseDate(s)
 	}
+	return err
+}
+
+func parseDate(s string) (time.Time, error) {
 	t, err := time.Parse(dateLayout, s)
 	// Parse lets fractions of a second pass.
 	if err != nil || len(s) != len(dateLayout) {
-		return fmt.Errorf("date %q, expected the form %s", s[:min(len(s), maxWord)], dateLayout)
+		return time.Time{}, fmt.Errorf("date %q, expected the form %s", s[:min(len(s), maxWord)], dateLayout)
 	}
-	*dst = t
-	return nil
+	return t, nil
 }
 
 // readWord reads a short string.
@@ -177,17 +178,12 @@ func readVersion(r *strictjson.Reader, what string, want uint64) error {
 // readStatus reads a status that is one of those allowed.
 func readStatus(r *strictjson.Reader, dst *Status, allowed ...Status) error {
 	s, err := r.String()
-	if err != nil {
-		return err
-	}
 	got, _ := ParseStatus(s)
-	for _, status := range allowed {
-		if got == status {
-			*dst = got
-			return nil
-		}
+	if err == nil && !slices.Contains(allowed, got) {
+		err = fmt.Errorf("status %q is not understood", s[:min(len(s), maxWord)])
 	}
-	return fmt.Errorf("status %q is not understood", s[:min(len(s), maxWord)])
+	*dst = got
+	return err
 }
 
 func readAdvisories(r *strictjson.Reader, dst *[]string) error {

@@ -267,4 +267,8 @@ func TestAnswerRefuses(t *testing.T) {
 			t.Errorf("%s: accepted", name)
 		}
 	}
+	// By themselves its members would be missed nowhere.
+	if got, err := ParseQEIdentity([]byte(`{"signature":"` + sig + `"}`)); got != nil || err == nil {
+		t.Error("QE identity without a document: accepted")
+	}
 }

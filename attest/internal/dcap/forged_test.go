@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"crypto/elliptic"
 	"crypto/x509"
+	"errors"
+	"io/fs"
 	"math/big"
 	"slices"
 	"strings"
@@ -378,7 +380,13 @@ func TestZeroValues(t *testing.T) {
 			t.Errorf("%s engine endorsed", name)
 		}
 	}
-	for name, c := range map[string]*Chain{"nil": nil, "zero": {}} {
+	chain, err := f.engine(t).Endorse(append(f.collateral(t), attest.Endorsement{Label: attest.LabelIntelPCKChain, Data: q.PCKChain}), f.at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	noPCK, noDocuments := *chain, *chain
+	noPCK.pck, noDocuments.documents = nil, nil
+	for name, c := range map[string]*Chain{"nil": nil, "zero": {}, "without a PCK": &noPCK, "without documents": &noDocuments} {
 		if facts, checks := c.Verify(q, f.at); facts != nil || attest.FailureOf(checks) == nil {
 			t.Errorf("%s chain accepted a quote", name)
 		}
@@ -418,6 +426,13 @@ func TestEngineRefusesRoots(t *testing.T) {
 	}
 	if _, err := pinned(root.Raw, strings.Repeat("0", 64)); err == nil {
 		t.Error("a certificate with another digest: accepted")
+	}
+	none := intelPin{"none", strings.Repeat("0", 64)}
+	if e, err := pinnedEngine(TDX, none); e != nil || !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("without a root's file: %v", err)
+	}
+	if e, err := pinnedEngine(TDX, intelRoot(), none); e != nil || !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("without a file: %v", err)
 	}
 	platform, err := intelKnown()[0].load()
 	if err != nil {

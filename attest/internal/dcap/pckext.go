@@ -89,22 +89,23 @@ func (c *cursor) pair(parent []byte) (arc int, value cursor, err error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	if len(id) != len(parent)+1 || !bytes.Equal(id[:len(parent)], parent) || id[len(parent)] >= 0x80 {
+	if len(id) != len(parent)+1 || !bytes.Equal(id[:len(parent)], parent) {
 		return 0, nil, fmt.Errorf("identifier %x is not understood", id)
 	}
 	return int(id[len(parent)]), value, nil
 }
 
 // each calls read for every extension of a sequence and refuses an arc that
-// comes twice. The value must be used up.
+// comes twice; read refuses those that it does not know. The value must be used
+// up.
 func (c cursor) each(parent []byte, read func(arc int, value *cursor) error) (seen uint32, err error) {
 	for len(c) != 0 {
 		arc, value, err := c.pair(parent)
 		if err != nil {
 			return 0, err
 		}
-		if arc >= 32 || seen&(1<<arc) != 0 {
-			return 0, fmt.Errorf("extension %d under %x is unknown or given twice", arc, parent)
+		if seen&(1<<arc) != 0 {
+			return 0, fmt.Errorf("extension %d under %x given twice", arc, parent)
 		}
 		seen |= 1 << arc
 		if err := read(arc, &value); err != nil {
@@ -168,16 +169,12 @@ func bits(first, last int) (set uint32) {
 
 // readPCK reads what Intel certifies about a processor package.
 func readPCK(cert *x509.Certificate) (*PCK, error) {
-	var value []byte
 	for _, x := range cert.Extensions {
 		if x.Id.Equal(extensionSGX) {
-			value = x.Value
+			return ParsePCKExtension(x.Value) // crypto/x509 lets no extension come twice
 		}
 	}
-	if value == nil {
-		return nil, errors.New("no SGX extension")
-	}
-	return ParsePCKExtension(value)
+	return nil, errors.New("no SGX extension")
 }
 
 // ParsePCKExtension reads the value of the SGX extension of a PCK certificate.
@@ -191,17 +188,25 @@ func ParsePCKExtension(value []byte) (*PCK, error) {
 	}
 	p := &PCK{}
 	seen, err := cursor(seq).each(oidSGX, p.readMember)
+	if err == nil {
+		err = checkMembers(seen)
+	}
 	if err != nil {
 		return nil, err
 	}
+	return p, nil
+}
+
+// checkMembers establishes that all that must be there is there.
+func checkMembers(seen uint32) error {
 	required, platform := bits(arcPPID, arcSGXType), bits(arcPlatformID, arcConfiguration)
 	if seen&required != required {
-		return nil, fmt.Errorf("members %#b of the SGX extension, expected at least %#b", seen, required)
+		return fmt.Errorf("members %#b of the SGX extension, expected at least %#b", seen, required)
 	}
 	if has := seen & platform; has != 0 && has != platform {
-		return nil, errors.New("platform id without configuration or reverse")
+		return errors.New("platform id without configuration or reverse")
 	}
-	return p, nil
+	return nil
 }
 
 func (p *PCK) readMember(arc int, value *cursor) (err error) {

@@ -3,6 +3,7 @@ package dcap
 import (
 	"bytes"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/blindbox/blindbox/attest/internal/intelforge"
@@ -52,7 +53,30 @@ func TestPCKExtensionRefuses(t *testing.T) {
 	add := func(e intelforge.Entry) []byte {
 		return intelforge.EncodeEntries(append(intelforge.DefaultFacts().Entries(), e))
 	}
+	tagged := func(tag byte, der []byte) []byte { return append([]byte{tag}, der[1:]...) }
+	ppid := []int{1, 2, 840, 113741, 1, 13, 1, 1}
+	rest := func(first []byte) []byte { // the members after the PPID
+		var entries [][]byte
+		for _, e := range intelforge.DefaultFacts().Entries()[1:] {
+			one := intelforge.EncodeEntries([]intelforge.Entry{e})
+			c := cursor(one)
+			_, member, err := c.next()
+			if err != nil {
+				t.Fatal(err)
+			}
+			entries = append(entries, member)
+		}
+		return intelforge.Sequence(append([][]byte{first}, entries...)...)
+	}
+	if _, err := ParsePCKExtension(rest(intelforge.Sequence(intelforge.OID(ppid...), intelforge.Octets(make([]byte, 16))))); err != nil {
+		t.Fatal(err)
+	}
 	cases := map[string][]byte{
+		"all as a set":          tagged(0x31, whole),
+		"a member as a set":     rest(intelforge.DER(0x31, intelforge.OID(ppid...), intelforge.Octets(make([]byte, 16)))),
+		"a relative identifier": rest(intelforge.Sequence(tagged(0x0d, intelforge.OID(ppid...)), intelforge.Octets(make([]byte, 16)))),
+		"an identifier cut off": rest(append(intelforge.Sequence(intelforge.OID(ppid...), intelforge.Octets(make([]byte, 16))),
+			intelforge.Sequence(intelforge.DER(tagOID, oidSGX, []byte{0x81}), intelforge.Octets(nil))...)),
 		"empty":                    {},
 		"no members":               intelforge.Sequence(),
 		"a byte after it":          append(bytes.Clone(whole), 0),
@@ -93,6 +117,11 @@ func TestPCKExtensionRefuses(t *testing.T) {
 			e[0].Value = intelforge.Integer(1, 0, 0, 0, 0)
 			return e
 		}),
+		"component of 9 bytes": spoilTCB(func(e []intelforge.Entry) []intelforge.Entry {
+			e[0].Value = intelforge.Integer(1, 0, 0, 0, 0, 0, 0, 0, 0)
+			return e
+		}),
+		"TCB as a set":     setValue(1, tagged(0x31, intelforge.EncodeEntries(intelforge.DefaultFacts().TCBEntries()))),
 		"PCE SVN of 65536": spoilTCB(func(e []intelforge.Entry) []intelforge.Entry { e[16].Value = intelforge.Integer(1, 0, 0); return e }),
 		"CPUSVN of 15 bytes": spoilTCB(func(e []intelforge.Entry) []intelforge.Entry {
 			e[17].Value = intelforge.Octets(make([]byte, 15))
@@ -120,6 +149,9 @@ func TestPCKExtensionRefuses(t *testing.T) {
 		if p, err := ParsePCKExtension(whole[:n]); p != nil || err == nil {
 			t.Errorf("the first %d of %d bytes: accepted", n, len(whole))
 		}
+	}
+	if _, err := ParsePCKExtension(cases["another vendor's member"]); err == nil || !strings.Contains(err.Error(), "identifier") {
+		t.Errorf("another vendor's member: %v, expected its identifier", err)
 	}
 }
 

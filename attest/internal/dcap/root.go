@@ -52,7 +52,7 @@ func pinned(der []byte, pin string) (*x509.Certificate, error) {
 func checkRoot(root *x509.Certificate) error {
 	const both = x509.KeyUsageCertSign | x509.KeyUsageCRLSign
 	switch {
-	case !root.BasicConstraintsValid || !root.IsCA || root.KeyUsage&both != both:
+	case !root.IsCA || root.KeyUsage&both != both:
 		return fmt.Errorf("dcap: root %s may not sign certificates and CRLs", pki.Brief(root.Subject.CommonName))
 	case root.SignatureAlgorithm != algorithm:
 		return fmt.Errorf("dcap: root %s is signed with %s, expected %s", pki.Brief(root.Subject.CommonName), root.SignatureAlgorithm, algorithm)
