@@ -8,15 +8,32 @@ import (
 	"github.com/blindbox/blindbox/attest/internal/pki"
 )
 
-// What SGX and TDX have in common: the platform and what Intel says of it.
+// What SGX and TDX have in common: the platform and what Intel says of it. The
+// comments name the fields, which documentation does not show for aliases.
 type (
-	Status        = dcap.Status        // of a TCB level, or of several that were converged
-	Level         = dcap.Level         // a status, since when, and which advisories it misses
-	TCB           = dcap.TCB           // how a machine stands, in parts and together
-	PCK           = dcap.PCK           // what Intel certified about the processor package
-	Configuration = dcap.Configuration // what the platform's owner may do to it
-	Dates         = dcap.Dates         // of a document of Intel's
-	Revocation    = pki.Revocation     // what a CRL established; zero: nothing
+	// Status is that of a TCB level, or of several that were converged. String
+	// returns Intel's word for it.
+	Status = dcap.Status
+	// Level is one of Intel's TCB levels: Status, Date (tcbDate) and Advisories
+	// ("INTEL-SA-00837").
+	Level = dcap.Level
+	// TCB is how a machine stands. Status is what its parts amount to together; the
+	// parts are the Levels Platform, Hardware (the same for SGX) and QE. Module is
+	// nil. Evaluation and QEEvaluation are Intel's tcbEvaluationDataNumber,
+	// Advisories those of all the parts, sorted.
+	TCB = dcap.TCB
+	// PCK is what Intel certified about the processor package: PPID, PCEID, PCESVN,
+	// CPUSVN with its 16 Components, FMSPC, SGXType (how memory is protected), and
+	// of certificates by the Platform CA PlatformID and Configuration, else nil.
+	PCK = dcap.PCK
+	// Configuration is what the platform's owner may do to it: DynamicPlatform,
+	// CachedKeys and SMTEnabled, each nil if the certificate does not say.
+	Configuration = dcap.Configuration
+	// Dates are Issued and NextUpdate of a document of Intel's.
+	Dates = dcap.Dates
+	// Revocation is what a CRL established: Checked, ThisUpdate, NextUpdate and
+	// Number (RFC 5280, 5.2.3; nil if it has none). Zero: nothing.
+	Revocation = pki.Revocation
 )
 
 // The statuses. The zero Status is none of them.

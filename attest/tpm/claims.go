@@ -10,6 +10,21 @@ import (
 	"github.com/blindbox/blindbox/attest/internal/tcg"
 )
 
+// What other kinds of evidence share. The comments name the fields, which
+// documentation does not show for aliases.
+type (
+	// Algorithm is a hash algorithm's TPM_ALG_ID (TCG Algorithm Registry); String
+	// returns "sha256".
+	Algorithm = tcg.Algorithm
+	// Revocation is what a CRL established: Checked, ThisUpdate, NextUpdate and
+	// Number (RFC 5280, 5.2.3; nil if it has none). Zero: nothing.
+	Revocation = pki.Revocation
+	// SecureBoot is what a log says about UEFI Secure Boot: Enabled, the variables
+	// PK, KEK, DB and DBX, the Authorities that let something start, and how many
+	// of them are Unread.
+	SecureBoot = tcg.SecureBoot
+)
+
 // Binding says why the attestation key is believed to be a TPM's.
 type Binding uint8
 
@@ -65,11 +80,11 @@ type Claims struct {
 	AKName    []byte // algorithm and hash over AK's public area
 	Hierarchy Hierarchy
 	Quote     *Quote
-	Bank      tcg.Algorithm
+	Bank      Algorithm // of the registers
 	// PCRs are the quoted registers, by index.
 	PCRs map[uint8][]byte
 	// AKCRL covers the attestation key's certificate.
-	AKCRL pki.Revocation
+	AKCRL Revocation
 	// Boot is what the event log explains, nil if there was none.
 	Boot *Boot
 }
@@ -77,7 +92,7 @@ type Claims struct {
 // Boot is read from an event log that leads to the quoted registers.
 type Boot struct {
 	// SecureBoot is nil if PCR 7 was not quoted or the log does not tell.
-	SecureBoot *tcg.SecureBoot
+	SecureBoot *SecureBoot
 	// ExitedBootServices says that the firmware handed over to an operating
 	// system; only then are the firmware's registers final.
 	ExitedBootServices bool
