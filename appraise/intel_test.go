@@ -28,9 +28,9 @@ func verifyIntel(t testing.TB, ev attest.Evidence, end attest.Endorsements) *att
 	var v attest.Verifier
 	var err error
 	if ev.Kind == attest.TDX {
-		v, err = tdx.NewVerifierWithRoots(attesttest.NewIntel().Root(t))
+		v, err = tdx.NewVerifierWithRoot(attesttest.NewIntel().Root(t))
 	} else {
-		v, err = sgx.NewVerifierWithRoots(attesttest.NewIntel().Root(t))
+		v, err = sgx.NewVerifierWithRoot(attesttest.NewIntel().Root(t))
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -68,6 +68,12 @@ func TestWarm(t *testing.T) {
 	if err != nil || len(cold.Checks) != len(claims.Checks) {
 		t.Errorf("%d checks warm, cold %v, %v", len(claims.Checks), cold, err)
 	}
+	if got := chain.Endorsed(); got != claims.Endorsed || got.NotAfter.IsZero() {
+		t.Errorf("endorsed for %v, the claims for %v", got, claims.Endorsed)
+	}
+	if got := (*azure.Chain)(nil).Endorsed(); got != (attest.Validity{}) {
+		t.Errorf("no chain, endorsed for %v", got)
+	}
 	other, _ := imported(t, "snp-v2-trustee")
 	if _, err := chain.Verify(other, pinned()); err == nil {
 		t.Error("another machine's report accepted under this one's certificate")

@@ -23,7 +23,7 @@ func TestNewVerifier(t *testing.T) {
 		kind     attest.Kind
 		hardware attest.Verifier
 	}{{attest.SNP, hardware}, {attest.KindInvalid, hardware}, {attest.AzureSNP, nil}, {attest.AzureTDX, hardware}} {
-		if v, err := azure.NewVerifierWithRoots(c.kind, c.hardware); v != nil || err == nil {
+		if v, err := azure.NewVerifierWithHardware(c.kind, c.hardware); v != nil || err == nil {
 			t.Errorf("a verifier of %s: %v", c.kind, err)
 		}
 	}

@@ -21,7 +21,7 @@ func fakeVerifier(t testing.TB) *azure.Verifier {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, err := azure.NewVerifierWithRoots(attest.AzureSNP, hardware)
+	v, err := azure.NewVerifierWithHardware(attest.AzureSNP, hardware)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,11 +31,11 @@ func fakeVerifier(t testing.TB) *azure.Verifier {
 // fakeTDXVerifier trusts the fake Intel.
 func fakeTDXVerifier(t testing.TB) *azure.Verifier {
 	t.Helper()
-	hardware, err := tdx.NewVerifierWithRoots(attesttest.NewIntel().Root(t))
+	hardware, err := tdx.NewVerifierWithRoot(attesttest.NewIntel().Root(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, err := azure.NewVerifierWithRoots(attest.AzureTDX, hardware)
+	v, err := azure.NewVerifierWithHardware(attest.AzureTDX, hardware)
 	if err != nil {
 		t.Fatal(err)
 	}

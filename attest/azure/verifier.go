@@ -36,12 +36,12 @@ func NewVerifier(kind attest.Kind) (*Verifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	return NewVerifierWithRoots(kind, hardware)
+	return NewVerifierWithHardware(kind, hardware)
 }
 
-// NewVerifierWithRoots returns a Verifier that leaves the hardware's report to
-// another one, of kind SNP or TDX, which holds the roots.
-func NewVerifierWithRoots(kind attest.Kind, hardware attest.Verifier) (*Verifier, error) {
+// NewVerifierWithHardware returns a Verifier that leaves the hardware's report to
+// another one, of kind SNP or TDX, which holds the vendor's roots.
+func NewVerifierWithHardware(kind attest.Kind, hardware attest.Verifier) (*Verifier, error) {
 	want := map[attest.Kind]attest.Kind{attest.AzureSNP: attest.SNP, attest.AzureTDX: attest.TDX}[kind]
 	switch {
 	case !want.Valid():
@@ -72,6 +72,15 @@ type Chain struct {
 	snp      *snp.Chain
 	log      []byte
 	check    []attest.Check
+}
+
+// Endorsed returns the time span in which every certificate and CRL of the chain
+// is in force.
+func (c *Chain) Endorsed() attest.Validity {
+	if c == nil || c.snp == nil {
+		return attest.Validity{}
+	}
+	return c.snp.Endorsed()
 }
 
 // Endorse verifies the vendor's certificates and CRLs alone, so that many quotes of

@@ -12,7 +12,7 @@ import (
 
 func forgedVerifier(t testing.TB, root []byte) *sgx.Verifier {
 	t.Helper()
-	v, err := sgx.NewVerifierWithRoots(root)
+	v, err := sgx.NewVerifierWithRoot(root)
 	if err != nil {
 		t.Fatal(err)
 	}

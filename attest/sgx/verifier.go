@@ -20,9 +20,9 @@ type Verifier struct {
 // of Intel's SGX Root CA and nothing else.
 func NewVerifier() (*Verifier, error) { return newVerifier(dcap.NewEngine(dcap.SGX)) }
 
-// NewVerifierWithRoots returns a Verifier that trusts the given certificate
+// NewVerifierWithRoot returns a Verifier that trusts the given certificate
 // (DER) in the place of Intel's.
-func NewVerifierWithRoots(root []byte) (*Verifier, error) {
+func NewVerifierWithRoot(root []byte) (*Verifier, error) {
 	return newVerifier(dcap.NewEngineWithRoot(dcap.SGX, root))
 }
 

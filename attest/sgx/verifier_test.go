@@ -30,7 +30,7 @@ func TestZeroRefuses(t *testing.T) {
 		}
 	}
 	for _, root := range [][]byte{nil, {0x30, 0}, []byte("root")} {
-		if v, err := sgx.NewVerifierWithRoots(root); v != nil || err == nil {
+		if v, err := sgx.NewVerifierWithRoot(root); v != nil || err == nil {
 			t.Errorf("a verifier with the root %x", root)
 		}
 	}

@@ -12,7 +12,7 @@ import (
 
 func forgedVerifier(t testing.TB, root []byte) *tdx.Verifier {
 	t.Helper()
-	v, err := tdx.NewVerifierWithRoots(root)
+	v, err := tdx.NewVerifierWithRoot(root)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,9 +26,9 @@ func (c *Case) verifier() (attest.Verifier, error) {
 	case attest.SNP, attest.SimSNP:
 		return c.snp(kind)
 	case attest.TDX:
-		return tdx.NewVerifierWithRoots(c.root(0))
+		return tdx.NewVerifierWithRoot(c.root(0))
 	case attest.SGX:
-		return sgx.NewVerifierWithRoots(c.root(0))
+		return sgx.NewVerifierWithRoot(c.root(0))
 	case attest.Nitro:
 		return nitro.NewVerifierWithRoots(c.Roots...)
 	case attest.TPM:
@@ -38,13 +38,13 @@ func (c *Case) verifier() (attest.Verifier, error) {
 		if err != nil {
 			return nil, err
 		}
-		return azure.NewVerifierWithRoots(kind, inner)
+		return azure.NewVerifierWithHardware(kind, inner)
 	case attest.AzureTDX:
-		inner, err := tdx.NewVerifierWithRoots(c.root(0))
+		inner, err := tdx.NewVerifierWithRoot(c.root(0))
 		if err != nil {
 			return nil, err
 		}
-		return azure.NewVerifierWithRoots(kind, inner)
+		return azure.NewVerifierWithHardware(kind, inner)
 	case attest.NVIDIAGPU, attest.NVSwitch:
 		return c.nvidia(kind)
 	case attest.Composite:
