@@ -4,7 +4,8 @@
 //
 // It stands on the relying party's side of the trust boundary, where objects are
 // fetched and kept before there is a quote to verify. Which TCB they speak of,
-// and what follows from it, is the business of packages tdx and sgx.
+// and what follows from it, is the business of packages tdx and sgx;
+// [FromCollateralJSON] reads what others kept for them.
 package pcs
 
 import (

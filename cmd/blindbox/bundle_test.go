@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/blindbox/blindbox/attest"
+	"github.com/blindbox/blindbox/attest/pcs"
 )
 
 // TestSavedBundlesOfOtherKinds: a bundle of any kind is verified again at a time
@@ -35,7 +36,7 @@ func TestSavedBundlesOfOtherKinds(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := attest.Bundle{Statement: statement, Policy: policy}
 			b.Evidence = attest.Evidence{Kind: c.kind, Data: readVector(t, filepath.Join(vectors, c.file))}
-			if b.Endorsements, err = readCollateral(readVector(t, filepath.Join(vectors, c.collateral))); err != nil {
+			if b.Endorsements, err = pcs.FromCollateralJSON(readVector(t, filepath.Join(vectors, c.collateral))); err != nil {
 				t.Fatal(err)
 			}
 			encoded, err := b.Encode()
@@ -69,30 +70,6 @@ func readVector(t *testing.T, name string) []byte {
 		t.Fatal(err)
 	}
 	return data
-}
-
-// TestCollateral: what cannot be read in one way is refused.
-func TestCollateral(t *testing.T) {
-	for name, doc := range map[string]string{
-		"no JSON":          "x",
-		"two documents":    "{}{}",
-		"a member twice":   `{"tcb_info": "a", "tcb_info": "b"}`,
-		"number":           `{"tcb_info": 1}`,
-		"list not hex":     `{"pck_crl": "zz"}`,
-		"root list odd":    `{"root_ca_crl": "303"}`,
-		"different chains": `{"tcb_info_issuer_chain": "a", "qe_identity_issuer_chain": "b"}`,
-	} {
-		if list, err := readCollateral([]byte(doc)); err == nil || list != nil {
-			t.Errorf("%s: %d endorsements", name, len(list))
-		}
-	}
-	list, err := readCollateral([]byte(`{"tcb_info": "{\"a\":1}", "tcb_info_signature": "00", "pck_crl": "3000", "unknown": []}`))
-	if err != nil || len(list) != 2 {
-		t.Fatalf("%v, %v", list, err)
-	}
-	if got := string(list[0].Data); list[0].Label != attest.LabelIntelTCBInfo || got != `{"tcbInfo":{"a":1},"signature":"00"}` {
-		t.Errorf("%s %s", list[0].Label, got)
-	}
 }
 
 // FuzzReadRaw: any bytes are one thing or none.

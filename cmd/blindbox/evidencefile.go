@@ -11,6 +11,7 @@ import (
 
 	"github.com/blindbox/blindbox/attest"
 	"github.com/blindbox/blindbox/attest/nvgpu"
+	"github.com/blindbox/blindbox/attest/pcs"
 	"github.com/blindbox/blindbox/internal/catalogue"
 )
 
@@ -223,7 +224,7 @@ func (s *session) addCollateral(b *attest.Bundle, file string) error {
 	if err != nil {
 		return err
 	}
-	list, err := readCollateral(data)
+	list, err := pcs.FromCollateralJSON(data)
 	if err != nil {
 		return fail(attest.CodeMalformed, "file", file+": "+err.Error(), "collateral in JSON: tcb_info, qe_identity, root_ca_crl, pck_crl and their chains and signatures")
 	}

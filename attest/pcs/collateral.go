@@ -1,7 +1,8 @@
-package main
+package pcs
 
 import (
 	"encoding/hex"
+	"errors"
 	"fmt"
 
 	"github.com/blindbox/blindbox/attest"
@@ -25,24 +26,26 @@ type collateral struct {
 	QEIDSignature string `json:"qe_identity_signature"`
 }
 
-// readCollateral turns such a file into endorsements. Nothing in it is believed
-// for being there: the Verifier looks at each item.
-func readCollateral(data []byte) (attest.Endorsements, error) {
+// FromCollateralJSON turns such a file, up to [attest.MaxBundle] long, into
+// Endorsements for packages tdx and sgx. Nothing is verified: the Verifier looks at
+// each item. Members that are not known are left out; a file without any known one
+// is an error.
+func FromCollateralJSON(data []byte) (attest.Endorsements, error) {
 	var c collateral
 	options := strictjson.Options{AllowUnknown: true, Limits: strictjson.Limits{Bytes: attest.MaxBundle}}
 	if err := strictjson.Decode(data, &c, options); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("pcs: collateral: %w", err)
 	}
 	if c.QEChain != "" && c.TCBChain != "" && c.QEChain != c.TCBChain {
-		return nil, fmt.Errorf("tcb_info_issuer_chain and qe_identity_issuer_chain differ, expected one chain for both")
+		return nil, errors.New("pcs: collateral: tcb_info_issuer_chain and qe_identity_issuer_chain differ, expected one chain for both")
 	}
 	rootCRL, err := hex.DecodeString(c.RootCRL)
 	if err != nil {
-		return nil, fmt.Errorf("root_ca_crl is not hex")
+		return nil, errors.New("pcs: collateral: root_ca_crl is not hex")
 	}
 	pckCRL, err := hex.DecodeString(c.PCKCRL)
 	if err != nil {
-		return nil, fmt.Errorf("pck_crl is not hex")
+		return nil, errors.New("pcs: collateral: pck_crl is not hex")
 	}
 	var out attest.Endorsements
 	put := func(label string, data []byte) {
@@ -51,11 +54,14 @@ func readCollateral(data []byte) (attest.Endorsements, error) {
 		}
 	}
 	put(attest.LabelIntelPCKChain, []byte(c.PCKChain))
-	put(attest.LabelIntelTCBInfo, signedBody("tcbInfo", c.TCBInfo, c.TCBSignature))
-	put(attest.LabelIntelQEIdentity, signedBody("enclaveIdentity", c.QEIdentity, c.QEIDSignature))
+	put(attest.LabelIntelTCBInfo, signedBody(MemberTCBInfo, c.TCBInfo, c.TCBSignature))
+	put(attest.LabelIntelQEIdentity, signedBody(MemberQEIdentity, c.QEIdentity, c.QEIDSignature))
 	put(attest.LabelIntelTCBChain, []byte(c.TCBChain))
 	put(attest.LabelIntelRootCRL, rootCRL)
 	put(attest.LabelIntelPCKCRL, pckCRL)
+	if len(out) == 0 {
+		return nil, errors.New("pcs: collateral with none of the members that are looked for, such as tcb_info")
+	}
 	return out, nil
 }
 
