@@ -126,6 +126,10 @@ func (r *reader) azureReference(path string, k attest.Kind, d *azureReferenceDoc
 	return azureReference{k, d.Measurement, r.pcrs(path+".pcrs", d.PCRs, codeRegisters())}
 }
 
+// identifies asks for both. The paravisor is Microsoft's and the same below
+// everybody's machine; without it, the registers are anybody's word.
+func (v azureReference) identifies() bool { return v.paravisor.identifies() && v.pcrs.identifies() }
+
 func (v azureReference) matches(c *attest.Claims) bool {
 	if c.Kind != v.kind || len(c.Measurement) != 48 || v.paravisor == (register48{}) {
 		return false

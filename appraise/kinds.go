@@ -80,6 +80,9 @@ type codeValues interface {
 	// matches reports whether the claims are about this code. Every value that
 	// is named must be equal; "any" must have been written out.
 	matches(c *attest.Claims) bool
+	// identifies reports whether only some code can match: not everything is any,
+	// or what all machines have.
+	identifies() bool
 	// fields are the keys and values as they stand in a trust file.
 	fields() []field
 	// String is all of it, as code.measurement shows what is expected.

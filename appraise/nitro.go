@@ -221,6 +221,17 @@ func (r *reader) nitroReference(path string, d *nitroReferenceDoc) codeValues {
 // nitroReference holds the registers that are compared, by index.
 type nitroReference map[int]pcrRule
 
+// identifies reports whether only some enclaves have one of the values. From
+// PCR16 on an enclave writes what it likes.
+func (v nitroReference) identifies() bool {
+	for i, p := range v {
+		if i < nitro.LaunchPCR && !p.any && !p.none {
+			return true
+		}
+	}
+	return false
+}
+
 // matches reports whether every register that is listed is there and has its
 // value.
 func (v nitroReference) matches(c *attest.Claims) bool {

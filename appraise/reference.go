@@ -13,19 +13,22 @@ func (a *appraisal) code() {
 		a.skip(checkMeasurement, CodeNotChecked, "the hardware was not proven", "")
 		return
 	}
-	section := sectionOf(a.claims.Kind)
-	var named, current []reference
-	for _, ref := range a.trust.accept {
-		if v := ref.code[section]; v != nil && v.matches(a.claims) {
-			named = append(named, ref)
-			if !ref.expired(a.at) {
-				current = append(current, ref)
-			}
+	named := a.named()
+	var current []reference
+	for _, ref := range named {
+		if !ref.expired(a.at) {
+			current = append(current, ref)
 		}
 	}
-	a.check(checkMeasurement, len(named) != 0, CodeMeasurement, a.machine.code(), a.expectedCode(named))
-	if len(named) == 0 {
+	seen := a.machine.code()
+	switch {
+	case len(named) == 0:
+		a.fail(checkMeasurement, CodeMeasurement, seen, a.expectedCode(nil))
 		return
+	case !named[0].identifies(a.claims.Kind):
+		a.skip(checkMeasurement, CodeNotChecked, seen, "a register with a value: "+named[0].name+" accepts everybody's code")
+	default:
+		a.check(checkMeasurement, true, "", seen, a.expectedCode(named))
 	}
 	a.reference, a.matched = named[0], true
 	if len(current) != 0 {
@@ -43,6 +46,31 @@ func (a *appraisal) code() {
 		a.holdsUntil(a.reference.expires)
 		a.check("code.expiry", true, "", a.reference.name+" until "+a.reference.expires.Format(dayLayout), "a later day")
 	}
+}
+
+// named returns the references that the code matches. One that anybody's code
+// matches counts only where there is no other.
+func (a *appraisal) named() []reference {
+	var all, identifying []reference
+	for _, ref := range a.trust.accept {
+		if v := ref.code[sectionOf(a.claims.Kind)]; v == nil || !v.matches(a.claims) {
+			continue
+		}
+		all = append(all, ref)
+		if ref.identifies(a.claims.Kind) {
+			identifying = append(identifying, ref)
+		}
+	}
+	if len(identifying) != 0 {
+		return identifying
+	}
+	return all
+}
+
+// identifies reports whether the reference values for a kind say which code it is.
+func (r reference) identifies(k attest.Kind) bool {
+	v := r.code[sectionOf(k)]
+	return v != nil && v.identifies()
 }
 
 // withPolicy prefers, among references for the same code, one for the policy

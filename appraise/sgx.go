@@ -269,6 +269,8 @@ func (v sgxReference) matches(c *attest.Claims) bool {
 	return v.extProduct == r.ISVExtProdID && v.family == r.ISVFamilyID && r.ConfigSVN >= v.configSVN
 }
 
+func (v sgxReference) identifies() bool { return v.enclave || v.signer }
+
 func (v sgxReference) fields() []field {
 	var out []field
 	if v.enclave {

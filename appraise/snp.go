@@ -345,6 +345,8 @@ type snpReference [48]byte
 
 func (v snpReference) matches(c *attest.Claims) bool { return slices.Equal(v[:], c.Measurement) }
 
+func (v snpReference) identifies() bool { return v != snpReference{} }
+
 func (v snpReference) fields() []field { return []field{{"measurement", v.String()}} }
 
 func (v snpReference) String() string { return hex.EncodeToString(v[:]) }

@@ -272,6 +272,9 @@ func (v register48) String() string {
 	return hex.EncodeToString(v.value[:])
 }
 
+// identifies reports whether only some machines have the value.
+func (v register48) identifies() bool { return !v.any && v.value != [48]byte{} }
+
 func (v register48) accepts(seen [48]byte) bool { return v.any || v.value == seen }
 
 // tdxReferenceDoc is the section tdx of an entry of accept. All five registers
@@ -312,6 +315,8 @@ func (v tdxReference) matches(c *attest.Claims) bool {
 	}
 	return v[0] != register48{}
 }
+
+func (v tdxReference) identifies() bool { return slices.ContainsFunc(v[:], register48.identifies) }
 
 func (v tdxReference) fields() []field {
 	out := make([]field, len(v))

@@ -260,6 +260,17 @@ func (p pcrValue) String() string {
 	return hex.EncodeToString([]byte(p.value))
 }
 
+// identifies reports whether only some machines have one of the values. What is
+// measured at boot ends at PCR 14.
+func (v tpmReference) identifies() bool {
+	for i, p := range v {
+		if i < 15 && p.value != "" {
+			return true
+		}
+	}
+	return false
+}
+
 // accepts reports whether a register that was quoted has the value. The zero
 // pcrValue accepts nothing.
 func (p pcrValue) accepts(seen []byte) bool {
@@ -392,6 +403,7 @@ func tpmSeen(d *tpm.Claims) tpmReference {
 // from being accepted.
 func (u *firstUse) tpm(d *tpm.Claims) codeValues {
 	q := &u.trust.hardware.tpm
+	u.loosen("its memory is NOT encrypted: whoever runs the machine can read it")
 	if d.Binding == tpm.Unbound {
 		q.akNames = []hexName{slices.Clone(d.AKName)}
 		u.loosen("nobody certified its attestation key, and it answered no challenge")

@@ -127,3 +127,13 @@ func TestMachinesRefused(t *testing.T) {
 		}
 	}
 }
+
+// TestFirstUseOfTPM: whoever writes a trust file from a machine with no more than
+// a TPM is told what it does not protect.
+func TestFirstUseOfTPM(t *testing.T) {
+	u := &firstUse{trust: defaults()}
+	u.tpm(&tpm.Claims{Quote: &tpm.Quote{}, PCRs: map[uint8][]byte{4: {1}}})
+	if got := u.trust.Loosened(); len(got) == 0 || !strings.Contains(got[0], "memory is NOT encrypted") {
+		t.Errorf("%q", got)
+	}
+}
