@@ -2,6 +2,7 @@ package azure_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"errors"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/blindbox/blindbox/attest"
 	"github.com/blindbox/blindbox/attest/attesttest"
 	"github.com/blindbox/blindbox/attest/azure"
+	"github.com/blindbox/blindbox/attest/internal/tpmforge"
 	"github.com/blindbox/blindbox/attest/snp"
 )
 
@@ -27,6 +29,9 @@ func TestNewVerifier(t *testing.T) {
 			t.Errorf("a verifier of %s: %v", c.kind, err)
 		}
 	}
+	if v, err := azure.NewVerifierWithHardware(attest.TDX, kindless{hardware}); v != nil || err == nil {
+		t.Errorf("a verifier of no kind below one of TDX: %v", err)
+	}
 	if v, err := azure.NewVerifier(attest.SNP); v != nil || err == nil {
 		t.Errorf("a verifier of SNP: %v", err)
 	}
@@ -38,6 +43,11 @@ func TestNewVerifier(t *testing.T) {
 		t.Error("the zero Chain accepts")
 	}
 }
+
+// kindless verifies evidence of no kind.
+type kindless struct{ attest.Verifier }
+
+func (kindless) Kind() attest.Kind { return attest.KindInvalid }
 
 // TestEventLogRefused: a log that came beside the evidence is whole, single and not
 // too long, cold and warm.
@@ -78,7 +88,8 @@ func TestEventLogRefused(t *testing.T) {
 func TestStopsEarly(t *testing.T) {
 	ev, end := attesttest.MakeAzure(t, attesttest.TPMNonce())
 	big := append(bytes.Clone(ev.Data), make([]byte, attest.MaxEvidence)...)
-	for what, data := range map[string][]byte{"hardware.azure_size": big, "hardware.azure_form": ev.Data[:20]} {
+	onTDX, _ := attesttest.MakeAzure(t, attesttest.TPMNonce(), attesttest.OnTDX())
+	for what, data := range map[string][]byte{"hardware.azure_size": big, "hardware.azure_form": ev.Data[:20], "hardware.hcl_kind": onTDX.Data} {
 		_, err := fakeVerifier(t).Verify(attest.Evidence{Kind: ev.Kind, Data: data}, end, attesttest.Epoch())
 		var f *attest.Failure
 		if !errors.As(err, &f) || len(f.Failed()) != 1 || f.Failed()[0].Name != what || f.Checks[len(f.Checks)-1].Name != what {
@@ -100,5 +111,13 @@ func TestTrusteeReasons(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "exactly one quote and one HCL report") {
 			t.Errorf("%s: %v", what, err)
 		}
+	}
+	report := tpmforge.NewHCL([]byte("no JSON")).Encode(make([]byte, snp.ReportSize))
+	if _, err := azure.ParseHCL(report); err != nil {
+		t.Fatal(err)
+	}
+	text := `{"version":1,"tpm_quote":{"message":"","signature":"","pcrs":[]},"hcl_report":"` + base64.URLEncoding.EncodeToString(report) + `"}`
+	if _, _, err := azure.FromTrusteeJSON([]byte(text)); err == nil || !strings.Contains(err.Error(), "runtime claims") {
+		t.Errorf("no runtime claims: %v", err)
 	}
 }

@@ -65,7 +65,8 @@ func ParseRuntime(data []byte) (*Runtime, error) {
 		return nil, fmt.Errorf("azure: runtime claims without the key HCLAkPub")
 	}
 	if doc.UserData != "" {
-		if n, err := hex.Decode(r.UserData[:], []byte(cut(doc.UserData))); err != nil || n != len(r.UserData) || len(doc.UserData) != 2*n {
+		// It counts the bytes before the first that is not hex.
+		if n, _ := hex.Decode(r.UserData[:], []byte(cut(doc.UserData))); n != len(r.UserData) || len(doc.UserData) != 2*n {
 			return nil, fmt.Errorf("azure: user-data of %d characters, expected 128 in hex", len(doc.UserData))
 		}
 	}

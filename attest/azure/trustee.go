@@ -51,16 +51,15 @@ func (b *base64Bytes) ReadStrictJSON(r *strictjson.Reader) (err error) {
 	return err
 }
 
-func readBytes(r *strictjson.Reader, decode func(string) ([]byte, error)) ([]byte, error) {
+func readBytes(r *strictjson.Reader, decode func(string) ([]byte, error)) (out []byte, err error) {
 	if r.Kind() == strictjson.String {
 		s, err := r.String()
-		if err != nil {
-			return nil, err
+		if err == nil {
+			out, err = decode(s)
 		}
-		return decode(s)
+		return out, err
 	}
-	var out []byte
-	err := r.Array(func() error {
+	err = r.Array(func() error {
 		v, err := r.Uint(8)
 		out = append(out, byte(v))
 		return err

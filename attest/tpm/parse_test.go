@@ -79,6 +79,7 @@ func TestParsePublic(t *testing.T) {
 		"key derivation":  {at(ecc, 19-1, 0x22), "key derivation"},
 		"P-521":           {at(ecc, 17, 5), "curve"},
 		"long coordinate": {longCoordinate(ecc), "coordinates"},
+		"long second":     {slices.Concat(ecc[:len(ecc)-34], tpmforge.Sized(append([]byte{0}, ecc[len(ecc)-32:]...)), nil), "coordinates"},
 		"long policy":     {slices.Concat(area[:8], tpmforge.Sized(make([]byte, 65)), area[10:]), "65 bytes, limit"},
 	} {
 		_, err := tpm.ParsePublic(c.area)

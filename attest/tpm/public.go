@@ -154,7 +154,7 @@ func (r *reader) rsaKey() crypto.PublicKey {
 	}
 	switch {
 	case r.err != nil:
-	case bits < minRSABits || bits > maxRSABits || n.BitLen() != bits:
+	case bits < minRSABits || n.BitLen() != bits: // n was read up to maxRSABits
 		r.fail("an RSA key of %d bits said to have %d, expected %d to %d", n.BitLen(), bits, minRSABits, maxRSABits)
 	case exponent != 65537:
 		r.fail("RSA exponent %d, expected 65537", exponent)

@@ -88,7 +88,7 @@ func parseRoot(der []byte) (*x509.Certificate, error) {
 	switch {
 	case err != nil:
 		return nil, err
-	case !root.IsCA || !root.BasicConstraintsValid:
+	case !root.IsCA:
 		return nil, errors.New("not a CA certificate")
 	case root.CheckSignature(root.SignatureAlgorithm, root.RawTBSCertificate, root.Signature) != nil:
 		return nil, errors.New("not signed by itself")
