@@ -28,17 +28,37 @@ import (
 // measured against, both in the same package.
 type pairing struct {
 	pkg, ours, peer string
-	goal            float64 // ratio of ns/op not to be exceeded; 0 if there is none
+	times           float64 // how often the peer is counted: so many signatures, 0 for once
+	goals           goals
+}
+
+// goals are figures that are not to be exceeded; a zero is none.
+type goals struct {
+	ratio       float64 // of ns/op to the peer's
+	within      time.Duration
+	allocs      float64
+	allocsRatio float64 // of allocs/op to the peer's
 }
 
 var pairings = []pairing{
-	{"./attest/snp", "VerifyCold/ours", "VerifyCold/go-sev-guest", 0.8},
-	{"./attest/snp", "VerifyWarm/ours", "VerifyWarm/go-sev-guest", 0.5},
-	{"./attest/snp", "VerifyWarm/ours", "VerifyWarm/go-sev-guest-signature-only", 0},
-	{"./atls", "Connect/fast", "Connect/tls13", 0},
-	{"./atls", "Connect/full", "Connect/tls13", 0},
-	{"./box", "Requests/box", "Requests/reverseproxy", 0},
-	{"./box", "Requests/box", "Requests/reverseproxy-pooled", 0},
+	{pkg: "./attest/snp", ours: "VerifyCold/ours", peer: "VerifyCold/go-sev-guest", goals: goals{ratio: 0.8}},
+	{pkg: "./attest/snp", ours: "VerifyWarm/ours", peer: "VerifyWarm/go-sev-guest", goals: goals{ratio: 0.5, allocs: 60}},
+	{pkg: "./attest/snp", ours: "VerifyWarm/ours", peer: "VerifyWarm/go-sev-guest-signature-only"},
+	{pkg: "./attest/tdx", ours: "Verify/cold", peer: "Verify/go-tdx-guest", goals: goals{within: 500 * time.Microsecond, allocsRatio: 0.5}},
+	{pkg: "./attest/tdx", ours: "Verify/warm", peer: "Verify/go-tdx-guest", goals: goals{within: 150 * time.Microsecond, allocsRatio: 0.5}},
+	{pkg: "./attest/sgx", ours: "Verify/cold", peer: "Signature", times: 9, goals: goals{within: 500 * time.Microsecond}},
+	{pkg: "./attest/sgx", ours: "Verify/warm", peer: "Signature", times: 2, goals: goals{within: 150 * time.Microsecond}},
+	{pkg: "./attest/nitro", ours: "VerifyCold/ours", peer: "VerifyCold/floor-5-signatures", goals: goals{within: 2300 * time.Microsecond}},
+	{pkg: "./attest/nitro", ours: "VerifyWarm/ours", peer: "VerifyWarm/floor-1-signature", goals: goals{within: 500 * time.Microsecond, allocs: 120}},
+	{pkg: "./attest/nvgpu", ours: "VerifyCold", peer: "Signature", times: 5, goals: goals{within: 2300 * time.Microsecond}},
+	{pkg: "./attest/nvgpu", ours: "VerifyWarm", peer: "Signature", goals: goals{within: 500 * time.Microsecond, allocs: 160}},
+	{pkg: "./attest/nvgpu", ours: "VerifyEverything", peer: "Signature", times: 9},
+	{pkg: "./attest/azure", ours: "VerifyCold/ours", peer: "VerifyCold/go-sev-guest+rsa", goals: goals{within: 800 * time.Microsecond, allocsRatio: 0.5}},
+	{pkg: "./attest/azure", ours: "VerifyWarm", peer: "VerifyCold/go-sev-guest+rsa", goals: goals{within: 800 * time.Microsecond, allocs: 230, allocsRatio: 0.5}},
+	{pkg: "./atls", ours: "Connect/fast", peer: "Connect/tls13"},
+	{pkg: "./atls", ours: "Connect/full", peer: "Connect/tls13"},
+	{pkg: "./box", ours: "Requests/box", peer: "Requests/reverseproxy"},
+	{pkg: "./box", ours: "Requests/box", peer: "Requests/reverseproxy-pooled"},
 }
 
 // sample is one line of `go test -bench`.
@@ -60,7 +80,7 @@ func run(rounds int, benchtime string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("%-18s %-24s %14s %9s | %-26s %14s %9s | %6s %s\n", "package", "ours", "per op", "allocs", "peer", "per op", "allocs", "ratio", "goal")
+	fmt.Printf("%-14s %-16s %10s %7s | %-39s %10s %7s | %6s %s\n", "package", "ours", "per op", "allocs", "peer", "per op", "allocs", "ratio", "goals")
 	for _, p := range pairings {
 		report(p, results[p.pkg+" "+p.ours], results[p.pkg+" "+p.peer])
 	}
@@ -126,19 +146,39 @@ func parse(out []byte) map[string]sample {
 
 func report(p pairing, ours, peer []sample) {
 	if len(ours) == 0 || len(ours) != len(peer) {
-		fmt.Printf("%-18s %-24s no figures: is the benchmark still there?\n", p.pkg, p.ours)
+		fmt.Printf("%-14s %-16s no figures: is the benchmark still there?\n", p.pkg, p.ours)
 		return
+	}
+	times, name := max(p.times, 1), p.peer
+	if p.times > 1 {
+		name = fmt.Sprintf("%g x %s", p.times, p.peer)
 	}
 	ratios := make([]float64, len(ours))
 	for i := range ours {
-		ratios[i] = ours[i].ns / peer[i].ns
+		ratios[i] = ours[i].ns / (peer[i].ns * times)
 	}
-	goal := ""
-	if p.goal > 0 {
-		goal = fmt.Sprintf("<= %.2f", p.goal)
+	a, b, ratio := medianSample(ours), medianSample(peer), median(ratios)
+	fmt.Printf("%-14s %-16s %10s %7.0f | %-39s %10s %7.0f | %6.2f %s\n",
+		p.pkg, p.ours, duration(a.ns), a.allocs, name, duration(b.ns*times), b.allocs*times, ratio, p.goals.judge(ratio, a, b.allocs*times))
+}
+
+// judge says of each goal whether it is met.
+func (g goals) judge(ratio float64, ours sample, peerAllocs float64) string {
+	var said []string
+	add := func(goal, got float64, what string) {
+		switch {
+		case goal == 0:
+		case got <= goal:
+			said = append(said, what+" ok")
+		default:
+			said = append(said, what+" MISSED")
+		}
 	}
-	a, b := medianSample(ours), medianSample(peer)
-	fmt.Printf("%-18s %-24s %14s %9.0f | %-26s %14s %9.0f | %6.2f %s\n", p.pkg, p.ours, duration(a.ns), a.allocs, p.peer, duration(b.ns), b.allocs, median(ratios), goal)
+	add(g.ratio, ratio, fmt.Sprintf("ratio <= %.2f", g.ratio))
+	add(float64(g.within), ours.ns, fmt.Sprintf("<= %s", g.within))
+	add(g.allocs, ours.allocs, fmt.Sprintf("allocs <= %.0f", g.allocs))
+	add(g.allocsRatio*peerAllocs, ours.allocs, fmt.Sprintf("allocs <= %.2f of the peer's", g.allocsRatio))
+	return strings.Join(said, ", ")
 }
 
 func duration(ns float64) string { return time.Duration(ns).Round(100 * time.Nanosecond).String() }
