@@ -151,19 +151,11 @@ func (e *Engine) readDocuments(m material) (*documents, []attest.Check) {
 		key, chain = e.readTCBChain(m.tcbChain, d)
 		checks = append(checks, chain)
 	}
-	switch {
-	case m.tcbInfo == nil:
-	case m.tcbChain == nil:
-		checks = append(checks, unsigned("hardware.tcb_info"))
-	default:
-		checks = append(checks, d.readTCBInfo(m.tcbInfo, key, e.tee))
+	if m.tcbInfo != nil {
+		checks = append(checks, d.readTCBInfo(m, key, e.tee))
 	}
-	switch {
-	case m.qeIdentity == nil:
-	case m.tcbChain == nil:
-		checks = append(checks, unsigned("hardware.qe_identity"))
-	default:
-		checks = append(checks, d.readIdentity(m.qeIdentity, key, e.tee))
+	if m.qeIdentity != nil {
+		checks = append(checks, d.readIdentity(m, key, e.tee))
 	}
 	if attest.FailureOf(checks) != nil {
 		return nil, checks
@@ -174,7 +166,7 @@ func (e *Engine) readDocuments(m material) (*documents, []attest.Check) {
 // unsigned is said of a document whose signature cannot be checked, since the
 // chain of the key that made it was not given: that it is missing has failed.
 func unsigned(name string) attest.Check {
-	return attest.Check{Name: name, Status: attest.Skip, Code: CodeNoCollateral, Seen: "not read: no TCB signing chain to check it with"}
+	return attest.Check{Name: name, Status: attest.Skip, Code: CodeNoCollateral, Seen: "no TCB signing chain to check it with"}
 }
 
 func (e *Engine) readTCBChain(pem []byte, d *documents) (*ecdsa.PublicKey, attest.Check) {
@@ -189,13 +181,16 @@ func (e *Engine) readTCBChain(pem []byte, d *documents) (*ecdsa.PublicKey, attes
 }
 
 // readTCBInfo reads the TCB info. Without a verified key there is nothing to
-// compare its signature with, which fails the check of its own.
-func (d *documents) readTCBInfo(body []byte, key *ecdsa.PublicKey, tee TEE) attest.Check {
+// compare its signature with: where its chain was refused this fails too, where
+// none was given it is skipped.
+func (d *documents) readTCBInfo(m material, key *ecdsa.PublicKey, tee TEE) attest.Check {
 	const name = "hardware.tcb_info"
-	t, signed, err := parseTCBInfo(body)
+	t, signed, err := parseTCBInfo(m.tcbInfo)
 	switch {
 	case err != nil:
 		return pki.Judge(name, false, codeOf(err), err.Error(), "Intel's TCB info for "+tee.String()+", version 3")
+	case m.tcbChain == nil:
+		return unsigned(name)
 	case !signed.signedBy(key):
 		return pki.Judge(name, false, CodeBadCollateral, "not signed by the TCB signing key", "signed by "+nameTCBSigning)
 	case t.TEE != tee:
@@ -205,12 +200,14 @@ func (d *documents) readTCBInfo(body []byte, key *ecdsa.PublicKey, tee TEE) atte
 	return pki.Judge(name, true, "", fmt.Sprintf("FMSPC %x, evaluation %d", t.FMSPC, t.Evaluation), "")
 }
 
-func (d *documents) readIdentity(body []byte, key *ecdsa.PublicKey, tee TEE) attest.Check {
+func (d *documents) readIdentity(m material, key *ecdsa.PublicKey, tee TEE) attest.Check {
 	const name = "hardware.qe_identity"
-	q, signed, err := parseQEIdentity(body)
+	q, signed, err := parseQEIdentity(m.qeIdentity)
 	switch {
 	case err != nil:
 		return pki.Judge(name, false, codeOf(err), err.Error(), "Intel's QE identity for "+tee.String()+", version 2")
+	case m.tcbChain == nil:
+		return unsigned(name)
 	case !signed.signedBy(key):
 		return pki.Judge(name, false, CodeBadCollateral, "not signed by the TCB signing key", "signed by "+nameTCBSigning)
 	case q.TEE != tee:

@@ -162,6 +162,11 @@ func collateralCases(t *testing.T) []forgedCase {
 		{"no TCB info", drop(attest.LabelIntelTCBInfo), missing},
 		{"no QE identity", drop(attest.LabelIntelQEIdentity), missing},
 		{"no TCB chain", drop(attest.LabelIntelTCBChain), missing}, // what it would have checked is not called forged
+		{"no TCB chain, empty TCB info", func(f *forged) {
+			drop(attest.LabelIntelTCBChain)(f)
+			whole := f.endorsements
+			f.endorsements = func(e attest.Endorsements) attest.Endorsements { e = whole(e); e[0].Data = nil; return e }
+		}, append(slices.Clone(missing), info("malformed")...)},
 		{"nothing", func(f *forged) { f.endorsements = func(attest.Endorsements) attest.Endorsements { return nil } }, []string{missing[0], missing[0], missing[0]}},
 		{"empty TCB info", func(f *forged) {
 			f.endorsements = func(e attest.Endorsements) attest.Endorsements { e[0].Data = nil; return e }
