@@ -441,7 +441,7 @@ func TestFastForced(t *testing.T) {
 		{"signature", time.Minute, true, func(m *impostor, _ *Client, _ *clock) { m.signature = func(b []byte) { b[0] ^= 1 } }, "channel.signature bad_signature"},
 		{"other key signs", time.Minute, true, func(m *impostor, _ *Client, _ *clock) {
 			forged := *m.keys.attest
-			other, _ := newAttestationKey()
+			other := newAttestationKey()
 			forged.private = other.private
 			keys := *m.keys
 			keys.attest = &forged
@@ -845,6 +845,11 @@ func TestContext(t *testing.T) {
 	})
 }
 
+// kindless does not say what it is.
+type kindless struct{ *hardware }
+
+func (kindless) Kind() attest.Kind { return 0 }
+
 func TestConfig(t *testing.T) {
 	h := newHardware(t)
 	check, kinds := h.check, []attest.Kind{attest.SimSNP}
@@ -867,14 +872,19 @@ func TestConfig(t *testing.T) {
 			t.Errorf("client %s: %v, %v", name, c, err)
 		}
 	}
+	if _, err := NewClient(clients["many kinds"]); err == nil || !strings.Contains(err.Error(), "17 accepted evidence kinds") {
+		t.Errorf("error %v", err)
+	}
 	policy := testPolicy
 	servers := map[string]ServerConfig{
 		"nothing":       {},
 		"no attester":   {Policy: policy},
+		"no kind":       {Attester: kindless{h}, Policy: policy},
 		"no policy":     {Attester: h},
 		"long policy":   {Attester: h, Policy: make([]byte, attest.MaxPolicy+1)},
 		"negative time": {Attester: h, Policy: policy, GateTimeout: -1},
 		"negative open": {Attester: h, Policy: policy, MaxHalfOpen: -1},
+		"negative many": {Attester: h, Policy: policy, MaxQuotes: -1},
 		"peer of none":  {Attester: h, Policy: policy, Peer: &PeerConfig{}},
 		"peer age":      {Attester: h, Policy: policy, Peer: &PeerConfig{Check: check, Kinds: kinds, MaxAge: -1}},
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"time"
 
@@ -72,12 +73,9 @@ func (p *prover) full(ctx context.Context, s attest.Statement, key ed25519.Publi
 }
 
 func (p *prover) quote(ctx context.Context, s attest.Statement, key ed25519.PublicKey) ([]byte, error) {
-	statement, err := s.Encode()
-	if err != nil {
-		return nil, err
-	}
-	bound, err := s.Bind()
-	if err != nil {
+	statement, noEncoding := s.Encode()
+	bound, noBound := s.Bind()
+	if err := errors.Join(noEncoding, noBound); err != nil {
 		return nil, err
 	}
 	evidence, endorsements, err := p.attest(ctx, bound)
@@ -111,12 +109,12 @@ type attestationKey struct {
 	hash    attest.Digest
 }
 
-func newAttestationKey() (*attestationKey, error) {
-	public, private, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		return nil, fmt.Errorf("atls: making an attestation key: %w", err)
-	}
-	return &attestationKey{private: private, public: public, hash: sha256.Sum256(public)}, nil
+// newAttestationKey is ed25519.GenerateKey, whose seed is 32 random bytes.
+func newAttestationKey() *attestationKey {
+	seed := random32()
+	private := ed25519.NewKeyFromSeed(seed[:])
+	public := private.Public().(ed25519.PublicKey)
+	return &attestationKey{private: private, public: public, hash: sha256.Sum256(public)}
 }
 
 // sign returns the fast answer over s.
@@ -128,8 +126,11 @@ func (k *attestationKey) sign(s attest.Statement) (fast, error) {
 	return fast{statement: statement, signature: ed25519.Sign(k.private, fastMessage(statement))}, nil
 }
 
-// newNonce returns 32 random bytes. crypto/rand does not fail.
-func newNonce() (nonce [32]byte) {
-	rand.Read(nonce[:])
-	return nonce
+// newNonce is what makes an answer fresh.
+func newNonce() [32]byte { return random32() }
+
+// random32 returns 32 random bytes. crypto/rand does not fail.
+func random32() (b [32]byte) {
+	rand.Read(b[:])
+	return b
 }

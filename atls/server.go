@@ -144,11 +144,7 @@ func (s *Server) Rotate() error {
 	if err != nil {
 		return err
 	}
-	signer, err := newAttestationKey()
-	if err != nil {
-		return err
-	}
-	s.keys.Store(&serverKeys{tls: key, attest: signer, tlsConf: s.tlsConfig(key)})
+	s.keys.Store(&serverKeys{tls: key, attest: newAttestationKey(), tlsConf: s.tlsConfig(key)})
 	return nil
 }
 
