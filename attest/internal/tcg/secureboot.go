@@ -37,9 +37,10 @@ const (
 )
 
 // ReadSecureBoot reads the state of Secure Boot from the events of one register,
-// 7 in a TPM and 1 (RTMR0) in a TDX log. Only what stands before the first
+// PCR 7 of a TPM, which holds nothing else. Only what stands before the first
 // separator tells the state: behind it code runs that was itself started by it.
-// Call it after a replay only.
+// Call it after a replay only: then digests and their order are what was measured,
+// and types and data are still anybody's.
 func (l *Log) ReadSecureBoot(a Algorithm, register uint32) (*SecureBoot, error) {
 	s := &SecureBoot{}
 	state := map[string]*Variable{}
@@ -52,14 +53,10 @@ func (l *Log) ReadSecureBoot(a Algorithm, register uint32) (*SecureBoot, error) 
 		switch {
 		case e.Type == Separator || separates(e, a):
 			ended, err = true, checkSeparator(e, a)
-		case e.Type == EFIVariableAuthority:
-			err = s.authority(e, a)
-		case e.Type == EFIVariableDriver && ended:
-			if isState(e) {
-				err = fmt.Errorf("a Secure Boot variable after the separator")
-			}
-		case e.Type == EFIVariableDriver:
-			err = note(state, e, a)
+		case ended:
+			err = s.later(e, a)
+		default:
+			err = s.earlier(e, a, state)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("tcg: event %d: %w", i, err)
@@ -69,6 +66,36 @@ func (l *Log) ReadSecureBoot(a Algorithm, register uint32) (*SecureBoot, error) 
 		return nil, fmt.Errorf("tcg: no separator in register %d: the firmware never finished measuring", register)
 	}
 	return s.fill(state)
+}
+
+// earlier reads an event before the separator. All of them count, so that none of
+// the state can be told as something else, and its place be taken by what a
+// driver extended that was started without Secure Boot.
+func (s *SecureBoot) earlier(e Event, a Algorithm, state map[string]*Variable) error {
+	if !e.Verified(a) {
+		return fmt.Errorf("%s before the separator with data that is not what was measured", e.Type)
+	}
+	name := stateOf(e)
+	switch {
+	case e.Type == EFIVariableDriver:
+		return note(state, e)
+	case e.Type == EFIVariableAuthority && (name == "" || name == "db"): // an entry of db
+		return s.authority(e, a)
+	case name != "":
+		return fmt.Errorf("variable %s as %s", name, e.Type)
+	}
+	return nil
+}
+
+// later reads an event behind the separator.
+func (s *SecureBoot) later(e Event, a Algorithm) error {
+	switch {
+	case e.Type == EFIVariableAuthority:
+		return s.authority(e, a)
+	case e.Type == EFIVariableDriver && stateOf(e) != "":
+		return fmt.Errorf("a Secure Boot variable after the separator")
+	}
+	return nil
 }
 
 // separates reports whether a separator was measured, whatever the log calls the
@@ -98,9 +125,13 @@ func checkSeparator(e Event, a Algorithm) error {
 	return nil
 }
 
-func isState(e Event) bool {
+// stateOf is stateName of the variable in an event's data.
+func stateOf(e Event) string {
 	v, err := parseVariable(e.Data)
-	return err == nil && stateName(v) != ""
+	if err != nil {
+		return ""
+	}
+	return stateName(v)
 }
 
 // stateName returns the name of a variable that makes up the state, or "".
@@ -116,7 +147,7 @@ func stateName(v *Variable) string {
 
 // note keeps a variable of the state. None may be there twice: a reader could
 // take the other one.
-func note(state map[string]*Variable, e Event, a Algorithm) error {
+func note(state map[string]*Variable, e Event) error {
 	v, err := parseVariable(e.Data)
 	if err != nil {
 		return err
@@ -125,8 +156,6 @@ func note(state map[string]*Variable, e Event, a Algorithm) error {
 	switch {
 	case name == "":
 		return nil
-	case !e.Verified(a):
-		return fmt.Errorf("variable %s with data that is not what was measured", name)
 	case state[name] != nil:
 		return fmt.Errorf("variable %s measured twice", name)
 	}

@@ -152,33 +152,63 @@ func TestSecureBoot(t *testing.T) {
 // extends the register with a state of its own choice, and tells the firmware's
 // events as something else. The register fits the log, but for its separator.
 func TestSecureBootRetold(t *testing.T) {
+	off := healthy()
+	off.Events[1].Data = tpmforge.Variable(tpmforge.GlobalGUID, "SecureBoot", []byte{0})
+	off.Events = append(off.Events, healthy().Events[1:6]...)
+	off.Events = append(off.Events, healthy().Events[13])
 	for name, value := range map[string][]byte{"zeros": {0, 0, 0, 0}, "ones": {0xff, 0xff, 0xff, 0xff}, "failure": {1, 0, 0, 0}, "failure, big-endian": {0, 0, 0, 1}} {
-		off := healthy()
-		off.Events[1].Data = tpmforge.Variable(tpmforge.GlobalGUID, "SecureBoot", []byte{0})
 		off.Events[13].Data = value
-		off.Events = append(off.Events, healthy().Events[1:6]...)
-		off.Events = append(off.Events, healthy().Events[13])
 		for _, kind := range []uint32{tpmforge.EFIAction, tpmforge.Authority, tpmforge.Driver, 0x77} {
-			told := tpmforge.Log{Bank: off.Bank, Events: slices.Clone(off.Events)}
-			for _, i := range []int{1, 2, 3, 4, 5, 13} {
-				e := &told.Events[i]
-				e.Digest = tpmforge.Sum(off.Bank, e.Data)
-				e.Type, e.Data = tpmforge.Driver, tpmforge.Variable(tpmforge.GlobalGUID, "Boot0000", nil)
-			}
-			told.Events[13].Type = kind
-			log := parse(t, told)
-			registers, err := log.ReplayTPM(tcg.SHA256)
-			if err != nil || !bytes.Equal(registers[7].Value, off.Replay()[7]) {
-				t.Fatalf("the log does not lead to the register: %v", err)
-			}
-			if sb, err := log.ReadSecureBoot(tcg.SHA256, 7); err == nil || !strings.Contains(err.Error(), "digest of a separator") {
-				t.Errorf("%s as %#x: %+v, %v", name, kind, sb, err)
-			}
-			told.Events[13].Data = value // what was hashed, under another name
-			if _, err := parse(t, told).ReadSecureBoot(tcg.SHA256, 7); err == nil {
-				t.Errorf("%s as %#x with its data: read", name, kind)
-			}
+			told := off
+			told.Events = slices.Concat(off.Events[:1], off.Events[6:]) // the separator is the mark, whatever stands before it
+			told.Events[8] = tpmforge.Event{Register: 7, Type: kind, Data: []byte("something else"), Digest: tpmforge.Sum(off.Bank, value)}
+			refusedState(t, name, told, "digest of a separator")
+			told.Events[8].Data = value // what was hashed, under another name
+			refusedState(t, name, told, "digest of a separator")
 		}
+	}
+}
+
+// TestSecureBootRetoldBefore: the same by a driver that was started before the
+// separator. Each of its ways to hide what the firmware measured is noticed.
+func TestSecureBootRetoldBefore(t *testing.T) {
+	state := tpmforge.Variable(tpmforge.GlobalGUID, "SecureBoot", []byte{0})
+	entry := tpmforge.Variable(tpmforge.SecurityGUID, "db", []byte("entry"))
+	for name, c := range map[string]struct {
+		event tpmforge.Event
+		says  string
+	}{
+		"other variable":      {tpmforge.Event{Type: tpmforge.Driver, Data: tpmforge.Variable(tpmforge.GlobalGUID, "Boot0000", nil), Digest: tpmforge.Sum(tpmforge.SHA256, state)}, "not what was measured"},
+		"authority":           {tpmforge.Event{Type: tpmforge.Authority, Data: entry, Digest: tpmforge.Sum(tpmforge.SHA256, state)}, "not what was measured"},
+		"image":               {tpmforge.Event{Type: tpmforge.App, Data: state}, "not what was measured"},
+		"action":              {tpmforge.Event{Type: tpmforge.EFIAction, Data: state}, "variable SecureBoot as EV_EFI_ACTION"},
+		"authority, its data": {tpmforge.Event{Type: tpmforge.Authority, Data: state}, "variable SecureBoot as EV_EFI_VARIABLE_AUTHORITY"},
+		"as it is":            {tpmforge.Event{Type: tpmforge.Driver, Data: state}, "measured twice"},
+	} {
+		c.event.Register = 7
+		l := healthy()
+		l.Events = slices.Insert(l.Events, 1, c.event)
+		refusedState(t, name, l, c.says)
+	}
+	l := healthy()
+	for _, data := range [][]byte{entry, tpmforge.Variable(tpmforge.SecurityGUID, "other", nil)} {
+		l.Events = slices.Insert(l.Events, 1, tpmforge.Event{Register: 7, Type: tpmforge.Authority, Data: data})
+	}
+	l.Events = slices.Insert(l.Events, 1, tpmforge.Event{Register: 7, Type: tpmforge.EFIAction, Data: []byte("DMA Protection Disabled")})
+	if sb, err := parse(t, l).ReadSecureBoot(tcg.SHA256, 7); err != nil || !sb.Enabled || len(sb.Authorities) != 3 {
+		t.Errorf("a driver that an entry of db vouched for: %+v, %v", sb, err)
+	}
+}
+
+// refusedState fails unless the log can be replayed and its state not be read.
+func refusedState(t *testing.T, name string, l tpmforge.Log, says string) {
+	t.Helper()
+	log := parse(t, l)
+	if registers, err := log.ReplayTPM(tcg.SHA256); err != nil || !bytes.Equal(registers[7].Value, l.Replay()[7]) {
+		t.Fatalf("%s: the log does not lead to the register: %v", name, err)
+	}
+	if sb, err := log.ReadSecureBoot(tcg.SHA256, 7); err == nil || !strings.Contains(err.Error(), says) {
+		t.Errorf("%s: %+v, %v, want an error about %q", name, sb, err, says)
 	}
 }
 
