@@ -228,7 +228,7 @@ func TestPythonReader(t *testing.T) {
 	}
 	dirs := caseDirs(t)
 	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
-	if want := fmt.Sprintf("%d cases", len(dirs)); lines[len(lines)-1] != want || len(lines) != len(dirs)+1 {
+	if want := fmt.Sprintf("%d cases, 4 statements", len(dirs)); lines[len(lines)-1] != want || len(lines) != len(dirs)+1 {
 		t.Errorf("%d lines, the last %q, expected %q", len(lines), lines[len(lines)-1], want)
 	}
 }

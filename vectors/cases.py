@@ -3,7 +3,7 @@
 
 For each case it prints number and name, the kind of verifier that is asked, and
 what it has to answer. It verifies nothing: `read` gives what a verifier needs.
-Python 3.8 or later, nothing else.
+The statements it encodes by itself. Python 3.8 or later, nothing else.
 """
 import base64
 import hashlib
@@ -54,12 +54,34 @@ def read(folder):
     return case, want
 
 
+def report_data(s):
+    """The 64 bytes that hardware signs for a statement: fields in fixed order, each behind its length."""
+    purpose = {"session": 1, "hpke": 2, "peer": 3, "keys": 4}[s["purpose"]]
+    role = {"server": 1, "client": 2}[s["role"]]
+    digests = ("nonce", "spki_hash", "hpke_key_hash", "attestation_key_hash", "tls_exporter", "policy_digest")
+    fields = [b"blindbox/attest/v1", bytes([purpose]), bytes([role])]
+    fields += [bytes.fromhex(s[name]) for name in digests]
+    fields += [s[name].to_bytes(8, "big") for name in ("not_before", "not_after")]
+    encoded = b"".join(len(f).to_bytes(2, "big") + f for f in fields)
+    return encoded, hashlib.sha512(encoded).digest()
+
+
+def statements():
+    folders = sorted((CASES.parent / "statement").glob("[0-9]*"))
+    for folder in folders:
+        encoded, signed = report_data(json.loads((folder / "input.json").read_text("utf-8")))
+        want = json.loads((folder / "expected.json").read_text("utf-8"))
+        if (encoded.hex(), signed.hex()) != (want["encoded"], want["report_data"]):
+            raise ValueError(f"{folder}: other bytes")
+    return len(folders)
+
+
 def main():
     folders = sorted(CASES.glob("[0-9]*"))
     for folder in folders:
         case, want = read(folder)
         print(folder.name, case["verifier"], want["stage"], want["verdict"], want.get("check", "-"), want.get("code", "-"))
-    print(len(folders), "cases")
+    print(len(folders), "cases,", statements(), "statements")
 
 
 if __name__ == "__main__":
