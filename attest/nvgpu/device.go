@@ -125,32 +125,41 @@ func readUEID(der []byte) (string, error) {
 	if err := decode(der, &names, ""); err != nil {
 		return "", err
 	}
-	if len(names) != 1 || names[0].Class != asn1.ClassContextSpecific || names[0].Tag != 0 {
-		return "", fmt.Errorf("%d names, expected one otherName", len(names))
+	if len(names) != 1 {
+		return "", fmt.Errorf("%d names, expected one", len(names))
 	}
 	var other struct {
 		Type  asn1.ObjectIdentifier
 		Value string `asn1:"explicit,tag:0,utf8"`
 	}
-	if err := decode(names[0].FullBytes, &other, "tag:0"); err != nil {
+	err := decode(names[0].FullBytes, &other, "tag:0") // the tag of an otherName
+	if err == nil {
+		err = checkUEID(other.Type, other.Value)
+	}
+	if err != nil {
 		return "", err
-	}
-	parts := strings.Split(other.Value, ":")
-	if !other.Type.Equal(oidDeviceInfo) || len(parts) != 3 || parts[0] != "NVIDIA" || len(other.Value) > maxText {
-		return "", fmt.Errorf("name %.64q, expected NVIDIA:chip:serial", other.Value)
-	}
-	for _, p := range parts {
-		if !isWord(p) {
-			return "", fmt.Errorf("name %.64q, expected NVIDIA:chip:serial", other.Value)
-		}
 	}
 	return other.Value, nil
 }
 
-// isWord reports whether s is letters, digits, dashes, dots and underscores.
+func checkUEID(kind asn1.ObjectIdentifier, name string) error {
+	parts := strings.Split(name, ":")
+	if !kind.Equal(oidDeviceInfo) || len(parts) != 3 || parts[0] != "NVIDIA" || len(name) > maxText {
+		return fmt.Errorf("name %.64q, expected NVIDIA:chip:serial", name)
+	}
+	for _, p := range parts {
+		if !isWord(p) {
+			return fmt.Errorf("name %.64q, expected NVIDIA:chip:serial", name)
+		}
+	}
+	return nil
+}
+
+// isWord reports whether a part between colons is letters, digits, dashes, dots
+// and underscores.
 func isWord(s string) bool {
 	for _, c := range []byte(s) {
-		if c == ':' || !nameByte(c) {
+		if !nameByte(c) {
 			return false
 		}
 	}
@@ -177,10 +186,9 @@ func readComposite(der []byte) (parent, fwid []byte, err error) {
 		Device  asn1.RawValue
 		FWID    fwidEntry
 	}
-	if err := decode(der, &c, ""); err != nil {
-		return nil, nil, err
+	if err = decode(der, &c, ""); err == nil {
+		fwid, err = c.FWID.value()
 	}
-	fwid, err = c.FWID.value()
 	return c.Device.FullBytes, fwid, err
 }
 

@@ -56,13 +56,13 @@ func readSignature(root *element) (*signedXML, error) {
 	if err := s.readSignedInfo(); err != nil {
 		return nil, err
 	}
-	if s.value, err = parts[1].base64(); err != nil {
-		return nil, err
+	s.value, err = parts[1].base64()
+	if err == nil && len(s.value) != signatureSize {
+		err = fmt.Errorf("signature of %d bytes, expected %d", len(s.value), signatureSize)
 	}
-	if len(s.value) != signatureSize {
-		return nil, fmt.Errorf("signature of %d bytes, expected %d", len(s.value), signatureSize)
+	if err == nil {
+		s.chain, err = readKeyInfo(parts[2])
 	}
-	s.chain, err = readKeyInfo(parts[2])
 	return s, err
 }
 
@@ -172,10 +172,10 @@ func readKeyInfo(e *element) ([]*x509.Certificate, error) {
 			return nil, fmt.Errorf("%.40q in X509Data, expected X509Certificate", item.local)
 		}
 		der, err := item.base64()
-		if err != nil {
-			return nil, err
+		if err == nil {
+			chain[i], err = pki.ParseCertificate(der)
 		}
-		if chain[i], err = pki.ParseCertificate(der); err != nil {
+		if err != nil {
 			return nil, err
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/elliptic"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -133,6 +134,7 @@ func TestManifestsRefused(t *testing.T) {
 		"key data attribute":     {"<ds:X509Data>", `<ds:X509Data a="b">`},
 		"key data text":          {"<ds:X509Data>", "<ds:X509Data>x"},
 		"issuer serial":          {"<ds:X509Data>", "<ds:X509Data><ds:X509IssuerSerial></ds:X509IssuerSerial>"},
+		"other certificates":     {"ds:X509Certificate", "ds:X509Other"},
 		"certificate no base64":  {"<ds:X509Certificate>", "<ds:X509Certificate>!"},
 		"no certificate in it":   {"<ds:X509Certificate>", "<ds:X509Certificate>AAAA</ds:X509Certificate><ds:X509Certificate>"},
 		"certificate attribute":  {"<ds:X509Certificate>", `<ds:X509Certificate a="b">`},
@@ -142,6 +144,10 @@ func TestManifestsRefused(t *testing.T) {
 		"reference attribute":    {`<ds:Reference URI=""`, `<ds:Reference Id="a" URI=""`},
 		"reference without URI":  {`<ds:Reference URI=""`, `<ds:Reference`},
 		"transform content":      {`#enveloped-signature"></ds:Transform>`, `#enveloped-signature"><ds:XPath></ds:XPath></ds:Transform>`},
+		"method attribute":       {`<ds:DigestMethod `, `<ds:DigestMethod a="b" `},
+		"digest attribute":       {"<ds:DigestValue>", `<ds:DigestValue a="b">`},
+		"reference by another":   {`<ds:Reference URI=""`, `<ds:Reference Id=""`},
+		"reference with more":    {"<ds:DigestValue>", "<ds:Extra></ds:Extra><ds:DigestValue>"},
 		"one transform":          {`<ds:Transform Algorithm="http://www.w3.org/2006/12/xml-c14n11"></ds:Transform>`, ""},
 		"transforms swapped":     {`<ds:Transforms>`, `<ds:Transforms><ds:Transform Algorithm="http://www.w3.org/2006/12/xml-c14n11"></ds:Transform>`},
 	} {
@@ -156,6 +162,49 @@ func TestManifestsRefused(t *testing.T) {
 	if _, err := nvgpu.ParseManifest(make([]byte, attest.MaxEndorsement+1)); err == nil {
 		t.Error("too large: accepted")
 	}
+}
+
+// TestManifestsRearranged holds what a replaced word does not show.
+func TestManifestsRearranged(t *testing.T) {
+	whole := string(forged(t, attest.LabelNVIDIARIM)[0])
+	between := func(from, to string) (head, part, tail string) {
+		i, j := strings.Index(whole, from), strings.LastIndex(whole, to)+len(to)
+		if i < 0 || j < i {
+			t.Fatalf("no %s", from)
+		}
+		return whole[:i], whole[i:j], whole[j:]
+	}
+	before, signature, after := between("<ds:Signature ", "</ds:Signature>")
+	head, certs, tail := between("<ds:X509Certificate>", "</ds:X509Certificate>")
+	one := certs[:strings.Index(certs, "</ds:X509Certificate>")+len("</ds:X509Certificate>")]
+	for name, c := range map[string]struct{ text, words string }{
+		"signature deeper":        {before + "<ns0:Other>" + signature + "</ns0:Other>" + after, "not a child"},
+		"no certificate":          {head + tail, "0 certificates"},
+		"seven certificates":      {head + strings.Repeat(one, 7) + tail, "7 certificates"},
+		"text in the signature":   {strings.Replace(whole, "<ds:SignedInfo>", "x<ds:SignedInfo>", 1), "text \"x\""},
+		"text before the key":     {strings.Replace(whole, "<ds:X509Data>", "<ds:X509Data>x", 1), "text \"x\""},
+		"text in the signed part": {strings.Replace(whole, "<ds:SignedInfo>", "<ds:SignedInfo>x", 1), "text \"x\""},
+	} {
+		if m, err := nvgpu.ParseManifest([]byte(c.text)); m != nil || err == nil || !strings.Contains(err.Error(), c.words) {
+			t.Errorf("%s: error %v, want %q", name, err, c.words)
+		}
+	}
+	if _, err := nvgpu.ParseManifest([]byte(head + strings.Repeat(one, 6) + tail)); err != nil {
+		t.Errorf("six certificates: %v", err)
+	}
+}
+
+// TestManifestSignedByAnother: the right digest under a signature that is not the
+// certified key's.
+func TestManifestSignedByAnother(t *testing.T) {
+	ev, end := attesttest.NewNVIDIA().MakeGPU(t, [32]byte{1}, attesttest.DriverRIM(func(m *nvforge.Manifest) {
+		m.Signed = func(s string) string {
+			i := strings.Index(s, "<ds:SignatureValue>") + len("<ds:SignatureValue>")
+			return s[:i] + base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{1}, 96)) + s[strings.Index(s, "</ds:SignatureValue>"):]
+		}
+	}))
+	_, err := forgedVerifier(t, attest.NVIDIAGPU).Verify(ev, end, attesttest.Epoch())
+	failedWith(t, err, "hardware.driver_rim", attest.CodeBadSignature)
 }
 
 func TestOpaqueRefused(t *testing.T) {
@@ -313,7 +362,8 @@ func TestLeafExtensions(t *testing.T) {
 		"DNS name":             san([]byte{0x30, 3, 0x82, 1, 'a'}),
 		"names with a tail":    san(append(nvforge.UEID("NVIDIA:GH100:01").Value, 0)),
 		"other type of name":   san(bytes.Replace(nvforge.UEID("NVIDIA:GH100:01").Value, []byte{0x12, 1, 0xa0}, []byte{0x12, 2, 0xa0}, 1)),
-		"short firmware id":    fwid(nvforge.TCBInfo(make([]byte, 47)).Value),
+		"not a composite":      fwid(nvforge.TCBInfo(make([]byte, 48)).Value),
+		"short firmware id":    attesttest.EditGPUCert("leaf", func(c *nvforge.Cert) { c.Extra[1] = nvforge.TCBInfo(make([]byte, 47)) }),
 		"tcb: no list":         tcb(func(b []byte) []byte { return []byte{0x30, 2, 0xa6, 0} }),
 		"tcb: tags fall":       tcb(func(b []byte) []byte { return []byte{0x30, 4, 0x81, 0, 0x80, 0} }),
 		"tcb: universal tag":   tcb(func(b []byte) []byte { return []byte{0x30, 2, 0x05, 0} }),
