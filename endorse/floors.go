@@ -5,6 +5,7 @@ import (
 	"math/big"
 
 	"github.com/blindbox/blindbox/attest"
+	"github.com/blindbox/blindbox/attest/snp"
 	"github.com/blindbox/blindbox/endorse/freshness"
 	"github.com/blindbox/blindbox/endorse/source"
 )
@@ -20,41 +21,79 @@ type Floors interface {
 
 // numbered are the labels whose objects have a number, for each kind whose
 // verifier checks them. What a verifier ignored may be anybody's.
-func numbered(k attest.Kind) map[string]source.Form {
+func numbered(k attest.Kind) []labelled {
 	switch k {
 	case attest.SNP, attest.AzureSNP:
-		return map[string]source.Form{attest.LabelSNPARKCRL: source.FormCRL, attest.LabelSNPASKCRL: source.FormCRL}
+		return []labelled{{attest.LabelSNPARKCRL, source.FormCRL}, {attest.LabelSNPASKCRL, source.FormCRL}}
 	case attest.TDX, attest.SGX, attest.AzureTDX:
-		return map[string]source.Form{
-			attest.LabelIntelRootCRL: source.FormCRL, attest.LabelIntelPCKCRL: source.FormCRL,
-			attest.LabelIntelTCBInfo: source.FormTCBInfo, attest.LabelIntelQEIdentity: source.FormQEIdentity,
+		return []labelled{
+			{attest.LabelIntelRootCRL, source.FormCRL}, {attest.LabelIntelPCKCRL, source.FormCRL},
+			{attest.LabelIntelTCBInfo, source.FormTCBInfo}, {attest.LabelIntelQEIdentity, source.FormQEIdentity},
 		}
+	case attest.TPM:
+		return []labelled{{attest.LabelTPMAKRootCRL, source.FormCRL}}
 	}
 	return nil
 }
 
-// seen are the objects that the verifier of the claims has accepted, by label.
-// A simulated vendor is anybody, so its numbers say nothing.
-func seen(c *attest.Claims, end attest.Endorsements) map[string]freshness.Facts {
-	out := map[string]freshness.Facts{}
+type labelled struct {
+	label string
+	form  source.Form
+}
+
+// stapled is one object that the verifier of the claims has accepted.
+type stapled struct {
+	label string
+	facts freshness.Facts
+	err   error // it cannot be read here, so nothing is known of its age
+}
+
+// seen are the objects that the verifier of the claims has accepted. A simulated
+// vendor is anybody, so its numbers say nothing.
+func seen(c *attest.Claims, end attest.Endorsements) []stapled {
 	if c == nil || c.Simulated || c.Kind.Simulated() {
-		return out
+		return nil
 	}
-	for label, f := range numbered(c.Kind) {
-		data, found, err := end.Get(label)
-		if err != nil || !found {
+	var out []stapled
+	for _, n := range numbered(c.Kind) {
+		data, err := objectOf(n.label, end)
+		if data == nil && err == nil {
 			continue
 		}
-		if facts, err := freshness.Read(f, data); err == nil && facts.Series != "" {
-			out[label] = facts
+		it := stapled{label: n.label, err: err}
+		if err == nil {
+			it.facts, it.err = freshness.Read(n.form, data)
 		}
+		out = append(out, it)
 	}
 	for _, part := range c.Parts {
-		for label, facts := range seen(part, end) {
-			out[label] = facts
-		}
+		out = append(out, seen(part, end)...)
 	}
 	return out
+}
+
+// tableCRL is what a certificate table calls the CRL of AMD's root (AMD 56421,
+// GHCB, SNP extended guest request).
+const tableCRL = "92f81bc3-5811-4d3d-97ff-d19f88dc67ea"
+
+// objectOf returns an object, nil if there is none. The CRL of AMD's root may also
+// lie in the table that the host handed out, where the verifier takes it from.
+func objectOf(label string, end attest.Endorsements) ([]byte, error) {
+	data, found, err := end.Get(label)
+	if found || err != nil || label != attest.LabelSNPARKCRL {
+		return data, err
+	}
+	table, found, err := end.Get(attest.LabelSNPCertTable)
+	if !found || err != nil {
+		return nil, err
+	}
+	entries, err := snp.ParseCertTable(table)
+	for _, e := range entries {
+		if e.GUID.String() == tableCRL {
+			return e.Data, err
+		}
+	}
+	return nil, err
 }
 
 // CheckFloors compares the stapled objects that went into the claims with those
@@ -64,19 +103,24 @@ func seen(c *attest.Claims, end attest.Endorsements) map[string]freshness.Facts 
 // the verifier made of the same endorsements.
 func CheckFloors(f Floors, c *attest.Claims, end attest.Endorsements) []attest.Check {
 	var checks []attest.Check
-	found := seen(c, end)
-	for _, e := range end { // in their order
-		facts, ok := found[e.Label]
-		if !ok {
-			continue
-		}
-		check, err := compareFloor(f, e.Label+" of "+facts.Subject, facts)
-		if err != nil {
-			check = attest.Check{Name: checkFloor, Code: rollbackCode(facts), Seen: err.Error(), Expected: "a readable floor"}
-		}
-		checks = append(checks, check)
+	for _, it := range seen(c, end) {
+		checks = append(checks, it.check(f))
 	}
 	return checks
+}
+
+func (it stapled) check(f Floors) attest.Check {
+	unreadable := func(code attest.Code, err error, expected string) attest.Check {
+		return attest.Check{Name: checkFloor, Code: code, Seen: it.label + ": " + err.Error(), Expected: expected}
+	}
+	if it.err != nil {
+		return unreadable(attest.CodeMalformed, it.err, "an object whose age can be read")
+	}
+	c, err := compareFloor(f, it.label+" of "+it.facts.Subject, it.facts)
+	if err != nil {
+		return unreadable(rollbackCode(it.facts), err, "a readable floor")
+	}
+	return c
 }
 
 // AboveFloors returns the claims with the checks of [CheckFloors] added, or, if
@@ -99,9 +143,13 @@ func AboveFloors(f Floors, c *attest.Claims, err error, end attest.Endorsements)
 // TCB data in force, and whoever shows the newer one makes the other count as
 // old.
 func RaiseFloors(f Floors, c *attest.Claims, end attest.Endorsements) error {
-	for label, facts := range seen(c, end) {
-		if err := raise(f, facts); err != nil {
-			return fmt.Errorf("endorse: floor of %s: %w", label, err)
+	for _, it := range seen(c, end) {
+		err := it.err
+		if err == nil {
+			err = raise(f, it.facts)
+		}
+		if err != nil {
+			return fmt.Errorf("endorse: floor of %s: %w", it.label, err)
 		}
 	}
 	return nil
