@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"go/ast"
@@ -10,6 +11,7 @@ import (
 	"go/token"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -34,6 +36,17 @@ type source struct {
 	fset    *token.FileSet
 	points  []point
 	overlay map[string]string
+}
+
+// has reports whether a file lies in one of the packages.
+func (s *source) has(file string) bool {
+	return slices.ContainsFunc(s.points, func(p point) bool { return filepath.Dir(p.file) == filepath.Dir(file) })
+}
+
+// insertion is text that comes before the byte at an offset of a file.
+type insertion struct {
+	at   int
+	text string
 }
 
 // instrument writes a copy of every file of the packages with its conditions
@@ -75,41 +88,57 @@ func (s *source) add(dir, file string, text []byte) error {
 }
 
 func (s *source) rewrite(dir, file string) error {
-	tree, err := parser.ParseFile(s.fset, file, nil, parser.SkipObjectResolution)
+	text, err := os.ReadFile(file)
 	if err != nil {
 		return err
 	}
-	before := len(s.points)
+	tree, err := parser.ParseFile(s.fset, file, text, parser.SkipObjectResolution)
+	if err != nil {
+		return err
+	}
+	w := &wrapper{source: s, file: filepath.ToSlash(filepath.Clean(file))}
 	for _, d := range tree.Decls {
 		if f, ok := d.(*ast.FuncDecl); ok && f.Body != nil {
-			w := &wrapper{source: s, file: filepath.ToSlash(file), function: f.Name.Name}
+			w.function = f.Name.Name
 			ast.Inspect(f.Body, w.visit)
 		}
 	}
-	if len(s.points) == before {
+	if len(w.inserted) == 0 {
 		return nil
 	}
-	tree.Decls = append([]ast.Decl{&ast.GenDecl{Tok: token.IMPORT, Specs: []ast.Spec{&ast.ImportSpec{
-		Name: ast.NewIdent("spoil__"), Path: &ast.BasicLit{Kind: token.STRING, Value: strconv.Quote(switchPath)},
-	}}}}, tree.Decls...)
-	var out bytes.Buffer
-	if err := format.Node(&out, s.fset, tree); err != nil {
-		return err
+	w.insert(tree.Name.End(), "; import spoil__ "+strconv.Quote(switchPath))
+	return s.add(dir, file, apply(text, w.inserted))
+}
+
+// apply leaves every other byte of the file where it was, with comments such as
+// go:embed and the lines that a failing test names.
+func apply(text []byte, inserted []insertion) []byte {
+	slices.SortStableFunc(inserted, func(a, b insertion) int { return cmp.Compare(a.at, b.at) })
+	var out []byte
+	done := 0
+	for _, i := range inserted {
+		out = append(append(out, text[done:i.at]...), i.text...)
+		done = i.at
 	}
-	return s.add(dir, file, out.Bytes())
+	return append(out, text[done:]...)
 }
 
 // wrapper finds the conditions of one function.
 type wrapper struct {
 	source         *source
 	file, function string
+	inserted       []insertion
+}
+
+func (w *wrapper) insert(at token.Pos, text string) {
+	w.inserted = append(w.inserted, insertion{w.source.fset.Position(at).Offset, text})
 }
 
 func (w *wrapper) visit(n ast.Node) bool {
 	switch n := n.(type) {
 	case *ast.IfStmt:
 		if refuses(n.Body.List) {
-			n.Cond = w.each(n.Cond, token.LOR, false)
+			w.each(n.Cond, token.LOR, false)
 		}
 	case *ast.SwitchStmt:
 		if n.Tag == nil {
@@ -127,8 +156,8 @@ func (w *wrapper) cases(n *ast.SwitchStmt) {
 		if !refuses(c.Body) {
 			continue
 		}
-		for i, cond := range c.List {
-			c.List[i] = w.each(cond, token.LOR, false)
+		for _, cond := range c.List {
+			w.each(cond, token.LOR, false)
 		}
 	}
 }
@@ -150,34 +179,34 @@ func (w *wrapper) call(n *ast.CallExpr) {
 	if id, constant := n.Args[at].(*ast.Ident); constant && (id.Name == "true" || id.Name == "false") {
 		return
 	}
-	n.Args[at] = w.each(n.Args[at], token.LAND, true)
+	w.each(n.Args[at], token.LAND, true)
 }
 
 // each wraps the operands of a chain of || or &&, since a test of one of them is
 // no test of the others.
-func (w *wrapper) each(e ast.Expr, op token.Token, pass bool) ast.Expr {
+func (w *wrapper) each(e ast.Expr, op token.Token, pass bool) {
 	switch x := e.(type) {
 	case *ast.ParenExpr:
-		return &ast.ParenExpr{X: w.each(x.X, op, pass)}
+		w.each(x.X, op, pass)
+		return
 	case *ast.BinaryExpr:
 		if x.Op == op {
-			return &ast.BinaryExpr{X: w.each(x.X, op, pass), Op: op, Y: w.each(x.Y, op, pass)}
+			w.each(x.X, op, pass)
+			w.each(x.Y, op, pass)
+			return
 		}
 	}
 	var text bytes.Buffer
 	if err := format.Node(&text, w.source.fset, e); err != nil {
-		return e
+		return
 	}
-	id := len(w.source.points)
+	w.insert(e.Pos(), "spoil__.Bool("+strconv.Itoa(len(w.source.points))+", bool(")
+	w.insert(e.End(), "))")
 	w.source.points = append(w.source.points, point{
 		file: w.file, function: w.function, pass: pass,
 		line: w.source.fset.Position(e.Pos()).Line,
 		text: strings.Join(strings.Fields(text.String()), " "),
 	})
-	return &ast.CallExpr{
-		Fun:  &ast.SelectorExpr{X: ast.NewIdent("spoil__"), Sel: ast.NewIdent("Bool")},
-		Args: []ast.Expr{&ast.BasicLit{Kind: token.INT, Value: strconv.Itoa(id)}, &ast.CallExpr{Fun: ast.NewIdent("bool"), Args: []ast.Expr{e}}},
-	}
 }
 
 // refuses reports whether statements say no: they return something that is not

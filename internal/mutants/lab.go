@@ -84,18 +84,70 @@ func (l *lab) record(workers int) error {
 			}
 		}
 	})
-	for _, tests := range l.reach {
-		slices.SortFunc(tests, func(a, b *test) int { return cmp.Compare(a.took, b.took) })
+	for id, tests := range l.reach {
+		own := filepath.Dir(l.source.points[id].file)
+		slices.SortFunc(tests, func(a, b *test) int {
+			return cmp.Or(compareBool(a.of(own), b.of(own)), cmp.Compare(a.took, b.took))
+		})
 	}
 	return errors.Join(failed...)
 }
 
-// run returns an error if the test fails.
-func (t *test) run(limit time.Duration, env string) error {
+// of reports whether the test stands beside the package's code.
+func (t *test) of(pkg string) bool { return filepath.Clean(t.dir) == pkg }
+
+// compareBool puts true first.
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return -1
+	}
+	return 1
+}
+
+func (t *test) run(limit time.Duration, env string) error { return batch{t}.run(limit, env) }
+
+// batch is some tests of one binary.
+type batch []*test
+
+// batches cuts tests into runs: one alone, which kills most mutants, and then
+// more and more at a time, since starting a process costs more than most tests.
+func batches(tests []*test) []batch {
+	const longest = 5 * time.Second
+	var out []batch
+	size := 1
+	for len(tests) > 0 {
+		n, took := 1, tests[0].took
+		for n < min(size, len(tests)) && tests[n].binary == tests[0].binary && took+tests[n].took <= longest {
+			took += tests[n].took
+			n++
+		}
+		out = append(out, tests[:n])
+		tests = tests[n:]
+		size *= 4
+	}
+	return out
+}
+
+func (b batch) took() (sum time.Duration) {
+	for _, t := range b {
+		sum += t.took
+	}
+	return sum
+}
+
+// run returns an error if one of the tests fails.
+func (b batch) run(limit time.Duration, env string) error {
+	names := make([]string, len(b))
+	for i, t := range b {
+		names[i] = t.name
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, t.binary, "-test.run", "^"+t.name+"$", "-test.failfast")
-	cmd.Dir, cmd.Env = t.dir, append(os.Environ(), env)
+	cmd := exec.CommandContext(ctx, b[0].binary, "-test.run", "^("+strings.Join(names, "|")+")$", "-test.failfast")
+	cmd.Dir, cmd.Env = b[0].dir, append(os.Environ(), env)
 	cmd.WaitDelay = time.Second
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%w: %s", err, bytes.TrimSpace(out[max(0, len(out)-400):]))
@@ -117,16 +169,16 @@ func (l *lab) spoil(o options, filter *regexp.Regexp) []mutant {
 	}
 	var mu sync.Mutex
 	var survivors []mutant
-	done := 0
+	done, began := 0, time.Now()
 	each(o.workers, len(all), func(i int) {
 		killed := l.killed(all[i])
 		mu.Lock()
 		defer mu.Unlock()
-		if done++; done%100 == 0 {
-			fmt.Printf("%d of %d mutants, %d survivors\n", done, len(all), len(survivors))
-		}
 		if !killed {
 			survivors = append(survivors, all[i])
+		}
+		if done++; done%50 == 0 {
+			fmt.Printf("%d of %d mutants, %d survivors, %s\n", done, len(all), len(survivors), time.Since(began).Round(time.Second))
 		}
 	})
 	slices.SortFunc(survivors, func(a, b mutant) int { return cmp.Compare(a.point, b.point) })
@@ -138,8 +190,8 @@ func (l *lab) killed(m mutant) bool {
 	if m.how == "removed" {
 		value = strconv.FormatBool(l.source.points[m.point].pass)
 	}
-	for _, t := range l.reach[m.point] {
-		if t.run(3*t.took+20*time.Second, fmt.Sprintf("BLINDBOX_MUTANT=%d:%s", m.point, value)) != nil {
+	for _, b := range batches(l.reach[m.point]) {
+		if b.run(3*b.took()+20*time.Second, fmt.Sprintf("BLINDBOX_MUTANT=%d:%s", m.point, value)) != nil {
 			return true
 		}
 	}

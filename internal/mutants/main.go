@@ -41,7 +41,7 @@ func main() {
 	only := flag.String("only", "", "spoil only conditions whose FILE:LINE: TEXT matches this")
 	known := flag.String("known", "docs/mutants.md", "file that names the survivors that are known, with the reason")
 	flag.Parse()
-	if err := run(options{workers: *workers, negate: *negate, only: *only, known: *known, packages: flag.Args()}); err != nil {
+	if err := run(options{workers: *workers, negate: *negate, only: *only, known: *known, packages: flag.Args(), witnesses: witnesses}); err != nil {
 		fmt.Fprintln(os.Stderr, "mutants:", err)
 		os.Exit(1)
 	}
@@ -51,7 +51,8 @@ type options struct {
 	workers     int
 	negate      bool
 	only, known string
-	packages    []string
+	// packages have their conditions spoiled; the tests of witnesses count too.
+	packages, witnesses []string
 }
 
 func run(o options) error {
@@ -81,7 +82,7 @@ func run(o options) error {
 		return err
 	}
 	fmt.Printf("%d conditions in %d packages\n", len(source.points), len(o.packages))
-	lab, err := source.compile(dir, append(slices.Clone(o.packages), witnesses...))
+	lab, err := source.compile(dir, slices.Concat(o.packages, o.witnesses))
 	if err != nil {
 		return err
 	}
@@ -90,29 +91,45 @@ func run(o options) error {
 	}
 	fmt.Printf("%d tests recorded in %s\n", len(lab.tests), time.Since(began).Round(time.Second))
 	survivors := lab.spoil(o, filter)
-	return report(o.known, source, survivors, time.Since(began))
-}
-
-// report prints what survived and fails if it is not known.
-func report(known string, s *source, survivors []mutant, took time.Duration) error {
-	text, err := os.ReadFile(known)
+	text, err := os.ReadFile(o.known)
 	if err != nil && !os.IsNotExist(err) {
 		return err
 	}
-	fresh := 0
+	return report(o, source, survivors, knownIn(string(text)), time.Since(began))
+}
+
+// knownIn returns the conditions that a text names in backquotes.
+func knownIn(text string) []string {
+	var out []string
+	for _, m := range regexp.MustCompile("`(\\S+\\.go \\w+: [^`\n]+)`").FindAllStringSubmatch(text, -1) {
+		out = append(out, m[1])
+	}
+	return out
+}
+
+// report prints what survived. It fails if that is not known, or if what is known
+// was killed after all or is not there any more.
+func report(o options, s *source, survivors []mutant, known []string, took time.Duration) error {
+	fresh, seen := 0, make(map[string]bool)
 	for _, m := range survivors {
 		p := s.points[m.point]
+		seen[p.where()] = true
 		note := "SURVIVED"
-		if strings.Contains(string(text), "`"+p.where()+"`") {
+		if slices.Contains(known, p.where()) {
 			note = "survived, known"
 		} else {
 			fresh++
 		}
 		fmt.Printf("%s  %s:%d %s %s: %s\n", note, p.file, p.line, m.how, p.function, p.text)
 	}
-	fmt.Printf("%d survivors, %d of them not in %s, in %s\n", len(survivors), fresh, known, took.Round(time.Second))
+	fmt.Printf("%d survivors, %d of them not in %s, in %s\n", len(survivors), fresh, o.known, took.Round(time.Second))
 	if fresh != 0 {
 		return fmt.Errorf("%d conditions can be spoiled and no test fails", fresh)
+	}
+	for _, k := range known {
+		if o.only == "" && !seen[k] && s.has(strings.Fields(k)[0]) {
+			return fmt.Errorf("%s names %q, which is tested or gone", o.known, k)
+		}
 	}
 	return nil
 }

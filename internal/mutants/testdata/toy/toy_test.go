@@ -1,0 +1,21 @@
+package toy
+
+import "testing"
+
+func TestCheck(t *testing.T) {
+	if Check("sesame") != nil {
+		t.Error("sesame is refused")
+	}
+	if err := Check(""); err == nil || err.Error() != "no word" {
+		t.Error("no word is no word")
+	}
+	if Check("barley") == nil || Check("a word that is far too long") == nil {
+		t.Error("another word passes")
+	}
+}
+
+func TestVerdicts(t *testing.T) {
+	if Verdicts("barley")[0] {
+		t.Error("another word passes")
+	}
+}
