@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,6 +14,7 @@ import (
 	"github.com/blindbox/blindbox/attest/nvgpu"
 	"github.com/blindbox/blindbox/attest/pcs"
 	"github.com/blindbox/blindbox/internal/catalogue"
+	"github.com/blindbox/blindbox/internal/inspect"
 )
 
 // supplied is what the command line gives beside a file.
@@ -86,12 +88,34 @@ func (s *session) recognise(file string, data []byte, kindName string) (saved, e
 	seen := fmt.Sprintf("%s, %d bytes", file, len(data))
 	switch {
 	case err != nil:
-		return saved{}, fail(attest.CodeMalformed, "file", seen+": "+err.Error(), "")
+		return saved{}, fail(attest.CodeMalformed, "file", seen+": "+err.Error(), expectedOf(data))
 	case !known:
-		return saved{}, fail(attest.CodeMalformed, "file", fmt.Sprintf("%s: %v", seen, bundleErr),
+		return saved{}, fail(attest.CodeMalformed, "file", seen+unknownBytes(file, data, bundleErr),
 			fmt.Sprintf("a saved bundle, or raw evidence: an SNP report of %d bytes, a TDX or SGX quote, a Nitro document, JSON of an Azure machine or of NVIDIA devices", snpReportSize))
 	}
 	return r.saved(), nil
+}
+
+// expectedOf says what JSON would be evidence: vendors sign other documents in it.
+func expectedOf(data []byte) string {
+	if text := bytes.TrimSpace(data); !bytes.HasPrefix(text, []byte("{")) && !bytes.HasPrefix(text, []byte("[")) {
+		return ""
+	}
+	return "JSON of an Azure machine or of NVIDIA devices; `blindbox inspect` shows others, `--collateral` and `--endorsement` take Intel's"
+}
+
+// unknownBytes says of a file that is no evidence what it is instead.
+func unknownBytes(file string, data []byte, bundleErr error) string {
+	if _, readable := inspect.Loose(file, data); readable {
+		return ": not evidence, but something that `blindbox inspect` shows"
+	}
+	if bytes.HasPrefix(data, []byte("BBX")) {
+		return ": " + bundleErr.Error()
+	}
+	if len(data) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", which begin with %q", data[:min(len(data), 16)])
 }
 
 func (r raw) saved() saved {

@@ -99,9 +99,7 @@ func (s *session) explainChecks(checks []checkInfo) error {
 			pages = append(pages, entryDocument(e))
 			s.printf("  may give  %s  %s\n", e.ID(), e.Title)
 		}
-		if len(c.codes) == 0 {
-			s.printf("  may give  the code beside it, for example in -o json: `blindbox explain CODE`\n")
-		}
+		s.printf("  or        another: the code stands beside the check where it failed, `blindbox explain CODE`\n")
 		s.printf("\n")
 		doc["entries"] = pages
 		docs = append(docs, doc)
