@@ -103,7 +103,8 @@ func (r *reader) gpuRules(path string, d *gpuRulesDoc) *gpuRules {
 	if d.Measurements != gpuMeasurementsUnset {
 		q.measurements = d.Measurements
 	}
-	if q.count < 0 || q.switches < 0 || q.count+q.switches < 1 || q.count > maxDevices || q.switches > maxDevices || q.count+q.switches > maxDevices {
+	// The sum of two that are too large is negative.
+	if q.count < 0 || q.switches < 0 || q.count+q.switches < 1 || q.count+q.switches > maxDevices {
 		r.fail(d.Pos, path, fmt.Sprintf("%d GPUs and %d switches, expected 1 to %d together", q.count, q.switches, maxDevices))
 	}
 	q.architectures = r.words(d.Pos, path+".architectures", d.Architectures, q.count > 0)
@@ -209,8 +210,8 @@ func judgeDistinct(a *appraisal, parts []*attest.Claims) {
 
 func (q *gpuRules) judgePart(a *appraisal, i int, part *attest.Claims) {
 	name := func(check string) string { return partCheck(GroupHardware, i, check) }
-	d, ok := part.Detail.(*nvgpu.Claims)
-	if !ok || d == nil || d.Report == nil {
+	d, _ := part.Detail.(*nvgpu.Claims)
+	if d == nil || d.Report == nil {
 		a.fail(name("claims"), attest.CodeMalformed, "no claims of a GPU or switch", "those that package nvgpu makes")
 		return
 	}

@@ -102,6 +102,15 @@ func TestGPURefused(t *testing.T) {
 	}
 }
 
+// TestUnsaidWordIsNotListed, whatever stands in the list.
+func TestUnsaidWordIsNotListed(t *testing.T) {
+	a := &appraisal{}
+	a.listedWord("hardware.word", CodeGPUVersion, "", []string{""})
+	if attest.FailureOf(a.checks) == nil {
+		t.Errorf("%v", a.checks)
+	}
+}
+
 // TestGPULoosened: what was written out is accepted, and shows as skipped.
 func TestGPULoosened(t *testing.T) {
 	missing := gpuPart(1)
@@ -134,6 +143,8 @@ func TestGPUSectionRefused(t *testing.T) {
 		"no device":            "gpu: {count: 0, vbios: [any]}",
 		"negative":             "gpu: {count: -1, switches: 2, architectures: [any], driver: [any], vbios: [any]}",
 		"negative switches":    "gpu: {count: 2, switches: -1, architectures: [any], driver: [any], vbios: [any]}",
+		"too many to add":      "gpu: {count: 9223372036854775807, switches: 9223372036854775807, architectures: [any], driver: [any], vbios: [any]}",
+		"long word":            "gpu: {count: 1, architectures: [any], driver: [" + strings.Repeat("1", 65) + "a], vbios: [any]}",
 		"too many":             "gpu: {count: 30, switches: 2, architectures: [any], driver: [any], vbios: [any]}",
 		"no architectures":     "gpu: {count: 1, driver: [any], vbios: [any]}",
 		"no driver":            "gpu: {count: 1, architectures: [any], vbios: [any]}",

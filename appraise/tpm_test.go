@@ -105,6 +105,102 @@ func TestPCRValue(t *testing.T) {
 	}
 }
 
+// TestAzureReference: kind, paravisor and registers all count.
+func TestAzureReference(t *testing.T) {
+	detail := &azure.Claims{TPM: &tpm.Claims{PCRs: map[uint8][]byte{4: {1}}}}
+	registers := tpmReference{4: {value: "\x01"}}
+	paravisor := register48{value: [48]byte{1}}
+	seen := append([]byte{1}, make([]byte, 47)...)
+	good := azureReference{attest.AzureSNP, paravisor, registers}
+	if !good.matches(&attest.Claims{Kind: attest.AzureSNP, Measurement: seen, Detail: detail}) {
+		t.Fatal("the machine itself does not match")
+	}
+	for name, c := range map[string]struct {
+		v     azureReference
+		kind  attest.Kind
+		image []byte
+	}{
+		"another kind":       {good, attest.AzureTDX, seen},
+		"no paravisor":       {good, attest.AzureSNP, nil},
+		"longer":             {good, attest.AzureSNP, append(seen, 0)},
+		"another paravisor":  {good, attest.AzureSNP, make([]byte, 48)},
+		"no value":           {azureReference{attest.AzureSNP, register48{}, registers}, attest.AzureSNP, make([]byte, 48)},
+		"another register":   {azureReference{attest.AzureSNP, paravisor, tpmReference{4: {value: "\x02"}}}, attest.AzureSNP, seen},
+		"register not there": {azureReference{attest.AzureSNP, paravisor, tpmReference{5: {any: true}}}, attest.AzureSNP, seen},
+	} {
+		if c.v.matches(&attest.Claims{Kind: c.kind, Measurement: c.image, Detail: detail}) {
+			t.Errorf("%s: matches", name)
+		}
+	}
+}
+
+// TestSaid: what the paravisor does not say meets only the rule that allows both.
+func TestSaid(t *testing.T) {
+	yes, no := true, false
+	for _, c := range []struct {
+		want rule
+		on   *bool
+		ok   bool
+	}{
+		{ruleRequire, &yes, true}, {ruleRequire, &no, false}, {ruleRequire, nil, false},
+		{ruleForbid, &yes, false}, {ruleForbid, &no, true}, {ruleForbid, nil, false},
+		{ruleAllow, &yes, true}, {ruleAllow, &no, true}, {ruleAllow, nil, true},
+		{ruleUnset, &yes, false}, {ruleUnset, nil, false},
+	} {
+		a := &appraisal{}
+		a.said("hardware.said", c.want, c.on)
+		if got := attest.FailureOf(a.checks) == nil; got != c.ok || len(a.checks) != 1 {
+			t.Errorf("%s: %v", c.want, a.checks)
+		}
+	}
+}
+
+// TestTPMJudged: each check on a TPM fails alone for what it is about.
+func TestTPMJudged(t *testing.T) {
+	known := []byte{0, 11, 1}
+	for name, c := range map[string]struct {
+		rules func(*tpmRules)
+		edit  func(*tpm.Claims)
+		fails string
+		code  attest.Code
+	}{
+		"healthy":           {},
+		"unbound":           {edit: func(d *tpm.Claims) { d.Binding = tpm.Unbound }, fails: checkAK, code: CodeTPMUnbound},
+		"by hardware":       {edit: func(d *tpm.Claims) { d.Binding = tpm.ByHardware }, fails: checkAK, code: CodeTPMUnbound},
+		"named":             {rules: func(q *tpmRules) { q.akNames = []hexName{known} }, edit: func(d *tpm.Claims) { d.Binding = tpm.Unbound }},
+		"another named":     {rules: func(q *tpmRules) { q.akNames = []hexName{{0, 11, 2}} }, fails: checkAK, code: CodeAK},
+		"firmware":          {rules: func(q *tpmRules) { q.firmware = []hexMask{1, 7} }},
+		"another firmware":  {rules: func(q *tpmRules) { q.firmware = []hexMask{8} }, fails: "hardware.tpm_firmware", code: CodeTPMFirmware},
+		"clock":             {edit: func(d *tpm.Claims) { d.Quote.Clock.Safe = false }, fails: "hardware.tpm_clock", code: CodeTPMClock},
+		"no log":            {edit: func(d *tpm.Claims) { d.Boot = nil }, fails: "hardware.accepted_secure_boot", code: CodeSecureBoot},
+		"no Secure Boot":    {edit: func(d *tpm.Claims) { d.Boot.SecureBoot = nil }, fails: "hardware.accepted_secure_boot", code: CodeSecureBoot},
+		"Secure Boot off":   {edit: func(d *tpm.Claims) { d.Boot.SecureBoot.Enabled = false }, fails: "hardware.accepted_secure_boot", code: CodeSecureBoot},
+		"still in firmware": {edit: func(d *tpm.Claims) { d.Boot.ExitedBootServices = false }, fails: "hardware.accepted_boot", code: CodeSecureBoot},
+	} {
+		d := &tpm.Claims{
+			AKName: known, Binding: tpm.Certified, Quote: &tpm.Quote{FirmwareVersion: 7, Clock: tpm.ClockInfo{Safe: true}},
+			Boot: &tpm.Boot{ExitedBootServices: true, SecureBoot: &tpm.SecureBoot{Enabled: true}},
+		}
+		a := &appraisal{trust: defaults()}
+		if c.edit != nil {
+			c.edit(d)
+		}
+		if c.rules != nil {
+			c.rules(&a.trust.hardware.tpm)
+		}
+		tpmMachine{&attest.Claims{Kind: attest.TPM}, d}.judge(a)
+		var failed []string
+		for _, check := range a.checks {
+			if check.Status == attest.Fail {
+				failed = append(failed, check.Name+" "+string(check.Code))
+			}
+		}
+		if want := strings.TrimSpace(c.fails + " " + string(c.code)); strings.Join(failed, ", ") != want {
+			t.Errorf("%s: failed %q, want %q", name, failed, want)
+		}
+	}
+}
+
 // TestMachinesRefused: claims with parts missing are judged by nobody.
 func TestMachinesRefused(t *testing.T) {
 	quote := &tpm.Quote{}
