@@ -5,6 +5,8 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha512"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/blindbox/blindbox/attest"
@@ -143,6 +145,13 @@ func TestEndorseRefuses(t *testing.T) {
 	if c, err := v.Endorse(g.Chain, damaged, attesttest.Epoch()); err == nil || c != nil {
 		t.Error("endorsed with a damaged manifest")
 	}
+	for range 8 { // each time for the same reasons, in the same order
+		again, err := v.Endorse(g.Chain, unreadable(end), attesttest.Epoch())
+		other, otherErr := v.Endorse(g.Chain, unreadable(end), attesttest.Epoch())
+		if again != nil || other != nil || err == nil || otherErr == nil || err.Error() != otherErr.Error() {
+			t.Fatalf("two refusals for one reason:\n%v\n%v", err, otherErr)
+		}
+	}
 	if c, err := v.Endorse(nil, end, attesttest.Epoch()); err == nil || c != nil {
 		t.Error("endorsed without certificates")
 	}
@@ -175,4 +184,15 @@ func BenchmarkSignature(b *testing.B) {
 			b.Fatal("not verified")
 		}
 	}
+}
+
+// unreadable returns the endorsements with manifests that are none.
+func unreadable(end attest.Endorsements) attest.Endorsements {
+	out := slices.Clone(end)
+	for i := range out {
+		if id, ok := strings.CutPrefix(out[i].Label, attest.LabelNVIDIARIM); ok {
+			out[i].Data = []byte("<" + id)
+		}
+	}
+	return out
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -81,10 +82,13 @@ func (v *Verifier) Endorse(chain []byte, end attest.Endorsements, at time.Time) 
 	if v.device == nil {
 		return nil, attest.NewFailure(checkChain, attest.CodeUntrustedRoot, "a verifier without roots", "one from NewVerifier")
 	}
-	c := v.endorse(chain, end, labelled(end))
+	rims := labelled(end)
+	c := v.endorse(chain, end, rims)
 	checks := append(append([]attest.Check(nil), c.fixed...), c.checkTimes(at)...)
-	for _, r := range c.rims {
-		checks = append(checks, r.checks("hardware.rim", at)...)
+	for _, id := range rims {
+		if r := c.rims[id]; r != nil {
+			checks = append(checks, r.checks("hardware.rim", at)...)
+		}
 	}
 	if err := attest.FailureOf(checks); err != nil {
 		return nil, err
@@ -92,7 +96,7 @@ func (v *Verifier) Endorse(chain []byte, end attest.Endorsements, at time.Time) 
 	return c, nil
 }
 
-// labelled returns the ids of all manifests given.
+// labelled returns the ids of all manifests given, each once, in order.
 func labelled(end attest.Endorsements) []string {
 	var out []string
 	for _, e := range end {
@@ -100,7 +104,8 @@ func labelled(end attest.Endorsements) []string {
 			out = append(out, id)
 		}
 	}
-	return out
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // opened is evidence that was read but not verified. The parts that could not be
