@@ -134,6 +134,11 @@ func TestReadCRLRefuses(t *testing.T) {
 	if _, err := ParseCRL(good, tr.mid.cert, x509.UnknownSignatureAlgorithm); err == nil {
 		t.Error("accepted without an algorithm")
 	}
+	// ecdsa-with-SHA256 (RFC 5758, 3.2), and an identifier that nobody has.
+	unknown := bytes.ReplaceAll(good, []byte("\x2a\x86\x48\xce\x3d\x04\x03\x02"), []byte("\x2a\x86\x48\xce\x3d\x04\x03\x7f"))
+	if _, err := ParseCRL(unknown, tr.mid.cert, x509.UnknownSignatureAlgorithm); err == nil || !strings.Contains(err.Error(), "signed with") {
+		t.Errorf("an algorithm that is not known: %v", err)
+	}
 }
 
 func TestCheckCRLTime(t *testing.T) {

@@ -18,12 +18,9 @@ func ParseCertificate(der []byte) (*x509.Certificate, error) {
 	if len(der) > MaxCertificate {
 		return nil, fmt.Errorf("pki: certificate of %d bytes, the limit is %d", len(der), MaxCertificate)
 	}
-	cert, err := x509.ParseCertificate(bytes.Clone(der))
+	cert, err := x509.ParseCertificate(bytes.Clone(der)) // which refuses bytes after the end
 	if err != nil {
 		return nil, fmt.Errorf("pki: malformed certificate: %w", err)
-	}
-	if len(cert.Raw) != len(der) {
-		return nil, fmt.Errorf("pki: malformed certificate: %d bytes after the end", len(der)-len(cert.Raw))
 	}
 	return cert, nil
 }

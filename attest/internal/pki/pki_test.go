@@ -359,6 +359,11 @@ func TestParsePEM(t *testing.T) {
 			t.Errorf("%s: accepted", name)
 		}
 	}
+	for _, text := range []string{"M*I", "MII", "MII=\nMII="} { // no certificates either, but nobody has looked yet
+		if b, err := SplitPEM([]byte(pemBegin+text+pemEnd), 2); b != nil || err == nil || !strings.Contains(err.Error(), "not base64") {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
 }
 
 func TestSpans(t *testing.T) {
