@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -303,6 +304,18 @@ func TestEvidenceFiles(t *testing.T) {
 		"cut":                func(b []byte) []byte { return b[:len(b)-3] },
 		"evidence no base64": func(b []byte) []byte { return bytes.Replace(b, []byte(`EeAB/`), []byte(`EeAB*`), 1) },
 		"too large":          func(b []byte) []byte { return append(b, bytes.Repeat([]byte(" "), attest.MaxBundle)...) },
+		"certificate no base64": func(b []byte) []byte {
+			return bytes.Replace(b, []byte(`"certificate": "`), []byte(`"certificate": "*`), 1)
+		},
+		"evidence cut": func(b []byte) []byte {
+			return bytes.Replace(b, []byte(`"evidence": "`), []byte(`"evidence": "", "more": "`), 1)
+		},
+		"nonce no hex":   func(b []byte) []byte { return bytes.Replace(b, []byte(`"e97b`), []byte(`"xe97b`), 1) },
+		"nonce and half": func(b []byte) []byte { return bytes.Replace(b, nonceOf(t, b), append(nonceOf(t, b), '0'), 1) },
+		"33 devices": func(b []byte) []byte {
+			one := bytes.TrimSuffix(bytes.TrimPrefix(bytes.TrimSpace(b), []byte("[")), []byte("]"))
+			return slices.Concat([]byte("["), bytes.Repeat(append(one, ','), 32), one, []byte("]"))
+		},
 	} {
 		if list, err := nvgpu.FromNVIDIAJSON(edit(bytes.Clone(whole))); err == nil || list != nil {
 			t.Errorf("%s: accepted", name)
@@ -311,7 +324,26 @@ func TestEvidenceFiles(t *testing.T) {
 	if _, err := nvgpu.FromNVIDIAText(attest.TDX, vector(t, "hopperAttestationReport.txt"), nil); err == nil {
 		t.Error("text file of a processor: accepted")
 	}
-	if _, err := nvgpu.FromNVIDIAText(attest.NVIDIAGPU, []byte("11e0zz"), nil); err == nil {
-		t.Error("text file that is no hex: accepted")
+	text := bytes.TrimSpace(vector(t, "hopperAttestationReport.txt"))
+	if _, err := nvgpu.FromNVIDIAText(attest.NVIDIAGPU, append(text, '\n'), nil); err != nil {
+		t.Fatal(err)
 	}
+	for name, b := range map[string][]byte{
+		"no hex": []byte("11e0zz"), "half a byte": append(bytes.Clone(text), '0'), "no report": text[:len(text)-2],
+		"too long": append(bytes.Clone(text), bytes.Repeat([]byte(" "), 128<<10)...),
+	} {
+		if _, err := nvgpu.FromNVIDIAText(attest.NVIDIAGPU, b, nil); err == nil {
+			t.Errorf("text file with %s: accepted", name)
+		}
+	}
+}
+
+// nonceOf returns the first nonce in an evidence file.
+func nonceOf(t *testing.T, file []byte) []byte {
+	t.Helper()
+	i := bytes.Index(file, []byte(`"e97b`))
+	if i < 0 {
+		t.Fatal("no nonce")
+	}
+	return bytes.Clone(file[i+1 : i+65])
 }

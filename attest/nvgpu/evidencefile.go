@@ -24,9 +24,6 @@ func FromNVIDIAJSON(data []byte) ([]attest.Evidence, error) {
 		Evidence    string `json:"evidence"`
 		Nonce       string `json:"nonce"`
 	}
-	if len(data) > attest.MaxBundle {
-		return nil, fmt.Errorf("nvgpu: evidence file of %d bytes, the limit is %d", len(data), attest.MaxBundle)
-	}
 	options := strictjson.Options{AllowUnknown: true, Limits: strictjson.Limits{Bytes: attest.MaxBundle}}
 	if err := strictjson.Decode(data, &list, options); err != nil {
 		return nil, fmt.Errorf("nvgpu: evidence file: %w", err)
