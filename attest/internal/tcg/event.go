@@ -88,9 +88,13 @@ func (t EventType) hashesData() bool {
 //
 // For EV_IPL and EV_EVENT_TAG each boot loader hashes what it likes; where that
 // is not the data itself the event is not verified.
-func (e Event) Verified(a Algorithm) bool {
+func (e Event) Verified(a Algorithm) bool { return e.Type.hashesData() && e.hashed(a) }
+
+// hashed reports whether the digest in this bank is the hash of Data, whatever the
+// type says of that.
+func (e Event) hashed(a Algorithm) bool {
 	digest := e.Digest(a)
-	return e.Type.hashesData() && len(digest) != 0 && bytes.Equal(a.sum(e.Data), digest)
+	return len(digest) != 0 && bytes.Equal(a.sum(e.Data), digest)
 }
 
 // sum hashes data, and returns nil for an algorithm that is not known.

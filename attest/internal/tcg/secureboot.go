@@ -70,9 +70,10 @@ func (l *Log) ReadSecureBoot(a Algorithm, register uint32) (*SecureBoot, error) 
 
 // earlier reads an event before the separator. All of them count, so that none of
 // the state can be told as something else, and its place be taken by what a
-// driver extended that was started without Secure Boot.
+// driver extended that was started without Secure Boot. What was hashed tells an
+// event apart from the state, also one whose type is not known here.
 func (s *SecureBoot) earlier(e Event, a Algorithm, state map[string]*Variable) error {
-	if !e.Verified(a) {
+	if !e.hashed(a) {
 		return fmt.Errorf("%s before the separator with data that is not what was measured", e.Type)
 	}
 	name := stateOf(e)

@@ -180,7 +180,8 @@ func TestSecureBootRetoldBefore(t *testing.T) {
 	}{
 		"other variable":      {tpmforge.Event{Type: tpmforge.Driver, Data: tpmforge.Variable(tpmforge.GlobalGUID, "Boot0000", nil), Digest: tpmforge.Sum(tpmforge.SHA256, state)}, "not what was measured"},
 		"authority":           {tpmforge.Event{Type: tpmforge.Authority, Data: entry, Digest: tpmforge.Sum(tpmforge.SHA256, state)}, "not what was measured"},
-		"image":               {tpmforge.Event{Type: tpmforge.App, Data: state}, "not what was measured"},
+		"image":               {tpmforge.Event{Type: tpmforge.App, Data: []byte("path"), Digest: tpmforge.Sum(tpmforge.SHA256, state)}, "not what was measured"},
+		"image, its data":     {tpmforge.Event{Type: tpmforge.App, Data: state}, "variable SecureBoot as EV_EFI_BOOT_SERVICES_APPLICATION"},
 		"action":              {tpmforge.Event{Type: tpmforge.EFIAction, Data: state}, "variable SecureBoot as EV_EFI_ACTION"},
 		"authority, its data": {tpmforge.Event{Type: tpmforge.Authority, Data: state}, "variable SecureBoot as EV_EFI_VARIABLE_AUTHORITY"},
 		"as it is":            {tpmforge.Event{Type: tpmforge.Driver, Data: state}, "measured twice"},
@@ -195,6 +196,7 @@ func TestSecureBootRetoldBefore(t *testing.T) {
 		l.Events = slices.Insert(l.Events, 1, tpmforge.Event{Register: 7, Type: tpmforge.Authority, Data: data})
 	}
 	l.Events = slices.Insert(l.Events, 1, tpmforge.Event{Register: 7, Type: tpmforge.EFIAction, Data: []byte("DMA Protection Disabled")})
+	l.Events = slices.Insert(l.Events, 1, tpmforge.Event{Register: 7, Type: 0x800000e3, Data: []byte("policy of a device")})
 	if sb, err := parse(t, l).ReadSecureBoot(tcg.SHA256, 7); err != nil || !sb.Enabled || len(sb.Authorities) != 3 {
 		t.Errorf("a driver that an entry of db vouched for: %+v, %v", sb, err)
 	}
