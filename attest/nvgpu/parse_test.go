@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/elliptic"
 	"crypto/x509"
+	"encoding/asn1"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -434,17 +435,69 @@ func TestOCSPRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) { failedWith(t, edit(c.edit), "hardware.ocsp", c.code) })
 	}
+}
+
+// ocspParts is an OCSP response (RFC 6960, 4.2.1), apart.
+type ocspParts struct {
+	Status asn1.Enumerated
+	Bytes  struct {
+		Type     asn1.ObjectIdentifier
+		Response []byte
+	} `asn1:"explicit,tag:0"`
+}
+
+// TestOCSPFormRefused holds what no signature covers, and why it is refused.
+func TestOCSPFormRefused(t *testing.T) {
 	whole := forged(t, attest.LabelNVIDIAOCSP)[0]
-	for name, der := range map[string][]byte{
-		"empty":      nil,
-		"trailing":   append(bytes.Clone(whole), 0),
-		"error":      {0x30, 3, 0x0a, 1, 1},
-		"no content": {0x30, 0},
-		"too large":  make([]byte, 16<<10+1),
-		"other type": bytes.Replace(whole, []byte{0x30, 1, 1}, []byte{0x30, 1, 2}, 1),
+	if err := nvgpu.ParseOCSP(whole); err != nil {
+		t.Fatal(err)
+	}
+	edit := func(f func(*ocspParts)) []byte {
+		var p ocspParts
+		if _, err := asn1.Unmarshal(whole, &p); err != nil {
+			t.Fatal(err)
+		}
+		f(&p)
+		out, err := asn1.Marshal(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	// basic changes the elements of the basic response.
+	basic := func(f func([]asn1.RawValue) []asn1.RawValue) []byte {
+		return edit(func(p *ocspParts) {
+			var list []asn1.RawValue
+			if _, err := asn1.Unmarshal(p.Bytes.Response, &list); err != nil {
+				t.Fatal(err)
+			}
+			var err error
+			if p.Bytes.Response, err = asn1.Marshal(f(list)); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	null := asn1.RawValue{FullBytes: []byte{5, 0}}
+	for name, c := range map[string]struct {
+		der   []byte
+		words string
+	}{
+		"empty":            {nil, "nvgpu: OCSP response: "},
+		"trailing":         {append(bytes.Clone(whole), 0), "1 bytes after the end"},
+		"error":            {[]byte{0x30, 3, 0x0a, 1, 1}, "status 1"},
+		"no content":       {[]byte{0x30, 0}, "nvgpu: OCSP response: "},
+		"too large":        {make([]byte, 16<<10+1), "limit"},
+		"other type":       {bytes.Replace(whole, []byte{0x30, 1, 1}, []byte{0x30, 1, 2}, 1), "expected a successful basic one"},
+		"with both":        {edit(func(p *ocspParts) { p.Status = 3 }), "status 3"},
+		"trailing within":  {edit(func(p *ocspParts) { p.Bytes.Response = append(p.Bytes.Response, 0) }), "basic response: 1 bytes after the end"},
+		"one element more": {basic(func(l []asn1.RawValue) []asn1.RawValue { return append(l, null) }), "not known"},
+		"other content": {basic(func(l []asn1.RawValue) []asn1.RawValue {
+			l[0] = asn1.RawValue{FullBytes: []byte{0x30, 2, 5, 0}}
+			return l
+		}), "response data"},
 	} {
-		if nvgpu.ParseOCSP(der) == nil {
-			t.Errorf("%s: accepted", name)
+		if err := nvgpu.ParseOCSP(c.der); err == nil || !strings.Contains(err.Error(), c.words) {
+			t.Errorf("%s: error %v, want %q", name, err, c.words)
 		}
 	}
 }
