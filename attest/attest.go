@@ -69,16 +69,16 @@ const (
 	LabelSimASK       = "sim/ask"        // the simulated ASK, DER
 
 	// Intel, as the Provisioning Certification Service (PCS API v4) gives them out.
-	LabelIntelPCKChain   = "intel/pck-chain"   // PCK certificate and its issuers, PEM; only where the quote holds none
+	LabelIntelPCKChain   = "intel/pck-chain"   // PCK certificate and its issuers, PEM; a quote holds its own
 	LabelIntelTCBInfo    = "intel/tcb-info"    // the answer's body, {"tcbInfo":...,"signature":"..."}
 	LabelIntelQEIdentity = "intel/qe-identity" // of the QE or TD-QE, {"enclaveIdentity":...,"signature":"..."}
 	LabelIntelTCBChain   = "intel/tcb-chain"   // TCB signing certificate and its issuer, PEM
 	LabelIntelRootCRL    = "intel/root-crl"    // CRL of the SGX Root CA, DER
 	LabelIntelPCKCRL     = "intel/pck-crl"     // CRL of the PCK's issuer (Platform or Processor CA), DER
 
-	LabelTPMAKChain   = "tpm/ak-chain" // certificate of the attestation key and its issuers, PEM
-	LabelEventLog     = "event-log"    // TCG PC Client log, crypto agile (TCG PFP 10); nobody signed it: its events count as far as they lead to measured registers
-	LabelTPMAKRootCRL = "tpm/ak-crl"   // CRL of the attestation key certificate's issuer, DER
+	LabelTPMAKChain = "tpm/ak-chain" // certificate of the attestation key and its issuers, PEM
+	LabelEventLog   = "event-log"    // TCG PC Client log, crypto agile (TCG PFP 10); nobody signed it: its events count as far as they lead to measured registers
+	LabelTPMAKCRL   = "tpm/ak-crl"   // CRL of the attestation key certificate's issuer, DER
 
 	// NVIDIA. One machine needs several: the rest of the label says which.
 	LabelNVIDIARIM  = "nvidia/rim/"  // + RIM id: a signed SWID tag, XML

@@ -31,7 +31,7 @@ func numbered(k attest.Kind) []labelled {
 			{attest.LabelIntelTCBInfo, source.FormTCBInfo}, {attest.LabelIntelQEIdentity, source.FormQEIdentity},
 		}
 	case attest.TPM:
-		return []labelled{{attest.LabelTPMAKRootCRL, source.FormCRL}}
+		return []labelled{{attest.LabelTPMAKCRL, source.FormCRL}}
 	}
 	return nil
 }

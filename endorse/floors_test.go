@@ -96,7 +96,7 @@ func TestFloorsOfTPM(t *testing.T) {
 	v := newVendors(t)
 	d, ca, now := v.cache(t.TempDir()), attesttest.New().Chain(t, attesttest.Genoa).ARK, attesttest.Epoch()
 	c, list := &attest.Claims{Kind: attest.TPM}, func(number int64) attest.Endorsements {
-		return attest.Endorsements{{Label: attest.LabelTPMAKRootCRL, Data: crl(t, ca, number, now)}}
+		return attest.Endorsements{{Label: attest.LabelTPMAKCRL, Data: crl(t, ca, number, now)}}
 	}
 	if err := endorse.RaiseFloors(d, c, list(9)); err != nil {
 		t.Fatal(err)

@@ -59,6 +59,9 @@ func (v *Verifier) Kind() attest.Kind { return v.kind }
 
 // Verify establishes that the hardware vouches for a paravisor and its attestation
 // key, and that this key signed the registers. See [attest.Verifier] for its errors.
+//
+// Of the Endorsements it reads those of the hardware (package snp or tdx) and the
+// event-log of what the paravisor's TPM measured.
 func (v *Verifier) Verify(ev attest.Evidence, end attest.Endorsements, at time.Time) (*attest.Claims, error) {
 	log, check := eventLog(end)
 	vendor := withoutLog(end)

@@ -67,7 +67,9 @@ func (v *Verifier) Kind() attest.Kind { return v.kind }
 // that every certificate and CRL is in force at the time given. See
 // [attest.Verifier] for its errors.
 //
-// A missing CRL is no error: the Claims say what was not checked.
+// Of the Endorsements it reads snp/vek or, instead, snp/cert-table, without which it
+// refuses, and snp/ark-crl and snp/ask-crl. A missing CRL is no error: the Claims
+// say what was not checked.
 func (v *Verifier) Verify(ev attest.Evidence, end attest.Endorsements, at time.Time) (*attest.Claims, error) {
 	return v.endorse(end).verify(ev, at)
 }

@@ -47,11 +47,13 @@ func (v *Verifier) Kind() attest.Kind { return attest.TDX }
 
 // Verify establishes that a genuine platform signed the quote, that Intel's TDX
 // module made the report in it, and that every certificate, CRL and document is
-// in force at the time given. An event log among the Endorsements must lead to
-// the quote's registers. See [attest.Verifier] for its errors.
+// in force at the time given. An event log among the Endorsements
+// (event-log) must lead to the quote's registers. See [attest.Verifier] for its errors.
 //
-// A missing CRL is no error: the Claims say what was not checked. Missing TCB
-// info or QE identity is one, since without them any enclave could have signed.
+// Of the Endorsements it reads intel/tcb-info, intel/qe-identity and
+// intel/tcb-chain, without which it refuses, since any enclave could have signed;
+// intel/root-crl and intel/pck-crl, of which a missing one is no error: the Claims
+// say what was not checked; and intel/pck-chain, which must be the quote's own.
 func (v *Verifier) Verify(ev attest.Evidence, end attest.Endorsements, at time.Time) (*attest.Claims, error) {
 	q, checks := readQuote(ev)
 	facts, more := v.trusted().Verify(q, end, at)

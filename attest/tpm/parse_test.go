@@ -142,7 +142,7 @@ func TestEndorsementsRefused(t *testing.T) {
 	}
 	long := make([]byte, attest.MaxEndorsement+1)
 	for label, check := range map[string]string{
-		attest.LabelTPMAKChain: "hardware.tpm_ak_chain_form", attest.LabelTPMAKRootCRL: "hardware.tpm_ak_crl_form", attest.LabelEventLog: "hardware.tpm_event_log_form",
+		attest.LabelTPMAKChain: "hardware.tpm_ak_chain_form", attest.LabelTPMAKCRL: "hardware.tpm_ak_crl_form", attest.LabelEventLog: "hardware.tpm_event_log_form",
 	} {
 		for _, c := range []struct {
 			end  attest.Endorsements

@@ -102,6 +102,9 @@ func (v *Verifier) Kind() attest.Kind { return attest.TPM }
 // Verify establishes that an attestation key signed the registers and, if the
 // Verifier knows it or there is a certificate for it, that it is a TPM's. See
 // [attest.Verifier] for its errors.
+//
+// Of the Endorsements it reads tpm/ak-chain, tpm/ak-crl and event-log. All may be
+// missing: the Claims say what was not established.
 func (v *Verifier) Verify(ev attest.Evidence, end attest.Endorsements, at time.Time) (*attest.Claims, error) {
 	checks := []attest.Check{pki.Judge("hardware.kind", ev.Kind == attest.TPM && v.made, attest.CodeKindMismatch, ev.Kind.String(), attest.TPM.String())}
 	m, more := gather(end)
@@ -170,7 +173,7 @@ func gather(end attest.Endorsements) (material, []attest.Check) {
 		return nil
 	}
 	pem := get("hardware.tpm_ak_chain_form", attest.LabelTPMAKChain)
-	m.crl = get("hardware.tpm_ak_crl_form", attest.LabelTPMAKRootCRL)
+	m.crl = get("hardware.tpm_ak_crl_form", attest.LabelTPMAKCRL)
 	m.log = get("hardware.tpm_event_log_form", attest.LabelEventLog)
 	if pem != nil {
 		chain, err := pki.ParsePEM(pem, pki.MaxPath)

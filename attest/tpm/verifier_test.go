@@ -85,7 +85,7 @@ func TestUnbound(t *testing.T) {
 	refused(t, err, "hardware.tpm_ak_chain", attest.CodeUntrustedRoot)
 	_, err = v.Verify(ev, nil, time.Time{})
 	refused(t, err, "hardware.tpm_time", attest.CodeExpired)
-	_, err = v.Verify(ev, attest.Endorsements{{Label: attest.LabelTPMAKRootCRL, Data: []byte{1}}}, attesttest.Epoch())
+	_, err = v.Verify(ev, attest.Endorsements{{Label: attest.LabelTPMAKCRL, Data: []byte{1}}}, attesttest.Epoch())
 	refused(t, err, "hardware.tpm_ak_crl", attest.CodeBadCRL)
 }
 

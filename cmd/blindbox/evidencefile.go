@@ -325,7 +325,7 @@ func labels() []string {
 		attest.LabelSNPVEK, attest.LabelSNPCertTable, attest.LabelSNPARKCRL, attest.LabelSNPASKCRL,
 		attest.LabelIntelPCKChain, attest.LabelIntelTCBInfo, attest.LabelIntelQEIdentity, attest.LabelIntelTCBChain,
 		attest.LabelIntelRootCRL, attest.LabelIntelPCKCRL,
-		attest.LabelTPMAKChain, attest.LabelTPMAKRootCRL, attest.LabelEventLog,
+		attest.LabelTPMAKChain, attest.LabelTPMAKCRL, attest.LabelEventLog,
 		attest.LabelNVIDIARIM, attest.LabelNVIDIAOCSP,
 		attest.LabelSimRoot, attest.LabelSimASK,
 	}
