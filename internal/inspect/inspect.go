@@ -126,8 +126,12 @@ func read(title, spec string, data []byte) *cursor {
 	return &cursor{data: data, s: Section{Title: title, Spec: spec, Size: len(data)}}
 }
 
-// section returns what was read; bytes that are left are a problem.
+// section returns what was read; bytes that are left are a problem, and so are
+// bytes that hold no value.
 func (c *cursor) section() Section {
+	if len(c.data) > 0 && len(c.s.Fields) == 0 {
+		c.fail("%d bytes hold no value", len(c.data))
+	}
 	if rest := len(c.data) - c.at; rest > 0 {
 		c.fail("%d bytes are left at %#x", rest, c.at)
 	}

@@ -190,6 +190,8 @@ func FuzzShow(f *testing.F) {
 	}
 	f.Add(byte(0), []byte(`{"a":[1,{"b":null}]}`))
 	f.Add(byte(0), []byte("<a b='c'>d</a>"))
+	f.Add(byte(0), []byte("{\t\t}"))
+	f.Add(byte(0), []byte("<a><!-- --></a>"))
 	f.Add(byte(0), []byte("\xd2\x84\x9f\xff"))
 	f.Add(byte(attest.Nitro), []byte("\x84\x40\xa0\x41\xbf\x40"))
 	f.Fuzz(func(t *testing.T, kind byte, data []byte) {
