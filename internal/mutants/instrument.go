@@ -25,11 +25,18 @@ const (
 type point struct {
 	file, function, text string
 	line                 int
+	nth                  int  // among those of one text in the function, from 1
 	pass                 bool // the value it has when nothing is refused
 }
 
 // where names the point in a way that survives edits elsewhere in the file.
-func (p point) where() string { return p.file + " " + p.function + ": " + p.text }
+func (p point) where() string {
+	name := p.file + " " + p.function + ": " + p.text
+	if p.nth > 1 {
+		name += " #" + strconv.Itoa(p.nth)
+	}
+	return name
+}
 
 // source is the repository with switches in it.
 type source struct {
@@ -99,7 +106,7 @@ func (s *source) rewrite(dir, file string) error {
 	w := &wrapper{source: s, file: filepath.ToSlash(filepath.Clean(file))}
 	for _, d := range tree.Decls {
 		if f, ok := d.(*ast.FuncDecl); ok && f.Body != nil {
-			w.function = f.Name.Name
+			w.function = nameOf(f)
 			ast.Inspect(f.Body, w.visit)
 		}
 	}
@@ -108,6 +115,24 @@ func (s *source) rewrite(dir, file string) error {
 	}
 	w.insert(tree.Name.End(), "; import spoil__ "+strconv.Quote(switchPath))
 	return s.add(dir, file, apply(text, w.inserted))
+}
+
+// nameOf returns "Function" or "Type.Method".
+func nameOf(f *ast.FuncDecl) string {
+	if f.Recv == nil {
+		return f.Name.Name
+	}
+	receiver := f.Recv.List[0].Type
+	if star, ok := receiver.(*ast.StarExpr); ok {
+		receiver = star.X
+	}
+	if generic, ok := receiver.(*ast.IndexExpr); ok {
+		receiver = generic.X
+	}
+	if id, ok := receiver.(*ast.Ident); ok {
+		return id.Name + "." + f.Name.Name
+	}
+	return f.Name.Name
 }
 
 // apply leaves every other byte of the file where it was, with comments such as
@@ -202,11 +227,17 @@ func (w *wrapper) each(e ast.Expr, op token.Token, pass bool) {
 	}
 	w.insert(e.Pos(), "spoil__.Bool("+strconv.Itoa(len(w.source.points))+", bool(")
 	w.insert(e.End(), "))")
-	w.source.points = append(w.source.points, point{
-		file: w.file, function: w.function, pass: pass,
+	p := point{
+		file: w.file, function: w.function, nth: 1, pass: pass,
 		line: w.source.fset.Position(e.Pos()).Line,
 		text: strings.Join(strings.Fields(text.String()), " "),
-	})
+	}
+	for _, o := range w.source.points {
+		if o.file == p.file && o.function == p.function && o.text == p.text {
+			p.nth++
+		}
+	}
+	w.source.points = append(w.source.points, p)
 }
 
 // refuses reports whether statements say no: they return something that is not

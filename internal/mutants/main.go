@@ -101,7 +101,7 @@ func run(o options) error {
 // knownIn returns the conditions that a text names in backquotes.
 func knownIn(text string) []string {
 	var out []string
-	for _, m := range regexp.MustCompile("`(\\S+\\.go \\w+: [^`\n]+)`").FindAllStringSubmatch(text, -1) {
+	for _, m := range regexp.MustCompile("`(\\S+\\.go [\\w.]+: [^`\n]+)`").FindAllStringSubmatch(text, -1) {
 		out = append(out, m[1])
 	}
 	return out
@@ -120,7 +120,7 @@ func report(o options, s *source, survivors []mutant, known []string, took time.
 		} else {
 			fresh++
 		}
-		fmt.Printf("%s  %s:%d %s %s: %s\n", note, p.file, p.line, m.how, p.function, p.text)
+		fmt.Printf("%s  %s:%d %s %s: %s\n", note, p.file, p.line, m.how, p.function, strings.TrimPrefix(p.where(), p.file+" "+p.function+": "))
 	}
 	fmt.Printf("%d survivors, %d of them not in %s, in %s\n", len(survivors), fresh, o.known, took.Round(time.Second))
 	if fresh != 0 {

@@ -11,22 +11,32 @@ import (
 
 const toy = "internal/mutants/testdata/toy"
 
-// A package with one condition that no test needs has one survivor.
+// A package with two conditions that no test needs has two survivors.
 func TestToy(t *testing.T) {
 	t.Chdir("../..")
 	o := options{workers: 2, known: filepath.Join(t.TempDir(), "known.md"), packages: []string{"./" + toy}}
-	if err := run(o); err == nil || err.Error() != "1 conditions can be spoiled and no test fails" {
+	say := func(lines ...string) {
+		t.Helper()
+		text := ""
+		for _, line := range lines {
+			text += "- `" + toy + "/toy.go " + line + "`: for a reason\n"
+		}
+		if err := os.WriteFile(o.known, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := run(o); err == nil || err.Error() != "2 conditions can be spoiled and no test fails" {
 		t.Errorf("error %v", err)
 	}
-	if err := os.WriteFile(o.known, []byte("- `"+toy+"/toy.go Check: len(s) > 10`: another word anyway\n"), 0o600); err != nil {
-		t.Fatal(err)
+	say("Check: len(s) > 10", "box.open: err != nil")
+	if err := run(o); err == nil || err.Error() != "1 conditions can be spoiled and no test fails" {
+		t.Errorf("the second condition of one text is not the first: %v", err)
 	}
+	say("Check: len(s) > 10", "box.open: err != nil #2")
 	if err := run(o); err != nil {
-		t.Errorf("the survivor is known: %v", err)
+		t.Errorf("the survivors are known: %v", err)
 	}
-	if err := os.WriteFile(o.known, []byte("- `"+toy+"/toy.go Check: len(s) > 10`\n- `"+toy+"/toy.go Check: len(s) > 11`\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	say("Check: len(s) > 10", "box.open: err != nil #2", "Check: len(s) > 11")
 	if err := run(o); err == nil || !strings.Contains(err.Error(), "tested or gone") {
 		t.Errorf("error %v", err)
 	}
@@ -41,9 +51,10 @@ func TestInstrument(t *testing.T) {
 	}
 	var got []string
 	for _, p := range s.points {
-		got = append(got, p.function+": "+p.text)
+		got = append(got, strings.TrimPrefix(p.where(), toy+"/toy.go "))
 	}
-	want := []string{`Check: s == ""`, `Check: len(s) > 10`, `Check: s != word`, `Verdicts: s == word`}
+	want := []string{`Check: s == ""`, `Check: len(s) > 10`, `Check: s != word`,
+		`box.open: b.word == ""`, `box.open: err != nil`, `box.open: err != nil #2`, `Verdicts: s == word`}
 	if !slices.Equal(got, want) {
 		t.Errorf("conditions %q, want %q", got, want)
 	}

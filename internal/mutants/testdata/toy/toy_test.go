@@ -14,6 +14,15 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+func TestBox(t *testing.T) {
+	if (&box{word}).open("barley") == nil || (&box{}).open(word) == nil || (&box{word}).open(word) != nil {
+		t.Error("the box opens for another word")
+	}
+	if err := new(box).open(""); err == nil || err.Error() != "no box" {
+		t.Error("no box has no word")
+	}
+}
+
 func TestVerdicts(t *testing.T) {
 	if Verdicts("barley")[0] {
 		t.Error("another word passes")
