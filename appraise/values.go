@@ -201,8 +201,8 @@ func (d *dotted) UnmarshalText(text []byte) error {
 		return fmt.Errorf("expected a version such as 1.55 or 1.55.29")
 	}
 	for i, part := range parts {
-		n, err := strconv.ParseUint(part, 10, 8)
-		if err != nil || strconv.FormatUint(n, 10) != part {
+		n, _ := strconv.ParseUint(part, 10, 8) // what is no number up to 255 is not written as any n
+		if strconv.FormatUint(n, 10) != part {
 			return fmt.Errorf("expected a version such as 1.55 or 1.55.29")
 		}
 		d[i] = uint8(n)
