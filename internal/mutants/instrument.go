@@ -135,8 +135,8 @@ func nameOf(f *ast.FuncDecl) string {
 	return f.Name.Name
 }
 
-// apply leaves every other byte of the file where it was, with comments such as
-// go:embed and the lines that a failing test names.
+// apply leaves every other byte of the file where it was, with its
+// directives and the lines that a failing test names.
 func apply(text []byte, inserted []insertion) []byte {
 	slices.SortStableFunc(inserted, func(a, b insertion) int { return cmp.Compare(a.at, b.at) })
 	var out []byte
