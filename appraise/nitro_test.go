@@ -193,7 +193,7 @@ func TestNitroTrustFiles(t *testing.T) {
 		"pcr03":             nitroFile(all+", pcr03: any", ""),
 		"pcr-1":             nitroFile(all+", pcr-1: any", ""),
 		"PCR3":              nitroFile(all+", PCR3: any", ""),
-		"3":                 nitroFile(all+", 3: any", ""),
+		"3":                 nitroFile(all+`, "3": any`, ""),
 		"pcr":               nitroFile(all+", pcr: any", ""),
 		"twice":             nitroFile(all+", pcr3: any, pcr3: any", ""),
 		"measurement":       nitroFile(all+", measurement: any", ""),

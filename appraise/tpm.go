@@ -114,6 +114,9 @@ func (a *appraisal) attestationKey(q tpmRules, d *tpm.Claims) {
 	}
 	a.check(checkAK, d.Binding == tpm.Certified || d.Binding == tpm.Activated, CodeTPMUnbound, seen,
 		"a key that is certified, or named in the trust file")
+	if d.Binding == tpm.Certified {
+		a.revocation("hardware.revocation_key", d.AKCRL.Checked, d.AKCRL.ThisUpdate, d.AKCRL.NextUpdate, a.trust.hardware.revocation == revocationRequire)
+	}
 }
 
 // tpmState judges the TPM's clock and firmware.
@@ -240,9 +243,6 @@ func (p *pcrValue) UnmarshalText(text []byte) error {
 		size = 48
 	}
 	v, err := fixedHex(text, size)
-	if err == nil && isZero(v) {
-		err = fmt.Errorf("zeros, which are written as the word %s", wordZero)
-	}
 	if err != nil {
 		return fmt.Errorf("%w, or the words zero or any", err)
 	}
@@ -407,6 +407,10 @@ func (u *firstUse) tpm(d *tpm.Claims) codeValues {
 	if d.Binding == tpm.Unbound {
 		q.akNames = []hexName{slices.Clone(d.AKName)}
 		u.loosen("nobody certified its attestation key, and it answered no challenge")
+	}
+	if d.Binding == tpm.Certified && !d.AKCRL.Checked {
+		u.trust.hardware.revocation = revocationAllowMissing
+		u.loosen("nothing says whether its attestation key's certificate was revoked")
 	}
 	if d.Boot == nil || d.Boot.SecureBoot == nil || !d.Boot.SecureBoot.Enabled {
 		q.secureBoot = ruleAllow
