@@ -20,7 +20,6 @@ import (
 // lab is a set of compiled tests.
 type lab struct {
 	source *source
-	dir    string
 	tests  []*test
 	reach  map[int][]*test // by point
 }
@@ -39,9 +38,9 @@ type mutant struct {
 
 // compile builds the test binary of each package once, with every switch in it.
 func (s *source) compile(dir string, packages []string) (*lab, error) {
-	l := &lab{source: s, dir: dir, reach: make(map[int][]*test)}
-	for i, pkg := range packages {
-		binary := filepath.Join(dir, "tests-"+strconv.Itoa(i))
+	l := &lab{source: s, reach: make(map[int][]*test)}
+	for _, pkg := range packages {
+		binary := filepath.Join(dir, "tests-"+strings.ReplaceAll(filepath.Clean(pkg), string(filepath.Separator), "-"))
 		build := exec.Command("go", "test", "-c", "-vet=off", "-overlay", filepath.Join(dir, "overlay.json"), "-o", binary, pkg)
 		if out, err := build.CombinedOutput(); err != nil {
 			return nil, fmt.Errorf("go test -c %s: %w\n%s", pkg, err, out)
@@ -66,15 +65,19 @@ func (s *source) compile(dir string, packages []string) (*lab, error) {
 func (l *lab) record(workers int) error {
 	var mu sync.Mutex
 	var failed []error
+	done := 0
 	each(workers, len(l.tests), func(i int) {
 		t := l.tests[i]
-		file := filepath.Join(l.dir, "record-"+strconv.Itoa(i))
+		file := t.binary + "-" + t.name
 		began := time.Now()
 		err := t.run(5*time.Minute, "BLINDBOX_MUTANT_RECORD="+file)
 		t.took = time.Since(began)
 		text, _ := os.ReadFile(file)
 		mu.Lock()
 		defer mu.Unlock()
+		if done++; done%100 == 0 {
+			fmt.Printf("%d of %d tests recorded\n", done, len(l.tests))
+		}
 		if err != nil {
 			failed = append(failed, fmt.Errorf("%s %s fails without a mutant: %w", t.dir, t.name, err))
 		}
@@ -155,10 +158,10 @@ func (b batch) run(limit time.Duration, env string) error {
 	return nil
 }
 
-// spoil tries every mutant and returns those that no test fails for.
-func (l *lab) spoil(o options, filter *regexp.Regexp) []mutant {
+// mutants lists what is to be tried.
+func (s *source) mutants(o options, filter *regexp.Regexp) []mutant {
 	var all []mutant
-	for id, p := range l.source.points {
+	for id, p := range s.points {
 		if !filter.MatchString(fmt.Sprintf("%s:%d: %s", p.file, p.line, p.text)) {
 			continue
 		}
@@ -167,10 +170,15 @@ func (l *lab) spoil(o options, filter *regexp.Regexp) []mutant {
 			all = append(all, mutant{id, "negated"})
 		}
 	}
+	return all
+}
+
+// spoil tries each mutant and returns those that no test fails for.
+func (l *lab) spoil(workers int, all []mutant) []mutant {
 	var mu sync.Mutex
 	var survivors []mutant
 	done, began := 0, time.Now()
-	each(o.workers, len(all), func(i int) {
+	each(workers, len(all), func(i int) {
 		killed := l.killed(all[i])
 		mu.Lock()
 		defer mu.Unlock()

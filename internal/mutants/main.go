@@ -82,15 +82,22 @@ func run(o options) error {
 		return err
 	}
 	fmt.Printf("%d conditions in %d packages\n", len(source.points), len(o.packages))
-	lab, err := source.compile(dir, slices.Concat(o.packages, o.witnesses))
-	if err != nil {
-		return err
+	survivors := source.mutants(o, filter)
+	// The witnesses are slower, and asked only about what is left.
+	for _, packages := range [][]string{o.packages, o.witnesses} {
+		if len(survivors) == 0 || len(packages) == 0 {
+			break
+		}
+		lab, err := source.compile(dir, packages)
+		if err != nil {
+			return err
+		}
+		if err := lab.record(o.workers); err != nil {
+			return err
+		}
+		fmt.Printf("%d tests recorded, %s\n", len(lab.tests), time.Since(began).Round(time.Second))
+		survivors = lab.spoil(o.workers, survivors)
 	}
-	if err := lab.record(o.workers); err != nil {
-		return err
-	}
-	fmt.Printf("%d tests recorded in %s\n", len(lab.tests), time.Since(began).Round(time.Second))
-	survivors := lab.spoil(o, filter)
 	text, err := os.ReadFile(o.known)
 	if err != nil && !os.IsNotExist(err) {
 		return err

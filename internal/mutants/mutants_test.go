@@ -11,7 +11,8 @@ import (
 
 const toy = "internal/mutants/testdata/toy"
 
-// A package with two conditions that no test needs has two survivors.
+// A package with two conditions that no test needs has two survivors, and one more
+// if a witness is not asked.
 func TestToy(t *testing.T) {
 	t.Chdir("../..")
 	o := options{workers: 2, known: filepath.Join(t.TempDir(), "known.md"), packages: []string{"./" + toy}}
@@ -25,6 +26,10 @@ func TestToy(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if err := run(o); err == nil || err.Error() != "3 conditions can be spoiled and no test fails" {
+		t.Errorf("without a witness: %v", err)
+	}
+	o.witnesses = []string{"./internal/mutants/testdata/witness"}
 	if err := run(o); err == nil || err.Error() != "2 conditions can be spoiled and no test fails" {
 		t.Errorf("error %v", err)
 	}
@@ -54,7 +59,7 @@ func TestInstrument(t *testing.T) {
 		got = append(got, strings.TrimPrefix(p.where(), toy+"/toy.go "))
 	}
 	want := []string{`Check: s == ""`, `Check: len(s) > 10`, `Check: s != word`,
-		`box.open: b.word == ""`, `box.open: err != nil`, `box.open: err != nil #2`, `Verdicts: s == word`}
+		`box.open: b.word == ""`, `box.open: err != nil`, `box.open: err != nil #2`, `Short: len(s) > 3`, `Verdicts: s == word`}
 	if !slices.Equal(got, want) {
 		t.Errorf("conditions %q, want %q", got, want)
 	}

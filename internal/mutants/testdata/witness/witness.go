@@ -1,0 +1,2 @@
+// Package witness has a test that needs a condition of package toy.
+package witness
