@@ -3,6 +3,7 @@ package appraise
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/blindbox/blindbox/attest"
 	"github.com/blindbox/blindbox/attest/azure"
@@ -178,7 +179,7 @@ func TestTPMJudged(t *testing.T) {
 		"still in firmware": {edit: func(d *tpm.Claims) { d.Boot.ExitedBootServices = false }, fails: "hardware.accepted_boot", code: CodeSecureBoot},
 	} {
 		d := &tpm.Claims{
-			AKName: known, Binding: tpm.Certified, Quote: &tpm.Quote{FirmwareVersion: 7, Clock: tpm.ClockInfo{Safe: true}},
+			AKName: known, Binding: tpm.Activated, Quote: &tpm.Quote{FirmwareVersion: 7, Clock: tpm.ClockInfo{Safe: true}},
 			Boot: &tpm.Boot{ExitedBootServices: true, SecureBoot: &tpm.SecureBoot{Enabled: true}},
 		}
 		a := &appraisal{trust: defaults()}
@@ -197,6 +198,45 @@ func TestTPMJudged(t *testing.T) {
 		}
 		if want := strings.TrimSpace(c.fails + " " + string(c.code)); strings.Join(failed, ", ") != want {
 			t.Errorf("%s: failed %q, want %q", name, failed, want)
+		}
+	}
+}
+
+// TestCertifiedKeyRevocation: a certificate counts as long as something says that
+// it was not revoked, unless the trust file does without. A key that the file names
+// needs no certificate.
+func TestCertifiedKeyRevocation(t *testing.T) {
+	at := time.Date(2026, 6, 15, 12, 0, 0, 0, time.UTC)
+	list := tpm.Revocation{Checked: true, ThisUpdate: at.AddDate(0, 0, -7), NextUpdate: at.AddDate(0, 0, 7)}
+	for name, c := range map[string]struct {
+		edit func(*hardware, *tpm.Claims)
+		want attest.Status
+		code attest.Code
+	}{
+		"list":           {func(_ *hardware, d *tpm.Claims) { d.AKCRL = list }, attest.Pass, ""},
+		"old list":       {func(h *hardware, d *tpm.Claims) { d.AKCRL, h.crlMaxAge = list, 24*time.Hour }, attest.Fail, attest.CodeStaleCRL},
+		"none":           {func(*hardware, *tpm.Claims) {}, attest.Fail, attest.CodeNoCRL},
+		"none, accepted": {func(h *hardware, _ *tpm.Claims) { h.revocation = revocationAllowMissing }, attest.Skip, attest.CodeNoCRL},
+	} {
+		d := &tpm.Claims{AKName: []byte{0, 11, 1}, Binding: tpm.Certified}
+		a := &appraisal{trust: defaults(), at: at}
+		c.edit(&a.trust.hardware, d)
+		a.attestationKey(a.trust.hardware.tpm, d)
+		last := a.checks[len(a.checks)-1]
+		if len(a.checks) != 2 || a.checks[0].Status != attest.Pass || last.Name != "hardware.revocation_key" || last.Status != c.want || last.Code != c.code {
+			t.Errorf("%s: %v", name, a.checks)
+		}
+	}
+	named := &appraisal{trust: defaults(), at: at}
+	named.attestationKey(tpmRules{akNames: []hexName{{0, 11, 1}}}, &tpm.Claims{AKName: []byte{0, 11, 1}, Binding: tpm.Certified})
+	if len(named.checks) != 1 || named.checks[0].Status != attest.Pass {
+		t.Errorf("named: %v", named.checks)
+	}
+	for _, revocation := range []tpm.Revocation{{}, list} {
+		u := &firstUse{trust: defaults(), at: at}
+		u.tpm(&tpm.Claims{Binding: tpm.Certified, AKCRL: revocation, Quote: &tpm.Quote{}, PCRs: map[uint8][]byte{4: {1}}})
+		if loosened := u.trust.hardware.revocation == revocationAllowMissing; loosened == revocation.Checked {
+			t.Errorf("first use, list %t: loosened %t", revocation.Checked, loosened)
 		}
 	}
 }

@@ -133,7 +133,7 @@ func TPMTrust(t testing.TB, edits ...string) string {
 		pcrs = append(pcrs, fmt.Sprintf("pcr%d: \"%x\"", i, m.Registers[i]))
 	}
 	text := "version: 1\naccept:\n  - name: demo\n    tpm: {pcrs: {" + strings.Join(pcrs, ", ") + "}}\n" +
-		"    policy: sha256:" + fmt.Sprintf("%x", tpmLaunched(15)) + "\nhardware:\n  tpm: {clock: require}\n"
+		"    policy: sha256:" + fmt.Sprintf("%x", tpmLaunched(15)) + "\nhardware:\n  revocation: allow_missing\n  tpm: {clock: require}\n"
 	return strings.NewReplacer(edits...).Replace(text)
 }
 
