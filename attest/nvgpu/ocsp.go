@@ -134,14 +134,8 @@ func parseOCSP(der []byte) (*basicResponse, *responseData, error) {
 // sequence. What the responder signed need not be looked at: nobody else could
 // have put them there.
 func exact(der []byte, outer ocspBytes, basic basicResponse) error {
-	inner, err := asn1.Marshal(basic)
-	if err != nil {
-		return fmt.Errorf("nvgpu: OCSP basic response: %w", err)
-	}
-	whole, err := asn1.Marshal(ocspResponse{Bytes: ocspBytes{Type: outer.Type, Response: inner}})
-	if err != nil {
-		return fmt.Errorf("nvgpu: OCSP response: %w", err)
-	}
+	inner, _ := asn1.Marshal(basic) // nil, another encoding, if there is none
+	whole, _ := asn1.Marshal(ocspResponse{Bytes: ocspBytes{Type: outer.Type, Response: inner}})
 	if !bytes.Equal(whole, der) {
 		return errors.New("nvgpu: OCSP response with elements that are not known, expected its one encoding")
 	}
@@ -271,23 +265,17 @@ func (a *ocspAnswer) revoked(der []byte) {
 // names reports whether id is that of cert (RFC 6960, 4.1.1). The hash only
 // names an issuer that the caller knows, so SHA-1 is good enough for it.
 func (id certID) names(cert, issuer *x509.Certificate) bool {
-	var key struct {
-		Algorithm asn1.RawValue
-		Key       asn1.BitString
-	}
-	if err := decode(issuer.RawSubjectPublicKeyInfo, &key, ""); err != nil || id.Serial == nil {
-		return false
-	}
+	key := keyBits(issuer)
 	var name, bits []byte
 	switch {
 	case id.Hash.OID.Equal(oidSHA1):
-		a, b := sha1.Sum(issuer.RawSubject), sha1.Sum(key.Key.Bytes)
+		a, b := sha1.Sum(issuer.RawSubject), sha1.Sum(key)
 		name, bits = a[:], b[:]
 	case id.Hash.OID.Equal(oidSHA256):
-		a, b := sha256.Sum256(issuer.RawSubject), sha256.Sum256(key.Key.Bytes)
+		a, b := sha256.Sum256(issuer.RawSubject), sha256.Sum256(key)
 		name, bits = a[:], b[:]
 	case id.Hash.OID.Equal(oidSHA384):
-		a, b := sha512.Sum384(issuer.RawSubject), sha512.Sum384(key.Key.Bytes)
+		a, b := sha512.Sum384(issuer.RawSubject), sha512.Sum384(key)
 		name, bits = a[:], b[:]
 	default:
 		return false
@@ -328,17 +316,22 @@ func (d *responseData) signedBy(cert *x509.Certificate) bool {
 		return bytes.Equal(d.Responder.Bytes, cert.RawSubject)
 	case 2:
 		var want []byte
-		var key struct {
-			Algorithm asn1.RawValue
-			Key       asn1.BitString
-		}
-		if decode(d.Responder.Bytes, &want, "") != nil || decode(cert.RawSubjectPublicKeyInfo, &key, "") != nil {
-			return false
-		}
-		sum := sha1.Sum(key.Key.Bytes)
-		return bytes.Equal(want, sum[:])
+		err := decode(d.Responder.Bytes, &want, "")
+		sum := sha1.Sum(keyBits(cert))
+		return err == nil && bytes.Equal(want, sum[:])
 	}
 	return false
+}
+
+// keyBits returns the key of a certificate that crypto/x509 could read, without
+// its algorithm.
+func keyBits(cert *x509.Certificate) []byte {
+	var key struct {
+		Algorithm asn1.RawValue
+		Key       asn1.BitString
+	}
+	_ = decode(cert.RawSubjectPublicKeyInfo, &key, "")
+	return key.Key.Bytes
 }
 
 func p384(cert *x509.Certificate) bool {

@@ -165,6 +165,43 @@ func TestManifestsRefused(t *testing.T) {
 	}
 }
 
+// TestManifestReasons holds why a manifest is refused, where more than one rule
+// would.
+func TestManifestReasons(t *testing.T) {
+	whole := string(forged(t, attest.LabelNVIDIARIM)[0])
+	for _, c := range []struct{ old, text, words string }{
+		{`index="10"`, `index="x"`, "index"},
+		{`index="10"`, `index=""`, "index"},
+		{`index="10"`, `index="010"`, "index"},
+		{`index="10"`, `index="256"`, "index"},
+		{`alternatives="1"`, `alternatives="0"`, "alternatives"},
+		{`alternatives="1"`, `alternatives="17"`, "alternatives"},
+		{`alternatives="1"`, `alternatives="2"`, "1 values, expected 2"},
+		{"ns2:Hash0=", `ns2:Hash1="00" ns2:Hash0=`, "2 values, expected 1"},
+		{`"></ns0:Resource>`, `0"></ns0:Resource>`, "value 0"},
+		{`"></ns0:Resource>`, `">x</ns0:Resource>`, "expected a measurement"},
+		{`"></ns0:Resource>`, `"><ns0:Resource></ns0:Resource></ns0:Resource>`, "expected a measurement"},
+		{`size="48"`, `size="0"`, "size"},
+		{`size="48"`, `size="65"`, "size"},
+		{"\n    <ns0:Payload>", "x<ns0:Payload>", "text"},
+		{"<ns0:Payload>\n", "<ns0:Payload>x", "text"},
+		{"ns0:Meta", "ns0:Other", "no element Meta"},
+		{"ns0:Payload", "ns0:Other", "no element Payload"},
+	} {
+		text := strings.ReplaceAll(whole, c.old, c.text)
+		if text == whole {
+			t.Errorf("%s: nothing was changed", c.text)
+		}
+		if _, err := nvgpu.ParseManifest([]byte(text)); err == nil || !strings.Contains(err.Error(), c.words) {
+			t.Errorf("%s: error %v, want %q", c.text, err, c.words)
+		}
+	}
+	long := whole + strings.Repeat(" ", attest.MaxEndorsement)
+	if _, err := nvgpu.ParseManifest([]byte(long)); err == nil {
+		t.Error("too large, all of it white space: accepted")
+	}
+}
+
 // TestManifestsRearranged holds what a replaced word does not show.
 func TestManifestsRearranged(t *testing.T) {
 	whole := string(forged(t, attest.LabelNVIDIARIM)[0])
@@ -420,6 +457,19 @@ func TestOCSPRefused(t *testing.T) {
 		"other hash of the issuer": {replace("06052b0e03021a", "06052b0e03021b"), nvgpu.CodeBadOCSP},
 		"status with content":      {replace("8000180f", "8300180f"), attest.CodeMalformed},
 		"responder id":             {replace("30", "31"), attest.CodeMalformed},
+		"version 2": {func(a *nvforge.Answer) {
+			a.Edit = func(tbs []byte) []byte {
+				return retagged(t, tbs, func(b []byte) []byte { return append([]byte{0xa0, 3, 2, 1, 1}, b...) })
+			}
+		}, attest.CodeMalformed},
+		"revoked without a date": {func(a *nvforge.Answer) {
+			a.Edit = func(tbs []byte) []byte {
+				return bytes.Replace(tbs, []byte{0x80, 0, 0x18, 0x0f}, []byte{0xa1, 0, 0x18, 0x0f}, 1)
+			}
+		}, attest.CodeMalformed},
+		"responder that is no certificate": {func(a *nvforge.Answer) {
+			a.Delegates = []*nvforge.CA{{Cert: &x509.Certificate{Raw: []byte{0x30, 0}}}}
+		}, nvgpu.CodeBadOCSP},
 		"too many certificates": {func(a *nvforge.Answer) {
 			a.Delegates = []*nvforge.CA{a.Signer, a.Signer, a.Signer, a.Signer, a.Signer}
 		}, attest.CodeMalformed},
@@ -435,6 +485,33 @@ func TestOCSPRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) { failedWith(t, edit(c.edit), "hardware.ocsp", c.code) })
 	}
+}
+
+// retagged returns a SEQUENCE with other content.
+func retagged(t *testing.T, der []byte, f func([]byte) []byte) []byte {
+	t.Helper()
+	var v asn1.RawValue
+	if _, err := asn1.Unmarshal(der, &v); err != nil {
+		t.Fatal(err)
+	}
+	out, err := asn1.Marshal(asn1.RawValue{Tag: v.Tag, IsCompound: true, Bytes: f(v.Bytes)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// TestOCSPAlgorithm: the name of the algorithm, which the signature does not cover,
+// is compared as well.
+func TestOCSPAlgorithm(t *testing.T) {
+	ev, end := attesttest.NewNVIDIA().MakeGPU(t, [32]byte{1})
+	for i, e := range end {
+		if strings.HasPrefix(e.Label, attest.LabelNVIDIAOCSP) {
+			end[i].Data = bytes.Replace(e.Data, []byte{0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 3}, []byte{0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2}, 1)
+		}
+	}
+	_, err := forgedVerifier(t, attest.NVIDIAGPU).Verify(ev, end, attesttest.Epoch())
+	failedWith(t, err, "hardware.ocsp", nvgpu.CodeBadOCSP)
 }
 
 // ocspParts is an OCSP response (RFC 6960, 4.2.1), apart.

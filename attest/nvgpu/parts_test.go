@@ -7,9 +7,14 @@ import (
 	"crypto/rand"
 	"crypto/sha512"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"math/big"
 	"slices"
 	"testing"
+	"time"
+
+	"github.com/blindbox/blindbox/attest/internal/nvforge"
 )
 
 // Rules whose breach no whole piece of evidence shows, because something before
@@ -41,6 +46,81 @@ func TestVerifyRawOnP384(t *testing.T) {
 		}
 	}
 	if verifyRaw(&x509.Certificate{PublicKey: ed25519.PublicKey(make([]byte, 32))}, message, make([]byte, 96)) {
+		t.Error("a key of another kind")
+	}
+}
+
+// TestDelegateRefused holds each rule for who may answer for an issuer.
+func TestDelegateRefused(t *testing.T) {
+	at := time.Date(2026, 6, 15, 12, 0, 0, 0, time.UTC)
+	ca := func(name string) *nvforge.CA {
+		out, err := nvforge.Issue(nvforge.Cert{Name: name, CA: true, NotBefore: at, NotAfter: at.AddDate(1, 0, 0)}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	issuer, other := ca("issuer"), ca("other")
+	issue := func(by *nvforge.CA, edit func(*nvforge.Cert)) *x509.Certificate {
+		c := nvforge.Cert{Name: "responder", Responder: true, NotBefore: at, NotAfter: at.AddDate(1, 0, 0)}
+		edit(&c)
+		out, err := nvforge.Issue(c, by)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out.Cert
+	}
+	template := func(f func(*x509.Certificate)) func(*nvforge.Cert) {
+		return func(c *nvforge.Cert) { c.Edit = f }
+	}
+	if err := checkDelegate(issue(issuer, func(*nvforge.Cert) {}), issuer.Cert); err != nil {
+		t.Fatal(err)
+	}
+	renamed, stranger := *issuer.Cert, *issuer.Cert
+	renamed.RawSubject, stranger.PublicKey = other.Cert.RawSubject, other.Key.Public()
+	critical := pkix.Extension{Id: asn1.ObjectIdentifier{1, 2, 3}, Critical: true, Value: []byte{5, 0}}
+	for name, cert := range map[string]*x509.Certificate{
+		"issuer's name": issue(&nvforge.CA{Cert: &renamed, Key: issuer.Key}, func(*nvforge.Cert) {}),
+		"issuer's key":  issue(&nvforge.CA{Cert: &stranger, Key: other.Key}, func(*nvforge.Cert) {}),
+		"purpose":       issue(issuer, func(c *nvforge.Cert) { c.Responder = false }),
+		"a CA": issue(issuer, func(c *nvforge.Cert) {
+			c.CA = true
+			c.Edit = func(x *x509.Certificate) { x.KeyUsage |= x509.KeyUsageDigitalSignature }
+		}),
+		"key usage":          issue(issuer, template(func(x *x509.Certificate) { x.KeyUsage = x509.KeyUsageKeyAgreement })),
+		"critical extension": issue(issuer, template(func(x *x509.Certificate) { x.ExtraExtensions = append(x.ExtraExtensions, critical) })),
+		"P-256":              issue(issuer, func(c *nvforge.Cert) { c.Curve = elliptic.P256() }),
+		"SHA-256":            issue(issuer, template(func(x *x509.Certificate) { x.SignatureAlgorithm = x509.ECDSAWithSHA256 })),
+	} {
+		if err := checkDelegate(cert, issuer.Cert); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+	signed, err := nvforge.Issue(nvforge.Cert{Name: "responder", NotBefore: at, NotAfter: at.AddDate(1, 0, 0)}, issuer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	testResponseSignature(t, signed)
+}
+
+func testResponseSignature(t *testing.T, signer *nvforge.CA) {
+	t.Helper()
+	tbs := []byte{0x30, 0}
+	sum := sha512.Sum384(tbs)
+	signature, err := ecdsa.SignASN1(rand.Reader, signer.Key, sum[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	response := func(bits int) *basicResponse {
+		return &basicResponse{TBS: asn1.RawValue{FullBytes: tbs}, Signature: asn1.BitString{Bytes: signature, BitLength: bits}}
+	}
+	if err := response(8 * len(signature)).checkSignature(signer.Cert); err != nil {
+		t.Error(err)
+	}
+	if response(8*len(signature)-1).checkSignature(signer.Cert) == nil {
+		t.Error("a signature that ends within a byte")
+	}
+	if response(8*len(signature)).checkSignature(&x509.Certificate{PublicKey: ed25519.PublicKey(make([]byte, 32))}) == nil {
 		t.Error("a key of another kind")
 	}
 }
