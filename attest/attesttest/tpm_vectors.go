@@ -382,6 +382,17 @@ func tpmPolicies(t testing.TB) []tpmCase {
 	late := honestLog(func(l *tpmforge.Log) {
 		l.Events = append(l.Events, event(7, tpmforge.Driver, tpmforge.Variable(tpmforge.GlobalGUID, "SecureBoot", []byte{1})))
 	})[0]
+	retold := func(m *TPMMachine) {
+		healthy := m.Log.Events
+		off(m)
+		truth := m.Log
+		truth.Events = slices.Concat(truth.Events, healthy[1:6], healthy[13:14]) // a state as it should be, and a separator
+		m.SetLog(truth)
+		for _, i := range []int{1, 2, 3, 4, 5, 13} { // what the firmware measured
+			e := &m.Log.Events[i]
+			*e = tpmforge.Event{Register: 7, Type: tpmforge.EFIAction, Data: []byte("something else"), Digest: tpmforge.Sum(m.Bank, e.Data)}
+		}
+	}
 	noExit := honestLog(func(l *tpmforge.Log) { l.Events = l.Events[:len(l.Events)-1] })[0]
 	m := newTPMMachine(t)
 	anySeven := TPMTrust(t, fmt.Sprintf("pcr7: \"%x\"", m.Registers[7]), "pcr7: any")
@@ -394,6 +405,7 @@ func tpmPolicies(t testing.TB) []tpmCase {
 		appraised("P12", "firmware-not-listed", "The TPM's firmware is none that the trust file lists.", "hardware.tpm_firmware", "tpm_firmware", TPMTrust(t, "clock: require", "firmware: [0x1]")),
 		appraised("P22", "secure-boot-off", "Secure Boot was off, says the log.", "hardware.accepted_secure_boot", "secure_boot", anySeven, off),
 		appraised("P15", "secure-boot-after-the-separator", "SecureBoot is measured again after the separator.", "hardware.accepted_secure_boot", "secure_boot", anySeven, late),
+		appraised("P15", "secure-boot-told-by-the-system", "Secure Boot was off; the system extends a state of its own, and the log calls the firmware's something else.", "hardware.accepted_secure_boot", "secure_boot", anySeven, retold),
 		appraised("P22", "no-log", "Nothing shows that Secure Boot was on.", "hardware.accepted_secure_boot", "secure_boot", TPMTrust(t)),
 		appraised("P15", "boot-services-not-left", "The firmware never handed over to an operating system.", "hardware.accepted_boot", "secure_boot", TPMTrust(t), noExit),
 		appraised("P09", "key-not-named", "A certified key where the trust file names others.", "hardware.accepted_ak", "ak_not_allowed", TPMTrust(t, "clock: require", "ak_names: [\"000b"+zero+"\"]"), logged),
