@@ -18,6 +18,7 @@ func TestSpellings(t *testing.T) {
 	}{
 		{new(day), "2027-01-01", "a day", []string{"", "2027-1-1", "2027-02-30", "tomorrow"}},
 		{new(vmplRule), "3", "0, 1, 2, 3", []string{"", "00", "01", "/", "4", "-1"}},
+		{new(pcrName), "pcr31", "pcr0 to pcr31", []string{"", "0", "pcr", "pcr-1", "pcr32", "pcr00", "pcrx", "PCR0", "pcr99999999999999999999"}},
 		{new(dotted), "1.55.29", "a version", []string{"", "1", "1.2.3.4", "1.", "1.02", "1.256", "1.-1", "1.x", "99999999999999999999.1"}},
 	} {
 		if err := c.into.UnmarshalText([]byte(c.good)); err != nil {
