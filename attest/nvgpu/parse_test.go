@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -32,6 +33,14 @@ func TestXMLRefused(t *testing.T) {
 		"unquoted":                 "<a b=1/>",
 		"value not closed":         `<a b="1/>`,
 		"no value":                 "<a b/>",
+		"no equals sign":           `<a b"1"/>`,
+		"ends before the value":    "<a b=",
+		"quoted by a digit":        "<a b=11/>",
+		"attribute of a digit":     `<a 1b="1"/>`,
+		"end tag not closed":       "<a></a",
+		"end tag with attribute":   `<a></a b="1">`,
+		"end tag without name":     "<a></>",
+		"another forbidden one":    "<a>\ufffe</a>",
 		"less than in a value":     `<a b="<"/>`,
 		"attribute twice":          `<a b="1" b="2"/>`,
 		"prefix unknown":           "<p:a/>",
@@ -146,6 +155,7 @@ func TestManifestsRefused(t *testing.T) {
 		"reference without URI":  {`<ds:Reference URI=""`, `<ds:Reference`},
 		"transform content":      {`#enveloped-signature"></ds:Transform>`, `#enveloped-signature"><ds:XPath></ds:XPath></ds:Transform>`},
 		"method attribute":       {`<ds:DigestMethod `, `<ds:DigestMethod a="b" `},
+		"digest with element":    {"<ds:DigestValue>", "<ds:DigestValue><ds:X></ds:X>"},
 		"digest attribute":       {"<ds:DigestValue>", `<ds:DigestValue a="b">`},
 		"reference by another":   {`<ds:Reference URI=""`, `<ds:Reference Id=""`},
 		"reference with more":    {"<ds:DigestValue>", "<ds:Extra></ds:Extra><ds:DigestValue>"},
@@ -213,11 +223,13 @@ func TestManifestsRearranged(t *testing.T) {
 		return whole[:i], whole[i:j], whole[j:]
 	}
 	before, signature, after := between("<ds:Signature ", "</ds:Signature>")
+	digestHead, _, digestTail := between("<ds:DigestValue>", "</ds:DigestValue>")
 	head, certs, tail := between("<ds:X509Certificate>", "</ds:X509Certificate>")
 	one := certs[:strings.Index(certs, "</ds:X509Certificate>")+len("</ds:X509Certificate>")]
 	for name, c := range map[string]struct{ text, words string }{
 		"signature deeper":        {before + "<ns0:Other>" + signature + "</ns0:Other>" + after, "not a child"},
 		"no certificate":          {head + tail, "0 certificates"},
+		"element for a digest":    {digestHead + "<ds:DigestValue><ds:X></ds:X></ds:DigestValue>" + digestTail, "more than text"},
 		"seven certificates":      {head + strings.Repeat(one, 7) + tail, "7 certificates"},
 		"text in the signature":   {strings.Replace(whole, "<ds:SignedInfo>", "x<ds:SignedInfo>", 1), "text \"x\""},
 		"text before the key":     {strings.Replace(whole, "<ds:X509Data>", "<ds:X509Data>x", 1), "text \"x\""},
@@ -275,6 +287,40 @@ func TestOpaqueRefused(t *testing.T) {
 	o, err := nvgpu.ParseOpaque(bytes.Join([][]byte{field(6, 0, 0xa5, 0, 0x96, 1, 0, 0, 0), field(35, 'G', 'B', '1', '0', '0', 0), field(21, 0xaa), field(12, 1, 2, 0, 0)}, nil))
 	if err != nil || o.VBIOS != "96.00.A5.00.01" || o.Chip != "GB100" || o.ProtectedPCIe != 0xaa || len(o.Counters) != 1 || o.Counters[0] != 0x201 {
 		t.Errorf("%+v, %v", o, err)
+	}
+}
+
+// TestReportForm holds each rule for the measurements that no count alone breaks.
+func TestReportForm(t *testing.T) {
+	for name, edit := range map[string]func(*nvforge.Report){
+		"slot 8":              func(r *nvforge.Report) { r.SlotParam, r.ResponseSlot = 8, 8 },
+		"response parameter":  func(r *nvforge.Report) { r.ResponseParam1 = 1 },
+		"nothing measured":    func(r *nvforge.Report) { r.Blocks = nil; noCounters(r) },
+		"65 measurements":     func(r *nvforge.Report) { last := r.Blocks[63]; last.Index = 65; r.Blocks = append(r.Blocks, last) },
+		"one block more":      func(r *nvforge.Report) { r.Blocks, r.BlockCount = r.Blocks[:10], 11; noCounters(r) },
+		"empty measurement":   func(r *nvforge.Report) { r.Blocks[3].Value = nil },
+		"65 bytes measured":   func(r *nvforge.Report) { r.Blocks[3].Value = make([]byte, 65) },
+		"last one is cut off": func(r *nvforge.Report) { last := &r.Blocks[len(r.Blocks)-1]; last.Size, last.ValueSize = 52, 49 },
+	} {
+		ev, end := attesttest.NewNVIDIA().MakeGPU(t, [32]byte{1}, attesttest.EditGPUReport(edit))
+		_, err := forgedVerifier(t, attest.NVIDIAGPU).Verify(ev, end, attesttest.Epoch())
+		t.Run(name, func(t *testing.T) { failedWith(t, err, "hardware.report", attest.CodeMalformed) })
+	}
+}
+
+// noCounters leaves out the counters, which are one for each measurement.
+func noCounters(r *nvforge.Report) {
+	r.Fields = slices.DeleteFunc(slices.Clone(r.Fields), func(f nvforge.Field) bool { return f.Type == 12 })
+}
+
+// TestUnreadableEvidence: the reason is that of the container, not of the report
+// that was not in it.
+func TestUnreadableEvidence(t *testing.T) {
+	_, err := forgedVerifier(t, attest.NVIDIAGPU).Verify(attest.Evidence{Kind: attest.NVIDIAGPU, Data: []byte{1, 2}}, nil, attesttest.Epoch())
+	failedWith(t, err, "hardware.report", attest.CodeMalformed)
+	var f *attest.Failure
+	if !errors.As(err, &f) || !strings.HasPrefix(f.Failed()[0].Seen, "form:") {
+		t.Errorf("error %v", err)
 	}
 }
 
@@ -360,6 +406,8 @@ func TestRootsRefused(t *testing.T) {
 		"no device":     {RIM: rim},
 		"no RIM":        {Device: device},
 		"trailing byte": {Device: append(bytes.Clone(device), 0), RIM: rim},
+		"no usage":      {Device: issue(nvforge.Cert{Name: "a", CA: true, Edit: func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageCRLSign }}, nil), RIM: rim},
+		"usage alone":   {Device: issue(nvforge.Cert{Name: "a", Edit: func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageCertSign }}, nil), RIM: rim},
 		"no CA":         {Device: issue(nvforge.Cert{Name: "a"}, nil), RIM: rim},
 		"not by itself": {Device: issue(nvforge.Cert{Name: "a", CA: true}, other), RIM: rim},
 		"P-256":         {Device: device, RIM: issue(nvforge.Cert{Name: "a", CA: true, Curve: elliptic.P256()}, nil)},

@@ -125,6 +125,19 @@ func testResponseSignature(t *testing.T, signer *nvforge.CA) {
 	}
 }
 
+func TestPinnedRoots(t *testing.T) {
+	if _, err := pinnedRoots(deviceRootPEM, rimRootPEM); err != nil {
+		t.Fatal(err)
+	}
+	for name, pem := range map[string][2]string{
+		"exchanged": {rimRootPEM, deviceRootPEM}, "no device": {"", rimRootPEM}, "no RIM": {deviceRootPEM, ""}, "device twice": {deviceRootPEM, deviceRootPEM},
+	} {
+		if roots, err := pinnedRoots(pem[0], pem[1]); err == nil {
+			t.Errorf("%s: %v", name, roots)
+		}
+	}
+}
+
 func TestDecodeRefuses(t *testing.T) {
 	for name, der := range map[string][]byte{"nothing": nil, "another type": {2, 1, 1}, "cut": {4, 2, 1}, "two": {4, 1, 1, 4, 1, 1}} {
 		var out []byte

@@ -24,12 +24,14 @@ type Roots struct {
 	RIM    []byte // signs down to the manifests
 }
 
-func nvidiaRoots() (Roots, error) {
-	device, err := pinned(deviceRootPEM, deviceRootPin)
+func nvidiaRoots() (Roots, error) { return pinnedRoots(deviceRootPEM, rimRootPEM) }
+
+func pinnedRoots(deviceRoot, rimRoot string) (Roots, error) {
+	device, err := pinned(deviceRoot, deviceRootPin)
 	if err != nil {
 		return Roots{}, fmt.Errorf("nvgpu: device root: %w", err)
 	}
-	rim, err := pinned(rimRootPEM, rimRootPin)
+	rim, err := pinned(rimRoot, rimRootPin)
 	if err != nil {
 		return Roots{}, fmt.Errorf("nvgpu: RIM root: %w", err)
 	}
@@ -54,7 +56,7 @@ func parseRoot(name string, der []byte) (*x509.Certificate, error) {
 		return nil, fmt.Errorf("nvgpu: %s root: %w", name, err)
 	}
 	switch {
-	case !cert.BasicConstraintsValid || !cert.IsCA || cert.KeyUsage&x509.KeyUsageCertSign == 0:
+	case !cert.IsCA || cert.KeyUsage&x509.KeyUsageCertSign == 0:
 		return nil, fmt.Errorf("nvgpu: %s root %s may not issue certificates", name, pki.Brief(cert.Subject.CommonName))
 	case !bytes.Equal(cert.RawIssuer, cert.RawSubject):
 		return nil, fmt.Errorf("nvgpu: %s root %s was issued by %s, expected itself", name, pki.Brief(cert.Subject.CommonName), pki.Brief(cert.Issuer.CommonName))

@@ -315,9 +315,9 @@ func (r *xmlReader) content(e *element, depth int) error {
 
 func (r *xmlReader) endTag(e *element) error {
 	r.take("</")
-	prefix, local, err := r.name()
+	prefix, local, _ := r.name() // empty, which no element is called, if it is none
 	r.skipSpace()
-	if err != nil || prefix != e.prefix || local != e.local || !r.take(">") {
+	if prefix != e.prefix || local != e.local || !r.take(">") {
 		return fmt.Errorf("element %.40q is closed by another tag", e.local)
 	}
 	return nil
