@@ -187,8 +187,8 @@ func (w *wrapper) cases(n *ast.SwitchStmt) {
 	}
 }
 
-// call finds the functions that record a check: judge and pki.Judge, and the
-// method check. Their second argument decides.
+// call finds what records a check: the functions judge and pki.Judge, the methods
+// judge and check. Their second argument decides.
 func (w *wrapper) call(n *ast.CallExpr) {
 	const at = 1
 	records := false
@@ -196,7 +196,7 @@ func (w *wrapper) call(n *ast.CallExpr) {
 	case *ast.Ident:
 		records = f.Name == "judge"
 	case *ast.SelectorExpr:
-		records = f.Sel.Name == "Judge" || f.Sel.Name == "check"
+		records = f.Sel.Name == "Judge" || f.Sel.Name == "judge" || f.Sel.Name == "check"
 	}
 	if !records || len(n.Args) != 5 {
 		return
@@ -285,7 +285,7 @@ func callsRefusal(c *ast.CallExpr) bool {
 		name = f.Sel.Name
 	}
 	switch name {
-	case "Errorf", "New", "fail", "Fail", "failf", "refuse", "malformed", "NewFailure", "problem":
+	case "Errorf", "New", "fail", "Fail", "failf", "refuse", "malformed", "unsupported", "NewFailure", "problem":
 		return true
 	}
 	return false
