@@ -294,7 +294,7 @@ func (d *demonstration) call(ctx context.Context) error {
 	}
 	d.found.Result = v.full
 	if !d.s.json() {
-		v.print(d.s, took, false)
+		v.print(d.s, took)
 	}
 	if v.outcome != appraise.Trusted || !v.simulated {
 		return unlike("the box was %s, simulated %v", v.outcome, v.simulated)

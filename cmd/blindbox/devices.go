@@ -34,7 +34,7 @@ func devicesVerdict(found saved, at time.Time) verdict {
 		attest.Check{Name: "channel.bound", Status: attest.Skip, Code: appraise.CodeNotChecked, Seen: missing},
 		attest.Check{Name: "policy.launch", Status: attest.Skip, Code: appraise.CodeNotChecked, Seen: missing},
 	)
-	v := verdict{outcome: appraise.Partial, checks: checks, err: &appraise.PartialError{Skipped: skipped(checks)}}
+	v := verdict{outcome: appraise.Partial, checks: checks, err: &appraise.PartialError{Skipped: skippedOfDevices(checks)}}
 	hardware := appraise.Line{Group: appraise.GroupHardware, Status: attest.Skip, Text: countKinds(found.devices) + " signed by genuine hardware; " + missing}
 	if err := attest.FailureOf(checks); err != nil {
 		v.outcome, v.err = appraise.Refused, err
@@ -46,6 +46,22 @@ func devicesVerdict(found saved, at time.Time) verdict {
 	}
 	v.full = partialDocument{Verdict: v.outcome, At: at.UTC(), Offline: true, Codes: codes(checks), Lines: v.lines, Checks: checks}
 	return v
+}
+
+// skippedOfDevices are the checks that would have to be made before any use of the
+// devices: whether NVIDIA withdrew their keys, and whether they run what its
+// manifests say, among them.
+func skippedOfDevices(checks []attest.Check) []attest.Check {
+	var out []attest.Check
+	for _, c := range checks {
+		switch c.Code {
+		case appraise.CodeNotChecked, nvgpu.CodeNoOCSP, nvgpu.CodeNoRIM:
+			if c.Status == attest.Skip {
+				out = append(out, c)
+			}
+		}
+	}
+	return out
 }
 
 // countKinds says "1 nvidia-gpu" or "4 nvidia-nvswitch": the devices of one file

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/blindbox/blindbox/appraise"
@@ -157,13 +158,40 @@ func byGroup(names []string) string {
 		members[group] = append(members[group], strings.ReplaceAll(member, "_", " "))
 	}
 	for i, group := range groups {
-		what := members[group][0]
-		if n := len(members[group]); n > 1 {
-			what = fmt.Sprintf("%d checks", n)
-		}
-		groups[i] = group + " (" + what + ")"
+		groups[i] = group + " (" + sumUp(members[group]) + ")"
 	}
 	return strings.Join(groups, ", ")
+}
+
+// sumUp names a single check, and what was not checked of devices, which is the
+// same for most of them; it counts others.
+func sumUp(members []string) string {
+	named, ofDevices := deviceMembers(members)
+	switch {
+	case ofDevices:
+		return strings.Join(named, ", ")
+	case len(members) > 1:
+		return fmt.Sprintf("%d checks", len(members))
+	}
+	return members[0]
+}
+
+// deviceMember is a check on one of the devices in a file.
+var deviceMember = regexp.MustCompile(`^device\d+ `)
+
+// deviceMembers names each check once, whichever device it is about, and reports
+// whether any is about a device.
+func deviceMembers(members []string) (named []string, any bool) {
+	words := strings.NewReplacer("ocsp", "revocation (OCSP)", "driver rim", "driver manifest (RIM)", "vbios rim", "VBIOS manifest (RIM)")
+	for _, m := range members {
+		if rest := deviceMember.ReplaceAllString(m, ""); rest != m {
+			m, any = "devices' "+words.Replace(rest), true
+		}
+		if !slices.Contains(named, m) {
+			named = append(named, m)
+		}
+	}
+	return named, any
 }
 
 // longHex is a number that nobody compares digit by digit.

@@ -124,12 +124,9 @@ func (d partialDocument) MarshalJSON() ([]byte, error) {
 
 // print writes the verdict as people read it: one line for each group, then
 // the one word that matters.
-func (v verdict) print(s *session, took time.Duration, all bool) {
+func (v verdict) print(s *session, took time.Duration) {
 	for _, line := range v.lines {
 		s.printf("  %s\n", oneLine(abridge(line.String())))
-	}
-	if all {
-		v.printChecks(s)
 	}
 	s.printf("%s\n", v.conclusion(took))
 }
@@ -188,13 +185,25 @@ func checkText(name string, c attest.Check) string {
 	return strings.TrimRight(text, " :")
 }
 
-// conclude shows a verdict and returns its error.
+// conclude shows a verdict and returns its error. Every check, if all of them are
+// asked for, stands below the verdict and what speaks against it.
 func (s *session) conclude(v verdict, took time.Duration, all bool) error {
-	if !s.json() {
-		v.print(s, took, all)
+	if s.json() {
+		return s.concludeJSON(v, nil)
+	}
+	v.print(s, took)
+	if !all {
 		return v.err
 	}
-	return s.concludeJSON(v, nil)
+	err := v.err
+	if err != nil {
+		r := refusalOf(err)
+		r.print(s.stderr)
+		err = shown{r}
+	}
+	s.printf("every check\n")
+	v.printChecks(s)
+	return err
 }
 
 // concludeJSON writes the one document of a command that ends in a verdict:

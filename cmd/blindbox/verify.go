@@ -38,7 +38,7 @@ machine or of NVIDIA devices, an SPDM report. What a file is, its bytes tell.
 What the vendor says about raw evidence is given with --vek, --collateral and
 --endorsement, or lies beside FILE: the certificate of NAME.report.bin in
 NAME.vek.der, anything in the directory FILE.endorsements under its label, such
-as FILE.endorsements/intel/tcb-info. A file is always shown with every check.
+as FILE.endorsements/intel/tcb-info. Below the verdict on a file stands every check.
 Without a trust file only the hardware is looked at and the verdict is PARTIAL at
 best.`,
 		Args: exactly(1, "one URL or FILE"),
@@ -69,7 +69,7 @@ best.`,
 	f.StringVar(&o.supplied.askCRL, "ask-crl", "", "revocation list of the ASK or ASVK, DER")
 	f.StringVar(&o.save, "save", "", "write what the box showed to this file")
 	f.BoolVar(&o.force, "force", false, "overwrite the file of --save")
-	f.BoolVar(&o.checks, "checks", false, "print every check, and the box's policy in words")
+	f.BoolVar(&o.checks, "checks", false, "print every check below the verdict, and the box's policy in words")
 	f.DurationVar(&o.timeout, "timeout", defaultTimeout, "how long to wait for a verdict")
 	return cmd
 }
