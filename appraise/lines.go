@@ -154,7 +154,10 @@ func (r Result) codeName() string {
 }
 
 func (r Result) channelText() string {
-	if r.groupStatus(GroupChannel) == attest.Pass {
+	switch {
+	case r.machine == nil:
+		return "not compared: the hardware was not proven"
+	case r.groupStatus(GroupChannel) == attest.Pass:
 		return "bound to this TLS session, nonce fresh"
 	}
 	for _, c := range r.checks {

@@ -26,6 +26,8 @@ func TestLines(t *testing.T) {
 	changed.report.VMPL = 0
 	saved := newFixture(t)
 	saved.in.Offline = true
+	unproven := newFixture(t)
+	unproven.in.Err = &attest.Failure{Checks: []attest.Check{{Name: "hardware.signature", Code: attest.CodeBadSignature, Seen: "other bytes"}}}
 	for _, tc := range []struct {
 		name  string
 		f     *fixture
@@ -52,8 +54,16 @@ code       measurement aaaa..aaaa = demo v1
 channel    SKIP statement is the one the hardware signed; no connection to compare it with
 policy     callers: 1 api key · logs: none · request <= 1 MiB · 16 at once · egress: not restricted by this version
 `},
+		{"refused by the verifier", unproven, strictTrust, `hardware   FAIL bad_signature: other bytes
+code       SKIP not compared
+channel    SKIP not compared: the hardware was not proven
+policy     SKIP callers: 1 api key · logs: none · request <= 1 MiB · 16 at once · egress: not restricted by this version
+`},
 	} {
 		tc.f.sync()
+		if tc.f.in.Err != nil {
+			tc.f.in.Claims = nil
+		}
 		r := parseTest(t, tc.trust).Appraise(tc.f.in, tc.f.at)
 		if got := text(r); got != tc.want {
 			t.Errorf("%s:\n%swant\n%s", tc.name, got, tc.want)
