@@ -43,7 +43,9 @@ func TestDeclarations(t *testing.T) {
 
 // TestEventLimits: events that are well-formed but for one thing.
 func TestEventLimits(t *testing.T) {
-	with := func(e tpmforge.Event) []byte { return tpmforge.Log{Bank: tpmforge.SHA256, Events: []tpmforge.Event{e}}.Encode() }
+	with := func(e tpmforge.Event) []byte {
+		return tpmforge.Log{Bank: tpmforge.SHA256, Events: []tpmforge.Event{e}}.Encode()
+	}
 	if _, err := tcg.Parse(with(tpmforge.Event{Type: 5, Data: make([]byte, 256<<10)})); err != nil {
 		t.Error(err)
 	}
