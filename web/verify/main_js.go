@@ -7,7 +7,10 @@
 // It sets one function, blindboxVerify(case), and calls blindboxReady() if there is
 // one. The argument is the text of a case in the form of vectors/cases/*/input.json
 // with every part inline; the answer is an object, {verdict: "accepted" or "refused",
-// checks: [{name, status, code, seen, expected}]}.
+// checks: [{name, status, code, seen, expected}]}. Accepted says that genuine hardware
+// signed the evidence, and not that its code, its state or its freshness is what
+// anybody wants: that is appraisal, which is not in here. A case with a trust file
+// is refused, since nobody would look at it.
 package main
 
 import (
@@ -35,6 +38,9 @@ func answer(in []byte) vector.Answer {
 	c, err := vector.Read(in, func(string) ([]byte, error) { return nil, errors.New("a part that is not inline") })
 	if err != nil {
 		return refusal(err)
+	}
+	if c.Trust != "" {
+		return refusal(errors.New("verify: a trust file, expected none: it would not be looked at"))
 	}
 	return vector.AnswerOf(c.Verify())
 }
