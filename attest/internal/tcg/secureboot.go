@@ -65,7 +65,10 @@ func (l *Log) ReadSecureBoot(a Algorithm, register uint32) (*SecureBoot, error) 
 	if !ended {
 		return nil, fmt.Errorf("tcg: no separator in register %d: the firmware never finished measuring", register)
 	}
-	return s.fill(state)
+	if err := s.fill(state); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // earlier reads an event before the separator. All of them count, so that none of
@@ -78,6 +81,8 @@ func (s *SecureBoot) earlier(e Event, a Algorithm, state map[string]*Variable) e
 	}
 	name := stateOf(e)
 	switch {
+	case bytes.Equal(bytes.TrimRight(e.Data, "\x00"), []byte(debugMode)):
+		return fmt.Errorf("a debugger of the firmware was there")
 	case e.Type == EFIVariableDriver:
 		return note(state, e)
 	case e.Type == EFIVariableAuthority && (name == "" || name == "db"): // an entry of db
@@ -87,6 +92,10 @@ func (s *SecureBoot) earlier(e Event, a Algorithm, state map[string]*Variable) e
 	}
 	return nil
 }
+
+// debugMode is what firmware measures whose debugger can change what it does (PFP
+// 3.3.4.8).
+const debugMode = "UEFI Debug Mode"
 
 // later reads an event behind the separator.
 func (s *SecureBoot) later(e Event, a Algorithm) error {
@@ -164,15 +173,28 @@ func note(state map[string]*Variable, e Event) error {
 	return nil
 }
 
-func (s *SecureBoot) fill(state map[string]*Variable) (*SecureBoot, error) {
+func (s *SecureBoot) fill(state map[string]*Variable) error {
 	for _, name := range []string{"SecureBoot", "PK", "KEK", "db", "dbx"} {
 		if state[name] == nil {
-			return nil, fmt.Errorf("tcg: variable %s was not measured", name)
+			return fmt.Errorf("tcg: variable %s was not measured", name)
 		}
 	}
 	s.Enabled = bytes.Equal(state["SecureBoot"].Data, []byte{1})
 	s.PK, s.KEK, s.DB, s.DBX = state["PK"].Data, state["KEK"].Data, state["db"].Data, state["dbx"].Data
-	return s, nil
+	return s.plausible()
+}
+
+// plausible refuses a Secure Boot that was on and had no keys, or let something
+// start that no key vouched for: there is no such machine.
+func (s *SecureBoot) plausible() error {
+	switch {
+	case !s.Enabled:
+	case len(s.PK) == 0 || len(s.KEK) == 0 || len(s.DB) == 0:
+		return fmt.Errorf("tcg: Secure Boot with a PK of %d, a KEK of %d and a db of %d bytes", len(s.PK), len(s.KEK), len(s.DB))
+	case len(s.Authorities)+s.Unread == 0:
+		return fmt.Errorf("tcg: Secure Boot under which nothing was verified")
+	}
+	return nil
 }
 
 func (s *SecureBoot) authority(e Event, a Algorithm) error {

@@ -184,6 +184,8 @@ func TestSecureBootRetoldBefore(t *testing.T) {
 		"image, its data":     {tpmforge.Event{Type: tpmforge.App, Data: state}, "variable SecureBoot as EV_EFI_BOOT_SERVICES_APPLICATION"},
 		"action":              {tpmforge.Event{Type: tpmforge.EFIAction, Data: state}, "variable SecureBoot as EV_EFI_ACTION"},
 		"authority, its data": {tpmforge.Event{Type: tpmforge.Authority, Data: state}, "variable SecureBoot as EV_EFI_VARIABLE_AUTHORITY"},
+		"debugger":            {tpmforge.Event{Type: tpmforge.EFIAction, Data: []byte("UEFI Debug Mode")}, "a debugger"},
+		"debugger, otherwise": {tpmforge.Event{Type: tpmforge.Authority, Data: []byte("UEFI Debug Mode\x00")}, "a debugger"},
 		"as it is":            {tpmforge.Event{Type: tpmforge.Driver, Data: state}, "measured twice"},
 	} {
 		c.event.Register = 7
@@ -199,6 +201,24 @@ func TestSecureBootRetoldBefore(t *testing.T) {
 	l.Events = slices.Insert(l.Events, 1, tpmforge.Event{Register: 7, Type: 0x800000e3, Data: []byte("policy of a device")})
 	if sb, err := parse(t, l).ReadSecureBoot(tcg.SHA256, 7); err != nil || !sb.Enabled || len(sb.Authorities) != 3 {
 		t.Errorf("a driver that an entry of db vouched for: %+v, %v", sb, err)
+	}
+}
+
+// TestSecureBootPlausible: what was on had keys, and they were used.
+func TestSecureBootPlausible(t *testing.T) {
+	for name, edit := range map[string]func(*tpmforge.Log){
+		"a PK of 0":            func(l *tpmforge.Log) { l.Events[2].Data = tpmforge.Variable(tpmforge.GlobalGUID, "PK", nil) },
+		"a KEK of 0":           func(l *tpmforge.Log) { l.Events[3].Data = tpmforge.Variable(tpmforge.GlobalGUID, "KEK", nil) },
+		"a db of 0":            func(l *tpmforge.Log) { l.Events[4].Data = tpmforge.Variable(tpmforge.SecurityGUID, "db", nil) },
+		"nothing was verified": func(l *tpmforge.Log) { l.Events = slices.Delete(l.Events, 14, 15) },
+	} {
+		l := healthy()
+		edit(&l)
+		refusedState(t, name, l, name)
+		l.Events[1].Data = tpmforge.Variable(tpmforge.GlobalGUID, "SecureBoot", []byte{0})
+		if sb, err := parse(t, l).ReadSecureBoot(tcg.SHA256, 7); err != nil || sb.Enabled {
+			t.Errorf("%s, and off: %+v, %v", name, sb, err)
+		}
 	}
 }
 
