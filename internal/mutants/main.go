@@ -82,10 +82,15 @@ func run(o options) error {
 		return err
 	}
 	fmt.Printf("%d conditions in %d packages\n", len(source.points), len(o.packages))
+	text, err := os.ReadFile(o.known)
+	if err != nil && !os.IsNotExist(err) {
+		return err
+	}
+	known := knownIn(string(text))
 	survivors := source.mutants(o, filter)
-	// The witnesses are slower, and asked only about what is left.
-	for _, packages := range [][]string{o.packages, o.witnesses} {
-		if len(survivors) == 0 || len(packages) == 0 {
+	// The witnesses are slower, and asked only if something is left that is not known.
+	for i, packages := range [][]string{o.packages, o.witnesses} {
+		if i > 0 && (len(packages) == 0 || source.allIn(known, survivors)) {
 			break
 		}
 		lab, err := source.compile(dir, packages)
@@ -98,11 +103,11 @@ func run(o options) error {
 		fmt.Printf("%d tests recorded, %s\n", len(lab.tests), time.Since(began).Round(time.Second))
 		survivors = lab.spoil(o.workers, survivors)
 	}
-	text, err := os.ReadFile(o.known)
-	if err != nil && !os.IsNotExist(err) {
-		return err
-	}
-	return report(o, source, survivors, knownIn(string(text)), time.Since(began))
+	return report(o, source, survivors, known, time.Since(began))
+}
+
+func (s *source) allIn(known []string, mutants []mutant) bool {
+	return !slices.ContainsFunc(mutants, func(m mutant) bool { return !slices.Contains(known, s.points[m.point].where()) })
 }
 
 // knownIn returns the conditions that a text names in backquotes.
