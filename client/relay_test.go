@@ -60,7 +60,7 @@ func (r *relay) serve(victim *tls.Conn, box string, cfg *tls.Config) {
 	}
 	defer upstream.Close()
 	go io.Copy(victim, upstream)
-	io.Copy(io.MultiWriter(upstream, r), victim)
+	io.Copy(io.MultiWriter(r, upstream), victim) // what was seen is noted before anybody answers it
 }
 
 func (r *relay) Write(b []byte) (int, error) {
