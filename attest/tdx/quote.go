@@ -1,0 +1,40 @@
+package tdx
+
+import (
+	"fmt"
+
+	"github.com/blindbox/blindbox/attest/internal/dcap"
+)
+
+// Quote is what the bytes of a quote say. It proves nothing: whoever made them
+// could write there what they liked. [Verifier.Verify] tells what is true.
+type Quote struct {
+	Version uint16 // of the quote's format: 4 or 5
+	// UserData is the quoting enclave's: an id of the machine in the first 16
+	// bytes, or zeros.
+	UserData [20]byte
+	Report   Report // of the trust domain
+	// PCK is what the first certificate in the quote says about the processor,
+	// its FMSPC and PCEID among it: they name Intel's TCB info for the machine.
+	PCK PCK
+	// PCKChain is the PEM text of that certificate and its issuers.
+	PCKChain []byte
+}
+
+// ParseQuote reads a quote and verifies nothing. It refuses what
+// [Verifier.Verify] refuses for its form alone, a quote of an enclave among it. The
+// result shares no memory with data.
+func ParseQuote(data []byte) (*Quote, error) {
+	q, err := dcap.ParseQuote(data)
+	if err != nil {
+		return nil, fmt.Errorf("tdx: %w", err)
+	}
+	if q.Header.TEE != dcap.TDX {
+		return nil, fmt.Errorf("tdx: a quote of %s, expected %s", q.Header.TEE, dcap.TDX)
+	}
+	pck, err := q.ReadPCK()
+	if err != nil {
+		return nil, fmt.Errorf("tdx: PCK certificate: %w", err)
+	}
+	return &Quote{Version: q.Header.Version, UserData: q.Header.UserData, Report: *newReport(q), PCK: *pck, PCKChain: q.PCKChain}, nil
+}
