@@ -23,8 +23,8 @@ func TestContract(t *testing.T) {
 		stride int
 		opts   []attesttest.GPUOption
 	}{
-		{attest.NVIDIAGPU, 1001, nil},
-		{attest.NVSwitch, 701, []attesttest.GPUOption{attesttest.Switch()}},
+		{attest.NVIDIAGPU, 2003, nil},
+		{attest.NVSwitch, 1409, []attesttest.GPUOption{attesttest.Switch()}},
 	} {
 		t.Run(c.kind.String(), func(t *testing.T) {
 			ev, end := attesttest.NewNVIDIA().MakeGPU(t, [32]byte{1, 2, 3}, c.opts...)
