@@ -182,7 +182,7 @@ var deviceMember = regexp.MustCompile(`^device\d+ `)
 // deviceMembers names each check once, whichever device it is about, and reports
 // whether any is about a device.
 func deviceMembers(members []string) (named []string, any bool) {
-	words := strings.NewReplacer("ocsp", "revocation (OCSP)", "driver rim", "driver manifest (RIM)", "vbios rim", "VBIOS manifest (RIM)")
+	words := strings.NewReplacer("ocsp", "revocation by OCSP", "driver rim", "driver manifest", "vbios rim", "VBIOS manifest")
 	for _, m := range members {
 		if rest := deviceMember.ReplaceAllString(m, ""); rest != m {
 			m, any = "devices' "+words.Replace(rest), true
