@@ -209,7 +209,7 @@ func parseFlags(args []string, stderr io.Writer) (options, error) {
 	set.SetOutput(io.Discard)
 	set.StringVar(&o.policy, "policy", "", "the box's policy, a `file` (required)")
 	set.StringVar(&o.listen, "listen", ":8443", "the TCP `address` to listen on")
-	set.BoolVar(&o.detect, "detect", false, "print what evidence this machine gives, and why not, and end")
+	set.BoolVar(&o.detect, "detect", false, "print what evidence this machine gives, and why not, and end; the exit code is 3 if it gives none")
 	set.Var(words{&o.platform.kinds, ","}, "platform", "the `kinds` of evidence to use, with commas, the processor's first (default: the only one there is)")
 	set.Var(words{&o.platform.gpuHelper, " "}, "gpu-helper", "the `command` that prints the evidence of NVIDIA GPUs")
 	set.Var(words{&o.platform.switchHelper, " "}, "nvswitch-helper", "the `command` that prints the evidence of NVSwitches")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/blindbox/blindbox/attest"
 	"github.com/blindbox/blindbox/attest/device"
@@ -38,13 +39,30 @@ func open(p platform) (attest.Attester, error) {
 	return device.Open(o)
 }
 
-// detect returns a table of what this machine offers.
+// detect returns a table of what this machine offers, with an error if no box
+// could be started on it.
 func detect(p platform) (string, error) {
 	o, err := p.options()
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintln(device.Detect(o)), nil
+	found := device.Detect(o)
+	if !gives(found, o.Kinds) {
+		err = fmt.Errorf("boxd: evidence %w: see the table above", attest.ErrUnavailable)
+	}
+	return fmt.Sprintln(found), err
+}
+
+// gives reports whether every kind that is named can be had or, if none is, any
+// that proves a machine.
+func gives(found device.Detection, named []attest.Kind) bool {
+	for _, k := range named {
+		if c, ok := found.Find(k); !ok || !c.Usable() {
+			return false
+		}
+	}
+	machine := func(c device.Candidate) bool { return !c.Kind.Device() }
+	return len(named) > 0 || slices.ContainsFunc(found.Usable(), machine)
 }
 
 // reserve keeps evidence from everybody but root.
