@@ -107,6 +107,7 @@ func parseCases() []Case {
 		refuse("S06", "VMPL 4", attest.CodeMalformed, VMPL(4)),
 		refuse("S08", "family 0x17 (no SEV-SNP)", "unknown_product", EditReport(func(r *Report) { r.Family = 0x17 })),
 		refuse("S08", "family 0x1b", "unknown_product", EditReport(func(r *Report) { r.Family = 0x1b })),
+		refuse("S08", "stepping 16", "unknown_product", EditReport(func(r *Report) { r.Stepping = 16 })),
 		refuse("S08", "no processor", "unknown_product", EditReport(func(r *Report) { r.Family, r.Model, r.Stepping = 0, 0, 0 })),
 		refuse("S22", "Turin TCB in a Genoa report", attest.CodeMalformed, EditReport(func(r *Report) { r.Line = Turin }), EditCert(func(c *Cert) { c.Line, c.HWID = Genoa, ChipID(Genoa) })),
 		refuse("S22", "Genoa TCB in a Turin report", attest.CodeMalformed, On(Turin, 5), put(0x3e, 7)),

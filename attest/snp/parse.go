@@ -97,7 +97,7 @@ func decodeReport(data []byte) *Report {
 	}
 	if r.Version >= 3 {
 		r.Family, r.Model, r.Stepping = data[0x188], data[0x189], data[0x18a]
-		r.Product = productOfCPUID(r.Family, r.Model)
+		r.Product = productOfCPUID(r.Family, r.Model, r.Stepping)
 	}
 	if r.Version >= 5 {
 		r.LaunchMitVector = le.Uint64(data[0x1f8:])

@@ -21,7 +21,7 @@ func TestProductOfCPUID(t *testing.T) {
 		{0x19, 0x20, 0}, {0x19, 0x9f, 0}, {0x19, 0xb0, 0}, {0x1a, 0x12, 0}, {0x1a, 0x50, 0},
 		{0x17, 0x31, 0}, {0x18, 0x01, 0}, {0x1b, 0x01, 0}, {0, 0, 0}, {0xff, 0xff, 0},
 	} {
-		if got := productOfCPUID(c.family, c.model); got != c.want {
+		if got := productOfCPUID(c.family, c.model, 1); got != c.want {
 			t.Errorf("family %#x model %#x: %s, want %s", c.family, c.model, got, c.want)
 		}
 	}

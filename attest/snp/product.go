@@ -45,11 +45,14 @@ func ParseProduct(name string) (Product, error) {
 }
 
 // productOfCPUID maps the combined family and model of a report of version 3
-// and later (AMD 56860, CPUID_FAM_ID and CPUID_MOD_ID) to the product line
-// whose keys AMD's key distribution service serves for it. It returns 0 for
-// every processor that has no SEV-SNP root here.
-func productOfCPUID(family, model uint8) Product {
+// and later (AMD 56860, CPUID_FAM_ID, CPUID_MOD_ID and CPUID_STEP) to the product
+// line whose keys AMD's key distribution service serves for it. It returns 0 for
+// every processor that has no SEV-SNP root here. A stepping has four bits
+// (AMD 24594, CPUID Fn0000_0001_EAX).
+func productOfCPUID(family, model, stepping uint8) Product {
 	switch {
+	case stepping > 0x0f:
+		return 0
 	case family == 0x19 && model <= 0x0f:
 		return Milan
 	case family == 0x19 && model >= 0x10 && model <= 0x1f:
