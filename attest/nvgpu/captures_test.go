@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -304,6 +305,9 @@ func TestEvidenceFiles(t *testing.T) {
 		"cut":                func(b []byte) []byte { return b[:len(b)-3] },
 		"evidence no base64": func(b []byte) []byte { return bytes.Replace(b, []byte(`EeAB/`), []byte(`EeAB*`), 1) },
 		"too large":          func(b []byte) []byte { return append(b, bytes.Repeat([]byte(" "), attest.MaxBundle)...) },
+		"evidence with more": func(b []byte) []byte {
+			return regexp.MustCompile(`("evidence": *"[^"]*)"`).ReplaceAll(b, []byte(`$1*"`))
+		},
 		"certificate no base64": func(b []byte) []byte {
 			return bytes.Replace(b, []byte(`"certificate": "`), []byte(`"certificate": "*`), 1)
 		},

@@ -298,6 +298,7 @@ func TestReportForm(t *testing.T) {
 		"nothing measured":    func(r *nvforge.Report) { r.Blocks = nil; noCounters(r) },
 		"65 measurements":     func(r *nvforge.Report) { last := r.Blocks[63]; last.Index = 65; r.Blocks = append(r.Blocks, last) },
 		"one block more":      func(r *nvforge.Report) { r.Blocks, r.BlockCount = r.Blocks[:10], 11; noCounters(r) },
+		"one block less":      func(r *nvforge.Report) { r.BlockCount = 63; noCounters(r) },
 		"empty measurement":   func(r *nvforge.Report) { r.Blocks[3].Value = nil },
 		"65 bytes measured":   func(r *nvforge.Report) { r.Blocks[3].Value = make([]byte, 65) },
 		"last one is cut off": func(r *nvforge.Report) { last := &r.Blocks[len(r.Blocks)-1]; last.Size, last.ValueSize = 52, 49 },
