@@ -34,6 +34,8 @@ func TestXMLRefused(t *testing.T) {
 		"value not closed":         `<a b="1/>`,
 		"no value":                 "<a b/>",
 		"no equals sign":           `<a b"1"/>`,
+		"no bracket":               "a/>",
+		"goes on as text":          `<a b="1"c></a>`,
 		"ends before the value":    "<a b=",
 		"quoted by a digit":        "<a b=11/>",
 		"attribute of a digit":     `<a 1b="1"/>`,
