@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/blindbox/blindbox/attest"
 )
@@ -110,5 +111,30 @@ func TestResultJSON(t *testing.T) {
 	empty, err := json.Marshal(Result{})
 	if err != nil || !strings.Contains(string(empty), `"verdict":"refused"`) || !strings.Contains(string(empty), `"checks":[]`) {
 		t.Errorf("zero result: %s, %v", empty, err)
+	}
+}
+
+// A span within a day is shown with its times, else it would read as none.
+func TestAcceptedTimeShown(t *testing.T) {
+	for _, tc := range []struct {
+		from, until string
+		seen, want  string
+	}{
+		{"2026-11-22T11:00:00Z", "2026-11-23T10:59:59Z", "2026-11-22T11:00:00Z to 2026-11-23T10:59:59Z", "to contain 2026-11-22T12:00:00Z"},
+		{"2026-11-22T11:00:00Z", "2026-11-23T11:00:00Z", "2026-11-22 to 2026-11-23", "to contain 2026-11-22"},
+	} {
+		f := newFixture(t)
+		for text, field := range map[string]*time.Time{tc.from: &f.claims.Endorsed.NotBefore, tc.until: &f.claims.Endorsed.NotAfter} {
+			at, err := time.Parse(time.RFC3339, text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			*field = at
+		}
+		f.sync()
+		c := checkNamed(parseTest(t, strictTrust).Appraise(f.in, f.at), "hardware.accepted_time")
+		if c.Status != attest.Pass || c.Seen != tc.seen || c.Expected != tc.want {
+			t.Errorf("%s, %q, expected %q; %q, expected %q", c.Status, c.Seen, tc.seen, c.Expected, tc.want)
+		}
 	}
 }
