@@ -8,6 +8,8 @@ import (
 
 	"github.com/blindbox/blindbox/attest"
 	"github.com/blindbox/blindbox/attest/nvgpu"
+	"github.com/blindbox/blindbox/endorse/need"
+	"github.com/blindbox/blindbox/endorse/source"
 	"github.com/blindbox/blindbox/internal/inspect"
 	"github.com/blindbox/blindbox/policy"
 )
@@ -73,9 +75,14 @@ func (s *session) sectionsOf(file, kind string) ([]inspect.Section, error) {
 	var out []inspect.Section
 	if got.bundle.Evidence.Kind.Valid() {
 		out = inspect.Bundle(got.bundle)
+		out = append(out, goesWith(got.bundle.Evidence)...)
 	}
 	for i, ev := range got.devices {
-		for _, section := range inspect.Evidence(ev) {
+		sections := inspect.Evidence(ev)
+		if got.spdm == nil { // else no certificate says which chip it is
+			sections = append(sections, goesWith(ev)...)
+		}
+		for _, section := range sections {
 			section.Title = fmt.Sprintf("device %d of %d: %s", i+1, len(got.devices), section.Title)
 			out = append(out, section)
 		}
@@ -83,8 +90,42 @@ func (s *session) sectionsOf(file, kind string) ([]inspect.Section, error) {
 	return out, nil
 }
 
+// goesWith shows the labels of what the vendor says about devices, as verify takes
+// them with --endorsement; nothing if a report does not name it.
+func goesWith(ev attest.Evidence) []inspect.Section {
+	parts, err := need.Of(ev, need.Options{})
+	if err != nil {
+		return nil
+	}
+	var out []inspect.Section
+	for _, part := range parts {
+		if part.Kind.Device() {
+			out = append(out, inspect.Section{Title: part.Kind.String() + " endorsements, for verify --endorsement LABEL=FILE", Fields: labelsOf(part)})
+		}
+	}
+	return out
+}
+
+func labelsOf(part need.Part) []inspect.Field {
+	meaning := map[source.Form]string{
+		source.FormRIM:  "NVIDIA's manifest of what driver or firmware should measure",
+		source.FormOCSP: "NVIDIA's answer whether it withdrew the certificate of that serial number",
+	}
+	var out []inspect.Field
+	for _, plan := range part.Plans {
+		for _, o := range plan {
+			out = append(out, inspect.Field{Offset: -1, Name: "label", Value: o.Label(), Meaning: meaning[o.Form()]})
+		}
+	}
+	return out
+}
+
 func (s *session) showSection(section inspect.Section) {
-	s.printf("\n%s, %d bytes\n", oneLine(section.Title), section.Size)
+	s.printf("\n%s", oneLine(section.Title))
+	if section.Size > 0 || section.Problem != "" {
+		s.printf(", %d bytes", section.Size)
+	}
+	s.printf("\n")
 	if section.Spec != "" {
 		s.printf("  by %s\n", section.Spec)
 	}
