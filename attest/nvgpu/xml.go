@@ -213,15 +213,14 @@ func (r *xmlReader) value() (string, error) {
 	return unescape(raw)
 }
 
-// add keeps an attribute or a namespace declaration.
+// add keeps an attribute or a namespace declaration. One of the namespace xml is
+// refused where prefixes are looked up, since nobody may declare that one.
 func (e *element) add(a attribute) error {
 	switch {
 	case a.prefix == "" && a.local == "xmlns":
 		return e.declare("", a.value)
 	case a.prefix == "xmlns":
 		return e.declare(a.local, a.value)
-	case a.prefix == "xml":
-		return fmt.Errorf("attribute xml:%.40s", a.local)
 	}
 	e.attrs = append(e.attrs, a)
 	return nil
