@@ -289,10 +289,7 @@ func (e *element) lookup(prefix string) (uri string, found bool) {
 // content reads text and elements up to and with the end tag of e.
 func (r *xmlReader) content(e *element, depth int) error {
 	for {
-		open := bytes.IndexByte(r.rest, '<')
-		if open < 0 {
-			return fmt.Errorf("element %.40q is not closed", e.local)
-		}
+		open := bytes.IndexByte(r.rest, '<') // if there is none, neither is a child
 		if open > 0 {
 			text, err := unescape(string(r.rest[:open]))
 			if err != nil {
