@@ -181,17 +181,17 @@ var deviceMember = regexp.MustCompile(`^device\d+ `)
 
 // deviceMembers names each check once, whichever device it is about, and reports
 // whether any is about a device.
-func deviceMembers(members []string) (named []string, any bool) {
+func deviceMembers(members []string) (named []string, found bool) {
 	words := strings.NewReplacer("ocsp", "revocation by OCSP", "driver rim", "driver manifest", "vbios rim", "VBIOS manifest")
 	for _, m := range members {
 		if rest := deviceMember.ReplaceAllString(m, ""); rest != m {
-			m, any = "devices' "+words.Replace(rest), true
+			m, found = "devices' "+words.Replace(rest), true
 		}
 		if !slices.Contains(named, m) {
 			named = append(named, m)
 		}
 	}
-	return named, any
+	return named, found
 }
 
 // longHex is a number that nobody compares digit by digit.
