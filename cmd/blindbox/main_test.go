@@ -8,11 +8,13 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -158,13 +160,28 @@ func TestScripts(t *testing.T) {
 	})
 }
 
+// nextPort is the port that freeAddress tries next. It begins somewhere in a range
+// from which systems give out no ports by themselves, so that a port stays free
+// until the program that is told it listens.
+var nextPort = func() *atomic.Int32 {
+	var p atomic.Int32
+	p.Store(10000 + rand.Int32N(20000))
+	return &p
+}()
+
+// freeAddress returns an address that nobody listens on, and that no other call of
+// this process returns.
 func freeAddress() (string, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+	var last error
+	for range 1000 {
+		addr := fmt.Sprintf("127.0.0.1:%d", nextPort.Add(1))
+		ln, err := net.Listen("tcp", addr)
+		if err == nil {
+			return addr, ln.Close()
+		}
+		last = err
 	}
-	defer ln.Close()
-	return ln.Addr().String(), nil
+	return "", last
 }
 
 const patience = 20 * time.Second
