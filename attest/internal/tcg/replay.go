@@ -2,6 +2,7 @@ package tcg
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 )
 
@@ -20,10 +21,10 @@ const startupLocality = "StartupLocality\x00"
 // ReplayTPM returns the values of PCR 0 to 23 to which the log leads in one bank.
 // PCR 17 to 22 begin with all bits set (TCG PTP 4.6.2), the others with zero.
 func (l *Log) ReplayTPM(a Algorithm) ([MaxRegister + 1]Register, error) {
-	var out [MaxRegister + 1]Register
+	var none, out [MaxRegister + 1]Register
 	locality, err := l.locality()
 	if err != nil {
-		return out, err
+		return none, err
 	}
 	for i := range out {
 		out[i].Value = make([]byte, a.Size())
@@ -35,9 +36,12 @@ func (l *Log) ReplayTPM(a Algorithm) ([MaxRegister + 1]Register, error) {
 		out[0].Value[n-1] = locality
 	}
 	if err := l.separators(); err != nil {
-		return out, err
+		return none, err
 	}
-	return out, l.extend(a, out[:])
+	if err := l.extend(a, out[:]); err != nil {
+		return none, err
+	}
+	return out, nil
 }
 
 // CCRegisters is the number of registers in a TDX log: MRTD, which no event may
@@ -51,11 +55,13 @@ func (l *Log) ReplayTDX() ([4]Register, error) {
 	for i := range all {
 		all[i].Value = make([]byte, SHA384.Size())
 	}
-	err := l.extend(SHA384, all[:])
-	if err == nil && all[0].Extended {
-		err = fmt.Errorf("tcg: an event extends register 0, which is MRTD and cannot be extended")
+	if err := l.extend(SHA384, all[:]); err != nil {
+		return [4]Register{}, err
 	}
-	return [4]Register(all[1:]), err
+	if all[0].Extended {
+		return [4]Register{}, errors.New("tcg: an event extends register 0, which is MRTD and cannot be extended")
+	}
+	return [4]Register(all[1:]), nil
 }
 
 // extend applies every event in its order. The registers are as they begin.
