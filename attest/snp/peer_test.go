@@ -125,7 +125,11 @@ func TestForgedAgainstPeer(t *testing.T) {
 			chain = &spb.CertificateChain{VlekCert: vek}
 		}
 		_, ours := v.Verify(ev, end, attesttest.Epoch())
-		total.add(t, ours, peerVerify(ev.Data, chain, opts))
+		peer := peerVerify(ev.Data, chain, opts)
+		if model := ev.Data[0x189]; ours == nil && peer != nil && model >= 0xa0 && model <= 0xaf {
+			continue // Zen 4c (Bergamo, Siena), whose keys are Genoa's: the peer has no roots for it
+		}
+		total.add(t, ours, peer)
 	}
 	total.log(t)
 	if total.both == 0 || total.neither == 0 {
