@@ -39,24 +39,40 @@ func (c *Chain) Verify(ev attest.Evidence, at time.Time) (*attest.Claims, error)
 }
 
 func (c *Chain) verify(ev attest.Evidence, at time.Time) (*attest.Claims, error) {
-	checks := make([]attest.Check, 0, len(c.fixed)+maxReportChecks)
-	checks = append(checks, judge("hardware.kind", ev.Kind == c.kind && ev.Kind.Valid(), attest.CodeKindMismatch, ev.Kind.String(), c.kind.String()))
-	checks = append(checks, c.fixed...)
-	checks = append(checks, c.checkTimes(at)...)
-	var r *Report
-	// Bytes of another kind are not looked at: their meaning would be a guess.
-	if ev.Kind == c.kind {
-		var form []attest.Check
-		r, form = readReport(ev.Data)
-		checks = append(checks, form...)
+	return c.conclude(ev, c.read(ev), at)
+}
+
+// reading is a report, nil if it could not be read, and the checks of it.
+type reading struct {
+	report *Report
+	checks []attest.Check
+}
+
+// read makes the checks that depend on the report and its key, but not on whether
+// the key is AMD's. Bytes of another kind are not looked at: their meaning would be
+// a guess.
+func (c *Chain) read(ev attest.Evidence) reading {
+	if ev.Kind != c.kind {
+		return reading{}
 	}
+	r, checks := readReport(ev.Data)
 	if r != nil {
 		checks = append(checks, c.compare(r, ev.Data)...)
 	}
+	return reading{r, checks}
+}
+
+// conclude puts all checks together.
+func (c *Chain) conclude(ev attest.Evidence, got reading, at time.Time) (*attest.Claims, error) {
+	checks := make([]attest.Check, 0, len(c.fixed)+len(got.checks)+4)
+	checks = append(checks, judge("hardware.kind", ev.Kind == c.kind && ev.Kind.Valid(), attest.CodeKindMismatch, ev.Kind.String(), c.kind.String()))
+	checks = append(checks, c.fixed...)
+	checks = append(checks, c.checkTimes(at)...)
+	checks = append(checks, got.checks...)
 	if err := attest.FailureOf(checks); err != nil {
 		return nil, err
 	}
-	return c.claims(r, checks), nil
+	return c.claims(got.report, checks), nil
 }
 
 // claims turns what passed into facts.

@@ -71,7 +71,13 @@ func (v *Verifier) Kind() attest.Kind { return v.kind }
 // refuses, and snp/ark-crl and snp/ask-crl. A missing CRL is no error: the Claims
 // say what was not checked.
 func (v *Verifier) Verify(ev attest.Evidence, end attest.Endorsements, at time.Time) (*attest.Claims, error) {
-	return v.endorse(end).verify(ev, at)
+	c, finish := v.open(end)
+	// The CA's signature on the key and the key's on the report take about as long
+	// and do not depend on each other.
+	read := make(chan reading, 1)
+	go func() { read <- c.read(ev) }()
+	finish()
+	return c.conclude(ev, <-read, at)
 }
 
 // Endorse verifies the certificates and CRLs alone, so that many reports of one
@@ -100,26 +106,37 @@ func (v *Verifier) authority(rawName []byte) *authority {
 // The Chain it returns may have failed some of them: it must not leave the
 // package without its checks being looked at.
 func (v *Verifier) endorse(end attest.Endorsements) *Chain {
+	c, finish := v.open(end)
+	finish()
+	return c
+}
+
+// open reads the certificate of the key. What it returns beside the Chain makes the
+// rest of endorse's checks, and touches nothing that [Chain.read] looks at.
+func (v *Verifier) open(end attest.Endorsements) (c *Chain, finish func()) {
 	m, checks := gather(end)
-	c := &Chain{kind: v.kind, fixed: checks}
+	c = &Chain{kind: v.kind, fixed: checks}
 	if m.vek == nil {
-		return c
+		return c, func() {}
 	}
 	vek, checks := readVEK(m.vek)
 	c.fixed = append(c.fixed, checks...)
 	if vek == nil {
-		return c
+		return c, func() {}
 	}
 	c.vek = vek
 	c.authority = v.authority(vek.cert.RawIssuer)
-	c.fixed = append(c.fixed, v.checkChain(vek.cert, c.authority))
+	return c, func() { v.finish(c, m) }
+}
+
+func (v *Verifier) finish(c *Chain, m material) {
+	c.fixed = append(c.fixed, v.checkChain(c.vek.cert, c.authority))
 	if c.authority != nil {
 		c.fixed = append(c.fixed, c.checkKeyKind())
 		c.fixed = append(c.fixed, v.checkTableCAs(m.table, c.authority)...)
 		c.revocation(m)
 	}
 	c.setValidity()
-	return c
 }
 
 // checkChain establishes that a trusted CA signed the leaf. Everything above
