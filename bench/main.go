@@ -16,10 +16,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -61,9 +59,6 @@ var pairings = []pairing{
 	{pkg: "./box", ours: "Requests/box", peer: "Requests/reverseproxy-pooled"},
 }
 
-// sample is one line of `go test -bench`.
-type sample struct{ ns, bytes, allocs float64 }
-
 func main() {
 	rounds := flag.Int("rounds", 5, "how often each benchmark runs")
 	benchtime := flag.String("benchtime", "1s", "how long each run lasts (go test -benchtime)")
@@ -88,7 +83,8 @@ func run(rounds int, benchtime string) error {
 }
 
 // measure runs every package once a round and collects the samples by
-// "package benchmark".
+// "package benchmark". A round in which a figure is missing ends it: a row made
+// of the rounds that are left would compare different moments.
 func measure(rounds int, benchtime string) (map[string][]sample, error) {
 	results := map[string][]sample{}
 	for range rounds {
@@ -96,14 +92,30 @@ func measure(rounds int, benchtime string) (map[string][]sample, error) {
 			cmd := exec.Command("go", "test", "-run", "^$", "-bench", ".", "-benchmem", "-benchtime", benchtime, pkg)
 			out, err := cmd.CombinedOutput()
 			if err != nil {
-				return nil, fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, out)
+				return nil, fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, tail(out))
 			}
-			for name, s := range parse(out) {
+			found, err := figures(out, benchmarksOf(pkg))
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", strings.Join(cmd.Args, " "), err)
+			}
+			for name, s := range found {
 				results[pkg+" "+name] = append(results[pkg+" "+name], s)
 			}
 		}
 	}
 	return results, nil
+}
+
+// benchmarksOf are the names of a package's benchmarks that the report needs.
+func benchmarksOf(pkg string) []string {
+	var names []string
+	for _, p := range pairings {
+		if p.pkg == pkg {
+			names = append(names, p.ours, p.peer)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 func packages() []string {
@@ -114,41 +126,7 @@ func packages() []string {
 	return slices.Compact(pkgs)
 }
 
-var benchLine = regexp.MustCompile(`^Benchmark(\S+?)(?:-\d+)?\s+\d+\s+(.*)$`)
-
-func parse(out []byte) map[string]sample {
-	found := map[string]sample{}
-	for line := range strings.Lines(string(out)) {
-		m := benchLine.FindStringSubmatch(strings.TrimSpace(line))
-		if m == nil {
-			continue
-		}
-		var s sample
-		fields := strings.Fields(m[2])
-		for i := 0; i+1 < len(fields); i += 2 {
-			v, err := strconv.ParseFloat(fields[i], 64)
-			if err != nil {
-				break
-			}
-			switch fields[i+1] {
-			case "ns/op":
-				s.ns = v
-			case "B/op":
-				s.bytes = v
-			case "allocs/op":
-				s.allocs = v
-			}
-		}
-		found[m[1]] = s
-	}
-	return found
-}
-
 func report(p pairing, ours, peer []sample) {
-	if len(ours) == 0 || len(ours) != len(peer) {
-		fmt.Printf("%-14s %-16s no figures: is the benchmark still there?\n", p.pkg, p.ours)
-		return
-	}
 	times, name := max(p.times, 1), p.peer
 	if p.times > 1 {
 		name = fmt.Sprintf("%g x %s", p.times, p.peer)
