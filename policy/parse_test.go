@@ -89,7 +89,7 @@ func TestParseModels(t *testing.T) {
 	if !reflect.DeepEqual(p.Models, want) {
 		t.Errorf("got  %+v\nwant %+v", p.Models, want)
 	}
-	if p.Logs != LogsNone || p.Limits != (Limits{DefaultRequest, DefaultConcurrent, DefaultIdle}) || p.Callers != nil {
+	if p.Logs != LogsNone || p.Limits != (Limits{Request: DefaultRequest, Concurrent: DefaultConcurrent, Idle: DefaultIdle}) || p.Callers != nil {
 		t.Errorf("defaults are %q, %+v, %+v", p.Logs, p.Limits, p.Callers)
 	}
 }
