@@ -91,13 +91,23 @@ type pckKey struct {
 	facts    *PCK
 }
 
+// pckReading is a PCK, nil if it was refused, and the checks of its chain.
+type pckReading struct {
+	key    *pckKey
+	checks []attest.Check
+}
+
 // readPCKChain verifies a PCK chain and reads what it says about the machine.
-func (e *Engine) readPCKChain(text []byte) (*pckKey, []attest.Check) {
+func (e *Engine) readPCKChain(text []byte) pckReading {
 	const name = "hardware.pck_chain"
+	refuse := func(p pki.Problem) pckReading { return pckReading{checks: []attest.Check{p.Check(name)}} }
+	if text == nil {
+		return refuse(pki.Problem{Code: CodeNoPCKChain, Seen: "none given", Expected: "a PCK certificate chain"})
+	}
 	pem := bytes.TrimSuffix(text, []byte{0}) // quotes hold a C string
 	chain, problem := e.chain(pem, pckChainLength, namePCK)
 	if problem != nil {
-		return nil, []attest.Check{problem.Check(name)}
+		return refuse(*problem)
 	}
 	k := &pckKey{pem: bytes.Clone(pem), leaf: chain[0], ca: chain[1]}
 	k.key, _ = k.leaf.PublicKey.(*ecdsa.PublicKey) // its curve was checked with the chain
@@ -107,15 +117,34 @@ func (e *Engine) readPCKChain(text []byte) (*pckKey, []attest.Check) {
 	case nameProcessor:
 		k.issuer = ProcessorCA
 	default:
-		return nil, []attest.Check{pki.Judge(name, false, attest.CodeBadChain, "issued by "+pki.Brief(k.ca.Subject.CommonName), namePlatform+" or "+nameProcessor)}
+		return refuse(pki.Problem{Code: attest.CodeBadChain, Seen: "issued by " + pki.Brief(k.ca.Subject.CommonName), Expected: namePlatform + " or " + nameProcessor})
 	}
-	checks := []attest.Check{pki.Judge(name, true, "", k.leaf.Subject.CommonName+", "+k.ca.Subject.CommonName+", "+e.root.Subject.CommonName, "")}
 	extensions := k.readFacts()
-	checks = append(checks, extensions)
+	checks := []attest.Check{pki.Judge(name, true, "", k.leaf.Subject.CommonName+", "+k.ca.Subject.CommonName+", "+e.root.Subject.CommonName, ""), extensions}
 	if extensions.Status != attest.Pass {
-		return nil, checks
+		return pckReading{checks: checks}
 	}
-	return k, checks
+	return pckReading{k, checks}
+}
+
+// pckUse is what the keys of a PCK chain were used for: the CRL that its CA signed
+// and the quote.
+type pckUse struct {
+	crl        pki.Revocation
+	checks     []attest.Check // of the CRL
+	signatures signatures     // of the quote
+}
+
+// use looks the PCK up in the CRL of the CA that issued it and checks the quote's
+// signatures. A CRL of Intel's other CA is refused by its issuer's name; a PCK that
+// was refused is not looked up.
+func (k *pckKey) use(crl []byte, q *Quote, tee TEE) pckUse {
+	var u pckUse
+	if k != nil {
+		u.crl, u.checks = pki.ReadCRL(pckCRL, crl, k.ca, algorithm, k.leaf)
+	}
+	u.signatures = k.checkQuote(q, tee)
+	return u
 }
 
 // readFacts reads the SGX extension. Only the Platform CA certifies a platform.

@@ -75,9 +75,9 @@ func (e *Engine) Verify(q *Quote, end attest.Endorsements, at time.Time) (*Facts
 	if q != nil {
 		checks = append(checks, useQuoteChain(q, &m)...)
 	}
-	c := e.endorse(m)
+	c, signed := e.endorse(m, q)
 	c.fixed = append(checks, c.fixed...)
-	return c.verify(q, at)
+	return c.conclude(q, signed, at)
 }
 
 // useQuoteChain takes the PCK chain from the quote. One that was also given as an
@@ -102,7 +102,7 @@ func samePEM(a, b []byte) bool {
 // ([Quote.PCKChain] is one).
 func (e *Engine) Endorse(end attest.Endorsements, at time.Time) (*Chain, error) {
 	m, checks := gather(end)
-	c := e.endorse(m)
+	c, _ := e.endorse(m, nil)
 	c.fixed = append(checks, c.fixed...)
 	all := append(slices.Clone(c.fixed), c.checkTimes(at)...)
 	if err := attest.FailureOf(all); err != nil {
@@ -124,27 +124,35 @@ type Chain struct {
 	endorsed        attest.Validity
 }
 
-// endorse runs every check that depends neither on the quote nor on the time.
-// The Chain it returns may have failed some of them: it must not leave the
-// package without its checks being looked at.
-func (e *Engine) endorse(m material) *Chain {
+// endorse runs every check that depends neither on the quote nor on the time, and
+// those of the quote's signatures if there is one. The Chain it returns may have
+// failed some of them: it must not leave the package without its checks being
+// looked at.
+//
+// Two halves of about four signatures each are verified at the same time: what the
+// PCK and its CA signed, and what the root and the TCB signing key did. In either,
+// no key is used before its own chain was verified.
+func (e *Engine) endorse(m material, q *Quote) (*Chain, signatures) {
 	if e == nil || e.root == nil {
-		return &Chain{fixed: []attest.Check{pki.Judge("hardware.pck_chain", false, attest.CodeUntrustedRoot, "no root to trust", "a Verifier from NewVerifier")}}
+		return &Chain{fixed: []attest.Check{pki.Judge("hardware.pck_chain", false, attest.CodeUntrustedRoot, "no root to trust", "a Verifier from NewVerifier")}}, signatures{}
 	}
-	c := &Chain{tee: e.tee, certs: []*x509.Certificate{e.root}, fixed: make([]attest.Check, 0, 10)}
-	var checks []attest.Check
-	if m.pckChain == nil {
-		checks = []attest.Check{pki.Judge("hardware.pck_chain", false, CodeNoPCKChain, "none given", "a PCK certificate chain")}
-	} else {
-		c.pck, checks = e.readPCKChain(m.pckChain)
-	}
-	c.fixed = append(c.fixed, checks...)
-	c.documents, checks = e.readDocuments(m)
-	c.fixed = append(c.fixed, checks...)
+	pck, below := make(chan pckReading, 1), make(chan pckUse, 1)
+	go func() {
+		read := e.readPCKChain(m.pckChain)
+		pck <- read
+		below <- read.key.use(m.pckCRL, q, e.tee)
+	}()
+	documents, checks := e.readDocuments(m)
+	read := <-pck // long there: the root's CRL is looked at with the key, not behind it
+	c := &Chain{tee: e.tee, pck: read.key, documents: documents, certs: []*x509.Certificate{e.root}}
+	c.fixed = slices.Concat(read.checks, checks)
 	c.checkPlatform()
-	c.revocation(e.root, m)
+	c.checkRootCRL(e.root, m.rootCRL)
+	used := <-below
+	c.pckCRL = used.crl
+	c.fixed = append(c.fixed, used.checks...)
 	c.setValidity()
-	return c
+	return c, used.signatures
 }
 
 // checkPlatform establishes that the TCB info speaks of this kind of machine.
@@ -153,14 +161,12 @@ func (c *Chain) checkPlatform() {
 		return
 	}
 	p, t := c.pck.facts, c.documents.tcbInfo
-	c.fixed = append(c.fixed, pki.Judge("hardware.tcb_info_platform", p.FMSPC == t.FMSPC && p.PCEID == t.PCEID, CodePlatformMismatch,
+	c.fixed = append(c.fixed, pki.Judge("hardware.tcb_info_platform", t.covers(p), CodePlatformMismatch,
 		fmt.Sprintf("FMSPC %x, PCE %x", p.FMSPC, p.PCEID), fmt.Sprintf("FMSPC %x, PCE %x, as the TCB info", t.FMSPC, t.PCEID)))
 }
 
-// revocation looks the certificates up in the CRLs. The root's CRL covers both
-// keys below it; the other is that of the CA that issued this PCK, and a CRL of
-// Intel's other CA is refused by its issuer's name.
-func (c *Chain) revocation(root *x509.Certificate, m material) {
+// checkRootCRL looks up both keys below the root in its CRL.
+func (c *Chain) checkRootCRL(root *x509.Certificate, crl []byte) {
 	var below []*x509.Certificate
 	if c.pck != nil {
 		below = append(below, c.pck.ca)
@@ -170,16 +176,15 @@ func (c *Chain) revocation(root *x509.Certificate, m material) {
 		below = append(below, c.documents.signer)
 		c.certs = append(c.certs, c.documents.signer)
 	}
-	var checks []attest.Check
 	if len(below) != 0 {
-		c.rootCRL, checks = pki.ReadCRL(rootCRL, m.rootCRL, root, algorithm, below...)
-		c.fixed = append(c.fixed, checks...)
-	}
-	if c.pck != nil {
-		c.pckCRL, checks = pki.ReadCRL(pckCRL, m.pckCRL, c.pck.ca, algorithm, c.pck.leaf)
+		var checks []attest.Check
+		c.rootCRL, checks = pki.ReadCRL(rootCRL, crl, root, algorithm, below...)
 		c.fixed = append(c.fixed, checks...)
 	}
 }
+
+// covers reports whether the TCB info speaks of that kind of machine.
+func (t *TCBInfo) covers(p *PCK) bool { return p.FMSPC == t.FMSPC && p.PCEID == t.PCEID }
 
 // Names of the checks of the CRLs.
 const (
@@ -209,20 +214,24 @@ func (c *Chain) Verify(q *Quote, at time.Time) (*Facts, []attest.Check) {
 	if c == nil || c.pck == nil || c.documents == nil {
 		return nil, []attest.Check{pki.Judge("hardware.pck_chain", false, attest.CodeBadChain, "a chain that was never verified", "one from Endorse")}
 	}
-	return c.verify(q, at)
+	return c.conclude(q, c.pck.checkQuote(q, c.tee), at)
 }
 
 // maxQuoteChecks is how many checks one use adds to the fixed ones.
 const maxQuoteChecks = 12
 
-func (c *Chain) verify(q *Quote, at time.Time) (*Facts, []attest.Check) {
+// conclude puts all checks together.
+func (c *Chain) conclude(q *Quote, by signatures, at time.Time) (*Facts, []attest.Check) {
 	checks := append(make([]attest.Check, 0, len(c.fixed)+maxQuoteChecks), c.fixed...)
 	checks = append(checks, c.checkTimes(at)...)
+	checks = append(checks, by.checks...)
 	var tcb *TCB
-	if q != nil {
-		checks, tcb = c.checkQuote(q, checks)
+	if by.complete && c.documents != nil {
+		var levels []attest.Check
+		tcb, levels = c.checkLevels(q)
+		checks = append(checks, levels...)
 	}
-	if q == nil || tcb == nil || attest.FailureOf(checks) != nil {
+	if tcb == nil || attest.FailureOf(checks) != nil {
 		return nil, checks
 	}
 	return &Facts{
@@ -273,34 +282,47 @@ func (d Dates) span() attest.Validity {
 	return attest.Validity{NotBefore: d.Issued, NotAfter: d.NextUpdate}
 }
 
-// checkQuote runs the checks of one quote: the two signatures, what ties them
-// together, and which levels the machine reaches. Nothing that follows from a
-// refused part is looked at.
-func (c *Chain) checkQuote(q *Quote, checks []attest.Check) ([]attest.Check, *TCB) {
-	if q.Header.TEE != c.tee {
-		return append(checks, pki.Judge("hardware.quote", false, attest.CodeKindMismatch, "a quote of "+q.Header.TEE.String(), c.tee.String())), nil
+// checkLevels establishes that the quoting enclave is Intel's, and which levels the
+// machine reaches. Levels of another machine say nothing.
+func (c *Chain) checkLevels(q *Quote) (*TCB, []attest.Check) {
+	const name = "hardware.qe"
+	p, d := c.pck.facts, c.documents
+	enclave := pki.Judge(name, true, "", fmt.Sprintf("Intel's, SVN %d", q.QEReport.ISVSVN), "")
+	if problem := d.identity.match(&q.QEReport); problem != nil {
+		enclave = problem.Check(name)
 	}
-	checks = append(checks, q.checkSignature(), q.checkBinding())
-	if c.pck == nil {
-		return checks, nil
+	checks := append(make([]attest.Check, 0, 4), enclave)
+	if !d.tcbInfo.covers(p) {
+		return nil, checks
 	}
-	if !samePEM(q.PCKChain, c.pck.pem) {
-		return append(checks, pki.Judge("hardware.pck_match", false, CodePCKMismatch, "a quote with another PCK chain", "that of the endorsed machine")), nil
+	tcb, levels := d.tcbInfo.evaluate(p, q, d.identity)
+	return tcb, append(checks, levels...)
+}
+
+// signatures are the checks of who signed a quote. They are complete if nothing
+// spoke against looking at each; whether they failed is for the checks to say.
+type signatures struct {
+	checks   []attest.Check
+	complete bool
+}
+
+// checkQuote checks a quote's two signatures and what ties them together, the
+// second only with a PCK that was verified, and with that of the quote's machine.
+func (k *pckKey) checkQuote(q *Quote, tee TEE) signatures {
+	if q == nil {
+		return signatures{}
 	}
-	checks = append(checks, c.pck.checkQESignature(q))
-	if c.documents == nil {
-		return checks, nil
+	if q.Header.TEE != tee {
+		return signatures{checks: []attest.Check{pki.Judge("hardware.quote", false, attest.CodeKindMismatch, "a quote of "+q.Header.TEE.String(), tee.String())}}
 	}
-	if problem := c.documents.identity.match(&q.QEReport); problem != nil {
-		checks = append(checks, problem.Check("hardware.qe"))
-	} else {
-		checks = append(checks, pki.Judge("hardware.qe", true, "", fmt.Sprintf("Intel's, SVN %d", q.QEReport.ISVSVN), ""))
+	checks := []attest.Check{q.checkSignature(), q.checkBinding()}
+	if k == nil {
+		return signatures{checks: checks}
 	}
-	if c.pck.facts.FMSPC != c.documents.tcbInfo.FMSPC || c.pck.facts.PCEID != c.documents.tcbInfo.PCEID {
-		return checks, nil // levels of another machine say nothing
+	if !samePEM(q.PCKChain, k.pem) {
+		return signatures{checks: append(checks, pki.Judge("hardware.pck_match", false, CodePCKMismatch, "a quote with another PCK chain", "that of the endorsed machine"))}
 	}
-	tcb, levels := c.documents.tcbInfo.evaluate(c.pck.facts, q, c.documents.identity)
-	return append(checks, levels...), tcb
+	return signatures{checks: append(checks, k.checkQESignature(q)), complete: true}
 }
 
 // checkSignature establishes that the attestation key signed header and body.

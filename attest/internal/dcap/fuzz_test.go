@@ -119,9 +119,9 @@ func FuzzPCKChain(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		key, checks := e.readPCKChain(data)
-		if (key != nil) != (attest.FailureOf(checks) == nil) {
-			t.Fatalf("key: %t, %v", key != nil, checks)
+		read := e.readPCKChain(data)
+		if (read.key != nil) != (attest.FailureOf(read.checks) == nil) {
+			t.Fatalf("key: %t, %v", read.key != nil, read.checks)
 		}
 	})
 }
