@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"encoding/binary"
 	"flag"
+	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -25,7 +26,7 @@ var mutants = flag.Int("mutants", 120, "how many mutants of each sort are shown 
 // tally counts what two libraries say.
 type tally struct {
 	both, neither int
-	onlyPeer      map[string]int // accepted by the peer, refused by ours: by our code
+	onlyPeer      map[string]int // accepted by the peer, refused by ours: by our first failed check
 }
 
 func newTally() *tally { return &tally{onlyPeer: map[string]int{}} }
@@ -38,7 +39,8 @@ func (y *tally) add(t *testing.T, ours, peer error) {
 	case ours != nil && peer != nil:
 		y.neither++
 	case peer == nil:
-		y.onlyPeer[string(failure(t, ours).Code())]++
+		failed := failure(t, ours).Failed()[0]
+		y.onlyPeer[fmt.Sprintf("`%s` `%s`", failed.Name, failed.Code)]++
 	default:
 		t.Errorf("ours accepts what the peer refuses: %v", peer)
 	}
@@ -47,9 +49,10 @@ func (y *tally) add(t *testing.T, ours, peer error) {
 func (y *tally) log(t *testing.T) {
 	t.Helper()
 	t.Logf("both accept %d, both refuse %d", y.both, y.neither)
-	for _, code := range slices.Sorted(maps.Keys(y.onlyPeer)) {
-		t.Logf("the peer accepts, ours refuses as %s: %d", code, y.onlyPeer[code])
+	for _, check := range slices.Sorted(maps.Keys(y.onlyPeer)) {
+		t.Logf("the peer accepts, ours refuses by %s: %d", check, y.onlyPeer[check])
 	}
+	attesttest.Explained(t, "go-sev-guest", slices.Sorted(maps.Keys(y.onlyPeer)))
 }
 
 // peerVerify asks go-sev-guest.
