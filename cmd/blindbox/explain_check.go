@@ -3,15 +3,17 @@ package main
 import (
 	_ "embed"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/blindbox/blindbox/attest"
 	"github.com/blindbox/blindbox/internal/catalogue"
 )
 
-// checkTable has a line for each check: its name (one that ends in "_" or "." is
-// the beginning of several), the packages that make it, and the codes that it
-// is known to give. It is written by TestCheckTable from the sources.
+// checkTable has a line for each check: its name (a * in it stands for what is
+// only known when the check is made, and one at its beginning for the name of
+// another check), the packages that make it, and the codes that it is known to
+// give. It is written by TestCheckTable from the sources.
 //
 //go:embed checks.txt
 var checkTable string
@@ -41,30 +43,68 @@ func allChecks() []checkInfo {
 	return out
 }
 
-// partOf is what composite evidence puts before the name of a part's check.
-var partOf = regexp.MustCompile(`^([a-z]+\.)part[0-9]+_`)
+// partOf is what stands before the name of a check that was made on one of several
+// devices.
+var partOf = regexp.MustCompile(`^([a-z]+\.)(?:part|device)[0-9]+_`)
 
 // findChecks returns the checks of that name: dotted as in -o json, or without
 // the group and with spaces as on the screen.
 func findChecks(name string) []checkInfo {
 	name = strings.ReplaceAll(strings.ToLower(strings.TrimSpace(name)), " ", "_")
-	name = partOf.ReplaceAllString(name, "$1")
-	var exact, begins []checkInfo
-	for _, c := range allChecks() {
-		_, bare, _ := strings.Cut(c.name, ".")
+	return lookUp(allChecks(), partOf.ReplaceAllString(name, "$1"))
+}
+
+// lookUp finds a name as it is written, then as one that a pattern stands for, then
+// as one step of a check that has several: hardware.root_crl_time is *_time of
+// hardware.root_crl.
+func lookUp(all []checkInfo, name string) []checkInfo {
+	var exact, patterns, steps []checkInfo
+	if name == "" || strings.HasPrefix(name, "_") {
+		return nil
+	}
+	for _, c := range all {
+		group, bare, _ := strings.Cut(c.name, ".")
+		step, isStep := strings.CutPrefix(c.name, "*")
 		switch {
 		case name == c.name || name == bare:
 			exact = append(exact, c)
-		case strings.HasSuffix(c.name, "_") || strings.HasSuffix(bare, "."):
-			if bare != "" && (strings.HasPrefix(name, c.name) || strings.HasPrefix(name, bare)) {
-				begins = append(begins, c)
+		case isStep:
+			if base, found := strings.CutSuffix(name, step); found && len(steps) == 0 {
+				steps = append(steps, c.stepOf(lookUp(all, base), step)...)
 			}
+		case fits(c.name, name):
+			patterns = append(patterns, c.called(name))
+		case fits(bare, name) && !strings.Contains(name, "."):
+			patterns = append(patterns, c.called(group+"."+name))
 		}
 	}
-	if len(exact) == 0 {
-		return begins
+	for _, found := range [][]checkInfo{exact, patterns} {
+		if len(found) != 0 {
+			return found
+		}
 	}
-	return exact
+	return steps
+}
+
+// called is the check with the name that its pattern stands for here.
+func (c checkInfo) called(name string) checkInfo {
+	c.name = name
+	return c
+}
+
+// stepOf is the check as a step of others.
+func (c checkInfo) stepOf(bases []checkInfo, step string) []checkInfo {
+	out := make([]checkInfo, len(bases))
+	for i, base := range bases {
+		out[i] = checkInfo{name: base.name + step, packages: base.packages, codes: append(slices.Clone(c.codes), base.codes...)}
+	}
+	return out
+}
+
+// fits reports whether a pattern with one * stands for the name.
+func fits(pattern, name string) bool {
+	before, after, found := strings.Cut(pattern, "*")
+	return found && len(name) > len(before)+len(after) && strings.HasPrefix(name, before) && strings.HasSuffix(name, after)
 }
 
 // groupMeanings say what the part of a check's name before the dot stands for.
@@ -73,6 +113,8 @@ var groupMeanings = map[string]string{
 	"code":     "does the machine run what you accept?",
 	"channel":  "is the evidence about this connection, now?",
 	"policy":   "does the box do what you accept?",
+
+	"endorsements": "is this what the vendor says, about this machine, now?",
 }
 
 // entries are the pages of the codes that the check gives, each once.
