@@ -68,15 +68,12 @@ type Claims struct {
 func (c *Claims) CryptographicIntegrity() bool { return c.PCK.SGXType == dcap.SGXScalableIntegrity }
 
 // newClaims takes facts over: each verification makes its own.
-func newClaims(f *dcap.Facts, checks []attest.Check) *attest.Claims {
+func newClaims(f *dcap.Facts) *attest.Claims {
 	r := newReport(f.Quote)
 	return &attest.Claims{
-		Kind:         attest.SGX,
 		ReportData:   r.ReportData,
 		Measurement:  bytes.Clone(r.MRENCLAVE[:]),
 		LaunchDigest: bytes.Clone(r.ConfigID[:]),
-		Endorsed:     f.Endorsed,
-		Checks:       checks,
 		Detail: &Claims{
 			QuoteVersion: f.Quote.Header.Version,
 			Report:       r,

@@ -73,15 +73,12 @@ type Claims struct {
 func (c *Claims) CryptographicIntegrity() bool { return c.PCK.SGXType == dcap.SGXScalableIntegrity }
 
 // newClaims takes facts over: each verification makes its own.
-func newClaims(f *dcap.Facts, log *EventLog, checks []attest.Check) *attest.Claims {
+func newClaims(f *dcap.Facts, log *EventLog) *attest.Claims {
 	r := newReport(f.Quote)
 	return &attest.Claims{
-		Kind:         attest.TDX,
 		ReportData:   r.ReportData,
 		Measurement:  bytes.Clone(r.MRTD[:]),
 		LaunchDigest: bytes.Clone(r.MRCONFIGID[:]),
-		Endorsed:     f.Endorsed,
-		Checks:       checks,
 		Detail: &Claims{
 			QuoteVersion: f.Quote.Header.Version,
 			Report:       r,

@@ -207,7 +207,12 @@ func (c *Chain) setValidity() {
 }
 
 // Endorsed returns the time span in which all of the chain is in force.
-func (c *Chain) Endorsed() attest.Validity { return c.endorsed }
+func (c *Chain) Endorsed() attest.Validity {
+	if c == nil {
+		return attest.Validity{}
+	}
+	return c.endorsed
+}
 
 // Verify is [Engine.Verify] for a quote of the chain's machine.
 func (c *Chain) Verify(q *Quote, at time.Time) (*Facts, []attest.Check) {
