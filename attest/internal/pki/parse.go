@@ -14,11 +14,25 @@ const MaxCertificate = 8 << 10
 
 // ParseCertificate reads exactly one certificate. The result shares no memory
 // with der.
+//
+// A certificate in the vendors' usual form is read here, all others by
+// crypto/x509, which also says what is wrong with those that are none. Either
+// way these fields are set as crypto/x509 sets them, and no others may be used:
+// Raw, RawTBSCertificate, RawSubjectPublicKeyInfo, RawSubject, RawIssuer,
+// Signature, SignatureAlgorithm, PublicKeyAlgorithm, PublicKey, Version,
+// SerialNumber, NotBefore, NotAfter, KeyUsage, Extensions,
+// UnhandledCriticalExtensions, ExtKeyUsage, UnknownExtKeyUsage,
+// BasicConstraintsValid, IsCA, MaxPathLen, MaxPathLenZero, SubjectKeyId,
+// AuthorityKeyId, and of Issuer and Subject the CommonName.
 func ParseCertificate(der []byte) (*x509.Certificate, error) {
 	if len(der) > MaxCertificate {
 		return nil, fmt.Errorf("pki: certificate of %d bytes, the limit is %d", len(der), MaxCertificate)
 	}
-	cert, err := x509.ParseCertificate(bytes.Clone(der)) // which refuses bytes after the end
+	der = bytes.Clone(der)
+	if cert := readCertificate(der); cert != nil {
+		return cert, nil
+	}
+	cert, err := x509.ParseCertificate(der) // which refuses bytes after the end
 	if err != nil {
 		return nil, fmt.Errorf("pki: malformed certificate: %w", err)
 	}
