@@ -2,6 +2,8 @@ package nvgpu
 
 import (
 	"bytes"
+	"cmp"
+	"crypto/elliptic"
 	"crypto/x509"
 	"encoding/hex"
 	"fmt"
@@ -37,23 +39,25 @@ func check(name string, ok bool, code attest.Code, seen, expected string) attest
 	return pki.Judge(name, ok, code, seen, expected)
 }
 
-// endorse runs every check that depends neither on the report nor on the time.
-// The Chain it returns may have failed some of them: it must not leave the
-// package without its checks being looked at.
-func (v *Verifier) endorse(pem []byte, end attest.Endorsements, rims []string) *Chain {
-	c := &Chain{kind: v.kind, pem: bytes.Clone(pem)}
+// endorse runs every check that depends neither on the report nor on the time,
+// and says whether the leaf's key signed r, if there is one. The Chain it returns
+// may have failed some checks: it must not leave the package without those being
+// looked at.
+func (v *Verifier) endorse(pem []byte, end attest.Endorsements, rims []string, r *Report) (c *Chain, signed bool) {
+	c = &Chain{kind: v.kind, pem: bytes.Clone(pem)}
 	if big := oversize(end); big != nil {
 		c.fixed = append(c.fixed, big.Check("hardware.endorsements")) // nothing else is read
-		return c
+		return c, false
 	}
 	certs, err := pki.ParsePEM(pem, maxChain)
 	if err != nil {
 		c.fixed = append(c.fixed, check(checkChain, false, attest.CodeMalformed, err.Error(), "the device's certificates in PEM"))
-		return c
+		return c, false
 	}
-	if problem := nvidiaPath(v.device).Check(certs); problem != nil {
+	problem, signed := checkPath(v.device, certs, r.signedBy)
+	if problem != nil {
 		c.fixed = append(c.fixed, problem.Check(checkChain))
-		return c
+		return c, false
 	}
 	c.certs = certs
 	c.fixed = append(c.fixed, check(checkChain, true, "", names(certs), ""))
@@ -67,7 +71,35 @@ func (v *Verifier) endorse(pem []byte, end attest.Endorsements, rims []string) *
 			c.addRIM(v.rim, id, beside)
 		}
 	}
-	return c
+	return c, signed
+}
+
+// checkPath verifies a chain of NVIDIA's up to the root, and what the leaf's key
+// signed. No signature waits for the outcome of another: those on the leaf and by it
+// are verified while the ones above are. A chain that is refused has signed nothing,
+// whatever its leaf's key says.
+func checkPath(root *x509.Certificate, certs []*x509.Certificate, signed func(leaf *x509.Certificate) bool) (*pki.Problem, bool) {
+	// All of NVIDIA's chains are of this form.
+	path := pki.Path{Root: root, Algorithm: x509.ECDSAWithSHA384, Curve: elliptic.P384()}
+	if problem := path.CheckForm(certs); problem != nil {
+		return problem, false // no key was used
+	}
+	good, leaf := false, make(chan *pki.Problem, 1)
+	go func() {
+		good = signed(certs[0])
+		leaf <- path.CheckSignatures(certs[:2])
+	}()
+	above, below := path.CheckSignatures(certs[1:]), <-leaf
+	if problem := cmp.Or(above, below); problem != nil {
+		return problem, false
+	}
+	return nil, good
+}
+
+// signedBy reports whether the certificate's key signed the report. No key signed
+// one that could not be read.
+func (r *Report) signedBy(cert *x509.Certificate) bool {
+	return r != nil && verifyRaw(cert, r.signed, r.signature)
 }
 
 // oversize finds an endorsement of ours that is over its limit.
@@ -141,15 +173,6 @@ func (c *Chain) revocation(beside *collateral) {
 	}
 }
 
-// lookUpAll reads the answers about each certificate of a path but its root.
-func (c *collateral) lookUpAll(path []*x509.Certificate) []*ocspAnswer {
-	var out []*ocspAnswer
-	for i := range len(path) - 1 {
-		out = append(out, c.lookUp(path[i], path[i+1]))
-	}
-	return out
-}
-
 // judgeAnswers says the worst that is known. A hold and a missing answer are no
 // failures here: package appraise decides.
 func judgeAnswers(name string, answers []*ocspAnswer) attest.Check {
@@ -215,15 +238,15 @@ func (c *Chain) Verify(ev attest.Evidence, at time.Time) (*attest.Claims, error)
 	if p.chain != nil && !bytes.Equal(p.chain, c.pem) {
 		p.checks = append(p.checks, check(checkChain, false, attest.CodeBadChain, "other certificates", "those that Endorse verified"))
 	}
-	return c.verify(p, at)
+	return c.verify(p, p.report.signedBy(c.certs[0]), at)
 }
 
-func (c *Chain) verify(p opened, at time.Time) (*attest.Claims, error) {
+func (c *Chain) verify(p opened, signed bool, at time.Time) (*attest.Claims, error) {
 	checks := append(append([]attest.Check(nil), p.checks...), c.fixed...)
 	checks = append(checks, c.checkTimes(at)...)
 	u := use{}
 	if p.report != nil && c.device != nil {
-		checks = append(checks, c.checkReport(p.report)...)
+		checks = append(checks, c.checkReport(p.report, signed)...)
 		u = c.use(p.report)
 		checks = append(checks, u.checks(at)...)
 	}
@@ -234,15 +257,16 @@ func (c *Chain) verify(p opened, at time.Time) (*attest.Claims, error) {
 }
 
 // checkReport compares the report with the certificate of its signer.
-func (c *Chain) checkReport(r *Report) []attest.Check {
+func (c *Chain) checkReport(r *Report, signed bool) []attest.Check {
 	const name = "hardware.firmware_id"
 	firmware := attest.Check{Name: name, Status: attest.Skip, Code: CodeNoFirmwareID, Seen: "the report names none", Expected: hex.EncodeToString(c.device.fwid)}
 	if r.Opaque.FWID != nil {
 		firmware = check(name, bytes.Equal(r.Opaque.FWID, c.device.fwid), CodeFirmwareMismatch, hex.EncodeToString(r.Opaque.FWID), hex.EncodeToString(c.device.fwid))
 	}
-	signature := check("hardware.signature", true, "", "ECDSA P-384 over SHA-384", "")
-	if !verifyRaw(c.certs[0], r.signed, r.signature) {
-		signature = check("hardware.signature", false, attest.CodeBadSignature, "not signed by the certified key", "ECDSA P-384 over SHA-384")
+	const scheme = "ECDSA P-384 over SHA-384"
+	signature := check("hardware.signature", true, "", scheme, "")
+	if !signed {
+		signature = check("hardware.signature", false, attest.CodeBadSignature, "not signed by the certified key", scheme)
 	}
 	return []attest.Check{firmware, signature}
 }

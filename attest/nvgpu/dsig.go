@@ -189,18 +189,16 @@ func (s *signedXML) verify(root *x509.Certificate, beside *collateral) *pki.Prob
 	if !bytes.Equal(sum[:], s.digest) {
 		return &pki.Problem{Code: attest.CodeBadSignature, Seen: "a document that was changed after it was signed", Expected: "the signed digest"}
 	}
-	if problem := beside.path(s.chain, root); problem != nil {
+	problem, signed := beside.path(s.chain, root, func(signer *x509.Certificate) bool {
+		return verifyRaw(signer, canonical(s.signedInfo, nil), s.value)
+	})
+	if problem != nil {
 		return problem
 	}
-	if !verifyRaw(s.chain[0], canonical(s.signedInfo, nil), s.value) {
+	if !signed {
 		return &pki.Problem{Code: attest.CodeBadSignature, Seen: "a signature by another key", Expected: "by " + pki.Brief(s.chain[0].Subject.CommonName)}
 	}
 	return nil
-}
-
-// nvidiaPath is the form of all of NVIDIA's chains.
-func nvidiaPath(root *x509.Certificate) pki.Path {
-	return pki.Path{Root: root, Algorithm: x509.ECDSAWithSHA384, Curve: elliptic.P384()}
 }
 
 // verifyRaw checks an ECDSA P-384 signature over SHA-384, r and s of 48 bytes

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"math/big"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/blindbox/blindbox/attest"
@@ -126,8 +127,13 @@ func parseOCSP(der []byte) (*basicResponse, *responseData, error) {
 		return nil, nil, fmt.Errorf("nvgpu: OCSP response about %d certificates, expected one", len(data.Responses))
 	case len(basic.Certs) > maxResponders:
 		return nil, nil, fmt.Errorf("nvgpu: OCSP response with %d certificates, expected at most %d", len(basic.Certs), maxResponders)
+	case len(basic.Algorithm.Parameters.FullBytes) != 0: // ECDSA has none (RFC 5758, 3.2), and nobody signs these
+		return nil, nil, fmt.Errorf("nvgpu: OCSP response with parameters of %v, expected none", basic.Algorithm.OID)
 	}
-	return basic, data, critical(data)
+	if err := critical(data); err != nil {
+		return nil, nil, err
+	}
+	return basic, data, nil
 }
 
 // exact refuses elements that encoding/asn1 passes over at the end of a
@@ -174,36 +180,61 @@ func newCollateral(end attest.Endorsements) *collateral {
 	return &collateral{end: end, answers: make(map[string]*ocspAnswer), paths: make(map[string]*pki.Problem)}
 }
 
-// lookUp reads the response about cert, which issuer issued.
-func (c *collateral) lookUp(cert, issuer *x509.Certificate) *ocspAnswer {
+// lookUpAll reads the answers about each certificate of a path but its root, two at
+// a time: none depends on another.
+func (c *collateral) lookUpAll(path []*x509.Certificate) []*ocspAnswer {
+	out := make([]*ocspAnswer, len(path)-1)
+	var unread []func()
+	for i := range out {
+		var read func()
+		if out[i], read = c.lookUp(path[i], path[i+1]); read != nil {
+			unread = append(unread, read)
+		}
+	}
+	var beside sync.WaitGroup
+	beside.Go(func() { readAll(unread[:len(unread)/2]) })
+	readAll(unread[len(unread)/2:])
+	beside.Wait()
+	return out
+}
+
+func readAll(unread []func()) {
+	for _, read := range unread {
+		read()
+	}
+}
+
+// lookUp finds the response about cert, which issuer issued. If there is one that
+// was not read yet, read does so, and touches nothing but the answer.
+func (c *collateral) lookUp(cert, issuer *x509.Certificate) (a *ocspAnswer, read func()) {
 	key := string(cert.Raw) + string(issuer.Raw)
 	if a := c.answers[key]; a != nil {
-		return a
+		return a, nil
 	}
-	a := &ocspAnswer{cert: cert, revocation: Revocation{Subject: cert.Subject.CommonName, Serial: fmt.Sprintf("%x", cert.SerialNumber)}}
+	a = &ocspAnswer{cert: cert, revocation: Revocation{Subject: cert.Subject.CommonName, Serial: fmt.Sprintf("%x", cert.SerialNumber)}}
 	c.answers[key] = a
 	der, found, err := c.end.Get(attest.LabelNVIDIAOCSP + a.revocation.Serial)
 	switch {
 	case err != nil:
 		a.problem = &pki.Problem{Code: attest.CodeAmbiguous, Seen: err.Error(), Expected: "one response for each certificate"}
 	case found:
-		a.read(der, issuer)
+		return a, func() { a.read(der, issuer) }
 	}
-	return a
+	return a, nil
 }
 
-// path verifies a chain up to the root.
-func (c *collateral) path(chain []*x509.Certificate, root *x509.Certificate) *pki.Problem {
+// path verifies a chain up to the root, and what its leaf signed; see [checkPath].
+func (c *collateral) path(chain []*x509.Certificate, root *x509.Certificate, signed func(*x509.Certificate) bool) (*pki.Problem, bool) {
 	var key strings.Builder
 	for _, cert := range chain {
 		key.Write(cert.Raw)
 	}
 	if problem, done := c.paths[key.String()]; done {
-		return problem
+		return problem, problem == nil && signed(chain[0])
 	}
-	problem := nvidiaPath(root).Check(chain)
+	problem, good := checkPath(root, chain, signed)
 	c.paths[key.String()] = problem
-	return problem
+	return problem, good
 }
 
 func (a *ocspAnswer) bad(code attest.Code, format string, args ...any) {
@@ -234,14 +265,15 @@ func (a *ocspAnswer) read(der []byte, issuer *x509.Certificate) {
 	a.status(single.Status)
 }
 
-// status reads CertStatus: [0] good, [1] revoked, [2] unknown.
+// status reads CertStatus: [0] good and [2] unknown, both NULL, and [1] revoked.
 func (a *ocspAnswer) status(v asn1.RawValue) {
+	empty := !v.IsCompound && len(v.Bytes) == 0
 	switch {
-	case v.Class == asn1.ClassContextSpecific && v.Tag == 0 && len(v.Bytes) == 0:
+	case v.Class == asn1.ClassContextSpecific && v.Tag == 0 && empty:
 		a.revocation.Status = Good
 	case v.Class == asn1.ClassContextSpecific && v.Tag == 1:
 		a.revoked(v.FullBytes)
-	case v.Class == asn1.ClassContextSpecific && v.Tag == 2 && len(v.Bytes) == 0:
+	case v.Class == asn1.ClassContextSpecific && v.Tag == 2 && empty:
 		a.bad(CodeOCSPUnknown, "the responder does not know it")
 	default:
 		a.bad(attest.CodeMalformed, "status with tag %d", v.Tag)
@@ -255,11 +287,16 @@ func (a *ocspAnswer) revoked(der []byte) {
 		a.bad(attest.CodeMalformed, "%v", err)
 		return
 	}
-	if info.Reason == reasonHold {
+	switch {
+	case info.Reason == reasonHold && info.At.Equal(time.Unix(0, 0)):
+		// How a responder says of a serial number that no certificate was ever issued
+		// with it (RFC 6960, 2.2): nothing that could be lifted.
+		a.bad(CodeOCSPUnknown, "never issued, says the responder")
+	case info.Reason == reasonHold:
 		a.revocation.Status = Held
-		return
+	default:
+		a.bad(attest.CodeRevoked, "revoked %s, reason %d", pki.Date(info.At), info.Reason)
 	}
-	a.bad(attest.CodeRevoked, "revoked %s, reason %d", pki.Date(info.At), info.Reason)
 }
 
 // names reports whether id is that of cert (RFC 6960, 4.1.1). The hash only
@@ -289,7 +326,7 @@ func responder(basic *basicResponse, data *responseData, issuer *x509.Certificat
 	if !basic.Algorithm.OID.Equal(oidECDSA384) {
 		return nil, fmt.Errorf("signed with %v, expected ECDSA with SHA-384", basic.Algorithm.OID)
 	}
-	if data.signedBy(issuer) && p384(issuer) {
+	if data.signedBy(issuer) {
 		return nil, basic.checkSignature(issuer)
 	}
 	for _, raw := range basic.Certs {
@@ -309,12 +346,14 @@ func responder(basic *basicResponse, data *responseData, issuer *x509.Certificat
 }
 
 // signedBy reports whether the responder's id is that of cert: [1] its name or
-// [2] SHA-1 over its key.
+// [2] SHA-1 over its key. It only says whose key to try; the signature decides.
 func (d *responseData) signedBy(cert *x509.Certificate) bool {
-	switch d.Responder.Tag {
-	case 1:
+	switch {
+	case d.Responder.Class != asn1.ClassContextSpecific:
+		return false
+	case d.Responder.Tag == 1:
 		return bytes.Equal(d.Responder.Bytes, cert.RawSubject)
-	case 2:
+	case d.Responder.Tag == 2:
 		var want []byte
 		err := decode(d.Responder.Bytes, &want, "")
 		sum := sha1.Sum(keyBits(cert))
@@ -334,13 +373,10 @@ func keyBits(cert *x509.Certificate) []byte {
 	return key.Key.Bytes
 }
 
-func p384(cert *x509.Certificate) bool {
-	key, ok := cert.PublicKey.(*ecdsa.PublicKey)
-	return ok && key.Curve == elliptic.P384()
-}
-
 // checkDelegate refuses a certificate of the issuer that is for something else:
-// a GPU could answer for itself with its own.
+// a GPU could answer for itself with its own. Whether the responder's certificate
+// was withdrawn in turn nobody is asked (RFC 6960, 4.2.2.2.1 leaves that to local
+// policy): its dates bound what it says.
 func checkDelegate(cert, issuer *x509.Certificate) error {
 	name := pki.Brief(cert.Subject.CommonName)
 	purpose := false
@@ -356,7 +392,7 @@ func checkDelegate(cert, issuer *x509.Certificate) error {
 		return fmt.Errorf("responder %s may not sign (key usage)", name)
 	case len(cert.UnhandledCriticalExtensions) != 0:
 		return fmt.Errorf("responder %s has critical extension %v", name, cert.UnhandledCriticalExtensions[0])
-	case !p384(cert) || cert.SignatureAlgorithm != x509.ECDSAWithSHA384:
+	case pki.KeyKind(cert) != "ECDSA P-384" || cert.SignatureAlgorithm != x509.ECDSAWithSHA384:
 		return fmt.Errorf("responder %s has a key of %s, signed with %s, expected ECDSA P-384 and SHA-384", name, pki.KeyKind(cert), cert.SignatureAlgorithm)
 	}
 	if err := issuer.CheckSignature(cert.SignatureAlgorithm, cert.RawTBSCertificate, cert.Signature); err != nil {
@@ -366,9 +402,9 @@ func checkDelegate(cert, issuer *x509.Certificate) error {
 }
 
 func (b *basicResponse) checkSignature(cert *x509.Certificate) error {
-	sum := sha512.Sum384(b.TBS.FullBytes)
 	key, ok := cert.PublicKey.(*ecdsa.PublicKey)
-	if !ok || b.Signature.BitLength%8 != 0 || !ecdsa.VerifyASN1(key, sum[:], b.Signature.Bytes) {
+	sum := sha512.Sum384(b.TBS.FullBytes)
+	if !ok || key.Curve != elliptic.P384() || b.Signature.BitLength%8 != 0 || !ecdsa.VerifyASN1(key, sum[:], b.Signature.Bytes) {
 		return fmt.Errorf("not signed by %s", pki.Brief(cert.Subject.CommonName))
 	}
 	return nil

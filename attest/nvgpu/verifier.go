@@ -56,7 +56,12 @@ func NewVerifierWithRoots(kind attest.Kind, roots Roots) (*Verifier, error) {
 }
 
 // Kind returns the kind of evidence that v accepts.
-func (v *Verifier) Kind() attest.Kind { return v.kind }
+func (v *Verifier) Kind() attest.Kind {
+	if v == nil {
+		return attest.KindInvalid
+	}
+	return v.kind
+}
 
 // Verify establishes that a genuine device of the kind signed the evidence and
 // that every certificate, manifest and OCSP response that is used is in force at
@@ -66,12 +71,15 @@ func (v *Verifier) Kind() attest.Kind { return v.kind }
 // lists, are no errors: the Claims say so, and package appraise refuses them
 // unless it was told otherwise.
 func (v *Verifier) Verify(ev attest.Evidence, end attest.Endorsements, at time.Time) (*attest.Claims, error) {
-	p := open(ev, v.kind)
-	c := &Chain{kind: v.kind}
-	if p.chain != nil {
-		c = v.endorse(p.chain, end, p.rims())
+	if v == nil || v.device == nil {
+		return nil, unmade()
 	}
-	return c.verify(p, at)
+	p := open(ev, v.kind)
+	c, signed := &Chain{kind: v.kind}, false
+	if p.chain != nil {
+		c, signed = v.endorse(p.chain, end, p.rims(), p.report)
+	}
+	return c.verify(p, signed, at)
 }
 
 // Endorse verifies a device's certificates, all manifests and the OCSP
@@ -79,11 +87,11 @@ func (v *Verifier) Verify(ev attest.Evidence, end attest.Endorsements, at time.T
 // [Chain.Verify] at the price of one signature each. The chain is that of
 // [form.GPU], PEM.
 func (v *Verifier) Endorse(chain []byte, end attest.Endorsements, at time.Time) (*Chain, error) {
-	if v.device == nil {
-		return nil, attest.NewFailure(checkChain, attest.CodeUntrustedRoot, "a verifier without roots", "one from NewVerifier")
+	if v == nil || v.device == nil {
+		return nil, unmade()
 	}
 	rims := labelled(end)
-	c := v.endorse(chain, end, rims)
+	c, _ := v.endorse(chain, end, rims, nil)
 	checks := append(append([]attest.Check(nil), c.fixed...), c.checkTimes(at)...)
 	for _, id := range rims {
 		if r := c.rims[id]; r != nil {
@@ -94,6 +102,11 @@ func (v *Verifier) Endorse(chain []byte, end attest.Endorsements, at time.Time) 
 		return nil, err
 	}
 	return c, nil
+}
+
+// unmade refuses for a Verifier that trusts nobody.
+func unmade() *attest.Failure {
+	return attest.NewFailure(checkChain, attest.CodeUntrustedRoot, "a verifier without roots", "one from NewVerifier")
 }
 
 // labelled returns the ids of all manifests given, each once, in order.
