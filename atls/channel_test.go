@@ -756,6 +756,17 @@ func TestRefusal(t *testing.T) {
 	if err := refusal(done, nil, true); err != nil {
 		t.Error(err)
 	}
+	// What a client did not show is said to it; why the box has nothing is not.
+	lacks := attest.NewFailure("hardware.revocation_ca", attest.CodeNoCRL, "none given", "a list")
+	if r := refuseOf(lacks); r.code != attest.CodeNoCRL || !strings.Contains(r.text, "revocation_ca") {
+		t.Errorf("%+v", r)
+	}
+	if r := refuseOf(fmt.Errorf("the operator's secret: %w", attest.ErrUnavailable)); r.code != attest.CodeUnavailable || strings.Contains(r.text, "secret") {
+		t.Errorf("%+v", r)
+	}
+	if r := refuseOf(&attest.Failure{}); r.code != attest.CodeMalformed {
+		t.Errorf("%+v", r)
+	}
 }
 
 // deafConn does not hear of deadlines.

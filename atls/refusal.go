@@ -83,10 +83,10 @@ func answerOf(r refuse) error {
 func refuseOf(err error) refuse {
 	var failure *attest.Failure
 	switch {
-	case errors.Is(err, attest.ErrUnavailable):
+	case !errors.As(err, &failure) && errors.Is(err, attest.ErrUnavailable):
 		// The cause is for the box's operator, not for strangers.
 		return refuse{code: attest.CodeUnavailable, text: "this box cannot get evidence at the moment"}
-	case errors.As(err, &failure) && failure.Code() != "":
+	case failure != nil && failure.Code() != "":
 		return refuse{code: failure.Code(), text: failure.Error()}
 	}
 	return refuse{code: attest.CodeMalformed, text: "the gate was not followed"}

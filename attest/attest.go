@@ -167,5 +167,6 @@ func (v Validity) Contains(t time.Time) bool {
 }
 
 // ErrUnavailable is wrapped by errors that say that Evidence or Endorsements
-// could not be had, as opposed to having been refused.
+// could not be had, as opposed to having been refused. A [*Failure] of which
+// nothing else can be said counts as one: see there.
 var ErrUnavailable = errors.New("unavailable")

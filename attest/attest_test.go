@@ -2,10 +2,12 @@ package attest_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -412,6 +414,40 @@ func TestProves(t *testing.T) {
 		}
 		if whole.Proves(attest.Bound{}) || (&attest.Claims{Kind: k}).Proves(attest.Bound{}) {
 			t.Errorf("%s: something proves no statement", k)
+		}
+	}
+}
+
+// TestFailureUnavailable: a Failure counts as unavailable only where nothing but
+// missing things is to blame.
+func TestFailureUnavailable(t *testing.T) {
+	missing, refused := attest.Check{Name: "hardware.a", Code: attest.CodeNoCRL}, attest.Check{Name: "hardware.b", Code: attest.CodeStaleCRL}
+	passed := attest.Check{Name: "hardware.c", Status: attest.Pass}
+	for name, c := range map[string]struct {
+		checks []attest.Check
+		want   bool
+	}{
+		"missing":             {[]attest.Check{passed, missing}, true},
+		"two missing":         {[]attest.Check{missing, {Code: attest.CodeUnavailable}}, true},
+		"refused":             {[]attest.Check{refused}, false},
+		"missing and refused": {[]attest.Check{missing, refused}, false},
+		"refused and missing": {[]attest.Check{refused, missing}, false},
+		"unknown code":        {[]attest.Check{{Code: "no_such_code"}}, false},
+		"no code":             {[]attest.Check{{}}, false},
+		"nothing checked":     {nil, false},
+		"nothing failed":      {[]attest.Check{passed, {Status: attest.Skip, Code: attest.CodeNoCRL}}, false},
+		"skipped and refused": {[]attest.Check{{Status: attest.Skip, Code: attest.CodeNoCRL}, refused}, false},
+	} {
+		err := fmt.Errorf("wrapped: %w", &attest.Failure{Checks: c.checks})
+		if got := errors.Is(err, attest.ErrUnavailable); got != c.want {
+			t.Errorf("%s: unavailable %v, expected %v", name, got, c.want)
+		}
+		if errors.Is(err, context.Canceled) {
+			t.Errorf("%s is any error", name)
+		}
+		var f *attest.Failure
+		if !errors.As(err, &f) {
+			t.Errorf("%s is no Failure any more", name)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package attest
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -76,6 +77,21 @@ const (
 	CodeUnavailable     Code = "unavailable"      // evidence or endorsements could not be had
 )
 
+// Unavailable reports whether the code says that something was not there, so that
+// nobody has judged it. What was there and was not accepted is a refusal, also
+// where only its time is over: an old list is how a withdrawal is hidden. The
+// codes of other packages stand here as text, since this package imports none.
+func (c Code) Unavailable() bool {
+	switch c {
+	case CodeUnavailable, CodeNoCRL,
+		"no_collateral",                                           // attest/tdx, attest/sgx
+		"no_rim", "no_ocsp", "no_firmware_id", "place_not_proven", // attest/nvgpu, and the appraisal of devices
+		"collateral_unavailable", "collateral_bad", "wrong_collateral": // endorse: no answer, or not to what was asked
+		return true
+	}
+	return false
+}
+
 // Check is one thing that was looked at. Every check that ran is kept, passed
 // or not, so that a Result can be read and argued with.
 type Check struct {
@@ -107,6 +123,13 @@ func (c Check) String() string {
 
 // Failure is a refusal. It holds every check that ran, including those that
 // passed, because the first failure is not always the telling one.
+//
+// A Failure is one of two sorts. Where every failed check says that something was
+// missing (a revocation list that the box did not staple, say), nothing speaks
+// against the box, and errors.Is(err, [ErrUnavailable]) holds. If one of them says
+// more, it does not. The tool's exit codes 3 and 2 are the same distinction.
+// Neither is accepted: whoever must act on a Failure looks for it with errors.As
+// first, since a host can withhold what it likes.
 type Failure struct {
 	Checks []Check
 }
@@ -149,6 +172,14 @@ func (f *Failure) Code() Code {
 		}
 	}
 	return ""
+}
+
+// Is makes errors.Is find [ErrUnavailable] where nothing but missing things is to
+// blame.
+func (f *Failure) Is(target error) bool {
+	failed := f.Failed()
+	return target == ErrUnavailable && len(failed) != 0 &&
+		!slices.ContainsFunc(failed, func(c Check) bool { return !c.Code.Unavailable() })
 }
 
 // Error names every failed check.

@@ -16,7 +16,8 @@
 //
 // A box that is refused gives a [*RefusedError] with the whole
 // [appraise.Result]; one that could not be reached or asked gives an error that
-// wraps [attest.ErrUnavailable].
+// wraps [attest.ErrUnavailable]. A refusal in which nothing speaks against the box
+// but that something is missing, such as a revocation list, is both.
 //
 // The package stands with the relying party. It trusts the trust file it was
 // given, AMD's pinned roots, and nothing that comes over the network. It uses

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -319,6 +320,39 @@ func TestUnreachable(t *testing.T) {
 		}
 		if took := time.Since(start); took > 5*time.Second {
 			t.Errorf("%s took %s", name, took)
+		}
+	}
+}
+
+// withholding is hardware whose host keeps the revocation list of the root back.
+type withholding struct{ attest.Attester }
+
+func (w withholding) Attest(ctx context.Context, b attest.Bound) (attest.Evidence, attest.Endorsements, error) {
+	ev, end, err := w.Attester.Attest(ctx, b)
+	return ev, slices.DeleteFunc(end, func(e attest.Endorsement) bool { return e.Label == attest.LabelSNPARKCRL }), err
+}
+
+// TestMissingListIsUnavailable: a box of which nothing worse is known than that
+// something is missing is refused, and an errors.Is tells it from one that was
+// caught.
+func TestMissingListIsUnavailable(t *testing.T) {
+	withhold := func(c *atls.ServerConfig) { c.Attester = withholding{c.Attester} }
+	for name, tc := range map[string]struct {
+		box  boxConfig
+		want bool
+	}{
+		"list missing":                 {boxConfig{server: withhold}, true},
+		"list missing, and other code": {boxConfig{server: withhold, sim: func(b *sim.Box) { b.Measurement[0] ^= 1 }}, false},
+		"other code":                   {boxConfig{sim: func(b *sim.Box) { b.Measurement[0] ^= 1 }}, false},
+	} {
+		b := newBox(t, tc.box)
+		_, err := newClient(t, b, trustFile(t, "")).HTTP().Get(b.url())
+		var refused *client.RefusedError
+		if !errors.As(err, &refused) || errors.Is(err, attest.ErrUnavailable) != tc.want {
+			t.Errorf("%s: unavailable %v, expected %v: %v", name, errors.Is(err, attest.ErrUnavailable), tc.want, err)
+		}
+		if n := b.requests.Load(); n != 0 {
+			t.Errorf("%s: %d requests reached the box", name, n)
 		}
 	}
 }

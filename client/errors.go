@@ -29,7 +29,8 @@ func (e *RefusedError) Error() string {
 	return fmt.Sprintf("client: %s was refused, nothing was sent: %v", e.Addr, e.Failure)
 }
 
-// Unwrap returns the Failure, so that errors.As finds an [*attest.Failure].
+// Unwrap returns the Failure, so that errors.As finds an [*attest.Failure], and
+// errors.Is finds [attest.ErrUnavailable] where only something was missing.
 func (e *RefusedError) Unwrap() error { return e.Failure }
 
 // refused turns an error of package atls into one of ours.

@@ -101,12 +101,8 @@ func fromFailure(f *attest.Failure) *refusal {
 	}
 	r := contacted(fromCheck(failed[0]))
 	r.also = failed[1:]
-	// Unavailable only if nothing else speaks against the box.
-	r.exit = int(catalogue.Unavailable)
-	for _, c := range failed {
-		if fromCheck(c).entry.Stage() != catalogue.Unavailable {
-			r.exit = exitRefused
-		}
+	if errors.Is(f, attest.ErrUnavailable) {
+		r.exit = int(catalogue.Unavailable)
 	}
 	return r
 }

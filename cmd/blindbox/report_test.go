@@ -210,3 +210,27 @@ func TestJSONIsOneDocument(t *testing.T) {
 		}
 	}
 }
+
+// TestExitCodeIsWhatTheLibrarySays: a program that asks errors.Is and a script that
+// reads the exit code are told the same, for every code there is.
+func TestExitCodeIsWhatTheLibrarySays(t *testing.T) {
+	missing := 0
+	for _, entry := range catalogue.All() {
+		for _, code := range entry.Codes {
+			err := attest.NewFailure("hardware.x", code, "a", "b")
+			want := entry.Stage() == catalogue.Unavailable
+			if errors.Is(err, attest.ErrUnavailable) != want || code.Unavailable() != want {
+				t.Errorf("%s: BBX-%d is stage %d, attest says unavailable: %v", code, entry.Number, entry.Stage(), code.Unavailable())
+			}
+			if exit := refusalOf(err).exit; (exit == int(catalogue.Unavailable)) != want || !want && exit != exitRefused {
+				t.Errorf("%s: exit %d", code, exit)
+			}
+			if want {
+				missing++
+			}
+		}
+	}
+	if missing < 8 {
+		t.Errorf("%d codes say that something is missing", missing)
+	}
+}

@@ -23,12 +23,12 @@ func quotes() []Entry {
 			Example: "BBX-284 hardware: the quote does not hold the certificate of its processor\n  seen       certification data type 3\n  expected   5, a PCK certificate chain\n  nothing was sent.",
 		},
 		{
-			Number: 285, Codes: []attest.Code{"bad_collateral"},
-			Title:   "TCB info or QE identity are not Intel's",
-			Cause:   "The document's signature is not that of Intel's TCB signing key over these very bytes, or its date of issue lies in the future.",
+			Number: 285, Codes: []attest.Code{"bad_collateral", "stale_collateral"},
+			Title:   "TCB info or QE identity cannot be used",
+			Cause:   "The document's signature is not that of Intel's TCB signing key over these very bytes, its date of issue lies in the future, or it is past the date by which Intel replaces it. An old document is how a new weakness is hidden.",
 			NotDone: nothingSent,
-			Fix:     "Fetch them again: `blindbox endorsements fetch`. If the date is in the future, check this machine's clock.",
-			Example: "BBX-285 hardware: TCB info or QE identity are not Intel's\n  seen       not signed by the TCB signing key\n  expected   signed by Intel SGX TCB Signing\n  nothing was sent.",
+			Fix:     "Have the box staple those of today, or fetch them: `blindbox endorsements fetch`. They are replaced every 30 days. For an old file give the time at which it was made: `--at TIME`. If a date is in the future, check this machine's clock.",
+			Example: "BBX-285 hardware: TCB info or QE identity cannot be used\n  seen       not signed by the TCB signing key\n  expected   signed by Intel SGX TCB Signing\n  nothing was sent.",
 		},
 		{
 			Number: 286, Codes: []attest.Code{"platform_mismatch"},
@@ -57,17 +57,16 @@ func quotes() []Entry {
 	}
 }
 
-// collateral returns the entries about Intel's documents that were not there or
-// are too old to say anything.
+// collateral returns the entry about Intel's documents that were not there.
 func collateral() []Entry {
 	return []Entry{
 		{
-			Number: 304, Codes: []attest.Code{"no_collateral", "stale_collateral"},
-			Title:   "nothing in force says how the platform stands",
-			Cause:   "TCB info, QE identity or the chain of the key that signed them were not given, or are past the date by which Intel replaces them. Without them any enclave with the provisioning key could have signed, and any weakness could be open.",
+			Number: 304, Codes: []attest.Code{"no_collateral"},
+			Title:   "nothing says how the platform stands",
+			Cause:   "TCB info, QE identity or the chain of the key that signed them were not given. Without them any enclave with the provisioning key could have signed, and any weakness could be open.",
 			NotDone: nothingSent,
 			Fix:     "Have the box staple them, or fetch them: `blindbox endorsements fetch`. They are replaced every 30 days. For a file, give those of its time with `--collateral` or `--endorsement`, or today's with `--fetch`.",
-			Example: "BBX-304 hardware: nothing in force says how the platform stands\n  seen       none given\n  expected   Intel's TCB info\n  nothing was sent.",
+			Example: "BBX-304 hardware: nothing says how the platform stands\n  seen       none given\n  expected   Intel's TCB info\n  nothing was sent.",
 		},
 	}
 }
