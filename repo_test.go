@@ -93,6 +93,7 @@ var mayImport = map[string][]string{
 	"attest/sim":                 {"attest", "attest/snp", "attest/internal/amdforge"},
 	"attest/device":              {"attest", "attest/form"},
 	"attest/attesttest":          {"attest", "attest/form", "attest/internal"},
+	"attest/attesttest/dcaptest": {"attest", "attest/attesttest", "attest/internal", "attest/pcs", "appraise"},
 	"attest/internal/blob":       {},
 	"attest/internal/tcg":        {},
 	"attest/internal/pki":        {"attest"},
@@ -109,8 +110,10 @@ var mayImport = map[string][]string{
 	"onnx":                       {},
 	"onnx/onnxtest":              {"onnx"},
 	"model":                      {"onnx", "internal/strictjson"},
-	"box":                        {"attest", "atls", "policy", "model", "onnx", "internal"},
-	"client":                     {"attest", "attest/snp", "attest/tdx", "attest/sgx", "attest/nitro", "attest/tpm", "attest/azure", "attest/nvgpu", "attest/composite", "attest/sim", "endorse", "appraise", "atls", "policy"},
+	"receipt":                    {"attest", "internal/jws", "internal/strictjson"},
+	"internal/jws":               {},
+	"box":                        {"attest", "atls", "policy", "model", "onnx", "internal", "receipt"},
+	"client":                     {"attest", "attest/snp", "attest/tdx", "attest/sgx", "attest/nitro", "attest/tpm", "attest/azure", "attest/nvgpu", "attest/composite", "attest/sim", "endorse", "appraise", "atls", "policy", "receipt"},
 	"examples":                   {},
 	"internal/strictyaml":        {},
 	"internal/strictjson":        {},
@@ -123,7 +126,7 @@ var mayImport = map[string][]string{
 	"web":                        {"attest", "internal/vector"},
 	"bench":                      {},
 	"cmd/boxd":                   {"attest", "attest/device", "endorse", "atls", "policy", "model", "box", "internal", "examples"},
-	"cmd/blindbox":               {"attest", "endorse", "appraise", "atls", "policy", "onnx", "model", "box", "client", "internal", "examples"},
+	"cmd/blindbox":               {"attest", "endorse", "appraise", "atls", "policy", "onnx", "model", "box", "client", "internal", "examples", "receipt"},
 }
 
 func longestPrefix(table map[string][]string, dir string) (string, bool) {

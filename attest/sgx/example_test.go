@@ -54,3 +54,23 @@ func Example() {
 	// revocation list of the PCK's CA seen: false
 	// MRENCLAVE 68823bc62f409ee3...
 }
+
+// What a quote says can be read without any collateral: that says which collateral
+// to ask Intel for, and proves nothing.
+func ExampleParseQuote() {
+	data, err := os.ReadFile("../../vectors/sgx/quote_v3_ecdsa_p256_pck_chain.bin")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	quote, err := sgx.ParseQuote(data)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Printf("version %d, attributes %s\n", quote.Version, quote.Report.Attributes)
+	fmt.Printf("FMSPC %X, PCE %x\n", quote.PCK.FMSPC, quote.PCK.PCEID)
+	// Output:
+	// version 3, attributes init mode64bit
+	// FMSPC 00606A000000, PCE 0000
+}

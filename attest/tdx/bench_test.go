@@ -12,22 +12,14 @@ import (
 	peer "github.com/google/go-tdx-guest/verify"
 
 	"github.com/blindbox/blindbox/attest"
+	"github.com/blindbox/blindbox/attest/attesttest/dcaptest"
 	"github.com/blindbox/blindbox/attest/tdx"
 )
 
 // benchCapture is a v4 quote with its full collateral and both CRLs. Of those
 // that we have it is the only one that the peer accepts: it compares FMSPCs in
 // hex with regard to case.
-func benchCapture(t testing.TB) capture {
-	t.Helper()
-	for _, c := range captures() {
-		if c.name == "v4-debug" {
-			return c
-		}
-	}
-	t.Fatal("no capture")
-	return capture{}
-}
+func benchCapture(t testing.TB) dcaptest.Capture { return quotes().Capture(t, "v4-debug") }
 
 // peerGetter gives the peer the same collateral as ours, from memory, in the
 // place of Intel's service.
@@ -78,9 +70,9 @@ func newPeerGetter(t testing.TB, ev attest.Evidence, end attest.Endorsements) pe
 
 // intelPool is the root that the peer trusts; with none given it logs a warning
 // at each call.
-func intelPool(t testing.TB, c capture) *x509.CertPool {
+func intelPool(t testing.TB, c dcaptest.Capture) *x509.CertPool {
 	t.Helper()
-	pck, err := tdx.PCKChain(c.evidence(t))
+	pck, err := tdx.PCKChain(quotes().Evidence(t, c))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,44 +89,15 @@ func peerVerify(g peerGetter, roots *x509.CertPool, at time.Time, quote []byte) 
 // bytes and with the same checks as far as it makes them.
 func BenchmarkVerify(b *testing.B) {
 	c := benchCapture(b)
-	v, ev, end := intelVerifier(b), c.evidence(b), c.endorsements(b)
-	b.Run("cold", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			if _, err := v.Verify(ev, end, c.at); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
-	b.Run("warm", func(b *testing.B) {
-		chain := endorsed(b, v, ev, end, c)
-		b.ReportAllocs()
-		for b.Loop() {
-			if _, err := chain.Verify(ev, c.at); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
+	quotes().BenchmarkVerify(b, c)
+	ev, end := quotes().Evidence(b, c), quotes().Endorsements(b, c)
 	b.Run("go-tdx-guest", func(b *testing.B) {
 		g, roots, quote := newPeerGetter(b, ev, end), intelPool(b, c), ev.Data
 		b.ReportAllocs()
 		for b.Loop() {
-			if err := peerVerify(g, roots, c.at, quote); err != nil {
+			if err := peerVerify(g, roots, c.At, quote); err != nil {
 				b.Fatal(err)
 			}
 		}
 	})
-}
-
-func endorsed(t testing.TB, v *tdx.Verifier, ev attest.Evidence, end attest.Endorsements, c capture) *tdx.Chain {
-	t.Helper()
-	pck, err := tdx.PCKChain(ev)
-	if err != nil {
-		t.Fatal(err)
-	}
-	chain, err := v.Endorse(append(end, pck), c.at)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return chain
 }

@@ -102,3 +102,23 @@ func ExampleVerifier_Endorse() {
 	// tdx MRTD 91eb2b44d141d4ec...
 	// refused a month later: true
 }
+
+// What a quote says can be read without any collateral: that says which collateral
+// to ask Intel for, and proves nothing.
+func ExampleParseQuote() {
+	data, err := os.ReadFile("../../vectors/tdx/quote_v4_tdx_ecdsa_p256.bin")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	quote, err := tdx.ParseQuote(data)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Printf("version %d, attributes %s\n", quote.Version, quote.Report.Attributes)
+	fmt.Printf("FMSPC %X, PCE %x\n", quote.PCK.FMSPC, quote.PCK.PCEID)
+	// Output:
+	// version 4, attributes sept_ve_disable
+	// FMSPC C0806F000000, PCE 0000
+}

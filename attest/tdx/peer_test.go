@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/blindbox/blindbox/attest"
+	"github.com/blindbox/blindbox/attest/attesttest/dcaptest"
 	"github.com/blindbox/blindbox/attest/tdx"
 )
 
@@ -73,7 +74,7 @@ func mutateBytes(r *rand.Rand, b []byte) []byte {
 // reasons listed; where the peer accepts and ours refuses, the log counts why.
 func TestAgainstPeer(t *testing.T) {
 	c := benchCapture(t)
-	v, good := intelVerifier(t), sample{c.evidence(t).Data, c.endorsements(t)}
+	v, good := quotes().Intel(t), sample{quotes().Evidence(t, c).Data, quotes().Endorsements(t, c)}
 	roots, r := intelPool(t, c), rand.New(rand.NewPCG(1, 2))
 	counts, stricter := map[string]int{}, map[string]int{}
 	for i := range *mutants {
@@ -81,8 +82,8 @@ func TestAgainstPeer(t *testing.T) {
 		if i > 0 {
 			m = good.mutate(r)
 		}
-		theirs := peerRecovered(newPeerGetter(t, c.evidence(t), m.end), roots, c, m.quote)
-		claims, err := v.Verify(attest.Evidence{Kind: attest.TDX, Data: m.quote}, m.end, c.at)
+		theirs := peerRecovered(newPeerGetter(t, quotes().Evidence(t, c), m.end), roots, c, m.quote)
+		claims, err := v.Verify(attest.Evidence{Kind: attest.TDX, Data: m.quote}, m.end, c.At)
 		switch {
 		case i == 0 && (theirs != nil || err != nil):
 			t.Fatalf("the capture itself: peer %v, ours %v", theirs, err)
@@ -94,7 +95,7 @@ func TestAgainstPeer(t *testing.T) {
 			counts["ours accepts, peer refuses: "+why]++
 			_ = claims.Detail.(*tdx.Claims)
 		case theirs == nil && err != nil:
-			f := failure(t, err).Failed()[0]
+			f := dcaptest.Failure(t, err).Failed()[0]
 			stricter[f.Name+" "+string(f.Code)+": "+f.Seen[:min(len(f.Seen), 70)]]++
 			counts["peer accepts, ours refuses"]++
 		case err == nil:
@@ -111,13 +112,13 @@ func TestAgainstPeer(t *testing.T) {
 }
 
 // peerRecovered counts a panic of the peer as a refusal.
-func peerRecovered(g peerGetter, roots *x509.CertPool, c capture, quote []byte) (err error) {
+func peerRecovered(g peerGetter, roots *x509.CertPool, c dcaptest.Capture, quote []byte) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = errPanic
 		}
 	}()
-	return peerVerify(g, roots, c.at, quote)
+	return peerVerify(g, roots, c.At, quote)
 }
 
 type panicError struct{}
@@ -138,19 +139,22 @@ func listedReason(err error) string {
 // TestCapturesAgainstPeer: what both say of each real quote, with the reason
 // where they differ.
 func TestCapturesAgainstPeer(t *testing.T) {
+	const noCRL = "no CRL: ours says in its claims that none was checked"
 	differ := map[string]string{
-		"v4-oasis":  "no CRL: ours says in its claims that none was checked",
+		"v4-oasis":  noCRL,
 		"v4-qvl":    "the peer compares FMSPCs in hex with regard to case",
 		"v5-sample": "the peer reads no quote of version 5",
+
+		"v4-oasis-trailing-in-force": noCRL,
 	}
-	v := intelVerifier(t)
+	v := quotes().Intel(t)
 	for _, c := range captures() {
-		ev, end := c.evidence(t), c.endorsements(t)
+		ev, end := quotes().Evidence(t, c), quotes().Endorsements(t, c)
 		theirs := peerRecovered(newPeerGetter(t, ev, end), intelPool(t, benchCapture(t)), c, ev.Data)
-		_, err := v.Verify(ev, end, c.at)
-		if why := differ[c.name]; (theirs == nil) == (err == nil) && why != "" || (theirs != nil && err == nil) && why == "" {
-			t.Errorf("%s: peer %v, ours %v, listed: %q", c.name, theirs, err, why)
+		_, err := v.Verify(ev, end, c.At)
+		if why := differ[c.Name]; (theirs == nil) == (err == nil) && why != "" || (theirs != nil && err == nil) && why == "" {
+			t.Errorf("%s: peer %v, ours %v, listed: %q", c.Name, theirs, err, why)
 		}
-		t.Logf("%s: peer %v; ours %v", c.name, theirs, err)
+		t.Logf("%s: peer %v; ours %v", c.Name, theirs, err)
 	}
 }

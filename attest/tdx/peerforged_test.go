@@ -10,6 +10,7 @@ import (
 
 	"github.com/blindbox/blindbox/attest"
 	"github.com/blindbox/blindbox/attest/attesttest"
+	"github.com/blindbox/blindbox/attest/attesttest/dcaptest"
 	"github.com/blindbox/blindbox/attest/tdx"
 )
 
@@ -113,7 +114,7 @@ func states() []state {
 // odd thing about them.
 func TestForgedAgainstPeer(t *testing.T) {
 	intel := attesttest.NewIntel()
-	v, roots := forgedVerifier(t, intel.Root(t)), x509.NewCertPool()
+	v, roots := quotes().Forged(t, intel.Root(t)), x509.NewCertPool()
 	root, err := x509.ParseCertificate(intel.Root(t))
 	if err != nil {
 		t.Fatal(err)
@@ -141,7 +142,7 @@ func TestForgedAgainstPeer(t *testing.T) {
 			}
 			counts["ours accepts, peer refuses: "+why]++
 		case theirs == nil && err != nil:
-			f := failure(t, err).Failed()[0]
+			f := dcaptest.Failure(t, err).Failed()[0]
 			table[f.Name+" "+string(f.Code)]++
 			counts["peer accepts, ours refuses"]++
 		case err == nil:
