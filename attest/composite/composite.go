@@ -28,7 +28,7 @@ import (
 )
 
 // A Verifier verifies evidence of kind attest.Composite. It is immutable and safe
-// for concurrent use; the zero Verifier refuses everything.
+// for concurrent use. A nil Verifier and the zero one refuse everything.
 type Verifier struct {
 	// byKind holds at least one Verifier of a machine and one of a device.
 	byKind map[attest.Kind]attest.Verifier
@@ -69,6 +69,9 @@ func (v *Verifier) Kind() attest.Kind { return attest.Composite }
 // those of the first part, with its kind, and the claims of the others in Parts.
 // Checks on the second part are called hardware.part2_NAME, and so on.
 func (v *Verifier) Verify(ev attest.Evidence, end attest.Endorsements, at time.Time) (*attest.Claims, error) {
+	if v == nil || v.byKind == nil {
+		return nil, attest.NewFailure("hardware.kind", attest.CodeKindMismatch, "a verifier that accepts no kind", "one from NewVerifier")
+	}
 	if ev.Kind != attest.Composite {
 		return nil, attest.NewFailure("hardware.kind", attest.CodeKindMismatch, ev.Kind.String(), attest.Composite.String())
 	}

@@ -145,9 +145,15 @@ func TestOtherVendorsRoots(t *testing.T) {
 	failedWith(t, err, "hardware.root", attest.CodeUntrustedRoot)
 	_, err = forgedVerifier(t).Verify(production.evidence(t), nil, production.at)
 	failedWith(t, err, "hardware.root", attest.CodeUntrustedRoot)
-	var zero nitro.Verifier
-	_, err = zero.Verify(production.evidence(t), nil, production.at)
-	failedWith(t, err, "hardware.root", attest.CodeUntrustedRoot)
+	for _, v := range []*nitro.Verifier{{}, nil} {
+		claims, err := v.Verify(production.evidence(t), nil, production.at)
+		failedWith(t, err, "hardware.root", attest.CodeUntrustedRoot)
+		chain, endorseErr := v.Endorse(production.evidence(t), production.at)
+		failedWith(t, endorseErr, "hardware.root", attest.CodeUntrustedRoot)
+		if claims != nil || chain != nil || v.Kind() != attest.Nitro {
+			t.Errorf("claims %v, chain %v", claims, chain)
+		}
+	}
 	both, err := nitro.NewVerifierWithRoots(attesttest.NewAWS().Root(t), attesttest.StrangerAWS().Root(t))
 	if err != nil {
 		t.Fatal(err)

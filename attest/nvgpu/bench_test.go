@@ -158,11 +158,14 @@ func TestEndorseRefuses(t *testing.T) {
 	if c, err := v.Endorse(g.Chain, end, attesttest.Epoch().AddDate(0, 0, 2)); err == nil || c != nil {
 		t.Error("endorsed with stale OCSP responses")
 	}
-	if c, err := new(nvgpu.Verifier).Endorse(g.Chain, end, attesttest.Epoch()); err == nil || c != nil || !strings.Contains(err.Error(), "without roots") {
-		t.Errorf("the zero verifier endorses, or says %v", err)
-	}
-	if claims, err := new(nvgpu.Verifier).Verify(ev, end, attesttest.Epoch()); err == nil || claims != nil {
-		t.Error("the zero verifier accepts")
+	for _, v := range []*nvgpu.Verifier{{}, nil} {
+		c, err := v.Endorse(g.Chain, end, attesttest.Epoch())
+		failedWith(t, err, "hardware.chain", attest.CodeUntrustedRoot)
+		claims, verifyErr := v.Verify(ev, end, attesttest.Epoch())
+		failedWith(t, verifyErr, "hardware.chain", attest.CodeUntrustedRoot)
+		if c != nil || claims != nil || v.Kind() != attest.KindInvalid || !strings.Contains(err.Error(), "without roots") {
+			t.Errorf("chain %v, claims %v of %s, or %v", c, claims, v.Kind(), err)
+		}
 	}
 }
 

@@ -22,7 +22,7 @@ const (
 const maxChain = 6
 
 // Verifier verifies evidence of one kind. It is immutable and safe for
-// concurrent use. The zero Verifier refuses everything.
+// concurrent use. A nil Verifier and the zero one refuse everything.
 type Verifier struct {
 	kind        attest.Kind
 	device, rim *x509.Certificate

@@ -33,8 +33,8 @@ type Pin struct {
 	Validity attest.Validity
 }
 
-// Verifier verifies TPM quotes. It is immutable and safe for concurrent use. The
-// zero Verifier refuses everything.
+// Verifier verifies TPM quotes. It is immutable and safe for concurrent use. A nil
+// Verifier and the zero one refuse everything.
 type Verifier struct {
 	made  bool
 	roots []*x509.Certificate
@@ -106,10 +106,13 @@ func (v *Verifier) Kind() attest.Kind { return attest.TPM }
 // Of the Endorsements it reads tpm/ak-chain, tpm/ak-crl and event-log. All may be
 // missing: the Claims say what was not established.
 func (v *Verifier) Verify(ev attest.Evidence, end attest.Endorsements, at time.Time) (*attest.Claims, error) {
-	checks := []attest.Check{pki.Judge("hardware.kind", ev.Kind == attest.TPM && v.made, attest.CodeKindMismatch, ev.Kind.String(), attest.TPM.String())}
+	if v == nil || !v.made {
+		return nil, attest.NewFailure("hardware.kind", attest.CodeKindMismatch, "a verifier that accepts no kind", "one from NewVerifier")
+	}
+	checks := []attest.Check{pki.Judge("hardware.kind", ev.Kind == attest.TPM, attest.CodeKindMismatch, ev.Kind.String(), attest.TPM.String())}
 	m, more := gather(end)
 	checks = append(checks, more...)
-	if ev.Kind != attest.TPM || !v.made {
+	if ev.Kind != attest.TPM {
 		return nil, attest.FailureOf(checks)
 	}
 	q, form := parseForm(ev.Data)

@@ -92,8 +92,12 @@ func TestUnbound(t *testing.T) {
 // TestZeroVerifier: nobody trusts by forgetting to.
 func TestZeroVerifier(t *testing.T) {
 	ev, end := attesttest.MakeTPM(t, attesttest.TPMNonce())
-	_, err := new(tpm.Verifier).Verify(ev, end, attesttest.Epoch())
-	refused(t, err, "hardware.kind", attest.CodeKindMismatch)
+	for _, v := range []*tpm.Verifier{{}, nil} {
+		claims, err := v.Verify(ev, end, attesttest.Epoch())
+		if refused(t, err, "hardware.kind", attest.CodeKindMismatch); claims != nil {
+			t.Error("claims by nobody")
+		}
+	}
 	at := attesttest.Epoch()
 	name := nameOf(t, ev)
 	span := attest.Validity{NotBefore: at, NotAfter: at.Add(time.Hour)}
