@@ -3,6 +3,7 @@ package endorse
 import (
 	"fmt"
 	"math/big"
+	"strings"
 
 	"github.com/blindbox/blindbox/attest"
 	"github.com/blindbox/blindbox/attest/snp"
@@ -99,7 +100,8 @@ func objectOf(label string, end attest.Endorsements) ([]byte, error) {
 // CheckFloors compares the stapled objects that went into the claims with those
 // that were seen before. It returns one check for each object that has a
 // number, named hardware.floor; a failed one means that the box, or somebody
-// on the way, staples a list that was replaced. The claims must be those that
+// on the way, staples TCB data that were replaced, or a list that was replaced by
+// one which withdraws other certificates. The claims must be those that
 // the verifier made of the same endorsements.
 func CheckFloors(f Floors, c *attest.Claims, end attest.Endorsements) []attest.Check {
 	var checks []attest.Check
@@ -118,7 +120,7 @@ func (it stapled) check(f Floors) attest.Check {
 	}
 	c, err := compareFloor(f, it.label+" of "+it.facts.Subject, it.facts)
 	if err != nil {
-		return unreadable(rollbackCode(it.facts), err, "a readable floor")
+		return unreadable(rollback(it.facts).Code, err, "a readable floor")
 	}
 	return c
 }
@@ -155,11 +157,20 @@ func RaiseFloors(f Floors, c *attest.Claims, end attest.Endorsements) error {
 	return nil
 }
 
+// A revocation list is in force by its own dates, which its verifier has checked,
+// until its next update, although the vendor may have replaced it long before. An
+// older one is how a new withdrawal is hidden, and that alone makes it a rollback:
+// boxes fetch once a day or so, each at its own time, and a mirror lags behind, so
+// after every reissue honest boxes staple yesterday's list. It is accepted as long
+// as it withdraws exactly what the newest one does that was seen. For that the floor
+// of a list's date holds what that list withdraws.
+
 // mark is a number of an object that must not fall from one to the next.
 type mark struct {
 	series string
 	number *big.Int
-	what   string
+	// text writes a number of this series for people.
+	text func(*big.Int) string
 }
 
 // marks returns an object's own number and, for a CRL, its date: Intel gives all
@@ -168,11 +179,37 @@ func marks(f freshness.Facts) []mark {
 	if f.Series == "" {
 		return nil
 	}
-	out := []mark{{f.Series, f.Number, "number"}}
-	if rollbackCode(f) == CodeCRLRollback && f.From.Unix() >= 0 {
-		out = append(out, mark{f.Series + "/date", big.NewInt(f.From.Unix()), "issued at (Unix time)"})
+	out := []mark{{f.Series, f.Number, func(n *big.Int) string { return "number " + number(n) }}}
+	if isCRL(f) && f.From.Unix() >= 0 {
+		out = append(out, mark{listSeries(f), listFloor(f), func(n *big.Int) string { return "issued at " + number(issued(n)) + " (Unix time)" }})
 	}
 	return out
+}
+
+// setBits is the length of what stands below the date in the floor of a list.
+const setBits = 8 * len(freshness.Set{})
+
+func listSeries(f freshness.Facts) string { return f.Series + "/list" }
+
+// listFloor is the date of a list, and below it what the list withdraws.
+func listFloor(f freshness.Facts) *big.Int {
+	n := new(big.Int).Lsh(big.NewInt(f.From.Unix()), uint(setBits))
+	return n.Or(n, new(big.Int).SetBytes(f.Withdrawn[:]))
+}
+
+func issued(floor *big.Int) *big.Int { return new(big.Int).Rsh(floor, uint(setBits)) }
+
+// below reports whether the object comes before the one of which the floor is.
+func (m mark) below(f freshness.Facts, floor *big.Int) bool {
+	switch {
+	case floor == nil:
+		return false
+	case m.number == nil:
+		return true // where others of its series had one
+	case m.series == listSeries(f):
+		return issued(m.number).Cmp(issued(floor)) < 0
+	}
+	return m.number.Cmp(floor) < 0
 }
 
 // raise notes an object's numbers.
@@ -189,31 +226,55 @@ func raise(f Floors, facts freshness.Facts) error {
 }
 
 // compareFloor judges an object by its numbers. One without a number, where
-// others of its series had one, is refused as well.
+// others of its series had one, counts as older.
 func compareFloor(f Floors, what string, facts freshness.Facts) (attest.Check, error) {
-	c := attest.Check{Name: checkFloor, Status: attest.Pass, Seen: what + ", no older than seen before"}
 	for _, m := range marks(facts) {
 		floor, err := f.Floor(m.series)
 		if err != nil {
 			return attest.Check{}, err
 		}
-		if floor == nil || (m.number != nil && m.number.Cmp(floor) >= 0) {
+		if !m.below(facts, floor) {
 			continue
 		}
-		return attest.Check{
-			Name: checkFloor, Code: rollbackCode(facts),
-			Seen:     fmt.Sprintf("%s %s %s", what, m.what, number(m.number)),
-			Expected: fmt.Sprintf("%s %s or higher, which was seen before", m.what, number(floor)),
-		}, nil
+		same, err := withdrawsTheSame(f, facts)
+		switch {
+		case err != nil:
+			return attest.Check{}, err
+		case same:
+			return attest.Check{Name: checkFloor, Status: attest.Pass, Seen: what + ", older than seen before and in force, withdraws the same certificates"}, nil
+		}
+		c := rollback(facts)
+		c.Seen, c.Expected = what+" "+m.text(m.number), m.text(floor)+" or higher, which was seen before"
+		if isCRL(facts) {
+			c.Expected += ", or a list that withdraws the same certificates"
+		}
+		return c, nil
 	}
-	return c, nil
+	return attest.Check{Name: checkFloor, Status: attest.Pass, Seen: what + ", no older than seen before"}, nil
 }
 
-func rollbackCode(f freshness.Facts) attest.Code {
-	if len(f.Series) > 4 && f.Series[:4] == "crl/" {
-		return CodeCRLRollback
+// withdrawsTheSame reports whether a list withdraws what the newest one does that
+// was seen.
+func withdrawsTheSame(f Floors, facts freshness.Facts) (bool, error) {
+	if !isCRL(facts) {
+		return false, nil
 	}
-	return CodeTCBRollback
+	floor, err := f.Floor(listSeries(facts))
+	if err != nil || floor == nil {
+		return false, err
+	}
+	set := new(big.Int).Sub(floor, new(big.Int).Lsh(issued(floor), uint(setBits)))
+	return set.Cmp(new(big.Int).SetBytes(facts.Withdrawn[:])) == 0, nil
+}
+
+func isCRL(f freshness.Facts) bool { return strings.HasPrefix(f.Series, "crl/") }
+
+// rollback is the check of an object that is older than one that was seen.
+func rollback(f freshness.Facts) attest.Check {
+	if isCRL(f) {
+		return attest.Check{Name: checkFloor, Code: CodeCRLRollback}
+	}
+	return attest.Check{Name: checkFloor, Code: CodeTCBRollback}
 }
 
 // number writes CRL numbers of up to 20 bytes so that a line can hold them.

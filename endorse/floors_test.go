@@ -3,7 +3,9 @@ package endorse_test
 import (
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"math/big"
+	"strings"
 	"testing"
 	"time"
 
@@ -21,10 +23,12 @@ func listed(der []byte) attest.Endorsements {
 	return attest.Endorsements{{Label: attest.LabelSNPARKCRL, Data: der}}
 }
 
+// TestCheckFloors: a list older than one that was seen is a rollback if it withdraws
+// anything else, and only then.
 func TestCheckFloors(t *testing.T) {
 	v := newVendors(t)
 	d, ark, now := v.cache(t.TempDir()), attesttest.New().Chain(t, attesttest.Genoa).ARK, attesttest.Epoch()
-	nine := listed(crl(t, ark, 9, now))
+	nine := listed(crl(t, ark, 9, now, withdraws(5, 6)))
 	code := func(c *attest.Claims, end attest.Endorsements) attest.Code {
 		t.Helper()
 		checks := endorse.CheckFloors(d, c, end)
@@ -42,19 +46,63 @@ func TestCheckFloors(t *testing.T) {
 	if err := endorse.RaiseFloors(d, snpClaims(), nine); err != nil {
 		t.Fatal(err)
 	}
+	before := now.Add(-24 * time.Hour)
 	for name, c := range map[string]struct {
 		der  []byte
 		want attest.Code
 	}{
 		"the same":                        {nine[0].Data, ""},
 		"a newer one":                     {crl(t, ark, 10, now.Add(time.Hour)), ""},
-		"an older one":                    {crl(t, ark, 8, now), endorse.CodeCRLRollback},
-		"the same number, an older date":  {crl(t, ark, 9, now.Add(-time.Second)), endorse.CodeCRLRollback},
+		"the same again, other content":   {crl(t, ark, 9, now, withdraws(7)), ""},
+		"an older one":                    {crl(t, ark, 8, now, withdraws(5)), endorse.CodeCRLRollback},
+		"the same number, an older date":  {crl(t, ark, 9, now.Add(-time.Second), withdraws(6)), endorse.CodeCRLRollback},
 		"a higher number, but older date": {crl(t, ark, 10, now.Add(-time.Second)), endorse.CodeCRLRollback},
+		"older, withdraws less":           {crl(t, ark, 8, before), endorse.CodeCRLRollback},
+		"older, withdraws more":           {crl(t, ark, 8, before, withdraws(5, 6, 7)), endorse.CodeCRLRollback},
+		"older, withdraws others":         {crl(t, ark, 8, before, withdraws(5, 7)), endorse.CodeCRLRollback},
+		"older, other digits":             {crl(t, ark, 8, before, withdraws(56)), endorse.CodeCRLRollback},
+		"yesterday's, before a reissue":   {crl(t, ark, 8, before, withdraws(5, 6)), ""},
+		"yesterday's, in another order":   {crl(t, ark, 9, before, withdraws(6, 5)), ""},
+		"a lower number, the same date":   {crl(t, ark, 8, now, withdraws(5, 6)), ""},
 		"another line's older one":        {crl(t, attesttest.New().Chain(t, attesttest.Milan).ARK, 1, now.Add(-time.Hour)), ""},
 	} {
 		if got := code(snpClaims(), listed(c.der)); got != c.want {
 			t.Errorf("%s: %q, expected %q", name, got, c.want)
+		}
+	}
+	// A list that was accepted because it is as good lowers nothing.
+	if err := endorse.RaiseFloors(d, snpClaims(), listed(crl(t, ark, 8, before, withdraws(5, 6)))); err != nil {
+		t.Fatal(err)
+	}
+	if got := code(snpClaims(), listed(crl(t, ark, 8, now, withdraws(5)))); got != endorse.CodeCRLRollback {
+		t.Errorf("the floor fell: %q", got)
+	}
+	// What counts is the newest: after a withdrawal yesterday's list is no longer as good.
+	if err := endorse.RaiseFloors(d, snpClaims(), listed(crl(t, ark, 10, now.Add(time.Hour), withdraws(5, 6, 7)))); err != nil {
+		t.Fatal(err)
+	}
+	if got := code(snpClaims(), nine); got != endorse.CodeCRLRollback {
+		t.Errorf("a list without the new withdrawal: %q", got)
+	}
+}
+
+// TestFloorOfTCBDataIsStrict: TCB data that were replaced have other levels, so
+// that none of them is as good as the newer.
+func TestFloorOfTCBDataIsStrict(t *testing.T) {
+	v := newVendors(t)
+	d := v.cache(t.TempDir())
+	info := func(number int) attest.Endorsements {
+		text := fmt.Sprintf(`{"tcbInfo":{"id":"TDX","fmspc":"00606a000000","issueDate":"2026-06-01T00:00:00Z","nextUpdate":"2026-07-01T00:00:00Z","tcbEvaluationDataNumber":%d}}`, number)
+		return attest.Endorsements{{Label: attest.LabelIntelTCBInfo, Data: []byte(text)}}
+	}
+	c := &attest.Claims{Kind: attest.TDX}
+	if err := endorse.RaiseFloors(d, c, info(18)); err != nil {
+		t.Fatal(err)
+	}
+	for number, want := range map[int]attest.Code{17: endorse.CodeTCBRollback, 18: "", 19: ""} {
+		checks := endorse.CheckFloors(d, c, info(number))
+		if len(checks) != 1 || checks[0].Code != want {
+			t.Errorf("%d: %v, expected %q", number, checks, want)
 		}
 	}
 }
@@ -96,7 +144,7 @@ func TestFloorsOfTPM(t *testing.T) {
 	v := newVendors(t)
 	d, ca, now := v.cache(t.TempDir()), attesttest.New().Chain(t, attesttest.Genoa).ARK, attesttest.Epoch()
 	c, list := &attest.Claims{Kind: attest.TPM}, func(number int64) attest.Endorsements {
-		return attest.Endorsements{{Label: attest.LabelTPMAKCRL, Data: crl(t, ca, number, now)}}
+		return attest.Endorsements{{Label: attest.LabelTPMAKCRL, Data: crl(t, ca, number, now, withdraws(number))}}
 	}
 	if err := endorse.RaiseFloors(d, c, list(9)); err != nil {
 		t.Fatal(err)
@@ -137,7 +185,7 @@ func TestFloorsInTable(t *testing.T) {
 	}
 	guid := [16]byte{0x92, 0xf8, 0x1b, 0xc3, 0x58, 0x11, 0x4d, 0x3d, 0x97, 0xff, 0xd1, 0x9f, 0x88, 0xdc, 0x67, 0xea}
 	verify := func(number int64) (*attest.Claims, attest.Endorsements) {
-		inTable := attesttest.InTable(attesttest.TableEntry{GUID: guid, Data: crl(t, chain.ARK, number, now)})
+		inTable := attesttest.InTable(attesttest.TableEntry{GUID: guid, Data: crl(t, chain.ARK, number, now, withdraws(1000+number))})
 		ev, end := attesttest.New().Make(t, [64]byte{1}, attesttest.NoCRL(), inTable)
 		c, err := verifier.Verify(ev, end, now.Add(time.Minute))
 		if err != nil || !c.Detail.(*snp.Claims).ARKCRL.Checked {
@@ -180,8 +228,43 @@ func TestListWithoutNumber(t *testing.T) {
 	if err := endorse.RaiseFloors(d, snpClaims(), listed(crl(t, ark, 9, now))); err != nil {
 		t.Fatal(err)
 	}
-	bare := crl(t, ark, 10, now, func(l *x509.RevocationList) { l.Number = big.NewInt(0) })
+	bare := crl(t, ark, 10, now, func(l *x509.RevocationList) { withdraws(5)(l); l.Number = big.NewInt(0) })
 	if checks := endorse.CheckFloors(d, snpClaims(), listed(bare)); attest.FailureOf(checks) == nil {
 		t.Error("number 0 after 9 accepted")
 	}
 }
+
+// halfBroken knows numbers; what the newest list withdraws cannot be read.
+type halfBroken struct{ number *big.Int }
+
+func (h halfBroken) Floor(series string) (*big.Int, error) {
+	if strings.HasSuffix(series, "/list") {
+		return nil, errors.New("damaged")
+	}
+	return h.number, nil
+}
+
+func (halfBroken) Raise(string, *big.Int) error { return nil }
+
+// TestWithdrawnUnreadable: an older list is as good as the newest only if somebody
+// knows what that one withdraws.
+func TestWithdrawnUnreadable(t *testing.T) {
+	end := listed(crl(t, attesttest.New().Chain(t, attesttest.Genoa).ARK, 8, attesttest.Epoch()))
+	for _, f := range []endorse.Floors{halfBroken{big.NewInt(9)}, numbersOnly{big.NewInt(9)}} {
+		if checks := endorse.CheckFloors(f, snpClaims(), end); len(checks) != 1 || checks[0].Code != endorse.CodeCRLRollback {
+			t.Errorf("%T: %v", f, checks)
+		}
+	}
+}
+
+// numbersOnly has never seen what a list withdraws.
+type numbersOnly struct{ number *big.Int }
+
+func (n numbersOnly) Floor(series string) (*big.Int, error) {
+	if strings.HasSuffix(series, "/list") {
+		return nil, nil
+	}
+	return n.number, nil
+}
+
+func (numbersOnly) Raise(string, *big.Int) error { return nil }

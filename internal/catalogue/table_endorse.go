@@ -9,10 +9,10 @@ func endorsed() []Entry {
 		{
 			Number: 289, Codes: []attest.Code{"crl_rollback", "tcb_rollback"},
 			Title:   "a revocation list or TCB data older than seen before",
-			Cause:   "The vendor has replaced it, and this machine has seen the newer one. It may still be in force by its dates; showing it is how a new withdrawal is hidden. With Intel's TCB data there is a harmless cause as well: two sets are in force, and a box that staples the early one makes the standard one look old.",
+			Cause:   "The vendor has replaced it, and this machine has seen the newer one. It may still be in force by its dates; showing it is how a new withdrawal is hidden. An older list is accepted as long as it withdraws the same as the newest that was seen. With Intel's TCB data there is a harmless cause as well: two sets are in force, and a box that staples the early one makes the standard one look old.",
 			NotDone: nothingSent,
 			Fix:     "Have the box or the mirror fetch again: `blindbox endorsements fetch`. Boxes that are verified from one place should all staple the same set of Intel's.",
-			Example: "BBX-289 hardware: a revocation list or TCB data older than seen before\n  seen       CRL of ARK-Genoa (vcek) number 8\n  expected   number 9 or higher, which was seen before",
+			Example: "BBX-289 hardware: a revocation list or TCB data older than seen before\n  seen       CRL of ARK-Genoa (vcek) number 8\n  expected   number 9 or higher, which was seen before, or a list that withdraws the same certificates",
 		},
 	}
 }
