@@ -1,9 +1,6 @@
 package sgx
 
-import (
-	"fmt"
-	"strings"
-)
+import "github.com/blindbox/blindbox/attest/internal/dcap"
 
 // Attributes are the flags in the first half of ATTRIBUTES (SDM volume 3D,
 // "ATTRIBUTES Structure").
@@ -33,25 +30,14 @@ func (a Attributes) Reserved() Attributes { return a &^ AttributesNamed }
 
 // String lists the names of the bits that are set.
 func (a Attributes) String() string {
-	var names []string
-	for _, n := range []struct {
-		bit  Attributes
-		name string
+	return dcap.NameBits(a, []struct {
+		Bit  Attributes
+		Name string
 	}{
-		{AttributeInit, "init"}, {AttributeDebug, "debug"}, {AttributeMode64Bit, "mode64bit"}, {AttributeProvisionKey, "provisionkey"},
-		{AttributeEINITToken, "einittoken_key"}, {AttributeCET, "cet"}, {AttributeKSS, "kss"}, {AttributeAEXNotify, "aex_notify"},
-	} {
-		if a.Has(n.bit) {
-			names = append(names, n.name)
-		}
-	}
-	if rest := a.Reserved(); rest != 0 {
-		names = append(names, fmt.Sprintf("%#x", uint64(rest)))
-	}
-	if len(names) == 0 {
-		return "none"
-	}
-	return strings.Join(names, " ")
+		{AttributeInit, "init"}, {AttributeDebug, "debug"}, {AttributeMode64Bit, "mode64bit"},
+		{AttributeProvisionKey, "provisionkey"}, {AttributeEINITToken, "einittoken_key"}, {AttributeCET, "cet"},
+		{AttributeKSS, "kss"}, {AttributeAEXNotify, "aex_notify"},
+	})
 }
 
 // XFRM is the mask of processor state that the enclave may use, in the layout

@@ -1,9 +1,6 @@
 package tdx
 
-import (
-	"fmt"
-	"strings"
-)
+import "github.com/blindbox/blindbox/attest/internal/dcap"
 
 // Attributes is TD_ATTRIBUTES: what the host chose when it made the trust
 // domain (TDX Module ABI 1.5, table "ATTRIBUTES"). It is signed with the quote
@@ -48,25 +45,14 @@ func (a Attributes) Reserved() Attributes { return a &^ AttributesNamed }
 
 // String lists the names of the bits that are set.
 func (a Attributes) String() string {
-	var names []string
-	for _, n := range []struct {
-		bit  Attributes
-		name string
+	return dcap.NameBits(a, []struct {
+		Bit  Attributes
+		Name string
 	}{
-		{AttributeDebug, "debug"}, {AttributeICSSD, "icssd"}, {AttributeLASS, "lass"}, {AttributeSeptVEDisable, "sept_ve_disable"},
-		{AttributeMigratable, "migratable"}, {AttributePKS, "pks"}, {AttributeKL, "kl"}, {AttributeTPA, "tpa"}, {AttributePerfmon, "perfmon"},
-	} {
-		if a.Has(n.bit) {
-			names = append(names, n.name)
-		}
-	}
-	if rest := a&^AttributesNamed | a&AttributeTUD&^AttributeDebug; rest != 0 {
-		names = append(names, fmt.Sprintf("%#x", uint64(rest)))
-	}
-	if len(names) == 0 {
-		return "none"
-	}
-	return strings.Join(names, " ")
+		{AttributeDebug, "debug"}, {AttributeICSSD, "icssd"}, {AttributeLASS, "lass"},
+		{AttributeSeptVEDisable, "sept_ve_disable"}, {AttributeMigratable, "migratable"}, {AttributePKS, "pks"},
+		{AttributeKL, "kl"}, {AttributeTPA, "tpa"}, {AttributePerfmon, "perfmon"},
+	})
 }
 
 // XFAM is the mask of processor state that the trust domain may use, in the
