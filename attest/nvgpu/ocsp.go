@@ -92,6 +92,9 @@ type revokedInfo struct {
 	Reason asn1.Enumerated `asn1:"explicit,tag:0,optional,default:0"`
 }
 
+// What a response says of its making (producedAt) and a nonce decide nothing: it was
+// fetched by somebody else, and thisUpdate and nextUpdate say when it counts.
+
 // ParseOCSP reads the form of an OCSP response and trusts nothing in it. It
 // exists so that whoever fetches responses can refuse what is none.
 func ParseOCSP(der []byte) error {
@@ -287,10 +290,11 @@ func (a *ocspAnswer) revoked(der []byte) {
 		a.bad(attest.CodeMalformed, "%v", err)
 		return
 	}
+	// That of the first of January 1970 is how a responder says of a serial number
+	// that no certificate was ever issued with it (RFC 6960, 2.2): nothing to lift.
+	neverIssued := time.Unix(24*60*60, 0)
 	switch {
-	case info.Reason == reasonHold && info.At.Equal(time.Unix(0, 0)):
-		// How a responder says of a serial number that no certificate was ever issued
-		// with it (RFC 6960, 2.2): nothing that could be lifted.
+	case info.Reason == reasonHold && info.At.Before(neverIssued):
 		a.bad(CodeOCSPUnknown, "never issued, says the responder")
 	case info.Reason == reasonHold:
 		a.revocation.Status = Held

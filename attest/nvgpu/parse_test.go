@@ -501,6 +501,17 @@ func TestOCSPRefused(t *testing.T) {
 			}
 		}
 	}
+	held := func(at time.Time) func(*nvforge.Answer) {
+		return func(a *nvforge.Answer) { a.Status, a.Reason, a.RevokedAt = 1, 6, at }
+	}
+	// first changes the tag of the responder's id.
+	first := func(tag byte) func(*nvforge.Answer) {
+		return func(a *nvforge.Answer) {
+			a.Edit = func(tbs []byte) []byte {
+				return retagged(t, tbs, func(b []byte) []byte { return append([]byte{tag}, b[1:]...) })
+			}
+		}
+	}
 	for name, c := range map[string]struct {
 		edit func(*nvforge.Answer)
 		code attest.Code
@@ -512,6 +523,24 @@ func TestOCSPRefused(t *testing.T) {
 			a.Edit = func(tbs []byte) []byte {
 				return retagged(t, tbs, func(b []byte) []byte { return append([]byte{0xa0, 3, 2, 1, 1}, b...) })
 			}
+		}, attest.CodeMalformed},
+		"good, in another form":          {replace("8000180f", "a000180f"), attest.CodeMalformed},
+		"good, of another class":         {replace("8000180f", "4000180f"), attest.CodeMalformed},
+		"unknown":                        {replace("8000180f", "8200180f"), nvgpu.CodeOCSPUnknown},
+		"unknown, in another form":       {replace("8000180f", "a200180f"), attest.CodeMalformed},
+		"unknown, of another class":      {replace("8000180f", "4200180f"), attest.CodeMalformed},
+		"revoked, of another class":      {func(a *nvforge.Answer) { a.Status = 1; replace("a116180f", "6116180f")(a) }, attest.CodeMalformed},
+		"revoked, and something unknown": {func(a *nvforge.Answer) { a.Status, a.Reason = 1, 6; replace("a003", "a103")(a) }, attest.CodeRevoked},
+		"never issued":                   {held(time.Unix(0, 0)), nvgpu.CodeOCSPUnknown},
+		"never issued, late that day":    {held(time.Unix(24*60*60-1, 0)), nvgpu.CodeOCSPUnknown},
+		"revoked in 1970":                {func(a *nvforge.Answer) { a.Status, a.RevokedAt = 1, time.Unix(0, 0) }, attest.CodeRevoked},
+		"removed from the CRL":           {func(a *nvforge.Answer) { a.Status, a.Reason = 1, 8 }, attest.CodeRevoked},
+		"responder's name, other class":  {first(0x61), nvgpu.CodeBadOCSP},
+		"responder's key, other class":   {func(a *nvforge.Answer) { a.ByKey = true; first(0x62)(a) }, nvgpu.CodeBadOCSP},
+		"responder's id of a third kind": {first(0xa3), nvgpu.CodeBadOCSP},
+		"responder's key is no string":   {func(a *nvforge.Answer) { a.ByKey = true; replace("a2160414", "a2160514")(a) }, nvgpu.CodeBadOCSP},
+		"critical extension of an answer": {func(a *nvforge.Answer) {
+			a.Edit = func(tbs []byte) []byte { return withSingle(t, tbs, extension(true)) }
 		}, attest.CodeMalformed},
 		"revoked without a date": {func(a *nvforge.Answer) {
 			a.Edit = func(tbs []byte) []byte {
@@ -536,6 +565,54 @@ func TestOCSPRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) { failedWith(t, edit(c.edit), "hardware.ocsp", c.code) })
 	}
+	if err := edit(func(a *nvforge.Answer) { a.NextUpdate = a.ThisUpdate.Add(-time.Second) }); err == nil {
+		t.Error("a response that ends before it begins: accepted")
+	}
+	for name, f := range map[string]func(*nvforge.Answer){
+		"a hold of the second of January": held(time.Unix(24*60*60, 0)),
+		"a nonce": func(a *nvforge.Answer) {
+			a.Edit = func(tbs []byte) []byte {
+				return retagged(t, tbs, func(b []byte) []byte { return append(b, extension(false)...) })
+			}
+		},
+		"an extension of the answer": func(a *nvforge.Answer) {
+			a.Edit = func(tbs []byte) []byte { return withSingle(t, tbs, extension(false)) }
+		},
+	} {
+		if err := edit(f); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// extension is a list of one: the nonce (RFC 6960, 4.4.1).
+func extension(critical bool) []byte {
+	oid, value := []byte{6, 9, 0x2b, 6, 1, 5, 5, 7, 0x30, 1, 2}, []byte{4, 3, 4, 1, 7}
+	body := slices.Concat(oid, value)
+	if critical {
+		body = slices.Concat(oid, []byte{1, 1, 0xff}, value)
+	}
+	for _, tag := range []byte{0x30, 0x30, 0xa1} {
+		body = append([]byte{tag, byte(len(body))}, body...)
+	}
+	return body
+}
+
+// withSingle puts bytes at the end of the one answer.
+func withSingle(t *testing.T, tbs, more []byte) []byte {
+	var data struct {
+		Responder, ProducedAt asn1.RawValue
+		Responses             []asn1.RawValue
+	}
+	if _, err := asn1.Unmarshal(tbs, &data); err != nil || len(data.Responses) != 1 {
+		t.Fatalf("%d answers, %v", len(data.Responses), err)
+	}
+	data.Responses[0].FullBytes = retagged(t, data.Responses[0].FullBytes, func(b []byte) []byte { return append(bytes.Clone(b), more...) })
+	out, err := asn1.Marshal(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
 }
 
 // retagged returns a SEQUENCE with other content.
@@ -610,14 +687,18 @@ func TestOCSPFormRefused(t *testing.T) {
 		der   []byte
 		words string
 	}{
-		"empty":            {nil, "nvgpu: OCSP response: "},
-		"trailing":         {append(bytes.Clone(whole), 0), "1 bytes after the end"},
-		"error":            {[]byte{0x30, 3, 0x0a, 1, 1}, "status 1"},
-		"no content":       {[]byte{0x30, 0}, "nvgpu: OCSP response: "},
-		"too large":        {make([]byte, 16<<10+1), "limit"},
-		"other type":       {bytes.Replace(whole, []byte{0x30, 1, 1}, []byte{0x30, 1, 2}, 1), "expected a successful basic one"},
-		"with both":        {edit(func(p *ocspParts) { p.Status = 3 }), "status 3"},
-		"trailing within":  {edit(func(p *ocspParts) { p.Bytes.Response = append(p.Bytes.Response, 0) }), "basic response: 1 bytes after the end"},
+		"empty":           {nil, "nvgpu: OCSP response: "},
+		"trailing":        {append(bytes.Clone(whole), 0), "1 bytes after the end"},
+		"error":           {[]byte{0x30, 3, 0x0a, 1, 1}, "status 1"},
+		"no content":      {[]byte{0x30, 0}, "nvgpu: OCSP response: "},
+		"too large":       {make([]byte, 16<<10+1), "limit"},
+		"other type":      {bytes.Replace(whole, []byte{0x30, 1, 1}, []byte{0x30, 1, 2}, 1), "expected a successful basic one"},
+		"with both":       {edit(func(p *ocspParts) { p.Status = 3 }), "status 3"},
+		"trailing within": {edit(func(p *ocspParts) { p.Bytes.Response = append(p.Bytes.Response, 0) }), "basic response: 1 bytes after the end"},
+		"parameters": {basic(func(l []asn1.RawValue) []asn1.RawValue {
+			l[1].FullBytes = retagged(t, l[1].FullBytes, func(b []byte) []byte { return append(bytes.Clone(b), null.FullBytes...) })
+			return l
+		}), "with parameters"},
 		"one element more": {basic(func(l []asn1.RawValue) []asn1.RawValue { return append(l, null) }), "not known"},
 		"other content": {basic(func(l []asn1.RawValue) []asn1.RawValue {
 			l[0] = asn1.RawValue{FullBytes: []byte{0x30, 2, 5, 0}}

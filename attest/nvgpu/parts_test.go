@@ -101,9 +101,17 @@ func TestDelegateRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	testResponseSignature(t, signed)
+	small, err := nvforge.Issue(nvforge.Cert{Name: "responder", NotBefore: at, NotAfter: at.AddDate(1, 0, 0), Curve: elliptic.P256()}, issuer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if response := signedResponse(t, small, 0); response.checkSignature(small.Cert) == nil {
+		t.Error("a key on P-256")
+	}
 }
 
-func testResponseSignature(t *testing.T, signer *nvforge.CA) {
+// signedResponse is one whose signature is so many bits shorter than its bytes.
+func signedResponse(t *testing.T, signer *nvforge.CA, unused int) *basicResponse {
 	t.Helper()
 	tbs := []byte{0x30, 0}
 	sum := sha512.Sum384(tbs)
@@ -111,16 +119,18 @@ func testResponseSignature(t *testing.T, signer *nvforge.CA) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	response := func(bits int) *basicResponse {
-		return &basicResponse{TBS: asn1.RawValue{FullBytes: tbs}, Signature: asn1.BitString{Bytes: signature, BitLength: bits}}
-	}
-	if err := response(8 * len(signature)).checkSignature(signer.Cert); err != nil {
+	return &basicResponse{TBS: asn1.RawValue{FullBytes: tbs}, Signature: asn1.BitString{Bytes: signature, BitLength: 8*len(signature) - unused}}
+}
+
+func testResponseSignature(t *testing.T, signer *nvforge.CA) {
+	t.Helper()
+	if err := signedResponse(t, signer, 0).checkSignature(signer.Cert); err != nil {
 		t.Error(err)
 	}
-	if response(8*len(signature)-1).checkSignature(signer.Cert) == nil {
+	if signedResponse(t, signer, 1).checkSignature(signer.Cert) == nil {
 		t.Error("a signature that ends within a byte")
 	}
-	if response(8*len(signature)).checkSignature(&x509.Certificate{PublicKey: ed25519.PublicKey(make([]byte, 32))}) == nil {
+	if signedResponse(t, signer, 0).checkSignature(&x509.Certificate{PublicKey: ed25519.PublicKey(make([]byte, 32))}) == nil {
 		t.Error("a key of another kind")
 	}
 }
