@@ -3,11 +3,10 @@ package snp
 import (
 	"bytes"
 	"crypto/x509"
-	"fmt"
-	"strings"
 	"time"
 
 	"github.com/blindbox/blindbox/attest"
+	"github.com/blindbox/blindbox/attest/internal/pki"
 )
 
 // Chain is a VCEK or VLEK that was verified up to a trusted root, with what the
@@ -57,7 +56,7 @@ func (c *Chain) read(ev attest.Evidence) reading {
 	}
 	r, checks := readReport(ev.Data)
 	if r != nil {
-		checks = append(checks, c.compare(r, ev.Data)...)
+		checks = c.compare(checks, r, ev.Data)
 	}
 	return reading{r, checks}
 }
@@ -67,7 +66,7 @@ func (c *Chain) conclude(ev attest.Evidence, got reading, at time.Time) (*attest
 	checks := make([]attest.Check, 0, len(c.fixed)+len(got.checks)+4)
 	checks = append(checks, judge("hardware.kind", ev.Kind == c.kind && ev.Kind.Valid(), attest.CodeKindMismatch, ev.Kind.String(), c.kind.String()))
 	checks = append(checks, c.fixed...)
-	checks = append(checks, c.checkTimes(at)...)
+	checks = c.checkTimes(checks, at)
 	checks = append(checks, got.checks...)
 	if err := attest.FailureOf(checks); err != nil {
 		return nil, err
@@ -93,8 +92,8 @@ func (c *Chain) claims(r *Report, checks []attest.Check) *attest.Claims {
 			ChipID:       bytes.Clone(c.vek.ext.hwid),
 			ChipIDMasked: r.ChipIDMasked(),
 			CSP:          c.vek.ext.csp,
-			ARKCRL:       c.ark.clone(),
-			ASKCRL:       c.ask.clone(),
+			ARKCRL:       c.ark.Clone(),
+			ASKCRL:       c.ask.Clone(),
 		},
 	}
 }
@@ -103,21 +102,25 @@ func (c *Chain) claims(r *Report, checks []attest.Check) *attest.Claims {
 // that issued it, its name (AMD 57230: SEV-VCEK or SEV-VLEK) and its extensions.
 func (c *Chain) checkKeyKind() attest.Check {
 	const name = "hardware.key_kind"
-	want := "SEV-" + c.authority.signer.String()
+	want := "SEV-VCEK"
+	if c.authority.signer == SignerVLEK {
+		want = "SEV-VLEK"
+	}
 	got := c.vek.cert.Subject.CommonName
 	if c.vek.ext != nil && c.vek.ext.signer != c.authority.signer {
 		return judge(name, false, attest.CodeBadChain, "extensions of a "+c.vek.ext.signer.String(), "of a "+c.authority.signer.String()+", as the CA issues")
 	}
-	return judge(name, got == want, CodeSignerMismatch, brief(got), brief(want))
+	expected := pki.Brief(want)
+	if got != want {
+		return judge(name, false, CodeSignerMismatch, pki.Brief(got), expected)
+	}
+	return judge(name, true, "", expected, expected)
 }
 
 // revocation looks the chain's certificates up in the CRLs.
 func (c *Chain) revocation(m material) {
-	var checks []attest.Check
-	c.ark, checks = arkCRL.readCRL(m.arkCRL, c.authority.ark, c.authority.cert, c.authority.ark)
-	c.fixed = append(c.fixed, checks...)
-	c.ask, checks = askCRL.readCRL(m.askCRL, c.authority.cert, c.vek.cert)
-	c.fixed = append(c.fixed, checks...)
+	c.ark, c.fixed = arkCRL.read(c.fixed, m.arkCRL, c.authority.ark, c.authority.cert, c.authority.ark)
+	c.ask, c.fixed = askCRL.read(c.fixed, m.askCRL, c.authority.cert, c.vek.cert)
 }
 
 func (c *Chain) certificates() []*x509.Certificate {
@@ -129,38 +132,21 @@ func (c *Chain) certificates() []*x509.Certificate {
 
 // setValidity computes when everything in the chain is in force.
 func (c *Chain) setValidity() {
-	for i, cert := range c.certificates() {
-		span := attest.Validity{NotBefore: cert.NotBefore, NotAfter: cert.NotAfter}
-		if i == 0 {
-			c.validity = span
-		}
-		c.validity = narrow(c.validity, span)
-	}
-	c.span = date(c.validity.NotBefore) + " to " + date(c.validity.NotAfter)
+	c.validity = pki.Span(c.certificates()...)
+	c.span = pki.Date(c.validity.NotBefore) + " to " + pki.Date(c.validity.NotAfter)
 	c.endorsed = c.validity
-	for _, r := range []Revocation{c.ark, c.ask} {
+	for _, r := range [...]Revocation{c.ark, c.ask} {
 		if r.Checked {
-			c.endorsed = narrow(c.endorsed, attest.Validity{NotBefore: r.ThisUpdate, NotAfter: r.NextUpdate})
+			c.endorsed = pki.Narrow(c.endorsed, r.Span())
 		}
 	}
 }
 
-func narrow(a, b attest.Validity) attest.Validity {
-	if b.NotBefore.After(a.NotBefore) {
-		a.NotBefore = b.NotBefore
-	}
-	if b.NotAfter.Before(a.NotAfter) {
-		a.NotAfter = b.NotAfter
-	}
-	return a
-}
-
-// checkTimes runs at every use, cold or warm.
-func (c *Chain) checkTimes(at time.Time) []attest.Check {
+// checkTimes runs at every use, cold or warm. It appends to checks.
+func (c *Chain) checkTimes(checks []attest.Check, at time.Time) []attest.Check {
 	if c.vek == nil {
-		return nil
+		return checks
 	}
-	checks := make([]attest.Check, 0, 3)
 	checks = append(checks, c.checkValidity(at))
 	if c.ark.Checked {
 		checks = append(checks, arkCRL.checkTime(c.ark, at))
@@ -175,13 +161,7 @@ func (c *Chain) checkTimes(at time.Time) []attest.Check {
 func (c *Chain) checkValidity(at time.Time) attest.Check {
 	const name = "hardware.validity"
 	if c.validity.Contains(at) {
-		return judge(name, true, "", c.span, "")
+		return judge(name, true, "", c.span, "") // which pki would write anew
 	}
-	var bad []string
-	for _, cert := range c.certificates() {
-		if at.Before(cert.NotBefore) || at.After(cert.NotAfter) {
-			bad = append(bad, fmt.Sprintf("%s is valid from %s to %s", brief(cert.Subject.CommonName), date(cert.NotBefore), date(cert.NotAfter)))
-		}
-	}
-	return judge(name, false, attest.CodeExpired, strings.Join(bad, ", "), "valid at "+date(at))
+	return pki.CheckValidity(name, at, c.certificates()...)
 }

@@ -1,10 +1,5 @@
 package snp
 
-import (
-	"math/big"
-	"time"
-)
-
 // Signer is the kind of key that signed a report (AMD 56860, SIGNING_KEY).
 type Signer uint8
 
@@ -30,19 +25,6 @@ func (s Signer) String() string {
 // MarshalText makes JSON say "VCEK" rather than 0.
 func (s Signer) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// Revocation says what is known from one CRL. The zero value says that there
-// was no CRL, so nothing is known.
-type Revocation struct {
-	// Checked says that a CRL of the right CA, in force at the time of
-	// verification, was searched and did not list the certificates it covers.
-	Checked    bool
-	ThisUpdate time.Time
-	NextUpdate time.Time
-	// Number is the CRL number (RFC 5280, 5.2.3), nil if the CRL has none. A
-	// caller that stores the highest one it has seen can refuse older CRLs.
-	Number *big.Int
-}
-
 // Claims are the facts in attest.Claims.Detail for SNP and SimSNP.
 type Claims struct {
 	// Product is the same in the chain, the certificate and (from version 3
@@ -65,12 +47,4 @@ type Claims struct {
 	// ARKCRL covers the ASK or ASVK, ASKCRL the VCEK or VLEK.
 	ARKCRL Revocation
 	ASKCRL Revocation
-}
-
-// clone keeps the caller of Verify from changing a number that is shared.
-func (r Revocation) clone() Revocation {
-	if r.Number != nil {
-		r.Number = new(big.Int).Set(r.Number)
-	}
-	return r
 }

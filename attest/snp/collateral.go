@@ -34,14 +34,15 @@ func (v *Verifier) CheckARKCRL(p Product, der []byte, at time.Time) (Revocation,
 		if a.product != p || len(der) == 0 {
 			continue
 		}
-		r, checks := arkCRL.readCRL(der, a.ark)
-		if r.Checked {
-			checks = append(checks, arkCRL.checkTime(r, at))
+		list, err := arkCRL.from(a.ark).Parse(der)
+		if err != nil {
+			return Revocation{}, attest.NewFailure(arkCRL.name, attest.CodeBadCRL, err.Error(), "a CRL of the "+arkCRL.issuer)
 		}
-		if err := attest.FailureOf(checks); err != nil {
+		r := Revocation{Checked: true, ThisUpdate: list.ThisUpdate, NextUpdate: list.NextUpdate, Number: list.Number}
+		if err := attest.FailureOf([]attest.Check{arkCRL.checkTime(r, at)}); err != nil {
 			return Revocation{}, err
 		}
-		return r.clone(), nil
+		return r, nil
 	}
 	return Revocation{}, attest.NewFailure(arkCRL.name, attest.CodeUntrustedRoot, "no CRL, or no trusted root of "+p.String(), "both")
 }

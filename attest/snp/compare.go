@@ -9,9 +9,8 @@ import (
 )
 
 // compare runs the checks of a report's content: against the certificate, as
-// far as that could be read, and against itself.
-func (c *Chain) compare(r *Report, data []byte) []attest.Check {
-	checks := make([]attest.Check, 0, maxReportChecks)
+// far as that could be read, and against itself. It appends to checks.
+func (c *Chain) compare(checks []attest.Check, r *Report, data []byte) []attest.Check {
 	if c.vek != nil && c.vek.ext != nil {
 		checks = append(checks, c.checkProduct(r), checkSigner(r, c.vek.ext), checkTCB(r, c.vek.ext), checkChipID(r, c.vek.ext))
 	}

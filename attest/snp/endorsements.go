@@ -3,7 +3,6 @@ package snp
 import (
 	"bytes"
 	"fmt"
-	"strings"
 
 	"github.com/blindbox/blindbox/attest"
 )
@@ -16,9 +15,9 @@ type material struct {
 
 // gather picks this package's items. Each object may come under its own label
 // or in the certificate table, but if it comes twice the two must be identical:
-// otherwise two readers could judge by different ones.
-func gather(end attest.Endorsements) (material, []attest.Check) {
-	g := gatherer{end: end}
+// otherwise two readers could judge by different ones. It appends to checks.
+func gather(end attest.Endorsements, checks []attest.Check) (material, []attest.Check) {
+	g := gatherer{end: end, checks: checks}
 	if len(end) > attest.MaxEndorsements {
 		g.fail(attest.CodeTooLarge, fmt.Sprintf("%d items", len(end)), fmt.Sprintf("at most %d", attest.MaxEndorsements))
 		return material{}, g.checks
@@ -27,10 +26,10 @@ func gather(end attest.Endorsements) (material, []attest.Check) {
 	m.vek = g.one("VCEK or VLEK", g.labelled(attest.LabelSNPVEK), entry(m.table, guidVCEK), entry(m.table, guidVLEK))
 	m.arkCRL = g.one("ARK CRL", g.labelled(attest.LabelSNPARKCRL), entry(m.table, guidCRL))
 	m.askCRL = g.labelled(attest.LabelSNPASKCRL)
-	if m.vek == nil && len(g.checks) == 0 {
+	if m.vek == nil && !g.failed {
 		g.fail(attest.CodeUnavailable, "no VCEK or VLEK certificate", "one, as "+attest.LabelSNPVEK+" or in "+attest.LabelSNPCertTable)
 	}
-	if len(g.checks) == 0 {
+	if !g.failed {
 		g.checks = append(g.checks, judge(checkEndorsements, true, "", m.String(), ""))
 	}
 	return m, g.checks
@@ -40,27 +39,28 @@ const checkEndorsements = "hardware.endorsements"
 
 // String lists what was found.
 func (m material) String() string {
-	found := []string{"VCEK or VLEK"}
+	found := "VCEK or VLEK"
 	if m.table != nil {
-		found = append(found, fmt.Sprintf("table of %d", len(m.table)))
+		found += fmt.Sprintf(", table of %d", len(m.table))
 	}
 	if m.arkCRL != nil {
-		found = append(found, "ARK CRL")
+		found += ", ARK CRL"
 	}
 	if m.askCRL != nil {
-		found = append(found, "ASK CRL")
+		found += ", ASK CRL"
 	}
-	return strings.Join(found, ", ")
+	return found
 }
 
 // gatherer collects failures while the items are picked one by one.
 type gatherer struct {
 	end    attest.Endorsements
 	checks []attest.Check
+	failed bool
 }
 
 func (g *gatherer) fail(code attest.Code, seen, expected string) {
-	g.checks = append(g.checks, judge(checkEndorsements, false, code, seen, expected))
+	g.checks, g.failed = append(g.checks, judge(checkEndorsements, false, code, seen, expected)), true
 }
 
 func (g *gatherer) labelled(label string) []byte {
@@ -86,7 +86,7 @@ func (g *gatherer) table() []CertTableEntry {
 	}
 	table, failure := parseCertTable(data)
 	if failure != nil {
-		g.checks = append(g.checks, failure.Checks...)
+		g.checks, g.failed = append(g.checks, failure.Checks...), true
 	}
 	return table
 }

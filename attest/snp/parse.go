@@ -140,32 +140,57 @@ func checkAlgorithm(r *Report) attest.Check {
 // checkReserved refuses any bit that AMD has not given a meaning: a future
 // meaning could weaken what the other fields say.
 func checkReserved(data []byte, r *Report) attest.Check {
-	var bad []string
-	note := func(ok bool, format string, args ...any) {
-		if !ok {
-			bad = append(bad, fmt.Sprintf(format, args...))
+	const name = "hardware.reserved"
+	var bad violations
+	bad.flags(data, r)
+	bad.zeros(data, r)
+	if len(bad) > 0 {
+		return judge(name, false, attest.CodeMalformed, strings.Join(bad, ", "), "reserved bits as AMD 56860 fixes them")
+	}
+	return judge(name, true, "", "as AMD 56860 fixes them", "")
+}
+
+// violations says what is wrong, place by place. Nothing is written down of what
+// is right: that is every report.
+type violations []string
+
+func (v *violations) note(format string, args ...any) { *v = append(*v, fmt.Sprintf(format, args...)) }
+
+func (v *violations) flags(data []byte, r *Report) {
+	if r.Policy&policyReservedOne == 0 {
+		v.note("POLICY bit 17 is 0")
+	}
+	if r.Policy&policyReservedZero != 0 {
+		v.note("POLICY is %#x", uint64(r.Policy))
+	}
+	if r.PlatformInfo&^platformInfoKnown(r.Product) != 0 {
+		v.note("PLATFORM_INFO is %#x", uint64(r.PlatformInfo))
+	}
+	if r.SigningKey > SignerVLEK && r.SigningKey != SignerNone {
+		v.note("SIGNING_KEY is %d", r.SigningKey)
+	}
+	if data[0x048]&0xe0 != 0 {
+		v.note("byte 0x48 is %#x", data[0x048])
+	}
+	if r.VMPL > 3 && !r.FromHost() {
+		v.note("VMPL is %d", r.VMPL)
+	}
+}
+
+func (v *violations) zeros(data []byte, r *Report) {
+	for _, f := range r.tcbFields() {
+		if _, zero := decodeTCB(data[f.offset:], r.Product); !zero {
+			v.note("%s is %x", f.name, data[f.offset:f.offset+8])
 		}
 	}
-	note(r.Policy&policyReservedOne != 0, "POLICY bit 17 is 0")
-	note(r.Policy&policyReservedZero == 0, "POLICY is %#x", uint64(r.Policy))
-	note(r.PlatformInfo&^platformInfoKnown(r.Product) == 0, "PLATFORM_INFO is %#x", uint64(r.PlatformInfo))
-	note(r.SigningKey <= SignerVLEK || r.SigningKey == SignerNone, "SIGNING_KEY is %d", r.SigningKey)
-	note(data[0x048]&0xe0 == 0, "byte 0x48 is %#x", data[0x048])
-	note(r.VMPL <= 3 || r.FromHost(), "VMPL is %d", r.VMPL)
-	for _, f := range r.tcbFields() {
-		_, zero := decodeTCB(data[f.offset:], r.Product)
-		note(zero, "%s is %x", f.name, data[f.offset:f.offset+8])
-	}
-	if r.Product == Turin {
-		note(allZero(r.ChipID[turinChipID:]), "CHIP_ID is longer than 8 bytes")
+	if r.Product == Turin && !allZero(r.ChipID[turinChipID:]) {
+		v.note("CHIP_ID is longer than 8 bytes")
 	}
 	for _, s := range reservedSpans(r.Version) {
-		note(allZero(data[s[0]:s[1]]), "bytes %#x to %#x are not zero", s[0], s[1])
+		if !allZero(data[s[0]:s[1]]) {
+			v.note("bytes %#x to %#x are not zero", s[0], s[1])
+		}
 	}
-	if len(bad) > 0 {
-		return judge("hardware.reserved", false, attest.CodeMalformed, strings.Join(bad, ", "), "reserved bits as AMD 56860 fixes them")
-	}
-	return attest.Check{Name: "hardware.reserved", Status: attest.Pass, Seen: "as AMD 56860 fixes them"}
 }
 
 // turinChipID is the length of Turin's hardware id; CHIP_ID is padded with
@@ -186,7 +211,8 @@ func reservedSpans(version uint32) [6][2]int {
 	return spans
 }
 
-// judge makes a check from its outcome. The code is kept only if it failed.
+// judge makes a check from its outcome. The code is kept only if it failed; what
+// was expected always, unlike by pki.Judge: Results show it.
 func judge(name string, ok bool, code attest.Code, seen, expected string) attest.Check {
 	if ok {
 		return attest.Check{Name: name, Status: attest.Pass, Seen: seen, Expected: expected}

@@ -6,6 +6,8 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+
+	"github.com/blindbox/blindbox/attest/internal/pki"
 )
 
 // Root is what a relying party trusts for one product line: AMD's root (ARK)
@@ -34,6 +36,7 @@ type authority struct {
 	signer  Signer
 	cert    *x509.Certificate
 	ark     *x509.Certificate
+	names   string // of both, for people
 }
 
 // authorities checks a root once, so that nothing above the leaf has to be
@@ -68,7 +71,8 @@ func (r Root) authorities(minBits int) ([]*authority, error) {
 		if err != nil {
 			return nil, fmt.Errorf("snp: %s of %s: %w", ca.name, r.Product, err)
 		}
-		out = append(out, &authority{product: r.Product, signer: ca.signer, cert: cert, ark: ark})
+		names := pki.Brief(cert.Subject.CommonName) + ", " + pki.Brief(ark.Subject.CommonName)
+		out = append(out, &authority{product: r.Product, signer: ca.signer, cert: cert, ark: ark, names: names})
 	}
 	if len(out) == 0 {
 		return nil, fmt.Errorf("snp: root of %s has neither ASK nor ASVK", r.Product)
@@ -78,9 +82,9 @@ func (r Root) authorities(minBits int) ([]*authority, error) {
 
 // parseCA reads a certificate that may issue others.
 func parseCA(der []byte, minBits int) (*x509.Certificate, error) {
-	cert, err := x509.ParseCertificate(bytes.Clone(der))
+	cert, err := pki.ParseCertificate(der)
 	if err != nil {
-		return nil, fmt.Errorf("malformed: %w", err)
+		return nil, err
 	}
 	key, ok := cert.PublicKey.(*rsa.PublicKey)
 	switch {
@@ -107,19 +111,10 @@ func checkIssued(cert, issuer *x509.Certificate) error {
 	case cert.SignatureAlgorithm != x509.SHA384WithRSAPSS:
 		return fmt.Errorf("signed with %s, expected %s", cert.SignatureAlgorithm, x509.SHA384WithRSAPSS)
 	case !bytes.Equal(cert.RawIssuer, issuer.RawSubject):
-		return fmt.Errorf("issued by %s, expected %s", brief(cert.Issuer.CommonName), brief(issuer.Subject.CommonName))
+		return fmt.Errorf("issued by %s, expected %s", pki.Brief(cert.Issuer.CommonName), pki.Brief(issuer.Subject.CommonName))
 	}
 	if err := issuer.CheckSignature(cert.SignatureAlgorithm, cert.RawTBSCertificate, cert.Signature); err != nil {
-		return fmt.Errorf("not signed by %s", brief(issuer.Subject.CommonName))
+		return fmt.Errorf("not signed by %s", pki.Brief(issuer.Subject.CommonName))
 	}
 	return nil
-}
-
-// brief quotes a string that a stranger chose, cut to a length that fits a line.
-func brief(s string) string {
-	const limit = 60
-	if len(s) > limit {
-		return fmt.Sprintf("%q...", s[:limit])
-	}
-	return fmt.Sprintf("%q", s)
 }

@@ -1,15 +1,16 @@
 package snp
 
 import (
-	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"encoding/hex"
 	"fmt"
 
 	"github.com/blindbox/blindbox/attest"
+	"github.com/blindbox/blindbox/attest/internal/pki"
 )
 
 // endorsementKey is a VCEK or VLEK certificate, read but not yet trusted.
@@ -25,39 +26,31 @@ type vekExtensions struct {
 	product Product
 	signer  Signer
 	tcb     TCB
-	hwid    []byte // VCEK only
+	hwid    []byte // VCEK only; shares memory with the certificate
 	csp     string // VLEK only
 }
 
-// readVEK parses a certificate and returns it, nil if it is none, with the
-// checks of its form.
-func readVEK(der []byte) (*endorsementKey, []attest.Check) {
-	cert, err := x509.ParseCertificate(bytes.Clone(der))
+// readVEK parses a certificate and returns it, nil if it is none. It appends the
+// checks of its form to checks.
+func readVEK(der []byte, checks []attest.Check) (*endorsementKey, []attest.Check) {
+	cert, err := pki.ParseCertificate(der)
 	if err != nil {
-		return nil, []attest.Check{judge("hardware.vek", false, attest.CodeMalformed, err.Error(), "one VCEK or VLEK certificate in DER")}
+		return nil, append(checks, judge("hardware.vek", false, attest.CodeMalformed, err.Error(), "one VCEK or VLEK certificate in DER"))
 	}
 	k := &endorsementKey{cert: cert}
 	if key, ok := cert.PublicKey.(*ecdsa.PublicKey); ok && key.Curve == elliptic.P384() {
 		k.key = key
 	}
-	checks := []attest.Check{
-		judge("hardware.vek", true, "", brief(cert.Subject.CommonName)+" issued by "+brief(cert.Issuer.CommonName), ""),
-		judge("hardware.vek_key", k.key != nil, CodeBadKey, describeKey(cert), "ECDSA P-384"),
-		checkLeaf(cert),
-	}
+	checks = append(checks,
+		judge("hardware.vek", true, "", pki.Brief(cert.Subject.CommonName)+" issued by "+pki.Brief(cert.Issuer.CommonName), ""),
+		judge("hardware.vek_key", k.key != nil, CodeBadKey, pki.KeyKind(cert), "ECDSA P-384"),
+		checkLeaf(cert))
 	ext, err := parseVEKExtensions(cert.Extensions)
 	if err != nil {
 		return k, append(checks, judge("hardware.vek_extensions", false, attest.CodeMalformed, err.Error(), "AMD's extensions, each once"))
 	}
 	k.ext = ext
 	return k, append(checks, judge("hardware.vek_extensions", true, "", ext.String(), ""))
-}
-
-func describeKey(cert *x509.Certificate) string {
-	if key, ok := cert.PublicKey.(*ecdsa.PublicKey); ok {
-		return "ECDSA " + key.Curve.Params().Name
-	}
-	return cert.PublicKeyAlgorithm.String()
 }
 
 // checkLeaf refuses a certificate that could issue others, or that carries a
@@ -84,17 +77,17 @@ func checkLeaf(cert *x509.Certificate) attest.Check {
 // String returns the facts in one line.
 func (e *vekExtensions) String() string {
 	if e.signer == SignerVLEK {
-		return fmt.Sprintf("VLEK of %s for %s, TCB %s", brief(e.csp), e.product, e.tcb)
+		return "VLEK of " + pki.Brief(e.csp) + " for " + e.product.String() + ", TCB " + e.tcb.String()
 	}
-	return fmt.Sprintf("VCEK of chip %s for %s, TCB %s", briefHex(e.hwid), e.product, e.tcb)
+	return "VCEK of chip " + briefHex(e.hwid) + " for " + e.product.String() + ", TCB " + e.tcb.String()
 }
 
 // briefHex returns the first bytes in hex, enough to recognise a value by.
 func briefHex(b []byte) string {
 	if len(b) > 8 {
-		return fmt.Sprintf("%x...", b[:8])
+		return string(append(hex.AppendEncode(make([]byte, 0, 20), b[:8]), "..."...))
 	}
-	return fmt.Sprintf("%x", b)
+	return hex.EncodeToString(b)
 }
 
 // amdArc is the prefix of AMD's extensions, 1.3.6.1.4.1.3704.1 (AMD 57230,
@@ -115,8 +108,31 @@ const (
 // amdExtensions is a set of AMD's extensions by their arcs behind amdArc, the
 // patch levels apart from the others.
 type amdExtensions struct {
-	plain  map[int][]byte
-	levels map[int]uint8
+	plain  [csp + 1]member
+	levels [splFMC + 1]member
+}
+
+// Last arcs of the extensions that are no patch levels.
+const (
+	structVersion = 1
+	productName   = 2
+	hardwareID    = 4
+	csp           = 5
+)
+
+// member is one extension, if it is there.
+type member struct {
+	given bool
+	value []byte
+	level uint8 // of a patch level
+}
+
+func (m *member) set(x pkix.Extension) error {
+	if m.given {
+		return fmt.Errorf("extension %v given twice", x.Id)
+	}
+	m.given, m.value = true, x.Value
+	return nil
 }
 
 func parseVEKExtensions(exts []pkix.Extension) (*vekExtensions, error) {
@@ -124,11 +140,11 @@ func parseVEKExtensions(exts []pkix.Extension) (*vekExtensions, error) {
 	if err != nil {
 		return nil, err
 	}
-	version, err := derUint8(set.plain[1])
+	version, err := derUint8(set.plain[structVersion].value)
 	if err != nil || version > 1 {
-		return nil, fmt.Errorf("structure version %x, expected 0 or 1", set.plain[1])
+		return nil, fmt.Errorf("structure version %x, expected 0 or 1", set.plain[structVersion].value)
 	}
-	name, err := derIA5(set.plain[2])
+	name, err := derIA5(set.plain[productName].value)
 	if err != nil {
 		return nil, fmt.Errorf("product name: %w", err)
 	}
@@ -146,75 +162,78 @@ func parseVEKExtensions(exts []pkix.Extension) (*vekExtensions, error) {
 // of a number and every number it does not know, since it might restrict what
 // the key is good for.
 func collectAMDExtensions(exts []pkix.Extension) (amdExtensions, error) {
-	set := amdExtensions{plain: make(map[int][]byte), levels: make(map[int]uint8)}
+	var set amdExtensions
 	for _, x := range exts {
 		if len(x.Id) < len(amdArc) || !x.Id[:len(amdArc)].Equal(amdArc) {
 			continue
 		}
-		switch tail := x.Id[len(amdArc):]; {
-		case len(tail) == 1 && (tail[0] == 1 || tail[0] == 2 || tail[0] == 4 || tail[0] == 5):
-			if _, twice := set.plain[tail[0]]; twice {
-				return amdExtensions{}, fmt.Errorf("extension %v given twice", x.Id)
-			}
-			set.plain[tail[0]] = x.Value
-		case len(tail) == 2 && tail[0] == 3 && tail[1] >= splBootloader && tail[1] <= splFMC:
-			if _, twice := set.levels[tail[1]]; twice {
-				return amdExtensions{}, fmt.Errorf("extension %v given twice", x.Id)
-			}
-			level, err := derUint8(x.Value)
-			if err != nil {
-				return amdExtensions{}, fmt.Errorf("extension %v: %w", x.Id, err)
-			}
-			set.levels[tail[1]] = level
-		default:
-			return amdExtensions{}, fmt.Errorf("extension %v is not understood", x.Id)
+		if err := set.add(x, x.Id[len(amdArc):]); err != nil {
+			return amdExtensions{}, err
 		}
 	}
 	return set, nil
 }
 
+func (s *amdExtensions) add(x pkix.Extension, tail []int) error {
+	switch {
+	case len(tail) == 1 && (tail[0] == structVersion || tail[0] == productName || tail[0] == hardwareID || tail[0] == csp):
+		return s.plain[tail[0]].set(x)
+	case len(tail) == 2 && tail[0] == 3 && tail[1] >= splBootloader && tail[1] <= splFMC:
+		m := &s.levels[tail[1]]
+		if err := m.set(x); err != nil {
+			return err
+		}
+		level, err := derUint8(x.Value)
+		if err != nil {
+			return fmt.Errorf("extension %v: %w", x.Id, err)
+		}
+		m.level = level
+		return nil
+	}
+	return fmt.Errorf("extension %v is not understood", x.Id)
+}
+
 // tcb reads the patch levels. All of a product's levels must be there, and the
 // reserved ones must be zero as they are in the report.
-func (s amdExtensions) tcb(p Product) (TCB, error) {
-	required := []int{splBootloader, splTEE, splSNP, 4, 5, 6, 7, splMicrocode}
+func (s *amdExtensions) tcb(p Product) (TCB, error) {
+	required := [...]int{splBootloader, splTEE, splSNP, 4, 5, 6, 7, splMicrocode}
 	if p == Turin {
-		required = []int{splFMC, splBootloader, splTEE, splSNP, 5, 6, 7, splMicrocode}
+		required = [...]int{splFMC, splBootloader, splTEE, splSNP, 5, 6, 7, splMicrocode}
 	}
 	for _, n := range required {
-		if _, ok := s.levels[n]; !ok {
+		if !s.levels[n].given {
 			return TCB{}, fmt.Errorf("patch level %v.3.%d is missing", amdArc, n)
 		}
 	}
 	for n := 4; n <= 7; n++ {
-		if s.levels[n] != 0 {
-			return TCB{}, fmt.Errorf("reserved patch level %v.3.%d is %d, expected 0", amdArc, n, s.levels[n])
+		if level := s.levels[n].level; level != 0 {
+			return TCB{}, fmt.Errorf("reserved patch level %v.3.%d is %d, expected 0", amdArc, n, level)
 		}
 	}
-	if _, has := s.levels[splFMC]; has && p != Turin {
+	if s.levels[splFMC].given && p != Turin {
 		return TCB{}, fmt.Errorf("patch level %v.3.%d (FMC) on %s, expected on Turin only", amdArc, splFMC, p)
 	}
 	return TCB{
-		FMC: s.levels[splFMC], Bootloader: s.levels[splBootloader], TEE: s.levels[splTEE],
-		SNP: s.levels[splSNP], Microcode: s.levels[splMicrocode],
+		FMC: s.levels[splFMC].level, Bootloader: s.levels[splBootloader].level, TEE: s.levels[splTEE].level,
+		SNP: s.levels[splSNP].level, Microcode: s.levels[splMicrocode].level,
 	}, nil
 }
 
 // identity reads whose key it is: a chip's or a cloud provider's, never both.
-func (s amdExtensions) identity(e *vekExtensions) error {
-	hwid, isChip := s.plain[4]
-	csp, isProvider := s.plain[5]
-	if isChip == isProvider {
-		return fmt.Errorf("hardware id given: %t, cloud provider given: %t, expected exactly one", isChip, isProvider)
+func (s *amdExtensions) identity(e *vekExtensions) error {
+	chip, provider := s.plain[hardwareID], s.plain[csp]
+	if chip.given == provider.given {
+		return fmt.Errorf("hardware id given: %t, cloud provider given: %t, expected exactly one", chip.given, provider.given)
 	}
-	if isProvider {
-		name, err := derIA5(csp)
+	if provider.given {
+		name, err := derIA5(provider.value)
 		if err != nil {
 			return fmt.Errorf("cloud provider: %w", err)
 		}
 		e.signer, e.csp = SignerVLEK, name
 		return nil
 	}
-	size := 64
+	hwid, size := chip.value, 64
 	if e.product == Turin {
 		size = turinChipID
 	}
@@ -226,7 +245,7 @@ func (s amdExtensions) identity(e *vekExtensions) error {
 	if len(hwid) != size {
 		return fmt.Errorf("hardware id of %d bytes, expected %d for %s", len(hwid), size, e.product)
 	}
-	e.signer, e.hwid = SignerVCEK, bytes.Clone(hwid)
+	e.signer, e.hwid = SignerVCEK, hwid
 	return nil
 }
 

@@ -5,9 +5,11 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/blindbox/blindbox/attest"
+	"github.com/blindbox/blindbox/attest/internal/pki"
 )
 
 // Verifier verifies evidence of one kind. It is immutable and safe for
@@ -52,7 +54,7 @@ func newVerifier(kind attest.Kind, minBits int, roots []Root) (*Verifier, error)
 		}
 		for _, a := range authorities {
 			if v.authority(a.cert.RawSubject) != nil {
-				return nil, fmt.Errorf("snp: two trusted CAs are called %s", brief(a.cert.Subject.CommonName))
+				return nil, fmt.Errorf("snp: two trusted CAs are called %s", pki.Brief(a.cert.Subject.CommonName))
 			}
 			v.authorities = append(v.authorities, a)
 		}
@@ -84,7 +86,7 @@ func (v *Verifier) Verify(ev attest.Evidence, end attest.Endorsements, at time.T
 // machine can be verified by [Chain.Verify] at the price of one signature each.
 func (v *Verifier) Endorse(end attest.Endorsements, at time.Time) (*Chain, error) {
 	c := v.endorse(end)
-	checks := append(append([]attest.Check(nil), c.fixed...), c.checkTimes(at)...)
+	checks := c.checkTimes(slices.Clone(c.fixed), at)
 	if err := attest.FailureOf(checks); err != nil {
 		return nil, err
 	}
@@ -114,26 +116,27 @@ func (v *Verifier) endorse(end attest.Endorsements) *Chain {
 // open reads the certificate of the key. What it returns beside the Chain makes the
 // rest of endorse's checks, and touches nothing that [Chain.read] looks at.
 func (v *Verifier) open(end attest.Endorsements) (c *Chain, finish func()) {
-	m, checks := gather(end)
-	c = &Chain{kind: v.kind, fixed: checks}
-	if m.vek == nil {
+	m, checks := gather(end, make([]attest.Check, 0, maxFixedChecks))
+	c = &Chain{kind: v.kind}
+	if m.vek != nil {
+		c.vek, checks = readVEK(m.vek, checks)
+	}
+	c.fixed = checks
+	if c.vek == nil {
 		return c, func() {}
 	}
-	vek, checks := readVEK(m.vek)
-	c.fixed = append(c.fixed, checks...)
-	if vek == nil {
-		return c, func() {}
-	}
-	c.vek = vek
-	c.authority = v.authority(vek.cert.RawIssuer)
+	c.authority = v.authority(c.vek.cert.RawIssuer)
 	return c, func() { v.finish(c, m) }
 }
+
+// maxFixedChecks is room for the checks that depend neither on report nor on time.
+const maxFixedChecks = 12
 
 func (v *Verifier) finish(c *Chain, m material) {
 	c.fixed = append(c.fixed, v.checkChain(c.vek.cert, c.authority))
 	if c.authority != nil {
 		c.fixed = append(c.fixed, c.checkKeyKind())
-		c.fixed = append(c.fixed, v.checkTableCAs(m.table, c.authority)...)
+		c.fixed = v.checkTableCAs(c.fixed, m.table, c.authority)
 		c.revocation(m)
 	}
 	c.setValidity()
@@ -148,16 +151,15 @@ func (v *Verifier) checkChain(leaf *x509.Certificate, a *authority) attest.Check
 		if v.isRoot(leaf.RawIssuer) {
 			code = attest.CodeBadChain
 		}
-		return judge(name, false, code, "issued by "+brief(leaf.Issuer.CommonName), expected)
+		return judge(name, false, code, "issued by "+pki.Brief(leaf.Issuer.CommonName), expected)
 	}
 	if leaf.SignatureAlgorithm != x509.SHA384WithRSAPSS {
 		return judge(name, false, attest.CodeBadChain, "signed with "+leaf.SignatureAlgorithm.String(), x509.SHA384WithRSAPSS.String())
 	}
-	chain := fmt.Sprintf("%s, %s, %s", brief(leaf.Subject.CommonName), brief(a.cert.Subject.CommonName), brief(a.ark.Subject.CommonName))
 	if err := checkIssued(leaf, a.cert); err != nil {
-		return judge(name, false, attest.CodeUntrustedRoot, err.Error(), "signed by the trusted "+brief(a.cert.Subject.CommonName))
+		return judge(name, false, attest.CodeUntrustedRoot, err.Error(), "signed by the trusted "+pki.Brief(a.cert.Subject.CommonName))
 	}
-	return judge(name, true, "", chain, "")
+	return judge(name, true, "", pki.Brief(leaf.Subject.CommonName)+", "+a.names, "")
 }
 
 // isRoot reports whether a trusted ARK has that name.
@@ -172,19 +174,19 @@ func (v *Verifier) isRoot(rawName []byte) bool {
 
 // checkTableCAs compares the CA certificates in the certificate table with the
 // trusted ones. They are not used; but a table that brings a root of its own is
-// an attempt to be trusted by it.
-func (v *Verifier) checkTableCAs(table []CertTableEntry, a *authority) []attest.Check {
+// an attempt to be trusted by it. It appends to checks.
+func (v *Verifier) checkTableCAs(checks []attest.Check, table []CertTableEntry, a *authority) []attest.Check {
 	const name, expected = "hardware.cert_table_ca", "the pinned certificates"
 	ark, ca := entry(table, guidARK), entry(table, guidASK)
 	switch {
 	case ark == nil && ca == nil:
-		return nil
+		return checks
 	case ark != nil && !bytes.Equal(ark, a.ark.Raw):
-		return []attest.Check{judge(name, false, attest.CodeUntrustedRoot, "another ARK", expected)}
+		return append(checks, judge(name, false, attest.CodeUntrustedRoot, "another ARK", expected))
 	case ca != nil && !v.trusts(a.product, ca):
-		return []attest.Check{judge(name, false, attest.CodeUntrustedRoot, "another ASK or ASVK", expected)}
+		return append(checks, judge(name, false, attest.CodeUntrustedRoot, "another ASK or ASVK", expected))
 	}
-	return []attest.Check{judge(name, true, "", expected, expected)}
+	return append(checks, judge(name, true, "", expected, expected))
 }
 
 // trusts reports whether der is a CA certificate of the product. One GUID holds

@@ -35,19 +35,34 @@ func (r Revocation) Span() attest.Validity {
 const maxCRL = 256 << 10
 
 // ReadCRL looks certificates up in a CRL that issuer must have signed with the
-// algorithm given. It returns what the CRL establishes and the checks of all but
-// its dates, which [CheckCRLTime] checks at each use. It returns the zero
-// Revocation unless everything passed. Without a CRL (nil) the check is skipped
-// with code no_crl: whether that is enough is for the appraisal to say.
+// algorithm given; see [CRLIssuer.Read].
 func ReadCRL(name string, der []byte, issuer *x509.Certificate, alg x509.SignatureAlgorithm, certs ...*x509.Certificate) (Revocation, []attest.Check) {
+	return CRLIssuer{Cert: issuer, Algorithm: alg}.Read(name, der, certs...)
+}
+
+// CRLIssuer is who has to have signed a CRL, and how. The zero CRLIssuer refuses
+// every CRL.
+type CRLIssuer struct {
+	Cert      *x509.Certificate
+	Algorithm x509.SignatureAlgorithm
+	// Usage is what the issuer's key has to be for, any of the bits; zero means to
+	// sign CRLs.
+	Usage x509.KeyUsage
+}
+
+// Read looks certificates up in a CRL. It returns what the CRL establishes and the
+// checks of all but its dates, which [CheckCRLTime] checks at each use. It returns
+// the zero Revocation unless everything passed. Without a CRL (nil) the check is
+// skipped with code no_crl: whether that is enough is for the appraisal to say.
+func (i CRLIssuer) Read(name string, der []byte, certs ...*x509.Certificate) (Revocation, []attest.Check) {
 	if der == nil {
-		return Revocation{}, []attest.Check{{Name: name, Status: attest.Skip, Code: attest.CodeNoCRL, Seen: "none given", Expected: "a CRL of " + nameOf(issuer)}}
+		return Revocation{}, []attest.Check{{Name: name, Status: attest.Skip, Code: attest.CodeNoCRL, Seen: "none given", Expected: "a CRL of " + nameOf(i.Cert)}}
 	}
-	list, err := ParseCRL(der, issuer, alg)
+	list, err := i.Parse(der)
 	if err != nil {
-		return Revocation{}, []attest.Check{Judge(name, false, attest.CodeBadCRL, err.Error(), "a CRL of "+nameOf(issuer))}
+		return Revocation{}, []attest.Check{Judge(name, false, attest.CodeBadCRL, err.Error(), "a CRL of "+nameOf(i.Cert))}
 	}
-	checks := []attest.Check{Judge(name, true, "", "signed by "+nameOf(issuer), "")}
+	checks := []attest.Check{Judge(name, true, "", "signed by "+nameOf(i.Cert), "")}
 	entries := lookUp(name+"_entries", list, certs)
 	checks = append(checks, entries)
 	if entries.Status != attest.Pass {
@@ -76,6 +91,15 @@ func lookUp(checkName string, list *x509.RevocationList, certs []*x509.Certifica
 // ParseCRL reads a CRL and establishes that issuer signed it. Its dates are not
 // compared with any clock.
 func ParseCRL(der []byte, issuer *x509.Certificate, alg x509.SignatureAlgorithm) (*x509.RevocationList, error) {
+	return CRLIssuer{Cert: issuer, Algorithm: alg}.Parse(der)
+}
+
+// Parse is [ParseCRL].
+func (i CRLIssuer) Parse(der []byte) (*x509.RevocationList, error) {
+	issuer, usage := i.Cert, i.Usage
+	if usage == 0 {
+		usage = x509.KeyUsageCRLSign
+	}
 	if len(der) > maxCRL {
 		return nil, fmt.Errorf("pki: CRL of %d bytes, the limit is %d", len(der), maxCRL)
 	}
@@ -88,12 +112,12 @@ func ParseCRL(der []byte, issuer *x509.Certificate, alg x509.SignatureAlgorithm)
 		return nil, fmt.Errorf("pki: malformed CRL: %w", err)
 	case len(list.Raw) != len(der): // the library overlooks them
 		return nil, fmt.Errorf("pki: malformed CRL: %d bytes after the end", len(der)-len(list.Raw))
-	case issuer.KeyUsage&x509.KeyUsageCRLSign == 0:
+	case issuer.KeyUsage&usage == 0:
 		return nil, fmt.Errorf("pki: %s may not sign CRLs (key usage)", nameOf(issuer))
 	case !bytes.Equal(list.RawIssuer, issuer.RawSubject):
 		return nil, fmt.Errorf("pki: CRL issued by %s", Brief(list.Issuer.CommonName))
-	case list.SignatureAlgorithm != alg || alg == x509.UnknownSignatureAlgorithm:
-		return nil, fmt.Errorf("pki: CRL signed with %s, expected %s", list.SignatureAlgorithm, alg)
+	case list.SignatureAlgorithm != i.Algorithm || i.Algorithm == x509.UnknownSignatureAlgorithm:
+		return nil, fmt.Errorf("pki: CRL signed with %s, expected %s", list.SignatureAlgorithm, i.Algorithm)
 	case list.NextUpdate.IsZero():
 		return nil, fmt.Errorf("pki: CRL without the date of the next update")
 	case list.NextUpdate.Before(list.ThisUpdate):

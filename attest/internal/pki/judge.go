@@ -2,6 +2,7 @@ package pki
 
 import (
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/blindbox/blindbox/attest"
@@ -37,9 +38,9 @@ func (p *Problem) Error() string {
 func Brief(s string) string {
 	const limit = 60
 	if len(s) > limit {
-		return fmt.Sprintf("%q...", s[:limit])
+		return strconv.Quote(s[:limit]) + "..."
 	}
-	return fmt.Sprintf("%q", s)
+	return strconv.Quote(s)
 }
 
 // Date writes a time as RFC 3339 in UTC.
