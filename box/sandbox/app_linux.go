@@ -1,0 +1,332 @@
+package sandbox
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// How long to wait before the app is started again: first, at most, and after
+// which time of running the first applies again.
+const (
+	firstBackoff = 100 * time.Millisecond
+	maxBackoff   = 10 * time.Second
+	stable       = time.Minute
+)
+
+// App is one app and its container, if it runs.
+type App struct {
+	cfg    Config
+	listen address
+	notes  []string
+	room   *room
+	now    atomic.Pointer[keeper] // the one that accepts connections
+	stop   context.CancelFunc
+	done   chan struct{}
+	once   sync.Once
+}
+
+// New checks the configuration. Nothing is started.
+func New(cfg Config) (*App, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	a := &App{cfg: cfg, done: make(chan struct{})}
+	a.listen, _ = cfg.listen()
+	_, notes, err := cfg.configuration(bundle{has: available()})
+	a.notes = notes
+	if err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// Notes says in words what of the policy this machine does not enforce, and
+// what was decided where policy and image are silent. The box prints it.
+func (a *App) Notes() []string { return a.notes }
+
+// Accepting reports whether the app runs and accepted a connection since it
+// was started.
+func (a *App) Accepting() bool { return a.now.Load() != nil }
+
+// Start starts the app and returns when it accepts connections. If it does not
+// within StartGrace, ends before, or ctx ends, it is ended and the error says
+// which. It can be called once.
+func (a *App) Start(ctx context.Context) error {
+	if err := a.clear(); err != nil {
+		return fmt.Errorf("sandbox: %w", err)
+	}
+	r, err := enter(a.cfg.NetNS, a.cfg.lowPorts())
+	if err != nil {
+		return err
+	}
+	a.room = r
+	first, err := a.launch()
+	if err == nil {
+		if err = a.await(ctx, first); err != nil {
+			first.end(0)
+			err = errors.Join(err, a.tidy(first))
+		}
+	}
+	if err != nil {
+		r.close()
+		return err
+	}
+	a.now.Store(first)
+	var running context.Context
+	running, a.stop = context.WithCancel(context.Background())
+	go a.keep(running, first)
+	return nil
+}
+
+// Stop ends the app: SIGTERM, and SIGKILL to all of its processes after
+// StopGrace. It returns when they are gone.
+func (a *App) Stop() {
+	a.once.Do(func() {
+		if a.stop != nil {
+			a.stop()
+			<-a.done
+			a.room.close()
+		}
+	})
+}
+
+// Dial connects to where the app listens.
+func (a *App) Dial(ctx context.Context) (net.Conn, error) {
+	k := a.now.Load()
+	if k == nil {
+		return nil, errors.New("sandbox: the app accepts no connections now")
+	}
+	return a.dial(ctx, k)
+}
+
+func (a *App) dial(ctx context.Context, k *keeper) (net.Conn, error) {
+	if a.listen.unix != "" {
+		return dialUnix(ctx, k.folder(), path.Base(a.listen.unix))
+	}
+	return a.room.dial(ctx, a.listen.tcp)
+}
+
+// keep has the app running until ctx ends.
+func (a *App) keep(ctx context.Context, k *keeper) {
+	defer close(a.done)
+	backoff := firstBackoff
+	for {
+		started := time.Now()
+		if k != nil && !a.watch(ctx, k) {
+			return
+		}
+		if time.Since(started) > stable {
+			backoff = firstBackoff
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(backoff):
+		}
+		backoff = min(2*backoff, maxBackoff)
+		k = a.again(ctx)
+	}
+}
+
+// watch returns true when the app ended by itself, false when ctx did.
+func (a *App) watch(ctx context.Context, k *keeper) bool {
+	select {
+	case <-ctx.Done():
+		a.now.Store(nil)
+		k.end(a.cfg.StopGrace)
+		a.tidy(k)
+		return false
+	case <-k.gone:
+		a.now.Store(nil)
+		a.exited(k.how())
+		a.tidy(k)
+		return true
+	}
+}
+
+// again starts the app anew and waits until it accepts connections. It returns
+// nil if that cannot be done now.
+func (a *App) again(ctx context.Context) *keeper {
+	k, err := a.launch()
+	if err != nil {
+		a.exited("could not be started again")
+		return nil
+	}
+	if err := a.await(ctx, k); err != nil {
+		k.end(0)
+		a.tidy(k)
+		if ctx.Err() == nil {
+			a.exited(err.Error())
+		}
+		return nil
+	}
+	a.now.Store(k)
+	return k
+}
+
+func (a *App) exited(how string) {
+	if a.cfg.Exited != nil {
+		a.cfg.Exited(how)
+	}
+}
+
+// await returns when the app accepts a connection.
+func (a *App) await(ctx context.Context, k *keeper) error {
+	limit := time.NewTimer(a.cfg.StartGrace)
+	defer limit.Stop()
+	poll := time.NewTicker(5 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		if a.answers(ctx, k) {
+			return nil
+		}
+		select {
+		case <-k.gone:
+			return fmt.Errorf("sandbox: the app ended before it listened at %s: %s", a.cfg.Listen, k.how())
+		case <-limit.C:
+			return fmt.Errorf("sandbox: the app does not listen at %s after %s", a.cfg.Listen, a.cfg.StartGrace)
+		case <-ctx.Done():
+			return fmt.Errorf("sandbox: stopped while the app was starting: %w", ctx.Err())
+		case <-poll.C:
+		}
+	}
+}
+
+func (a *App) answers(ctx context.Context, k *keeper) bool {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	c, err := a.dial(ctx, k)
+	if err != nil {
+		return false
+	}
+	c.Close()
+	return true
+}
+
+// launch writes the configuration and starts the runtime below a keeper.
+func (a *App) launch() (*keeper, error) {
+	run, err := os.MkdirTemp(a.cfg.Dir, runPrefix)
+	if err != nil {
+		return nil, fmt.Errorf("sandbox: %w", err)
+	}
+	k, err := a.launchIn(run)
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(run))
+	}
+	return k, nil
+}
+
+const (
+	runPrefix    = "run-"
+	cgroupPrefix = "blindbox-"
+)
+
+func (a *App) launchIn(run string) (*keeper, error) {
+	id := cgroupPrefix + strings.ToLower(rand.Text())
+	spec, _, err := a.cfg.configuration(bundle{
+		netns: filepath.Join(run, netnsName), socket: filepath.Join(run, socketName), cgroup: "/" + id, has: available(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	doc, err := json.Marshal(spec)
+	if err != nil {
+		return nil, fmt.Errorf("sandbox: %w", err)
+	}
+	err = errors.Join(
+		os.Chmod(run, 0o711), // root inside must get through to the socket's folder
+		os.WriteFile(filepath.Join(run, "config.json"), doc, 0o600),
+		os.WriteFile(filepath.Join(run, "id"), []byte(id), 0o600),
+		os.WriteFile(filepath.Join(run, netnsName), nil, 0o600),
+		os.Mkdir(filepath.Join(run, socketName), 0o700),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("sandbox: %w", err)
+	}
+	owner := ""
+	if a.listen.unix != "" {
+		owner = fmt.Sprintf("uid=%d,gid=%d", a.cfg.Shift+spec.Process.User.UID, a.cfg.Shift+spec.Process.User.GID)
+	}
+	out, err := a.output()
+	if err != nil {
+		return nil, err
+	}
+	defer out.Close()
+	return startKeeper(run, owner, a.room, out, []string{
+		a.cfg.Runtime, "--root", filepath.Join(run, "state"), "--log", filepath.Join(run, logName), "--log-format", "text",
+		"run", "--bundle", run, id,
+	})
+}
+
+// output is where the app prints to: nowhere, or through a pipe that ends when
+// the last of its processes does.
+func (a *App) output() (*os.File, error) {
+	if a.cfg.Output == nil {
+		f, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+		if err != nil {
+			return nil, fmt.Errorf("sandbox: %w", err)
+		}
+		return f, nil
+	}
+	from, to, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("sandbox: %w", err)
+	}
+	go func() {
+		defer from.Close()
+		io.Copy(a.cfg.Output, from)
+		// Somebody must go on reading, or the app would stand still.
+		io.Copy(io.Discard, from)
+	}()
+	return to, nil
+}
+
+// end asks the app to end and makes it, and all that it started, after a time.
+func (k *keeper) end(grace time.Duration) {
+	if grace > 0 {
+		k.signal(syscall.SIGTERM)
+		select {
+		case <-k.gone:
+			return
+		case <-time.After(grace):
+		}
+	}
+	k.signal(syscall.SIGKILL)
+	<-k.gone
+}
+
+// tidy removes what is left of a run.
+func (a *App) tidy(k *keeper) error { return removeRun(k.run) }
+
+// clear removes what a box left behind that was killed.
+func (a *App) clear() error {
+	if err := os.MkdirAll(a.cfg.Dir, 0o711); err != nil {
+		return err
+	}
+	runs, err := filepath.Glob(filepath.Join(a.cfg.Dir, runPrefix+"*"))
+	for _, run := range runs {
+		err = errors.Join(err, removeRun(run))
+	}
+	return err
+}
+
+func removeRun(run string) error {
+	id, err := os.ReadFile(filepath.Join(run, "id"))
+	if err == nil && strings.HasPrefix(string(id), cgroupPrefix) && !strings.ContainsAny(string(id), "/*?[") {
+		err = removeCgroup(string(id))
+	}
+	return errors.Join(err, os.RemoveAll(run))
+}

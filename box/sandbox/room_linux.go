@@ -1,0 +1,188 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"runtime"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// room is the app's network namespace. One thread of ours lives in it and makes
+// sockets; a socket stays in the namespace that it was made in, whoever uses it.
+// The thread is never used for anything else: when the room is closed, it ends.
+type room struct {
+	ns    *os.File
+	calls chan func()
+}
+
+// enter makes a namespace with nothing but a loopback interface, or enters the
+// one at a path. The namespace belongs to the box's own user namespace: nobody
+// inside can change it.
+func enter(path string, lowPorts bool) (*room, error) {
+	r := &room{calls: make(chan func())}
+	entered := make(chan error)
+	go func() {
+		runtime.LockOSThread() // for good: the thread ends with this goroutine
+		err := r.arrive(path, lowPorts)
+		entered <- err
+		if err != nil {
+			return
+		}
+		for f := range r.calls {
+			f()
+		}
+	}()
+	if err := <-entered; err != nil {
+		return nil, fmt.Errorf("sandbox: the app's network namespace: %w", err)
+	}
+	return r, nil
+}
+
+func (r *room) arrive(path string, lowPorts bool) error {
+	if path == "" {
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			return fmt.Errorf("unshare: %w", err)
+		}
+		if err := loopbackUp(); err != nil {
+			return err
+		}
+	} else if err := join(path); err != nil {
+		return err
+	}
+	if lowPorts {
+		// The file is that of the namespace of whoever opens it.
+		if err := os.WriteFile("/proc/sys/net/ipv4/ip_unprivileged_port_start", []byte("0"), 0); err != nil {
+			return err
+		}
+	}
+	ns, err := os.Open("/proc/thread-self/ns/net")
+	r.ns = ns
+	return err
+}
+
+func join(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := unix.Setns(int(f.Fd()), unix.CLONE_NEWNET); err != nil {
+		return fmt.Errorf("%s: setns: %w", path, err)
+	}
+	return nil
+}
+
+// loopbackUp brings up the loopback interface (netdevice(7)).
+func loopbackUp() error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	req, err := unix.NewIfreq("lo")
+	if err != nil {
+		return err
+	}
+	req.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
+	if err := unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, req); err != nil {
+		return fmt.Errorf("loopback: %w", err)
+	}
+	return nil
+}
+
+// close ends the thread. The namespace lasts as long as something is in it.
+func (r *room) close() {
+	close(r.calls)
+	r.ns.Close()
+}
+
+// dial connects to an address inside.
+func (r *room) dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+	family, where := unix.AF_INET, unix.Sockaddr(&unix.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()})
+	if to.Addr().Is6() {
+		family, where = unix.AF_INET6, &unix.SockaddrInet6{Port: int(to.Port()), Addr: to.Addr().As16()}
+	}
+	fd, err := r.socket(family)
+	if err != nil {
+		return nil, err
+	}
+	err = unix.Connect(fd, where)
+	f := os.NewFile(uintptr(fd), to.String())
+	defer f.Close() // net works with a copy
+	if errors.Is(err, unix.EINPROGRESS) {
+		err = connected(ctx, f)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return net.FileConn(f)
+}
+
+func (r *room) socket(family int) (fd int, err error) {
+	done := make(chan struct{})
+	r.calls <- func() {
+		defer close(done)
+		fd, err = unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, unix.IPPROTO_TCP)
+	}
+	<-done
+	return fd, err
+}
+
+// connected waits until a connection is made or refused (connect(2), EINPROGRESS).
+func connected(ctx context.Context, f *os.File) error {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, func() { f.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	var result error
+	err = raw.Write(func(fd uintptr) bool {
+		code, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ERROR)
+		switch {
+		case err != nil:
+			result = err
+		case code != 0:
+			result = unix.Errno(code)
+		default:
+			_, err = unix.Getpeername(int(fd))
+			return !errors.Is(err, unix.ENOTCONN)
+		}
+		return true
+	})
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return errors.Join(err, result)
+}
+
+// dialUnix connects to a socket in a folder that the app writes to. A link
+// there could lead to any socket of the box, so nothing is followed.
+func dialUnix(ctx context.Context, folder, name string) (net.Conn, error) {
+	dir, err := unix.Open(folder, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(dir)
+	fd, err := unix.Openat(dir, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return nil, err
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFSOCK {
+		return nil, fmt.Errorf("sandbox: %s is no socket", name)
+	}
+	var d net.Dialer
+	return d.DialContext(ctx, "unix", "/proc/self/fd/"+strconv.Itoa(fd))
+}
