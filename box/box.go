@@ -107,6 +107,9 @@ func New(cfg Config) (*Box, error) {
 	if err != nil {
 		return nil, fmt.Errorf("box: %w", err)
 	}
+	if err := enforceable(p); err != nil {
+		return nil, err
+	}
 	b := &Box{cfg: cfg, policy: p, grace: stopGrace, ready: make(chan struct{})}
 	backend, err := b.work()
 	if err != nil {

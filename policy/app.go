@@ -72,4 +72,6 @@ type Model struct {
 	// SHA256 is the digest of the model's bytes. It is required with Path. Zero
 	// means that the box's measurement alone says which bytes they are.
 	SHA256 [sha256.Size]byte
+	// Line is where the entry begins in the document.
+	Line int
 }

@@ -4,20 +4,26 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"fmt"
+	"iter"
 	"slices"
+	"strconv"
 	"strings"
+
+	"github.com/cedar-policy/cedar-go"
 )
 
 // Request is what a decision is about.
 type Request struct {
-	// Caller is the name of a Caller of the policy, as [Policy.Authenticate]
-	// or [Policy.Anyone] found it.
+	// Caller is the name of a Caller of the policy, as whoever authenticates
+	// found it.
 	Caller string
 	Action Action
-	// Method is not decided by in this version.
 	Method string
 	// Path is the request's path as sent, percent-encoded, without the query.
 	Path string
+	// Model is the name of the model that the request is for, "" for none. A
+	// caller that is limited to models may do nothing without one.
+	Model string
 }
 
 // Decision is the answer. The zero Decision denies.
@@ -29,43 +35,142 @@ type Decision struct {
 	Line int
 }
 
-func deny(line int, format string, args ...any) Decision {
-	return Decision{Reason: fmt.Sprintf(format, args...), Line: line}
-}
-
 // Decide says whether a request is allowed. It always gives the same answer to
 // the same question. What no line allows is denied.
+//
+// A path that the box and the app could understand differently, and the box's
+// own paths, are denied whatever the policy says. The rest is Cedar's decision
+// over the caller's rules: allowed if a permit applies and no forbid does. One
+// thing is stricter than in Cedar: a forbid that cannot be evaluated, since it
+// compares a string with a number, forbids.
+//
+// Methods, paths and models of a caller do not limit Observe, which is about the
+// box's own addresses and none of the app's.
 func (p *Policy) Decide(r Request) Decision {
-	i := slices.IndexFunc(p.Callers, func(c Caller) bool { return c.Name == r.Caller })
-	if i < 0 || r.Caller == "" {
-		return deny(0, "the policy has no such caller")
+	rules := p.rulesOf(r.Caller)
+	if rules == nil {
+		return Decision{Reason: "the policy has no such caller"}
 	}
-	c := p.Callers[i]
-	if r.Action != Query && r.Action != Observe || !slices.Contains(c.May, r.Action) {
-		return deny(c.Line, "caller %q may only %s", c.Name, list(c.May))
+	c := rules.caller
+	s := rules.slices[r.Action]
+	if s == nil {
+		return Decision{Reason: "there is no such action", Line: c.Line}
 	}
-	if r.Action == Observe {
-		return Decision{Allowed: true, Reason: fmt.Sprintf("caller %q may observe", c.Name), Line: c.Line}
-	}
-	return c.decidePath(r.Path)
-}
-
-func (c *Caller) decidePath(path string) Decision {
-	if err := CheckPath(path); err != nil {
-		return deny(c.Line, "%s", strings.TrimPrefix(err.Error(), "policy: "))
-	}
-	if Reserved(path) {
-		return deny(c.Line, "%s is the box's own", ReservedPrefix)
-	}
-	if len(c.Paths) == 0 {
-		return Decision{Allowed: true, Reason: fmt.Sprintf("caller %q may query every path", c.Name), Line: c.Line}
-	}
-	for _, pattern := range c.Paths {
-		if matches(pattern, path) {
-			return Decision{Allowed: true, Reason: fmt.Sprintf("caller %q may query %s", c.Name, pattern), Line: c.Line}
+	if r.Action != Observe {
+		if why := unservable(r.Path); why != "" {
+			return Decision{Reason: why, Line: c.Line}
 		}
 	}
-	return deny(c.Line, "caller %q may query only %s", c.Name, strings.Join(c.Paths, ", "))
+	var buffer [16]*rule
+	if asked := s.candidates(buffer[:0], r.Path); len(asked) > 0 {
+		if d, decided := p.compiled.ask(asked, rules.uid, &r); decided {
+			return d
+		}
+	}
+	return c.unpermitted(&r)
+}
+
+func (p *Policy) rulesOf(caller string) *callerRules {
+	if p.compiled == nil || caller == "" {
+		return nil
+	}
+	return p.compiled.callers[caller]
+}
+
+// unservable says why a path is never the app's, or "".
+func unservable(path string) string {
+	if err := CheckPath(path); err != nil {
+		return strings.TrimPrefix(err.Error(), "policy: ")
+	}
+	if Reserved(path) {
+		return ReservedPrefix + " is the box's own"
+	}
+	return ""
+}
+
+// asked are rules in the form that Cedar takes them.
+type asked []*rule
+
+// All implements [cedar.PolicyIterator].
+func (a asked) All() iter.Seq2[cedar.PolicyID, *cedar.Policy] {
+	return func(yield func(cedar.PolicyID, *cedar.Policy) bool) {
+		for _, r := range a {
+			if !yield(r.id, r.policy) {
+				return
+			}
+		}
+	}
+}
+
+// ask lets Cedar decide. Nothing is decided if no rule applies.
+func (c *compiled) ask(rules asked, caller cedar.EntityUID, r *Request) (Decision, bool) {
+	allowed, why := cedar.Authorize(rules, c.entities, cedar.Request{
+		Principal: caller,
+		Action:    actionUID(r.Action),
+		Resource:  cedar.NewEntityUID(pathType, cedar.String(r.Path)),
+		Context: cedar.NewRecord(cedar.RecordMap{
+			"path": cedar.String(r.Path), "method": cedar.String(r.Method), "model": cedar.String(r.Model),
+		}),
+	})
+	for _, e := range why.Errors {
+		if broken := c.rule(e.PolicyID); broken == nil || broken.forbids() {
+			return Decision{Reason: "a Cedar policy that forbids cannot be evaluated", Line: lineOfRule(broken)}, true
+		}
+	}
+	first := c.first(why.Reasons)
+	if first == nil {
+		return Decision{}, false
+	}
+	return Decision{Allowed: bool(allowed), Reason: first.reason, Line: first.line}, true
+}
+
+func lineOfRule(r *rule) int {
+	if r == nil {
+		return 0
+	}
+	return r.line
+}
+
+func (c *compiled) rule(id cedar.PolicyID) *rule {
+	i, err := strconv.Atoi(string(id))
+	if err != nil || i < 0 || i >= len(c.rules) {
+		return nil
+	}
+	return c.rules[i]
+}
+
+// first returns the rule that comes first in the document. Which one is asked
+// first must make no difference.
+func (c *compiled) first(reasons []cedar.DiagnosticReason) *rule {
+	best := -1
+	for _, one := range reasons {
+		if i, err := strconv.Atoi(string(one.PolicyID)); err == nil && (best < 0 || i < best) {
+			best = i
+		}
+	}
+	if best < 0 || best >= len(c.rules) {
+		return nil
+	}
+	return c.rules[best]
+}
+
+// unpermitted says why no rule permits a request.
+func (c *Caller) unpermitted(r *Request) Decision {
+	no := func(format string, args ...any) Decision {
+		return Decision{Reason: fmt.Sprintf("caller %q may ", c.Name) + fmt.Sprintf(format, args...), Line: c.Line}
+	}
+	switch {
+	case len(c.May) == 0:
+		return no("do only what a Cedar policy permits")
+	case !slices.Contains(c.May, r.Action):
+		return no("only %s", list(c.May))
+	case len(c.Methods) > 0 && !slices.Contains(c.Methods, r.Method):
+		return no("%s only with %s", r.Action, strings.Join(c.Methods, ", "))
+	case len(c.Models) > 0 && !slices.Contains(c.Models, r.Model):
+		return no("%s only the models %s", r.Action, strings.Join(c.Models, ", "))
+	default:
+		return no("%s only %s", r.Action, strings.Join(c.Paths, ", "))
+	}
 }
 
 const (

@@ -18,17 +18,18 @@ func TestDecide(t *testing.T) {
 		line    int
 		reason  string
 	}{
-		{"clinic", Query, "/v1/audio/transcriptions", true, 9, `caller "clinic" may query /v1/audio/*`},
-		{"clinic", Query, "/v1/audio/", true, 9, `caller "clinic" may query /v1/audio/*`},
-		{"clinic", Query, "/v1/models", true, 9, `caller "clinic" may query /v1/models`},
+		{"clinic", Query, "/v1/audio/transcriptions", true, 12, `caller "clinic" may query /v1/audio/*`},
+		{"clinic", Query, "/v1/audio/", true, 12, `caller "clinic" may query /v1/audio/*`},
+		{"clinic", Query, "/v1/models", true, 12, `caller "clinic" may query /v1/models`},
 		{"clinic", Query, "/v1/audio", false, 9, `caller "clinic" may query only /v1/audio/*, /v1/models`},
 		{"clinic", Query, "/v1/models/", false, 9, `caller "clinic" may query only /v1/audio/*, /v1/models`},
 		{"clinic", Query, "/V1/models", false, 9, `caller "clinic" may query only /v1/audio/*, /v1/models`},
 		{"clinic", Query, "/v1/audio/../models", false, 9, "the path has a dot segment"},
 		{"clinic", Query, "", false, 9, "the path does not begin with a slash"},
 		{"clinic", Observe, "/v1/models", false, 9, `caller "clinic" may only query`},
-		{"clinic", "admin", "/v1/models", false, 9, `caller "clinic" may only query`},
-		{"clinic", "", "/v1/models", false, 9, `caller "clinic" may only query`},
+		{"clinic", "admin", "/v1/models", false, 9, "there is no such action"},
+		{"clinic", List, "/v1/models", false, 9, `caller "clinic" may only query`},
+		{"clinic", "", "/v1/models", false, 9, "there is no such action"},
 		{second, Query, "/anything", true, 13, `caller "` + second + `" may query every path`},
 		{second, Observe, "/ignored", true, 13, `caller "` + second + `" may observe`},
 		{second, Query, "/.well-known/blindbox/policy", false, 13, "/.well-known/blindbox is the box's own"},
@@ -41,7 +42,7 @@ func TestDecide(t *testing.T) {
 	} {
 		want := Decision{c.allowed, c.reason, c.line}
 		for range 2 {
-			if got := p.Decide(Request{c.caller, c.action, "GET", c.path}); got != want {
+			if got := p.Decide(Request{Caller: c.caller, Action: c.action, Method: "GET", Path: c.path}); got != want {
 				t.Errorf("%s %s %s:\ngot  %+v\nwant %+v", c.caller, c.action, c.path, got, want)
 			}
 		}

@@ -49,9 +49,9 @@ const (
 	TLSVerify TLS = "verify"
 )
 
-// EgressUnrestricted reports whether the document leaves open where the app may
-// connect to: it runs as a plain process, and there is no line on egress. Every
-// other policy restricts it.
+// EgressUnrestricted reports whether the document leaves open where the box may
+// connect to: there is no image, whose app has a network of its own, and no line
+// on egress. Every other policy restricts it.
 func (p *Policy) EgressUnrestricted() bool {
-	return p.App != nil && p.App.Image == "" && p.Egress.Line == 0
+	return p.Egress.Line == 0 && (p.App == nil || p.App.Image == "")
 }

@@ -113,7 +113,7 @@ func TestRefusals(t *testing.T) {
 		{"no platform", []string{"--policy", good, "--platform", ","}, 1, "BBX-101 usage: the command line cannot be used as it is\n  seen       invalid value \",\" for flag -platform: nothing named\n  no box was started.\n"},
 		{"no such file", []string{"--policy", dir + "/none"}, 1, "BBX-105 file: a file could not be read or written\n  seen       open " + dir + "/none: no such file or directory\n  no box was started.\n"},
 		{"a directory", []string{"--policy", dir}, 1, "BBX-105 file: a file could not be read or written\n  seen       read " + dir + ": is a directory\n  no box was started.\n"},
-		{"later key", []string{"--policy", bad}, 1, "BBX-104 policy: the policy file is not valid\n  seen       " + bad + `:3:1: this version does not enforce "egress", so it refuses it rather than pretend` + "\n  no box was started.\n"},
+		{"no list", []string{"--policy", bad}, 1, "BBX-104 policy: the policy file is not valid\n  seen       " + bad + `:3:17: egress.allow: seen "all", expected a list` + "\n  no box was started.\n"},
 		{"two errors", []string{"--policy", twice}, 1, "BBX-104 policy: the policy file is not valid\n  seen       " + twice + ":1:7: name: seen \"\", expected 1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit\n" +
 			"             " + twice + ":2:10: models[0]: seen neither builtin nor path, expected one of the two\n  no box was started.\n"},
 		{"too long", []string{"--policy", long}, 1, "BBX-104 policy: the policy file is not valid\n  seen       " + long + ":1:1: a document of 65537 bytes, limit 65536\n  no box was started.\n"},

@@ -14,7 +14,10 @@ import (
 )
 
 // decoder puts a tree whose shape was checked into Go values.
-type decoder struct{ errs Errors }
+type decoder struct {
+	src  *source
+	errs Errors
+}
 
 func (d *decoder) mismatch(n *yaml.Node, path, expected string) {
 	d.errs.Add(place(n), path, "", describe(n), expected)
@@ -42,6 +45,12 @@ func (d *decoder) value(n *yaml.Node, out reflect.Value, path string) {
 	switch v := out.Addr().Interface().(type) {
 	case placed:
 		d.value(n, v.place(place(n)), path)
+		return
+	case orNone:
+		d.orNone(n, v, path)
+		return
+	case *Block:
+		d.block(n, v, path)
 		return
 	case *time.Duration:
 		d.duration(n, v, path)
@@ -246,4 +255,26 @@ func (d *decoder) text(n *yaml.Node, out encoding.TextUnmarshaler, path string) 
 	if err := out.UnmarshalText([]byte(n.Value)); err != nil {
 		d.errs.Add(place(n), path, err.Error(), describe(n), "")
 	}
+}
+
+// orNone reads a mapping or the word none.
+func (d *decoder) orNone(n *yaml.Node, out orNone, path string) {
+	none := n.Kind == yaml.ScalarNode && isString(n) && n.Value == "none"
+	if n.Kind != yaml.MappingNode && !none {
+		d.mismatch(n, path, `"none" or a mapping`)
+		return
+	}
+	if v := out.fill(place(n), none); !none {
+		d.value(n, v, path)
+	}
+}
+
+// block reads a literal block. No other form keeps the lines of its text.
+func (d *decoder) block(n *yaml.Node, out *Block, path string) {
+	if n.Kind != yaml.ScalarNode || n.Style != yaml.LiteralStyle {
+		d.mismatch(n, path, `a literal block: "|" and the text on the lines below it`)
+		return
+	}
+	out.Value = n.Value
+	out.Pos = Pos{place(n).Line + 1, d.src.indent(place(n).Line+1, n.Value) + 1}
 }

@@ -120,10 +120,14 @@ func (s *shapeCheck) scalar(n *yaml.Node, path string) {
 // as text.
 var otherBool = regexp.MustCompile(`^(?i:y|n|yes|no|on|off)$`)
 
+// otherNumber are the numbers to the base of sixty that YAML 1.1 has and YAML
+// 1.2 reads as text: 1000:50.
+var otherNumber = regexp.MustCompile(`^[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?$`)
+
 // isString reports whether every reader takes the scalar for text.
 func isString(n *yaml.Node) bool {
 	quoted := n.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) != 0
-	return quoted || n.Tag == "!!str" && !otherBool.MatchString(n.Value)
+	return quoted || n.Tag == "!!str" && !otherBool.MatchString(n.Value) && !otherNumber.MatchString(n.Value)
 }
 
 var plainKey = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)

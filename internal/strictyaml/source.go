@@ -92,3 +92,19 @@ func (s *source) at(p Pos) byte {
 	}
 	return 0
 }
+
+// indent returns by how many characters the document indents a text that begins
+// on the given line.
+func (s *source) indent(line int, text string) int {
+	for first := range strings.Lines(text) {
+		first = strings.TrimRight(first, "\n")
+		if line > len(s.lines) {
+			return 0
+		}
+		if first != "" {
+			return max(len(s.lines[line-1])-len(first), 0)
+		}
+		line++
+	}
+	return 0
+}

@@ -58,6 +58,42 @@ func (a *At[T]) place(p Pos) reflect.Value {
 // placed is every *At[T].
 type placed interface{ place(Pos) reflect.Value }
 
+// OrNone holds a T, or the single word none: Value is nil then. The zero Pos
+// says that the key was not there.
+type OrNone[T any] struct {
+	Value *T
+	Pos   Pos
+}
+
+// fill makes room for the value, unless there is none.
+func (o *OrNone[T]) fill(p Pos, none bool) reflect.Value {
+	o.Pos = p
+	if none {
+		return reflect.Value{}
+	}
+	o.Value = new(T)
+	return reflect.ValueOf(o.Value).Elem()
+}
+
+// orNone is every *OrNone[T].
+type orNone interface {
+	fill(p Pos, none bool) reflect.Value
+}
+
+// Block is text in another language, written as a literal block ("key: |"), so
+// that each of its lines is a line of the document.
+type Block struct {
+	Value string
+	// Pos is where the first line of the text begins. The zero Pos says that the
+	// key was not there.
+	Pos Pos
+}
+
+// At returns the place in the document of a place in the text.
+func (b *Block) At(line, column int) Pos {
+	return Pos{b.Pos.Line + max(line, 1) - 1, b.Pos.Column + max(column, 1) - 1}
+}
+
 // Decode reads the one document in doc into out, a pointer to a struct.
 //
 // Keys are the names in `yaml:"name"` tags and must match exactly; the option
@@ -87,9 +123,40 @@ func Decode(doc []byte, out any) error {
 	if err := shape.errs.Err(); err != nil {
 		return err
 	}
-	d := decoder{}
+	d := decoder{src: src}
 	d.value(root, dst.Elem(), "")
 	return d.errs.Err()
+}
+
+// Lines returns the line of every value of a document that [Decode] accepts, by
+// its path, such as "callers[0].may". The document itself has the path "". What
+// cannot be read has no lines.
+func Lines(doc []byte) map[string]int {
+	lines := map[string]int{}
+	if len(doc) > MaxSize {
+		return lines
+	}
+	if root, err := parseOne(doc); err == nil {
+		addLines(lines, root, "", 1)
+	}
+	return lines
+}
+
+func addLines(lines map[string]int, n *yaml.Node, path string, depth int) {
+	if depth > MaxDepth {
+		return
+	}
+	lines[path] = place(n).Line
+	switch n.Kind {
+	case yaml.MappingNode:
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			addLines(lines, n.Content[i+1], join(path, n.Content[i].Value), depth+1)
+		}
+	case yaml.SequenceNode:
+		for i, item := range n.Content {
+			addLines(lines, item, path+"["+strconv.Itoa(i)+"]", depth+1)
+		}
+	}
 }
 
 // parseOne returns the root node of the only document.
