@@ -1,0 +1,78 @@
+package seal
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/blindbox/blindbox/receipt"
+)
+
+// frameMagic stands before each segment in a stream of them, with four bytes for
+// the length, big-endian.
+const frameMagic = "BBXSEAL1"
+
+func digestOf(text []byte) receipt.Digest { return sha256.Sum256(text) }
+
+// NewStream returns a Sink that writes one segment after the other to w, such as a file
+// that is only appended to.
+func NewStream(w io.Writer) Sink { return &frames{w: w} }
+
+type frames struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (f *frames) WriteSegment(_ uint64, sealed []byte) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	b := append(make([]byte, 0, len(frameMagic)+4+len(sealed)), frameMagic...)
+	b = binary.BigEndian.AppendUint32(b, uint32(len(sealed)))
+	if n, err := f.w.Write(append(b, sealed...)); err != nil || n != len(b)+len(sealed) {
+		return errors.Join(err, fmt.Errorf("%d of %d bytes written", n, len(b)+len(sealed)))
+	}
+	return nil
+}
+
+// NewDirectory returns a Sink that writes each segment to a file of its own, which any
+// age program opens, and keeps the last so many of them. A file is there whole or
+// not at all.
+func NewDirectory(dir, prefix string, keep int) (Sink, error) {
+	if keep < 1 {
+		return nil, fmt.Errorf("seal: %d segments kept, expected one or more", keep)
+	}
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return nil, errors.Join(err, fmt.Errorf("seal: %s is no directory", dir))
+	}
+	return directory{dir, prefix, uint64(keep)}, nil
+}
+
+type directory struct {
+	dir, prefix string
+	keep        uint64
+}
+
+func (d directory) name(number uint64) string {
+	return filepath.Join(d.dir, fmt.Sprintf("%s-%08d.age", d.prefix, number))
+}
+
+func (d directory) WriteSegment(number uint64, sealed []byte) error {
+	name := d.name(number)
+	if err := os.WriteFile(name+".tmp", sealed, 0o600); err != nil {
+		return errors.Join(err, os.Remove(name+".tmp"))
+	}
+	if err := os.Rename(name+".tmp", name); err != nil {
+		return errors.Join(err, os.Remove(name+".tmp"))
+	}
+	if number >= d.keep {
+		if err := os.Remove(d.name(number - d.keep)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
