@@ -131,56 +131,61 @@ type Chain struct {
 //
 // Two halves of about four signatures each are verified at the same time: what the
 // PCK and its CA signed, and what the root and the TCB signing key did. In either,
-// no key is used before its own chain was verified.
+// no key is used before its own chain was verified. The first half is the longer
+// one: the second starts when a processor has woken up for it.
 func (e *Engine) endorse(m material, q *Quote) (*Chain, signatures) {
 	if e == nil || e.root == nil {
 		return &Chain{fixed: []attest.Check{pki.Judge("hardware.pck_chain", false, attest.CodeUntrustedRoot, "no root to trust", "a Verifier from NewVerifier")}}, signatures{}
 	}
-	pck, below := make(chan pckReading, 1), make(chan pckUse, 1)
-	go func() {
-		read := e.readPCKChain(m.pckChain)
-		pck <- read
-		below <- read.key.use(m.pckCRL, q, e.tee)
-	}()
-	documents, checks := e.readDocuments(m)
-	read := <-pck // long there: the root's CRL is looked at with the key, not behind it
-	c := &Chain{tee: e.tee, pck: read.key, documents: documents, certs: []*x509.Certificate{e.root}}
-	c.fixed = slices.Concat(read.checks, checks)
-	c.checkPlatform()
-	c.checkRootCRL(e.root, m.rootCRL)
-	used := <-below
-	c.pckCRL = used.crl
-	c.fixed = append(c.fixed, used.checks...)
-	c.setValidity()
-	return c, used.signatures
+	pck, below := make(chan *pckKey, 1), make(chan rootUse, 1)
+	go func() { below <- e.use(m, pck) }()
+	read := e.readPCKChain(m.pckChain)
+	pck <- read.key
+	quote := read.key.use(m.pckCRL, q, e.tee)
+	root := <-below
+
+	c := &Chain{tee: e.tee, pck: read.key, documents: root.documents, rootCRL: root.crl, pckCRL: quote.crl}
+	c.fixed = slices.Concat(read.checks, root.read, c.checkPlatform(), root.checks, quote.checks)
+	c.setValidity(e.root)
+	return c, quote.signatures
 }
 
-// checkPlatform establishes that the TCB info speaks of this kind of machine.
-func (c *Chain) checkPlatform() {
-	if c.pck == nil || c.documents == nil {
-		return
-	}
-	p, t := c.pck.facts, c.documents.tcbInfo
-	c.fixed = append(c.fixed, pki.Judge("hardware.tcb_info_platform", t.covers(p), CodePlatformMismatch,
-		fmt.Sprintf("FMSPC %x, PCE %x", p.FMSPC, p.PCEID), fmt.Sprintf("FMSPC %x, PCE %x, as the TCB info", t.FMSPC, t.PCEID)))
+// rootUse is what the keys below the root were used for: Intel's documents and the
+// root's CRL.
+type rootUse struct {
+	documents *documents     // nil if any was refused
+	read      []attest.Check // of the documents
+	crl       pki.Revocation
+	checks    []attest.Check // of the CRL
 }
 
-// checkRootCRL looks up both keys below the root in its CRL.
-func (c *Chain) checkRootCRL(root *x509.Certificate, crl []byte) {
+// use verifies the documents and looks up both keys below the root in its CRL: the
+// one that signed them, and the CA of the PCK, which somebody else reads.
+func (e *Engine) use(m material, pck <-chan *pckKey) rootUse {
+	var u rootUse
+	u.documents, u.read = e.readDocuments(m)
 	var below []*x509.Certificate
-	if c.pck != nil {
-		below = append(below, c.pck.ca)
-		c.certs = append(c.certs, c.pck.leaf, c.pck.ca)
+	if k := <-pck; k != nil {
+		below = append(below, k.ca)
 	}
-	if c.documents != nil {
-		below = append(below, c.documents.signer)
-		c.certs = append(c.certs, c.documents.signer)
+	if u.documents != nil {
+		below = append(below, u.documents.signer)
 	}
 	if len(below) != 0 {
-		var checks []attest.Check
-		c.rootCRL, checks = pki.ReadCRL(rootCRL, crl, root, algorithm, below...)
-		c.fixed = append(c.fixed, checks...)
+		u.crl, u.checks = pki.ReadCRL(rootCRL, m.rootCRL, e.root, algorithm, below...)
 	}
+	return u
+}
+
+// checkPlatform establishes that the TCB info speaks of this kind of machine. There
+// is nothing to compare if either was refused.
+func (c *Chain) checkPlatform() []attest.Check {
+	if c.pck == nil || c.documents == nil {
+		return nil
+	}
+	p, t := c.pck.facts, c.documents.tcbInfo
+	return []attest.Check{pki.Judge("hardware.tcb_info_platform", t.covers(p), CodePlatformMismatch,
+		fmt.Sprintf("FMSPC %x, PCE %x", p.FMSPC, p.PCEID), fmt.Sprintf("FMSPC %x, PCE %x, as the TCB info", t.FMSPC, t.PCEID))}
 }
 
 // covers reports whether the TCB info speaks of that kind of machine.
@@ -193,7 +198,14 @@ const (
 )
 
 // setValidity computes when everything is in force.
-func (c *Chain) setValidity() {
+func (c *Chain) setValidity(root *x509.Certificate) {
+	c.certs = append(c.certs, root)
+	if c.pck != nil {
+		c.certs = append(c.certs, c.pck.leaf, c.pck.ca)
+	}
+	if c.documents != nil {
+		c.certs = append(c.certs, c.documents.signer)
+	}
 	c.endorsed = pki.Span(c.certs...)
 	for _, r := range []pki.Revocation{c.rootCRL, c.pckCRL} {
 		if r.Checked {
