@@ -31,54 +31,115 @@ type VMConfiguration struct {
 	UniqueID       string `json:"vmUniqueId"`
 }
 
-type runtimeDoc struct {
-	Keys     []jwk           `json:"keys"`
-	VM       VMConfiguration `json:"vm-configuration"`
-	UserData string          `json:"user-data"`
-}
-
 // jwk is a JSON Web Key (RFC 7517) of the only kind that paravisors have.
-type jwk struct {
-	KID string   `json:"kid"`
-	Ops []string `json:"key_ops"`
-	KTY string   `json:"kty"`
-	E   string   `json:"e"`
-	N   string   `json:"n"`
-}
+type jwk struct{ kid, kty, e, n string }
 
 // ParseRuntime reads the runtime claims. Members that it does not know it leaves
 // alone: the document is the paravisor's, which is measured, and its versions add
 // some.
 func ParseRuntime(data []byte) (*Runtime, error) {
-	var doc runtimeDoc
-	opt := strictjson.Options{Limits: strictjson.Limits{Bytes: maxRuntime, Depth: 8}, AllowUnknown: true}
-	if err := strictjson.Decode(data, &doc, opt); err != nil {
+	doc, err := strictjson.NewReader(data, strictjson.Limits{Bytes: maxRuntime, Depth: 8})
+	if err != nil {
 		return nil, fmt.Errorf("azure: runtime claims: %w", err)
 	}
-	r := &Runtime{VM: doc.VM}
-	for _, k := range doc.Keys {
-		if err := r.take(k); err != nil {
-			return nil, err
-		}
+	r := &Runtime{}
+	err = doc.Object(func(name string) error { return r.member(doc, name) })
+	if err == nil {
+		err = doc.End()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("azure: runtime claims: %w", err)
 	}
 	if r.AK == nil {
 		return nil, fmt.Errorf("azure: runtime claims without the key HCLAkPub")
 	}
-	if doc.UserData != "" {
-		// It counts the bytes before the first that is not hex.
-		if n, _ := hex.Decode(r.UserData[:], []byte(cut(doc.UserData))); n != len(r.UserData) || len(doc.UserData) != 2*n {
-			return nil, fmt.Errorf("azure: user-data of %d characters, expected 128 in hex", len(doc.UserData))
-		}
-	}
 	return r, nil
+}
+
+func (r *Runtime) member(doc *strictjson.Reader, name string) (err error) {
+	switch name {
+	case "keys":
+		return doc.Array(func() error { return r.key(doc) })
+	case "vm-configuration":
+		return doc.Object(func(name string) error { return r.VM.member(doc, name) })
+	case "user-data":
+		return r.userData(doc)
+	}
+	_, err = doc.Skip()
+	return err
+}
+
+func (v *VMConfiguration) member(doc *strictjson.Reader, name string) (err error) {
+	switch name {
+	case "console-enabled":
+		v.ConsoleEnabled, err = yes(doc)
+	case "secure-boot":
+		v.SecureBoot, err = yes(doc)
+	case "tpm-enabled":
+		v.TPMEnabled, err = yes(doc)
+	case "tpm-persisted":
+		v.TPMPersisted, err = yes(doc)
+	case "root-cert-thumbprint":
+		v.RootThumbprint, err = doc.String()
+	case "vmUniqueId":
+		v.UniqueID, err = doc.String()
+	default:
+		_, err = doc.Skip()
+	}
+	return err
+}
+
+// yes reads true or false; null is as if it had not been said.
+func yes(doc *strictjson.Reader) (*bool, error) {
+	if doc.Kind() == strictjson.Null {
+		return nil, doc.Null()
+	}
+	b, err := doc.Bool()
+	return &b, err
+}
+
+func (r *Runtime) userData(doc *strictjson.Reader) error {
+	text, err := doc.String()
+	if err != nil || text == "" {
+		return err
+	}
+	// It counts the bytes before the first that is not hex.
+	if n, _ := hex.Decode(r.UserData[:], []byte(cut(text))); n != len(r.UserData) || len(text) != 2*n {
+		return fmt.Errorf("user-data of %d characters, expected 128 in hex", len(text))
+	}
+	return nil
 }
 
 // cut keeps hex.Decode from writing behind the 64 bytes.
 func cut(s string) string { return s[:min(len(s), 128)] }
 
+// key reads one key and keeps it if it is one of the two that count.
+func (r *Runtime) key(doc *strictjson.Reader) error {
+	var k jwk
+	err := doc.Object(func(name string) (err error) {
+		switch name {
+		case "kid":
+			k.kid, err = doc.String()
+		case "kty":
+			k.kty, err = doc.String()
+		case "e":
+			k.e, err = doc.String()
+		case "n":
+			k.n, err = doc.String()
+		default:
+			_, err = doc.Skip()
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return r.take(k)
+}
+
 func (r *Runtime) take(k jwk) error {
 	slot := &r.AK
-	switch k.KID {
+	switch k.kid {
 	case "HCLAkPub":
 	case "HCLEkPub":
 		slot = &r.EK
@@ -86,26 +147,29 @@ func (r *Runtime) take(k jwk) error {
 		return nil
 	}
 	if *slot != nil {
-		return fmt.Errorf("azure: two keys %s", k.KID)
+		return fmt.Errorf("two keys %s", k.kid)
 	}
 	key, err := k.rsa()
 	if err != nil {
-		return fmt.Errorf("azure: key %s: %w", k.KID, err)
+		return fmt.Errorf("key %s: %w", k.kid, err)
 	}
 	*slot = key
 	return nil
 }
 
+const maxModulus = 512
+
 func (k jwk) rsa() (*rsa.PublicKey, error) {
-	n, err := base64.RawURLEncoding.Strict().DecodeString(k.N)
+	var room [maxModulus]byte
+	n, err := base64.RawURLEncoding.Strict().AppendDecode(room[:0], []byte(k.n))
 	switch {
-	case k.KTY != "RSA":
-		return nil, fmt.Errorf("of type %.20q, expected RSA", k.KTY)
-	case k.E != "AQAB":
+	case k.kty != "RSA":
+		return nil, fmt.Errorf("of type %.20q, expected RSA", k.kty)
+	case k.e != "AQAB":
 		return nil, fmt.Errorf("with another exponent than 65537")
 	case err != nil:
 		return nil, fmt.Errorf("with a modulus that is not base64url")
-	case len(n) < 256 || len(n) > 512 || n[0]&0x80 == 0:
+	case len(n) < 256 || len(n) > maxModulus || n[0]&0x80 == 0:
 		return nil, fmt.Errorf("with a modulus of %d bytes, expected 256 to 512", len(n))
 	}
 	return &rsa.PublicKey{N: new(big.Int).SetBytes(n), E: 65537}, nil

@@ -3,8 +3,10 @@ package azure
 import (
 	"bytes"
 	"crypto/rsa"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/blindbox/blindbox/attest"
@@ -16,7 +18,7 @@ import (
 )
 
 // Verifier verifies Azure VMs of one kind. It is immutable and safe for concurrent
-// use. The zero Verifier refuses everything.
+// use. The zero Verifier, and none at all, refuse everything.
 type Verifier struct {
 	kind     attest.Kind
 	hardware attest.Verifier
@@ -55,7 +57,12 @@ func NewVerifierWithHardware(kind attest.Kind, hardware attest.Verifier) (*Verif
 }
 
 // Kind returns the kind of evidence that v accepts.
-func (v *Verifier) Kind() attest.Kind { return v.kind }
+func (v *Verifier) Kind() attest.Kind {
+	if v == nil {
+		return 0
+	}
+	return v.kind
+}
 
 // Verify establishes that the hardware vouches for a paravisor and its attestation
 // key, and that this key signed the registers. See [attest.Verifier] for its errors.
@@ -90,9 +97,12 @@ func (c *Chain) Endorsed() attest.Validity {
 // one machine can be verified by [Chain.Verify] at the price of their signatures.
 // It is for AzureSNP; a TD quote brings its own certificates.
 func (v *Verifier) Endorse(end attest.Endorsements, at time.Time) (*Chain, error) {
+	if v.Kind() != attest.AzureSNP {
+		return nil, fmt.Errorf("azure: no chain of endorsements for %s", v.Kind())
+	}
 	hardware, ok := v.hardware.(*snp.Verifier)
 	if !ok {
-		return nil, fmt.Errorf("azure: no chain of endorsements for %s", v.kind)
+		return nil, errors.New("azure: no chain of endorsements by a verifier of another package's")
 	}
 	chain, err := hardware.Endorse(end, at)
 	if err != nil {
@@ -134,6 +144,9 @@ func eventLog(end attest.Endorsements) ([]byte, []attest.Check) {
 // withoutLog returns what is for the hardware's verifier. The event log is the
 // TPM's; one of TDX would have to lead to other registers.
 func withoutLog(end attest.Endorsements) attest.Endorsements {
+	if _, found, err := end.Get(attest.LabelEventLog); !found && err == nil {
+		return end
+	}
 	out := make(attest.Endorsements, 0, len(end))
 	for _, e := range end {
 		if e.Label != attest.LabelEventLog {
@@ -153,9 +166,9 @@ type verification struct {
 }
 
 func (v *Verifier) verify(ev attest.Evidence, log []byte, before []attest.Check, hardware func(attest.Evidence) (*attest.Claims, error)) (*attest.Claims, error) {
-	r := &verification{kind: v.kind, checks: make([]attest.Check, 0, 64)}
-	ours := ev.Kind == v.kind && v.kind.Valid()
-	r.judge("hardware.kind", ours, attest.CodeKindMismatch, ev.Kind.String(), v.kind.String())
+	r := &verification{kind: v.Kind(), checks: make([]attest.Check, 0, 64)}
+	ours := ev.Kind == r.kind && r.kind.Valid()
+	r.judge("hardware.kind", ours, attest.CodeKindMismatch, ev.Kind.String(), r.kind.String())
 	r.checks = append(r.checks, before...)
 	if ours && r.parse(ev.Data) {
 		r.askHardware(hardware)
@@ -166,7 +179,7 @@ func (v *Verifier) verify(ev attest.Evidence, log []byte, before []attest.Check,
 	}
 	hw := r.claims.Hardware
 	return &attest.Claims{
-		Kind: v.kind, Nonce: r.claims.TPM.Nonce(), LaunchDigest: r.claims.TPM.LaunchDigest(),
+		Kind: r.kind, Nonce: r.claims.TPM.Nonce(), LaunchDigest: r.claims.TPM.LaunchDigest(),
 		Measurement: bytes.Clone(hw.Measurement), Endorsed: hw.Endorsed, Detail: &r.claims, Checks: r.checks,
 	}, nil
 }
@@ -178,7 +191,7 @@ func (r *verification) judge(name string, ok bool, code attest.Code, seen, expec
 
 // parse takes the evidence apart, down to the runtime claims.
 func (r *verification) parse(data []byte) bool {
-	if !r.judge("hardware.azure_size", len(data) <= attest.MaxEvidence, attest.CodeTooLarge, fmt.Sprintf("%d bytes", len(data)), fmt.Sprintf("at most %d", attest.MaxEvidence)) {
+	if !r.judge("hardware.azure_size", len(data) <= attest.MaxEvidence, attest.CodeTooLarge, strconv.Itoa(len(data))+" bytes", "at most "+strconv.Itoa(attest.MaxEvidence)) {
 		return false
 	}
 	var err error
@@ -210,7 +223,7 @@ func (r *verification) askHardware(verify func(attest.Evidence) (*attest.Claims,
 		hw = attest.Evidence{Kind: attest.TDX, Data: r.form.TDQuote}
 		r.sameTD()
 	} else {
-		r.judge("hardware.azure_td_quote", len(r.form.TDQuote) == 0, attest.CodeAmbiguous, fmt.Sprintf("%d bytes of TD quote", len(r.form.TDQuote)), "none beside a report of SEV-SNP")
+		r.judge("hardware.azure_td_quote", len(r.form.TDQuote) == 0, attest.CodeAmbiguous, strconv.Itoa(len(r.form.TDQuote))+" bytes of TD quote", "none beside a report of SEV-SNP")
 	}
 	claims, err := verify(hw)
 	if err != nil {
@@ -253,7 +266,11 @@ func (r *verification) signedData() [64]byte {
 
 func (r *verification) bound(signed [64]byte) {
 	want := r.hcl.expectedData()
-	r.judge("hardware.hcl_bound", signed == want, attest.CodeNotBound, fmt.Sprintf("report data %x", signed), fmt.Sprintf("the runtime claims' hash and zeros: %x", want))
+	expected := "" // is written for nobody if it is what was seen
+	if signed != want {
+		expected = "the runtime claims' hash and zeros: " + hex.EncodeToString(want[:])
+	}
+	r.judge("hardware.hcl_bound", signed == want, attest.CodeNotBound, "report data "+hex.EncodeToString(signed[:]), expected)
 }
 
 func (r *verification) sameTD() {
@@ -291,6 +308,6 @@ func (r *verification) attestationKey() {
 		return // Examine has said so
 	}
 	key, ok := area.Key.(*rsa.PublicKey)
-	seen := fmt.Sprintf("quoted by %x", area.Name)
+	seen := "quoted by " + hex.EncodeToString(area.Name)
 	r.judge("hardware.hcl_ak", ok && key.Equal(r.claims.Runtime.AK), CodeAKMismatch, seen, "by HCLAkPub of the runtime claims")
 }

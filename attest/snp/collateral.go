@@ -30,7 +30,7 @@ func (v *Verifier) CheckVEK(der []byte, at time.Time) (VEK, error) {
 // dates. What it withdraws is not looked at, since a CRL that withdraws something
 // is the one that must not get lost. The error is an [*attest.Failure].
 func (v *Verifier) CheckARKCRL(p Product, der []byte, at time.Time) (Revocation, error) {
-	for _, a := range v.authorities {
+	for _, a := range v.trusted() {
 		if a.product != p || len(der) == 0 {
 			continue
 		}

@@ -13,7 +13,7 @@ import (
 )
 
 // Verifier verifies evidence of one kind. It is immutable and safe for
-// concurrent use. The zero Verifier refuses everything.
+// concurrent use. The zero Verifier, and none at all, refuse everything.
 type Verifier struct {
 	kind        attest.Kind
 	authorities []*authority
@@ -63,7 +63,20 @@ func newVerifier(kind attest.Kind, minBits int, roots []Root) (*Verifier, error)
 }
 
 // Kind returns the kind of evidence that v accepts.
-func (v *Verifier) Kind() attest.Kind { return v.kind }
+func (v *Verifier) Kind() attest.Kind {
+	if v == nil {
+		return 0
+	}
+	return v.kind
+}
+
+// trusted returns the CAs that v was made with.
+func (v *Verifier) trusted() []*authority {
+	if v == nil {
+		return nil
+	}
+	return v.authorities
+}
 
 // Verify establishes that a processor of a trusted line signed the evidence and
 // that every certificate and CRL is in force at the time given. See
@@ -96,7 +109,7 @@ func (v *Verifier) Endorse(end attest.Endorsements, at time.Time) (*Chain, error
 // authority returns the trusted CA of that name. A name proves nothing; the
 // caller has to check the signature.
 func (v *Verifier) authority(rawName []byte) *authority {
-	for _, a := range v.authorities {
+	for _, a := range v.trusted() {
 		if bytes.Equal(a.cert.RawSubject, rawName) {
 			return a
 		}
@@ -117,7 +130,7 @@ func (v *Verifier) endorse(end attest.Endorsements) *Chain {
 // rest of endorse's checks, and touches nothing that [Chain.read] looks at.
 func (v *Verifier) open(end attest.Endorsements) (c *Chain, finish func()) {
 	m, checks := gather(end, make([]attest.Check, 0, maxFixedChecks))
-	c = &Chain{kind: v.kind}
+	c = &Chain{kind: v.Kind()}
 	if m.vek != nil {
 		c.vek, checks = readVEK(m.vek, checks)
 	}
@@ -164,7 +177,7 @@ func (v *Verifier) checkChain(leaf *x509.Certificate, a *authority) attest.Check
 
 // isRoot reports whether a trusted ARK has that name.
 func (v *Verifier) isRoot(rawName []byte) bool {
-	for _, a := range v.authorities {
+	for _, a := range v.trusted() {
 		if bytes.Equal(a.ark.RawSubject, rawName) {
 			return true
 		}
@@ -192,7 +205,7 @@ func (v *Verifier) checkTableCAs(checks []attest.Check, table []CertTableEntry, 
 // trusts reports whether der is a CA certificate of the product. One GUID holds
 // the ASK on some hosts and the ASVK on others.
 func (v *Verifier) trusts(p Product, der []byte) bool {
-	for _, a := range v.authorities {
+	for _, a := range v.trusted() {
 		if a.product == p && bytes.Equal(a.cert.Raw, der) {
 			return true
 		}

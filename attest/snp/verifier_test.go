@@ -191,6 +191,10 @@ func TestZeroValuesRefuse(t *testing.T) {
 	ev, end := m.evidence(t), m.endorsements(t)
 	for name, call := range map[string]func() (*attest.Claims, error){
 		"zero Verifier": func() (*attest.Claims, error) { return new(snp.Verifier).Verify(ev, end, m.at) },
+		"nil Verifier":  func() (*attest.Claims, error) { return (*snp.Verifier)(nil).Verify(ev, end, m.at) },
+		"nil Verifier, kind": func() (*attest.Claims, error) {
+			return (*snp.Verifier)(nil).Verify(attest.Evidence{Data: ev.Data}, end, m.at)
+		},
 		"zero Verifier, kind": func() (*attest.Claims, error) {
 			return new(snp.Verifier).Verify(attest.Evidence{Data: ev.Data}, end, m.at)
 		},
@@ -206,6 +210,19 @@ func TestZeroValuesRefuse(t *testing.T) {
 		if claims != nil || err == nil {
 			t.Errorf("%s: claims %v, error %v", name, claims, err)
 		}
+	}
+	none := (*snp.Verifier)(nil)
+	if c, err := none.Endorse(end, m.at); c != nil || err == nil {
+		t.Errorf("no Verifier endorses: %v, %v", c, err)
+	}
+	if _, err := none.CheckVEK(end[0].Data, m.at); err == nil {
+		t.Error("no Verifier accepts a VCEK")
+	}
+	if _, err := none.CheckARKCRL(snp.Genoa, []byte{1}, m.at); err == nil {
+		t.Error("no Verifier accepts a CRL")
+	}
+	if none.Kind() != 0 || (*snp.Chain)(nil).Endorsed() != (attest.Validity{}) {
+		t.Error("what is not there has a kind or is endorsed")
 	}
 	if snp.Product(0).Valid() || (attest.Validity{}).Contains(m.at) || (snp.Revocation{}).Checked {
 		t.Error("a zero value says yes")
