@@ -53,6 +53,11 @@ var pairings = []pairing{
 	{pkg: "./attest/nvgpu", ours: "VerifyEverything", peer: "Signature", times: 9},
 	{pkg: "./attest/azure", ours: "VerifyCold/ours", peer: "VerifyCold/go-sev-guest+rsa", goals: goals{within: 800 * time.Microsecond, allocsRatio: 0.5}},
 	{pkg: "./attest/azure", ours: "VerifyWarm", peer: "VerifyCold/go-sev-guest+rsa", goals: goals{within: 800 * time.Microsecond, allocs: 230, allocsRatio: 0.5}},
+	{pkg: "./client", ours: "Verify/sev-snp/warm", peer: "Verify/sev-snp/cold"},
+	{pkg: "./client", ours: "Verify/tdx/warm", peer: "Verify/tdx/cold"},
+	{pkg: "./client", ours: "Verify/sgx/warm", peer: "Verify/sgx/cold"},
+	{pkg: "./client", ours: "Verify/nitro/warm", peer: "Verify/nitro/cold"},
+	{pkg: "./client", ours: "Verify/nvidia-gpu/warm", peer: "Verify/nvidia-gpu/cold"},
 	{pkg: "./atls", ours: "Connect/fast", peer: "Connect/tls13"},
 	{pkg: "./atls", ours: "Connect/full", peer: "Connect/tls13"},
 	{pkg: "./box", ours: "Requests/box", peer: "Requests/reverseproxy"},
@@ -75,7 +80,7 @@ func run(rounds int, benchtime string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("%-14s %-16s %10s %7s | %-39s %10s %7s | %6s %s\n", "package", "ours", "per op", "allocs", "peer", "per op", "allocs", "ratio", "goals")
+	fmt.Printf("%-14s %-22s %10s %7s | %-39s %10s %7s | %6s %s\n", "package", "ours", "per op", "allocs", "peer", "per op", "allocs", "ratio", "goals")
 	for _, p := range pairings {
 		report(p, results[p.pkg+" "+p.ours], results[p.pkg+" "+p.peer])
 	}
@@ -136,7 +141,7 @@ func report(p pairing, ours, peer []sample) {
 		ratios[i] = ours[i].ns / (peer[i].ns * times)
 	}
 	a, b, ratio := medianSample(ours), medianSample(peer), median(ratios)
-	fmt.Printf("%-14s %-16s %10s %7.0f | %-39s %10s %7.0f | %6.2f %s\n",
+	fmt.Printf("%-14s %-22s %10s %7.0f | %-39s %10s %7.0f | %6.2f %s\n",
 		p.pkg, p.ours, duration(a.ns), a.allocs, name, duration(b.ns*times), b.allocs*times, ratio, p.goals.judge(ratio, a, b.allocs*times))
 }
 

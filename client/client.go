@@ -57,7 +57,7 @@ type Client struct {
 
 // New returns a Client that accepts what trust accepts.
 func New(trust *appraise.Trust, opts ...Option) (*Client, error) {
-	c := &Client{options: options{timeout: DefaultTimeout, now: time.Now}}
+	c := &Client{options: options{timeout: DefaultTimeout, now: time.Now, chains: DefaultChains}}
 	for _, o := range opts {
 		if err := o(&c.options); err != nil {
 			return nil, err
@@ -82,6 +82,7 @@ type options struct {
 	dial     func(ctx context.Context, network, addr string) (net.Conn, error)
 	timeout  time.Duration
 	floors   endorse.Floors
+	chains   int
 }
 
 // WithClock sets the clock by which certificates, statements and ages are
@@ -171,6 +172,23 @@ func WithFloors(f endorse.Floors) Option {
 			return errors.New("client: no floors given")
 		}
 		o.floors = f
+		return nil
+	}
+}
+
+// WithChains keeps what vendors say about that many machines, verified, instead of
+// [DefaultChains]: certificates, lists, TCB data and manifests are verified when a
+// machine is met first, and a connection that shows the same bytes again costs one
+// or two signatures. Dates are compared at every use, and nothing is kept that was
+// refused. With 0 nothing is kept, and every connection verifies everything. For
+// boxes in simulation and bare TPMs nothing is ever kept, nor for a TDX quote that
+// comes with an event log.
+func WithChains(n int) Option {
+	return func(o *options) error {
+		if n < 0 {
+			return fmt.Errorf("client: %d chains, expected 0 or more", n)
+		}
+		o.chains = n
 		return nil
 	}
 }

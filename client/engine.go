@@ -43,7 +43,7 @@ func newEngine(trust *appraise.Trust, o *options) (*engine, error) {
 	}
 	e := &engine{trust: trust, onResult: o.onResult, floors: o.floors, timeout: o.timeout}
 	var err error
-	if e.verifiers, err = verifiersFor(trust); err != nil {
+	if e.verifiers, err = verifiersFor(trust, newChains(o.chains)); err != nil {
 		return nil, err
 	}
 	for _, c := range []struct {

@@ -47,7 +47,11 @@ func VerifierFor(kind attest.Kind, trust *appraise.Trust) (attest.Verifier, erro
 	if kinds := KindsFor(trust); !slices.Contains(kinds, kind) {
 		return nil, attest.NewFailure("hardware.evidence", attest.CodeKindMismatch, kind.String(), kindNames(kinds))
 	}
-	v, err := newVerifier(kind, trust)
+	return verifierFor(maker{trust: trust}, kind)
+}
+
+func verifierFor(m maker, kind attest.Kind) (attest.Verifier, error) {
+	v, err := m.verifier(kind)
 	if err != nil {
 		return nil, fmt.Errorf("client: verifier of kind %s: %w", kind, err)
 	}
@@ -62,44 +66,67 @@ func kindNames(kinds []attest.Kind) string {
 	return strings.Join(names, " or ")
 }
 
-func newVerifier(kind attest.Kind, trust *appraise.Trust) (attest.Verifier, error) {
+// maker makes Verifiers for one trust. Those that it makes share the chains that
+// are kept; without kept each verifies everything every time.
+type maker struct {
+	trust *appraise.Trust
+	kept  *chains
+}
+
+func (m maker) verifier(kind attest.Kind) (attest.Verifier, error) {
 	switch kind {
 	case attest.SNP:
-		return snp.NewVerifier()
+		v, err := snp.NewVerifier()
+		return warmed(v, snpChains(v), m.kept), err
 	case attest.SimSNP:
-		return newSimulated(trust)
+		return m.simulated()
 	case attest.TDX:
-		return tdx.NewVerifier()
+		v, err := tdx.NewVerifier()
+		return warmed(v, tdxChains(v), m.kept), err
 	case attest.SGX:
-		return sgx.NewVerifier()
+		v, err := sgx.NewVerifier()
+		return warmed(v, sgxChains(v), m.kept), err
 	case attest.Nitro:
-		return nitro.NewVerifier()
+		v, err := nitro.NewVerifier()
+		return warmed(v, nitroChains(v), m.kept), err
 	case attest.TPM:
 		return tpm.NewVerifier()
-	case attest.AzureSNP, attest.AzureTDX:
-		return azure.NewVerifier(kind)
+	case attest.AzureSNP:
+		return m.azure(kind, attest.SNP)
+	case attest.AzureTDX:
+		return m.azure(kind, attest.TDX)
 	case attest.NVIDIAGPU, attest.NVSwitch:
-		return nvgpu.NewVerifier(kind)
+		v, err := nvgpu.NewVerifier(kind)
+		return warmed(v, nvgpuChains(v), m.kept), err
 	case attest.Composite:
-		return newComposite(trust)
+		return m.composite()
 	}
 	return nil, errors.New("this version has none")
 }
 
-func newSimulated(trust *appraise.Trust) (attest.Verifier, error) {
-	root, ok := trust.SimulatedRoot()
+func (m maker) simulated() (attest.Verifier, error) {
+	root, ok := m.trust.SimulatedRoot()
 	if !ok {
 		return nil, errors.New("the trust has no simulated root")
 	}
 	return sim.NewVerifier(root)
 }
 
-// newComposite takes any accepted machine with any devices; which they must be,
+// azure leaves the hardware's report to the Verifier of the hardware.
+func (m maker) azure(kind, hardware attest.Kind) (attest.Verifier, error) {
+	v, err := m.verifier(hardware)
+	if err != nil {
+		return nil, err
+	}
+	return azure.NewVerifierWithHardware(kind, v)
+}
+
+// composite takes any accepted machine with any devices; which they must be,
 // the appraisal knows.
-func newComposite(trust *appraise.Trust) (attest.Verifier, error) {
+func (m maker) composite() (attest.Verifier, error) {
 	var parts []attest.Verifier
-	for _, kind := range append(machineKinds(trust), attest.NVIDIAGPU, attest.NVSwitch) {
-		one, err := newVerifier(kind, trust)
+	for _, kind := range append(machineKinds(m.trust), attest.NVIDIAGPU, attest.NVSwitch) {
+		one, err := m.verifier(kind)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", kind, err)
 		}
@@ -109,10 +136,11 @@ func newComposite(trust *appraise.Trust) (attest.Verifier, error) {
 }
 
 // verifiersFor makes one Verifier for each kind that the trust accepts.
-func verifiersFor(trust *appraise.Trust) (map[attest.Kind]attest.Verifier, error) {
+func verifiersFor(trust *appraise.Trust, kept *chains) (map[attest.Kind]attest.Verifier, error) {
 	out := make(map[attest.Kind]attest.Verifier)
+	m := maker{trust, kept}
 	for _, kind := range KindsFor(trust) {
-		v, err := VerifierFor(kind, trust)
+		v, err := verifierFor(m, kind)
 		if err != nil {
 			return nil, err
 		}

@@ -65,10 +65,15 @@ type Chain dcap.Chain
 // Endorsed returns the time span in which all of the chain is in force.
 func (c *Chain) Endorsed() attest.Validity { return (*dcap.Chain)(c).Endorsed() }
 
-// Verify is [Verifier.Verify] for a quote of the chain's machine. It reads no
-// event log.
+// Verify is [Verifier.Verify] for a quote of the chain's machine that comes without
+// an event log, and says so in the same words.
 func (c *Chain) Verify(ev attest.Evidence, at time.Time) (*attest.Claims, error) {
-	return (*dcap.Chain)(c).VerifyEvidence(dcap.TDX, ev, at).Claims(func(f *dcap.Facts) *attest.Claims { return newClaims(f, nil) })
+	got := (*dcap.Chain)(c).VerifyEvidence(dcap.TDX, ev, at)
+	if got.Quote != nil {
+		_, checks := replay(nil, got.Quote.TD.RTMR)
+		got.Checks = append(got.Checks, checks...)
+	}
+	return got.Claims(func(f *dcap.Facts) *attest.Claims { return newClaims(f, nil) })
 }
 
 // PCKChain returns the PCK certificate's chain in a quote, as an Endorsement for
