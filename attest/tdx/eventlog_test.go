@@ -1,6 +1,7 @@
 package tdx_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/blindbox/blindbox/attest"
@@ -37,6 +38,23 @@ func TestEventLog(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestEventLogSaysWhy: a log that cannot be replayed leads to no registers, which is
+// another fault than to lead to others.
+func TestEventLogSaysWhy(t *testing.T) {
+	for _, v := range attesttest.TDXVectors(t) {
+		if v.Name != "mrtd-extended" {
+			continue
+		}
+		_, err := quotes().Forged(t, v.Roots[0]).Verify(v.Evidence, v.Endorsements, v.At)
+		failed := dcaptest.Failure(t, err).Failed()
+		if len(failed) != 1 || !strings.Contains(failed[0].Seen, "register 0") {
+			t.Errorf("%v, want that register 0 is extended", failed)
+		}
+		return
+	}
+	t.Error("no such vector")
 }
 
 // FuzzEventLog: a log is accepted only if it leads to the registers.
