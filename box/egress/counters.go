@@ -41,8 +41,10 @@ const (
 	PacketIPv6  Reason = "packet ipv6"
 	PacketARP   Reason = "packet arp"
 	PacketOther Reason = "packet other"
-	NoRoute     Reason = "no route"
-	NoRouteIPv6 Reason = "no route ipv6"
+	// PacketFragment is a part of an IPv4 packet: only the first part has a port.
+	PacketFragment Reason = "packet fragment"
+	NoRoute        Reason = "no route"
+	NoRouteIPv6    Reason = "no route ipv6"
 )
 
 // Event is a refusal, or some of one kind since the last that was reported.

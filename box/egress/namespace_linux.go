@@ -115,8 +115,16 @@ func (n *Namespace) Path() string {
 func (n *Namespace) Plan() Plan { return n.plan }
 
 // Enter runs f in the app's network, on a thread that is given up afterwards.
-// What f starts, a process above all, starts there; goroutines do not.
-func (n *Namespace) Enter(f func() error) error { return within(n.app, f) }
+// What f starts, a process above all, starts there; goroutines do not. It can gain
+// no privilege, and makes no socket that a network namespace does not hold back.
+func (n *Namespace) Enter(f func() error) error {
+	return within(n.app, func() error {
+		if err := confineFamilies(); err != nil {
+			return fmt.Errorf("egress: %w", err)
+		}
+		return f()
+	})
+}
 
 // DialContext connects from inside the app's network: this is how the box reaches
 // an app that listens on its loopback. The address must be literal.

@@ -36,6 +36,18 @@ type counted struct {
 	match []expr.Any
 }
 
+// fragments stands before the accepting rules: a later fragment has whatever the
+// app likes where the port would be. The wire's ends have one MTU, so TCP is never
+// cut there.
+func fragments() counted {
+	const moreAndOffset = 0x3fff // RFC 791, section 3.1: all of the field but DF
+	return counted{PacketFragment, join(isEther(unix.ETH_P_IP), []expr.Any{
+		&expr.Payload{DestRegister: register, Base: expr.PayloadBaseNetworkHeader, Offset: 6, Len: 2},
+		&expr.Bitwise{SourceRegister: register, DestRegister: register, Len: 2, Mask: bigEndian(moreAndOffset), Xor: bigEndian(0)},
+		&expr.Cmp{Op: expr.CmpOpNeq, Register: register, Data: bigEndian(0)},
+	})}
+}
+
 // countedRules are in the order in which they stand after the accepting ones.
 func countedRules() []counted {
 	ipv4, ipv6, arp := uint16(unix.ETH_P_IP), uint16(unix.ETH_P_IPV6), uint16(unix.ETH_P_ARP)
@@ -88,6 +100,7 @@ func applyRules(p Plan) error {
 	add := func(match []expr.Any, verdict ...expr.Any) {
 		c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: append(match, verdict...)})
 	}
+	add(fragments().match, &expr.Counter{}, &expr.Verdict{Kind: expr.VerdictDrop})
 	for _, match := range acceptRules(p) {
 		add(match, &expr.Verdict{Kind: expr.VerdictAccept})
 	}
@@ -158,7 +171,7 @@ func (n *Namespace) dropped() (map[Reason]int64, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = within(n.gate, func() error { return readRules(len(acceptRules(n.plan)), sums) })
+	err = within(n.gate, func() error { return readRules(n.plan, sums) })
 	if err != nil {
 		return nil, fmt.Errorf("egress: the counters of dropped packets cannot be read: %w", err)
 	}
@@ -166,7 +179,7 @@ func (n *Namespace) dropped() (map[Reason]int64, error) {
 }
 
 // readRules adds up the counters. The kernel lists the rules in their order.
-func readRules(skip int, sums map[Reason]int64) error {
+func readRules(p Plan, sums map[Reason]int64) error {
 	c, err := nftables.New()
 	if err != nil {
 		return err
@@ -175,11 +188,13 @@ func readRules(skip int, sums map[Reason]int64) error {
 	if err != nil {
 		return err
 	}
-	want := countedRules()
-	if len(rules) != skip+len(want) {
-		return fmt.Errorf("%d rules, expected the %d that were written", len(rules), skip+len(want))
+	want := []counted{fragments()}
+	want = append(want, make([]counted, len(acceptRules(p)))...)
+	want = append(want, countedRules()...)
+	if len(rules) != len(want) {
+		return fmt.Errorf("%d rules, expected the %d that were written", len(rules), len(want))
 	}
-	for i, r := range rules[skip:] {
+	for i, r := range rules {
 		for _, e := range r.Exprs {
 			if n, ok := e.(*expr.Counter); ok {
 				sums[want[i].why] += int64(n.Packets)
