@@ -112,46 +112,35 @@ func (c *compiled) ask(rules asked, caller cedar.EntityUID, r *Request) (Decisio
 			"path": cedar.String(r.Path), "method": cedar.String(r.Method), "model": cedar.String(r.Model),
 		}),
 	})
+	first := len(c.rules)
+	for _, reason := range why.Reasons {
+		first = min(first, index(reason.PolicyID))
+	}
+	broken := false
 	for _, e := range why.Errors {
-		if broken := c.rule(e.PolicyID); broken == nil || broken.forbids() {
-			return Decision{Reason: "a Cedar policy that forbids cannot be evaluated", Line: lineOfRule(broken)}, true
+		// Beside a permit, or after a forbid that applies, it makes a difference
+		// only if it forbids.
+		if i := index(e.PolicyID); c.rules[i].forbids() && (bool(allowed) || first == len(c.rules) || i < first) {
+			first, broken, allowed = i, true, cedar.Deny
 		}
 	}
-	first := c.first(why.Reasons)
-	if first == nil {
+	switch {
+	case broken:
+		return Decision{Reason: "a Cedar policy that forbids cannot be evaluated", Line: c.rules[first].line}, true
+	case first == len(c.rules):
 		return Decision{}, false
 	}
-	return Decision{Allowed: bool(allowed), Reason: first.reason, Line: first.line}, true
+	return Decision{Allowed: bool(allowed), Reason: c.rules[first].reason, Line: c.rules[first].line}, true
 }
 
-func lineOfRule(r *rule) int {
-	if r == nil {
+// index returns the place of a rule in the document. The rules with the ids were
+// made by compile.
+func index(id cedar.PolicyID) int {
+	i, err := strconv.Atoi(string(id))
+	if err != nil {
 		return 0
 	}
-	return r.line
-}
-
-func (c *compiled) rule(id cedar.PolicyID) *rule {
-	i, err := strconv.Atoi(string(id))
-	if err != nil || i < 0 || i >= len(c.rules) {
-		return nil
-	}
-	return c.rules[i]
-}
-
-// first returns the rule that comes first in the document. Which one is asked
-// first must make no difference.
-func (c *compiled) first(reasons []cedar.DiagnosticReason) *rule {
-	best := -1
-	for _, one := range reasons {
-		if i, err := strconv.Atoi(string(one.PolicyID)); err == nil && (best < 0 || i < best) {
-			best = i
-		}
-	}
-	if best < 0 || best >= len(c.rules) {
-		return nil
-	}
-	return c.rules[best]
+	return i
 }
 
 // unpermitted says why no rule permits a request.

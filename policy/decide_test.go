@@ -3,8 +3,11 @@ package policy
 import (
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/cedar-policy/cedar-go"
 )
 
 func TestDecide(t *testing.T) {
@@ -47,6 +50,139 @@ func TestDecide(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestDecideWhole: methods, models, and what the document adds in Cedar.
+func TestDecideWhole(t *testing.T) {
+	p := parse(t, whole)
+	for _, c := range []struct {
+		r      Request
+		want   bool
+		line   int
+		reason string
+	}{
+		{Request{"ci", Query, "POST", "/v1/x", "minilm"}, true, 20, `caller "ci" may query /v1/*`},
+		{Request{"ci", Upload, "GET", "/v2/infer", "minilm"}, true, 21, `caller "ci" may upload /v2/infer`},
+		{Request{"ci", Query, "PUT", "/v1/x", "minilm"}, false, 14, `caller "ci" may query only with POST, GET`},
+		{Request{"ci", Query, "POST", "/v1/x", ""}, false, 14, `caller "ci" may query only the models minilm`},
+		{Request{"ci", Query, "POST", "/v3/x", "minilm"}, false, 14, `caller "ci" may query only /v1/*, /v2/infer`},
+		{Request{"ci", Delete, "POST", "/v1/x", "minilm"}, false, 14, `caller "ci" may only query and upload`},
+		{Request{"ci", Observe, "POST", "/v1/x", "minilm"}, false, 14, `caller "ci" may only query and upload`},
+		{Request{"cn", List, "GET", "/anything", ""}, true, 27, `caller "cn" may list every path`},
+		{Request{"cn", List, "GET", "/.well-known/blindbox", ""}, false, 27, "/.well-known/blindbox is the box's own"},
+		{Request{"box-abababab", Observe, "", "", ""}, true, 29, `caller "box-abababab" may observe`},
+		{Request{"anyone", Query, "GET", "/public/a", "big"}, true, 31, `caller "anyone" may query /public/*`},
+		{Request{"certificate-" + hash("ca")[7:15], Query, "GET", "/v1/night/x", "big"}, false, 33, `the Cedar policy "night" forbids it`},
+		{Request{"certificate-" + hash("ca")[7:15], Query, "GET", "/v1/night/x", "small"}, true, 25, `caller "certificate-` + hash("ca")[7:15] + `" may query every path`},
+		{Request{"by-cedar", List, "GET", "/v1/x", ""}, true, 37, "a Cedar policy permits it"},
+		{Request{"by-cedar", List, "GET", "/v1/y", ""}, false, 30, `caller "by-cedar" may do only what a Cedar policy permits`},
+		{Request{"by-cedar", Observe, "GET", "/v1/x", ""}, true, 37, "a Cedar policy permits it"},
+	} {
+		if got := p.Decide(c.r); got != (Decision{c.want, c.reason, c.line}) {
+			t.Errorf("%+v:\ngot  %+v\nwant %t %s (line %d)", c.r, got, c.want, c.reason, c.line)
+		}
+	}
+}
+
+// TestForbidWins: over permits of every sort, and also if it cannot be
+// evaluated. The first one in the document is named.
+func TestForbidWins(t *testing.T) {
+	for _, c := range []struct {
+		name, cedar, reason string
+		allowed             bool
+		line                int
+	}{
+		{"nothing applies", `forbid(principal, action, resource == Path::"/b");`, `caller "clinic" may query every path`, true, 4},
+		{"a forbid", `forbid(principal, action, resource);`, "a Cedar policy forbids it", false, 9},
+		{"a permit before it", "permit(principal, action, resource);\n  forbid(principal, action, resource);", "a Cedar policy forbids it", false, 10},
+		{"a permit cannot be evaluated", `permit(principal, action, resource) when { context.path < 1 };`, `caller "clinic" may query every path`, true, 4},
+		{"a forbid cannot be evaluated", `forbid(principal, action, resource) when { context.path < 1 };`, "a Cedar policy that forbids cannot be evaluated", false, 9},
+		{"after one that applies", "forbid(principal, action, resource);\n  forbid(principal, action, resource) when { context.path < 1 };", "a Cedar policy forbids it", false, 9},
+		{"before one that applies", "forbid(principal, action, resource) when { context.path < 1 };\n  forbid(principal, action, resource);", "a Cedar policy that forbids cannot be evaluated", false, 9},
+		{"two that cannot", "forbid(principal, action, resource) when { context.path < 1 };\n  forbid(principal, action, resource) when { context.path < 1 };", "a Cedar policy that forbids cannot be evaluated", false, 9},
+		{"of a kind of caller", `forbid(principal, action, resource) unless { principal.kind == "attested" };`, "a Cedar policy forbids it", false, 9},
+		{"of this kind of caller", `forbid(principal, action, resource) unless { principal.kind == "api_key" };`, `caller "clinic" may query every path`, true, 4},
+		{"of another action", `forbid(principal, action in [Action::"list", Action::"upload"], resource);`, `caller "clinic" may query every path`, true, 4},
+		{"of other actions", `forbid(principal, action in [Action::"list", Action::"query"], resource);`, "a Cedar policy forbids it", false, 9},
+		{"of another caller", `forbid(principal == Caller::"other", action, resource);`, `caller "clinic" may query every path`, true, 4},
+		{"an id that is no word", "@id(\"a b\")\n  forbid(principal, action, resource);", "a Cedar policy forbids it", false, 9},
+	} {
+		p := parse(t, cedarHeadWithOther+"  "+c.cedar+"\n")
+		want := Decision{c.allowed, c.reason, c.line}
+		if got := p.Decide(Request{Caller: "clinic", Action: Query, Method: "GET", Path: "/a"}); got != want {
+			t.Errorf("%s:\ngot  %+v\nwant %+v", c.name, got, want)
+		}
+	}
+}
+
+// cedarHeadWithOther has its Cedar text from line 9 on.
+var cedarHeadWithOther = head + "callers:\n  - name: clinic\n    api_key: " + hash(keyA) + "\n    may: [query]\n" +
+	"  - {name: other, anyone: true, may: [query]}\n" + "cedar: |\n"
+
+// TestCedarText: what decides can be read as Cedar, and means the same to a
+// reader of Cedar that knows nothing of this package.
+func TestCedarText(t *testing.T) {
+	p := parse(t, whole)
+	text := p.CedarText()
+	for _, want := range []string{
+		"// line 20\npermit (\n    principal == Caller::\"ci\",\n    action == Action::\"query\",\n    resource\n)\nwhen { context.path like \"/v1/*\" }",
+		"// line 21\npermit (\n    principal == Caller::\"ci\",\n    action == Action::\"upload\",\n    resource == Path::\"/v2/infer\"\n)",
+		"// line 33\n@id(\"night\")\nforbid (",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no\n%s\nin\n%s", want, text)
+		}
+	}
+	all, err := cedar.NewPolicySetFromBytes("", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, caller := range p.Callers {
+		for _, action := range Actions() {
+			for _, path := range []string{"/v1/x", "/v2/infer", "/v1/night/x", "/public/y", "/v1/audio/z"} {
+				for _, model := range []string{"minilm", "big", ""} {
+					r := Request{caller.Name, action, "GET", path, model}
+					want, _ := cedar.Authorize(all, p.compiled.entities, cedar.Request{
+						Principal: cedar.NewEntityUID("Caller", cedar.String(caller.Name)), Action: cedar.NewEntityUID("Action", cedar.String(action)),
+						Resource: cedar.NewEntityUID("Path", cedar.String(path)),
+						Context:  cedar.NewRecord(cedar.RecordMap{"path": cedar.String(path), "method": cedar.String("GET"), "model": cedar.String(model)}),
+					})
+					if got := p.Decide(r); got.Allowed != bool(want) {
+						t.Errorf("%+v: %+v, and to Cedar %t", r, got, want)
+					}
+				}
+			}
+		}
+	}
+	if (&Policy{}).CedarText() != "" {
+		t.Error("the zero Policy has rules")
+	}
+}
+
+// FuzzDecide: every request has an answer, with a reason, twice the same; and
+// nobody is allowed who is not in the document, or to the box's own paths.
+func FuzzDecide(f *testing.F) {
+	f.Add(whole, "ci", "query", "POST", "/v1/x", "minilm")
+	f.Add(full, "anyone", "observe", "", "", "")
+	f.Add(cedarHeadWithOther+"  forbid(principal, action, resource) when { context.path < 1 || context.model like \"*\" };\n", "clinic", "list", "GET", "/a%2fb", "\xff")
+	f.Fuzz(func(t *testing.T, doc, caller, action, method, path, model string) {
+		p, err := Parse([]byte(doc))
+		if err != nil {
+			return
+		}
+		r := Request{caller, Action(action), method, path, model}
+		d := p.Decide(r)
+		if d.Reason == "" || d != p.Decide(r) {
+			t.Fatalf("%+v: %+v, then %+v", r, d, p.Decide(r))
+		}
+		if d.Line < 0 || d.Line > strings.Count(doc, "\n")+1 {
+			t.Fatalf("%+v: line %d", r, d.Line)
+		}
+		known := slices.ContainsFunc(p.Callers, func(c Caller) bool { return c.Name == caller })
+		if d.Allowed && (!known || d.Line == 0 || r.Action != Observe && (CheckPath(path) != nil || Reserved(path))) {
+			t.Fatalf("%+v: %+v", r, d)
+		}
+	})
 }
 
 // TestZeroDenies: whatever was forgotten, the answer is no.

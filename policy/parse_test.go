@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -136,6 +137,14 @@ logs: sealed:age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p
 operators: {may: [restart, debug]}
 platforms: [sev-snp, tdx]
 `
+
+func manyPaths(n int) string {
+	paths := make([]string, n)
+	for i := range paths {
+		paths[i] = fmt.Sprintf("/%d", i)
+	}
+	return strings.Join(paths, ",")
+}
 
 // TestParseWhole: every key reaches its field.
 func TestParseWhole(t *testing.T) {
@@ -402,6 +411,7 @@ var refused = []struct{ name, doc, want string }{
 	{"methods for observers", head + "callers: [{anyone: true, may: [observe], methods: [GET], models: [m]}]\n", "policy: 3:52: callers[0].methods: seen methods, expected none, since they limit only what the caller may do but observe\n3:67: callers[0].models: seen models, expected none, since they limit only what the caller may do but observe"},
 	{"pattern", head + "callers: [{anyone: true, may: [query], paths: [/a*]}]\n", `policy: 3:48: callers[0].paths[0]: seen "/a*", expected a star only after a slash: /v1/*`},
 
+	{"too many rules", head + "callers: [{anyone: true, may: [query, upload, delete, list], paths: [" + manyPaths(5001) + "]}]\n", "policy: 3:11: callers: more than 20000 rules, actions times paths of every caller"},
 	{"egress all", head + "egress: all\n", `policy: 3:9: egress: seen "all", expected "none" or a mapping`},
 	{"egress to nowhere", head + "egress: {connections: 1}\n", `policy: 3:9: egress.allow: missing`},
 	{"egress without port", head + "egress: {allow: [{host: api.example}]}\n", `policy: 3:18: egress.allow[0].port: missing`},
@@ -547,7 +557,7 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("limits %+v", p.Limits)
 		}
 		for _, c := range p.Callers {
-			if c.Name == "" || len(c.May) == 0 || (c.APIKey == nil) != c.Anyone || c.Line < 1 {
+			if c.Name == "" || c.Kind() == "" || len(c.May) == 0 && p.Cedar == "" || c.Line < 1 {
 				t.Fatalf("caller %+v", c)
 			}
 			if d := p.Decide(Request{Caller: c.Name, Action: Query, Path: ReservedPrefix + "/policy"}); d.Allowed {

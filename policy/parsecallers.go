@@ -12,7 +12,17 @@ import (
 	"github.com/blindbox/blindbox/internal/strictyaml"
 )
 
+// maxRules bounds what callers compile to: an action on a path each.
+const maxRules = 20000
+
 func (b *builder) callers(d *document) {
+	rules := 0
+	for _, doc := range d.Callers {
+		if rules += len(doc.May) * max(1, len(doc.Paths)); rules > maxRules {
+			b.errs.Add(doc.Pos, "callers", fmt.Sprintf("more than %d rules, actions times paths of every caller", maxRules), "", "")
+			return
+		}
+	}
 	names, ids := map[string]strictyaml.Pos{}, map[string]strictyaml.Pos{}
 	for i, doc := range d.Callers {
 		at := fmt.Sprintf("callers[%d]", i)
