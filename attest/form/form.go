@@ -76,7 +76,9 @@ func ParseTPM(data []byte) (TPM, error) {
 		r.Fail("bank of %d bytes, expected 2", len(bank))
 	}
 	last := -1
-	for range r.Count(MaxPCRs) {
+	n := r.Count(MaxPCRs)
+	q.PCRs = make([]PCR, 0, n)
+	for range n {
 		index := r.Take(1)
 		value := r.Blob(maxPCR)
 		if r.Err() != nil {

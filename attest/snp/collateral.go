@@ -36,7 +36,7 @@ func (v *Verifier) CheckARKCRL(p Product, der []byte, at time.Time) (Revocation,
 		}
 		list, err := arkCRL.from(a.ark).Parse(der)
 		if err != nil {
-			return Revocation{}, attest.NewFailure(arkCRL.name, attest.CodeBadCRL, err.Error(), "a CRL of the "+arkCRL.issuer)
+			return Revocation{}, attest.NewFailure(arkCRL.name, attest.CodeBadCRL, err.Error(), arkCRL.wanted)
 		}
 		r := Revocation{Checked: true, ThisUpdate: list.ThisUpdate, NextUpdate: list.NextUpdate, Number: list.Number}
 		if err := attest.FailureOf([]attest.Check{arkCRL.checkTime(r, at)}); err != nil {

@@ -16,7 +16,7 @@ type Revocation = pki.Revocation
 // crlKind is one of the two CRLs: who signs it and whose certificates it lists.
 type crlKind struct {
 	name   string // of its checks, "hardware.ark_crl"
-	issuer string // "ARK"
+	wanted string // "a CRL of the ARK"
 	signs  x509.KeyUsage
 }
 
@@ -24,15 +24,15 @@ type crlKind struct {
 // allow them to sign certificates only; a CRL of theirs is accepted all the
 // same, since whoever holds the key could issue any certificate in its place.
 var (
-	arkCRL = crlKind{"hardware.ark_crl", "ARK", x509.KeyUsageCRLSign}
-	askCRL = crlKind{"hardware.ask_crl", "ASK or ASVK", x509.KeyUsageCRLSign | x509.KeyUsageCertSign}
+	arkCRL = crlKind{"hardware.ark_crl", "a CRL of the ARK", x509.KeyUsageCRLSign}
+	askCRL = crlKind{"hardware.ask_crl", "a CRL of the ASK or ASVK", x509.KeyUsageCRLSign | x509.KeyUsageCertSign}
 )
 
 // read looks up certificates in a CRL; see [pki.CRLIssuer.Read]. A CRL that is not
 // there is called by its place in the chain rather than by the name of a product.
 func (k crlKind) read(checks []attest.Check, der []byte, ca *x509.Certificate, certs ...*x509.Certificate) (Revocation, []attest.Check) {
 	if der == nil {
-		return Revocation{}, append(checks, attest.Check{Name: k.name, Status: attest.Skip, Code: attest.CodeNoCRL, Seen: "none given", Expected: "a CRL of the " + k.issuer})
+		return Revocation{}, append(checks, attest.Check{Name: k.name, Status: attest.Skip, Code: attest.CodeNoCRL, Seen: "none given", Expected: k.wanted})
 	}
 	r, more := k.from(ca).Read(k.name, der, certs...)
 	return r, append(checks, more...)

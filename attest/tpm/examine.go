@@ -3,6 +3,7 @@ package tpm
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"strconv"
@@ -68,8 +69,8 @@ func (e *examination) quoteForm() {
 	if !e.parsed("hardware.tpm_attestation", err, "readable", "a TPMS_ATTEST") {
 		return
 	}
-	magic := e.judge("hardware.tpm_magic", h.magic == generatedValue, CodeNotGenerated, fmt.Sprintf("%#x", h.magic), fmt.Sprintf("%#x", uint32(generatedValue)))
-	kind := e.judge("hardware.tpm_type", h.kind == typeQuote, CodeNotQuote, fmt.Sprintf("%#x", h.kind), fmt.Sprintf("%#x (quote)", typeQuote))
+	magic := e.judge("hardware.tpm_magic", h.magic == generatedValue, CodeNotGenerated, hexNumber(uint32(h.magic)), "0xff544347")
+	kind := e.judge("hardware.tpm_type", h.kind == typeQuote, CodeNotQuote, hexNumber(uint32(h.kind)), "0x8018 (quote)")
 	if !magic || !kind {
 		return
 	}
@@ -78,6 +79,8 @@ func (e *examination) quoteForm() {
 		e.quote = quote
 	}
 }
+
+func hexNumber(n uint32) string { return "0x" + strconv.FormatUint(uint64(n), 16) }
 
 // attestationKey is what every attestation key is: made by this TPM, unable to
 // leave it, and signing nothing but what the TPM makes up itself. Without
@@ -116,12 +119,16 @@ func (e *examination) selection() {
 	for _, p := range e.form.PCRs {
 		given = append(given, p.Index)
 	}
-	e.judge("hardware.tpm_selection", len(given) != 0 && slices.Equal(quoted, given), CodeSelection, listed("quoted", quoted), listed("the registers given:", given))
+	same, expected := len(given) != 0 && slices.Equal(quoted, given), ""
+	if !same {
+		expected = listed("the registers given:", given)
+	}
+	e.judge("hardware.tpm_selection", same, CodeSelection, listed("quoted", quoted), expected)
 }
 
 // listed writes register numbers without boxing each of them.
 func listed(what string, pcrs []uint8) string {
-	out := []byte(what)
+	out := append(make([]byte, 0, len(what)+3*form.MaxPCRs), what...)
 	for _, i := range pcrs {
 		out = strconv.AppendUint(append(out, ' '), uint64(i), 10)
 	}
@@ -154,7 +161,7 @@ func (e *examination) registers() {
 		}
 	}
 	e.judge("hardware.tpm_pcrs", sized && len(sum) != 0 && bytes.Equal(sum, e.quote.PCRDigest), CodePCRDigest,
-		fmt.Sprintf("digest %x of the registers given", sum), fmt.Sprintf("%x, as quoted", e.quote.PCRDigest))
+		"digest "+hex.EncodeToString(sum)+" of the registers given", hex.EncodeToString(e.quote.PCRDigest)+", as quoted")
 	e.extended()
 }
 
@@ -196,7 +203,7 @@ func (e *examination) schemeAndSignature() {
 		e.judge("hardware.tpm_scheme", false, CodeScheme, err.Error(), "the scheme and hash of the key")
 		return
 	}
-	e.judge("hardware.tpm_scheme", true, "", fmt.Sprintf("%#x with hash %#x", e.sig.scheme, e.sig.hash), "")
+	e.judge("hardware.tpm_scheme", true, "", hexNumber(uint32(e.sig.scheme))+" with hash "+hexNumber(uint32(e.sig.hash)), "")
 	valid, seen := e.sig.verify(e.key, e.form.Quote), "verified"
 	if !valid {
 		seen = "not by the attestation key"
@@ -209,8 +216,9 @@ func (e *examination) schemeAndSignature() {
 // every bit of the public area is what the TPM says it is.
 func (e *examination) hierarchy() Hierarchy {
 	for _, h := range []Hierarchy{HierarchyEndorsement, HierarchyOwner, HierarchyPlatform} {
-		handle := binary.BigEndian.AppendUint32(nil, uint32(h))
-		if bytes.Equal(nameOf(e.key.nameAlg, handle, e.key.Name), e.quote.QualifiedSigner) {
+		var handle [4]byte
+		binary.BigEndian.PutUint32(handle[:], uint32(h))
+		if bytes.Equal(nameOf(e.key.nameAlg, handle[:], e.key.Name), e.quote.QualifiedSigner) {
 			return h
 		}
 	}

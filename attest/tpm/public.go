@@ -8,7 +8,6 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/binary"
-	"fmt"
 	"math/big"
 )
 
@@ -50,7 +49,7 @@ const (
 func (a Attributes) Has(want Attributes) bool { return a&want == want }
 
 // String returns the attributes in hex.
-func (a Attributes) String() string { return fmt.Sprintf("%#x", uint32(a)) }
+func (a Attributes) String() string { return hexNumber(uint32(a)) }
 
 // Public is the public area of a key, decoded (TPMT_PUBLIC, Part 2, 12.2.4).
 type Public struct {
@@ -78,7 +77,9 @@ func hashOf(alg uint16) (crypto.Hash, bool) {
 }
 
 // digest hashes the parts one after the other, with a hash from hashOf.
-func digest(h crypto.Hash, parts ...[]byte) []byte {
+func digest(h crypto.Hash, parts ...[]byte) []byte { return appendDigest(nil, h, parts...) }
+
+func appendDigest(out []byte, h crypto.Hash, parts ...[]byte) []byte {
 	w := sha256.New()
 	if h == crypto.SHA384 {
 		w = sha512.New384()
@@ -86,7 +87,7 @@ func digest(h crypto.Hash, parts ...[]byte) []byte {
 	for _, p := range parts {
 		w.Write(p)
 	}
-	return w.Sum(nil)
+	return w.Sum(out)
 }
 
 // nameOf returns a name over the bytes given (Part 1, 16), nil for an algorithm
@@ -96,7 +97,7 @@ func nameOf(alg uint16, parts ...[]byte) []byte {
 	if !ok {
 		return nil
 	}
-	return append(binary.BigEndian.AppendUint16(nil, alg), digest(h, parts...)...)
+	return appendDigest(binary.BigEndian.AppendUint16(make([]byte, 0, 2+maxHash), alg), h, parts...)
 }
 
 // ParsePublic reads a TPMT_PUBLIC of an RSA or ECC key.
