@@ -268,11 +268,11 @@ func some(rnd *rand.Rand, list []string, least int) []string {
 	return out[:least+rnd.IntN(len(out)-least)]
 }
 
-func randomPolicy(t *testing.T, rnd *rand.Rand) *oracle {
+func randomPolicy(t *testing.T, rnd *rand.Rand, cedar bool) *oracle {
 	t.Helper()
 	var b strings.Builder
 	b.WriteString("name: random\nmodels: [{name: small, builtin: small}]\ncallers:\n")
-	withCedar := rnd.IntN(3) > 0
+	withCedar := cedar && rnd.IntN(3) > 0
 	for i, name := range someCallers {
 		fmt.Fprintf(&b, "  - name: %s\n", name)
 		if i == 2 && rnd.IntN(2) == 0 {
@@ -370,7 +370,7 @@ func TestInterpreter(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(20261122, 1))
 	allowed, byCedar := 0, 0
 	for n := 0; n < *requests; n += perPolicy {
-		o := randomPolicy(t, rnd)
+		o := randomPolicy(t, rnd, true)
 		p, err := policy.Parse([]byte(o.doc))
 		if err != nil {
 			t.Fatalf("%v in\n%s", err, o.doc)
@@ -394,4 +394,35 @@ func TestInterpreter(t *testing.T) {
 		t.Errorf("of %d requests %d were allowed and %d decided by Cedar", *requests, allowed, byCedar)
 	}
 	t.Logf("%d requests, %d allowed, %d decided by what documents add in Cedar", *requests, allowed, byCedar)
+}
+
+// TestDiffSeesWhatDecideDoes: a request that one policy allows and the other
+// denies is never missed by Diff.
+func TestDiffSeesWhatDecideDoes(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(20261122, 2))
+	differ := 0
+	for range *requests / 100 {
+		a, err := policy.Parse([]byte(randomPolicy(t, rnd, false).doc))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := policy.Parse([]byte(randomPolicy(t, rnd, false).doc))
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := policy.Diff(a, b)
+		for range 100 {
+			r := randomRequest(rnd)
+			before, after := a.Decide(r).Allowed, b.Decide(r).Allowed
+			if before != after {
+				differ++
+			}
+			if after && !before && !d.Widened() || before && !after && !d.Narrowed() {
+				t.Fatalf("%+v: allowed %t, then %t, and the difference is %+v\n%s\n%s", r, before, after, d, a.Bytes(), b.Bytes())
+			}
+		}
+	}
+	if differ < *requests/10 {
+		t.Errorf("only %d of %d requests made a difference", differ, *requests)
+	}
 }

@@ -1,0 +1,134 @@
+package policy
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// line writes a change for comparison: + widens, - narrows, * both, = neither.
+func line(c Change) string {
+	mark := map[[2]bool]string{{true, false}: "+", {false, true}: "-", {true, true}: "*", {}: "="}[[2]bool{c.Widens, c.Narrows}]
+	return fmt.Sprintf("%s %s %d:%d %s", mark, c.Section, c.Before, c.After, c.Text)
+}
+
+func diffLines(t *testing.T, a, b string) string {
+	t.Helper()
+	var out []string
+	for _, c := range Diff(parse(t, a), parse(t, b)) {
+		out = append(out, line(c))
+	}
+	return strings.Join(out, "\n")
+}
+
+func TestDiff(t *testing.T) {
+	key, other := hash(keyA), hash(keyB)
+	caller := func(rest string) string { return head + "callers: [{name: ci, api_key: " + key + ", " + rest + "}]\n" }
+	img := func(rest string) string { return strings.Replace(image, "listen: 80", "listen: 80"+rest, 1) }
+	to := func(rest string) string { return head + "egress: {allow: [" + rest + "]}\n" }
+	for _, c := range []struct{ name, a, b, want string }{
+		{"nothing", whole, whole, ""},
+		{"a comment", whole, "# x\n" + whole, ""},
+		{"name", head, strings.Replace(head, "name: a", "name: b", 1), "= name 1:1 the box is called b instead of a"},
+
+		{"new caller", head, caller("may: [query], paths: [/a]"), "+ callers 0:3 ci may query, on /a"},
+		{"caller gone", caller("may: [query]"), head, "- callers 3:0 ci may call no longer"},
+		{"another key", caller("may: [query]"), strings.Replace(caller("may: [query]"), key, other, 1), "+ callers 0:3 ci may query, on every path\n- callers 3:0 ci may call no longer"},
+		{"renamed", caller("may: [query]"), strings.Replace(caller("may: [query]"), "name: ci", "name: root", 1), "* callers 3:3 root is the new name of ci, to the app and in Cedar"},
+		{"more actions", caller("may: [query]"), caller("may: [query, list]"), "+ callers 3:3 ci may list"},
+		{"fewer actions", caller("may: [query, list]"), caller("may: [query]"), "- callers 3:3 ci may list no longer"},
+		{"observer gets more", caller("may: [observe]"), caller("may: [observe, query], paths: [/a], methods: [GET]"), "+ callers 3:3 ci may query"},
+		{"only observes", caller("may: [observe, query], paths: [/a], methods: [GET]"), caller("may: [observe]"), "- callers 3:3 ci may query no longer"},
+		{"method came", caller("may: [query], methods: [GET]"), caller("may: [query], methods: [GET, POST]"), "+ callers 3:3 ci may use the method POST"},
+		{"method went", caller("may: [query], methods: [GET, POST]"), caller("may: [query], methods: [GET]"), "- callers 3:3 ci may use the method POST no longer"},
+		{"all methods", caller("may: [query], methods: [GET]"), caller("may: [query]"), "+ callers 3:3 ci may use the method any"},
+		{"methods limited", caller("may: [query]"), caller("may: [query], methods: [GET]"), "- callers 3:3 ci may use the method any no longer"},
+		{"a model came", caller("may: [query], models: [a]"), caller("may: [query], models: [a, b]"), "+ callers 3:3 ci may use the model b"},
+		{"paths under a prefix", caller("may: [query], paths: [/a/*]"), caller("may: [query], paths: [/a/b, /a/c/*]"), "- callers 3:3 ci may use the path /a/* no longer"},
+		{"a prefix over paths", caller("may: [query], paths: [/a/b]"), caller("may: [query], paths: [/a/*]"), "+ callers 3:3 ci may use the path /a/*"},
+		{"a prefix is not its parent", caller("may: [query], paths: [/a/*]"), caller("may: [query], paths: [/a]"), "+ callers 3:3 ci may use the path /a\n- callers 3:3 ci may use the path /a/* no longer"},
+		{"everything written out", caller("may: [query]"), caller("may: [query], paths: [/*]"), ""},
+		{"rate came", caller("may: [query]"), caller("may: [query], rate: 60/min"), "- callers 3:3 ci: requests: 60 per minute instead of without bound"},
+		{"rate went", caller("may: [query], rate: 60/min"), caller("may: [query]"), "+ callers 3:3 ci: requests: without bound instead of 60 per minute"},
+		{"rate up", caller("may: [query], rate: 60/min"), caller("may: [query], rate: 61/min"), "+ callers 3:3 ci: requests: 61 per minute instead of 60 per minute"},
+		{"rate down", caller("may: [query], rate: 60/min"), caller("may: [query], rate: 59/min"), "- callers 3:3 ci: requests: 59 per minute instead of 60 per minute"},
+		{"rate otherwise", caller("may: [query], rate: 60/min"), caller("may: [query], rate: 1/s"), "* callers 3:3 ci: requests: 1 per second instead of 60 per minute"},
+		{"quota", caller("may: [query], quota: {requests: 5/h}"), caller("may: [query], quota: {bytes: 1MiB/day}"), "+ callers 3:3 ci: requests in all: without bound instead of 5 per hour\n- callers 3:3 ci: bytes: 1 MiB per day instead of without bound"},
+		{"expires", caller("may: [query]"), caller("may: [query], expires: 2027-01-01T00:00:00Z"), "- callers 3:3 ci expires 2027-01-01T00:00:00Z instead of never"},
+		{"expires never", caller("may: [query], expires: 2027-01-01T00:00:00Z"), caller("may: [query]"), "+ callers 3:3 ci expires never instead of 2027-01-01T00:00:00Z"},
+		{"expires later", caller("may: [query], expires: 2027-01-01T00:00:00Z"), caller("may: [query], expires: 2027-01-01T00:00:01Z"), "+ callers 3:3 ci expires 2027-01-01T00:00:01Z instead of 2027-01-01T00:00:00Z"},
+		{"expires earlier", caller("may: [query], expires: 2027-01-01T00:00:01Z"), caller("may: [query], expires: 2027-01-01T00:00:00Z"), "- callers 3:3 ci expires 2027-01-01T00:00:00Z instead of 2027-01-01T00:00:01Z"},
+		{"cedar", caller("may: [query]"), caller("may: [query]") + "cedar: |\n  forbid(principal, action, resource);\n", "+ cedar 0:4 the Cedar rules changed, and cannot be compared"},
+
+		{"image", image, strings.Replace(image, "sha256:9f86", "sha256:9f87", 1), "* app 2:2 the app is another image, sha256:9f87d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08 instead of sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"},
+		{"image from elsewhere", image, strings.Replace(image, "oci:./x.oci", "oci:./y.oci", 1), "= app 2:2 the same image comes from oci:./y.oci instead of oci:./x.oci"},
+		{"image from elsewhere and another", image, strings.NewReplacer("./x.oci", "./y.oci", "sha256:9f86", "sha256:9f87").Replace(image), "* app 2:2 the app is another image, sha256:9f87d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08 instead of sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"},
+		{"command", image, img(", command: [a]"), "* app 0:2 app.command changed, and cannot be compared"},
+		{"words of a command", img(", command: [a b]"), img(", command: [a, b]"), "* app 2:2 app.command changed, and cannot be compared"},
+		{"env, dir", image, img(", env: {A: b}, dir: /x"), "* app 0:2 app.env changed, and cannot be compared\n* app 0:2 app.dir changed, and cannot be compared"},
+		{"listen", head, strings.Replace(head, ":80", ":81", 1), "* app 2:2 app.listen changed, and cannot be compared"},
+		{"gvisor", image, img(", isolation: gvisor"), "- app 0:2 the app is isolated by gvisor instead of runc"},
+		{"no gvisor", img(", isolation: gvisor"), image, "+ app 2:0 the app is isolated by runc instead of gvisor"},
+		{"to root", image, img(", user: \"0:0\""), "+ app 0:2 the app runs as user 0:0 instead of the image's user"},
+		{"from root", img(", user: \"0:0\""), img(", user: \"1:1\""), "- app 2:2 the app runs as user 1:1 instead of user 0:0"},
+		{"user gone", img(", user: \"1:1\""), image, "+ app 2:0 the app runs as the image's user instead of user 1:1"},
+		{"capabilities", img(", capabilities: [CAP_CHOWN]"), img(", capabilities: [CAP_KILL]"), "+ app 2:2 the app has the Linux capability CAP_KILL\n- app 2:2 the app has the Linux capability CAP_CHOWN no longer"},
+		{"app for models", "name: a\nmodels: [{name: m, builtin: m}]\n", head, "+ app 0:2 an app runs where none did\n- models 2:0 the model m runs no longer"},
+		{"models for app", head, "name: a\nmodels: [{name: m, builtin: m}]\n", "- app 2:0 no app runs\n+ models 0:2 the model m runs"},
+		{"model from elsewhere", models, strings.Replace(models, "/models/other", "/elsewhere/other", 1), ""},
+		{"model of other bytes", models, strings.Replace(models, hash("model"), hash("x"), 1), "* models 4:4 the model other has other bytes"},
+		{"model of another name", models, strings.Replace(models, "builtin: tumour", "builtin: lung", 1), "* models 3:3 the model tumour has other bytes"},
+
+		{"egress restricted", head, head + "egress: none\n", "- egress 0:3 egress: none instead of not restricted by this version"},
+		{"egress open", to("{host: a.example, port: 1}"), head, "+ egress 3:0 egress: not restricted by this version instead of a.example:1"},
+		{"host came", image, image + "egress: {allow: [{host: a.example, port: 1}]}\n", "+ egress 0:3 the app may connect to a.example:1, in any protocol\n+ egress 0:0 connections at once: 64 instead of 0"},
+		{"host went", image + "egress: {allow: [{host: a.example, port: 1}]}\n", image + "egress: none\n", "- egress 3:0 the app may connect to a.example:1, in any protocol no longer\n- egress 0:0 connections at once: 0 instead of 64"},
+		{"port", to("{host: a.example, port: 1}"), to("{host: a.example, port: 2}"), "+ egress 0:3 the app may connect to a.example:2, in any protocol\n- egress 3:0 the app may connect to a.example:1, in any protocol no longer"},
+		{"wildcard", to("{host: a.b.example, port: 1}"), to("{host: \"*.b.example\", port: 1}"), "+ egress 0:3 the app may connect to *.b.example:1, in any protocol, where * is one label"},
+		{"two labels", to("{host: \"*.b.example\", port: 1}"), to("{host: x.y.b.example, port: 1}"), "+ egress 0:3 the app may connect to x.y.b.example:1, in any protocol\n- egress 3:0 the app may connect to *.b.example:1, in any protocol, where * is one label no longer"},
+		{"stricter tls", to("{host: a.example, port: 1}"), to("{host: a.example, port: 1, tls: pass}"), "- egress 3:0 the app may connect to a.example:1, in any protocol no longer"},
+		{"laxer tls", to("{host: a.example, port: 1, tls: verify}"), to("{host: a.example, port: 1, tls: pass}"), "+ egress 0:3 the app may connect to a.example:1, by TLS for that name"},
+		{"private", to("{host: a.example, port: 1}"), to("{host: a.example, port: 1, private: true}"), "+ egress 0:3 the app may connect to a.example:1, in any protocol, also if that is a private address"},
+		{"egress amounts", head + "egress: {allow: [{host: a.example, port: 1}], connections: 2, rate: 1MiB/s}\n", head + "egress: {allow: [{host: a.example, port: 1}], connections: 1, bytes: 1GiB/day}\n",
+			"- egress 3:3 connections at once: 1 instead of 2\n+ egress 3:3 bytes to the outside in a short time: without bound instead of 1 MiB per second\n- egress 3:3 bytes to the outside in a long time: 1 GiB per day instead of without bound"},
+
+		{"files", image + "files: {tmp: 1MiB, writable: [{path: /a, size: 1MiB}, {path: /b, size: 1MiB}]}\n", image + "files: {tmp: 2MiB, writable: [{path: /b, size: 1KiB}, {path: /c, size: 1MiB}]}\n",
+			"+ files 3:3 /tmp: 2 MiB instead of 1 MiB\n- files 3:3 the app may write 1 KiB to /b instead of 1 MiB\n+ files 0:3 the app may write 1 MiB to /c instead of 0 B\n- files 3:0 the app may write to /a no longer"},
+		{"limits up", head + "limits: {memory: 1GiB, pids: 1, cpu: 0.5, open_files: 16, request: 1KiB, response: 1KiB, concurrent: 1, time: 1s, idle: 1s}\n", head + "limits: {memory: 2GiB, pids: 2, cpu: 1, request: 2KiB, concurrent: 2, idle: 2s}\n",
+			"+ limits 3:3 memory: 2 GiB instead of 1 GiB\n+ limits 3:3 pids: 2 instead of 1\n+ limits 3:3 cpu: 1 instead of 0.5\n+ limits 3:0 open_files: without bound instead of 16\n+ limits 3:3 request: 2 KiB instead of 1 KiB\n+ limits 3:0 response: without bound instead of 1 KiB\n+ limits 3:3 concurrent: 2 instead of 1\n+ limits 3:0 time: without bound instead of 1s\n+ limits 3:3 idle: 2s instead of 1s"},
+		{"limits down", head, head + "limits: {memory: 2GiB, pids: 2, cpu: 1, concurrent: 2, idle: 2s, time: 1m}\n",
+			"- limits 0:3 memory: 2 GiB instead of without bound\n- limits 0:3 pids: 2 instead of without bound\n- limits 0:3 cpu: 1 instead of without bound\n- limits 0:3 concurrent: 2 instead of 16\n- limits 0:3 time: 1m0s instead of without bound\n- limits 0:3 idle: 2s instead of 5m0s"},
+		{"logs none said", head, head + "logs: none\n", ""},
+		{"logs up", head, head + "logs: counters\n", "+ logs 0:3 logs: counters instead of none"},
+		{"logs down", head + "logs: counters\n", head, "- logs 3:0 logs: none instead of counters"},
+		{"logs sealed", head + "logs: counters\n", head + "logs: sealed:age1qqqqqqqqq\n", "* logs 3:3 logs: sealed:age1qqqqqqqqq instead of counters"},
+		{"logs to another", head + "logs: sealed:age1rrrrrrrrr\n", head + "logs: sealed:age1qqqqqqqqq\n", "* logs 3:3 logs: sealed:age1qqqqqqqqq instead of sealed:age1rrrrrrrrr"},
+		{"operators", head + "operators: {may: [exec]}\n", head + "operators: {may: [shell]}\n", "+ operators 3:3 operators may shell the running app\n- operators 3:3 operators may exec the running app no longer"},
+		{"platforms", head + "platforms: [tdx]\n", head + "platforms: [tdx, sgx]\n", "+ platforms 3:3 the box may run on sgx"},
+		{"any platform", head + "platforms: [sev-snp, tdx, sgx, nitro, tpm, azure-sev-snp, azure-tdx]\n", head, "+ platforms 3:0 the box may run on composite"},
+		{"simulated", head, head + "platforms: [sev-snp, tdx, sgx, nitro, tpm, azure-sev-snp, azure-tdx, composite, sim-sev-snp]\n", "+ platforms 0:3 the box may run on sim-sev-snp"},
+	} {
+		if got := diffLines(t, c.a, c.b); got != c.want {
+			t.Errorf("%s:\ngot  %s\nwant %s", c.name, got, c.want)
+		}
+	}
+}
+
+// TestDiffIsClosed: no change is missed that the two ways round do not both see.
+func TestDiffIsClosed(t *testing.T) {
+	docs := []string{head, full, models, whole, image, cedarHeadWithOther + "  forbid(principal, action, resource);\n"}
+	for _, a := range docs {
+		for _, b := range docs {
+			there, back := Diff(parse(t, a), parse(t, b)), Diff(parse(t, b), parse(t, a))
+			if (len(there) == 0) != (len(back) == 0) {
+				t.Errorf("there %v, back %v", there, back)
+			}
+			if there.Narrowed() && !back.Widened() {
+				t.Errorf("narrowed there and not widened back:\n%v\n%v", there, back)
+			}
+			if (a == b) != (len(there) == 0) || a == b && (there.Widened() || there.Narrowed()) {
+				t.Errorf("%d changes, equal %t", len(there), a == b)
+			}
+		}
+	}
+}
