@@ -6,6 +6,11 @@ import (
 	form "github.com/blindbox/blindbox/receipt"
 )
 
+// maxTrailer is the longest receipt that is sent behind an answer. Readers of
+// HTTP/1.1 take little there: Go's client no more than its buffer of 4 KiB. A longer
+// one is kept under its id like any other.
+const maxTrailer = 3 << 10
+
 // Recorder stands around one request. If no receipt was asked for, it costs two
 // atomic additions and passes everything on as it is.
 type Recorder struct {
@@ -66,7 +71,7 @@ func (r *Recorder) End() {
 		return // no receipt is better than a wrong one
 	}
 	r.service.kept.put(a.caller, a.id, token, r.service.cfg.Now())
-	if !a.hijacked && broken == nil {
+	if !a.hijacked && broken == nil && len(token) <= maxTrailer {
 		delete(r.writer.Header(), Header) // an app's own would come first
 		// Where the protocol has no trailers, net/http drops it.
 		r.writer.Header()[http.TrailerPrefix+Header] = []string{token}

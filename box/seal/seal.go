@@ -166,7 +166,7 @@ func decrypt(sealed []byte, identities []age.Identity) ([]byte, error) {
 }
 
 // sign ends a segment's text.
-func sign(s *jws.Signer, text []byte, e ending, at time.Time) ([]byte, error) {
+func sign(s *jws.Signer, text []byte, e ending) ([]byte, error) {
 	e.Version, e.Digest = 1, sha256.Sum256(text)
 	payload, err := json.Marshal(e)
 	if err != nil {
@@ -176,7 +176,7 @@ func sign(s *jws.Signer, text []byte, e ending, at time.Time) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("seal: %w", err)
 	}
-	return appendEntry(text, Entry{Time: at, Stream: end, Data: []byte(token)}), nil
+	return appendEntry(text, Entry{Time: time.Unix(0, 0), Stream: end, Data: []byte(token)}), nil
 }
 
 // openEnding reads the signature at the end of a segment.
@@ -220,7 +220,7 @@ func parse(text []byte) (entries []Entry, e ending, key [32]byte, err error) {
 			return nil, ending{}, [32]byte{}, err
 		case at+size != len(text):
 			return fail("%d bytes behind the end", len(text)-at-size)
-		case e.Digest != sha256.Sum256(text[:at]):
+		case e.Digest != sha256.Sum256(text[:at]) || one.Time.UnixNano() != 0:
 			return fail("the text is not the one that was signed")
 		}
 		return entries, e, key, nil

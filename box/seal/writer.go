@@ -271,7 +271,7 @@ func (l *Log) sendLast() bool {
 // missing from the log: the next one hangs on it all the same.
 func (l *Log) sendSegment(text []byte, last bool) error {
 	e := ending{Log: l.id, Segment: l.number, Previous: l.previous, Last: last, Box: l.cfg.Key.Box()}
-	whole, err := sign(l.cfg.Key.Signer(), text, e, l.cfg.Now())
+	whole, err := sign(l.cfg.Key.Signer(), text, e)
 	if err != nil {
 		return err
 	}
