@@ -8,10 +8,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// seccomp is the list of system calls that the app may make. Everything else,
-// the ones of other architectures too, ends with EPERM. What a list by name
-// cannot tell apart is decided by arguments: which namespaces clone makes,
-// which families socket opens.
+// seccomp is the list of system calls that the app may make. Every other call
+// ends with EPERM, and a thread that makes one of another architecture is ended.
+// What a list by name cannot tell apart is decided by arguments: which
+// namespaces clone makes, which families socket opens.
 //
 // Left out on purpose, beside what needs a capability anyway: keyctl, add_key,
 // request_key (keys are not in a namespace); bpf, perf_event_open, userfaultfd,

@@ -128,15 +128,15 @@ func (c *Config) mounts(u specs.User, socket string) []specs.Mount {
 	out := []specs.Mount{
 		{Destination: "/proc", Type: "proc", Source: "proc", Options: []string{"nosuid", "nodev", "noexec"}},
 		{Destination: "/dev", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "noexec", "mode=755", "size=64k", "nr_inodes=64"}},
-		memory("/dev/shm", shared, "mode=1777"),
+		memory("/dev/shm", shared, u),
 	}
 	if c.Files.Tmp > 0 {
-		out = append(out, memory("/tmp", c.Files.Tmp, "mode=1777"))
+		out = append(out, memory("/tmp", c.Files.Tmp, u))
 	}
 	// The outer ones first, so that none hides another.
 	writable := slices.SortedFunc(slices.Values(c.Files.Writable), func(a, b Writable) int { return strings.Compare(a.Path, b.Path) })
 	for _, w := range writable {
-		out = append(out, memory(w.Path, w.Size, "mode=700", fmt.Sprintf("uid=%d,gid=%d", u.UID, u.GID)))
+		out = append(out, memory(w.Path, w.Size, u))
 	}
 	if a, err := c.listen(); err == nil && a.unix != "" {
 		out = append(out, specs.Mount{Destination: path.Dir(a.unix), Type: "bind", Source: socket, Options: []string{"bind", "nosuid", "nodev", "noexec"}})
@@ -144,13 +144,14 @@ func (c *Config) mounts(u specs.User, socket string) []specs.Mount {
 	return out
 }
 
-// memory is a folder in memory. A file of no bytes takes memory too, so their
-// number has a bound as well.
-func memory(at string, size int64, options ...string) specs.Mount {
+// memory is a folder in memory that belongs to the app. A file of no bytes takes
+// memory too, so their number has a bound as well.
+func memory(at string, size int64, u specs.User) specs.Mount {
 	const perFile = 4096
-	most := max(size/perFile, 64)
-	return specs.Mount{Destination: at, Type: "tmpfs", Source: "tmpfs", Options: append([]string{
-		"nosuid", "nodev", "noexec", fmt.Sprintf("size=%d", size), fmt.Sprintf("nr_inodes=%d", most)}, options...)}
+	return specs.Mount{Destination: at, Type: "tmpfs", Source: "tmpfs", Options: []string{
+		"nosuid", "nodev", "noexec", "mode=700", fmt.Sprintf("uid=%d,gid=%d", u.UID, u.GID),
+		fmt.Sprintf("size=%d", size), fmt.Sprintf("nr_inodes=%d", max(size/perFile, 64)),
+	}}
 }
 
 // masked are files that tell about the machine or steer it; the app sees an

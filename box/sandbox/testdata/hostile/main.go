@@ -124,17 +124,21 @@ type attempt func(with string) (string, error)
 
 func attempts() map[string]attempt {
 	return map[string]attempt{
-		"open":      open,
-		"write":     write,
-		"listing":   listing,
-		"process":   otherProcess,
-		"environ":   otherEnviron,
-		"ptrace":    func(string) (string, error) { return raw(unix.SYS_PTRACE, unix.PTRACE_ATTACH, uintptr(os.Getppid()), 0, 0) },
+		"open":    open,
+		"write":   write,
+		"listing": listing,
+		"process": otherProcess,
+		"environ": otherEnviron,
+		"ptrace": func(string) (string, error) {
+			return raw(unix.SYS_PTRACE, unix.PTRACE_ATTACH, uintptr(os.Getppid()), 0, 0)
+		},
 		"traceme":   func(string) (string, error) { return raw(unix.SYS_PTRACE, unix.PTRACE_TRACEME, 0, 0, 0) },
 		"vm_readv":  vmReadv,
 		"vm_writev": func(string) (string, error) { return raw(unix.SYS_PROCESS_VM_WRITEV, 1, 0, 0, 0, 0, 0) },
 		"mount":     func(string) (string, error) { return "mounted", unix.Mount("tmpfs", "/proc", "tmpfs", 0, "") },
-		"remount":   func(string) (string, error) { return "remounted", unix.Mount("", "/", "", unix.MS_REMOUNT|unix.MS_BIND, "") },
+		"remount": func(string) (string, error) {
+			return "remounted", unix.Mount("", "/", "", unix.MS_REMOUNT|unix.MS_BIND, "")
+		},
 		"umount":    func(string) (string, error) { return "unmounted", unix.Unmount("/dev", unix.MNT_DETACH) },
 		"fsopen":    func(string) (string, error) { return fd(unix.Fsopen("tmpfs", 0)) },
 		"open_tree": func(string) (string, error) { return raw(unix.SYS_OPEN_TREE, ^uintptr(99), ptr("/"), 1) },
@@ -149,7 +153,9 @@ func attempts() map[string]attempt {
 		"kexec":     func(string) (string, error) { return raw(unix.SYS_KEXEC_FILE_LOAD, 0, 0, 0, 0, 0) },
 		"reboot":    func(string) (string, error) { return "rebooted", unix.Reboot(unix.LINUX_REBOOT_CMD_CAD_OFF) },
 		"keyctl":    func(string) (string, error) { return raw(unix.SYS_KEYCTL, 0, ^uintptr(3), 0) },
-		"add_key":   func(string) (string, error) { return raw(unix.SYS_ADD_KEY, ptr("user"), ptr("a"), ptr("b"), 1, ^uintptr(3)) },
+		"add_key": func(string) (string, error) {
+			return raw(unix.SYS_ADD_KEY, ptr("user"), ptr("a"), ptr("b"), 1, ^uintptr(3))
+		},
 		"req_key":   func(string) (string, error) { return raw(unix.SYS_REQUEST_KEY, ptr("user"), ptr("a"), 0, 0) },
 		"bpf":       func(string) (string, error) { return raw(unix.SYS_BPF, 0, 0, 0) },
 		"perf":      func(string) (string, error) { return raw(unix.SYS_PERF_EVENT_OPEN, 0, 0, 0, 0, 0) },
@@ -178,10 +184,11 @@ func attempts() map[string]attempt {
 		"signal":    func(string) (string, error) { return "sent", unix.Kill(-1, 0) },
 		"priority":  func(string) (string, error) { return "raised", unix.Setpriority(unix.PRIO_PROCESS, 0, -10) },
 		"tty":       func(string) (string, error) { return open("/dev/tty") },
-		"oom":       func(string) (string, error) { return "spared", os.WriteFile("/proc/self/oom_score_adj", []byte("-1000"), 0) },
-		"symlink":   socketLink,
-		"x32":       func(string) (string, error) { return raw(0x40000000|39, 0) },
-		"ns_net":    func(string) (string, error) { return ifaces() },
+		"oom": func(string) (string, error) {
+			return "spared", os.WriteFile("/proc/self/oom_score_adj", []byte("-1000"), 0)
+		},
+		"symlink": socketLink,
+		"ns_net":  func(string) (string, error) { return ifaces() },
 	}
 }
 
