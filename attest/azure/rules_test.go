@@ -39,10 +39,30 @@ func TestNewVerifier(t *testing.T) {
 	if _, err := new(azure.Verifier).Verify(ev, end, attesttest.Epoch()); err == nil {
 		t.Error("the zero Verifier accepts")
 	}
+	none := (*azure.Verifier)(nil)
+	if claims, err := none.Verify(ev, end, attesttest.Epoch()); claims != nil || err == nil {
+		t.Error("no Verifier accepts")
+	}
+	if c, err := none.Endorse(end, attesttest.Epoch()); c != nil || err == nil || none.Kind() != attest.KindInvalid {
+		t.Errorf("no Verifier has kind %s and endorses: %v, %v", none.Kind(), c, err)
+	}
+	v, err := azure.NewVerifierWithHardware(attest.AzureSNP, wrapped{hardware})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c, err := v.Endorse(end, attesttest.Epoch()); c != nil || err == nil {
+		t.Errorf("a hardware verifier of a stranger's endorses: %v, %v", c, err)
+	}
+	if c, err := new(azure.Verifier).Endorse(end, attesttest.Epoch()); c != nil || err == nil {
+		t.Errorf("the zero Verifier endorses: %v, %v", c, err)
+	}
 	if _, err := new(azure.Chain).Verify(ev, attesttest.Epoch()); err == nil {
 		t.Error("the zero Chain accepts")
 	}
 }
+
+// wrapped is a Verifier that package azure cannot look into.
+type wrapped struct{ attest.Verifier }
 
 // kindless verifies evidence of no kind.
 type kindless struct{ attest.Verifier }
