@@ -16,6 +16,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // How long to wait before the app is started again: first, at most, and after
@@ -32,6 +34,7 @@ type App struct {
 	listen address
 	notes  []string
 	room   *room
+	lock   *os.File               // of the folder
 	now    atomic.Pointer[keeper] // the one that accepts connections
 	stop   context.CancelFunc
 	done   chan struct{}
@@ -65,6 +68,20 @@ func (a *App) Accepting() bool { return a.now.Load() != nil }
 // within StartGrace, ends before, or ctx ends, it is ended and the error says
 // which. It can be called once.
 func (a *App) Start(ctx context.Context) error {
+	lock, err := claim(a.cfg.Dir)
+	if err != nil {
+		return err
+	}
+	if err := a.start(ctx); err != nil {
+		lock.Close()
+		return err
+	}
+	a.lock = lock
+	return nil
+}
+
+// start does it in a folder that is ours.
+func (a *App) start(ctx context.Context) error {
 	if err := a.clear(); err != nil {
 		return fmt.Errorf("sandbox: %w", err)
 	}
@@ -99,6 +116,7 @@ func (a *App) Stop() {
 			a.stop()
 			<-a.done
 			a.room.close()
+			a.lock.Close()
 		}
 	})
 }
@@ -311,11 +329,24 @@ func (k *keeper) end(grace time.Duration) {
 // tidy removes what is left of a run.
 func (a *App) tidy(k *keeper) error { return removeRun(k.run) }
 
+// claim makes the folder ours until the file is closed, or the box ends.
+func claim(dir string) (*os.File, error) {
+	if err := os.MkdirAll(dir, 0o711); err != nil {
+		return nil, fmt.Errorf("sandbox: %w", err)
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("sandbox: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("sandbox: %s is another app's that runs: %w", dir, err)
+	}
+	return f, nil
+}
+
 // clear removes what a box left behind that was killed.
 func (a *App) clear() error {
-	if err := os.MkdirAll(a.cfg.Dir, 0o711); err != nil {
-		return err
-	}
 	runs, err := filepath.Glob(filepath.Join(a.cfg.Dir, runPrefix+"*"))
 	for _, run := range runs {
 		err = errors.Join(err, removeRun(run))

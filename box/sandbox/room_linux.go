@@ -105,9 +105,9 @@ func (r *room) close() {
 
 // dial connects to an address inside.
 func (r *room) dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
-	family, where := unix.AF_INET, unix.Sockaddr(&unix.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()})
-	if to.Addr().Is6() {
-		family, where = unix.AF_INET6, &unix.SockaddrInet6{Port: int(to.Port()), Addr: to.Addr().As16()}
+	family, where := unix.AF_INET6, unix.Sockaddr(&unix.SockaddrInet6{Port: int(to.Port()), Addr: to.Addr().As16()})
+	if to.Addr().Is4() {
+		family, where = unix.AF_INET, &unix.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()}
 	}
 	fd, err := r.socket(family)
 	if err != nil {
