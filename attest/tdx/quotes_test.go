@@ -2,12 +2,14 @@ package tdx_test
 
 import (
 	"flag"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/blindbox/blindbox/attest"
 	"github.com/blindbox/blindbox/attest/attesttest"
 	"github.com/blindbox/blindbox/attest/attesttest/dcaptest"
+	"github.com/blindbox/blindbox/attest/sgx"
 	"github.com/blindbox/blindbox/attest/tdx"
 )
 
@@ -62,6 +64,24 @@ func captures() []dcaptest.Capture {
 		{Name: "v5-sample", Quote: "quote_v5_sample.dat", Collateral: "tdx_quote_outdated_collateral.json", Info: "sample_tcbinfo_response_v5", At: day(2026, 2, 20), Status: tdx.UpToDate},
 		{Name: "v4-cos-113", Quote: "cos-113-tdx-quote.dat", Log: "cos-113-ccel.bin", At: day(2025, 7, 15)},
 		{Name: "v4-cos-113-other-log", Quote: "cos-113-tdx-quote.dat", Log: "CCEL_data", At: day(2025, 7, 15)},
+	}
+}
+
+// TestConverted: a verifier of enclaves that is called one of trust domains accepts
+// neither.
+func TestConverted(t *testing.T) {
+	v, err := sgx.NewVerifier()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := captures()[0]
+	for _, ev := range []attest.Evidence{
+		quotes().Evidence(t, c), {Kind: attest.SGX, Data: dcaptest.File(t, attest.SGX, "quote_v3_ecdsa_p256_pck_chain.bin")},
+	} {
+		_, err := (*tdx.Verifier)(v).Verify(ev, quotes().Endorsements(t, c), c.At)
+		if !slices.ContainsFunc(dcaptest.Failure(t, err).Failed(), func(c attest.Check) bool { return c.Code == attest.CodeKindMismatch }) {
+			t.Errorf("%s: %v, want that it is of another kind", ev.Kind, err)
+		}
 	}
 }
 

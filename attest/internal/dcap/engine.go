@@ -14,6 +14,9 @@ import (
 
 // Engine verifies quotes of one TEE under one root. It is immutable and safe for
 // concurrent use. The zero Engine refuses everything.
+//
+// The Verifiers of sgx and tdx are this type under their own names. It knows its
+// TEE, so that one converted to the other refuses everything too.
 type Engine struct {
 	tee   TEE
 	root  *x509.Certificate
