@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/blindbox/blindbox/attest"
-	"github.com/blindbox/blindbox/attest/form"
 	"github.com/blindbox/blindbox/attest/nitro"
 	"github.com/blindbox/blindbox/attest/nvgpu"
 	"github.com/blindbox/blindbox/attest/sgx"
@@ -235,15 +234,15 @@ func nitroChains(v *nitro.Verifier) chainSource {
 func nvgpuChains(v *nvgpu.Verifier) chainSource {
 	return chainSource{
 		material: func(ev attest.Evidence, end attest.Endorsements) ([][]byte, bool) {
-			device, err := form.ParseGPU(ev.Data)
-			return allOf(end, device.Chain), err == nil
+			device, err := nvgpu.DeviceChain(ev)
+			return allOf(end, device), err == nil
 		},
 		endorse: func(ev attest.Evidence, end attest.Endorsements, at time.Time) (chain, error) {
-			device, err := form.ParseGPU(ev.Data)
+			device, err := nvgpu.DeviceChain(ev)
 			if err != nil {
 				return nil, err
 			}
-			return v.Endorse(device.Chain, end, at)
+			return v.Endorse(device, end, at)
 		},
 	}
 }

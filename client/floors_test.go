@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"math/big"
@@ -17,13 +18,18 @@ import (
 )
 
 // listing is the hardware of a machine that staples the root's revocation list
-// of a number.
+// of a number. Each list withdraws another certificate.
 type listing struct{ number int64 }
 
 func (l *listing) Kind() attest.Kind { return attest.SNP }
 
 func (l *listing) Attest(ctx context.Context, b attest.Bound) (attest.Evidence, attest.Endorsements, error) {
-	numbered := attesttest.ARKCRL(func(c *attesttest.CRL) { c.Number = big.NewInt(l.number) })
+	numbered := attesttest.ARKCRL(func(c *attesttest.CRL) {
+		c.Number = big.NewInt(l.number)
+		c.Edit = func(list *x509.RevocationList) {
+			list.RevokedCertificateEntries = []x509.RevocationListEntry{{SerialNumber: big.NewInt(1e6 + l.number), RevocationTime: list.ThisUpdate}}
+		}
+	})
 	return attesttest.New().Attester(attesttest.At(newClock().now()), attesttest.HostData(goodBox().HostData), numbered).Attest(ctx, b)
 }
 

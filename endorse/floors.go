@@ -180,24 +180,50 @@ func marks(f freshness.Facts) []mark {
 		return nil
 	}
 	out := []mark{{f.Series, f.Number, func(n *big.Int) string { return "number " + number(n) }}}
-	if isCRL(f) && f.From.Unix() >= 0 {
+	if seconds := f.From.Unix(); isCRL(f) && seconds >= 0 && seconds < 1<<dateBits {
 		out = append(out, mark{listSeries(f), listFloor(f), func(n *big.Int) string { return "issued at " + number(issued(n)) + " (Unix time)" }})
 	}
 	return out
 }
 
-// setBits is the length of what stands below the date in the floor of a list.
-const setBits = 8 * len(freshness.Set{})
+// The floor of a list is its date, below that its number, which tells two lists of
+// one second apart, and below that what the list withdraws: 20 bytes, as long as the
+// longest number of a CRL.
+const (
+	dateBits   = 36 // Unix time, to the year 4147
+	numberBits = 44 // higher numbers count as the highest that fits
+	setBits    = 8 * len(freshness.Set{})
+)
 
 func listSeries(f freshness.Facts) string { return f.Series + "/list" }
 
-// listFloor is the date of a list, and below it what the list withdraws.
 func listFloor(f freshness.Facts) *big.Int {
-	n := new(big.Int).Lsh(big.NewInt(f.From.Unix()), uint(setBits))
+	n := new(big.Int).Lsh(big.NewInt(f.From.Unix()), numberBits)
+	n.Or(n, big.NewInt(shortNumber(f.Number)))
+	n.Lsh(n, uint(setBits))
 	return n.Or(n, new(big.Int).SetBytes(f.Withdrawn[:]))
 }
 
-func issued(floor *big.Int) *big.Int { return new(big.Int).Rsh(floor, uint(setBits)) }
+func shortNumber(n *big.Int) int64 {
+	const highest = 1<<numberBits - 1
+	switch {
+	case n == nil:
+		return 0
+	case !n.IsInt64():
+		return highest
+	}
+	return min(n.Int64(), highest)
+}
+
+func issued(floor *big.Int) *big.Int { return new(big.Int).Rsh(floor, numberBits+uint(setBits)) }
+
+// setOf is what the list withdraws of which this is the floor.
+func setOf(floor *big.Int) freshness.Set {
+	var set freshness.Set
+	all := new(big.Int).Lsh(big.NewInt(1), uint(setBits))
+	new(big.Int).Mod(floor, all).FillBytes(set[:])
+	return set
+}
 
 // below reports whether the object comes before the one of which the floor is.
 func (m mark) below(f freshness.Facts, floor *big.Int) bool {
@@ -263,8 +289,7 @@ func withdrawsTheSame(f Floors, facts freshness.Facts) (bool, error) {
 	if err != nil || floor == nil {
 		return false, err
 	}
-	set := new(big.Int).Sub(floor, new(big.Int).Lsh(issued(floor), uint(setBits)))
-	return set.Cmp(new(big.Int).SetBytes(facts.Withdrawn[:])) == 0, nil
+	return setOf(floor) == facts.Withdrawn, nil
 }
 
 func isCRL(f freshness.Facts) bool { return strings.HasPrefix(f.Series, "crl/") }

@@ -86,6 +86,55 @@ func TestCheckFloors(t *testing.T) {
 	}
 }
 
+// TestTwoListsOfOneSecond: the number says which is the newer, whatever they list.
+func TestTwoListsOfOneSecond(t *testing.T) {
+	v := newVendors(t)
+	ark, now := attesttest.New().Chain(t, attesttest.Genoa).ARK, attesttest.Epoch()
+	for n := range int64(8) { // of several sets, since their digests have an order too
+		d := v.cache(t.TempDir())
+		older, newer := listed(crl(t, ark, 8, now, withdraws(100+n))), listed(crl(t, ark, 9, now, withdraws(200+n)))
+		for _, list := range []attest.Endorsements{older, newer} {
+			if err := endorse.RaiseFloors(d, snpClaims(), list); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if checks := endorse.CheckFloors(d, snpClaims(), older); len(checks) != 1 || checks[0].Code != endorse.CodeCRLRollback {
+			t.Errorf("%d: %v", n, checks)
+		}
+		if checks := endorse.CheckFloors(d, snpClaims(), newer); attest.FailureOf(checks) != nil {
+			t.Errorf("%d: %v", n, checks)
+		}
+	}
+}
+
+// TestLongNumbers: numbers of 20 bytes are allowed (RFC 5280, 5.2.3), and fit.
+func TestLongNumbers(t *testing.T) {
+	v := newVendors(t)
+	d, ark, now := v.cache(t.TempDir()), attesttest.New().Chain(t, attesttest.Genoa).ARK, attesttest.Epoch()
+	long := func(low int64, from time.Time, serials ...int64) attest.Endorsements {
+		return listed(crl(t, ark, 0, from, func(l *x509.RevocationList) {
+			withdraws(serials...)(l)
+			l.Number = new(big.Int).Add(new(big.Int).Lsh(big.NewInt(1), 150), big.NewInt(low))
+		}))
+	}
+	if err := endorse.RaiseFloors(d, snpClaims(), long(5, now, 1)); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		end  attest.Endorsements
+		want attest.Code
+	}{
+		"the same":              {long(5, now, 1), ""},
+		"older":                 {long(4, now.Add(-time.Hour), 2), endorse.CodeCRLRollback},
+		"older, withdraws same": {long(4, now.Add(-time.Hour), 1), ""},
+		"newer":                 {long(6, now.Add(time.Hour), 2), ""},
+	} {
+		if checks := endorse.CheckFloors(d, snpClaims(), c.end); len(checks) != 1 || checks[0].Code != c.want {
+			t.Errorf("%s: %v", name, checks)
+		}
+	}
+}
+
 // TestFloorOfTCBDataIsStrict: TCB data that were replaced have other levels, so
 // that none of them is as good as the newer.
 func TestFloorOfTCBDataIsStrict(t *testing.T) {

@@ -315,6 +315,13 @@ func (r *Report) clone() *Report {
 	return &out
 }
 
+// DeviceChain returns the device's certificates in evidence, PEM, for
+// [Verifier.Endorse]. The result shares memory with the evidence.
+func DeviceChain(ev attest.Evidence) ([]byte, error) {
+	g, err := form.ParseGPU(ev.Data)
+	return g.Chain, err
+}
+
 // Encode returns evidence in the form that the Verifier reads.
 func Encode(kind attest.Kind, report, chain []byte) attest.Evidence {
 	return attest.Evidence{Kind: kind, Data: form.GPU{Report: report, Chain: chain}.Encode()}

@@ -45,8 +45,8 @@ type Facts struct {
 }
 
 // Set is the beginning of a digest over a set of numbers. It fits into a floor
-// beside a date; who could find two sets of one value is the vendor, who need not.
-type Set [14]byte
+// beside a date and a number; who could find two sets of one value is the vendor, who need not.
+type Set [10]byte
 
 // Read reads an object.
 func Read(form source.Form, data []byte) (Facts, error) {
