@@ -146,6 +146,7 @@ func (r *reader) document(d *document) {
 	}
 	r.accept(d.Accept)
 	r.hardware(&d.Hardware)
+	r.tpmBesideOthers(d)
 	r.simulated(d)
 	r.duration(d.MaxAge, "max_age", &r.out.maxAge, maxMaxAge)
 	r.duration(d.ClockSkew, "clock_skew", &r.out.skew, maxClockSkew)

@@ -98,6 +98,7 @@ func tpmDocument(k attest.Kind, d *tpm.Claims) *tpmJSON {
 // compared as code.measurement.
 func (m tpmMachine) judge(a *appraisal) {
 	q := a.trust.hardware.tpm
+	a.skip("hardware.memory_encryption", CodeNotRequired, "none: whoever runs the machine can read its memory, and a TPM in software too", ruleAllow.String())
 	a.attestationKey(q, m.detail)
 	a.tpmState(q, m.detail)
 	a.secureBoot(q.secureBoot, m.detail.Boot)
@@ -150,6 +151,7 @@ type tpmRulesDoc struct {
 	SecureBoot rule                     `yaml:"secure_boot"`
 	Clock      rule                     `yaml:"clock"`
 	Firmware   []strictyaml.At[hexMask] `yaml:"firmware"`
+	Memory     strictyaml.At[rule]      `yaml:"unencrypted_memory"`
 }
 
 // tpmRules are what a trust file says about a TPM.
@@ -157,6 +159,9 @@ type tpmRules struct {
 	akNames           []hexName
 	secureBoot, clock rule
 	firmware          []hexMask
+	// unencrypted says in so many words that a machine without encrypted memory will
+	// do where others have it.
+	unencrypted bool
 }
 
 func defaultTPM() tpmRules { return tpmRules{secureBoot: ruleRequire, clock: ruleRequire} }
@@ -179,6 +184,30 @@ func (r *reader) tpmRules(path string, d *tpmRulesDoc, out *tpmRules) {
 	for _, f := range d.Firmware {
 		out.firmware = append(out.firmware, f.Value)
 	}
+	switch d.Memory.Value {
+	case ruleUnset:
+	case ruleAllow:
+		out.unencrypted = true
+	default:
+		r.errs.Add(d.Memory.Pos, path+".unencrypted_memory", "", d.Memory.Value.String(), "allow: no machine with a TPM alone has another")
+	}
+}
+
+// tpmBesideOthers refuses a file that accepts a TPM alone beside other hardware and
+// does not say that it means it. Which of them a client meets, the host decides, so
+// such a file is worth as much as its weakest kind: one whose memory the host reads,
+// and whose TPM may be a program of the host's.
+func (r *reader) tpmBesideOthers(d *document) {
+	h := &r.out.hardware
+	if len(h.kinds) < 2 || h.tpm.unencrypted {
+		return
+	}
+	for i, a := range d.Accept {
+		if a.TPM != nil {
+			r.fail(a.TPM.Pos, fmt.Sprintf("accept[%d].tpm", i), "a TPM alone does not encrypt memory, and the host chooses which of these machines a client meets: "+
+				"write hardware: {tpm: {unencrypted_memory: allow}} if that is meant, or a file of its own for machines with a TPM")
+		}
+	}
 }
 
 // fields are the keys that differ from the defaults.
@@ -200,6 +229,9 @@ func (q tpmRules) fields() []field {
 	}
 	if len(q.firmware) != 0 {
 		out = append(out, field{"firmware", flow(q.firmware)})
+	}
+	if q.unencrypted {
+		out = append(out, field{"unencrypted_memory", ruleAllow.String()})
 	}
 	return out
 }

@@ -20,7 +20,7 @@ accept:
     azure-sev-snp: {measurement: "M", pcrs: {pcr4: "V", pcr7: "V", pcr9: "V", pcr11: any}}
     policy: sha256:V
 hardware:
-  tpm: {ak_names: ["000bV"], secure_boot: allow, clock: allow, firmware: [0x10]}
+  tpm: {ak_names: ["000bV"], secure_boot: allow, clock: allow, firmware: [0x10], unencrypted_memory: allow}
   azure: {console: allow, secure_boot: forbid, clock: allow, firmware: [0x20, 0x21]}
 `
 	text = strings.NewReplacer(edits...).Replace(text)
@@ -40,7 +40,7 @@ func TestTPMFile(t *testing.T) {
 	if d := Diff(trust, again); len(d) != 0 {
 		t.Errorf("differs after it was written: %v\n%s", d, trust.Marshal())
 	}
-	for _, part := range []string{"pcr12: zero", "pcr0: any", "pcr2: zero", "ak_names", "secure_boot: allow", "secure_boot: forbid", "clock: allow", "firmware", "console: allow"} {
+	for _, part := range []string{"pcr12: zero", "pcr0: any", "pcr2: zero", "ak_names", "secure_boot: allow", "secure_boot: forbid", "clock: allow", "firmware", "console: allow", "unencrypted_memory: allow"} {
 		if !strings.Contains(string(again.Marshal()), part) {
 			t.Errorf("%q is missing in\n%s", part, again.Marshal())
 		}
@@ -50,6 +50,9 @@ func TestTPMFile(t *testing.T) {
 // TestTPMFileRefused: what nobody can have meant is an error.
 func TestTPMFileRefused(t *testing.T) {
 	for name, edits := range map[string][]string{
+		"beside others":        {", unencrypted_memory: allow", ""},
+		"memory forbidden":     {"unencrypted_memory: allow", "unencrypted_memory: forbid"},
+		"memory required":      {"unencrypted_memory: allow", "unencrypted_memory: require"},
 		"no registers":         {"pcr0: any, pcr2: zero, pcr4: \"V\", pcr7: \"V\", pcr9: \"V\", pcr11: \"V\"", ""},
 		"register left out":    {"pcr0: any, ", ""},
 		"kernel left out":      {"pcr11: \"V\"}}", "}}"},
@@ -135,6 +138,29 @@ func TestAzureReference(t *testing.T) {
 	}
 }
 
+// TestTPMBesideOthers: a TPM alone may stand in a file of its own, and beside
+// hardware that encrypts memory only if the file says that this is meant.
+func TestTPMBesideOthers(t *testing.T) {
+	const alone = "version: 1\naccept:\n  - name: a\n    tpm: {pcrs: {pcr0: any, pcr2: any, pcr4: zero, pcr7: \"V\", pcr9: any, pcr11: any}}\n    policy: any\n"
+	const other = "  - {name: b, sev-snp: {measurement: M}, policy: any}\n"
+	const meant = "hardware: {tpm: {unencrypted_memory: allow}}\n"
+	parse := func(text string) error {
+		_, err := ParseTrust([]byte(strings.NewReplacer("V", strings.Repeat("ab", 32), "M", strings.Repeat("cd", 48)).Replace(text)))
+		return err
+	}
+	for _, text := range []string{alone, alone + meant, alone + other + meant, "version: 1\naccept:\n" + other} {
+		if err := parse(text); err != nil {
+			t.Errorf("%v\n%s", err, text)
+		}
+	}
+	reversed := strings.Replace(alone, "accept:\n", "accept:\n"+other, 1)
+	for text, want := range map[string]string{alone + other: "accept[0].tpm", reversed: "accept[1].tpm", reversed + "hardware: {tpm: {clock: allow}}\n": "accept[1].tpm"} {
+		if err := parse(text); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "unencrypted_memory: allow") {
+			t.Errorf("%v\n%s", err, text)
+		}
+	}
+}
+
 // TestSaid: what the paravisor does not say meets only the rule that allows both.
 func TestSaid(t *testing.T) {
 	yes, no := true, false
@@ -191,10 +217,17 @@ func TestTPMJudged(t *testing.T) {
 		}
 		tpmMachine{&attest.Claims{Kind: attest.TPM}, d}.judge(a)
 		var failed []string
+		memory := 0
 		for _, check := range a.checks {
 			if check.Status == attest.Fail {
 				failed = append(failed, check.Name+" "+string(check.Code))
 			}
+			if check.Name == "hardware.memory_encryption" && check.Status == attest.Skip && check.Code == CodeNotRequired {
+				memory++
+			}
+		}
+		if memory != 1 {
+			t.Errorf("%s: nothing says that the memory is not encrypted: %v", name, a.checks)
 		}
 		if want := strings.TrimSpace(c.fails + " " + string(c.code)); strings.Join(failed, ", ") != want {
 			t.Errorf("%s: failed %q, want %q", name, failed, want)
