@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -29,20 +30,24 @@ import (
 // account. Each attack returns what happened; "THROUGH" begins what must not.
 
 const (
-	attackVariable = "EGRESS_TEST_ATTACK"
-	through        = "THROUGH"
+	actVariable   = "EGRESS_TEST_ACT"
+	childVariable = "EGRESS_TEST_CHILD"
+	through       = "THROUGH"
 )
 
 // attacks are by name. The argument is what the test passes.
 func attacks() map[string]func(arg string) string {
 	return map[string]func(string) string{
-		"tcp":             func(a string) string { return dialOut("tcp4", a) },
-		"tcp6":            func(a string) string { return dialOut("tcp6", a) },
-		"udp":             func(a string) string { return dialOut("udp4", a) },
-		"udp6":            func(a string) string { return dialOut("udp6", a) },
-		"unix":            func(a string) string { return dialOut("unix", a) },
-		"route then tcp":  func(a string) string { return own(func() string { return dialOut("tcp4", a) }) },
-		"route then udp":  func(a string) string { return own(func() string { return dialOut("udp4", a) }) },
+		"tcp":            func(a string) string { return dialOut("tcp4", a) },
+		"tcp6":           func(a string) string { return dialOut("tcp6", a) },
+		"udp":            func(a string) string { return dialOut("udp4", a) },
+		"udp6":           func(a string) string { return dialOut("udp6", a) },
+		"unix":           func(a string) string { return dialOut("unix", a) },
+		"route then tcp": func(a string) string { return own(func() string { return dialOut("tcp4", a) }) },
+		"route then udp": func(a string) string { return own(func() string { return dialOut("udp4", a) }) },
+		"route then udp, patiently": func(a string) string {
+			return own(func() string { return dialFor("udp4", a, 10*time.Second) })
+		},
 		"route then icmp": func(a string) string { return own(func() string { return raw(unix.IPPROTO_ICMP, a) }) },
 		"route then sctp": func(a string) string { return own(func() string { return raw(132, a) }) },
 		"flush then udp":  func(a string) string { return own(func() string { return flush() + dialOut("udp4", a) }) },
@@ -69,13 +74,25 @@ func attacks() map[string]func(arg string) string {
 	}
 }
 
-func run(name, arg string) int {
-	f, ok := attacks()[name]
-	if !ok {
-		fmt.Println("no such attack")
-		return 1
+// act is the hostile app: it tries one attack for each line it is sent.
+func act() int {
+	all, lines := attacks(), bufio.NewScanner(os.Stdin)
+	for lines.Scan() {
+		line, err := strconv.Unquote(lines.Text())
+		name, arg, _ := strings.Cut(line, "\x1f")
+		f, ok := all[name]
+		if err != nil || !ok {
+			return 1
+		}
+		fmt.Printf("%q\n", f(arg))
 	}
-	fmt.Println(strings.ReplaceAll(f(arg), "\n", " "))
+	return 0
+}
+
+// child is the hostile app's child, which tries one.
+func child(attack string) int {
+	name, arg, _ := strings.Cut(attack, "\x1f")
+	fmt.Println(attacks()[name](arg))
 	return 0
 }
 
@@ -94,9 +111,11 @@ func what(err error) string {
 }
 
 // patience is how long is waited for what must not come.
-const patience = 150 * time.Millisecond
+const patience = 100 * time.Millisecond
 
-func dialOut(network, address string) string {
+func dialOut(network, address string) string { return dialFor(network, address, patience) }
+
+func dialFor(network, address string, patience time.Duration) string {
 	c, err := net.DialTimeout(network, address, patience)
 	var timeout net.Error
 	if errors.As(err, &timeout) && timeout.Timeout() {
@@ -151,7 +170,7 @@ func flush() string {
 
 func again(arg string) string {
 	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = []string{attackVariable + "=udp\x1f" + arg}
+	cmd.Env = []string{childVariable + "=udp\x1f" + arg}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	out, err := cmd.Output()
 	if err != nil {
@@ -508,7 +527,7 @@ func pidfd(arg string) string {
 // newUserNetwork becomes root of a namespace of its own.
 func newUserNetwork(address string) string {
 	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = []string{attackVariable + "=route then udp\x1f" + address}
+	cmd.Env = []string{childVariable + "=route then udp\x1f" + address}
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNET,
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},

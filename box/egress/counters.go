@@ -66,8 +66,8 @@ type Destination struct {
 	// Connections is how many were made, Open how many there are now.
 	Connections int64 `json:"connections"`
 	Open        int64 `json:"open"`
-	// Sent and Received are bytes. Those of a connection that is open are added at
-	// least four times in the idle time.
+	// Sent and Received are bytes. Of a connection on which more than 256 KiB went
+	// one way, those of the last quarter of a second may be missing while it is open.
 	Sent     int64 `json:"sent"`
 	Received int64 `json:"received"`
 	// Refused is by reason.

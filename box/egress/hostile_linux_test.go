@@ -1,14 +1,17 @@
 package egress
 
 import (
+	"bufio"
 	"crypto/ecdh"
 	"crypto/rand"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -21,9 +24,11 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if attack, ok := os.LookupEnv(attackVariable); ok {
-		name, arg, _ := strings.Cut(attack, "\x1f")
-		os.Exit(run(name, arg))
+	if _, ok := os.LookupEnv(actVariable); ok {
+		os.Exit(act())
+	}
+	if attack, ok := os.LookupEnv(childVariable); ok {
+		os.Exit(child(attack))
 	}
 	os.Exit(m.Run())
 }
@@ -38,12 +43,25 @@ const (
 	captain            // CAP_NET_ADMIN and CAP_NET_RAW over the app's own network
 )
 
-func (w *world) attack(t *testing.T, app string, as who, name, arg string) string {
+// app is the hostile app as it runs, once for each of who it may be.
+type app struct {
+	in  io.Writer
+	out *bufio.Reader
+}
+
+func (w *world) start(t testing.TB, as who) *app {
 	t.Helper()
-	var out, problems strings.Builder
-	cmd := exec.Command(app)
-	cmd.Env = []string{attackVariable + "=" + name + "\x1f" + arg, "EGRESS_TEST_CA=" + w.ca.pem()}
-	cmd.Dir, cmd.Stdout, cmd.Stderr = "/", &out, &problems
+	cmd := exec.Command(program(t))
+	cmd.Env = []string{actVariable + "=1", "EGRESS_TEST_CA=" + w.ca.pem()}
+	cmd.Dir, cmd.Stderr = "/", os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 	if as == captain {
 		cmd.SysProcAttr.AmbientCaps = []uintptr{unix.CAP_NET_ADMIN, unix.CAP_NET_RAW}
@@ -51,10 +69,27 @@ func (w *world) attack(t *testing.T, app string, as who, name, arg string) strin
 	if err := w.ns.Enter(cmd.Start); err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Wait(); err != nil {
-		t.Fatalf("%v\n%s", err, problems.String())
+	t.Cleanup(func() {
+		in.Close()
+		if err := cmd.Wait(); err != nil {
+			t.Error(err)
+		}
+	})
+	return &app{in, bufio.NewReader(out)}
+}
+
+func (a *app) attack(t testing.TB, name, arg string) string {
+	t.Helper()
+	fmt.Fprintf(a.in, "%q\n", name+"\x1f"+arg)
+	line, err := a.out.ReadString('\n')
+	if err != nil {
+		t.Fatalf("%s: the app ended: %v", name, err)
 	}
-	return strings.TrimSpace(out.String())
+	saw, err := strconv.Unquote(strings.TrimSpace(line))
+	if err != nil {
+		t.Fatalf("%s: %q: %v", name, line, err)
+	}
+	return strings.ReplaceAll(strings.TrimSpace(saw), "\n", " ")
 }
 
 // The policy of the hostile app's box.
@@ -102,7 +137,7 @@ func fillZone(w *internet) {
 func TestHostileApp(t *testing.T) {
 	w := newWorld(t, hostilePolicy())
 	fillZone(w.internet)
-	app := program(t)
+	apps := map[who]*app{nobody: w.start(t, nobody), captain: w.start(t, captain)}
 	abstract := fmt.Sprintf("@egress-test-%d", os.Getpid())
 	host, err := net.Listen("unix", abstract)
 	if err != nil {
@@ -198,7 +233,7 @@ func TestHostileApp(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			before := w.refused(t)
 			hits, queries := w.seen()
-			saw := w.attack(t, app, row.as, row.attack, row.arg)
+			saw := apps[row.as].attack(t, row.attack, row.arg)
 			if !strings.HasPrefix(saw, row.saw) || strings.Contains(saw, through) {
 				t.Errorf("the app saw %q, expected %q", saw, row.saw)
 			}
@@ -223,12 +258,12 @@ func TestHostileApp(t *testing.T) {
 		})
 	}
 	t.Run("rebinding", func(t *testing.T) {
-		if saw := w.attack(t, app, nobody, "get", "http://rebind.example/"); !strings.HasPrefix(saw, through) {
+		if saw := apps[nobody].attack(t, "get", "http://rebind.example/"); !strings.HasPrefix(saw, through) {
 			t.Fatalf("the first answer is public: %q", saw)
 		}
 		before := w.refused(t)[BadAddress]
 		w.clock.add(2 * pinned)
-		saw := w.attack(t, app, nobody, "get", "http://rebind.example/")
+		saw := apps[nobody].attack(t, "get", "http://rebind.example/")
 		if after := w.refused(t)[BadAddress]; !strings.HasPrefix(saw, "403") || after != before+1 {
 			t.Errorf("saw %q, counted %d, before %d", saw, after, before)
 		}
@@ -250,7 +285,7 @@ func TestHostileApp(t *testing.T) {
 func TestAllowed(t *testing.T) {
 	w := newWorld(t, hostilePolicy())
 	fillZone(w.internet)
-	app := program(t)
+	app := w.start(t, nobody)
 	for _, row := range []struct{ name, attack, arg, saw string }{
 		{"TLS by the name's address", "transparent", "site.example site.example site.example", "hello from " + siteAddress + ":443 to site.example"},
 		{"TLS by CONNECT", "https", "site.example SITE.example site.example", "hello from " + siteAddress + ":443"},
@@ -267,7 +302,7 @@ func TestAllowed(t *testing.T) {
 		{"domain fronting is not stopped", "https", "site.example site.example elsewhere.example", "hello from " + siteAddress + ":443 to elsewhere.example"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			saw := w.attack(t, app, nobody, row.attack, row.arg)
+			saw := app.attack(t, row.attack, row.arg)
 			if !strings.Contains(saw, row.saw) {
 				t.Errorf("the app saw %q, expected %q", saw, row.saw)
 			}
@@ -288,7 +323,7 @@ func TestAllowed(t *testing.T) {
 // gate is made, a packet does not take it, the rules are removed, it does.
 func TestWithoutRules(t *testing.T) {
 	w := newWorld(t, hostilePolicy())
-	app := program(t)
+	app := w.start(t, captain)
 	if err := joinNetworks(w.ns.gate, w.network, appAddress, siteAddress); err != nil {
 		t.Fatal(err)
 	}
@@ -297,9 +332,10 @@ func TestWithoutRules(t *testing.T) {
 		t.Fatal(err)
 	}
 	const to = siteAddress + ":9999"
-	if saw := w.attack(t, app, captain, "route then udp", to); saw != "no answer" {
+	if saw := app.attack(t, "route then udp", to); saw != "no answer" {
 		t.Fatalf("with the rules: %q", saw)
 	}
+	w.broken = true
 	err := within(w.ns.gate, func() error {
 		c, err := nftables.New()
 		if err != nil {
@@ -311,7 +347,7 @@ func TestWithoutRules(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if saw := w.attack(t, app, captain, "route then udp", to); saw != through {
+	if saw := app.attack(t, "route then udp, patiently", to); saw != through {
 		t.Fatalf("without the rules the packet should have got out, or this test shows nothing: %q", saw)
 	}
 	if _, err := w.proxy.Counters(); err == nil {

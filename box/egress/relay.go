@@ -82,9 +82,8 @@ func (r *relay) send(b []byte) bool {
 			return false
 		}
 		r.remote.SetWriteDeadline(time.Now().Add(r.proxy.cfg.Timeouts.Idle))
-		wrote, err := r.remote.Write(b[:n])
-		r.count(&r.line.sent, int64(wrote))
-		if err != nil {
+		r.count(&r.line.sent, int64(n))
+		if _, err := r.remote.Write(b[:n]); err != nil {
 			r.abort("")
 			return false
 		}
@@ -109,13 +108,16 @@ func (r *relay) count(sum *atomic.Int64, n int64) {
 	}
 }
 
-// Bytes are passed on in pieces, so that they are counted while they flow. A
-// large piece goes through the kernel alone (splice(2): io.Copy between two TCP
-// connections never brings the bytes into this process). With budgets every byte
-// must be asked for before it is sent, so it comes here.
+// Bytes are passed on in pieces and counted after each. Where a lot flows, pieces
+// are large and go through the kernel alone (splice(2): io.Copy between two TCP
+// connections does not bring the bytes into this process), and what flows is
+// counted every tick at the latest. Little, and with budgets everything, comes
+// through here: each byte is asked for before it is sent, and counted at once.
 const (
 	splicedChunk   = 4 << 20
 	unsplicedChunk = 32 << 10
+	spliceAfter    = 256 << 10
+	tick           = 250 * time.Millisecond
 )
 
 // pass copies n bytes, or all if n is negative. It reports whether the source
@@ -126,18 +128,29 @@ const (
 // the other.
 func (r *relay) pass(to, from net.Conn, sum *atomic.Int64, n int64) bool {
 	idle := r.proxy.cfg.Timeouts.Idle
+	pause := min(tick, idle/4)
+	var buf []byte
 	var copied int64
 	for n < 0 || copied < n {
 		now := time.Now()
-		stuck := now.Add(idle + idle/4)
-		from.SetReadDeadline(now.Add(idle / 4))
+		stuck := now.Add(idle + pause)
+		from.SetReadDeadline(now.Add(pause))
 		to.SetWriteDeadline(stuck)
-		limit := int64(splicedChunk)
+		left := int64(splicedChunk)
 		if n >= 0 {
-			limit = min(limit, n-copied)
+			left = min(left, n-copied)
 		}
-		moved, err := r.piece(to, from, limit)
-		r.count(sum, moved)
+		var moved int64
+		var err error
+		if copied < spliceAfter || !r.proxy.spend.unlimited() {
+			if buf == nil {
+				buf = make([]byte, unsplicedChunk)
+			}
+			moved, err = r.piece(to, from, sum, buf[:min(left, unsplicedChunk)])
+		} else {
+			moved, err = splice(to, from, left)
+			r.count(sum, moved)
+		}
 		copied += moved
 		switch {
 		case errors.Is(err, io.EOF):
@@ -160,25 +173,30 @@ func (r *relay) idle() bool {
 	return time.Since(time.Unix(0, r.moved.Load())) >= r.proxy.cfg.Timeouts.Idle
 }
 
-// piece copies up to limit bytes. io.EOF means that the source has ended.
-func (r *relay) piece(to, from net.Conn, limit int64) (int64, error) {
-	if r.proxy.spend.unlimited() {
-		n, err := io.Copy(to, &io.LimitedReader{R: from, N: limit})
-		if err == nil && n < limit {
-			err = io.EOF
-		}
-		return n, err
+// splice copies up to limit bytes. io.EOF means that the source has ended.
+func splice(to, from net.Conn, limit int64) (int64, error) {
+	n, err := io.Copy(to, &io.LimitedReader{R: from, N: limit})
+	if err == nil && n < limit {
+		err = io.EOF
 	}
-	var buf [unsplicedChunk]byte
-	n, err := from.Read(buf[:min(limit, unsplicedChunk)])
+	return n, err
+}
+
+// piece copies what one read gives. It is counted before it is written: who has
+// seen an answer finds it in the counters.
+func (r *relay) piece(to, from net.Conn, sum *atomic.Int64, buf []byte) (int64, error) {
+	n, err := from.Read(buf)
 	if n == 0 {
 		return 0, err
 	}
-	if err := r.proxy.spend.take(r.proxy.pause, int64(n)); err != nil {
-		return 0, err
+	if !r.proxy.spend.unlimited() {
+		if err := r.proxy.spend.take(r.proxy.pause, int64(n)); err != nil {
+			return 0, err
+		}
+		// A piece that was read is not given up because its bytes were waited for.
+		to.SetWriteDeadline(time.Now().Add(r.proxy.cfg.Timeouts.Idle))
 	}
-	// A piece that was read is not given up because reading was slow.
-	to.SetWriteDeadline(time.Now().Add(r.proxy.cfg.Timeouts.Idle))
+	r.count(sum, int64(n))
 	wrote, err := to.Write(buf[:n])
 	return int64(wrote), err
 }
