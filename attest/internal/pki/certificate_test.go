@@ -351,6 +351,16 @@ func (e *element) extension(n byte) *element {
 	return nil
 }
 
+// informationAccess returns the element of that extension, or nil.
+func (e *element) informationAccess() *element {
+	for _, x := range e.at(0, 7, 0).children {
+		if bytes.Equal(x.at(0).value, []byte("\x2b\x06\x01\x05\x05\x07\x01\x01")) {
+			return x
+		}
+	}
+	return nil
+}
+
 // TestCertificateOfEveryPart: the certificate that the following tests break.
 func TestCertificateOfEveryPart(t *testing.T) {
 	der := versatile(t).encode(nil, 0)
@@ -446,21 +456,19 @@ func TestOddCertificates(t *testing.T) {
 		"no extensions":                 func(c *element) { c.at(0).children = c.at(0).children[:7] },
 		"an empty list of extensions":   func(c *element) { *c.at(0, 7, 0) = element{tag: 0x30} },
 		"an extension twice":            func(c *element) { l := c.at(0, 7, 0); l.children = append(l.children, l.at(0)) },
-		"no identifier":                 func(c *element) { c.extension(15).at(0).value = nil },
-		"half an identifier":            func(c *element) { c.extension(15).at(0).value = []byte{0x55, 29, 0x81} },
-		"an identifier with padding":    func(c *element) { c.extension(15).at(0).value = []byte{0x55, 0x80, 29} },
-		"an arc of five bytes":          func(c *element) { c.extension(15).at(0).value = []byte{0x2a, 0x81, 0x80, 0x80, 0x80, 0} },
-		"FALSE written out":             func(c *element) { c.extension(15).at(1).value = []byte{0} },
-		"a value of two bits":           func(c *element) { c.extension(15).at(1).value = []byte{0xff, 0xff} },
-		"critical key identifier":       func(c *element) { critical(c.extension(14)) },
-		"critical authority identifier": func(c *element) { critical(c.extension(35)) },
-		"critical information access": func(c *element) {
-			for _, x := range c.at(0, 7, 0).children {
-				if bytes.Equal(x.at(0).value, []byte("\x2b\x06\x01\x05\x05\x07\x01\x01")) {
-					critical(x)
-				}
-			}
+		"a length of three bytes": func(c *element) { // which would be 131 if it were one of one
+			*c.extension(15) = element{tag: 0x30, value: append([]byte("\x06\x02\x2a\x09\x04\x83"), make([]byte, 131)...)}
 		},
+		"no identifier":                   func(c *element) { c.extension(15).at(0).value = nil },
+		"half an identifier":              func(c *element) { c.extension(15).at(0).value = []byte{0x55, 29, 0x81} },
+		"an identifier with padding":      func(c *element) { c.extension(15).at(0).value = []byte{0x55, 0x80, 29} },
+		"an arc of five bytes":            func(c *element) { c.extension(15).at(0).value = []byte{0x2a, 0x81, 0x80, 0x80, 0x80, 0} },
+		"FALSE written out":               func(c *element) { c.extension(15).at(1).value = []byte{0} },
+		"a value of two bits":             func(c *element) { c.extension(15).at(1).value = []byte{0xff, 0xff} },
+		"critical key identifier":         func(c *element) { critical(c.extension(14)) },
+		"critical authority identifier":   func(c *element) { critical(c.extension(35)) },
+		"critical information access":     func(c *element) { critical(c.informationAccess()) },
+		"another access":                  func(c *element) { c.informationAccess().at(0).value[7] = 11 },
 		"no key usage":                    extension(15, "\x03\x01\x00"),
 		"three bytes of key usage":        extension(15, "\x03\x04\x00\x01\x01\x01"),
 		"eight bits not in use":           extension(15, "\x03\x02\x08\x00"),

@@ -10,4 +10,7 @@
 // and algorithms, knows usages that these vendors do not have and none of their
 // extensions, and does not say which rule was broken. Here a chain has one
 // order, one signature algorithm and one kind of key.
+//
+// Certificates of the form that the vendors' have in common are also read here;
+// all others are crypto/x509's to judge (docs/rfc/005).
 package pki

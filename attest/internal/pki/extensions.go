@@ -67,9 +67,9 @@ func (r *reader) interpret(x pkix.Extension, c *x509.Certificate) {
 	switch {
 	case len(x.Id) == 4 && x.Id[0] == 2 && x.Id[1] == 5 && x.Id[2] == 29:
 		meant = r.standard(x, c)
-	case x.Id.Equal(asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 1, 1}):
+	case len(x.Id) == 9 && x.Id[:8].Equal(asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 1}): // 4.2.2
 		meant = true
-		r.want(!x.Critical)
+		r.want(x.Id[8] == 1 && !x.Critical)
 		r.informationAccess(r.whole(x.Value, tagSequence))
 	}
 	if x.Critical && !meant {
