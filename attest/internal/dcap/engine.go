@@ -335,7 +335,7 @@ func (k *pckKey) checkQuote(q *Quote, tee TEE) signatures {
 	if q.Header.TEE != tee {
 		return signatures{checks: []attest.Check{pki.Judge("hardware.quote", false, attest.CodeKindMismatch, "a quote of "+q.Header.TEE.String(), tee.String())}}
 	}
-	checks := []attest.Check{q.checkSignature(), q.checkBinding()}
+	checks := append(make([]attest.Check, 0, 3), q.checkSignature(), q.checkBinding())
 	if k == nil {
 		return signatures{checks: checks}
 	}
