@@ -170,7 +170,7 @@ func TestLog(t *testing.T) {
 	}
 	if head := l.Head(); head == "" {
 		t.Error("no head")
-	} else if a, by, err := AnchorOf(head + "\n"); err != nil || by != run.Key || a.Sequence != 7 || sound(t, text, a).Anchors != 1 {
+	} else if a, by, err := AnchorOf(head + "\n"); err != nil || receipt.Digest(by) != run.Key || a.Sequence != 7 || sound(t, text, a).Anchors != 1 {
 		t.Errorf("anchor %v, %v", a, err)
 	}
 }

@@ -16,11 +16,9 @@ import (
 	"github.com/blindbox/blindbox/receipt"
 )
 
-// Codes of what an audit log can be refused for.
-const (
-	CodeBroken attest.Code = "audit_broken"
-	CodeAnchor attest.Code = "audit_truncated"
-)
+// CodeBroken is what an audit log is refused for: a record that is not what was
+// written, or that is not there.
+const CodeBroken attest.Code = "audit_broken"
 
 // maxFindings bounds what a log can make a Report hold.
 const maxFindings = 1000
@@ -30,59 +28,65 @@ const maxFindings = 1000
 type Report struct {
 	// First and Next are the numbers of the first record and of the one that would
 	// come next. First is above 0 if the beginning is not here.
-	First, Next uint64
+	First uint64 `json:"first"`
+	Next  uint64 `json:"next"`
 	// Chain is the hash of the last good record.
-	Chain           receipt.Digest
-	Allowed, Denied uint64
-	Runs            []Run
-	Breaks          []Break
-	Gaps            []Gap
-	// Anchors are those that were asked for and are in the log.
-	Anchors int
+	Chain   receipt.Digest `json:"chain"`
+	Allowed uint64         `json:"allowed"`
+	Denied  uint64         `json:"denied"`
+	Runs    []Run          `json:"runs"`
+	Breaks  []Break        `json:"breaks,omitempty"`
+	Gaps    []Gap          `json:"gaps,omitempty"`
+	// Anchors is how many of those that were asked for are in the log.
+	Anchors int `json:"anchors"`
 	// Fault is the first record that is wrong and that no later one declares; nil
 	// if there is none. Nothing behind it is believed.
-	Fault *Fault
+	Fault *Fault `json:"fault,omitempty"`
 	// Torn says that the log ends in the middle of a line.
-	Torn bool
+	Torn bool `json:"torn"`
 	// Omitted is how many runs, breaks and gaps there are beyond the bound.
-	Omitted int
+	Omitted int `json:"omitted,omitempty"`
 }
 
 // Run is one start of the box.
 type Run struct {
-	Sequence uint64
-	Key      attest.Digest // SHA-256 over the SubjectPublicKeyInfo of who signs
-	Box      receipt.Box
+	Sequence uint64 `json:"seq"`
+	// Key is SHA-256 over the SubjectPublicKeyInfo of who signs.
+	Key receipt.Digest `json:"key"`
+	Box receipt.Box    `json:"box"`
 	// Heads is how many signatures there are, and Signed the number of the last
 	// record that is under one.
-	Heads  int
-	Signed uint64
+	Heads  int    `json:"heads"`
+	Signed uint64 `json:"signed"`
 	// Tail is how many records follow that nobody signed.
-	Tail uint64
+	Tail uint64 `json:"tail"`
 	// Stopped says that the run ended in order. If it did not, it runs still, was
 	// killed, or its end was cut off.
-	Stopped bool
+	Stopped bool `json:"stopped"`
 	// Partial says that the start of the run is not here; what is known of the box
 	// comes from its first head.
-	Partial bool
+	Partial bool `json:"partial"`
 }
 
 // Break is a place where the box itself says that what stood there cannot be
 // believed.
 type Break struct {
-	Sequence uint64
-	Reason   string
-	Lines    int // lines that were skipped
+	Sequence uint64 `json:"seq"`
+	Reason   string `json:"reason"`
+	Lines    int    `json:"lines"` // that were skipped
 }
 
 // Gap is a range of records that the box wrote and the sink did not take.
-type Gap struct{ From, To uint64 }
+type Gap struct {
+	From uint64 `json:"from"`
+	To   uint64 `json:"to"`
+}
 
 // Fault is where a log is wrong.
 type Fault struct {
-	Line     int // from 1
-	Sequence uint64
-	Why      string
+	Line     int    `json:"line"` // from 1
+	Sequence uint64 `json:"seq"`
+	Why      string `json:"why"`
 }
 
 func (f *Fault) Error() string {
@@ -333,8 +337,7 @@ func (v *verifier) run() *Run {
 
 func (v *verifier) start(r record) string {
 	run := Run{Sequence: r.Seq, Box: receipt.Box{Kind: r.Kind, Boot: r.Boot}}
-	var key receipt.Digest
-	for text, into := range map[string]*receipt.Digest{r.Policy: &run.Box.Policy, r.Evidence: &run.Box.Evidence, r.Key: &key} {
+	for text, into := range map[string]*receipt.Digest{r.Policy: &run.Box.Policy, r.Evidence: &run.Box.Evidence, r.Key: &run.Key} {
 		digest, found := strings.CutPrefix(text, "sha256:")
 		hash, err := parseHash(digest)
 		if !found || err != nil {
@@ -342,7 +345,6 @@ func (v *verifier) start(r record) string {
 		}
 		*into = hash
 	}
-	run.Key = attest.Digest(key)
 	if kind, err := attest.ParseKind(r.Kind); err == nil {
 		run.Box.Simulated = kind.Simulated()
 	}
@@ -361,10 +363,10 @@ func (v *verifier) head(r record) string {
 	}
 	run := v.run()
 	if run == nil {
-		note(v, &v.report.Runs, Run{Sequence: r.Seq, Partial: true, Key: attest.Digest(key), Box: h.box()})
+		note(v, &v.report.Runs, Run{Sequence: r.Seq, Partial: true, Key: key, Box: h.box()})
 		run = v.run()
 	}
-	if run.Key != attest.Digest(key) || run.Box != h.box() {
+	if run.Key != key || run.Box != h.box() {
 		return "a head by another key, or of another box, than the start says"
 	}
 	run.Heads++

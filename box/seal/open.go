@@ -14,13 +14,9 @@ import (
 	"github.com/blindbox/blindbox/receipt"
 )
 
-// Codes of what a sealed log can be refused for.
-const (
-	// CodeSealed: a segment is missing, changed, out of order or not the box's.
-	CodeSealed attest.Code = "sealed_log"
-	// CodeIdentity: the identity opens nothing here.
-	CodeIdentity attest.Code = "identity"
-)
+// CodeSealed is what a sealed log is refused for: a segment that is missing,
+// changed, out of order or not the box's.
+const CodeSealed attest.Code = "sealed_log"
 
 // ageMagic begins every file that age encrypts (age-encryption.org/v1).
 const ageMagic = "age-encryption.org/v1\n"
@@ -33,16 +29,17 @@ type Reader struct {
 
 // Chain is what is known of one log, from one start of a box to its end.
 type Chain struct {
-	ID    string
-	Key   attest.Digest // SHA-256 over the SubjectPublicKeyInfo of who signs
-	Box   receipt.Box
-	First uint64 // the first segment that is here
-	Next  uint64 // the one that would come next
+	ID string `json:"log"`
+	// Key is SHA-256 over the SubjectPublicKeyInfo of who signs.
+	Key   receipt.Digest `json:"key"`
+	Box   receipt.Box    `json:"box"`
+	First uint64         `json:"first"` // the first segment that is here
+	Next  uint64         `json:"next"`  // the one that would come next
 	// Ended says that the last segment is here. If not, the box runs still, was
 	// killed, or the end was cut off.
-	Ended bool
+	Ended bool `json:"ended"`
 	// Dropped is how many bytes the box says it left out.
-	Dropped uint64
+	Dropped uint64 `json:"dropped"`
 
 	previous receipt.Digest
 }
@@ -151,11 +148,11 @@ func (r *Reader) place(e ending, key [32]byte, digest receipt.Digest, entries []
 		if e.Segment == 0 && !e.Previous.IsZero() || e.Segment > 0 && e.Previous.IsZero() {
 			return fmt.Errorf("seal: segment %d that hangs on the wrong one", e.Segment)
 		}
-		r.logs = append(r.logs, Chain{ID: e.Log, Key: attest.Digest(key), Box: e.Box, First: e.Segment, Next: e.Segment, previous: e.Previous})
+		r.logs = append(r.logs, Chain{ID: e.Log, Key: key, Box: e.Box, First: e.Segment, Next: e.Segment, previous: e.Previous})
 		l = &r.logs[len(r.logs)-1]
 	}
 	switch {
-	case l.Key != attest.Digest(key) || l.Box != e.Box:
+	case l.Key != receipt.Digest(key) || l.Box != e.Box:
 		return fmt.Errorf("seal: segment %d of log %.32s is by another key or box", e.Segment, e.Log)
 	case l.Ended:
 		return fmt.Errorf("seal: segment %d behind the last one of log %.32s", e.Segment, e.Log)

@@ -26,7 +26,7 @@ import (
 var update = flag.Bool("update", false, "rewrite the expected output in testdata/script")
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"blindbox": main, "app": app})
+	testscript.Main(m, map[string]func(){"blindbox": main, "app": app, "signed": signedFiles})
 }
 
 // app is what the scripts wrap in a box: it answers what it was sent.

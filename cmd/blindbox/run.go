@@ -142,7 +142,8 @@ Start with:  blindbox demo      no hardware and no network needed`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageOf(cmd, "%s", err) })
 	root.AddCommand(
 		newDemo(s), newDev(s), newVerify(s), newInspect(s), newConnect(s), newCurl(s), newTrust(s),
-		newPolicy(s), newEndorsements(s), newExplain(s), newVersion(s),
+		newPolicy(s), newEndorsements(s), newReceipt(s), newAudit(s), newLogs(s),
+		newExplain(s), newVersion(s),
 	)
 	return root
 }

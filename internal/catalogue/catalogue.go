@@ -32,6 +32,7 @@ const (
 	CodeWebPage     attest.Code = "web_page"
 	CodeInterrupted attest.Code = "interrupted"
 	CodeDemo        attest.Code = "demo"
+	CodeIdentity    attest.Code = "identity"
 	CodeInternal    attest.Code = "internal"
 )
 
@@ -98,7 +99,7 @@ func (e Entry) Page() string { return "docs/errors/" + e.ID() + ".md" }
 // All returns every entry in order of number.
 func All() []Entry {
 	var out []Entry
-	for _, part := range [][]Entry{usage(), evidence(), channel(), hardware(), tpm(), intel(), nitro(), quotes(), endorsed(), devices(), nvidia(), unavailable(), collateral(), notOfNVIDIA(), vendors(), answers()} {
+	for _, part := range [][]Entry{usage(), evidence(), signed(), channel(), hardware(), tpm(), intel(), nitro(), quotes(), endorsed(), devices(), nvidia(), unavailable(), collateral(), notOfNVIDIA(), vendors(), answers()} {
 		out = append(out, part...)
 	}
 	return out

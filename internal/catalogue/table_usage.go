@@ -110,6 +110,15 @@ func usage() []Entry {
 			Example: "$ blindbox demo\nBBX-113 demo: the demo did not go as it claims\n  seen       the relay with its own key was accepted",
 		},
 		{
+			Number: 118, Codes: []attest.Code{CodeIdentity},
+			Title:   "the identity opens nothing here",
+			Cause:   "The file of --identity holds no age identity, or the sealed log is for another recipient than its own. The recipient stands in the box's policy: logs: sealed:age1....",
+			NotDone: "Nothing was opened.",
+			Fix:     "Give the file that age-keygen wrote together with the recipient of the policy.",
+			Example: "$ blindbox logs --identity key.txt log-00000000.age\nBBX-118 identity: the identity opens nothing here\n  seen       log-00000000.age is sealed to somebody else",
+		},
+		image(),
+		{
 			Number: 199, Codes: []attest.Code{CodeInternal},
 			Title:   "internal error",
 			Cause:   "A defect in this program.",
