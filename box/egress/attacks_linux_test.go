@@ -71,6 +71,8 @@ func attacks() map[string]func(arg string) string {
 		"setns":           setns,
 		"pidfd":           pidfd,
 		"new network":     newUserNetwork,
+		"make":            makeNamespace,
+		"box":             aBox,
 	}
 }
 
