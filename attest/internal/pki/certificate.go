@@ -88,7 +88,7 @@ func (r *reader) element(rest *[]byte, tag byte) (raw, content []byte) {
 	default:
 		r.want(size < 0x80)
 	}
-	if r.odd || size > len(b)-head {
+	if size > len(b)-head {
 		r.odd = true
 		return nil, nil
 	}
@@ -185,8 +185,9 @@ func (r *reader) time(rest *[]byte) time.Time {
 		n[i] = r.digits(s[2*i:])
 	}
 	t := time.Date(100*century+n[0], time.Month(n[1]), n[2], n[3], n[4], n[5], 0, time.UTC)
-	// time.Date makes the 2nd of March of the 30th of February.
-	r.want(int(t.Month()) == n[1] && t.Day() == n[2] && t.Hour() == n[3] && t.Minute() == n[4] && t.Second() == n[5])
+	// time.Date makes the 2nd of March of the 30th of February. Too many days change
+	// the month, too many minutes the hour.
+	r.want(int(t.Month()) == n[1] && t.Hour() == n[3] && t.Second() == n[5])
 	return t
 }
 
