@@ -145,10 +145,10 @@ func (c *Caller) deeds() string {
 func (c *Caller) bounds() string {
 	var parts []string
 	if c.Rate != nil {
-		parts = append(parts, c.Rate.String()+" requests")
+		parts = append(parts, c.Rate.requests())
 	}
 	if c.Quota != nil && c.Quota.Requests != nil {
-		parts = append(parts, c.Quota.Requests.String()+" requests")
+		parts = append(parts, c.Quota.Requests.requests())
 	}
 	if c.Quota != nil && c.Quota.Bytes != nil {
 		parts = append(parts, c.Quota.Bytes.bytes())

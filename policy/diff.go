@@ -220,9 +220,9 @@ func (d *differ) caller(a, b *Caller) {
 			}
 		}
 	}
-	d.budget("callers", b.Name+": requests", a.Line, b.Line, a.Rate, b.Rate, (*Budget).String)
-	d.budget("callers", b.Name+": requests in all", a.Line, b.Line, a.requests(), b.requests(), (*Budget).String)
-	d.budget("callers", b.Name+": bytes", a.Line, b.Line, a.bytes(), b.bytes(), (*Budget).bytes)
+	d.budget("callers", b.Name, a.Line, b.Line, a.Rate, b.Rate, (*Budget).requests)
+	d.budget("callers", b.Name+" over a long time", a.Line, b.Line, a.requests(), b.requests(), (*Budget).requests)
+	d.budget("callers", b.Name+" over a long time", a.Line, b.Line, a.bytes(), b.bytes(), (*Budget).bytes)
 	if !a.Expires.Equal(b.Expires) {
 		later := b.Expires.IsZero() || !a.Expires.IsZero() && b.Expires.After(a.Expires)
 		at(later, !later, "expires %s instead of %s", expiry(b.Expires), expiry(a.Expires))

@@ -78,8 +78,8 @@ func (d Destination) String() string {
 	return fmt.Sprintf("%s:%d", host, d.Port)
 }
 
-// String returns "60 per minute".
-func (b Budget) String() string { return fmt.Sprintf("%d per %s", b.Count, perName(b.Per)) }
+// requests returns "60 requests per minute".
+func (b Budget) requests() string { return count(int(b.Count), "request") + " per " + perName(b.Per) }
 
 // bytes returns "1 GiB per day".
 func (b Budget) bytes() string { return formatSize(b.Count) + " per " + perName(b.Per) }

@@ -18,16 +18,23 @@ func newPolicy(s *session) *cobra.Command {
 	group := &cobra.Command{
 		Use:   "policy",
 		Short: "Look at a box's policy (box.yaml)",
-		Args:  exactly(1, "a command: check or show"),
+		Args:  exactly(1, "a command: check, explain, test, diff, schema or show"),
 		RunE:  func(cmd *cobra.Command, args []string) error { return unknownCommand(cmd, args[0]) },
 	}
-	group.AddCommand(&cobra.Command{
+	group.AddCommand(newPolicyCheck(s), newPolicyExplain(s), newPolicyTest(s), newPolicyDiff(s), newPolicySchema(s), newPolicyShow(s))
+	return group
+}
+
+func newPolicyCheck(s *session) *cobra.Command {
+	cedar := false
+	cmd := &cobra.Command{
 		Use:   "check FILE",
 		Short: "Say what a policy means, or where it is wrong",
 		Args:  exactly(1, "one FILE"),
-		RunE:  func(_ *cobra.Command, args []string) error { return s.policyCheck(args[0]) },
-	}, newPolicyShow(s))
-	return group
+		RunE:  func(_ *cobra.Command, args []string) error { return s.policyCheck(args[0], cedar) },
+	}
+	cmd.Flags().BoolVar(&cedar, "cedar", false, "print the rules of callers and cedar in the Cedar language instead")
+	return cmd
 }
 
 func newPolicyShow(s *session) *cobra.Command {
@@ -94,10 +101,16 @@ func (s *session) shownPolicy(ctx context.Context, where string) ([]byte, error)
 	return seen.Bundle.Policy, nil
 }
 
-func (s *session) policyCheck(file string) error {
+func (s *session) policyCheck(file string, cedar bool) error {
 	p, err := s.readPolicy(file)
 	if err != nil {
 		return err
+	}
+	if cedar && !s.json() {
+		for line := range strings.Lines(p.CedarText()) {
+			s.printf("%s\n", oneLine(strings.TrimSuffix(line, "\n")))
+		}
+		return nil
 	}
 	s.writePolicy(p)
 	return nil
@@ -112,7 +125,8 @@ func (s *session) writePolicy(p *policy.Policy) {
 			Digest  string `json:"digest"`
 			Summary string `json:"summary"`
 			Meaning string `json:"meaning"`
-		}{p.Name, "sha256:" + hex.EncodeToString(digest[:]), p.Summary(), p.Describe()})
+			Cedar   string `json:"cedar"`
+		}{p.Name, "sha256:" + hex.EncodeToString(digest[:]), p.Summary(), p.Describe(), p.CedarText()})
 	}
 	for line := range strings.Lines(p.Describe()) {
 		s.printf("%s\n", oneLine(strings.TrimSuffix(line, "\n")))

@@ -33,6 +33,7 @@ const (
 	CodeInterrupted attest.Code = "interrupted"
 	CodeDemo        attest.Code = "demo"
 	CodeIdentity    attest.Code = "identity"
+	CodePolicyTest  attest.Code = "policy_test"
 	CodeInternal    attest.Code = "internal"
 )
 

@@ -110,6 +110,14 @@ func usage() []Entry {
 			Example: "$ blindbox demo\nBBX-113 demo: the demo did not go as it claims\n  seen       the relay with its own key was accepted",
 		},
 		{
+			Number: 114, Codes: []attest.Code{CodePolicyTest},
+			Title:   "the policy decides otherwise than the table says",
+			Cause:   "A request of the table given to `blindbox policy test` is allowed where the table says deny, or denied where it says allow. Every such request is printed with the line of the policy that decides.",
+			NotDone: "Nothing was started and nothing was sent: no box was asked.",
+			Fix:     "Correct the line of the policy that is named, or the table if it expects what is not wanted.",
+			Example: "$ blindbox policy test box.yaml requests.txt\nWRONG  ci query DELETE /v1/models/minilm : allow, expected deny: caller \"ci\" may query every path (line 5)\nBBX-114 policy: the policy decides otherwise than the table says",
+		},
+		{
 			Number: 118, Codes: []attest.Code{CodeIdentity},
 			Title:   "the identity opens nothing here",
 			Cause:   "The file of --identity holds no age identity, or the sealed log is for another recipient than its own. The recipient stands in the box's policy: logs: sealed:age1....",
