@@ -94,6 +94,7 @@ var mayImport = map[string][]string{
 	"attest/device":              {"attest", "attest/form"},
 	"attest/attesttest":          {"attest", "attest/form", "attest/internal"},
 	"attest/attesttest/dcaptest": {"attest", "attest/attesttest", "attest/internal", "attest/pcs", "appraise"},
+	"attest/attesttest/casetest": {"attest", "attest/attesttest", "internal/vector", "appraise"},
 	"attest/internal/blob":       {},
 	"attest/internal/tcg":        {},
 	"attest/internal/pki":        {"attest"},

@@ -23,7 +23,11 @@ type EnclaveDocument = awsforge.Document
 // AWS is a vendor of Nitro Enclaves: a root key, and the certificates of any
 // enclave on demand. It is safe for concurrent use.
 type AWS struct {
-	root func() (*awsforge.Cert, error)
+	root    func() (*awsforge.Cert, error)
+	vectors shared
+
+	mu    sync.Mutex
+	usual map[time.Time]*awsforge.Chain
 }
 
 var (
@@ -216,6 +220,28 @@ func (e *Enclave) certificates() (*awsforge.Chain, error) {
 	for _, f := range e.Certs {
 		f(chain)
 	}
+	return chain, nil
+}
+
+// usual returns certificates that differ from AWS's in nothing, made once for each
+// time: keys are slow to make.
+func (e *Enclave) usual() (*awsforge.Chain, error) {
+	if e.Chain.Edit != nil || e.Chain.Curve != nil || e.Chain.Signer != nil || e.Certs != nil {
+		return e.certificates()
+	}
+	e.AWS.mu.Lock()
+	defer e.AWS.mu.Unlock()
+	if chain := e.AWS.usual[e.Chain.Now]; chain != nil {
+		return chain, nil
+	}
+	chain, err := e.certificates()
+	if err != nil {
+		return nil, err
+	}
+	if e.AWS.usual == nil {
+		e.AWS.usual = make(map[time.Time]*awsforge.Chain)
+	}
+	e.AWS.usual[e.Chain.Now] = chain
 	return chain, nil
 }
 

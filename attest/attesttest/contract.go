@@ -43,8 +43,15 @@ type Harness struct {
 	Stride int
 }
 
-// stride is never less than one byte.
-func (h Harness) stride() int { return max(h.Stride, 1) }
+// stride is never less than one byte. Under the race detector, which makes a
+// signature ten times slower, a sweep that leaves out bytes leaves out more: its
+// calls come one after the other, and there is nothing in them for it to find.
+func (h Harness) stride() int {
+	if raceEnabled && h.Stride > 1 {
+		return 9 * h.Stride
+	}
+	return max(h.Stride, 1)
+}
 
 // TestVerifier checks the promises of [attest.Verifier] that do not depend on
 // what the hardware is. It takes a few thousand calls of Verify.

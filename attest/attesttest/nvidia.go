@@ -1,6 +1,7 @@
 package attesttest
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -21,9 +22,23 @@ import (
 // NVIDIA is a vendor of GPUs: roots for devices and manifests, and devices on
 // demand. It is safe for concurrent use.
 type NVIDIA struct {
-	mu    sync.Mutex
-	certs map[string]*nvforge.CA
-	keys  map[string]*ecdsa.PrivateKey
+	mu      sync.Mutex
+	certs   map[certKey]*nvforge.CA
+	keys    map[string]*ecdsa.PrivateKey
+	answers map[answerKey][]byte
+	vectors shared
+}
+
+// certKey tells what is made once: a certificate by what is in it and who issued it.
+type certKey struct {
+	content string
+	issuer  *nvforge.CA
+}
+
+// answerKey tells the healthy OCSP responses that are made once.
+type answerKey struct {
+	cert, issuer *nvforge.CA
+	at           time.Time
 }
 
 var (
@@ -38,7 +53,25 @@ func NewNVIDIA() *NVIDIA { return newNVIDIA() }
 func StrangerNVIDIA() *NVIDIA { return strangerNVIDIA() }
 
 func makeNVIDIA() *NVIDIA {
-	return &NVIDIA{certs: make(map[string]*nvforge.CA), keys: make(map[string]*ecdsa.PrivateKey)}
+	return &NVIDIA{certs: make(map[certKey]*nvforge.CA), keys: make(map[string]*ecdsa.PrivateKey), answers: make(map[answerKey][]byte)}
+}
+
+// remembered returns what was made before under that key, or makes it.
+func remembered[K comparable, V any](n *NVIDIA, in map[K]V, key K, made func() V) V {
+	n.mu.Lock()
+	out, found := in[key]
+	n.mu.Unlock()
+	if found {
+		return out
+	}
+	out = made()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if first, found := in[key]; found {
+		return first
+	}
+	in[key] = out
+	return out
 }
 
 // Names of the certificates, from the leaf up.
@@ -64,51 +97,43 @@ func (n *NVIDIA) Roots(t testing.TB) (device, rim []byte) {
 // key returns the key of that name, made once.
 func (n *NVIDIA) key(t testing.TB, name string, curve elliptic.Curve) *ecdsa.PrivateKey {
 	t.Helper()
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	name += curve.Params().Name
-	if n.keys[name] == nil {
+	return remembered(n, n.keys, name+curve.Params().Name, func() *ecdsa.PrivateKey {
 		key, err := ecdsa.GenerateKey(curve, rand.Reader)
 		if err != nil {
 			t.Fatalf("attesttest: %v", err)
 		}
-		n.keys[name] = key
-	}
-	return n.keys[name]
+		return key
+	})
 }
 
 // cert returns the certificate of that name. One without an edit is made once.
 func (n *NVIDIA) cert(t testing.TB, name string, issuer *nvforge.CA, edit func(*nvforge.Cert)) *nvforge.CA {
 	t.Helper()
+	if edit == nil {
+		return n.once(t, name, name, issuer, func(*nvforge.Cert) {})
+	}
+	return n.issue(t, name, issuer, edit)
+}
+
+// once returns the certificate with that content, which is what the edit makes of
+// it. It is made once.
+func (n *NVIDIA) once(t testing.TB, name, content string, issuer *nvforge.CA, edit func(*nvforge.Cert)) *nvforge.CA {
+	t.Helper()
+	return remembered(n, n.certs, certKey{content, issuer}, func() *nvforge.CA { return n.issue(t, name, issuer, edit) })
+}
+
+func (n *NVIDIA) issue(t testing.TB, name string, issuer *nvforge.CA, edit func(*nvforge.Cert)) *nvforge.CA {
+	t.Helper()
 	from, to := rootsValid()
 	c := nvforge.Cert{Name: "Fake NVIDIA " + name, CA: true, NotBefore: from, NotAfter: to}
-	if edit != nil {
-		edit(&c)
-	}
+	edit(&c)
 	curve := c.Curve
 	if curve == nil {
 		curve = elliptic.P384()
 	}
-	cached := fmt.Sprintf("%s %p", name, issuer)
-	if edit == nil {
-		n.mu.Lock()
-		made := n.certs[cached]
-		n.mu.Unlock()
-		if made != nil {
-			return made
-		}
-	}
 	out, err := nvforge.IssueFor(c, issuer, n.key(t, name, curve))
 	if err != nil {
 		t.Fatalf("attesttest: %v", err)
-	}
-	if edit == nil {
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		if made := n.certs[cached]; made != nil {
-			return made
-		}
-		n.certs[cached] = out
 	}
 	return out
 }
@@ -260,14 +285,24 @@ func (g *GPU) chain(t testing.TB) []*nvforge.CA {
 	identity := n.cert(t, gpuIdentity, root, g.Certs[gpuIdentity])
 	ica := n.cert(t, gpuICA, identity, g.Certs[gpuICA])
 	device := n.cert(t, gpuDevice+g.Serial, ica, g.Certs[gpuDevice])
-	leaf := n.cert(t, gpuLeaf+g.Serial, device, func(c *nvforge.Cert) {
+	leaf := n.edited(t, gpuLeaf+g.Serial, fmt.Sprintf("%s %x", g.Chip, g.FWID), device, func(c *nvforge.Cert) {
 		c.CA, c.Name = false, g.Chip+" A01 GSP FMC LF"
 		c.Extra = append(c.Extra, nvforge.UEID("NVIDIA:"+g.Chip+":"+g.Serial), nvforge.Composite(device, g.FWID))
-		if edit := g.Certs[gpuLeaf]; edit != nil {
-			edit(c)
-		}
-	})
+	}, g.Certs[gpuLeaf])
 	return apply(g.Chain, []*nvforge.CA{leaf, device, ica, identity, root})
+}
+
+// edited returns a certificate with that content, which is made once unless it is
+// changed further.
+func (n *NVIDIA) edited(t testing.TB, name, content string, issuer *nvforge.CA, edit, further func(*nvforge.Cert)) *nvforge.CA {
+	t.Helper()
+	if further == nil {
+		return n.once(t, name, name+" "+content, issuer, edit)
+	}
+	return n.issue(t, name, issuer, func(c *nvforge.Cert) {
+		edit(c)
+		further(c)
+	})
 }
 
 func (g *GPU) rimChain(t testing.TB) []*nvforge.CA {
@@ -276,12 +311,9 @@ func (g *GPU) rimChain(t testing.TB) []*nvforge.CA {
 	root := n.cert(t, rimRoot, nil, g.Certs[rimRoot])
 	l2 := n.cert(t, rimL2, root, g.Certs[rimL2])
 	l3 := n.cert(t, rimL3, l2, g.Certs[rimL3])
-	signer := n.cert(t, rimSigner, l3, func(c *nvforge.Cert) {
+	signer := n.edited(t, rimSigner, g.Now.String(), l3, func(c *nvforge.Cert) {
 		c.CA, c.NotAfter = false, g.Now.AddDate(2, 0, 0)
-		if edit := g.Certs[rimSigner]; edit != nil {
-			edit(c)
-		}
-	})
+	}, g.Certs[rimSigner])
 	return apply(g.RIMChain, []*nvforge.CA{signer, l3, l2, root})
 }
 
@@ -326,30 +358,39 @@ func (g *GPU) answers(t testing.TB, path []*nvforge.CA, names ...string) attest.
 		if i+1 >= len(path) {
 			break
 		}
-		a := nvforge.Answer{Cert: path[i].Cert, Issuer: path[i+1].Cert, ThisUpdate: g.Now.Add(-time.Hour), NextUpdate: g.Now.Add(24 * time.Hour)}
-		a.Signer = g.responder(t, path[i+1])
-		a.Delegates = []*nvforge.CA{a.Signer}
+		var der []byte
 		if edit := g.OCSP[name]; edit != nil {
-			edit(&a)
+			der = g.answer(t, path[i], path[i+1], edit)
+		} else {
+			key := answerKey{path[i], path[i+1], g.Now}
+			der = remembered(g.Vendor, g.Vendor.answers, key, func() []byte { return g.answer(t, path[i], path[i+1], func(*nvforge.Answer) {}) })
 		}
-		der, err := a.Encode()
-		if err != nil {
-			t.Fatalf("attesttest: %v", err)
-		}
-		end = append(end, attest.Endorsement{Label: attest.LabelNVIDIAOCSP + path[i].Cert.SerialNumber.Text(16), Data: der})
+		label := attest.LabelNVIDIAOCSP + path[i].Cert.SerialNumber.Text(16)
+		end = append(end, attest.Endorsement{Label: label, Data: bytes.Clone(der)})
 	}
 	return end
 }
 
-// responder returns a key that the issuer allows to answer for it.
-func (g *GPU) responder(t testing.TB, issuer *nvforge.CA, edits ...func(*nvforge.Cert)) *nvforge.CA {
+func (g *GPU) answer(t testing.TB, about, issuer *nvforge.CA, edit func(*nvforge.Answer)) []byte {
 	t.Helper()
-	return g.Vendor.cert(t, "OCSP of "+issuer.Cert.Subject.CommonName, issuer, func(c *nvforge.Cert) {
-		c.CA, c.Responder = false, true
-		for _, edit := range edits {
-			edit(c)
-		}
-	})
+	signer := g.responder(t, issuer, nil)
+	a := nvforge.Answer{
+		Cert: about.Cert, Issuer: issuer.Cert, ThisUpdate: g.Now.Add(-time.Hour), NextUpdate: g.Now.Add(24 * time.Hour),
+		Signer: signer, Delegates: []*nvforge.CA{signer},
+	}
+	edit(&a)
+	der, err := a.Encode()
+	if err != nil {
+		t.Fatalf("attesttest: %v", err)
+	}
+	return der
+}
+
+// responder returns a key that the issuer allows to answer for it.
+func (g *GPU) responder(t testing.TB, issuer *nvforge.CA, edit func(*nvforge.Cert)) *nvforge.CA {
+	t.Helper()
+	name := "OCSP of " + issuer.Cert.Subject.CommonName
+	return g.Vendor.edited(t, name, "", issuer, func(c *nvforge.Cert) { c.CA, c.Responder = false, true }, edit)
 }
 
 // Switch makes the device an NVSwitch.

@@ -45,6 +45,11 @@ type nvidiaCase struct {
 // section hardware.gpu of a trust file decide.
 func NVIDIAVectors(t testing.TB) []Vector {
 	t.Helper()
+	return NewNVIDIA().vectors.get(t, makeNVIDIAVectors)
+}
+
+func makeNVIDIAVectors(t testing.TB) []Vector {
+	t.Helper()
 	var out []Vector
 	for _, group := range [][]nvidiaCase{
 		gpuHealthy(), gpuReports(), gpuOpaque(), gpuChains(t), gpuDevices(),
@@ -418,12 +423,12 @@ func gpuOCSP(t testing.TB) []nvidiaCase {
 		})),
 		device("V24", "responder-p521", "A responder with a key on P-521.", "bad_ocsp", delegate(func(c *nvforge.Cert) { c.Curve = elliptic.P521() })),
 		device("V24", "responder-of-other-ca", "A responder of another issuer.", "bad_ocsp", func(a *nvforge.Answer) {
-			a.Signer = n.newGPU([32]byte{}).responder(t, n.cert(t, gpuRoot, nil, nil))
+			a.Signer = n.newGPU([32]byte{}).responder(t, n.cert(t, gpuRoot, nil, nil), nil)
 			a.Delegates = []*nvforge.CA{a.Signer}
 		}),
 		device("V24", "responder-by-stranger", "A responder with the right names under somebody else's key.", "bad_ocsp", func(a *nvforge.Answer) {
 			s := StrangerNVIDIA()
-			a.Signer = s.newGPU([32]byte{}).responder(t, s.cert(t, gpuIdentity, s.cert(t, gpuRoot, nil, nil), nil))
+			a.Signer = s.newGPU([32]byte{}).responder(t, s.cert(t, gpuIdentity, s.cert(t, gpuRoot, nil, nil), nil), nil)
 			a.Delegates = []*nvforge.CA{a.Signer}
 		}),
 		device("V24", "responder-not-there", "A response without the responder's certificate.", "bad_ocsp", func(a *nvforge.Answer) { a.Delegates = nil }),

@@ -1,6 +1,9 @@
 package attesttest
 
 import (
+	"slices"
+	"sync"
+	"testing"
 	"time"
 
 	"github.com/blindbox/blindbox/attest"
@@ -39,4 +42,21 @@ type Vector struct {
 	Code  attest.Code
 	// Trust is the trust file that StageAppraise appraises with; empty otherwise.
 	Trust string
+}
+
+// shared are cases that are made once in a process, since signatures are slow to
+// make. Nobody may change the bytes in them.
+type shared struct {
+	mu  sync.Mutex
+	all []Vector
+}
+
+func (s *shared) get(t testing.TB, makeAll func(testing.TB) []Vector) []Vector {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.all == nil {
+		s.all = makeAll(t)
+	}
+	return slices.Clone(s.all)
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/blindbox/blindbox/attest"
 	"github.com/blindbox/blindbox/attest/attesttest"
+	"github.com/blindbox/blindbox/attest/attesttest/casetest"
 	"github.com/blindbox/blindbox/attest/nitro"
 )
 
@@ -105,7 +106,7 @@ func TestFilesAroundDocuments(t *testing.T) {
 		}
 		for _, data := range [][]byte{cose, raw} {
 			_, err := v.Verify(attest.Evidence{Kind: attest.Nitro, Data: data}, nil, c.at)
-			failedWith(t, err, "hardware.document", attest.CodeMalformed)
+			casetest.Refused(t, err, "hardware.document", attest.CodeMalformed)
 		}
 		if _, _, err := nitro.Split(raw); err == nil {
 			t.Errorf("%s: a document was found at the start of the record", c.name)
@@ -129,7 +130,7 @@ func TestRealTimes(t *testing.T) {
 	for at, valid := range map[time.Time]bool{from: true, to: true, from.Add(-time.Second): false, to.Add(time.Second): false} {
 		claims, err := v.Verify(production.evidence(t), nil, at)
 		if !valid {
-			failedWith(t, err, "hardware.validity", attest.CodeExpired)
+			casetest.Refused(t, err, "hardware.validity", attest.CodeExpired)
 			continue
 		}
 		if err != nil || claims.Endorsed != (attest.Validity{NotBefore: from, NotAfter: to}) {
@@ -142,14 +143,14 @@ func TestRealTimes(t *testing.T) {
 // not trusted by those who trust a fake one.
 func TestOtherVendorsRoots(t *testing.T) {
 	_, err := awsVerifier(t).Verify(attesttest.NewAWS().Make(t, [64]byte{1}), nil, attesttest.Epoch())
-	failedWith(t, err, "hardware.root", attest.CodeUntrustedRoot)
+	casetest.Refused(t, err, "hardware.root", attest.CodeUntrustedRoot)
 	_, err = forgedVerifier(t).Verify(production.evidence(t), nil, production.at)
-	failedWith(t, err, "hardware.root", attest.CodeUntrustedRoot)
+	casetest.Refused(t, err, "hardware.root", attest.CodeUntrustedRoot)
 	for _, v := range []*nitro.Verifier{{}, nil} {
 		claims, err := v.Verify(production.evidence(t), nil, production.at)
-		failedWith(t, err, "hardware.root", attest.CodeUntrustedRoot)
+		casetest.Refused(t, err, "hardware.root", attest.CodeUntrustedRoot)
 		chain, endorseErr := v.Endorse(production.evidence(t), production.at)
-		failedWith(t, endorseErr, "hardware.root", attest.CodeUntrustedRoot)
+		casetest.Refused(t, endorseErr, "hardware.root", attest.CodeUntrustedRoot)
 		if claims != nil || chain != nil || v.Kind() != attest.Nitro {
 			t.Errorf("claims %v, chain %v", claims, chain)
 		}

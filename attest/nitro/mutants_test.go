@@ -18,7 +18,7 @@ import (
 	"github.com/blindbox/blindbox/attest/nitro"
 )
 
-var mutants = flag.Int("mutants", 600, "how many mutants of a real document to verify")
+var mutants = flag.Int("mutants", 300, "how many mutants of a real document to verify")
 
 // TestMutants changes a real document in ways that a stranger could, and expects
 // every change to be refused. Beside it runs what a verifier looks like that is

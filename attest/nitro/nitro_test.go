@@ -1,7 +1,6 @@
 package nitro_test
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -61,25 +60,4 @@ func forgedVerifier(t testing.TB) *nitro.Verifier {
 		t.Fatal(err)
 	}
 	return v
-}
-
-// failure returns the refusal in err, which must be one.
-func failure(t testing.TB, err error) *attest.Failure {
-	t.Helper()
-	var f *attest.Failure
-	if !errors.As(err, &f) {
-		t.Fatalf("error %v, want an *attest.Failure", err)
-	}
-	return f
-}
-
-// failedWith expects that a check of that name failed for that reason.
-func failedWith(t testing.TB, err error, name string, code attest.Code) {
-	t.Helper()
-	for _, c := range failure(t, err).Failed() {
-		if c.Name == name && c.Code == code {
-			return
-		}
-	}
-	t.Errorf("error %v, want %s to fail with %s", err, name, code)
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/blindbox/blindbox/attest"
 	"github.com/blindbox/blindbox/attest/attesttest"
+	"github.com/blindbox/blindbox/attest/attesttest/casetest"
 	"github.com/blindbox/blindbox/attest/nvgpu"
 )
 
@@ -188,7 +189,7 @@ func TestRealManifestOutOfDate(t *testing.T) {
 	c := captures[4]
 	for _, at := range []time.Time{day(2026, 5, 20), day(2028, 5, 20)} {
 		_, err := nvidiaVerifier(t, attest.NVSwitch).Verify(c.evidence(t)[0], c.endorsements(t), at)
-		failedWith(t, err, "hardware.vbios_rim_validity", attest.CodeExpired)
+		casetest.Refused(t, err, "hardware.vbios_rim_validity", attest.CodeExpired)
 	}
 }
 
@@ -198,7 +199,7 @@ func TestRealManifestSwapped(t *testing.T) {
 	for _, file := range []string{"1010_0200_882_96005E0001_PROD.swidtag", "Driver_RIM_test_no_gpu.swidtag"} {
 		end := attest.Endorsements{{Label: attest.LabelNVIDIARIM + switchRIM, Data: vector(t, "rim/"+file)}}
 		_, err := nvidiaVerifier(t, attest.NVSwitch).Verify(c.evidence(t)[0], end, day(2024, 7, 1))
-		failedWith(t, err, "hardware.vbios_rim_version", nvgpu.CodeRIMMismatch)
+		casetest.Refused(t, err, "hardware.vbios_rim_version", nvgpu.CodeRIMMismatch)
 	}
 }
 
@@ -222,7 +223,7 @@ func TestRealDevicesAltered(t *testing.T) {
 				for _, ev := range file.evidence(t) {
 					c.edit(ev.Data)
 					_, err := nvidiaVerifier(t, ev.Kind).Verify(ev, nil, file.at)
-					failedWith(t, err, c.check, c.code)
+					casetest.Refused(t, err, c.check, c.code)
 				}
 			}
 		})
@@ -233,8 +234,8 @@ func TestRealDevicesAltered(t *testing.T) {
 func TestRealDevicesSwapped(t *testing.T) {
 	a, b := captures[0].evidence(t)[0], captures[1].evidence(t)[0]
 	_, err := nvidiaVerifier(t, attest.NVIDIAGPU).Verify(nvgpu.Spliced(t, a, b), nil, captures[0].at)
-	failedWith(t, err, "hardware.signature", attest.CodeBadSignature)
-	failedWith(t, err, "hardware.firmware_id", nvgpu.CodeFirmwareMismatch)
+	casetest.Refused(t, err, "hardware.signature", attest.CodeBadSignature)
+	casetest.Refused(t, err, "hardware.firmware_id", nvgpu.CodeFirmwareMismatch)
 }
 
 // TestOtherVendorsRoots holds that a fake NVIDIA is not trusted, and that NVIDIA
@@ -242,9 +243,9 @@ func TestRealDevicesSwapped(t *testing.T) {
 func TestOtherVendorsRoots(t *testing.T) {
 	ev, end := attesttest.NewNVIDIA().MakeGPU(t, [32]byte{1})
 	_, err := nvidiaVerifier(t, attest.NVIDIAGPU).Verify(ev, end, attesttest.Epoch())
-	failedWith(t, err, "hardware.chain", attest.CodeUntrustedRoot)
+	casetest.Refused(t, err, "hardware.chain", attest.CodeUntrustedRoot)
 	_, err = forgedVerifier(t, attest.NVIDIAGPU).Verify(captures[0].evidence(t)[0], nil, captures[0].at)
-	failedWith(t, err, "hardware.chain", attest.CodeUntrustedRoot)
+	casetest.Refused(t, err, "hardware.chain", attest.CodeUntrustedRoot)
 }
 
 // TestRealTime: the certificates of devices do not end, and do begin.
@@ -256,7 +257,7 @@ func TestRealTime(t *testing.T) {
 	}
 	for _, at := range []time.Time{{}, day(2022, 1, 1)} {
 		_, err := v.Verify(ev, nil, at)
-		failedWith(t, err, "hardware.validity", attest.CodeExpired)
+		casetest.Refused(t, err, "hardware.validity", attest.CodeExpired)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/blindbox/blindbox/attest"
 	"github.com/blindbox/blindbox/attest/attesttest"
+	"github.com/blindbox/blindbox/attest/attesttest/casetest"
 	"github.com/blindbox/blindbox/attest/internal/nvforge"
 )
 
@@ -37,7 +38,7 @@ func TestRefusedChainSignsNothing(t *testing.T) {
 			return out
 		}))
 		_, err := forgedVerifier(t, attest.NVIDIAGPU).Verify(ev, end, attesttest.Epoch())
-		failedWith(t, err, "hardware.chain", attest.CodeUntrustedRoot)
+		casetest.Refused(t, err, "hardware.chain", attest.CodeUntrustedRoot)
 		var f *attest.Failure
 		if !errors.As(err, &f) || len(f.Failed()) != 1 || !strings.Contains(err.Error(), c.words) {
 			t.Errorf("%s: error %v, want %s and no more", name, err, c.words)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/blindbox/blindbox/attest"
 	"github.com/blindbox/blindbox/attest/attesttest"
+	"github.com/blindbox/blindbox/attest/attesttest/casetest"
 	"github.com/blindbox/blindbox/attest/internal/nvforge"
 	"github.com/blindbox/blindbox/attest/nvgpu"
 )
@@ -256,7 +257,7 @@ func TestManifestSignedByAnother(t *testing.T) {
 		}
 	}))
 	_, err := forgedVerifier(t, attest.NVIDIAGPU).Verify(ev, end, attesttest.Epoch())
-	failedWith(t, err, "hardware.driver_rim", attest.CodeBadSignature)
+	casetest.Refused(t, err, "hardware.driver_rim", attest.CodeBadSignature)
 }
 
 func TestOpaqueRefused(t *testing.T) {
@@ -305,9 +306,9 @@ func TestReportForm(t *testing.T) {
 		"65 bytes measured":   func(r *nvforge.Report) { r.Blocks[3].Value = make([]byte, 65) },
 		"last one is cut off": func(r *nvforge.Report) { last := &r.Blocks[len(r.Blocks)-1]; last.Size, last.ValueSize = 52, 49 },
 	} {
-		ev, end := attesttest.NewNVIDIA().MakeGPU(t, [32]byte{1}, attesttest.EditGPUReport(edit))
+		ev, end := attesttest.NewNVIDIA().MakeGPU(t, [32]byte{1}, attesttest.EditGPUReport(edit), attesttest.NoRIMs(), attesttest.NoOCSP())
 		_, err := forgedVerifier(t, attest.NVIDIAGPU).Verify(ev, end, attesttest.Epoch())
-		t.Run(name, func(t *testing.T) { failedWith(t, err, "hardware.report", attest.CodeMalformed) })
+		t.Run(name, func(t *testing.T) { casetest.Refused(t, err, "hardware.report", attest.CodeMalformed) })
 	}
 }
 
@@ -320,7 +321,7 @@ func noCounters(r *nvforge.Report) {
 // that was not in it.
 func TestUnreadableEvidence(t *testing.T) {
 	_, err := forgedVerifier(t, attest.NVIDIAGPU).Verify(attest.Evidence{Kind: attest.NVIDIAGPU, Data: []byte{1, 2}}, nil, attesttest.Epoch())
-	failedWith(t, err, "hardware.report", attest.CodeMalformed)
+	casetest.Refused(t, err, "hardware.report", attest.CodeMalformed)
 	var f *attest.Failure
 	if !errors.As(err, &f) || !strings.HasPrefix(f.Failed()[0].Seen, "form:") {
 		t.Errorf("error %v", err)
@@ -329,9 +330,9 @@ func TestUnreadableEvidence(t *testing.T) {
 
 func TestReportTooLarge(t *testing.T) {
 	_, err := nvgpu.ParseReport(make([]byte, 64<<10+1))
-	failedWith(t, err, "hardware.report", attest.CodeTooLarge)
+	casetest.Refused(t, err, "hardware.report", attest.CodeTooLarge)
 	_, err = forgedVerifier(t, attest.NVIDIAGPU).Verify(attest.Evidence{Kind: attest.NVIDIAGPU, Data: make([]byte, attest.MaxEvidence+1)}, nil, attesttest.Epoch())
-	failedWith(t, err, "hardware.report", attest.CodeTooLarge)
+	casetest.Refused(t, err, "hardware.report", attest.CodeTooLarge)
 }
 
 // TestRIMNames: the names under which NVIDIA publishes manifests.
@@ -460,14 +461,14 @@ func TestLeafExtensions(t *testing.T) {
 		"tcb: trailing":        tcb(func(b []byte) []byte { return append(b, 0) }),
 		"tcb: malformed list":  tcb(func(b []byte) []byte { return []byte{0x30, 4, 0xa6, 2, 0x30, 0} }),
 	} {
-		ev, end := attesttest.NewNVIDIA().MakeGPU(t, [32]byte{1}, opt)
+		ev, end := attesttest.NewNVIDIA().MakeGPU(t, [32]byte{1}, opt, attesttest.NoRIMs(), attesttest.NoOCSP())
 		_, err := forgedVerifier(t, attest.NVIDIAGPU).Verify(ev, end, attesttest.Epoch())
 		t.Run(label, func(t *testing.T) {
 			var f *attest.Failure
 			if !errors.As(err, &f) {
 				t.Fatalf("accepted: %v", err)
 			}
-			failedWith(t, err, "hardware.device", attest.CodeMalformed)
+			casetest.Refused(t, err, "hardware.device", attest.CodeMalformed)
 		})
 	}
 	// Without a name the chip is in the subject's.
@@ -484,7 +485,7 @@ func TestLeafExtensions(t *testing.T) {
 // TestOCSPRefused changes bytes of the answer about one certificate.
 func TestOCSPRefused(t *testing.T) {
 	edit := func(f func(*nvforge.Answer)) error {
-		ev, end := attesttest.NewNVIDIA().MakeGPU(t, [32]byte{1}, attesttest.EditOCSP("ica", f))
+		ev, end := attesttest.NewNVIDIA().MakeGPU(t, [32]byte{1}, attesttest.EditOCSP("ica", f), attesttest.NoRIMs())
 		_, err := forgedVerifier(t, attest.NVIDIAGPU).Verify(ev, end, attesttest.Epoch())
 		return err
 	}
@@ -563,7 +564,7 @@ func TestOCSPRefused(t *testing.T) {
 			a.Signer, a.Delegates = own, []*nvforge.CA{own}
 		}, nvgpu.CodeBadOCSP},
 	} {
-		t.Run(name, func(t *testing.T) { failedWith(t, edit(c.edit), "hardware.ocsp", c.code) })
+		t.Run(name, func(t *testing.T) { casetest.Refused(t, edit(c.edit), "hardware.ocsp", c.code) })
 	}
 	if err := edit(func(a *nvforge.Answer) { a.NextUpdate = a.ThisUpdate.Add(-time.Second) }); err == nil {
 		t.Error("a response that ends before it begins: accepted")
@@ -639,7 +640,7 @@ func TestOCSPAlgorithm(t *testing.T) {
 		}
 	}
 	_, err := forgedVerifier(t, attest.NVIDIAGPU).Verify(ev, end, attesttest.Epoch())
-	failedWith(t, err, "hardware.ocsp", nvgpu.CodeBadOCSP)
+	casetest.Refused(t, err, "hardware.ocsp", nvgpu.CodeBadOCSP)
 }
 
 // ocspParts is an OCSP response (RFC 6960, 4.2.1), apart.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/blindbox/blindbox/attest"
 	"github.com/blindbox/blindbox/attest/attesttest"
+	"github.com/blindbox/blindbox/attest/attesttest/casetest"
 	"github.com/blindbox/blindbox/attest/internal/tpmforge"
 	"github.com/blindbox/blindbox/attest/tpm"
 )
@@ -128,7 +129,7 @@ func TestSchemes(t *testing.T) {
 			t.Errorf("%s: accepted", name)
 			continue
 		}
-		refused(t, err, "hardware.tpm_scheme", tpm.CodeScheme)
+		casetest.Refused(t, err, "hardware.tpm_scheme", tpm.CodeScheme)
 	}
 }
 
@@ -153,11 +154,11 @@ func TestEndorsementsRefused(t *testing.T) {
 			{attest.Endorsements{{Label: label, Data: []byte{1}}, {Label: label, Data: []byte{2}}}, attest.CodeAmbiguous},
 		} {
 			_, err := v.Verify(ev, c.end, attesttest.Epoch())
-			refused(t, err, check, c.code)
+			casetest.Refused(t, err, check, c.code)
 		}
 	}
 	_, err = v.Verify(ev, attest.Endorsements{{Label: attest.LabelTPMAKChain, Data: []byte("no PEM")}}, attesttest.Epoch())
-	refused(t, err, "hardware.tpm_ak_chain_form", attest.CodeMalformed)
+	casetest.Refused(t, err, "hardware.tpm_ak_chain_form", attest.CodeMalformed)
 }
 
 // TestTrustRefused: a root is a CA that signed itself, a pin has two ends.

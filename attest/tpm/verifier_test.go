@@ -6,25 +6,17 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
-	"errors"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/blindbox/blindbox/attest"
 	"github.com/blindbox/blindbox/attest/attesttest"
+	"github.com/blindbox/blindbox/attest/attesttest/casetest"
 	"github.com/blindbox/blindbox/attest/form"
 	"github.com/blindbox/blindbox/attest/internal/tpmforge"
 	"github.com/blindbox/blindbox/attest/tpm"
 )
-
-func refused(t *testing.T, err error, check string, code attest.Code) {
-	t.Helper()
-	var f *attest.Failure
-	if !errors.As(err, &f) || !slices.ContainsFunc(f.Failed(), func(c attest.Check) bool { return c.Name == check && c.Code == code }) {
-		t.Errorf("error %v, want %s to fail with %s", err, check, code)
-	}
-}
 
 func nameOf(t *testing.T, ev attest.Evidence) []byte {
 	t.Helper()
@@ -57,14 +49,14 @@ func TestPinned(t *testing.T) {
 		t.Errorf("key %s, endorsed %v", d.Binding, claims.Endorsed)
 	}
 	_, err = v.Verify(ev, nil, at.Add(2*time.Hour))
-	refused(t, err, "hardware.tpm_ak_pinned", attest.CodeExpired)
+	casetest.Refused(t, err, "hardware.tpm_ak_pinned", attest.CodeExpired)
 	other := bytes.Clone(nameOf(t, ev))
 	other[9] ^= 1
 	if v, err = tpm.NewVerifierWithRoots(tpm.Trust{Pins: []tpm.Pin{{Name: other, Validity: span}}}); err != nil {
 		t.Fatal(err)
 	}
 	_, err = v.Verify(ev, nil, at)
-	refused(t, err, "hardware.tpm_ak_bound", attest.CodeUntrustedRoot)
+	casetest.Refused(t, err, "hardware.tpm_ak_bound", attest.CodeUntrustedRoot)
 }
 
 // TestUnbound: a Verifier that knows no maker says so, and trusts no chain.
@@ -82,11 +74,11 @@ func TestUnbound(t *testing.T) {
 		t.Errorf("key %s", d.Binding)
 	}
 	_, err = v.Verify(ev, end, attesttest.Epoch())
-	refused(t, err, "hardware.tpm_ak_chain", attest.CodeUntrustedRoot)
+	casetest.Refused(t, err, "hardware.tpm_ak_chain", attest.CodeUntrustedRoot)
 	_, err = v.Verify(ev, nil, time.Time{})
-	refused(t, err, "hardware.tpm_time", attest.CodeExpired)
+	casetest.Refused(t, err, "hardware.tpm_time", attest.CodeExpired)
 	_, err = v.Verify(ev, attest.Endorsements{{Label: attest.LabelTPMAKCRL, Data: []byte{1}}}, attesttest.Epoch())
-	refused(t, err, "hardware.tpm_ak_crl", attest.CodeBadCRL)
+	casetest.Refused(t, err, "hardware.tpm_ak_crl", attest.CodeBadCRL)
 }
 
 // TestZeroVerifier: nobody trusts by forgetting to.
@@ -94,7 +86,7 @@ func TestZeroVerifier(t *testing.T) {
 	ev, end := attesttest.MakeTPM(t, attesttest.TPMNonce())
 	for _, v := range []*tpm.Verifier{{}, nil} {
 		claims, err := v.Verify(ev, end, attesttest.Epoch())
-		if refused(t, err, "hardware.kind", attest.CodeKindMismatch); claims != nil {
+		if casetest.Refused(t, err, "hardware.kind", attest.CodeKindMismatch); claims != nil {
 			t.Error("claims by nobody")
 		}
 	}
@@ -190,24 +182,24 @@ func TestEKRefused(t *testing.T) {
 	if err := verify(m, area, roots, at); err != nil {
 		t.Fatal(err)
 	}
-	refused(t, verify(m, area, [][]byte{newMaker(t).root.Raw}, at), "hardware.tpm_ek_chain", attest.CodeUntrustedRoot)
-	refused(t, verify(m, area, nil, at), "hardware.tpm_ek_chain", attest.CodeUntrustedRoot)
-	refused(t, verify(m, area, [][]byte{{1}}, at), "hardware.tpm_ek_chain", attest.CodeUntrustedRoot)
-	refused(t, verify(m, area, roots, at.AddDate(2, 0, 0)), "hardware.tpm_ek_validity", attest.CodeExpired)
-	refused(t, verify(m, area, roots, at, func(c *x509.Certificate) { c.UnknownExtKeyUsage = nil }), "hardware.tpm_ek_usage", tpm.CodeEKProfile)
-	refused(t, verify(m, area, roots, at, func(c *x509.Certificate) { c.ExtraExtensions = nil; c.Subject.CommonName = "x" }), "hardware.tpm_ek_subject", tpm.CodeEKProfile)
-	refused(t, verify(m, area, roots, at, func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageDigitalSignature }), "hardware.tpm_ek_chain", attest.CodeBadChain)
+	casetest.Refused(t, verify(m, area, [][]byte{newMaker(t).root.Raw}, at), "hardware.tpm_ek_chain", attest.CodeUntrustedRoot)
+	casetest.Refused(t, verify(m, area, nil, at), "hardware.tpm_ek_chain", attest.CodeUntrustedRoot)
+	casetest.Refused(t, verify(m, area, [][]byte{{1}}, at), "hardware.tpm_ek_chain", attest.CodeUntrustedRoot)
+	casetest.Refused(t, verify(m, area, roots, at.AddDate(2, 0, 0)), "hardware.tpm_ek_validity", attest.CodeExpired)
+	casetest.Refused(t, verify(m, area, roots, at, func(c *x509.Certificate) { c.UnknownExtKeyUsage = nil }), "hardware.tpm_ek_usage", tpm.CodeEKProfile)
+	casetest.Refused(t, verify(m, area, roots, at, func(c *x509.Certificate) { c.ExtraExtensions = nil; c.Subject.CommonName = "x" }), "hardware.tpm_ek_subject", tpm.CodeEKProfile)
+	casetest.Refused(t, verify(m, area, roots, at, func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageDigitalSignature }), "hardware.tpm_ek_chain", attest.CodeBadChain)
 	other, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	refused(t, verify(m, ekArea(other), roots, at), "hardware.tpm_ek_certified", attest.CodeKeyMismatch)
+	casetest.Refused(t, verify(m, ekArea(other), roots, at), "hardware.tpm_ek_certified", attest.CodeKeyMismatch)
 	signing := bytes.Clone(area)
 	signing[5] |= 4
-	refused(t, verify(m, signing, roots, at), "hardware.tpm_ek_attributes", tpm.CodeKey)
-	refused(t, verify(m, area[:len(area)-1], roots, at), "hardware.tpm_ek", attest.CodeMalformed)
+	casetest.Refused(t, verify(m, signing, roots, at), "hardware.tpm_ek_attributes", tpm.CodeKey)
+	casetest.Refused(t, verify(m, area[:len(area)-1], roots, at), "hardware.tpm_ek", attest.CodeMalformed)
 	_, err = tpm.VerifyEK(area, []byte("no PEM"), roots, at)
-	refused(t, err, "hardware.tpm_ek_chain", attest.CodeMalformed)
+	casetest.Refused(t, err, "hardware.tpm_ek_chain", attest.CodeMalformed)
 }
 
 // ekArea is the public area of an ECC endorsement key: template L-2 without its

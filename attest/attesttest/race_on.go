@@ -1,0 +1,5 @@
+//go:build race
+
+package attesttest
+
+const raceEnabled = true
