@@ -121,6 +121,7 @@ var mayImport = map[string][]string{
 	"internal/catalogue":         {"attest"},
 	"internal/inspect":           {"attest", "attest/form"},
 	"internal/connect":           {"attest", "appraise", "client", "internal/catalogue"},
+	"internal/registry":          {"box/sandbox/oci"},
 	"internal/testrun":           {},
 	"internal/mutants":           {},
 	"internal/vector":            {"internal/strictjson", "attest", "attest/snp", "attest/tdx", "attest/sgx", "attest/nitro", "attest/tpm", "attest/azure", "attest/nvgpu", "attest/composite"},

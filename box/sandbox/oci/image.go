@@ -85,7 +85,7 @@ func open(l layout, digest Digest, lim Limits) (*Image, error) {
 // manifestBytes reads the manifest. Its size is in no document that is trusted
 // by now, so the layout says how long it is.
 func manifestBytes(l layout, digest Digest, lim Limits) ([]byte, error) {
-	r, size, err := l.blob(digest)
+	r, size, err := l.file(blobName(digest))
 	if err != nil {
 		return nil, fmt.Errorf("%w (the manifest)", err)
 	}

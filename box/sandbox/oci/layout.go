@@ -13,8 +13,8 @@ import (
 
 // layout finds blobs by digest.
 type layout interface {
-	// blob returns a stored file and its length.
-	blob(Digest) (io.ReadCloser, int64, error)
+	// file returns a stored file and its length.
+	file(name string) (io.ReadCloser, int64, error)
 	Close() error
 }
 
@@ -43,13 +43,12 @@ type folder struct{ root *os.Root }
 
 func (f folder) Close() error { return f.root.Close() }
 
-func (f folder) blob(d Digest) (io.ReadCloser, int64, error) {
-	name := blobName(d)
+func (f folder) file(name string) (io.ReadCloser, int64, error) {
 	// Opening a pipe would wait for somebody to write.
 	info, err := f.root.Lstat(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, 0, fmt.Errorf("oci: %s: %w", d, ErrMissing)
+		return nil, 0, fmt.Errorf("oci: %s: %w", name, ErrMissing)
 	case err != nil:
 		return nil, 0, fmt.Errorf("oci: %w", err)
 	case !info.Mode().IsRegular():
@@ -64,7 +63,7 @@ func (f folder) blob(d Digest) (io.ReadCloser, int64, error) {
 
 // archive is a tar file of a layout, not compressed.
 type archive struct {
-	file  *os.File
+	from  *os.File
 	spans map[string]span
 }
 
@@ -124,20 +123,20 @@ func isSparse(h *tar.Header) bool {
 	return h.Typeflag == tar.TypeGNUSparse
 }
 
-func (a *archive) Close() error { return a.file.Close() }
+func (a *archive) Close() error { return a.from.Close() }
 
-func (a *archive) blob(d Digest) (io.ReadCloser, int64, error) {
-	s, ok := a.spans[blobName(d)]
+func (a *archive) file(name string) (io.ReadCloser, int64, error) {
+	s, ok := a.spans[name]
 	if !ok {
-		return nil, 0, fmt.Errorf("oci: %s: %w", d, ErrMissing)
+		return nil, 0, fmt.Errorf("oci: %s: %w", name, ErrMissing)
 	}
-	return io.NopCloser(io.NewSectionReader(a.file, s.start, s.size)), s.size, nil
+	return io.NopCloser(io.NewSectionReader(a.from, s.start, s.size)), s.size, nil
 }
 
 // copyVerified copies a blob to w. What was written is worth nothing unless
 // the error is nil.
 func copyVerified(l layout, d Descriptor, w io.Writer) error {
-	r, size, err := l.blob(d.Digest)
+	r, size, err := l.file(blobName(d.Digest))
 	if err != nil {
 		return err
 	}
