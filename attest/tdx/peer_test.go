@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/x509"
 	"flag"
+	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/blindbox/blindbox/attest"
+	"github.com/blindbox/blindbox/attest/attesttest"
 	"github.com/blindbox/blindbox/attest/attesttest/dcaptest"
 	"github.com/blindbox/blindbox/attest/tdx"
 )
@@ -96,7 +98,7 @@ func TestAgainstPeer(t *testing.T) {
 			_ = claims.Detail.(*tdx.Claims)
 		case theirs == nil && err != nil:
 			f := dcaptest.Failure(t, err).Failed()[0]
-			stricter[f.Name+" "+string(f.Code)+": "+f.Seen[:min(len(f.Seen), 70)]]++
+			stricter[fmt.Sprintf("`%s` `%s`", f.Name, f.Code)]++
 			counts["peer accepts, ours refuses"]++
 		case err == nil:
 			counts["both accept"]++
@@ -109,6 +111,7 @@ func TestAgainstPeer(t *testing.T) {
 			t.Logf("%6d %s", table[k], k)
 		}
 	}
+	attesttest.Explained(t, "go-tdx-guest", slices.Sorted(maps.Keys(stricter)))
 }
 
 // peerRecovered counts a panic of the peer as a refusal.

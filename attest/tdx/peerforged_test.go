@@ -2,6 +2,7 @@ package tdx_test
 
 import (
 	"crypto/x509"
+	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -143,7 +144,7 @@ func TestForgedAgainstPeer(t *testing.T) {
 			counts["ours accepts, peer refuses: "+why]++
 		case theirs == nil && err != nil:
 			f := dcaptest.Failure(t, err).Failed()[0]
-			table[f.Name+" "+string(f.Code)]++
+			table[fmt.Sprintf("`%s` `%s`", f.Name, f.Code)]++
 			counts["peer accepts, ours refuses"]++
 		case err == nil:
 			counts["both accept, "+statusOf(claims)]++
@@ -156,6 +157,7 @@ func TestForgedAgainstPeer(t *testing.T) {
 			t.Logf("%6d %s", m[k], k)
 		}
 	}
+	attesttest.Explained(t, "go-tdx-guest", slices.Sorted(maps.Keys(table)))
 }
 
 func statusOf(c *attest.Claims) string {
