@@ -191,10 +191,14 @@ type address struct {
 
 func (c *Config) listen() (address, error) {
 	if p, ok := strings.CutPrefix(c.Listen, "unix:"); ok {
-		if err := mountable("socket", p); err != nil {
+		err := mountable("socket", p)
+		if err == nil {
+			err = mountable("folder of the socket", path.Dir(p))
+		}
+		if err != nil {
 			return address{}, err
 		}
-		return address{unix: p}, mountable("folder of the socket", path.Dir(p))
+		return address{unix: p}, nil
 	}
 	a, err := netip.ParseAddrPort(c.Listen)
 	if err != nil || !a.Addr().IsLoopback() || a.Port() == 0 {

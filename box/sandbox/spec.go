@@ -88,7 +88,11 @@ func (c *Config) workDir() (string, error) {
 	if dir == "" || dir == "/" {
 		return "/", nil
 	}
-	return path.Clean(dir), mountable("working folder", path.Clean(dir))
+	dir = path.Clean(dir)
+	if err := mountable("working folder", dir); err != nil {
+		return "", err
+	}
+	return dir, nil
 }
 
 // defaultPath is the PATH of an app whose policy and image set none.
