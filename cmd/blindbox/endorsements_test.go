@@ -267,6 +267,7 @@ func TestFloorsOfTheClient(t *testing.T) {
 	end := func(number int64) attest.Endorsements {
 		var c attesttest.CRL
 		c.ThisUpdate, c.NextUpdate, c.Number = attesttest.Epoch(), attesttest.Epoch().AddDate(0, 1, 0), big.NewInt(number)
+		c.Revoked = []*big.Int{big.NewInt(1e6 + number)} // each withdraws another
 		der, err := attesttest.New().Chain(t, attesttest.Genoa).ARK.CRL(c.CRLOptions)
 		if err != nil {
 			t.Fatal(err)

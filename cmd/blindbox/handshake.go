@@ -65,6 +65,7 @@ func shownRoot(b attest.Bundle) (attest.Digest, error) {
 type presentation struct {
 	atls.Presented
 	claims *attest.Claims
+	file   bool // there was no connection
 }
 
 // present connects to a box, runs the gate and calls judge with what the box
@@ -126,6 +127,21 @@ func handshake(ctx context.Context, trust *appraise.Trust, u *url.URL, now func(
 	return *judged, bundle, nil
 }
 
+// provesStatement establishes that the hardware, and each device beside it, signed
+// the statement.
+func provesStatement(claims *attest.Claims, statement attest.Statement) error {
+	bound, err := statement.Bind()
+	if err != nil {
+		return attest.NewFailure("channel.statement", attest.CodeMalformed, err.Error(), "a complete statement")
+	}
+	for _, one := range append([]*attest.Claims{claims}, claims.Parts...) {
+		if !one.Proves(bound) {
+			return attest.NewFailure("channel.bound", attest.CodeNotBound, "another value", "the hash of the statement")
+		}
+	}
+	return nil
+}
+
 // look connects to a box that nobody has said anything about, for trust on
 // first use: the evidence must be genuine, with lists no older than this machine's
 // cache has seen, and nothing else is asked of it.
@@ -145,14 +161,8 @@ func (s *session) look(ctx context.Context, u *url.URL) (*presentation, error) {
 			if err != nil {
 				return nil, err
 			}
-			bound, err := p.Statement.Bind()
-			if err != nil {
-				return nil, attest.NewFailure("channel.statement", attest.CodeMalformed, err.Error(), "a complete statement")
-			}
-			for _, one := range append([]*attest.Claims{claims}, claims.Parts...) {
-				if !one.Proves(bound) {
-					return nil, attest.NewFailure("channel.bound", attest.CodeNotBound, "another value", "the hash of the statement")
-				}
+			if err := provesStatement(claims, p.Statement); err != nil {
+				return nil, err
 			}
 			seen = &presentation{Presented: p, claims: claims}
 			return seen, nil

@@ -32,15 +32,33 @@ type initOptions struct {
 	force     bool
 	simulated bool
 	timeout   time.Duration
+	file      verifyOptions // of a FILE
 }
 
 func newTrustInit(s *session) *cobra.Command {
 	var o initOptions
 	cmd := &cobra.Command{
-		Use:   "init URL",
-		Short: "Write a trust file from what a box shows now: trust on first use",
-		Args:  exactly(1, "one URL"),
-		RunE:  func(cmd *cobra.Command, args []string) error { return s.trustInit(cmd.Context(), args[0], o) },
+		Use:   "init URL | FILE",
+		Short: "Write a trust file from what a box shows, or showed: trust on first use",
+		Long: `Write a trust file that accepts the box at https://HOST[:PORT], or the one whose
+evidence is in FILE: a bundle that was written with --save, or raw evidence, as
+"verify" reads it and with the same flags.
+
+This is trust on first use. Nobody has compared anything with anything: the evidence
+is genuine, and that is all. A file proves less than a box does: it can be anybody's,
+and of any day since its hardware was made.`,
+		Args: exactly(1, "one URL or FILE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case o.timeout <= 0:
+				return usage("--timeout %s, expected more than none", o.timeout)
+			case isURL(args[0]):
+				return s.trustInit(cmd.Context(), args[0], o)
+			case isBareAddress(args[0]):
+				return fail(catalogue.CodeAddress, "address", args[0]+", which is no file here", "https://"+args[0])
+			}
+			return s.trustInitFile(cmd.Context(), args[0], o)
+		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.out, "out", defaultTrust, "file to write; - is standard output")
@@ -48,12 +66,13 @@ func newTrustInit(s *session) *cobra.Command {
 	f.BoolVar(&o.force, "force", false, "overwrite the file")
 	f.BoolVar(&o.simulated, "allow-simulated", false, "write a trust file for a simulated box too")
 	f.DurationVar(&o.timeout, "timeout", defaultTimeout, "how long to wait for the box")
+	addFileFlags(cmd, &o.file)
 	return cmd
 }
 
 func (s *session) trustInit(ctx context.Context, address string, o initOptions) error {
-	if o.timeout <= 0 {
-		return usage("--timeout %s, expected more than none", o.timeout)
+	if o.file.forFiles() {
+		return usage("--at, --fetch, --kind and what is given beside evidence are for files: a box is looked at now, with what it staples")
 	}
 	u, err := boxURL(address)
 	if err != nil {
@@ -67,14 +86,15 @@ func (s *session) trustInit(ctx context.Context, address string, o initOptions) 
 	if err != nil {
 		return err
 	}
-	if seen.claims.Simulated && !o.simulated {
-		r := contacted(fail(appraise.CodeSimulated, "hardware", "SIMULATED", "hardware, or --allow-simulated if this box is your own"))
-		return r
-	}
-	trust, err := firstTrust(seen, o.name)
+	trust, err := firstTrust(seen, o)
 	if err != nil {
-		return err
+		return contacted(refusalOf(err))
 	}
+	return s.writeFirstTrust(seen, trust, o)
+}
+
+// writeFirstTrust writes the file and shows what it rests on.
+func (s *session) writeFirstTrust(seen *presentation, trust *appraise.Trust, o initOptions) error {
 	if o.out == "-" {
 		if _, err := s.stdout.Write(trust.Marshal()); err != nil {
 			return fail(catalogue.CodeFile, "file", err.Error(), "")
@@ -91,6 +111,9 @@ func (s *session) trustInit(ctx context.Context, address string, o initOptions) 
 
 // policyMeaning says in words what a policy document allows.
 func policyMeaning(doc []byte) string {
+	if len(doc) == 0 {
+		return "None was shown: what the box may do is not known.\n"
+	}
 	p, err := policy.Parse(doc)
 	if err != nil {
 		return "It cannot be read by this version: " + err.Error() + "\n"
@@ -107,13 +130,18 @@ func policyName(doc []byte) string {
 	return p.Name
 }
 
-func firstTrust(seen *presentation, name string) (*appraise.Trust, error) {
+// firstTrust makes a trust file from what was seen.
+func firstTrust(seen *presentation, o initOptions) (*appraise.Trust, error) {
+	if seen.claims.Simulated && !o.simulated {
+		return nil, fail(appraise.CodeSimulated, "hardware", "SIMULATED", "hardware, or --allow-simulated if this box is your own")
+	}
+	name := o.name
 	if name == "" {
 		name = policyName(seen.Bundle.Policy)
 	}
 	trust := appraise.FromClaims(seen.claims, seen.Statement, seen.Bundle.Policy, name, seen.At)
 	if len(trust.Values()) == 0 {
-		return nil, contacted(fail(attest.CodeKindMismatch, "hardware", seen.claims.Kind.String(), "a kind of which this version can write a trust file"))
+		return nil, fail(attest.CodeKindMismatch, "hardware", seen.claims.Kind.String(), "a kind of which this version can write a trust file")
 	}
 	if !seen.claims.Simulated {
 		return trust, nil
@@ -131,24 +159,34 @@ func (s *session) showFirstUse(seen *presentation, trust *appraise.Trust, file s
 		return
 	}
 	measurement := hex.EncodeToString(seen.claims.Measurement)
-	digest := seen.Statement.Policy.String()
 	values := make(map[string]string)
 	for _, v := range trust.Values() {
 		values[v.Key] = v.Value
 	}
 	s.writeJSON(map[string]any{
 		"kind": seen.claims.Kind.String(), "values": values,
-		"written": file, "trust_on_first_use": true, "simulated": seen.claims.Simulated,
-		"names": trust.Names(), "measurement": measurement, "policy": "sha256:" + digest,
+		"written": file, "trust_on_first_use": true, "from_file": seen.file, "simulated": seen.claims.Simulated,
+		"names": trust.Names(), "measurement": measurement, "policy": shownPolicy(seen),
 		"meaning":  policyMeaning(seen.Bundle.Policy),
 		"loosened": append([]string{}, trust.Loosened()...),
 	})
+}
+
+// shownPolicy is the policy that the new file accepts.
+func shownPolicy(seen *presentation) string {
+	if seen.Statement.Policy.IsZero() {
+		return "any"
+	}
+	return "sha256:" + seen.Statement.Policy.String()
 }
 
 // printFirstUse shows what the new file rests on: two values to compare, and
 // what the box may do, which a digest does not tell.
 func printFirstUse(w io.Writer, seen *presentation, trust *appraise.Trust, file string) {
 	fmt.Fprintf(w, "TRUST ON FIRST USE   nobody has confirmed that this box is the right one\n")
+	if seen.file {
+		fmt.Fprintf(w, "FROM A FILE          no box was asked: whose evidence this is, and whether it is of today, nobody has shown\n")
+	}
 	if seen.claims.Simulated {
 		fmt.Fprintf(w, "SIMULATED            the box proves nothing about hardware\n")
 	}
@@ -159,14 +197,17 @@ func printFirstUse(w io.Writer, seen *presentation, trust *appraise.Trust, file 
 	for _, v := range values {
 		fmt.Fprintf(w, "  %-11s  %s\n", v.Key, oneLine(v.Value))
 	}
-	fmt.Fprintf(w, "  policy       sha256:%s\n  written to   %s\n", seen.Statement.Policy, file)
+	fmt.Fprintf(w, "  policy       %s\n  written to   %s\n", shownPolicy(seen), file)
 	fmt.Fprintf(w, "  the policy in words\n")
 	printIndented(w, policyMeaning(seen.Bundle.Policy))
-	which := "both values"
+	which, then := "both values", "read whether the policy is one that you want"
+	if seen.Statement.Policy.IsZero() {
+		which, then = "the measurement", "write the digest of the policy that you want in the place of any"
+	}
 	if len(values) > 1 {
 		which = "these values"
 	}
-	fmt.Fprintf(w, "Compare %s with what the publisher of the code gives you by another way,\nand read whether the policy is one that you want.\n", which)
+	fmt.Fprintf(w, "Compare %s with what the publisher of the code gives you by another way,\nand %s.\n", which, then)
 }
 
 // printIndented writes text that a stranger had a part in below a heading.

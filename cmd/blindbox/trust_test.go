@@ -54,7 +54,7 @@ func TestFirstUseSaysWhatItGaveUp(t *testing.T) {
 			t.Errorf("%s: nothing says that revocation is not asked for:\n%s", format, out.String())
 		}
 		// The bundle has no policy: that is said, and no claim is made for it.
-		if !strings.Contains(out.String(), "It cannot be read by this version") {
+		if !strings.Contains(out.String(), "None was shown: what the box may do is not known") {
 			t.Errorf("%s: nothing about the policy:\n%s", format, out.String())
 		}
 	}

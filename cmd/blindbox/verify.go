@@ -57,6 +57,17 @@ best.`,
 	}
 	addTrustFlag(cmd, &o.trust)
 	f := cmd.Flags()
+	addFileFlags(cmd, &o)
+	f.StringVar(&o.save, "save", "", "write what the box showed to this file")
+	f.BoolVar(&o.force, "force", false, "overwrite the file of --save")
+	f.BoolVar(&o.checks, "checks", false, "print every check below the verdict, and the box's policy in words")
+	f.DurationVar(&o.timeout, "timeout", defaultTimeout, "how long to wait for a verdict")
+	return cmd
+}
+
+// addFileFlags are those of a command that reads evidence from a file.
+func addFileFlags(cmd *cobra.Command, o *verifyOptions) {
+	f := cmd.Flags()
 	f.StringVar(&o.at, "at", "", "for a FILE: the time to verify for, 2026-11-21 or RFC 3339")
 	f.StringVar(&o.supplied.kind, "kind", "", "for a FILE: the kind of evidence, such as tdx, where its bytes do not tell")
 	f.StringArrayVar(&o.supplied.endorsements, "endorsement", nil, "for a FILE: LABEL=FILE, such as intel/tcb-info=tcb.json; may be repeated")
@@ -67,11 +78,11 @@ best.`,
 	f.StringVar(&o.supplied.vek, "vek", "", "for an SNP report: VCEK or VLEK certificate, DER")
 	f.StringVar(&o.supplied.arkCRL, "ark-crl", "", "revocation list of the ARK, DER")
 	f.StringVar(&o.supplied.askCRL, "ask-crl", "", "revocation list of the ASK or ASVK, DER")
-	f.StringVar(&o.save, "save", "", "write what the box showed to this file")
-	f.BoolVar(&o.force, "force", false, "overwrite the file of --save")
-	f.BoolVar(&o.checks, "checks", false, "print every check below the verdict, and the box's policy in words")
-	f.DurationVar(&o.timeout, "timeout", defaultTimeout, "how long to wait for a verdict")
-	return cmd
+}
+
+// forFiles reports whether anything was given that only a file can be read with.
+func (o *verifyOptions) forFiles() bool {
+	return o.at != "" || o.fetch || o.from != "" || !o.supplied.empty()
 }
 
 // parseTime reads --at. A date alone means its first second, UTC.
@@ -128,7 +139,7 @@ func (s *session) concludeFile(v verdict) error {
 }
 
 func (s *session) verifyURL(ctx context.Context, address string, o verifyOptions) error {
-	if o.at != "" || o.fetch || o.from != "" || !o.supplied.empty() {
+	if o.forFiles() {
 		return usage("--at, --fetch, --kind and what is given beside evidence are for files: a live box is verified now, with what it staples")
 	}
 	if o.timeout <= 0 {
