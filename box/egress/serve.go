@@ -191,17 +191,16 @@ func (p *Proxy) openAny(app *peeked, t *target, remote net.Conn) error {
 
 // forthAny looks at the first bytes and passes on what follows from them.
 func (p *Proxy) forthAny(app *peeked, t *target, r *relay) error {
-	var is protocol
-	err := app.until(0, func(b []byte) (done bool, err error) {
-		if is = recognise(b); is == speaksTLS {
+	is, err := p.firstWords(app)
+	if err == nil && is == speaksTLS {
+		err = app.until(p.cfg.Timeouts.Head, func(b []byte) (bool, error) {
 			name, done, err := serverName(b)
 			if done && err == nil && name != "" {
 				err = t.serverNameAgrees(name)
 			}
 			return done, err
-		}
-		return is != unclear, nil
-	})
+		})
+	}
 	switch {
 	case err == io.EOF && len(app.buf) == 0:
 		return nil // the app had nothing to say
@@ -221,6 +220,30 @@ func (p *Proxy) forthAny(app *peeked, t *target, r *relay) error {
 		r.forth(-1)
 	}
 	return nil
+}
+
+// undecided is how long is waited for bytes that make clear what the first ones
+// were. Some protocols have commands of one letter, and wait for their answer.
+const undecided = time.Second
+
+// firstWords says what the app speaks. The first byte is waited for as long as
+// the connection lasts.
+func (p *Proxy) firstWords(app *peeked) (is protocol, err error) {
+	err = app.until(0, func(b []byte) (bool, error) {
+		is = recognise(b)
+		return true, nil
+	})
+	if err != nil || is != unclear {
+		return is, err
+	}
+	err = app.until(undecided, func(b []byte) (bool, error) {
+		is = recognise(b)
+		return is != unclear, nil
+	})
+	if slow(err) == SlowHead || err == io.EOF {
+		return speaksOther, nil
+	}
+	return is, err
 }
 
 // protocol is what the first bytes of a connection are.
