@@ -70,7 +70,7 @@ func TestRoundTrip(t *testing.T) {
 func TestPeer(t *testing.T) {
 	key := newKey(t)
 	s, _ := NewSigner(key)
-	token, err := jose.ParseSigned(signed(t, s, `{"a":1}`), []jose.SignatureAlgorithm{jose.ES256})
+	token, err := jose.ParseSignedCompact(signed(t, s, `{"a":1}`), []jose.SignatureAlgorithm{jose.ES256})
 	if err != nil {
 		t.Fatal(err)
 	}
