@@ -268,10 +268,29 @@ func (d *description) logs(p *Policy) {
 
 func (d *description) operators(p *Policy) {
 	if len(p.Operators) > 0 {
-		d.line("OPERATORS MAY %s the running app (line %d). Each of these is a way around the rest of this policy.", strings.ToUpper(list(p.Operators)), p.Line("operators"))
+		deeds := make([]string, len(p.Operators))
+		for i, o := range p.Operators {
+			deeds[i] = o.deed()
+		}
+		d.line("WHILE IT RUNS, OPERATORS MAY %s (line %d). Each of these is a way around the rest of this policy.", list(deeds), p.Line("operators"))
 	} else if p.App != nil && p.App.Image != "" {
 		d.line("Operators have no way in: no shell, no command beside the app, no debugger.")
 	}
+}
+
+// deed says what an operator does, behind "may".
+func (o Operation) deed() string {
+	switch o {
+	case OpRestart:
+		return "RESTART the app"
+	case OpExec:
+		return "RUN COMMANDS beside the app"
+	case OpShell:
+		return "OPEN A SHELL beside the app"
+	case OpDebug:
+		return "TRACE the app and READ ITS MEMORY"
+	}
+	return strings.ToUpper(string(o))
 }
 
 // open says what the document leaves open.

@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -15,6 +17,99 @@ func TestSummary(t *testing.T) {
 		if got := parse(t, doc).Summary(); got != want {
 			t.Errorf("\ngot  %s\nwant %s", got, want)
 		}
+	}
+}
+
+// TestSummaryOfAll: every kind of caller is counted, and what is loud is loud.
+func TestSummaryOfAll(t *testing.T) {
+	for doc, want := range map[string]string{
+		whole: "callers: ANYONE, 2 api keys, 2 certificates, 1 identity, 1 attested box, Cedar rules · logs: sealed · request <= 32 MiB · 64 at once · egress: api.stripe.com:443, api.stripe.com:8443, *.example.com:443, 1 more · OPERATORS MAY restart and debug",
+		image: "callers: nobody · logs: none · request <= 1 MiB · 16 at once · egress: none",
+		head + "egress: {allow: [{host: \"2001:db8::1\", port: 1}]}\n": "callers: nobody · logs: none · request <= 1 MiB · 16 at once · egress: [2001:db8::1]:1",
+		head + "callers:\n  - {oidc: \"https://a.example\", audience: a, may: [query]}\n  - {oidc: \"https://b.example\", audience: a, may: [query]}\n" +
+			"  - {attested: {kind: tpm, measurement: \"" + strings.Repeat("ab", 32) + "\", policy: " + hash("p") + "}, may: [query]}\n  - {attested: {kind: tpm, measurement: \"" + strings.Repeat("cd", 32) + "\", policy: " + hash("p") + "}, may: [query]}\n": "callers: 2 identities, 2 attested boxes · logs: none · request <= 1 MiB · 16 at once · egress: not restricted by this version",
+	} {
+		if got := parse(t, doc).Summary(); got != want {
+			t.Errorf("\ngot  %s\nwant %s", got, want)
+		}
+	}
+}
+
+// TestDescribeGolden: whole documents in words, as people see them.
+func TestDescribeGolden(t *testing.T) {
+	root := strings.Replace(image, "listen", "user: \"0:5\", listen", 1)
+	plain := head + "files: {tmp: 1KiB}\negress: none\nlimits: {memory: 1MiB}\nplatforms: [tdx]\n" +
+		"callers: [{name: any, certificate: {ca: " + hash("ca") + "}, may: [query], quota: {requests: 1/h}}]\n"
+	three := image + "egress: {allow: [{host: a.example, port: 1}], connections: 1}\nplatforms: [tdx, sgx, nitro]\noperators: {may: [restart, exec, shell, debug]}\n"
+	var text string
+	for _, doc := range []string{whole, image, root, plain, three, models} {
+		text += parse(t, doc).Describe() + "\n"
+	}
+	golden(t, "testdata/described.txt", []byte(text))
+}
+
+func TestMayDo(t *testing.T) {
+	p := parse(t, whole)
+	may, ok := p.MayDo("ci")
+	c := &p.Callers[0]
+	want := Permissions{
+		Caller: "ci", Kind: "api_key", May: c.May, Methods: c.Methods, Paths: c.Paths, Models: c.Models, Rate: c.Rate, Quota: c.Quota,
+		Expires: c.Expires, Request: 32 << 20, Line: 14, Cedar: may.Cedar, text: may.text,
+	}
+	if !ok || !reflect.DeepEqual(may, want) || len(may.Cedar) != 1 || !strings.HasPrefix(may.Cedar[0], "@id(\"night\")") {
+		t.Errorf("got  %+v\nwant %+v", may, want)
+	}
+	for name, want := range map[string]string{
+		"ci": "You are ci, by the API key with the hash " + hash(keyA) + ", and may query and upload, with POST, GET, the models minilm, on /v1/*, /v2/infer. " +
+			"At most 60 requests per minute, 10000 requests per day and 1 GiB per day. Until 2027-01-01T00:00:00Z. A request may have 32 MiB. Cedar rules of the policy hold in addition.",
+		"anyone":       "You are known by nothing, as anyone, and may query, on /public/*. A request may have 32 MiB. Cedar rules of the policy hold in addition.",
+		"box-abababab": "You are box-abababab, a box on sev-snp with the measurement " + strings.Repeat("ab", 48) + " and the policy " + hash("policy") + ", and may observe. A request may have 32 MiB. Cedar rules of the policy hold in addition.",
+		"nobody":       "You may do nothing.",
+		"":             "You may do nothing.",
+	} {
+		if may, ok := p.MayDo(name); may.String() != want || ok != (want != "You may do nothing.") {
+			t.Errorf("%s:\ngot  %s\nwant %s", name, may, want)
+		}
+	}
+	if may, _ := parse(t, full).MayDo("clinic"); len(may.Cedar) != 0 || strings.Contains(may.String(), "Cedar") {
+		t.Errorf("without Cedar: %+v", may)
+	}
+	other := parse(t, cedarHeadWithOther+"  forbid(principal == Caller::\"other\", action, resource);\n")
+	if may, _ := other.MayDo("clinic"); len(may.Cedar) != 0 {
+		t.Errorf("a rule about another caller: %+v", may)
+	}
+}
+
+// TestDemands: every key of a document that somebody else has to enforce is
+// demanded, once, with its line.
+func TestDemands(t *testing.T) {
+	say := func(doc string) string {
+		var out []string
+		for _, d := range parse(t, doc).Demands() {
+			out = append(out, fmt.Sprintf("%s:%d", d.Section, d.Line))
+		}
+		return strings.Join(out, " ")
+	}
+	for doc, want := range map[string]string{
+		whole: "app:4 app.image:4 app.user:10 app.isolation.gvisor:11 app.capabilities:12 " +
+			"callers.api_key:14 callers.may.query:14 callers.may.upload:14 callers.expires:14 callers.rate:14 callers.quota:14 callers.methods:14 callers.paths:14 callers.models:14 " +
+			"callers.certificate:25 callers.may.list:27 callers.oidc:28 callers.may.delete:28 callers.attested:29 callers.may.observe:29 callers.anyone:31 " +
+			"cedar:32 cedar.model:33 egress:39 files.tmp:48 files.writable:49 " +
+			"limits.memory:50 limits.pids:50 limits.cpu:50 limits.open_files:50 limits.request:50 limits.response:50 limits.concurrent:50 limits.time:50 limits.idle:50 " +
+			"logs.sealed:51 operators.restart:52 operators.debug:52 platforms:53",
+		image:                          "logs.none:1 app:2 app.image:2 egress:2 limits.memory:2 limits.pids:2 limits.open_files:2",
+		head:                           "logs.none:1 app:2",
+		models + "logs: counters\n":    "models:3 logs.counters:5",
+		head + "egress: none\n":        "logs.none:1 app:2 egress:3",
+		models + "limits: {pids: 9}\n": "logs.none:1 models:3 limits.pids:5",
+		cedarHeadWithOther + "  forbid(principal, action, resource) when { context.path == \"/\" };\n  forbid(principal, action, resource) unless { context.model == \"\" };\n": "logs.none:1 app:2 callers.api_key:4 callers.may.query:4 callers.anyone:7 cedar:8 cedar.model:10",
+	} {
+		if got := say(doc); got != want {
+			t.Errorf("%s\ngot  %s\nwant %s", doc, got, want)
+		}
+	}
+	if d := (&Policy{}).Demands(); len(d) != 1 || d[0].Section != "logs.none" {
+		t.Errorf("the zero Policy demands %v", d)
 	}
 }
 

@@ -419,7 +419,14 @@ func (d *differ) logs() {
 }
 
 func (d *differ) operators() {
-	d.sets("operators", "operators", "operators may %s the running app", "operators may %s the running app no longer", words(d.a.Operators), words(d.b.Operators))
+	deeds := func(list []Operation) []string {
+		out := make([]string, len(list))
+		for i, o := range list {
+			out[i] = o.deed()
+		}
+		return out
+	}
+	d.sets("operators", "operators", "operators may %s", "operators may %s no longer", deeds(d.a.Operators), deeds(d.b.Operators))
 }
 
 // platforms compares lists of which the empty one means any real platform.

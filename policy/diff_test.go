@@ -103,7 +103,7 @@ func TestDiff(t *testing.T) {
 		{"logs down", head + "logs: counters\n", head, "- logs 3:0 logs: none instead of counters"},
 		{"logs sealed", head + "logs: counters\n", head + "logs: sealed:age1qqqqqqqqq\n", "* logs 3:3 logs: sealed:age1qqqqqqqqq instead of counters"},
 		{"logs to another", head + "logs: sealed:age1rrrrrrrrr\n", head + "logs: sealed:age1qqqqqqqqq\n", "* logs 3:3 logs: sealed:age1qqqqqqqqq instead of sealed:age1rrrrrrrrr"},
-		{"operators", head + "operators: {may: [exec]}\n", head + "operators: {may: [shell]}\n", "+ operators 3:3 operators may shell the running app\n- operators 3:3 operators may exec the running app no longer"},
+		{"operators", head + "operators: {may: [exec]}\n", head + "operators: {may: [shell]}\n", "+ operators 3:3 operators may OPEN A SHELL beside the app\n- operators 3:3 operators may RUN COMMANDS beside the app no longer"},
 		{"platforms", head + "platforms: [tdx]\n", head + "platforms: [tdx, sgx]\n", "+ platforms 3:3 the box may run on sgx"},
 		{"any platform", head + "platforms: [sev-snp, tdx, sgx, nitro, tpm, azure-sev-snp, azure-tdx]\n", head, "+ platforms 3:0 the box may run on composite"},
 		{"simulated", head, head + "platforms: [sev-snp, tdx, sgx, nitro, tpm, azure-sev-snp, azure-tdx, composite, sim-sev-snp]\n", "+ platforms 0:3 the box may run on sim-sev-snp"},

@@ -5,11 +5,13 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/blindbox/blindbox/attest"
 	"github.com/blindbox/blindbox/policy"
 )
 
@@ -424,5 +426,21 @@ func TestDiffSeesWhatDecideDoes(t *testing.T) {
 	}
 	if differ < *requests/10 {
 		t.Errorf("only %d of %d requests made a difference", differ, *requests)
+	}
+}
+
+// TestPlatforms: a policy can name every kind of hardware that can run a box, by
+// its own name.
+func TestPlatforms(t *testing.T) {
+	for _, name := range policy.Platforms() {
+		if !slices.ContainsFunc(attest.Kinds(), func(k attest.Kind) bool { return k.String() == name }) {
+			t.Errorf("there is no hardware %q", name)
+		}
+	}
+	for _, k := range attest.Kinds() {
+		device := k == attest.NVIDIAGPU || k == attest.NVSwitch
+		if slices.Contains(policy.Platforms(), k.String()) == device {
+			t.Errorf("%s: in the list %t", k, !device)
+		}
 	}
 }

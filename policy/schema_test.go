@@ -396,6 +396,15 @@ func TestReference(t *testing.T) {
 		t.Fatalf("%s has no marks", file)
 	}
 	golden(t, file, []byte(before+begin+reference()+end+after))
+	blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(string(page), -1)
+	for _, b := range blocks {
+		if _, err := Parse([]byte(b[1])); err != nil {
+			t.Errorf("%s shows a document that is refused: %v", file, err)
+		}
+	}
+	if len(blocks) == 0 {
+		t.Errorf("%s shows no document", file)
+	}
 }
 
 func reference() string {

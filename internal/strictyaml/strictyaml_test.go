@@ -143,6 +143,8 @@ var refused = []struct{ name, doc, want string }{
 	{"date for string", "name: 2027-01-01\n", "1:7: name: seen the date 2027-01-01, expected a string: put it in quotes"},
 	{"truth value for string", "name: true\n", "1:7: name: seen the truth value true, expected a string: put it in quotes"},
 	{"true to YAML 1.1", "name: no\n", `1:7: name: seen "no", expected a string: put it in quotes`},
+	{"base of sixty", "name: 1000:50\n", `1:7: name: seen "1000:50", expected a string: put it in quotes`},
+	{"a time of day", "name: 12:30:59.5\n", `1:7: name: seen "12:30:59.5", expected a string: put it in quotes`},
 	{"list for string", "name: [a]\n", "1:7: name: seen a list, expected a string"},
 	{"string for number", "count: \"1\"\n", `1:8: count: seen "1", expected a whole number`},
 	{"octal", "count: 010\n", "1:8: count: seen the number 010, expected a whole number"},
@@ -178,6 +180,83 @@ func TestRefused(t *testing.T) {
 				t.Errorf("\ngot  %v\nwant %v", err, c.want)
 			}
 		})
+	}
+}
+
+type extras struct {
+	Egress OrNone[inner] `yaml:"egress"`
+	Rules  Block         `yaml:"rules"`
+	Rest   string        `yaml:"rest"`
+}
+
+func TestOrNone(t *testing.T) {
+	for doc, want := range map[string]OrNone[inner]{
+		"rest: x\n":                      {},
+		"egress: none\n":                 {nil, Pos{1, 9}},
+		"egress: \"none\"\n":             {nil, Pos{1, 9}},
+		"egress: {listen: a, port: 7}\n": {&inner{Pos{1, 9}, "a", 7}, Pos{1, 9}},
+	} {
+		var got extras
+		if err := Decode([]byte(doc), &got); err != nil || !reflect.DeepEqual(got.Egress, want) {
+			t.Errorf("%q: got %+v, %v, want %+v", doc, got.Egress, err, want)
+		}
+	}
+	for doc, want := range map[string]string{
+		"egress: all\n":           `1:9: egress: seen "all", expected "none" or a mapping`,
+		"egress: None\n":          `1:9: egress: seen "None", expected "none" or a mapping`,
+		"egress: [none]\n":        `1:9: egress: seen a list, expected "none" or a mapping`,
+		"egress: {port: 7}\n":     `1:9: egress.listen: missing`,
+		"egress: {none: \"x\"}\n": "1:9: egress.listen: missing\n1:10: egress: unknown key \"none\", expected one of listen, port",
+	} {
+		if err := Decode([]byte(doc), &extras{}); err == nil || err.Error() != want {
+			t.Errorf("%q:\ngot  %v\nwant %s", doc, err, want)
+		}
+	}
+}
+
+// TestBlock: a place in the text is a place in the document.
+func TestBlock(t *testing.T) {
+	for doc, want := range map[string]Block{
+		"rest: x\n":                              {},
+		"rules: |\n  a\n  b\n":                   {"a\nb\n", Pos{2, 3}},
+		"rules: |-\n    a\n      b":              {"a\n  b", Pos{2, 5}},
+		"rest: x\nrules: | # why\n\n\n  é\n":     {"\n\né\n", Pos{3, 3}},
+		"rules: |2\n      a\n":                   {"    a\n", Pos{2, 3}},
+		"rules: |\n  a\n  # no comment\nrest: x": {"a\n# no comment\n", Pos{2, 3}},
+	} {
+		var got extras
+		if err := Decode([]byte(doc), &got); err != nil || got.Rules != want {
+			t.Errorf("%q: got %+v, %v, want %+v", doc, got.Rules, err, want)
+		}
+	}
+	for _, doc := range []string{"rules: a\n", "rules: >\n  a\n", "rules: \"a\"\n", "rules: 'a'\n", "rules: [a]\n", "rules: {a: b}\n", "rules: 1\n"} {
+		err := Decode([]byte(doc), &extras{})
+		if err == nil || !strings.HasSuffix(err.Error(), `expected a literal block: "|" and the text on the lines below it`) {
+			t.Errorf("%q: got %v", doc, err)
+		}
+	}
+	b := Block{"a\nb\n", Pos{7, 3}}
+	for at, want := range map[[2]int]Pos{{1, 1}: {7, 3}, {2, 5}: {8, 7}, {0, 0}: {7, 3}} {
+		if got := b.At(at[0], at[1]); got != want {
+			t.Errorf("%v is at %s, expected %s", at, got, want)
+		}
+	}
+}
+
+func TestLines(t *testing.T) {
+	got := Lines([]byte("name: \"box\"\nitems:\n  - listen: a\n  - {listen: b,\n     port: 1}\n"))
+	want := map[string]int{"": 1, "name": 1, "items": 3, "items[0]": 3, "items[0].listen": 3, "items[1]": 4, "items[1].listen": 4, "items[1].port": 5}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	for _, doc := range []string{"", "a: [", strings.Repeat("#", MaxSize+1) + "\na: b\n", strings.Repeat("[", 5000)} {
+		if got := Lines([]byte(doc)); len(got) != 0 {
+			t.Errorf("%.20q has lines: %v", doc, got)
+		}
+	}
+	deep := Lines([]byte(strings.Repeat("{a: ", MaxDepth+5) + "b" + strings.Repeat("}", MaxDepth+5)))
+	if len(deep) != MaxDepth {
+		t.Errorf("%d lines of a deep document", len(deep))
 	}
 }
 
