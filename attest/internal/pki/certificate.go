@@ -232,12 +232,7 @@ func (r *reader) key(rest *[]byte, c *x509.Certificate) {
 		c.PublicKeyAlgorithm, c.PublicKey = x509.RSA, key
 		return
 	}
-	curve := curveOf(algorithm)
-	if curve == nil {
-		r.odd = true
-		return
-	}
-	key, err := ecdsa.ParseUncompressedPublicKey(curve, bits)
+	key, err := ecdsa.ParseUncompressedPublicKey(curveOf(algorithm), bits) // which refuses no curve, too
 	r.want(err == nil)
 	c.PublicKeyAlgorithm, c.PublicKey = x509.ECDSA, key
 }
