@@ -1,12 +1,10 @@
 package nitro_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/sha512"
 	"testing"
 
+	"github.com/blindbox/blindbox/attest/attesttest/casetest"
 	"github.com/blindbox/blindbox/attest/nitro"
 )
 
@@ -36,7 +34,7 @@ func BenchmarkVerifyCold(b *testing.B) {
 			}
 		}
 	})
-	b.Run("floor-5-signatures", func(b *testing.B) { benchFloor(b, 5) })
+	b.Run("floor-5-signatures", func(b *testing.B) { casetest.BenchmarkSignatures(b, 5) })
 }
 
 func BenchmarkVerifyWarm(b *testing.B) {
@@ -53,7 +51,7 @@ func BenchmarkVerifyWarm(b *testing.B) {
 			}
 		}
 	})
-	b.Run("floor-1-signature", func(b *testing.B) { benchFloor(b, 1) })
+	b.Run("floor-1-signature", func(b *testing.B) { casetest.BenchmarkSignatures(b, 1) })
 }
 
 func BenchmarkParseDocument(b *testing.B) {
@@ -62,27 +60,6 @@ func BenchmarkParseDocument(b *testing.B) {
 	for b.Loop() {
 		if _, err := nitro.ParseDocument(data); err != nil {
 			b.Fatal(err)
-		}
-	}
-}
-
-// benchFloor verifies n signatures.
-func benchFloor(b *testing.B, n int) {
-	key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
-	if err != nil {
-		b.Fatal(err)
-	}
-	digest := sum384([]byte("floor"))
-	sig, err := ecdsa.SignASN1(rand.Reader, key, digest)
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.ReportAllocs()
-	for b.Loop() {
-		for range n {
-			if !ecdsa.VerifyASN1(&key.PublicKey, digest, sig) {
-				b.Fatal("not verified")
-			}
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/sha512"
 	"crypto/x509"
 	"flag"
+	"fmt"
 	"math/big"
 	"math/rand/v2"
 	"slices"
@@ -134,8 +135,12 @@ var mutators = []mutator{
 	}},
 }
 
-// lax verifies as many do.
-type lax struct{ roots *x509.CertPool }
+// lax verifies as many do. What it said of a message it says of one with the same
+// four items again: the envelope is all that most mutants change.
+type lax struct {
+	roots *x509.CertPool
+	said  map[string]bool
+}
 
 func newLax(t *testing.T) lax {
 	t.Helper()
@@ -149,7 +154,7 @@ func newLax(t *testing.T) lax {
 	}
 	pool := x509.NewCertPool()
 	pool.AddCert(root)
-	return lax{pool}
+	return lax{pool, make(map[string]bool)}
 }
 
 func (l lax) accepts(data []byte) bool {
@@ -157,6 +162,14 @@ func (l lax) accepts(data []byte) bool {
 	if _, err := cbor.UnmarshalFirst(data, &m); err != nil || len(m.Signature) != 96 {
 		return false
 	}
+	key := fmt.Sprintf("%x %x %x", m.Protected, m.Payload, m.Signature)
+	if _, done := l.said[key]; !done {
+		l.said[key] = l.verifies(m)
+	}
+	return l.said[key]
+}
+
+func (l lax) verifies(m message) bool {
 	var d theirs
 	if _, err := cbor.UnmarshalFirst(m.Payload, &d); err != nil {
 		return false

@@ -70,6 +70,9 @@ func (v *Verifier) Verify(ev attest.Evidence, _ attest.Endorsements, at time.Tim
 // Endorse verifies the certificates of a document alone, so that more documents
 // of the same enclave can be verified by [Chain.Verify] at the price of one
 // signature each. The Nitro system uses one chain for about three hours.
+//
+// Every Endorse takes whatever holds the certificates: here the evidence, which
+// brings all of them, where those of other kinds come in the Endorsements.
 func (v *Verifier) Endorse(ev attest.Evidence, at time.Time) (*Chain, error) {
 	doc, checks := read(ev)
 	if doc == nil {

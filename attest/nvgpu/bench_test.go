@@ -1,10 +1,6 @@
 package nvgpu_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/sha512"
 	"slices"
 	"strings"
 	"testing"
@@ -172,23 +168,7 @@ func TestEndorseRefuses(t *testing.T) {
 
 // BenchmarkSignature is the floor that P-384 sets: one signature, as
 // crypto/ecdsa verifies it.
-func BenchmarkSignature(b *testing.B) {
-	key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
-	if err != nil {
-		b.Fatal(err)
-	}
-	sum := sha512.Sum384([]byte("report"))
-	signature, err := ecdsa.SignASN1(rand.Reader, key, sum[:])
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.ReportAllocs()
-	for b.Loop() {
-		if !ecdsa.VerifyASN1(&key.PublicKey, sum[:], signature) {
-			b.Fatal("not verified")
-		}
-	}
-}
+func BenchmarkSignature(b *testing.B) { casetest.BenchmarkSignatures(b, 1) }
 
 // unreadable returns the endorsements with manifests that are none.
 func unreadable(end attest.Endorsements) attest.Endorsements {

@@ -2,6 +2,7 @@ package nvgpu_test
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"math/rand/v2"
 	"testing"
@@ -28,8 +29,12 @@ func TestMutants(t *testing.T) {
 		ev := c.evidence(t)[0]
 		seeds = append(seeds, seed{nvidiaVerifier(t, ev.Kind), ev, c.endorsements(t), c})
 	}
-	ev, end := attesttest.NewNVIDIA().MakeGPU(t, [32]byte{1})
-	seeds = append(seeds, seed{forgedVerifier(t, attest.NVIDIAGPU), ev, end, capture{at: attesttest.Epoch()}})
+	// Manifests and answers apart, so that a mutant of one does not cost the other.
+	for _, without := range []attesttest.GPUOption{attesttest.NoRIMs(), attesttest.NoOCSP()} {
+		ev, end := attesttest.NewNVIDIA().MakeGPU(t, [32]byte{1}, without)
+		seeds = append(seeds, seed{forgedVerifier(t, attest.NVIDIAGPU), ev, end, capture{name: "forged", at: attesttest.Epoch()}})
+	}
+	refused := make(map[attest.Code]int)
 	for i := range *mutantCount {
 		s := seeds[i%len(seeds)]
 		data, more := s.ev.Data, s.end
@@ -46,7 +51,12 @@ func TestMutants(t *testing.T) {
 		if err == nil && !sameSigned(s.ev.Data, data) {
 			t.Fatalf("mutant %d of %s accepted", i, s.from.name)
 		}
+		var f *attest.Failure
+		if errors.As(err, &f) {
+			refused[f.Code()]++
+		}
 	}
+	t.Logf("%d mutants; refused: %v", *mutantCount, refused)
 }
 
 // mutate changes a few bytes, or moves, cuts or repeats a piece.

@@ -84,8 +84,11 @@ func (v *Verifier) Verify(ev attest.Evidence, end attest.Endorsements, at time.T
 
 // Endorse verifies a device's certificates, all manifests and the OCSP
 // responses alone, so that many reports of one device can be verified by
-// [Chain.Verify] at the price of one signature each. The chain is that of
-// [form.GPU], PEM.
+// [Chain.Verify] at the price of one signature each.
+//
+// Every Endorse takes whatever holds the certificates: here the chain that evidence
+// brings ([form.GPU], PEM), and the Endorsements for what comes beside it. Other
+// kinds' come in one of the two alone.
 func (v *Verifier) Endorse(chain []byte, end attest.Endorsements, at time.Time) (*Chain, error) {
 	if v == nil || v.device == nil {
 		return nil, unmade()

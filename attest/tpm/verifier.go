@@ -104,7 +104,9 @@ func (v *Verifier) Kind() attest.Kind { return attest.TPM }
 // [attest.Verifier] for its errors.
 //
 // Of the Endorsements it reads tpm/ak-chain, tpm/ak-crl and event-log. All may be
-// missing: the Claims say what was not established.
+// missing: the Claims say what was not established. There is no Endorse, as other
+// kinds have: a pinned key ([Trust]) costs one signature, and nothing else is worth
+// remembering.
 func (v *Verifier) Verify(ev attest.Evidence, end attest.Endorsements, at time.Time) (*attest.Claims, error) {
 	if v == nil || !v.made {
 		return nil, attest.NewFailure("hardware.kind", attest.CodeKindMismatch, "a verifier that accepts no kind", "one from NewVerifier")
