@@ -132,12 +132,3 @@ func checkPattern(pattern string) string {
 	}
 	return ""
 }
-
-// matches reports whether a checked path is under a checked pattern. Both are
-// compared as they are written.
-func matches(pattern, path string) bool {
-	if prefix, ok := strings.CutSuffix(pattern, "*"); ok {
-		return strings.HasPrefix(path, prefix)
-	}
-	return pattern == path
-}

@@ -116,17 +116,19 @@ func (g *generator) value(t reflect.Type, tag reflect.StructTag) ordered {
 	case t.Kind() == reflect.Pointer:
 		return g.object(t.Elem())
 	case t.Kind() == reflect.Slice:
-		items := ordered{}
-		if _, plain := g.forms[tag.Get("form")]; plain {
-			items = g.leaf(reflect.TypeFor[string](), tag.Get("form"))
-		} else {
-			items = g.object(t.Elem())
+		items := g.leaf
+		if _, plain := g.forms[tag.Get("form")]; !plain {
+			items = func(t reflect.Type, _ string) ordered { return g.object(t) }
+		}
+		element := t.Elem()
+		if element == reflect.TypeFor[text]() {
+			element = reflect.TypeFor[string]()
 		}
 		out := ordered{{"type", "array"}, {"minItems", 1}}
 		if tag.Get("form") != "argument" {
 			out = append(out, member{"uniqueItems", true})
 		}
-		return append(out, member{"items", items})
+		return append(out, member{"items", items(element, tag.Get("form"))})
 	case t.Kind() == reflect.Map:
 		return ordered{
 			{"type", "object"}, {"minProperties", 1}, {"propertyNames", g.leaf(reflect.TypeFor[string](), tag.Get("keys"))},
