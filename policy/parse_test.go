@@ -249,6 +249,29 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
+// TestAccepted: what is near to what is refused, and right.
+func TestAccepted(t *testing.T) {
+	for _, doc := range []string{
+		"name: a\napp: {command: [x, \"\"], dir: /, listen: 80}\n",
+		"name: a\napp: {command: [x], listen: \"65535\"}\n",
+		cedarHead + "  forbid(principal, action, resource) when { action in [Action::\"query\", Action::\"list\"] };\n",
+		cedarHead + "  forbid(principal is Caller, action in Action::\"query\", resource is Path);\n",
+		cedarHead + "  forbid(principal, action, resource) when { principal has kind && context has model && resource is Path };\n",
+		cedarHead + "  forbid(principal, action, resource) when { " + strings.Repeat("(", 63) + "true" + strings.Repeat(")", 63) + " };\n",
+		cedarHead + "  forbid(principal, action, resource) when { " + strings.Repeat("(true) && ", 100) + "true };\n",
+		cedarHead + "  forbid(principal, action, resource) when { [1 - 1, 2 - 1].contains(" + strings.Repeat("2 - 1 - ", 100) + "1) };\n",
+		head + "egress: {allow: [{host: a.example, port: 1}, {host: a.example, port: 2}, {host: 8.8.8.8, port: 1}, {host: \"*.a.example\", port: 65535}]}\n",
+		head + "egress: {allow: [{host: 127.0.0.1, port: 1, private: true}, {host: 100.63.0.1, port: 1}, {host: localhost, port: 1}]}\n",
+		image + "files: {writable: [{path: /tmp, size: 1B}, {path: /process, size: 1024GiB}]}\n",
+		head + "callers: [{anyone: true, may: [query], expires: \"2027-01-01T00:00:00Z\", rate: 999999999/day, quota: {requests: 1/s}}]\n",
+		image + "limits: {cpu: 0.001, pids: 1, open_files: 16, time: 1s, idle: 24h}\n",
+	} {
+		if _, err := Parse([]byte(doc)); err != nil {
+			t.Errorf("%v in\n%s", err, doc)
+		}
+	}
+}
+
 func TestExpired(t *testing.T) {
 	c := parse(t, whole).Callers[0]
 	for offset, want := range map[time.Duration]bool{-1: false, 0: true, 1: true} {
@@ -322,6 +345,8 @@ var refused = []struct{ name, doc, want string }{
 	{"command as text", "name: a\napp: {command: x, listen: 127.0.0.1:80}\n", `policy: 2:16: app.command: seen "x", expected a list`},
 	{"no listen", "name: a\napp: {command: [x]}\n", "policy: 2:6: app.listen: missing"},
 	{"relative dir", "name: a\napp: {command: [x], dir: srv, listen: 127.0.0.1:80}\n", `policy: 2:26: app.dir: seen "srv", expected an absolute path without '.', '..' or '//'`},
+	{"dir with an empty part", "name: a\napp: {command: [x], dir: /srv//etc, listen: 127.0.0.1:80}\n", `policy: 2:26: app.dir: seen "/srv//etc", expected an absolute path without '.', '..' or '//'`},
+	{"dir that ends in a slash", "name: a\napp: {command: [x], dir: /srv/, listen: 127.0.0.1:80}\n", `policy: 2:26: app.dir: seen "/srv/", expected an absolute path without '.', '..' or '//'`},
 	{"dir with dots", "name: a\napp: {command: [x], dir: /srv/../etc, listen: 127.0.0.1:80}\n", `policy: 2:26: app.dir: seen "/srv/../etc", expected an absolute path without '.', '..' or '//'`},
 	{"env name", "name: a\napp: {command: [x], env: {A-B: x}, listen: 127.0.0.1:80}\n", `policy: 2:32: app.env: seen "A-B", expected a name of letters, digits and '_'`},
 	{"env number", "name: a\napp: {command: [x], env: {A: 1}, listen: 127.0.0.1:80}\n", `policy: 2:30: app.env.A: seen the number 1, expected a string: put it in quotes`},

@@ -47,6 +47,8 @@ func TestRequire(t *testing.T) {
 			"oidc:https://login.hospital.example:8443/realm", "attested:" + hash("policy"), "anyone",
 		}}, "callers: line 30: by-cedar (api_key), expected only api_key:" + hash(keyA) + ", certificate:spiffe://clinic.example/app, certificate:" + hash("ca") + ", oidc:https://login.hospital.example:8443/realm, attested:" + hash("policy") + ", anyone"},
 
+		{"callers by one of two certificates", whole, Require{Callers: []string{"api_key", "certificate:spiffe://clinic.example/app", "oidc", "attested", "anyone"}},
+			"callers: line 27: cn (certificate), expected only api_key, certificate:spiffe://clinic.example/app, oidc, attested, anyone"},
 		{"image", image, Require{Images: images}, ""},
 		{"another image", image, Require{Images: other}, "images: line 2: oci:./x.oci sha256:" + hex.EncodeToString(imageSum) + ", expected only " + hash("other")},
 		{"no image", head, Require{Images: images}, "images: line 2: an app without an image, expected only sha256:" + hex.EncodeToString(imageSum)},
