@@ -148,7 +148,7 @@ func (r *relay) pass(to, from net.Conn, sum *atomic.Int64, n int64) bool {
 			}
 			moved, err = r.piece(to, from, sum, buf[:min(left, unsplicedChunk)])
 		} else {
-			moved, err = splice(to, from, left)
+			moved, err = splice(to, from, left, stuck)
 			r.count(sum, moved)
 		}
 		copied += moved
@@ -156,7 +156,7 @@ func (r *relay) pass(to, from net.Conn, sum *atomic.Int64, n int64) bool {
 		case errors.Is(err, io.EOF):
 			return n < 0
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			if r.idle() || !time.Now().Before(stuck) {
+			if r.idle() {
 				r.abort(IdleTooLong)
 				return false
 			}
@@ -173,11 +173,19 @@ func (r *relay) idle() bool {
 	return time.Since(time.Unix(0, r.moved.Load())) >= r.proxy.cfg.Timeouts.Idle
 }
 
-// splice copies up to limit bytes. io.EOF means that the source has ended.
-func splice(to, from net.Conn, limit int64) (int64, error) {
+// errStuck is a pause in writing.
+var errStuck = refuse(IdleTooLong, "nobody takes the bytes")
+
+// splice copies up to limit bytes. io.EOF means that the source has ended. Which
+// of the two deadlines has passed, the error does not say: the one for reading
+// is over long before stuck, the one for writing.
+func splice(to, from net.Conn, limit int64, stuck time.Time) (int64, error) {
 	n, err := io.Copy(to, &io.LimitedReader{R: from, N: limit})
-	if err == nil && n < limit {
+	switch {
+	case err == nil && n < limit:
 		err = io.EOF
+	case errors.Is(err, os.ErrDeadlineExceeded) && !time.Now().Before(stuck):
+		err = errStuck
 	}
 	return n, err
 }
@@ -198,6 +206,9 @@ func (r *relay) piece(to, from net.Conn, sum *atomic.Int64, buf []byte) (int64, 
 	}
 	r.count(sum, int64(n))
 	wrote, err := to.Write(buf[:n])
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = errStuck
+	}
 	return int64(wrote), err
 }
 

@@ -156,6 +156,32 @@ func (p patient) SetReadDeadline(at time.Time) error {
 	return p.Conn.SetReadDeadline(at)
 }
 
+// TestStuck: a receiver that takes nothing ends the connection, for the reason that
+// nothing moved, whichever way the bytes go.
+func TestStuck(t *testing.T) {
+	p := newProxy(t, allow(destination("a.example", 25)), nil, func(c *Config) { c.Timeouts.Idle = 20 * time.Millisecond })
+	for _, before := range []int{0, spliceAfter} {
+		app, appSide := pair(t)
+		remoteSide, remote := pair(t)
+		go io.Copy(app, zeros{})
+		if before > 0 {
+			go io.ReadFull(remote, make([]byte, before))
+		}
+		r := p.newRelay(&target{p.rules[0], "a.example"}, appSide, remoteSide)
+		if r.forth(-1) || r.why != IdleTooLong {
+			t.Errorf("ended for %q, expected %q", r.why, IdleTooLong)
+		}
+		r.close()
+		app.Close()
+		remote.Close()
+	}
+}
+
+// zeros never ends.
+type zeros struct{}
+
+func (zeros) Read(b []byte) (int, error) { return len(b), nil }
+
 // TestIdle: a direction that is silent stays open as long as bytes move in the
 // other, and ends when none do.
 func TestIdle(t *testing.T) {
@@ -172,7 +198,11 @@ func TestIdle(t *testing.T) {
 	done := make(chan bool)
 	go func() { done <- r.forth(1) }()
 	for range 5 {
-		<-waits // each is a wait that ended without a byte
+		select {
+		case <-waits: // each is a wait that ended without a byte
+		case <-done:
+			t.Fatal("a silent direction was ended while the other moved")
+		}
 	}
 	io.WriteString(app, "x")
 	for ended := false; !ended; {
