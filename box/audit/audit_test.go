@@ -306,6 +306,13 @@ func TestAnchors(t *testing.T) {
 	if f := verify(t, text, other).Fault; f == nil || !strings.Contains(f.Why, "another record") || f.Sequence != at.Sequence {
 		t.Errorf("another chain: %v", f)
 	}
+	// No later record of the box explains that away.
+	last := sound(t, text)
+	more := appendLine(bytes.Clone(text), last.Chain, record{Seq: last.Next, Time: "2026-11-22T12:00:00.000000Z", Type: typeBroken, Reason: ReasonTorn})
+	other = Anchor{Sequence: last.Next - 1, Chain: receipt.Digest{1}}
+	if sound(t, more); verify(t, more, other).Fault == nil {
+		t.Error("another record was signed, and the log says only that it is broken")
+	}
 	for _, seq := range []uint64{5, 99} {
 		if f := verify(t, text, Anchor{Sequence: seq}).Fault; f == nil || !strings.Contains(f.Why, "cut off") {
 			t.Errorf("behind the end: %v", f)
@@ -623,6 +630,7 @@ func TestRing(t *testing.T) {
 func TestConfigRefused(t *testing.T) {
 	for name, change := range map[string]func(*Config){
 		"no key": func(c *Config) { c.Key = nil }, "no signer": func(c *Config) { c.Key = &fakeKey{} }, "no sink": func(c *Config) { c.Sink = nil }, "no clock": func(c *Config) { c.Now = nil },
+		"empty name": func(c *Config) { c.Callers = []string{""} }, "long name": func(c *Config) { c.Callers = []string{strings.Repeat("x", maxName+1)} }, "broken name": func(c *Config) { c.Callers = []string{"\xff"} },
 		"heads": func(c *Config) { c.HeadEvery = -1 }, "time": func(c *Config) { c.HeadAfter = -1 }, "buffer": func(c *Config) { c.Buffer = -1 },
 	} {
 		cfg := config(t, newSink())
@@ -708,17 +716,23 @@ func FuzzVerify(f *testing.F) {
 		if err != nil || !s.known || s.next != r.Next {
 			t.Fatalf("%v, %d and %d", err, s.next, r.Next)
 		}
-		next := newSink()
-		next.text = bytes.Clone(text)
-		l, err := New(cfg2(cfg, next), s)
-		if err != nil {
-			t.Fatal(err)
+		// The next run, as New begins it but for the signatures.
+		next := bytes.Clone(text)
+		if s.torn {
+			next = append(next, '\n')
 		}
-		l.Close(t.Context())
-		if r := verify(t, next.bytes()); r.Fault != nil {
-			t.Fatalf("a log that goes on is broken: %v\n%q", r.Fault, next.bytes())
+		digest := receipt.Digest{7}.String()
+		list := []record{{Type: typeBroken, Reason: s.reason}, {Type: typeStart, Boot: "b", Policy: digest, Kind: "k", Evidence: digest, Key: digest}}
+		if s.reason == "" {
+			list = list[1:]
+		}
+		for _, one := range list {
+			one.Seq, one.Time = s.next, "2026-11-22T12:00:00.000000Z"
+			next = appendLine(next, s.chain, one)
+			s.chain, s.next = chained(s.chain, one.append(nil)), s.next+1
+		}
+		if r := verify(t, next); r.Fault != nil || r.Next != s.next {
+			t.Fatalf("a log that goes on is broken: %v\n%q", r.Fault, next)
 		}
 	})
 }
-
-func cfg2(cfg Config, s *sink) Config { cfg.Sink = s; return cfg }

@@ -37,6 +37,7 @@ import (
 	"strconv"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/blindbox/blindbox/internal/jws"
 	"github.com/blindbox/blindbox/receipt"
@@ -73,6 +74,7 @@ const (
 	DefaultHeadAfter = 10 * time.Second
 	DefaultBuffer    = 1 << 20
 	minBuffer        = 4 * maxLine
+	maxName          = 256 // bytes of a caller's name; six times that with escapes is below maxLine
 )
 
 // Decision is what is written down about a request.
@@ -137,6 +139,9 @@ func New(cfg Config, state State) (*Log, error) {
 	}
 	l.idle.L = &l.mu
 	for _, name := range cfg.Callers {
+		if name == "" || len(name) > maxName || !utf8.ValidString(name) {
+			return nil, fmt.Errorf("audit: a caller's name of %d bytes, expected 1 to %d of UTF-8", len(name), maxName)
+		}
 		l.callers[name] = true
 	}
 	l.begin(state)

@@ -147,6 +147,7 @@ type verifier struct {
 	line    int
 	begun   bool // a first line was read
 	skipped int  // lines since the fault
+	foreign bool // this is another log than the one of an anchor
 }
 
 func (v *verifier) read() error {
@@ -253,9 +254,11 @@ func (v *verifier) follow(hash receipt.Digest, text []byte, r record) {
 }
 
 // resume looks, behind lines that cannot be believed, for the record in which the
-// box says so. It hangs on the last good one.
+// box says so. It hangs on the last good one. Nothing explains away that another
+// record was signed.
 func (v *verifier) resume(hash receipt.Digest, text []byte, r record) {
 	switch {
+	case v.foreign:
 	case r.Type == typeGap && v.gapFits(hash, text, r):
 		v.report.Fault = nil
 		v.gap(hash, text, r)
@@ -293,7 +296,8 @@ func (v *verifier) accept(hash receipt.Digest, r record) {
 	v.report.Chain, v.report.Next = hash, r.Seq+1
 	for _, want := range v.anchors[r.Seq] {
 		if want != hash {
-			v.report.Fault = &Fault{v.line, r.Seq, "another record than the one that was signed: the log is not the one of the receipt or head"}
+			v.fault("another record than the one that was signed: the log is not the one of the receipt or head")
+			v.report.Fault.Sequence, v.foreign = r.Seq, true
 			return
 		}
 		v.report.Anchors++
