@@ -188,13 +188,12 @@ func (p *Proxy) Serve(l Listeners) error {
 		p.goes(func() { ended <- p.poll() })
 	}
 	var err error
-	if len(serve) > 0 {
-		err = <-ended
-	} else {
-		<-p.ctx.Done()
-	}
-	if p.ctx.Err() != nil {
-		err = nil // asked to
+	select {
+	case <-p.ctx.Done(): // asked to
+	case err = <-ended:
+		if p.ctx.Err() != nil {
+			err = nil
+		}
 	}
 	p.Close()
 	return err

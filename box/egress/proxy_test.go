@@ -710,6 +710,24 @@ func TestServeEnds(t *testing.T) {
 	}
 }
 
+// TestServeWithoutWire: with nothing to listen on, the counters are still watched.
+func TestServeWithoutWire(t *testing.T) {
+	p := newProxy(t, allow(), nil)
+	gone := errors.New("gone")
+	if err := p.Serve(Listeners{Dropped: func() (map[Reason]int64, error) { return nil, gone }}); !errors.Is(err, gone) {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestRefusalArrives: an app that is still sending when it is refused is told why.
+func TestRefusalArrives(t *testing.T) {
+	p := newProxy(t, allow(), nil)
+	got := say(t, p, "", "POST http://a.example/ HTTP/1.1\r\nHost: a.example\r\nContent-Length: 500000\r\n\r\n"+strings.Repeat("x", 500000))
+	if !strings.HasPrefix(got, "HTTP/1.1 403") || !strings.Contains(got, "blindbox refused: not allowed\n") {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestServeDNS(t *testing.T) {
 	p := newProxy(t, allow(destination("a.example", 443)), nil)
 	d, err := net.ListenPacket("udp", "127.0.0.1:0")

@@ -443,6 +443,16 @@ func (p *Proxy) refuseHead(app *peeked, err error, r *rule) {
 	text := "blindbox refused: " + string(why) + "\n" + err.Error() + "\n"
 	app.SetWriteDeadline(time.Now().Add(p.cfg.Timeouts.Head))
 	io.WriteString(app, "HTTP/1.1 "+status+"\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n"+text)
+	linger(app)
+}
+
+// linger reads some of what the app is still sending. A connection that is closed
+// over unread bytes is reset, and the answer may be lost with it.
+func linger(app *peeked) {
+	const most, atMost = 1 << 20, time.Second
+	closeWrite(app.Conn)
+	app.SetReadDeadline(time.Now().Add(atMost))
+	io.CopyN(io.Discard, app.Conn, most)
 }
 
 // drop closes a connection to a destination that nothing was sent on.
