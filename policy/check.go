@@ -89,10 +89,8 @@ func (c *checker) value(v reflect.Value, tag reflect.StructTag, path string) {
 	case reflect.Map:
 		c.mapping(v, tag, path)
 	case reflect.Struct:
-		// An OrNone; a plain value with no form has nothing to check.
-		if inner := v.FieldByName("Value"); inner.Kind() == reflect.Pointer {
-			c.value(inner, "", path)
-		}
+		// An OrNone. Any other value has no form and nothing to check.
+		c.value(v.FieldByName("Value"), "", path)
 	}
 }
 

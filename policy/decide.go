@@ -71,7 +71,7 @@ func (p *Policy) Decide(r Request) Decision {
 }
 
 func (p *Policy) rulesOf(caller string) *callerRules {
-	if p.compiled == nil || caller == "" {
+	if p.compiled == nil {
 		return nil
 	}
 	return p.compiled.callers[caller]
@@ -120,7 +120,7 @@ func (c *compiled) ask(rules asked, caller cedar.EntityUID, r *Request) (Decisio
 	for _, e := range why.Errors {
 		// Beside a permit, or after a forbid that applies, it makes a difference
 		// only if it forbids.
-		if i := index(e.PolicyID); c.rules[i].forbids() && (bool(allowed) || first == len(c.rules) || i < first) {
+		if i := index(e.PolicyID); c.rules[i].forbids() && (bool(allowed) || i < first) {
 			first, broken, allowed = i, true, cedar.Deny
 		}
 	}
@@ -136,10 +136,7 @@ func (c *compiled) ask(rules asked, caller cedar.EntityUID, r *Request) (Decisio
 // index returns the place of a rule in the document. The rules with the ids were
 // made by compile.
 func index(id cedar.PolicyID) int {
-	i, err := strconv.Atoi(string(id))
-	if err != nil {
-		return 0
-	}
+	i, _ := strconv.Atoi(string(id))
 	return i
 }
 

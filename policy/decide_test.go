@@ -119,6 +119,35 @@ func TestForbidWins(t *testing.T) {
 var cedarHeadWithOther = head + "callers:\n  - name: clinic\n    api_key: " + hash(keyA) + "\n    may: [query]\n" +
 	"  - {name: other, anyone: true, may: [query]}\n" + "cedar: |\n"
 
+// TestSlices: few rules are asked, however many there are.
+func TestSlices(t *testing.T) {
+	p := parse(t, crowd(3, 100))
+	s := p.compiled.callers["c1"].slices[Query]
+	for path, want := range map[string]int{"/99": 0, "/98": 1, "/99/x": 1, "/": 0, "/99/x/y": 1} {
+		if got := s.candidates(nil, path); len(got) != want {
+			t.Errorf("%s: %d rules are asked, expected %d", path, len(got), want)
+		}
+	}
+	if len(s.lengths) != 2 || len(s.always) != 0 {
+		t.Errorf("%d lengths, %d rules asked always", len(s.lengths), len(s.always))
+	}
+	other := parse(t, cedarHeadWithOther+"  forbid(principal == Caller::\"other\", action == Action::\"query\", resource);\n")
+	for caller, want := range map[string]int{"clinic": 1, "other": 2} {
+		if got := other.compiled.callers[caller].slices[Query].always; len(got) != want {
+			t.Errorf("%s: %d rules", caller, len(got))
+		}
+	}
+	n := 0
+	for range asked(p.compiled.rules).All() {
+		if n++; n == 2 {
+			break
+		}
+	}
+	if n != 2 || (&Caller{}).Kind() != "" {
+		t.Errorf("%d rules, kind %q", n, (&Caller{}).Kind())
+	}
+}
+
 // TestCedarText: what decides can be read as Cedar, and means the same to a
 // reader of Cedar that knows nothing of this package.
 func TestCedarText(t *testing.T) {

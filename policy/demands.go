@@ -100,7 +100,7 @@ func (d *demands) cedar(p *Policy) {
 	for _, r := range p.compiled.rules[p.compiled.short:] {
 		for _, c := range r.policy.AST().Conditions {
 			syntax.Inspect(syntax.NewNode(c.Body), func(n syntax.IsNode) bool {
-				if a, ok := n.(syntax.NodeTypeAccess); ok && a.Value == "model" {
+				if a, _ := n.(syntax.NodeTypeAccess); a.Value == "model" {
 					d.add("cedar.model", r.line)
 				}
 				return true

@@ -60,7 +60,7 @@ func (d *description) app(a *App) {
 	if a.Image != "" && a.Command != nil {
 		d.line("The image's own command is replaced by %q.", a.Command)
 	}
-	if a.Image != "" && a.Dir != "" {
+	if a.Dir != "" {
 		d.line("It starts in %s.", a.Dir)
 	}
 	if len(a.Env) > 0 {

@@ -42,7 +42,9 @@ func TestDescribeGolden(t *testing.T) {
 		"callers: [{name: any, certificate: {ca: " + hash("ca") + "}, may: [query], quota: {requests: 1/h}}]\n"
 	three := image + "egress: {allow: [{host: a.example, port: 1}], connections: 1}\nplatforms: [tdx, sgx, nitro]\noperators: {may: [restart, exec, shell, debug]}\n"
 	var text string
-	for _, doc := range []string{whole, image, root, plain, three, models} {
+	bare := head + "callers:\n  - {oidc: \"https://a.example\", audience: a, may: [query], quota: {bytes: 1GiB/day}}\n"
+	writable := head + "files: {writable: [{path: /a, size: 1MiB}]}\nlimits: {pids: 1}\n"
+	for _, doc := range []string{whole, image, root, plain, three, models, head, bare, writable, full} {
 		text += parse(t, doc).Describe() + "\n"
 	}
 	golden(t, "testdata/described.txt", []byte(text))
