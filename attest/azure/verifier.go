@@ -271,9 +271,14 @@ func (r *verification) bound(signed [64]byte) {
 	want := r.hcl.expectedData()
 	expected := "" // is written for nobody if it is what was seen
 	if signed != want {
-		expected = "the runtime claims' hash and zeros: " + hex.EncodeToString(want[:])
+		expected = inHex("the runtime claims' hash and zeros: ", want[:])
 	}
-	r.judge("hardware.hcl_bound", signed == want, attest.CodeNotBound, "report data "+hex.EncodeToString(signed[:]), expected)
+	r.judge("hardware.hcl_bound", signed == want, attest.CodeNotBound, inHex("report data ", signed[:]), expected)
+}
+
+// inHex writes at most 66 bytes behind a word for them.
+func inHex(what string, b []byte) string {
+	return string(hex.AppendEncode(append(make([]byte, 0, 192), what...), b))
 }
 
 func (r *verification) sameTD() {
@@ -323,6 +328,5 @@ func (r *verification) attestationKey() {
 		return // Examine has said so
 	}
 	key, ok := area.Key.(*rsa.PublicKey)
-	seen := "quoted by " + hex.EncodeToString(area.Name)
-	r.judge("hardware.hcl_ak", ok && key.Equal(r.claims.Runtime.AK), CodeAKMismatch, seen, "by HCLAkPub of the runtime claims")
+	r.judge("hardware.hcl_ak", ok && key.Equal(r.claims.Runtime.AK), CodeAKMismatch, inHex("quoted by ", area.Name), "by HCLAkPub of the runtime claims")
 }

@@ -86,12 +86,12 @@ func (v *Verifier) trusted() []*authority {
 // refuses, and snp/ark-crl and snp/ask-crl. A missing CRL is no error: the Claims
 // say what was not checked.
 func (v *Verifier) Verify(ev attest.Evidence, end attest.Endorsements, at time.Time) (*attest.Claims, error) {
-	c, finish := v.open(end)
+	c, m := v.open(end)
 	// The CA's signature on the key and the key's on the report take about as long
 	// and do not depend on each other.
 	read := make(chan reading, 1)
 	go func() { read <- c.read(ev) }()
-	finish()
+	v.finish(c, m)
 	return c.conclude(ev, <-read, at)
 }
 
@@ -121,31 +121,33 @@ func (v *Verifier) authority(rawName []byte) *authority {
 // The Chain it returns may have failed some of them: it must not leave the
 // package without its checks being looked at.
 func (v *Verifier) endorse(end attest.Endorsements) *Chain {
-	c, finish := v.open(end)
-	finish()
+	c, m := v.open(end)
+	v.finish(c, m)
 	return c
 }
 
-// open reads the certificate of the key. What it returns beside the Chain makes the
-// rest of endorse's checks, and touches nothing that [Chain.read] looks at.
-func (v *Verifier) open(end attest.Endorsements) (c *Chain, finish func()) {
+// open reads the certificate of the key. [Verifier.finish] makes the rest of
+// endorse's checks, and touches nothing that [Chain.read] looks at.
+func (v *Verifier) open(end attest.Endorsements) (*Chain, material) {
 	m, checks := gather(end, make([]attest.Check, 0, maxFixedChecks))
-	c = &Chain{kind: v.Kind()}
+	c := &Chain{kind: v.Kind()}
 	if m.vek != nil {
 		c.vek, checks = readVEK(m.vek, checks)
 	}
 	c.fixed = checks
-	if c.vek == nil {
-		return c, func() {}
+	if c.vek != nil {
+		c.authority = v.authority(c.vek.cert.RawIssuer)
 	}
-	c.authority = v.authority(c.vek.cert.RawIssuer)
-	return c, func() { v.finish(c, m) }
+	return c, m
 }
 
 // maxFixedChecks is room for the checks that depend neither on report nor on time.
 const maxFixedChecks = 12
 
 func (v *Verifier) finish(c *Chain, m material) {
+	if c.vek == nil {
+		return
+	}
 	c.fixed = append(c.fixed, v.checkChain(c.vek.cert, c.authority))
 	if c.authority != nil {
 		c.fixed = append(c.fixed, c.checkKeyKind())

@@ -119,11 +119,7 @@ func (e *examination) selection() {
 	for _, p := range e.form.PCRs {
 		given = append(given, p.Index)
 	}
-	same, expected := len(given) != 0 && slices.Equal(quoted, given), ""
-	if !same {
-		expected = listed("the registers given:", given)
-	}
-	e.judge("hardware.tpm_selection", same, CodeSelection, listed("quoted", quoted), expected)
+	e.judge("hardware.tpm_selection", len(given) != 0 && slices.Equal(quoted, given), CodeSelection, listed("quoted", quoted), listed("the registers given:", given))
 }
 
 // listed writes register numbers without boxing each of them.
@@ -160,8 +156,9 @@ func (e *examination) registers() {
 			sum = digest(h, parts...)
 		}
 	}
+	seen := append(hex.AppendEncode(append(make([]byte, 0, 192), "digest "...), sum), " of the registers given"...)
 	e.judge("hardware.tpm_pcrs", sized && len(sum) != 0 && bytes.Equal(sum, e.quote.PCRDigest), CodePCRDigest,
-		"digest "+hex.EncodeToString(sum)+" of the registers given", hex.EncodeToString(e.quote.PCRDigest)+", as quoted")
+		string(seen), hex.EncodeToString(e.quote.PCRDigest)+", as quoted")
 	e.extended()
 }
 
