@@ -171,7 +171,7 @@ func (c *Config) checkFiles() error {
 // mountable refuses to put something where the kernel's own files are.
 func mountable(what, p string) error {
 	if !path.IsAbs(p) || path.Clean(p) != p || p == "/" || strings.ContainsAny(p, "\x00\n") {
-		return fmt.Errorf("sandbox: %s %.200q, expected an absolute path without . and ..", what, p)
+		return fmt.Errorf("sandbox: %s %.200q, expected an absolute path with neither . nor .. in it", what, p)
 	}
 	if within(p, "/proc", "/sys", "/dev") {
 		return fmt.Errorf("sandbox: %s %s is inside of what the kernel shows", what, p)

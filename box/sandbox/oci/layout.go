@@ -1,7 +1,6 @@
 package oci
 
 import (
-	"archive/tar"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -9,6 +8,9 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"strings"
+
+	"github.com/blindbox/blindbox/box/sandbox/ustar"
 )
 
 // layout finds blobs by digest.
@@ -87,7 +89,7 @@ func openArchive(name string, lim Limits) (layout, error) {
 // entry's bytes begin.
 func index(file *os.File, most int) (map[string]span, error) {
 	spans := map[string]span{}
-	r := tar.NewReader(file)
+	r := ustar.NewReader(file, 8<<10)
 	for n := 0; ; n++ {
 		h, err := r.Next()
 		if err == io.EOF {
@@ -99,7 +101,7 @@ func index(file *os.File, most int) (map[string]span, error) {
 		if n == most {
 			return nil, fmt.Errorf("more than %d entries: %w", most, ErrTooLarge)
 		}
-		if h.Typeflag != tar.TypeReg || isSparse(h) {
+		if h.Type != ustar.File || isSparse(h) {
 			continue
 		}
 		start, err := file.Seek(0, io.SeekCurrent)
@@ -114,13 +116,13 @@ func index(file *os.File, most int) (map[string]span, error) {
 	}
 }
 
-func isSparse(h *tar.Header) bool {
-	for k := range h.PAXRecords {
-		if len(k) > 10 && k[:10] == "GNU.sparse" {
+func isSparse(h *ustar.Header) bool {
+	for k := range h.Records {
+		if strings.HasPrefix(k, "GNU.sparse") {
 			return true
 		}
 	}
-	return h.Typeflag == tar.TypeGNUSparse
+	return false
 }
 
 func (a *archive) Close() error { return a.from.Close() }

@@ -1,17 +1,18 @@
 package rootfs
 
 import (
-	"archive/tar"
 	"fmt"
 	"path"
 	"strings"
 	"time"
+
+	"github.com/blindbox/blindbox/box/sandbox/ustar"
 )
 
 // entry is one entry of a layer after all checks that need no tree.
 type entry struct {
 	name   string // clean, relative; "." is the root
-	kind   byte   // tar.TypeReg, TypeDir, TypeSymlink or TypeLink
+	kind   byte   // a type of package ustar: a file, a folder or a link
 	target string // of a link; clean and relative for a hard one
 	mode   uint32 // permission bits only
 	uid    uint32
@@ -32,22 +33,22 @@ const (
 )
 
 // examine turns a header into an entry.
-func (l Limits) examine(h *tar.Header) (entry, *Refusal) {
+func (l Limits) examine(h *ustar.Header) (entry, *Refusal) {
 	if r := kindOf(h); r != "" {
-		return entry{}, &Refusal{Reason: r, Detail: fmt.Sprintf("tar type %q", h.Typeflag)}
+		return entry{}, &Refusal{Reason: r, Detail: fmt.Sprintf("tar type %q", h.Type)}
 	}
 	name, r := l.relative(h.Name)
 	if r != "" {
 		return entry{}, &Refusal{Reason: r}
 	}
-	if h.Uid < 0 || h.Gid < 0 || h.Uid > maxID || h.Gid > maxID {
-		return entry{}, &Refusal{Reason: OddOwner, Detail: fmt.Sprintf("%d:%d", h.Uid, h.Gid)}
+	if h.UID > maxID || h.GID > maxID {
+		return entry{}, &Refusal{Reason: OddOwner, Detail: fmt.Sprintf("%d:%d", h.UID, h.GID)}
 	}
 	e := entry{
-		name: name, kind: h.Typeflag, target: h.Linkname, size: h.Size, mtime: h.ModTime,
-		mode: uint32(h.Mode) & 0o777, uid: uint32(h.Uid), gid: uint32(h.Gid),
+		name: name, kind: h.Type, target: h.Target, size: h.Size, mtime: h.Time,
+		mode: uint32(h.Mode) & 0o777, uid: uint32(h.UID), gid: uint32(h.GID),
 	}
-	if name == "." && e.kind != tar.TypeDir {
+	if name == "." && e.kind != ustar.Folder {
 		return entry{}, &Refusal{Reason: NotAFolder, Detail: "the root itself"}
 	}
 	if r := l.link(&e); r != nil {
@@ -57,20 +58,20 @@ func (l Limits) examine(h *tar.Header) (entry, *Refusal) {
 }
 
 // kindOf refuses all types but files, folders and links.
-func kindOf(h *tar.Header) Reason {
-	for k := range h.PAXRecords {
+func kindOf(h *ustar.Header) Reason {
+	for k := range h.Records {
 		if strings.HasPrefix(k, "GNU.sparse") {
 			return Sparse
 		}
 	}
-	switch h.Typeflag {
-	case tar.TypeReg, tar.TypeDir, tar.TypeSymlink, tar.TypeLink:
+	switch h.Type {
+	case ustar.File, ustar.Folder, ustar.Symlink, ustar.HardLink:
 		return ""
-	case tar.TypeChar, tar.TypeBlock:
+	case ustar.CharDev, ustar.BlockDev:
 		return Device
-	case tar.TypeFifo:
+	case ustar.Pipe:
 		return Pipe
-	case tar.TypeGNUSparse:
+	case ustar.GNUSparse:
 		return Sparse
 	}
 	return OddType
@@ -105,13 +106,13 @@ func (l Limits) relative(name string) (string, Reason) {
 
 func (l Limits) link(e *entry) *Refusal {
 	switch e.kind {
-	case tar.TypeSymlink:
+	case ustar.Symlink:
 		// Where it leads is looked at whenever it is followed, and then inside
 		// the tree only. The app may follow it anywhere in its own view.
 		if e.target == "" || len(e.target) > l.Path || strings.ContainsRune(e.target, 0) {
 			return &Refusal{Reason: LongName, Detail: fmt.Sprintf("a link to a name of %d bytes", len(e.target))}
 		}
-	case tar.TypeLink:
+	case ustar.HardLink:
 		target, r := l.relative(e.target)
 		if r != "" {
 			return &Refusal{Reason: r, Detail: fmt.Sprintf("a hard link to %.200q", e.target)}
@@ -128,7 +129,7 @@ func (e *entry) deletion() *Refusal {
 	if !ok {
 		return nil
 	}
-	if e.kind != tar.TypeReg || e.size != 0 {
+	if e.kind != ustar.File || e.size != 0 {
 		return &Refusal{Reason: BadWhiteout, Detail: "expected an empty file"}
 	}
 	if base == opaqueMark {
@@ -143,12 +144,12 @@ func (e *entry) deletion() *Refusal {
 }
 
 // note reports what of a header is not kept.
-func (r *Report) note(h *tar.Header, name string) {
+func (r *Report) note(h *ustar.Header, name string) {
 	const special = 0o7000
 	if h.Mode&special != 0 {
 		r.SetID.add(name)
 	}
-	for k := range h.PAXRecords {
+	for k := range h.Records {
 		attr, ok := strings.CutPrefix(k, "SCHILY.xattr.")
 		switch {
 		case !ok:

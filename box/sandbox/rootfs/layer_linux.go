@@ -1,7 +1,6 @@
 package rootfs
 
 import (
-	"archive/tar"
 	"bufio"
 	"compress/gzip"
 	"crypto/sha256"
@@ -15,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/blindbox/blindbox/box/sandbox/oci"
+	"github.com/blindbox/blindbox/box/sandbox/ustar"
 )
 
 // layer is one layer while it is laid over a tree.
@@ -26,6 +26,9 @@ type layer struct {
 	made    map[string]bool // names that this layer added; true for folders
 	deleted map[string]bool // names that this layer deleted
 }
+
+// maxRecords is how many bytes of extended attributes an entry may have.
+const maxRecords = 128 << 10
 
 // stream is the decompressed bytes of a layer: counted, bounded and hashed.
 type stream struct {
@@ -90,7 +93,7 @@ func (s *stream) verdict(err error) error {
 
 // apply lays a layer over the tree.
 func (l *layer) apply(s *stream, diffID oci.Digest) error {
-	r := tar.NewReader(s)
+	r := ustar.NewReader(s, int64(l.lim.Path)+maxRecords)
 	for {
 		h, err := r.Next()
 		if err == io.EOF {
@@ -146,7 +149,7 @@ func (s *stream) rest() error {
 }
 
 // entry does what one entry says.
-func (l *layer) entry(h *tar.Header, content io.Reader) error {
+func (l *layer) entry(h *ustar.Header, content io.Reader) error {
 	if *l.files--; *l.files < 0 {
 		return &Refusal{Reason: TooMany}
 	}
@@ -168,7 +171,7 @@ func (l *layer) entry(h *tar.Header, content io.Reader) error {
 		return err
 	}
 	defer p.close()
-	if err := l.make(p, e.kind == tar.TypeDir); err != nil {
+	if err := l.make(p, e.kind == ustar.Folder); err != nil {
 		return err
 	}
 	return l.put(p, e, content)

@@ -1,7 +1,6 @@
 package rootfs
 
 import (
-	"archive/tar"
 	"errors"
 	"io"
 	"os"
@@ -10,6 +9,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/blindbox/blindbox/box/sandbox/ustar"
 )
 
 // tree is a folder that is being filled. All names are resolved by the kernel
@@ -160,15 +161,15 @@ func typeAt(dir int, base string) (uint32, error) {
 func (t *tree) put(p place, e entry, content io.Reader) error {
 	var err error
 	switch e.kind {
-	case tar.TypeReg:
+	case ustar.File:
 		return t.file(p, e, content)
-	case tar.TypeLink:
+	case ustar.HardLink:
 		return t.hardLink(p, e)
-	case tar.TypeSymlink:
+	case ustar.Symlink:
 		if err = unix.Symlinkat(e.target, p.dir, p.base); err == nil {
 			err = t.own(p, e)
 		}
-	case tar.TypeDir:
+	case ustar.Folder:
 		err = unix.Mkdirat(p.dir, p.base, 0o700)
 		if err == nil || errors.Is(err, unix.EEXIST) {
 			err = t.own(p, e)

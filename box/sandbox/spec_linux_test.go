@@ -62,7 +62,7 @@ func TestCheck(t *testing.T) {
 		"/proc writable":             {writable("/proc", 1), "kernel"},
 		"below /sys writable":        {writable("/sys/x", 1), "kernel"},
 		"/dev writable":              {writable("/dev/shm", 1), "kernel"},
-		"a folder not clean":         {writable("/a/../proc", 1), "without . and .."},
+		"a folder not clean":         {writable("/a/../proc", 1), "neither . nor .."},
 		"a folder with a zero":       {writable("/a\x00", 1), "writable folder"},
 		"a folder of no size":        {writable("/a", 0), "of 0 bytes"},
 		"/tmp twice":                 {func(c *Config) { c.Files = Files{Tmp: 1, Writable: []Writable{{"/tmp", 1}}} }, "twice"},
