@@ -155,7 +155,7 @@ func (d *differ) models() {
 		switch old := find(d.a.Models, m.Name); {
 		case old == nil:
 			d.addAt("models", 0, m.Line, true, false, "the model %s runs", m.Name)
-		case old.SHA256 != m.SHA256 || old.Builtin != m.Builtin || old.Path != m.Path && m.SHA256 == [32]byte{}:
+		case old.SHA256 != m.SHA256 || old.Builtin != m.Builtin:
 			d.addAt("models", old.Line, m.Line, true, true, "the model %s has other bytes", m.Name)
 		}
 	}
@@ -372,32 +372,27 @@ func (d *differ) limits() {
 		key  string
 		a, b int64
 		say  func(int64) string
-		open bool // 0 is without bound
 	}{
-		{"memory", a.Memory, b.Memory, formatSize, true},
-		{"pids", int64(a.PIDs), int64(b.PIDs), plainNumber, true},
-		{"cpu", int64(a.CPU), int64(b.CPU), thousandths, true},
-		{"open_files", int64(a.OpenFiles), int64(b.OpenFiles), plainNumber, true},
-		{"request", a.Request, b.Request, formatSize, false},
-		{"response", a.Response, b.Response, formatSize, true},
-		{"concurrent", int64(a.Concurrent), int64(b.Concurrent), plainNumber, false},
-		{"time", int64(a.Time), int64(b.Time), duration, true},
-		{"idle", int64(a.Idle), int64(b.Idle), duration, false},
+		{"memory", a.Memory, b.Memory, formatSize},
+		{"pids", int64(a.PIDs), int64(b.PIDs), plainNumber},
+		{"cpu", int64(a.CPU), int64(b.CPU), thousandths},
+		{"open_files", int64(a.OpenFiles), int64(b.OpenFiles), plainNumber},
+		{"request", a.Request, b.Request, formatSize},
+		{"response", a.Response, b.Response, formatSize},
+		{"concurrent", int64(a.Concurrent), int64(b.Concurrent), plainNumber},
+		{"time", int64(a.Time), int64(b.Time), duration},
+		{"idle", int64(a.Idle), int64(b.Idle), duration},
 	} {
-		say := l.say
-		if l.open {
-			l.a, l.b = unbounded(l.a), unbounded(l.b)
-			say = func(n int64) string {
-				if n == math.MaxInt64 {
-					return "without bound"
-				}
-				return l.say(n)
+		d.number("limits", "limits."+l.key, l.key, unbounded(l.a), unbounded(l.b), func(n int64) string {
+			if n == math.MaxInt64 {
+				return "without bound"
 			}
-		}
-		d.number("limits", "limits."+l.key, l.key, l.a, l.b, say)
+			return l.say(n)
+		})
 	}
 }
 
+// unbounded makes a limit that the document does not have the largest one.
 func unbounded(n int64) int64 {
 	if n == 0 {
 		return math.MaxInt64

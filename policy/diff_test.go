@@ -86,6 +86,7 @@ func TestDiff(t *testing.T) {
 		{"port", to("{host: a.example, port: 1}"), to("{host: a.example, port: 2}"), "+ egress 0:3 the app may connect to a.example:2, in any protocol\n- egress 3:0 the app may connect to a.example:1, in any protocol no longer"},
 		{"wildcard", to("{host: a.b.example, port: 1}"), to("{host: \"*.b.example\", port: 1}"), "+ egress 0:3 the app may connect to *.b.example:1, in any protocol, where * is one label"},
 		{"two labels", to("{host: \"*.b.example\", port: 1}"), to("{host: x.y.b.example, port: 1}"), "+ egress 0:3 the app may connect to x.y.b.example:1, in any protocol\n- egress 3:0 the app may connect to *.b.example:1, in any protocol, where * is one label no longer"},
+		{"a name is not its parent", to("{host: b.example, port: 1}"), to("{host: x.b.example, port: 1}"), "+ egress 0:3 the app may connect to x.b.example:1, in any protocol\n- egress 3:0 the app may connect to b.example:1, in any protocol no longer"},
 		{"stricter tls", to("{host: a.example, port: 1}"), to("{host: a.example, port: 1, tls: pass}"), "- egress 3:0 the app may connect to a.example:1, in any protocol no longer"},
 		{"laxer tls", to("{host: a.example, port: 1, tls: verify}"), to("{host: a.example, port: 1, tls: pass}"), "+ egress 0:3 the app may connect to a.example:1, by TLS for that name"},
 		{"private", to("{host: a.example, port: 1}"), to("{host: a.example, port: 1, private: true}"), "+ egress 0:3 the app may connect to a.example:1, in any protocol, also if that is a private address"},

@@ -92,9 +92,9 @@ func values[T ~string](list []text) []T {
 // digest reads "sha256:" and 64 lower-case hex digits. Other spellings of the
 // same value are refused, so that two documents that mean the same look alike.
 func (b *builder) digest(t text, path string) (sum [sha256.Size]byte) {
-	digits, ok := cutPrefix(t.Value, "sha256:")
-	raw, err := hex.DecodeString(digits)
-	if !ok || err != nil || len(raw) != sha256.Size {
+	digits, _ := cutPrefix(t.Value, "sha256:")
+	raw, _ := hex.DecodeString(digits)
+	if len(raw) != sha256.Size {
 		b.refuseText(t, path, digestForm)
 		return sum
 	}
@@ -114,9 +114,12 @@ func (b *builder) unique(first map[string]strictyaml.Pos, t text, path, what str
 	first[t.Value] = t.Pos
 }
 
+// maxFilePath is PATH_MAX without the final zero (limits.h of Linux).
+const maxFilePath = 4095
+
 // isFilePath reports whether s is an absolute path in its shortest form.
 func isFilePath(s string) bool {
-	if !strings.HasPrefix(s, "/") || len(s) > 4096 || strings.ContainsAny(s, "\n\x00") {
+	if !strings.HasPrefix(s, "/") || len(s) > maxFilePath {
 		return false
 	}
 	for _, part := range strings.Split(s[1:], "/") {
@@ -217,8 +220,8 @@ func (b *builder) cpu(a strictyaml.At[scalar]) int {
 		return 0
 	}
 	whole, part, _ := strings.Cut(string(a.Value), ".")
-	n, err := strconv.Atoi(whole + (part + "000")[:3])
-	if err != nil || n <= 0 {
+	n, _ := strconv.Atoi(whole + (part + "000")[:3])
+	if n <= 0 {
 		b.refuse(a.Pos, "limits.cpu", strictyaml.Quote(string(a.Value)), "more than none")
 		return 0
 	}
@@ -246,9 +249,9 @@ func parseSize(s string) (int64, bool) {
 	if m == nil {
 		return 0, false
 	}
-	n, err := strconv.ParseInt(m[1], 10, 64)
+	n, _ := strconv.ParseInt(m[1], 10, 64)
 	unit := map[string]int64{"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}[m[2]]
-	if err != nil || n > math.MaxInt64/unit || n*unit > maxSize {
+	if n > math.MaxInt64/unit || n*unit > maxSize {
 		return 0, false
 	}
 	return n * unit, true
@@ -257,20 +260,17 @@ func parseSize(s string) (int64, bool) {
 // budget reads requests per time.
 func (b *builder) budget(t text) *Budget {
 	m := budgetPattern.FindStringSubmatch(t.Value)
-	if !given(t) || m == nil {
+	if m == nil {
 		return nil
 	}
-	n, err := strconv.ParseInt(m[1], 10, 64)
-	if err != nil {
-		return nil
-	}
+	n, _ := strconv.ParseInt(m[1], 10, 64)
 	return &Budget{Count: n, Per: perTime(m[2])}
 }
 
 // byteBudget reads bytes per time.
 func (b *builder) byteBudget(t text, path string) *Budget {
 	m := bytesPattern.FindStringSubmatch(t.Value)
-	if !given(t) || m == nil {
+	if m == nil {
 		return nil
 	}
 	n, ok := parseSize(m[1])

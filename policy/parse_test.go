@@ -254,6 +254,7 @@ func TestAccepted(t *testing.T) {
 	for _, doc := range []string{
 		"name: a\napp: {command: [x, \"\"], dir: /, listen: 80}\n",
 		"name: a\napp: {command: [x], listen: \"65535\"}\n",
+		"name: a\napp: {command: [x], dir: /" + strings.Repeat("a", 4094) + ", listen: 80}\n",
 		cedarHead + "  forbid(principal, action, resource) when { action in [Action::\"query\", Action::\"list\"] };\n",
 		cedarHead + "  forbid(principal is Caller, action in Action::\"query\", resource is Path);\n",
 		cedarHead + "  forbid(principal, action, resource) when { principal has kind && context has model && resource is Path };\n",
@@ -345,6 +346,8 @@ var refused = []struct{ name, doc, want string }{
 	{"command as text", "name: a\napp: {command: x, listen: 127.0.0.1:80}\n", `policy: 2:16: app.command: seen "x", expected a list`},
 	{"no listen", "name: a\napp: {command: [x]}\n", "policy: 2:6: app.listen: missing"},
 	{"relative dir", "name: a\napp: {command: [x], dir: srv, listen: 127.0.0.1:80}\n", `policy: 2:26: app.dir: seen "srv", expected an absolute path without '.', '..' or '//'`},
+	{"dir with a dot", "name: a\napp: {command: [x], dir: /srv/./etc, listen: 127.0.0.1:80}\n", `policy: 2:26: app.dir: seen "/srv/./etc", expected an absolute path without '.', '..' or '//'`},
+	{"dir too long", "name: a\napp: {command: [x], dir: /" + strings.Repeat("a", 4095) + ", listen: 127.0.0.1:80}\n", `policy: 2:26: app.dir: seen "/` + strings.Repeat("a", 59) + `"..., expected an absolute path without '.', '..' or '//'`},
 	{"dir with an empty part", "name: a\napp: {command: [x], dir: /srv//etc, listen: 127.0.0.1:80}\n", `policy: 2:26: app.dir: seen "/srv//etc", expected an absolute path without '.', '..' or '//'`},
 	{"dir that ends in a slash", "name: a\napp: {command: [x], dir: /srv/, listen: 127.0.0.1:80}\n", `policy: 2:26: app.dir: seen "/srv/", expected an absolute path without '.', '..' or '//'`},
 	{"dir with dots", "name: a\napp: {command: [x], dir: /srv/../etc, listen: 127.0.0.1:80}\n", `policy: 2:26: app.dir: seen "/srv/../etc", expected an absolute path without '.', '..' or '//'`},
@@ -547,7 +550,7 @@ func TestSize(t *testing.T) {
 			t.Errorf("%s: got %d, %t", s, n, ok)
 		}
 	}
-	for _, s := range []string{"", "B", "01B", "-1B", "+1B", "1 MiB", "1mib", "1.5GiB", "1025GiB", "1TiB", "9223372036854775807B", "1MiB\n"} {
+	for _, s := range []string{"", "B", "01B", "-1B", "+1B", "1 MiB", "1mib", "1.5GiB", "1025GiB", "17179869185GiB", "1TiB", "9223372036854775807B", "1MiB\n"} {
 		if n, ok := parseSize(s); ok {
 			t.Errorf("%q: got %d", s, n)
 		}
