@@ -51,11 +51,11 @@ func handshake(b []byte) (message []byte, complete bool, err error) {
 			if size > maxHello {
 				return nil, false, errNoTLS
 			}
-			if len(message) >= messageHeader+size {
-				// Nothing follows a ClientHello before the server has answered.
-				if len(message) > messageHeader+size {
-					return nil, false, errNoTLS
-				}
+			// Nothing follows a ClientHello before the server has answered.
+			if len(message) > messageHeader+size {
+				return nil, false, errNoTLS
+			}
+			if len(message) == messageHeader+size && len(part) == n {
 				return message[messageHeader:], true, nil
 			}
 		}

@@ -56,6 +56,7 @@ func TestServerName(t *testing.T) {
 		"crypto/tls, TLS 1.2":        {clientHello(t, &tls.Config{ServerName: "a.example", MaxVersion: tls.VersionTLS12}), "a.example", ""},
 		"one byte":                   {whole[:1], more, ""},
 		"all but one byte":           {whole[:len(whole)-1], more, ""},
+		"a record with more to come": {with(whole, 4, byte(len(inner)+1)), more, ""},
 		"two records, one there":     {record(inner[:20]), more, ""},
 		"HTTP":                       {[]byte("GET / HTTP/1.1\r\n"), none, NoTLS},
 		"another version of records": {with(whole, 1, 2), none, NoTLS},
