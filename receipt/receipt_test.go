@@ -6,6 +6,8 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -112,6 +114,16 @@ func TestOneSpelling(t *testing.T) {
 			t.Errorf("%s is accepted", name)
 		}
 	}
+	for what, c := range map[string]struct{ bad, says string }{
+		"not JSON":      {"{", "malformed"},
+		"digest number": {strings.Replace(string(text), `"sha256:01`+strings.Repeat("0", 62)+`"`, `1`, 1), "expected string"},
+		"time number":   {strings.Replace(string(text), `"2026-11-22T12:00:00.123456Z"`, `1`, 1), "expected string"},
+		"time form":     {strings.Replace(string(text), `.123456Z`, `.123Z`, 1), "not of the form"},
+	} {
+		if _, err := Parse([]byte(c.bad)); err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %v, expected %q", what, err, c.says)
+		}
+	}
 	if _, err := Parse([]byte(`{"v":1,"caller":"` + strings.Repeat("x", MaxPayload) + `"}`)); err == nil {
 		t.Error("over the limit")
 	}
@@ -154,7 +166,7 @@ func TestValidate(t *testing.T) {
 		"complete, not all": func(r *Receipt) { r.Response.Complete = false },
 		"complete, nothing": func(r *Receipt) { r.Response.Status = 0 },
 		"incomplete, all":   func(r *Receipt) { r.Outcome = Incomplete },
-		"flows":             func(r *Receipt) { r.Egress.Flows = make([]Flow, MaxFlows+1) },
+		"flows":             func(r *Receipt) { r.Egress.Flows = slices.Repeat([]Flow{{To: "a"}}, MaxFlows+1) },
 		"more":              func(r *Receipt) { r.Egress.More = -1 },
 		"unobserved shared": func(r *Receipt) { r.Egress = Egress{Shared: true} },
 		"unobserved flows":  func(r *Receipt) { r.Egress = Egress{Flows: []Flow{{To: "a"}}} },
@@ -220,6 +232,11 @@ func TestOpen(t *testing.T) {
 	} {
 		if o, err := Open(c.token); !failed(err, c.code) || o.Version != 0 {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for token, says := range map[string]string{strings.Repeat("x", MaxToken+1): fmt.Sprintf("at most %d", MaxToken), "x": "jws: 1 parts"} {
+		if _, err := Open(token); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%v, expected %q", err, says)
 		}
 	}
 	if token, err := Sign(s, Receipt{}); err == nil || token != "" {

@@ -6,6 +6,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -354,6 +355,28 @@ func TestTexts(t *testing.T) {
 			t.Errorf("%s is read", name)
 		}
 	}
+	for name, payload := range map[string]func(string) string{
+		"version 2": func(s string) string { return strings.Replace(s, `"v":1`, `"v":2`, 1) },
+		"a space":   func(s string) string { return strings.Replace(s, `"v":1`, `"v": 1`, 1) },
+		"unknown":   func(s string) string { return strings.Replace(s, `"v":1`, `"v":1,"x":1`, 1) },
+		"no log":    func(s string) string { return strings.Replace(s, `"log":"x"`, `"log":""`, 1) },
+		"as it is":  func(s string) string { return s },
+	} {
+		body := []byte(magic)
+		e.Version, e.Digest = 1, digestOf(body)
+		plain, err := json.Marshal(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		token, err := key.signer.Sign(SegmentType, []byte(payload(string(plain))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _, _, err = parse(appendEntry(body, Entry{Time: time.Unix(0, 0), Stream: end, Data: []byte(token)}))
+		if (err == nil) != (name == "as it is") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 	if (Entry{Stream: Dropped, Data: []byte{1}}).Lost() != 0 || (Entry{Stream: Stdout, Data: make([]byte, 8)}).Lost() != 0 {
 		t.Error("a loss that is none")
 	}
@@ -556,6 +579,22 @@ func TestRefused(t *testing.T) {
 			t.Errorf("%s is opened", name)
 		}
 	}
+	for says, file := range map[string]io.Reader{
+		"an empty file": strings.NewReader(""), "segment should begin": strings.NewReader("something else altogether"),
+		"over": io.MultiReader(strings.NewReader(ageMagic), endless{}), "no": io.MultiReader(strings.NewReader(ageMagic), broken{}),
+	} {
+		if err := r.Each(file, func(Segment) error { return nil }); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%v, expected %q", err, says)
+		}
+	}
+	large := identity(t)
+	sealed, err := encrypt(large.Recipient(), make([]byte, MaxSegment+1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := read(t, large, sealed); err == nil || !strings.Contains(err.Error(), "over") {
+		t.Errorf("a text over the limit: %v", err)
+	}
 	id, s := three(t, newKey(t))
 	r, _ = NewReader(id)
 	stop := errors.New("enough")
@@ -566,6 +605,10 @@ func TestRefused(t *testing.T) {
 		t.Error("a file without an end")
 	}
 }
+
+type broken struct{}
+
+func (broken) Read([]byte) (int, error) { return 0, errors.New("no") }
 
 type endless struct{}
 

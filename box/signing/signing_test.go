@@ -31,6 +31,11 @@ func (h *hardware) Attest(_ context.Context, b attest.Bound) (attest.Evidence, a
 	return attest.Evidence{Kind: max(h.kind, attest.SimSNP), Data: sum[:]}, nil, nil
 }
 
+// nobody is an attester of no kind.
+type nobody struct{ hardware }
+
+func (*nobody) Kind() attest.Kind { return attest.KindInvalid }
+
 func clock() time.Time { return time.Date(2026, 11, 22, 12, 0, 0, 500, time.UTC) }
 
 // TestKey: what the hardware signed names the key, for its purpose and its life.
@@ -83,6 +88,7 @@ func TestRefused(t *testing.T) {
 		gone   bool
 	}{
 		"no attester":   {func(c *signing.Config) { c.Attester = nil }, "no attester", false},
+		"no kind":       {func(c *signing.Config) { c.Attester = &nobody{} }, "no attester", false},
 		"no clock":      {func(c *signing.Config) { c.Now = nil }, "no clock", false},
 		"negative life": {func(c *signing.Config) { c.Life = -1 }, "a life of", false},
 		"no policy":     {func(c *signing.Config) { c.Policy = nil }, "policy", false},
