@@ -254,6 +254,7 @@ func TestAccepted(t *testing.T) {
 	for _, doc := range []string{
 		"name: a\napp: {command: [x, \"\"], dir: /, listen: 80}\n",
 		"name: a\napp: {command: [x], listen: \"65535\"}\n",
+		head + "callers: [{anyone: true, name: anyone, may: [query]}]\n",
 		"name: a\napp: {command: [x], dir: /" + strings.Repeat("a", 4094) + ", listen: 80}\n",
 		cedarHead + "  forbid(principal, action, resource) when { action in [Action::\"query\", Action::\"list\"] };\n",
 		cedarHead + "  forbid(principal is Caller, action in Action::\"query\", resource is Path);\n",
@@ -270,6 +271,23 @@ func TestAccepted(t *testing.T) {
 		if _, err := Parse([]byte(doc)); err != nil {
 			t.Errorf("%v in\n%s", err, doc)
 		}
+	}
+}
+
+// TestSyntaxErrorWithoutPlace: if the Cedar parser ever forgets to say where, the
+// section is named.
+func TestSyntaxErrorWithoutPlace(t *testing.T) {
+	var b builder
+	b.syntaxError(&strictyaml.Block{Value: "x", Pos: strictyaml.Pos{Line: 7, Column: 3}}, errors.New("lost"))
+	if err := b.errs.Err(); err == nil || err.Error() != `7:3: cedar: not Cedar: "lost"` {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestClaims(t *testing.T) {
+	p := parse(t, head+"callers:\n  - {oidc: \"https://a.example\", audience: a, claim: {org: clinic, \"urn:x\": \"1\"}, may: [query]}\n")
+	if want := map[string]string{"org": "clinic", "urn:x": "1"}; !reflect.DeepEqual(p.Callers[0].OIDC.Claims, want) {
+		t.Errorf("claims %v", p.Callers[0].OIDC.Claims)
 	}
 }
 
@@ -413,6 +431,8 @@ var refused = []struct{ name, doc, want string }{
 	{"capability twice", strings.Replace(image, "listen", "capabilities: [CAP_CHOWN, CAP_CHOWN], listen", 1), `policy: 2:134: app.capabilities[1]: the same as at 2:123`},
 
 	{"oidc without audience", head + "callers:\n  - {oidc: https://login.example, may: [query]}\n", `policy: 4:5: callers[0].audience: missing, expected the audience that tokens for this box have, so that those for others are of no use here`},
+	{"two callers of no kind", head + "callers:\n  - {may: [query]}\n  - {may: [query]}\n", "policy: 4:5: callers[0]: seen none of api_key, certificate, oidc, attested, anyone, expected one of them\n5:5: callers[1]: seen none of api_key, certificate, oidc, attested, anyone, expected one of them"},
+	{"oidc that is no URL", head + "callers:\n  - {oidc: \"https://[\", audience: a, may: [query]}\n", `policy: 4:12: callers[0].oidc: seen "https://[", expected an https URL without query, such as https://login.hospital.example`},
 	{"oidc over http", head + "callers:\n  - {oidc: http://login.example, audience: a, may: [query]}\n", `policy: 4:12: callers[0].oidc: seen "http://login.example", expected an https URL without query, such as https://login.hospital.example`},
 	{"oidc at an address", head + "callers:\n  - {oidc: https://127.0.0.1, audience: a, may: [query]}\n", `policy: 4:12: callers[0].oidc: seen "https://127.0.0.1", expected an https URL without query, such as https://login.hospital.example`},
 	{"oidc with a query", head + "callers:\n  - {oidc: \"https://login.example/?a=b\", audience: a, may: [query]}\n", `policy: 4:12: callers[0].oidc: seen "https://login.example/?a=b", expected an https URL without query, such as https://login.hospital.example`},

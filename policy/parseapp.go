@@ -73,7 +73,7 @@ func (b *builder) capabilitiesPlace(d *appDoc) strictyaml.Pos {
 }
 
 func (b *builder) user(t text) *User {
-	if !given(t) || !userPattern.MatchString(t.Value) {
+	if !given(t) {
 		return nil
 	}
 	uid, gid, _ := strings.Cut(t.Value, ":")
@@ -94,6 +94,6 @@ func isListen(s string) bool {
 	if path, ok := cutPrefix(s, "unix:"); ok {
 		return isFilePath(path) && path != "/" && len(path) <= maxSocketPath
 	}
-	ap, err := netip.ParseAddrPort(s)
-	return err == nil && ap.Addr() == netip.AddrFrom4([4]byte{127, 0, 0, 1}) && ap.Port() != 0 && ap.String() == s
+	ap, _ := netip.ParseAddrPort(s)
+	return ap.Addr() == netip.AddrFrom4([4]byte{127, 0, 0, 1}) && ap.Port() != 0 && ap.String() == s
 }

@@ -74,7 +74,7 @@ func (b *builder) oidc(c *Caller, d *callerDoc, at string) {
 		}
 		return
 	}
-	if u, err := url.Parse(d.OIDC.Value); err != nil || u.Hostname() == "" || !isHost(u.Hostname()) {
+	if u, err := url.Parse(d.OIDC.Value); err != nil || !isHost(u.Hostname()) {
 		b.refuseText(d.OIDC, at+".oidc", forms()["url"].expected)
 	}
 	if !given(d.Audience) {
@@ -90,8 +90,8 @@ func (b *builder) oidc(c *Caller, d *callerDoc, at string) {
 }
 
 func (b *builder) attested(d *attestedDoc, at string) *Attested {
-	raw, err := hex.DecodeString(d.Measurement.Value)
-	if want := measurementSize(d.Kind.Value); err != nil || want != 0 && len(raw) != want {
+	raw, _ := hex.DecodeString(d.Measurement.Value)
+	if want := measurementSize(d.Kind.Value); want != 0 && len(raw) != want {
 		b.refuseText(d.Measurement, at+".measurement", fmt.Sprintf("%d lower-case hex digits for %s", 2*want, d.Kind.Value))
 	}
 	if len(strings.Trim(d.Measurement.Value, "0")) == 0 {
@@ -167,8 +167,8 @@ func (b *builder) expires(a strictyaml.At[scalar], at string) time.Time {
 	if !given(a) {
 		return time.Time{}
 	}
-	t, err := time.Parse("2006-01-02T15:04:05Z", string(a.Value))
-	if err != nil || t.IsZero() {
+	t, _ := time.Parse("2006-01-02T15:04:05Z", string(a.Value))
+	if t.IsZero() {
 		b.refuse(a.Pos, at+".expires", strictyaml.Quote(string(a.Value)), forms()["time"].expected)
 	}
 	return t

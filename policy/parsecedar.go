@@ -92,7 +92,7 @@ func lineOf(s string, offset int) int {
 // one that fits in a line.
 func rawReason(p *cedar.Policy) string {
 	what := "a Cedar policy"
-	if id, ok := p.Annotations()["id"]; ok && namePattern.MatchString(string(id)) {
+	if id := p.Annotations()["id"]; namePattern.MatchString(string(id)) {
 		what = fmt.Sprintf("the Cedar policy %q", string(id))
 	}
 	if p.Effect() == cedar.Forbid {
@@ -164,18 +164,15 @@ func (m *meaning) within(action bool) {
 	}
 }
 
-func (m *meaning) entityType(t cedar.EntityType, want ...cedar.EntityType) bool {
+func (m *meaning) entityType(t cedar.EntityType, want ...cedar.EntityType) {
 	if slices.Contains(want, t) {
-		return true
+		return
 	}
 	m.fail("the type %s, which nothing here has: expected %s", strictyaml.Quote(string(t)), oneOf(words(want)))
-	return false
 }
 
 func (m *meaning) entity(e cedar.EntityUID, want ...cedar.EntityType) {
-	if !m.entityType(e.Type, want...) {
-		return
-	}
+	m.entityType(e.Type, want...)
 	id := string(e.ID)
 	switch e.Type {
 	case callerType:
@@ -205,8 +202,8 @@ func (m *meaning) node(n syntax.IsNode) bool {
 	case syntax.NodeTypeIsIn:
 		m.within(false)
 	case syntax.NodeTypeIn:
-		left, ok := n.Left.(syntax.NodeTypeVariable)
-		m.within(ok && left.Name == "action")
+		left, _ := n.Left.(syntax.NodeTypeVariable)
+		m.within(left.Name == "action")
 	case syntax.NodeTypeHasTag, syntax.NodeTypeGetTag:
 		m.fail("a tag, which nothing here has")
 	case syntax.NodeTypeVariable:
