@@ -38,6 +38,10 @@ type ClientConfig struct {
 	// Identity makes every gate mutual: the client proves itself as well, and
 	// talks only to boxes that ask for it. Such gates never take the fast path.
 	Identity *Identity
+	// Certificate, if it is not nil, is shown to boxes that ask for one. It is
+	// shown before they are proven: keep it to those that may know who is
+	// calling. It cannot stand beside Identity, which has a key of its own.
+	Certificate *tls.Certificate
 	// Dial opens the connections of DialContext, a net.Dialer if nil.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 }
@@ -56,6 +60,8 @@ type Client struct {
 	// key and prover are set in a client that attests itself.
 	key    *tlsKey
 	prover *prover
+	// certificate is nil in a client that shows none.
+	certificate *tls.Certificate
 }
 
 // NewClient returns an error if anything that must be said was not.
@@ -83,8 +89,12 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	if c.dial == nil {
 		c.dial = new(net.Dialer).DialContext
 	}
+	c.certificate = cfg.Certificate
 	if cfg.Identity == nil {
 		return c, nil
+	}
+	if cfg.Certificate != nil {
+		return nil, fmt.Errorf("atls: a certificate and an identity, expected one of them at most: TLS shows one key")
 	}
 	if c.key, err = newTLSKey(); err != nil {
 		return nil, err
@@ -265,8 +275,11 @@ func (c *Client) tlsConfig(name string) *tls.Config {
 	// and refuses unless hardware vouches for this key and this connection.
 	cfg.InsecureSkipVerify = true
 	cfg.VerifyConnection = checkServerState
-	if c.key != nil {
+	switch {
+	case c.key != nil:
 		cfg.Certificates = []tls.Certificate{c.key.cert}
+	case c.certificate != nil:
+		cfg.Certificates = []tls.Certificate{*c.certificate}
 	}
 	return cfg
 }

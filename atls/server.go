@@ -47,6 +47,11 @@ type ServerConfig struct {
 	MaxQuotes int
 	// NextProtos are accepted by ALPN, "h2" and "http/1.1" if nil.
 	NextProtos []string
+	// RequestCertificates asks callers for a TLS certificate, which they need
+	// not send. The channel only has them prove that they hold its key; what the
+	// certificate is worth is for whoever serves the connection to say, who finds
+	// it in its [tls.ConnectionState].
+	RequestCertificates bool
 	// Peer is set in a box that lets callers prove themselves.
 	Peer *PeerConfig
 	// OnRefuse, if set, is told about each connection that did not pass, by
@@ -80,6 +85,7 @@ type Server struct {
 	halfOpen chan struct{}
 	heavy    chan struct{}
 	onRefuse func(net.Addr, error)
+	certs    bool // callers are asked for a certificate
 	keys     atomic.Pointer[serverKeys]
 }
 
@@ -110,6 +116,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 		halfOpen: make(chan struct{}, orDefault(cfg.MaxHalfOpen, DefaultMaxHalfOpen)),
 		heavy:    make(chan struct{}, maxHeavy),
 		onRefuse: cfg.OnRefuse,
+		certs:    cfg.RequestCertificates,
 	}
 	if cfg.NextProtos == nil {
 		s.protos = []string{"h2", "http/1.1"}
@@ -155,7 +162,7 @@ func (s *Server) tlsConfig(key *tlsKey) *tls.Config {
 	switch {
 	case s.require:
 		cfg.ClientAuth = tls.RequireAnyClientCert
-	case s.peers != nil:
+	case s.peers != nil || s.certs:
 		cfg.ClientAuth = tls.RequestClientCert
 	}
 	return cfg

@@ -28,7 +28,7 @@ func BenchmarkRequests(b *testing.B) {
 	free := listen(b)
 	addr := free.Addr().String()
 	free.Close()
-	doc := fmt.Sprintf("name: bench\napp: {command: [%q], env: {APP: bench, LISTEN: %q}, listen: %q}%slimits: {concurrent: 1000}\n", exe, addr, addr, callers)
+	doc := fmt.Sprintf("name: bench\napp: {command: [%q], env: {APP: bench, LISTEN: %q}, listen: %q}%slimits: {concurrent: 1000}\n", exe, addr, addr, twoKeys)
 	box := serve(b, Config{Policy: parsed(b, doc)})
 	b.Run("box", func(b *testing.B) { requests(b, box.client(b, "http/1.1"), "https://box.example/1k") })
 	for name, pool := range map[string]httputil.BufferPool{"reverseproxy": nil, "reverseproxy-pooled": &buffers{}} {

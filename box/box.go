@@ -42,6 +42,7 @@ import (
 
 	"github.com/blindbox/blindbox/atls"
 	"github.com/blindbox/blindbox/attest"
+	"github.com/blindbox/blindbox/box/callers"
 	"github.com/blindbox/blindbox/box/ingress"
 	"github.com/blindbox/blindbox/box/process"
 	"github.com/blindbox/blindbox/policy"
@@ -56,6 +57,13 @@ type Config struct {
 	// Builtin holds the ONNX files that are part of the program, by the name
 	// that a policy calls them.
 	Builtin map[string][]byte
+	// Identity fetches the keys of the identity providers that the policy names,
+	// and decides which certificates they may have. A policy with callers that show
+	// tokens is refused without it.
+	Identity *http.Client
+	// Decided is told what was decided about each request; nil means that nobody
+	// is. Many goroutines call it at once.
+	Decided func(ingress.Decision)
 	// Log is told about the life of the box. It may be called from several
 	// goroutines. nil means that nobody is.
 	Log func(Event)
@@ -87,6 +95,7 @@ type Box struct {
 	cfg     Config
 	policy  *policy.Policy
 	app     *process.App // nil if the box serves models
+	callers *callers.Authenticator
 	handler *ingress.Handler
 	grace   time.Duration
 	served  atomic.Bool
@@ -115,7 +124,15 @@ func New(cfg Config) (*Box, error) {
 	if err != nil {
 		return nil, err
 	}
-	b.handler = ingress.New(ingress.Config{Policy: p, Backend: backend, Ready: b.appReady})
+	began := time.Now()
+	uptime := func() time.Duration { return time.Since(began) }
+	b.callers, err = callers.New(callers.Config{Policy: p, Now: time.Now, Uptime: uptime, Client: cfg.Identity})
+	if err != nil {
+		return nil, fmt.Errorf("box: %w", err)
+	}
+	b.handler = ingress.New(ingress.Config{
+		Policy: p, Backend: backend, Callers: b.callers, Ready: b.appReady, Model: b.modelOf, Decided: cfg.Decided, Uptime: uptime,
+	})
 	return b, nil
 }
 
@@ -146,7 +163,9 @@ func (b *Box) Serve(ctx context.Context) (err error) {
 		return errors.New("box: served already")
 	}
 	b.log(Event{Name: Starting, Detail: b.policy.Summary()})
-	gate, err := atls.NewServer(atls.ServerConfig{Attester: b.cfg.Attester, Policy: b.policy.Bytes()})
+	gate, err := atls.NewServer(atls.ServerConfig{
+		Attester: b.cfg.Attester, Policy: b.policy.Bytes(), RequestCertificates: b.callers.NeedsCertificates(),
+	})
 	if err != nil {
 		return fmt.Errorf("box: %w", err)
 	}
@@ -234,6 +253,7 @@ func (b *Box) server(base context.Context) *http.Server {
 			MaxConcurrentStreams: min(b.policy.Limits.Concurrent+8, maxStreams),
 		},
 		BaseContext: func(net.Listener) context.Context { return base },
+		ConnContext: callers.ConnContext,
 		// net/http logs requests that it cannot read and panics with what they
 		// hold, so it gets no log.
 		ErrorLog: log.New(io.Discard, "", 0),

@@ -40,8 +40,8 @@ func hash(key string) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-// callers is the end of every policy here.
-var callers = `
+// twoKeys is the end of every policy here.
+var twoKeys = `
 callers:
   - {name: clinic, api_key: ` + hash(clinicKey) + `, may: [query], paths: [/*]}
   - {name: auditor, api_key: ` + hash(auditorKey) + `, may: [observe]}
@@ -205,7 +205,7 @@ func self(t testing.TB, mode string, more string) string {
 		t.Fatal(err)
 	}
 	sock := filepath.Join(t.TempDir(), "app.sock")
-	return fmt.Sprintf("name: test\napp: {command: [%q], env: {APP: %s, SOCKET: %q}, listen: %q}%s%s", exe, mode, sock, "unix:"+sock, callers, more)
+	return fmt.Sprintf("name: test\napp: {command: [%q], env: {APP: %s, SOCKET: %q}, listen: %q}%s%s", exe, mode, sock, "unix:"+sock, twoKeys, more)
 }
 
 // TestMain makes the test binary its own app.
@@ -297,7 +297,7 @@ func TestPython(t *testing.T) {
 	free := listen(t)
 	addr := free.Addr().(*net.TCPAddr)
 	free.Close()
-	doc := fmt.Sprintf("name: python\napp:\n  command: [%q, -m, http.server, \"%d\", --bind, 127.0.0.1]\n  dir: %q\n  listen: %s%s", python, addr.Port, dir, addr, callers)
+	doc := fmt.Sprintf("name: python\napp:\n  command: [%q, -m, http.server, \"%d\", --bind, 127.0.0.1]\n  dir: %q\n  listen: %s%s", python, addr.Port, dir, addr, twoKeys)
 	b := serve(t, Config{Policy: parsed(t, doc)})
 	for _, proto := range []string{"http/1.1", "h2"} {
 		c := b.client(t, proto)
@@ -414,7 +414,7 @@ func TestModels(t *testing.T) {
 		t.Fatal(err)
 	}
 	doc := "name: models\nmodels:\n  - {name: tumour, builtin: tumour, sha256: sha256:" + tumour.SHA256 + "}\n" +
-		fmt.Sprintf("  - {name: file, path: %q, sha256: sha256:%s}", file, tumour.SHA256) + callers
+		fmt.Sprintf("  - {name: file, path: %q, sha256: sha256:%s}", file, tumour.SHA256) + twoKeys
 	b := serve(t, Config{Policy: parsed(t, doc), Builtin: map[string][]byte{"tumour": tumour.Model()}})
 	record, _ := tumour.Sample()
 	c := b.client(t, "h2")

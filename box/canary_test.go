@@ -37,7 +37,7 @@ func TestNothingIsLogged(t *testing.T) {
 			if kind == "app" {
 				doc = self(t, "talk", "limits: {request: 64KiB, concurrent: 4, idle: 1s}\nlogs: counters\n")
 			} else {
-				doc = "name: m\nmodels: [{name: m, builtin: tumour}]" + callers + "logs: counters\n"
+				doc = "name: m\nmodels: [{name: m, builtin: tumour}]" + twoKeys + "logs: counters\n"
 			}
 			cmd := exec.Command(exe, "-test.run", "^TestCanaryBox$", "-test.v")
 			cmd.Env = append(os.Environ(), "CANARY_POLICY="+doc, "GOTRACEBACK=all")

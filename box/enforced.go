@@ -12,9 +12,11 @@ import (
 // that policy.Policy.Demands has.
 var enforced = []string{
 	"app", "models", // box/process, model
-	"callers.api_key", "callers.anyone", "callers.may.query", "callers.may.observe", // box/ingress
-	"callers.methods", "callers.paths", "cedar", // policy.Decide, asked by box/ingress
-	"limits.request", "limits.concurrent", "limits.idle", // box/ingress
+	"callers.api_key", "callers.certificate", "callers.oidc", "callers.anyone", "callers.expires", // box/callers
+	"callers.may.query", "callers.may.observe", "callers.methods", "callers.paths", "callers.models", // policy.Decide,
+	"cedar", "cedar.model", // asked by box/ingress
+	"callers.rate", "callers.quota", // box/quota
+	"limits.request", "limits.response", "limits.concurrent", "limits.time", "limits.idle", // box/ingress
 	"logs.none", "logs.counters",
 }
 

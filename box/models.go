@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/blindbox/blindbox/model"
 	"github.com/blindbox/blindbox/policy"
@@ -39,6 +40,19 @@ func loadModels(p *policy.Policy, builtin map[string][]byte) (http.Handler, erro
 		return nil, fmt.Errorf("box: %w", err)
 	}
 	return h, nil
+}
+
+// modelOf returns the name of the model that a request is for. Package model finds
+// it in the same way; an app's requests are for none.
+func (b *Box) modelOf(r *http.Request) string {
+	if len(b.policy.Models) == 0 {
+		return ""
+	}
+	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
+	if len(parts) < 3 || parts[0] != "v2" || parts[1] != "models" {
+		return ""
+	}
+	return parts[2]
 }
 
 func modelBytes(m policy.Model, builtin map[string][]byte) ([]byte, error) {

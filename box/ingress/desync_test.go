@@ -117,7 +117,7 @@ func TestConnectionsToTheApp(t *testing.T) {
 			count := &counting{Listener: l}
 			go http.Serve(count, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }))
 			t.Cleanup(func() { l.Close() })
-			h := New(Config{Policy: parsed(t, twoCallers()), Backend: Forward("tcp", l.Addr().String(), parsed(t, twoCallers()))})
+			h := New(Config{Policy: parsed(t, twoCallers()), Callers: known(t, twoCallers()), Backend: Forward("tcp", l.Addr().String(), parsed(t, twoCallers()))})
 			head := fmt.Sprintf("%s /x HTTP/1.1\r\nHost: x\r\n", c.method)
 			if c.key != "" {
 				head += "Blindbox-Key: " + c.key + "\r\n"

@@ -1,6 +1,7 @@
 package ingress
 
 import (
+	"errors"
 	"io"
 	"log"
 	"net/http"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/blindbox/blindbox/box/quota"
 	"github.com/blindbox/blindbox/policy"
 )
 
@@ -17,7 +19,7 @@ import (
 func Forward(network, address string, p *policy.Policy) http.Handler {
 	return &httputil.ReverseProxy{
 		Rewrite:        rewrite,
-		ModifyResponse: unsign,
+		ModifyResponse: func(r *http.Response) error { return unsign(r, p.Limits.Response) },
 		ErrorHandler:   explain,
 		BufferPool:     &buffers{},
 		// What goes wrong with a request may hold a part of it.
@@ -99,14 +101,18 @@ func (t *trailing) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// unsign removes from the app's answer what would make it look like the box's.
-func unsign(r *http.Response) error {
+// unsign removes from the app's answer what would make it look like the box's,
+// and refuses one that says itself that it is too long.
+func unsign(r *http.Response, limit int64) error {
+	if limit > 0 && r.ContentLength > limit && r.Request.Method != http.MethodHead {
+		return errTooLong
+	}
 	dropPrefixed(r.Header, "blindbox-")
 	return nil
 }
 
 // explain answers a request that the app did not.
-func explain(w http.ResponseWriter, r *http.Request, _ error) {
+func explain(w http.ResponseWriter, r *http.Request, err error) {
 	a, ok := w.(*answer)
 	switch {
 	case !ok:
@@ -115,6 +121,12 @@ func explain(w http.ResponseWriter, r *http.Request, _ error) {
 		// Part of an answer is out, and nothing can be added to it.
 	case a.body != nil && a.body.over.Load():
 		a.refuse(*tooLarge(a.body.limit))
+	case a.body != nil && a.body.spent.Load():
+		a.refuse(*usedUp(&quota.Spent{What: "quota of bytes"}, 0))
+	case errors.Is(err, errTooLong):
+		a.refuse(*answerTooLarge(a.limit))
+	case a.late.Load():
+		a.refuse(*appDown("The request took longer than the policy allows."))
 	case a.cut.Load():
 		a.refuse(*appDown("No byte went in either direction for as long as the policy allows."))
 	case r.Context().Err() != nil:

@@ -66,7 +66,7 @@ func TestNamesThatGatewaysChange(t *testing.T) {
 // TestQueryCannotEndTheRequestLine: HTTP/2 lets spaces into a path, and
 // HTTP/1.1 ends it with one.
 func TestQueryCannotEndTheRequestLine(t *testing.T) {
-	h := New(Config{Policy: parsed(t, open), Backend: http.NotFoundHandler()})
+	h := New(Config{Policy: parsed(t, open), Callers: known(t, open), Backend: http.NotFoundHandler()})
 	for _, query := range []string{"x HTTP/1.0", " ", "a\tb", "\x7f"} {
 		r := httptest.NewRequest("GET", "/x", nil)
 		r.URL.RawQuery, r.RequestURI = query, "/x?"+query
@@ -217,7 +217,7 @@ func shut(t *testing.T, s *httptest.Server, paths ...string) net.Conn {
 // longer than a while.
 func TestAnswerThatNobodyReads(t *testing.T) {
 	for name, doc := range map[string]string{"/v1/refused": keyed, "/short": open, "/.well-known/blindbox/policy": open} {
-		h := New(Config{Policy: parsed(t, doc), Backend: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "short") })})
+		h := New(Config{Policy: parsed(t, doc), Callers: known(t, doc), Backend: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "short") })})
 		h.parting = 100 * time.Millisecond
 		s := httptest.NewUnstartedServer(h)
 		s.EnableHTTP2 = true
@@ -243,7 +243,7 @@ func TestAnswerThatNobodyReads(t *testing.T) {
 
 // TestPipelineThatNobodyReads is the same over HTTP/1.1.
 func TestPipelineThatNobodyReads(t *testing.T) {
-	h := New(Config{Policy: parsed(t, keyed), Backend: http.NotFoundHandler()})
+	h := New(Config{Policy: parsed(t, keyed), Callers: known(t, keyed), Backend: http.NotFoundHandler()})
 	h.parting = 100 * time.Millisecond
 	s := httptest.NewUnstartedServer(h)
 	closed := make(chan struct{}, 1)

@@ -3,10 +3,11 @@
 //
 // A request is read no further than its header before that is decided. Its
 // path must be one that the box and the app understand alike; its caller is
-// known by an API key; the policy has a line that allows it; there is room for
-// it. Only then is its body read, up to the policy's limit, and passed on as it
-// comes. Nothing is buffered, and nothing of a request or an answer is logged,
-// counted by name, or put into an error for somebody else.
+// known, see package callers; the policy has a line that allows it; there is room
+// for it, and something left of the caller's budgets, see package quota. Only then
+// is its body read, up to the policy's limit, and passed on as it comes. Nothing is
+// buffered, and nothing of a request or an answer is logged, counted by name, or
+// put into an error for somebody else.
 //
 // The package stands inside the box, right behind the attested channel.
 // Callers may be hostile, and the app's answers are passed on but not believed.
@@ -19,22 +20,53 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/blindbox/blindbox/box/callers"
+	"github.com/blindbox/blindbox/box/quota"
 	"github.com/blindbox/blindbox/policy"
 )
 
-// Config is what a Handler needs. Policy and Backend are required.
+// Config is what a Handler needs. Policy, Backend and Callers are required.
 type Config struct {
 	Policy *policy.Policy
 	// Backend answers the requests that the policy allows.
 	Backend http.Handler
+	// Callers tells who sends a request. Without it nobody is known.
+	Callers *callers.Authenticator
 	// Ready reports whether the backend can answer; nil means always.
 	Ready func() bool
+	// Model returns the name of the model that a request is for, "" for none; nil
+	// means that no request is for a model.
+	Model func(*http.Request) string
+	// Decided is told what was decided about each request, before anything of it
+	// is passed on; nil means that nobody is. Many goroutines call it at once.
+	Decided func(Decision)
+	// Uptime is the time since some fixed moment, by which budgets are measured;
+	// nil means since New.
+	Uptime func() time.Duration
+}
+
+// Decision is what was decided about one request. It holds nothing of what the
+// request carries.
+type Decision struct {
+	Time time.Time
+	// Caller is its name in the policy, "" if nobody is known.
+	Caller string
+	// Action is "" if the request was refused before it was known.
+	Action  policy.Action
+	Method  string
+	Allowed bool
+	// Reason says why, and Line is the line of the policy; 0 if none speaks of it.
+	Reason string
+	Line   int
+	// Code is the status of the box's own answer, 0 if the request is allowed.
+	Code int
 }
 
 // Handler decides about requests and passes on those that are allowed.
 type Handler struct {
 	cfg      Config
 	slots    chan struct{}
+	budgets  *quota.Meter
 	draining atomic.Bool
 	counters counters
 	parting  time.Duration // for what is left of an answer to be read
@@ -45,7 +77,20 @@ func New(cfg Config) *Handler {
 	if cfg.Ready == nil {
 		cfg.Ready = func() bool { return true }
 	}
-	return &Handler{cfg: cfg, slots: make(chan struct{}, max(cfg.Policy.Limits.Concurrent, 0)), parting: parting}
+	if cfg.Model == nil {
+		cfg.Model = func(*http.Request) string { return "" }
+	}
+	if cfg.Decided == nil {
+		cfg.Decided = func(Decision) {}
+	}
+	if cfg.Uptime == nil {
+		began := time.Now()
+		cfg.Uptime = func() time.Duration { return time.Since(began) }
+	}
+	return &Handler{
+		cfg: cfg, slots: make(chan struct{}, max(cfg.Policy.Limits.Concurrent, 0)),
+		budgets: quota.New(cfg.Policy, cfg.Uptime), parting: parting,
+	}
 }
 
 // parting is how long a caller may take to read the box's own answer, or what
@@ -88,35 +133,84 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // serve answers the request, or returns why not.
 func (h *Handler) serve(a *answer, r *http.Request) *problem {
+	q := policy.Request{Method: r.Method}
 	path, p := readable(r)
 	if p != nil {
-		return p
+		return h.refuse(q, p)
 	}
-	caller, p := h.authenticate(r)
+	caller, p := h.identify(r)
 	if p != nil {
-		return p
+		return h.refuse(q, p)
 	}
+	q.Caller, q.Action, q.Path = caller.Name, policy.Query, path
+	account := h.budgets.Account(caller.Name)
 	if policy.Reserved(path) {
-		return h.own(a, r, caller, path)
+		q.Action = policy.Observe
+		if p := h.own(a, r, q, account); p != nil {
+			return h.refuse(q, p)
+		}
+		return nil
 	}
-	d := h.cfg.Policy.Decide(policy.Request{Caller: caller.Name, Action: policy.Query, Method: r.Method, Path: path})
-	if !d.Allowed {
-		return denied(d)
+	q.Model = h.cfg.Model(r)
+	d := h.cfg.Policy.Decide(q)
+	p, leave := h.admit(d, r, account)
+	if p != nil {
+		return h.refuse(q, p)
 	}
-	if r.ContentLength > h.cfg.Policy.Limits.Request {
-		return tooLarge(h.cfg.Policy.Limits.Request)
+	defer leave()
+	h.allow(q, d)
+	h.pass(a, r, caller.Name, account)
+	return nil
+}
+
+func (h *Handler) identify(r *http.Request) (*policy.Caller, *problem) {
+	if h.cfg.Callers == nil {
+		return nil, notReady("The box cannot tell who is calling.")
 	}
-	if h.draining.Load() {
-		return notReady("The box is stopping.")
+	c, refused := h.cfg.Callers.Identify(r)
+	if refused != nil {
+		return nil, unidentified(refused)
+	}
+	return c, nil
+}
+
+// admit finds room for a request that the policy allows. If there is, leave gives
+// it back. What is refused uses nothing of a budget.
+func (h *Handler) admit(d policy.Decision, r *http.Request, account *quota.Account) (p *problem, leave func()) {
+	switch {
+	case !d.Allowed:
+		return denied(d), nil
+	case r.ContentLength > h.cfg.Policy.Limits.Request:
+		return tooLarge(h.cfg.Policy.Limits.Request), nil
+	case h.draining.Load():
+		return notReady("The box is stopping."), nil
 	}
 	select {
 	case h.slots <- struct{}{}:
-		defer func() { <-h.slots }()
 	default:
-		return busy()
+		return busy(), nil
 	}
-	h.pass(a, r, caller)
-	return nil
+	if spent := account.Admit(); spent != nil {
+		<-h.slots
+		return usedUp(spent, d.Line), nil
+	}
+	return nil, func() { <-h.slots }
+}
+
+// allow and refuse tell what was decided.
+func (h *Handler) allow(q policy.Request, d policy.Decision) {
+	h.cfg.Decided(Decision{
+		Time: time.Now(), Caller: q.Caller, Action: q.Action, Method: q.Method,
+		Allowed: true, Reason: d.Reason, Line: d.Line,
+	})
+}
+
+func (h *Handler) refuse(q policy.Request, p *problem) *problem {
+	h.cfg.Decided(Decision{
+		Time: time.Now(), Caller: q.Caller, Action: q.Action, Method: q.Method,
+		Reason: p.Detail, Line: p.PolicyLine, Code: p.Status,
+	})
+	return p
 }
 
 // readable returns the path as it was sent, and refuses requests that cannot
@@ -140,33 +234,10 @@ func readable(r *http.Request) (string, *problem) {
 	return path, nil
 }
 
-// own answers what the box answers itself.
-func (h *Handler) own(a *answer, r *http.Request, caller policy.Caller, path string) *problem {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		return unreadable("The box's own addresses are for GET and HEAD.")
-	}
-	name := strings.TrimPrefix(path, policy.ReservedPrefix)
-	if name == "/policy" {
-		// Whoever came through the gate has been shown it there.
-		return a.send("application/yaml", h.cfg.Policy.Bytes())
-	}
-	d := h.cfg.Policy.Decide(policy.Request{Caller: caller.Name, Action: policy.Observe, Method: r.Method, Path: path})
-	switch {
-	case !d.Allowed:
-		return denied(d)
-	case name == "/health" && h.cfg.Ready():
-		return a.send("application/json", []byte(`{"status":"ok"}`+"\n"))
-	case name == "/health":
-		return notReady("The app does not accept connections.")
-	case name == "/counters" && h.cfg.Policy.Logs == policy.LogsCounters:
-		return a.send("application/json", h.Counters().json())
-	}
-	return nothingHere()
-}
-
 // pass hands the request to the backend, with its body bounded and its
 // duration watched.
-func (h *Handler) pass(a *answer, r *http.Request, caller policy.Caller) {
+func (h *Handler) pass(a *answer, r *http.Request, caller string, account *quota.Account) {
+	limits := h.cfg.Policy.Limits
 	control := http.NewResponseController(a.ResponseWriter)
 	// Without this, HTTP/1 would read the whole request before it sends the
 	// first byte of the answer, and a stream in both directions would hang.
@@ -174,18 +245,29 @@ func (h *Handler) pass(a *answer, r *http.Request, caller policy.Caller) {
 	_ = control.EnableFullDuplex()
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	a.watch = startWatch(h.cfg.Policy.Limits.Idle, func() { a.cutOff(control, cancel) })
+	a.account, a.limit = account, limits.Response
+	a.watch = startWatch(limits.Idle, func() { a.cutOff(control, cancel) })
 	defer a.watch.stop()
+	if limits.Time > 0 {
+		total := startWatch(limits.Time, func() {
+			a.late.Store(true)
+			a.cutOff(control, cancel)
+		})
+		defer total.stop()
+	}
 	defer a.finish(control)
 	r = r.WithContext(ctx)
 	if r.Body != nil && r.Body != http.NoBody {
-		limit := h.cfg.Policy.Limits.Request
-		a.body = &body{ReadCloser: http.MaxBytesReader(a.ResponseWriter, r.Body, limit), limit: limit, watch: a.watch}
+		a.body = &body{ReadCloser: http.MaxBytesReader(a.ResponseWriter, r.Body, limits.Request), limit: limits.Request, watch: a.watch, account: account}
 		r.Body = a.body
 	}
 	dropPrefixed(r.Header, "blindbox-")
-	r.Header["Blindbox-Caller"] = []string{caller.Name}
+	r.Header["Blindbox-Caller"] = []string{caller}
 	h.cfg.Backend.ServeHTTP(a, r)
+	if a.short.Load() {
+		// A part of the answer is out. It must not look like all of it.
+		panic(http.ErrAbortHandler)
+	}
 }
 
 // past is a deadline that has passed.

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/blindbox/blindbox/box/callers"
 	"github.com/blindbox/blindbox/policy"
 )
 
@@ -54,6 +55,16 @@ func parsed(t testing.TB, doc string) *policy.Policy {
 	return p
 }
 
+// known tells callers apart by the real clock.
+func known(t testing.TB, doc string) *callers.Authenticator {
+	t.Helper()
+	a, err := callers.New(callers.Config{Policy: parsed(t, doc), Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
 // front is a server with a Handler in front of an app, over TLS with HTTP/2.
 func front(t testing.TB, doc string, app http.Handler) (*Handler, *httptest.Server) {
 	t.Helper()
@@ -64,7 +75,7 @@ func front(t testing.TB, doc string, app http.Handler) (*Handler, *httptest.Serv
 
 func frontOf(t testing.TB, doc, network, address string) (*Handler, *httptest.Server) {
 	t.Helper()
-	h := New(Config{Policy: parsed(t, doc), Backend: Forward(network, address, parsed(t, doc))})
+	h := New(Config{Policy: parsed(t, doc), Callers: known(t, doc), Backend: Forward(network, address, parsed(t, doc))})
 	s := httptest.NewUnstartedServer(h)
 	s.EnableHTTP2 = true
 	s.StartTLS()
@@ -298,7 +309,7 @@ func TestPathsThatDiffer(t *testing.T) {
 	got := make(chan seen, 1)
 	backend := httptest.NewServer(echo(got))
 	t.Cleanup(backend.Close)
-	h := New(Config{Policy: parsed(t, open), Backend: Forward("tcp", backend.Listener.Addr().String(), parsed(t, open))})
+	h := New(Config{Policy: parsed(t, open), Callers: known(t, open), Backend: Forward("tcp", backend.Listener.Addr().String(), parsed(t, open))})
 	s := httptest.NewServer(h)
 	t.Cleanup(s.Close)
 	for _, target := range []string{

@@ -4,7 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strconv"
+	"time"
 
+	"github.com/blindbox/blindbox/box/callers"
+	"github.com/blindbox/blindbox/box/quota"
 	"github.com/blindbox/blindbox/policy"
 )
 
@@ -20,6 +24,9 @@ type problem struct {
 	Fix  string `json:"fix"`
 	// PolicyLine is the line of box.yaml that decided.
 	PolicyLine int `json:"policy_line,omitempty"`
+
+	challenge string        // for WWW-Authenticate
+	wait      time.Duration // for Retry-After; a second if zero
 }
 
 func newProblem(status int, title, detail, fix string) *problem {
@@ -33,10 +40,19 @@ func unreadable(detail string) *problem {
 	return newProblem(http.StatusBadRequest, "the box cannot read the request", detail, "Correct the request.")
 }
 
-func unknownCaller() *problem {
-	return newProblem(http.StatusUnauthorized, "the box does not know the caller",
-		"There is no API key, or one whose SHA-256 is not in the box's policy.",
-		fmt.Sprintf("Send a key in the header Authorization: Bearer KEY, or Blindbox-Key: KEY. Keys of fewer than %d characters are never accepted.", policy.MinKey))
+func unidentified(r *callers.Refusal) *problem {
+	var p *problem
+	switch r.Status {
+	case http.StatusUnauthorized:
+		p = newProblem(r.Status, "the box does not know the caller", r.Detail, r.Fix)
+		p.challenge, p.PolicyLine = r.Challenge, r.Line
+	case http.StatusServiceUnavailable:
+		p = notReady(r.Detail)
+		p.Fix = r.Fix
+	default:
+		p = unreadable(r.Detail)
+	}
+	return p
 }
 
 func denied(d policy.Decision) *problem {
@@ -49,7 +65,7 @@ func denied(d policy.Decision) *problem {
 func nothingHere() *problem {
 	return newProblem(http.StatusNotFound, "there is nothing at this address",
 		"The box itself answers under "+policy.ReservedPrefix+", and has nothing of that name there.",
-		"The box has /policy there, /health for callers that may observe, and /counters if its policy has them.")
+		"The box has /policy and /me there, /health for callers that may observe, and /counters if its policy has them.")
 }
 
 func tooLarge(limit int64) *problem {
@@ -60,6 +76,17 @@ func tooLarge(limit int64) *problem {
 func busy() *problem {
 	return newProblem(http.StatusTooManyRequests, "the box is busy",
 		"As many requests as the policy allows are running.", "Wait as long as Retry-After says, then send it again.")
+}
+
+func usedUp(s *quota.Spent, line int) *problem {
+	p := newProblem(http.StatusTooManyRequests, "the caller has used what the policy gives it",
+		fmt.Sprintf("Its %s is used up.", s.What), "Wait as long as Retry-After says, then send it again.")
+	p.wait, p.PolicyLine = s.Wait, line
+	return p
+}
+
+func answerTooLarge(limit int64) *problem {
+	return appDown(fmt.Sprintf("Its answer is longer than the %d bytes that the policy allows.", limit))
 }
 
 func appDown(detail string) *problem {
@@ -85,9 +112,11 @@ func (a *answer) refuse(p problem) {
 	h.Set(ErrorHeader, p.Code)
 	switch p.Status {
 	case http.StatusUnauthorized:
-		h.Set("Www-Authenticate", `Bearer realm="blindbox"`)
+		h.Set("Www-Authenticate", p.challenge)
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		h.Set("Retry-After", "1")
+		// Whole seconds (RFC 9110, section 10.2.3), and never too early.
+		seconds := max((p.wait+time.Second-1)/time.Second, 1)
+		h.Set("Retry-After", strconv.FormatInt(int64(seconds), 10))
 	}
 	text, err := json.Marshal(p)
 	if err != nil {

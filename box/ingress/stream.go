@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/blindbox/blindbox/box/quota"
 )
 
 // watch cuts a request in which nothing has moved for too long. Without it,
@@ -24,6 +26,9 @@ type watch struct {
 	mu    sync.Mutex
 	timer *time.Timer // nil when stopped
 }
+
+// cutAgain is how long after a request was cut it is cut once more.
+const cutAgain = time.Second
 
 func startWatch(limit time.Duration, cut func()) *watch {
 	w := &watch{limit: limit, cut: cut, begin: time.Now()}
@@ -52,7 +57,7 @@ func (w *watch) check() {
 	}
 	w.cut()
 	// An answer may have begun while it was being cut, see cutOff.
-	w.timer.Reset(w.limit)
+	w.timer.Reset(min(w.limit, cutAgain))
 }
 
 // stop ends the watch. After it returns, nothing is cut any more.
@@ -71,24 +76,63 @@ func (w *watch) stop() {
 // body is a request's body on its way to the backend.
 type body struct {
 	io.ReadCloser
-	limit int64
-	watch *watch
-	// over is set when the body was longer than the policy allows, ended when
-	// all of it was read.
-	over, ended atomic.Bool
+	limit   int64
+	watch   *watch
+	account *quota.Account
+	// over is set when the body was longer than the policy allows, spent when it
+	// had more bytes than the caller has left, ended when all of it was read.
+	over, spent, ended atomic.Bool
 }
 
+// errSpent ends what a caller has no bytes left for.
+var errSpent = errors.New("ingress: the caller's quota of bytes is used up")
+
 func (b *body) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
+	n, err := reading(b.account, b.ReadCloser, p)
 	if n > 0 {
 		b.watch.moved()
 	}
-	if err == io.EOF {
-		b.ended.Store(true)
-	}
 	var large *http.MaxBytesError
-	if err != nil && errors.As(err, &large) {
+	switch {
+	case err == io.EOF:
+		b.ended.Store(true)
+	case err == errSpent:
+		b.spent.Store(true)
+	case err != nil && errors.As(err, &large):
 		b.over.Store(true)
+	}
+	return n, err
+}
+
+// reading reads as much as the caller has bytes left for.
+func reading(account *quota.Account, from io.Reader, p []byte) (int, error) {
+	if !account.Metered() || len(p) == 0 {
+		return from.Read(p)
+	}
+	room := account.Reserve(len(p))
+	if room == 0 {
+		// It may be at its end just now. If it is not, the byte goes nowhere.
+		n, err := from.Read(p[:1])
+		if n > 0 {
+			return 0, errSpent
+		}
+		return 0, err
+	}
+	n, err := from.Read(p[:room])
+	account.Return(room, n)
+	return n, err
+}
+
+// writing writes as much as the caller has bytes left for.
+func writing(account *quota.Account, to io.Writer, p []byte) (int, error) {
+	if !account.Metered() {
+		return to.Write(p)
+	}
+	room := account.Reserve(len(p))
+	n, err := to.Write(p[:room])
+	account.Return(room, n)
+	if err == nil && room < len(p) {
+		err = errSpent
 	}
 	return n, err
 }
@@ -100,9 +144,14 @@ type answer struct {
 	body    *body // nil if the request has none
 	http1   bool
 	began   atomic.Bool
-	cut     atomic.Bool // because nothing moved
-	status  int         // 0 if no answer began
-	refused string      // code, if the answer is the box's own
+	cut     atomic.Bool // because nothing moved, or it took too long
+	late    atomic.Bool // because it took too long
+	short   atomic.Bool // the rest of the answer was held back
+	account *quota.Account
+	limit   int64  // of the answer's body; 0 for none
+	size    int64  // of what was written
+	status  int    // 0 if no answer began
+	refused string // code, if the answer is the box's own
 	parting time.Duration
 }
 
@@ -136,23 +185,64 @@ func (a *answer) Write(p []byte) (int, error) {
 	if a.status == 0 {
 		a.WriteHeader(http.StatusOK)
 	}
-	n, err := a.ResponseWriter.Write(p)
+	if a.refused != "" {
+		return a.ResponseWriter.Write(p) // the box's own words
+	}
+	if a.short.Load() {
+		return 0, errSpent
+	}
+	all := p
+	if a.limit > 0 {
+		p = p[:min(int64(len(p)), a.limit-a.size)]
+	}
+	n, err := writing(a.account, a.ResponseWriter, p)
+	a.size += int64(n)
 	if n > 0 {
 		a.watch.moved()
+	}
+	if err == nil && n < len(all) {
+		err = errTooLong
+	}
+	if err == errSpent || err == errTooLong {
+		a.short.Store(true)
 	}
 	return n, err
 }
 
+// errTooLong ends an answer that is longer than the policy allows.
+var errTooLong = errors.New("ingress: the answer is longer than the policy allows")
+
 // Hijack hands the connection over to an upgraded protocol, which may be quiet
-// for as long as it likes.
+// for as long as it likes. Its bytes are the caller's like any others.
 func (a *answer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	c, rw, err := http.NewResponseController(a.ResponseWriter).Hijack()
-	if err == nil {
-		a.watch.stop()
-		a.status = http.StatusSwitchingProtocols
-		a.began.Store(true)
+	if err != nil {
+		return nil, nil, err
 	}
-	return c, rw, err
+	a.watch.stop()
+	a.status = http.StatusSwitchingProtocols
+	a.began.Store(true)
+	if a.account.Metered() {
+		c = &metered{Conn: c, account: a.account}
+	}
+	return c, rw, nil
+}
+
+// metered is a connection whose bytes are counted.
+type metered struct {
+	net.Conn
+	account *quota.Account
+}
+
+func (m *metered) Read(p []byte) (int, error)  { return reading(m.account, m.Conn, p) }
+func (m *metered) Write(p []byte) (int, error) { return writing(m.account, m.Conn, p) }
+
+// CloseWrite ends one direction, where the connection can.
+func (m *metered) CloseWrite() error {
+	if c, ok := m.Conn.(interface{ CloseWrite() error }); ok {
+		return c.CloseWrite()
+	}
+	return m.Conn.Close()
 }
 
 // cutOff ends a request in which nothing moves. If no answer began there is

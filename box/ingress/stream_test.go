@@ -286,7 +286,7 @@ func TestNoOtherUpgrade(t *testing.T) {
 	got := make(chan seen, 1)
 	backend := httptest.NewServer(echo(got))
 	t.Cleanup(backend.Close)
-	h := New(Config{Policy: parsed(t, open), Backend: Forward("tcp", backend.Listener.Addr().String(), parsed(t, open))})
+	h := New(Config{Policy: parsed(t, open), Callers: known(t, open), Backend: Forward("tcp", backend.Listener.Addr().String(), parsed(t, open))})
 	s := httptest.NewServer(h)
 	t.Cleanup(s.Close)
 	resp, _ := raw(t, s, "GET /x HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n")
@@ -526,7 +526,7 @@ func TestUnixSocket(t *testing.T) {
 func TestExpectContinue(t *testing.T) {
 	backend := httptest.NewServer(echo(make(chan seen, 9)))
 	t.Cleanup(backend.Close)
-	s := httptest.NewServer(New(Config{Policy: parsed(t, open), Backend: Forward("tcp", backend.Listener.Addr().String(), parsed(t, open))}))
+	s := httptest.NewServer(New(Config{Policy: parsed(t, open), Callers: known(t, open), Backend: Forward("tcp", backend.Listener.Addr().String(), parsed(t, open))}))
 	t.Cleanup(s.Close)
 	for size, want := range map[int]string{4: "HTTP/1.1 100 ", 1025: "HTTP/1.1 413 "} {
 		c, err := net.Dial("tcp", s.Listener.Addr().String())
@@ -546,7 +546,7 @@ func TestExpectContinue(t *testing.T) {
 // TestUnreadBody: a backend that answers without reading the request leaves a
 // connection that the next request can use.
 func TestUnreadBody(t *testing.T) {
-	h := New(Config{Policy: parsed(t, open), Backend: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	h := New(Config{Policy: parsed(t, open), Callers: known(t, open), Backend: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, "early")
 	})})
 	s := httptest.NewUnstartedServer(h)

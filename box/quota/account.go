@@ -75,7 +75,7 @@ func later(a, b *Spent) *Spent {
 }
 
 // Metered reports whether bytes are counted at all.
-func (a *Account) Metered() bool { return a.bytes != nil }
+func (a *Account) Metered() bool { return a != nil && a.bytes != nil }
 
 // Reserve takes up to n bytes and returns how many there were. What is not used
 // of them has to be given back with Return.

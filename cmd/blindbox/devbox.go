@@ -16,6 +16,7 @@ import (
 	"github.com/blindbox/blindbox/attest"
 	"github.com/blindbox/blindbox/attest/sim"
 	"github.com/blindbox/blindbox/box"
+	"github.com/blindbox/blindbox/box/callers"
 	"github.com/blindbox/blindbox/examples/tumour"
 	"github.com/blindbox/blindbox/internal/catalogue"
 	"github.com/blindbox/blindbox/policy"
@@ -98,7 +99,7 @@ func startFaulty(ctx context.Context, root *sim.Root, p *policy.Policy, ln net.L
 		return failed(err)
 	}
 	d.box, err = box.New(box.Config{
-		Policy: p, Attester: attester, Listener: ln, Builtin: map[string][]byte{"tumour": tumour.Model()},
+		Policy: p, Attester: attester, Listener: ln, Builtin: map[string][]byte{"tumour": tumour.Model()}, Identity: callers.NewClient(),
 		Log: log, AppOutput: appOutput,
 	})
 	if err != nil {

@@ -29,6 +29,7 @@ import (
 
 	"github.com/blindbox/blindbox/attest"
 	"github.com/blindbox/blindbox/box"
+	"github.com/blindbox/blindbox/box/callers"
 	"github.com/blindbox/blindbox/box/process"
 	"github.com/blindbox/blindbox/examples/tumour"
 	"github.com/blindbox/blindbox/internal/strictyaml"
@@ -157,8 +158,8 @@ func serve(ctx context.Context, args []string, stderr io.Writer, m machine) erro
 	}
 	b, err := box.New(box.Config{
 		Policy: p, Attester: attester, Listener: l, AppAccount: account,
-		Builtin: map[string][]byte{"tumour": tumour.Model()},
-		Log:     func(e box.Event) { fmt.Fprintln(stderr, "boxd:", e) },
+		Builtin: map[string][]byte{"tumour": tumour.Model()}, Identity: callers.NewClient(),
+		Log: func(e box.Event) { fmt.Fprintln(stderr, "boxd:", e) },
 	})
 	if err != nil {
 		return err
