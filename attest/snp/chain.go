@@ -168,5 +168,6 @@ func (c *Chain) checkValidity(at time.Time) attest.Check {
 	if c.validity.Contains(at) {
 		return judge(name, true, "", c.span, "") // which pki would write anew
 	}
-	return pki.CheckValidity(name, at, c.certificates()...)
+	bad := pki.CheckValidity(name, at, c.certificates()...)
+	return judge(name, false, attest.CodeExpired, bad.Seen, bad.Expected)
 }

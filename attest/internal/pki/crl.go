@@ -63,7 +63,7 @@ func (i CRLIssuer) Read(name string, der []byte, certs ...*x509.Certificate) (Re
 		return Revocation{}, []attest.Check{Judge(name, false, attest.CodeBadCRL, err.Error(), "a CRL of "+nameOf(i.Cert))}
 	}
 	checks := []attest.Check{Judge(name, true, "", "signed by "+nameOf(i.Cert), "")}
-	entries := lookUp(name+"_entries", list, certs)
+	entries := lookUp(name, list, certs)
 	checks = append(checks, entries)
 	if entries.Status != attest.Pass {
 		return Revocation{}, checks
@@ -73,19 +73,19 @@ func (i CRLIssuer) Read(name string, der []byte, certs ...*x509.Certificate) (Re
 
 // lookUp fails if there is nothing to look up: a CRL that was held against no
 // certificate proves nothing.
-func lookUp(checkName string, list *x509.RevocationList, certs []*x509.Certificate) attest.Check {
+func lookUp(name string, list *x509.RevocationList, certs []*x509.Certificate) attest.Check {
 	if len(certs) == 0 {
-		return Judge(checkName, false, attest.CodeBadCRL, "no certificate to look up", "at least one")
+		return Judge(name+"_entries", false, attest.CodeBadCRL, "no certificate to look up", "at least one")
 	}
 	for _, cert := range certs {
 		for _, e := range list.RevokedCertificateEntries {
 			if e.SerialNumber.Cmp(cert.SerialNumber) == 0 {
 				seen := fmt.Sprintf("%s, serial %x, revoked %s", nameOf(cert), e.SerialNumber, Date(e.RevocationTime))
-				return Judge(checkName, false, attest.CodeRevoked, seen, "not listed")
+				return Judge(name+"_entries", false, attest.CodeRevoked, seen, "not listed")
 			}
 		}
 	}
-	return Judge(checkName, true, "", fmt.Sprintf("%d certificates not among the %d listed", len(certs), len(list.RevokedCertificateEntries)), "")
+	return Judge(name+"_entries", true, "", fmt.Sprintf("%d certificates not among the %d listed", len(certs), len(list.RevokedCertificateEntries)), "")
 }
 
 // ParseCRL reads a CRL and establishes that issuer signed it. Its dates are not
