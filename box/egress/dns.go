@@ -31,10 +31,10 @@ func (p *Proxy) answerDNS(c net.PacketConn) error {
 	for {
 		n, from, err := c.ReadFrom(buf)
 		if err != nil {
-			if errors.Is(err, net.ErrClosed) || !isTemporary(err) {
-				return fmt.Errorf("egress: %w", err)
+			if isTemporary(err) {
+				continue
 			}
-			continue
+			return fmt.Errorf("egress: %w", err)
 		}
 		if answer := p.answer(buf[:n]); answer != nil {
 			c.WriteTo(answer, from)

@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -57,6 +60,8 @@ func TestParseQuestion(t *testing.T) {
 		"bytes behind":           {append(bytes.Clone(good), 0), "-"},
 		"class CH":               {with(good, len(good)-1, 3), "-"},
 		"compressed":             {with(good, 12, 0xc0, 0x0c), "-"},
+		"label of 64, all there": {ask(strings.Repeat("a", 64)+".example", typeA), "-"},
+		"label cut off":          {bytes.Clone(good[:13]), "-"},
 		"label of 64":            {with(good, 12, 64), "-"},
 		"name without end":       {good[:len(good)-5], "-"},
 		"type cut off":           {good[:len(good)-3], "-"},
@@ -104,6 +109,27 @@ func TestAnswer(t *testing.T) {
 		t.Errorf("the pool is used up: %s", got)
 	}
 	counts(t, p, NameRefused, 1, BadDNS, 4, TooManyNames, 1)
+}
+
+// moody is a socket that fails once for a while, and then for good.
+type moody struct {
+	net.PacketConn
+	errs []error
+}
+
+func (m *moody) ReadFrom([]byte) (int, net.Addr, error) {
+	err := m.errs[0]
+	m.errs = m.errs[1:]
+	return 0, nil, err
+}
+
+func TestAnswerGoesOn(t *testing.T) {
+	p := newProxy(t, allow(), nil)
+	gone := errors.New("gone")
+	m := &moody{errs: []error{&net.OpError{Err: syscall.EMFILE}, gone}}
+	if err := p.answerDNS(m); !errors.Is(err, gone) || len(m.errs) != 0 {
+		t.Errorf("%v", err)
+	}
 }
 
 func FuzzDNS(f *testing.F) {

@@ -8,7 +8,7 @@ import "encoding/binary"
 // nobody but us before they are passed on, and not changed.
 func serverName(b []byte) (name string, done bool, err error) {
 	hello, complete, err := handshake(b)
-	if err != nil || !complete {
+	if !complete {
 		return "", false, err
 	}
 	name, err = parseHello(hello)

@@ -140,14 +140,10 @@ func (h *head) framing(lengths, codings []string) error {
 	return nil
 }
 
+// parseDecimal reads digits. strconv allows a sign, HTTP does not.
 func parseDecimal(s string) (int64, bool) {
-	for i := range len(s) {
-		if s[i] < '0' || s[i] > '9' {
-			return 0, false
-		}
-	}
 	n, err := strconv.ParseInt(s, 10, 64)
-	return n, err == nil
+	return n, err == nil && s[0] != '+' && s[0] != '-'
 }
 
 // splitAuthority reads host or host:port. The port is "" if there is none.

@@ -78,6 +78,7 @@ func TestParseHead(t *testing.T) {
 		"folded":                   {"GET /a HTTP/1.1" + host + "\r\n b.example", ""},
 		"bare line feed":           {"GET /a HTTP/1.1" + host + "\nHost: b.example", ""},
 		"bare return":              {"GET /a HTTP/1.1" + host + "\rX: y", ""},
+		"control in a value":       {"GET /a HTTP/1.1" + host + "\r\nX: a\x01b", ""},
 		"zero":                     {"GET /a HTTP/1.1" + host + "\x00", ""},
 		"delete in a value":        {"GET /a HTTP/1.1" + host + "\r\nX: \x7f", ""},
 		"too many fields":          {"GET /a HTTP/1.1" + host + strings.Repeat("\r\nX: 1", maxFields), ""},

@@ -76,7 +76,7 @@ func (n *names) name(a netip.Addr) (string, bool) {
 	i := (int(b[2])<<8 + int(b[3])) - (int(f[2])<<8 + int(f[3]))
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if i < 0 || i >= len(n.list) {
+	if i >= len(n.list) {
 		return "", false
 	}
 	return n.list[i], true

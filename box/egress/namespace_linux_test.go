@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"strings"
@@ -169,17 +170,45 @@ func TestReachingTheApp(t *testing.T) {
 // TestNotRoot: who may not make networks is told so, in words for people.
 func TestNotRoot(t *testing.T) {
 	needRoot(t)
-	cmd := exec.Command(program(t))
-	cmd.Env = []string{childVariable + "=make"}
-	cmd.Dir = "/"
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v: %s", err, out)
+	for _, row := range []struct {
+		caps []uintptr
+		what string
+	}{
+		{nil, "unshare"},
+		{[]uintptr{unix.CAP_SYS_ADMIN}, "link up"},
+	} {
+		cmd := exec.Command(program(t))
+		cmd.Env = append(os.Environ(), childVariable+"=make")
+		cmd.Dir = "/"
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}, AmbientCaps: row.caps}
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		if got := string(out); !strings.HasPrefix(got, "egress: not enforced: "+row.what+": ") ||
+			!strings.HasSuffix(got, "operation not permitted; the app would have the machine's own network. Run as root on Linux\n") {
+			t.Errorf("%q", got)
+		}
 	}
-	const want = "egress: not enforced: unshare: operation not permitted; the app would have the machine's own network. Run as root on Linux\n"
-	if string(out) != want {
-		t.Errorf("%q, expected %q", out, want)
+}
+
+// TestHalfBuilt: whatever fails, there is no namespace and nothing left of it.
+func TestHalfBuilt(t *testing.T) {
+	needRoot(t)
+	for name, row := range map[string]struct {
+		plan Plan
+		want string
+	}{
+		"the proxy's port is taken":   {Plan{Proxy: 443, Ports: []uint16{443}}, "address already in use"},
+		"a port twice":                {Plan{Proxy: 1, Ports: []uint16{443, 443}}, "address already in use"},
+		"an address that is not IPv4": {Plan{Proxy: 1, Addresses: []netip.AddrPort{netip.MustParseAddrPort("[2606::1]:443")}}, "nftables"},
+		"the app's own address":       {Plan{Proxy: 1, Addresses: []netip.AddrPort{netip.MustParseAddrPort("198.18.0.1:443")}}, "route to"},
+	} {
+		n, err := NewNamespace(row.plan)
+		var not *NotEnforcedError
+		if err == nil || n != nil || errors.As(err, &not) || !strings.Contains(err.Error(), row.want) {
+			t.Errorf("%s: %v, expected %q", name, err, row.want)
+		}
 	}
 }
 

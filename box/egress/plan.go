@@ -35,7 +35,7 @@ type Plan struct {
 // NewPlan derives a Plan from the policy's section.
 func NewPlan(e policy.Egress) (Plan, error) {
 	rs, err := compile(e)
-	if err != nil || len(rs) == 0 {
+	if len(rs) == 0 {
 		return Plan{}, err
 	}
 	var p Plan

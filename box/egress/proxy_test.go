@@ -349,7 +349,9 @@ func TestTransparent(t *testing.T) {
 		io.WriteString(c, "250 "+line)
 	})
 	inner := destination("10.1.1.1", 80)
-	p := newProxy(t, allow(destination("a.example", 80), inner, destination("a.example", 8080), destination("a.example", 25)), o)
+	pass := destination("a.example", 443)
+	pass.TLS = policy.TLSPass
+	p := newProxy(t, allow(destination("a.example", 80), inner, destination("a.example", 8080), destination("a.example", 25), destination("a.example", 26), pass), o)
 	const get = "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"
 	for _, row := range []struct {
 		name, at, text, want string
@@ -367,6 +369,8 @@ func TestTransparent(t *testing.T) {
 		{"HTTP with another Host, another port", poolA + ":8080", get, "", OtherHost},
 		{"HTTP with a bad head, another port", poolA + ":8080", "GET / HTTP/1.1\r\nHost : a.example\r\n\r\n", "", BadHead},
 		{"two requests, another port", poolA + ":8080", strings.Repeat(strings.Replace(get, "example", "example:8080", 1), 2), "", SecondAsk},
+		{"nobody there, any", poolA + ":26", get, "", NotConnected},
+		{"nobody there, TLS", poolA + ":443", string(clientHello(t, &tls.Config{ServerName: "a.example"})), "", NotConnected},
 		{"a port that no line is about", poolA + ":81", get, "", NotAllowed},
 		{"an address that no name has", "198.18.16.9:80", get, "", NotAllowed},
 		{"an address that no line names", "10.1.1.2:80", get, "", NotAllowed},
@@ -386,8 +390,23 @@ func TestTransparent(t *testing.T) {
 			}
 		})
 	}
-	// A connection that is to something else than an address is refused.
+	// A protocol whose first word is one letter, which could begin a request.
 	app, c := pair(t)
+	go func() {
+		p.transparent(sentTo{c, net.TCPAddrFromAddrPort(netip.MustParseAddrPort(poolA + ":25"))})
+		c.Close()
+	}()
+	io.WriteString(app, "Q")
+	if answer, err := bufio.NewReader(app).ReadString('\n'); err != nil || answer != "220 ready\r\n" {
+		t.Errorf("%q, %v", answer, err)
+	}
+	app.(*net.TCPConn).CloseWrite()
+	if answer, err := io.ReadAll(app); err != nil || !strings.HasSuffix(string(answer), "250 Q") {
+		t.Errorf("%q, %v", answer, err)
+	}
+	app.Close()
+	// A connection that is to something else than an address is refused.
+	app, c = pair(t)
 	defer app.Close()
 	before := p.ledger.counters().Refused[NotAllowed]
 	p.transparent(sentTo{c, &net.UnixAddr{Name: "x"}})
@@ -614,6 +633,35 @@ func TestAddresses(t *testing.T) {
 		if q != "ip a.example." {
 			t.Errorf("asked for %q", q)
 		}
+	}
+}
+
+// both answers and fails.
+type both struct{}
+
+func (both) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) {
+	return []netip.Addr{netip.MustParseAddr(publicA)}, errors.New("and an error")
+}
+
+func TestConnectFails(t *testing.T) {
+	o := newOutside()
+	o.resolves("a.example", publicA)
+	e := allow(destination("a.example", 25))
+	p := newProxy(t, e, o, func(c *Config) { c.Resolver = both{} })
+	tg := &target{p.rules[0], "a.example"}
+	if _, err := p.connect(tg); reasonOf(err, "") != NotResolved {
+		t.Errorf("an address beside an error: %v", err)
+	}
+	// The proxy is closed while it connects: nothing stays open.
+	ours, theirs := net.Pipe()
+	p = newProxy(t, e, o, func(c *Config) {
+		c.Dial = func(context.Context, netip.AddrPort) (net.Conn, error) { p.Close(); return ours, nil }
+	})
+	if c, err := p.connect(tg); err == nil || c != nil {
+		t.Errorf("connected after Close: %v", err)
+	}
+	if _, err := theirs.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("the connection is open: %v", err)
 	}
 }
 

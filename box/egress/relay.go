@@ -253,7 +253,7 @@ func (s *spending) unlimited() bool { return s.rate == nil && s.total == nil }
 func (s *spending) take(pause func(time.Duration) bool, n int64) error {
 	for {
 		wait, err := s.try(n)
-		if err != nil || wait == 0 {
+		if wait == 0 {
 			return err
 		}
 		if !pause(wait) {

@@ -177,6 +177,25 @@ func TestStuck(t *testing.T) {
 	}
 }
 
+// TestSendFails: what cannot be sent ends the relay at once.
+func TestSendFails(t *testing.T) {
+	p := newProxy(t, allow(destination("a.example", 25)), nil)
+	app, appSide := pair(t)
+	remoteSide, remote := pair(t)
+	defer app.Close()
+	defer remote.Close()
+	remoteSide.Close()
+	r := p.newRelay(&target{p.rules[0], "a.example"}, appSide, remoteSide)
+	if r.send([]byte("x")) {
+		t.Error("sent on a closed connection")
+	}
+	if _, err := appSide.Write([]byte("x")); err == nil {
+		t.Error("the app's connection is open")
+	}
+	r.close()
+	counts(t, p)
+}
+
 // zeros never ends.
 type zeros struct{}
 

@@ -155,7 +155,7 @@ const maxName = 253
 // hostName returns a DNS name in lower case. The last label may not begin with
 // a digit: "127.1" and "0x7f.1" are addresses to some programs.
 func hostName(s string) (string, bool) {
-	if s == "" || len(s) > maxName {
+	if len(s) > maxName {
 		return "", false
 	}
 	s = lower(s)

@@ -41,11 +41,7 @@ func (p *Proxy) explicit(c net.Conn) {
 // transparent serves a connection to an address of the pool, or to one that a
 // line of the policy names.
 func (p *Proxy) transparent(c net.Conn) {
-	at, ok := localAddress(c)
-	if !ok {
-		p.ledger.refuse(NotAllowed, nil)
-		return
-	}
+	at := localAddress(c)
 	host, named := p.names.name(at.Addr())
 	if !named {
 		host = at.Addr().String()
@@ -61,13 +57,12 @@ func (p *Proxy) transparent(c net.Conn) {
 	}
 }
 
-func localAddress(c net.Conn) (netip.AddrPort, bool) {
-	a, ok := c.LocalAddr().(*net.TCPAddr)
-	if !ok {
-		return netip.AddrPort{}, false
-	}
-	ap := a.AddrPort()
-	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()), true
+// localAddress is where a connection was to. Without one it is the zero address,
+// which no line is about.
+func localAddress(c net.Conn) netip.AddrPort {
+	a, _ := c.LocalAddr().(*net.TCPAddr)
+	at := a.AddrPort()
+	return netip.AddrPortFrom(at.Addr().Unmap(), at.Port())
 }
 
 // tunnel serves CONNECT. The answer comes before the app's first bytes are seen;
@@ -139,10 +134,8 @@ func (t *target) serverNameAgrees(name string) error {
 	switch {
 	case t.rule.address.IsValid() && name == "":
 		return nil
-	case name == "":
-		return refuse(OtherHost, "the ClientHello names no server")
 	case name != t.host:
-		return refuse(OtherHost, "the ClientHello names another server than the connection's")
+		return refuse(OtherHost, "the ClientHello names no server, or another than the connection's")
 	}
 	return nil
 }
@@ -202,8 +195,6 @@ func (p *Proxy) forthAny(app *peeked, t *target, r *relay) error {
 		})
 	}
 	switch {
-	case err == io.EOF && len(app.buf) == 0:
-		return nil // the app had nothing to say
 	case err != nil:
 		return err
 	case is == speaksHTTP:
@@ -229,13 +220,8 @@ const undecided = time.Second
 // firstWords says what the app speaks. The first byte is waited for as long as
 // the connection lasts.
 func (p *Proxy) firstWords(app *peeked) (is protocol, err error) {
-	err = app.until(0, func(b []byte) (bool, error) {
-		is = recognise(b)
-		return true, nil
-	})
-	if err != nil || is != unclear {
-		return is, err
-	}
+	// An error comes back when reading goes on.
+	_ = app.until(0, func(b []byte) (bool, error) { return true, nil })
 	err = app.until(undecided, func(b []byte) (bool, error) {
 		is = recognise(b)
 		return is != unclear, nil
@@ -341,7 +327,7 @@ func (p *Proxy) sendRequest(app *peeked, h *head, r *relay) error {
 	} else {
 		ok = p.sendBody(app, r, h.length)
 	}
-	if err != nil || !ok {
+	if !ok {
 		return err
 	}
 	return r.silence(app)
