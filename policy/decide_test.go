@@ -271,7 +271,7 @@ func TestShortKeysAreNeverAccepted(t *testing.T) {
 
 func TestCheckPath(t *testing.T) {
 	for _, ok := range []string{
-		"/", "/v1", "/v1/", "/v1/models/gpt-4.1", "/a;b=c/d", "/a.b/..c/c..", "/...", "/~user", "/a%20b", "/%C3%A9t%C3%A9",
+		"/", "/v1", "/v1/", "/v1/models/gpt-4.1", "/a;b=c/d", "/a.b/..c/c..", "/...", "/~user", "/a%20b", "/a%20ab", "/%C3%A9t%C3%A9",
 		"/a:b@c,d!$&'()*+=", "/100%25", "/%25zz", "/a%3Fb", "/a%23b", "/" + strings.Repeat("a", MaxPath-1),
 	} {
 		if err := CheckPath(ok); err != nil {
@@ -310,6 +310,13 @@ func TestCheckPath(t *testing.T) {
 		"/a%":                              "a broken percent-encoding",
 		"/a%2":                             "a broken percent-encoding",
 		"/a%zz":                            "a broken percent-encoding",
+		"/a%0z":                            "a broken percent-encoding",
+		"/a%z0":                            "a broken percent-encoding",
+		"/a%@@":                            "a broken percent-encoding",
+		"/a%GG":                            "a broken percent-encoding",
+		"/a%::":                            "a broken percent-encoding",
+		"/a%//":                            "an empty segment",
+		"/a%gg":                            "a broken percent-encoding",
 		"/a\\b":                            "a character that must be percent-encoded",
 		"/a b":                             "a character that must be percent-encoded",
 		"/a?b":                             "a character that must be percent-encoded",
@@ -321,6 +328,18 @@ func TestCheckPath(t *testing.T) {
 	} {
 		if err := CheckPath(bad); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.60q: got %v, want %s", bad, err, want)
+		}
+	}
+}
+
+func TestReserved(t *testing.T) {
+	for path, want := range map[string]bool{
+		ReservedPrefix: true, ReservedPrefix + "/": true, ReservedPrefix + "/x": true, strings.ToUpper(ReservedPrefix): true,
+		ReservedPrefix + "es": false, "/" + strings.Repeat("a", len(ReservedPrefix)-1): false, "/": false, "": false,
+		"/" + strings.Repeat("a", len(ReservedPrefix)-1) + "/x": false,
+	} {
+		if Reserved(path) != want {
+			t.Errorf("%s: %t", path, !want)
 		}
 	}
 }

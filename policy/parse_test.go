@@ -241,6 +241,9 @@ func TestDefaults(t *testing.T) {
 			t.Errorf("%s: unrestricted %t", doc, got)
 		}
 	}
+	if e := parse(t, head+"egress: {allow: [{host: 8.8.8.8, port: 443}]}\n").Egress; e.Allow[0].TLS != TLSAny {
+		t.Errorf("an address on port 443: %+v", e)
+	}
 	if e := parse(t, head+"egress: {allow: [{host: a.example, port: 1}]}\n").Egress; e.Connections != DefaultConnections || e.Allow[0].TLS != TLSAny {
 		t.Errorf("egress is %+v", e)
 	}
@@ -281,6 +284,20 @@ func TestSyntaxErrorWithoutPlace(t *testing.T) {
 	b.syntaxError(&strictyaml.Block{Value: "x", Pos: strictyaml.Pos{Line: 7, Column: 3}}, errors.New("lost"))
 	if err := b.errs.Err(); err == nil || err.Error() != `7:3: cedar: not Cedar: "lost"` {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestIsHost(t *testing.T) {
+	long := strings.Repeat("a", 63)
+	for host, want := range map[string]bool{
+		"a": true, "a.b": true, "a-b.c": true, "_sip.a": true, "*.a.b": true, "xn--nxasmq6b.example": true, long + ".a": true,
+		strings.Repeat(long+".", 3) + strings.Repeat("a", 61): true, strings.Repeat(long+".", 3) + strings.Repeat("a", 62): false,
+		"": false, ".": false, "a.": false, ".a": false, "a..b": false, "-a": false, "a-": false, "a.-b.c": false, "a.b-.c": false,
+		long + "a.b": false, "*.a": false, "1.2.3": false, "a.1": false, "0x7f.0x1": false, "a.1b": true,
+	} {
+		if isHost(host) != want {
+			t.Errorf("%q: %t", host, !want)
+		}
 	}
 }
 

@@ -37,7 +37,7 @@ func (b *builder) destination(d destinationDoc, at string) Destination {
 	switch {
 	case isAddr && addr.String() != out.Host:
 		b.refuseText(d.Host, at+".host", "the address in its usual form, "+addr.String())
-	case isAddr && (addr.IsUnspecified() || addr.IsMulticast() || addr == netip.AddrFrom4([4]byte{255, 255, 255, 255})):
+	case addr.IsUnspecified() || addr.IsMulticast() || addr == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
 		b.refuseText(d.Host, at+".host", "the address of one machine")
 	case isAddr && !public(addr) && !out.Private:
 		b.refuseText(d.Host, at+".host", "private: true beside an address that is not public")

@@ -98,13 +98,14 @@ func unhex(s string) (byte, bool) {
 }
 
 func hexDigit(c byte) byte {
-	switch {
-	case '0' <= c && c <= '9':
-		return c - '0'
-	case 'a' <= c && c <= 'f':
-		return c - 'a' + 10
-	case 'A' <= c && c <= 'F':
-		return c - 'A' + 10
+	if d := c - '0'; d < 10 {
+		return d
+	}
+	if d := c - 'a'; d < 6 {
+		return d + 10
+	}
+	if d := c - 'A'; d < 6 {
+		return d + 10
 	}
 	return 0xff
 }
@@ -125,7 +126,7 @@ func checkPattern(pattern string) string {
 		return "a star only after a slash: /v1/*"
 	case strings.ContainsAny(literal, "*%"):
 		return "a star only at the end, and no percent-encoding"
-	case literal == "" || CheckPath(literal) != nil:
+	case CheckPath(literal) != nil:
 		return "a path such as /v1/models, or a prefix such as /v1/*"
 	case Reserved(strings.TrimSuffix(literal, "/")):
 		return "a path outside " + ReservedPrefix + ", which the box answers itself"

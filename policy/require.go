@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -145,14 +146,11 @@ func (c *requirements) egress(accepted []string) {
 
 func (c *requirements) logs(accepted []string) {
 	kind := c.p.Logs.kind()
-	if accepted == nil || slices.Contains(accepted, kind) || kind == "sealed" && slices.Contains(accepted, string(c.p.Logs)) {
+	said := string(cmp.Or(c.p.Logs, LogsNone))
+	if accepted == nil || slices.Contains(accepted, kind) || slices.Contains(accepted, said) {
 		return
 	}
-	seen := kind
-	if kind == "sealed" {
-		seen = string(c.p.Logs)
-	}
-	c.add("logs", c.p.Line("logs"), seen, only(accepted))
+	c.add("logs", c.p.Line("logs"), said, only(accepted))
 }
 
 // code compares what runs.

@@ -20,6 +20,7 @@ func TestRequire(t *testing.T) {
 		want      string
 	}{
 		{"nothing asked", whole, Require{}, ""},
+		{"nothing asked of models", models, Require{}, ""},
 		{"nothing runs", "", Require{}, "models: no line: nothing that runs, expected an app or models"},
 
 		{"egress none, and so it is", image, Require{Egress: none}, ""},
@@ -47,6 +48,8 @@ func TestRequire(t *testing.T) {
 			"oidc:https://login.hospital.example:8443/realm", "attested:" + hash("policy"), "anyone",
 		}}, "callers: line 30: by-cedar (api_key), expected only api_key:" + hash(keyA) + ", certificate:spiffe://clinic.example/app, certificate:" + hash("ca") + ", oidc:https://login.hospital.example:8443/realm, attested:" + hash("policy") + ", anyone"},
 
+		{"callers by half a reference", strings.Replace(full, "api_key: "+hash(keyA), "certificate: {ca: "+hash("ca")+"}", 1), Require{Callers: []string{"certificate:", "api_key", "anyone"}},
+			"callers: line 9: clinic (certificate), expected only certificate:, api_key, anyone"},
 		{"callers by one of two certificates", whole, Require{Callers: []string{"api_key", "certificate:spiffe://clinic.example/app", "oidc", "attested", "anyone"}},
 			"callers: line 27: cn (certificate), expected only api_key, certificate:spiffe://clinic.example/app, oidc, attested, anyone"},
 		{"image", image, Require{Images: images}, ""},
