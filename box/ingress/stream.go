@@ -104,22 +104,19 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// reading reads as much as the caller has bytes left for.
+// reading passes on as much as the caller has bytes left for. What was read
+// beyond that goes nowhere. Nothing is reserved while it waits: what the caller
+// does elsewhere would have to wait too.
 func reading(account *quota.Account, from io.Reader, p []byte) (int, error) {
-	if !account.Metered() || len(p) == 0 {
-		return from.Read(p)
+	n, err := from.Read(p)
+	if !account.Metered() || n == 0 {
+		return n, err
 	}
-	room := account.Reserve(len(p))
-	if room == 0 {
-		// It may be at its end just now. If it is not, the byte goes nowhere.
-		n, err := from.Read(p[:1])
-		if n > 0 {
-			return 0, errSpent
-		}
-		return 0, err
+	room := account.Reserve(n)
+	account.Return(room, room)
+	if room < n {
+		return room, errSpent
 	}
-	n, err := from.Read(p[:room])
-	account.Return(room, n)
 	return n, err
 }
 
