@@ -29,12 +29,13 @@ type connections struct {
 // maxKept bounds the idle connections for one caller.
 const maxKept = 32
 
-func newConnections(network, address string, p *policy.Policy) *connections {
-	dialer := net.Dialer{Timeout: 5 * time.Second}
+func newConnections(dial func(context.Context) (net.Conn, error), p *policy.Policy) *connections {
 	transport := func() *http.Transport {
 		return &http.Transport{
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-				return dialer.DialContext(ctx, network, address)
+				ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+				defer cancel()
+				return dial(ctx)
 			},
 			DisableCompression:     true,
 			MaxResponseHeaderBytes: 256 << 10,

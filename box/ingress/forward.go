@@ -1,9 +1,11 @@
 package ingress
 
 import (
+	"context"
 	"errors"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httputil"
 	"strings"
@@ -17,6 +19,12 @@ import (
 // "tcp" or "unix", over HTTP/1.1, and streams in both directions. It must stand
 // behind a [Handler] with the same policy.
 func Forward(network, address string, p *policy.Policy) http.Handler {
+	var dialer net.Dialer
+	return ForwardBy(func(ctx context.Context) (net.Conn, error) { return dialer.DialContext(ctx, network, address) }, p)
+}
+
+// ForwardBy is Forward to an app that is reached by dial alone.
+func ForwardBy(dial func(context.Context) (net.Conn, error), p *policy.Policy) http.Handler {
 	return &httputil.ReverseProxy{
 		Rewrite:        rewrite,
 		ModifyResponse: func(r *http.Response) error { return unsign(r, p.Limits.Response) },
@@ -24,7 +32,7 @@ func Forward(network, address string, p *policy.Policy) http.Handler {
 		BufferPool:     &buffers{},
 		// What goes wrong with a request may hold a part of it.
 		ErrorLog:  log.New(io.Discard, "", 0),
-		Transport: newConnections(network, address, p),
+		Transport: newConnections(dial, p),
 	}
 }
 

@@ -60,6 +60,17 @@ func New(cfg Config) (*App, error) {
 // what was decided where policy and image are silent. The box prints it.
 func (a *App) Notes() []string { return a.notes }
 
+// Unenforced is those of Notes that say what of the policy is not enforced.
+func (a *App) Unenforced() []string {
+	var out []string
+	for _, note := range a.notes {
+		if strings.HasPrefix(note, notEnforced) {
+			out = append(out, strings.TrimPrefix(note, notEnforced))
+		}
+	}
+	return out
+}
+
 // Accepting reports whether the app runs and accepted a connection since it
 // was started.
 func (a *App) Accepting() bool { return a.now.Load() != nil }
@@ -255,7 +266,7 @@ const (
 func (a *App) launchIn(run string) (*keeper, error) {
 	id := cgroupPrefix + strings.ToLower(rand.Text())
 	spec, _, err := a.cfg.configuration(bundle{
-		netns: filepath.Join(run, netnsName), socket: filepath.Join(run, socketName), cgroup: "/" + id, has: available(),
+		netns: filepath.Join(run, netnsName), socket: filepath.Join(run, socketName), resolv: filepath.Join(run, resolvName), cgroup: "/" + id, has: available(),
 	})
 	if err != nil {
 		return nil, err
@@ -269,6 +280,8 @@ func (a *App) launchIn(run string) (*keeper, error) {
 		os.WriteFile(filepath.Join(run, "config.json"), doc, 0o600),
 		os.WriteFile(filepath.Join(run, "id"), []byte(id), 0o600),
 		os.WriteFile(filepath.Join(run, netnsName), nil, 0o600),
+		os.WriteFile(filepath.Join(run, resolvName), []byte(a.cfg.ResolvConf), 0o600),
+		os.Chmod(filepath.Join(run, resolvName), 0o644), // whatever our umask is
 		os.Mkdir(filepath.Join(run, socketName), 0o700),
 	)
 	if err != nil {

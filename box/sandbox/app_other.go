@@ -22,6 +22,9 @@ func Keep([]string) {}
 // Notes is empty.
 func (*App) Notes() []string { return nil }
 
+// Unenforced is empty.
+func (*App) Unenforced() []string { return nil }
+
 // Accepting is false.
 func (*App) Accepting() bool { return false }
 

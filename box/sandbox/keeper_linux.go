@@ -26,6 +26,7 @@ const (
 const (
 	netnsName  = "netns"
 	socketName = "socket"
+	resolvName = "resolv.conf"
 	logName    = "log"
 )
 

@@ -13,12 +13,15 @@ type controllers struct {
 	swapOn            bool // there is swap
 }
 
+// notEnforced begins what is told about a limit that does not hold.
+const notEnforced = "NOT ENFORCED: "
+
 // resources are the app's limits. One that cannot be enforced is left out, and
 // told: the runtime would ignore some of them without a word.
 func (c *Config) resources(has controllers) (*specs.LinuxResources, []string) {
 	var missing []string
 	lacks := func(limit, controller string) {
-		missing = append(missing, fmt.Sprintf("NOT ENFORCED: %s: this machine has no %s controller of cgroups", limit, controller))
+		missing = append(missing, fmt.Sprintf(notEnforced+"%s: this machine has no %s controller of cgroups", limit, controller))
 	}
 	r := &specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{{Allow: false, Access: "rwm"}}}
 	if !has.memory {
@@ -30,7 +33,7 @@ func (c *Config) resources(has controllers) (*specs.LinuxResources, []string) {
 		case has.swapOn && has.swap:
 			r.Memory.Swap = &limit // memory and swap together
 		case has.swapOn:
-			missing = append(missing, "NOT ENFORCED: limits.memory leaves out swap, which this machine has: what the app holds can go to a disk")
+			missing = append(missing, notEnforced+"limits.memory leaves out swap, which this machine has: what the app holds can go to a disk")
 		}
 	}
 	if !has.pids {

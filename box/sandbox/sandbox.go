@@ -63,6 +63,8 @@ type Config struct {
 	// NetNS is the path of the app's network namespace; "" means a new one in
 	// which there is nothing but the loopback interface.
 	NetNS string
+	// ResolvConf is the text of /etc/resolv.conf; "" leaves the image's.
+	ResolvConf string
 	// Dir is a folder in memory that nobody else writes to.
 	Dir string
 	// Runtime is the path of runc.

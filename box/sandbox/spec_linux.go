@@ -12,9 +12,9 @@ import (
 
 // bundle is where the parts of one run are.
 type bundle struct {
-	netns, socket string // paths in the keeper's view
-	cgroup        string
-	has           controllers
+	netns, socket, resolv string // paths in the keeper's view
+	cgroup                string
+	has                   controllers
 }
 
 // configuration writes what the runtime shall do, and says what it will not.
@@ -29,7 +29,7 @@ func (c *Config) configuration(b bundle) (*specs.Spec, []string, error) {
 		Process:  process,
 		Root:     &specs.Root{Path: c.Root, Readonly: true},
 		Hostname: c.Name,
-		Mounts:   c.mounts(process.User, b.socket),
+		Mounts:   c.mounts(process.User, b),
 		Linux: &specs.Linux{
 			Namespaces:    namespaces(b.netns),
 			UIDMappings:   []specs.LinuxIDMapping{{HostID: c.Shift, Size: idRange}},
@@ -127,7 +127,7 @@ func namespaces(netns string) []specs.LinuxNamespace {
 
 // mounts are the app's file systems. There is no /sys: what it shows is the
 // machine's, and configfs, by which evidence is asked for, is below it.
-func (c *Config) mounts(u specs.User, socket string) []specs.Mount {
+func (c *Config) mounts(u specs.User, b bundle) []specs.Mount {
 	const shared = 64 << 20 // POSIX shared memory, which counts as memory
 	out := []specs.Mount{
 		{Destination: "/proc", Type: "proc", Source: "proc", Options: []string{"nosuid", "nodev", "noexec"}},
@@ -143,7 +143,10 @@ func (c *Config) mounts(u specs.User, socket string) []specs.Mount {
 		out = append(out, memory(w.Path, w.Size, u))
 	}
 	if a, err := c.listen(); err == nil && a.unix != "" {
-		out = append(out, specs.Mount{Destination: path.Dir(a.unix), Type: "bind", Source: socket, Options: []string{"bind", "nosuid", "nodev", "noexec"}})
+		out = append(out, specs.Mount{Destination: path.Dir(a.unix), Type: "bind", Source: b.socket, Options: []string{"bind", "nosuid", "nodev", "noexec"}})
+	}
+	if c.ResolvConf != "" {
+		out = append(out, specs.Mount{Destination: "/etc/resolv.conf", Type: "bind", Source: b.resolv, Options: []string{"bind", "ro", "nosuid", "nodev", "noexec"}})
 	}
 	return out
 }
