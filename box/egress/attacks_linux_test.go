@@ -58,7 +58,7 @@ func attacks() map[string]func(arg string) string {
 		"vsock":           vsock,
 		"io_uring":        ioUring,
 		"resolve":         resolve,
-		"dns tcp":         func(string) string { return dialOut("tcp4", gateAddress+":53") },
+		"dns tcp":         func(string) string { return knock(gateAddress, 53) },
 		"get":             get,
 		"raw http":        rawHTTP,
 		"https":           https,
@@ -118,11 +118,7 @@ const patience = 100 * time.Millisecond
 func dialOut(network, address string) string { return dialFor(network, address, patience) }
 
 func dialFor(network, address string, patience time.Duration) string {
-	c, err := net.DialTimeout(network, address, patience)
-	var timeout net.Error
-	if errors.As(err, &timeout) && timeout.Timeout() {
-		return "no answer"
-	}
+	c, err := net.DialTimeout(network, address, 20*time.Second)
 	if err != nil {
 		return what(err)
 	}
@@ -136,6 +132,25 @@ func dialFor(network, address string, patience time.Duration) string {
 	c.SetReadDeadline(time.Now().Add(patience))
 	_, err = c.Read(make([]byte, 100))
 	return what(err)
+}
+
+// knock begins a TCP connection that nobody answers: the first packet is sent
+// before connect(2) returns.
+func knock(address string, port int) string {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return what(err)
+	}
+	defer unix.Close(fd)
+	err = unix.Connect(fd, &unix.SockaddrInet4{Addr: netip.MustParseAddr(address).As4(), Port: port})
+	if !errors.Is(err, unix.EINPROGRESS) {
+		return what(err)
+	}
+	// A signal may end the wait early: that is no answer either.
+	if n, _ := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, int(patience.Milliseconds())); n > 0 {
+		return through
+	}
+	return "no answer"
 }
 
 // own makes the network the attacker's, as far as CAP_NET_ADMIN goes: a default

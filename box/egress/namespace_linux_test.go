@@ -178,7 +178,7 @@ func TestNotRoot(t *testing.T) {
 		{[]uintptr{unix.CAP_SYS_ADMIN}, "link up"},
 	} {
 		cmd := exec.Command(program(t))
-		cmd.Env = append(os.Environ(), childVariable+"=make")
+		cmd.Env = []string{childVariable + "=make"}
 		cmd.Dir = "/"
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}, AmbientCaps: row.caps}
 		out, err := cmd.CombinedOutput()

@@ -391,22 +391,22 @@ func TestTransparent(t *testing.T) {
 		})
 	}
 	// A protocol whose first word is one letter, which could begin a request.
-	app, c := pair(t)
+	letter, side := pair(t)
 	go func() {
-		p.transparent(sentTo{c, net.TCPAddrFromAddrPort(netip.MustParseAddrPort(poolA + ":25"))})
-		c.Close()
+		p.transparent(sentTo{side, net.TCPAddrFromAddrPort(netip.MustParseAddrPort(poolA + ":25"))})
+		side.Close()
 	}()
-	io.WriteString(app, "Q")
-	if answer, err := bufio.NewReader(app).ReadString('\n'); err != nil || answer != "220 ready\r\n" {
+	io.WriteString(letter, "Q")
+	if answer, err := bufio.NewReader(letter).ReadString('\n'); err != nil || answer != "220 ready\r\n" {
 		t.Errorf("%q, %v", answer, err)
 	}
-	app.(*net.TCPConn).CloseWrite()
-	if answer, err := io.ReadAll(app); err != nil || !strings.HasSuffix(string(answer), "250 Q") {
+	letter.(*net.TCPConn).CloseWrite()
+	if answer, err := io.ReadAll(letter); err != nil || !strings.HasSuffix(string(answer), "250 Q") {
 		t.Errorf("%q, %v", answer, err)
 	}
-	app.Close()
+	letter.Close()
 	// A connection that is to something else than an address is refused.
-	app, c = pair(t)
+	app, c := pair(t)
 	defer app.Close()
 	before := p.ledger.counters().Refused[NotAllowed]
 	p.transparent(sentTo{c, &net.UnixAddr{Name: "x"}})
