@@ -11,7 +11,10 @@ import (
 	"github.com/blindbox/blindbox/attest/sgx"
 )
 
-var update = flag.Bool("update", false, "write the golden files")
+var (
+	update  = flag.Bool("update", false, "write the golden files")
+	mutants = flag.Int("mutants", 400, "how many changed quotes are verified")
+)
 
 // quotes says what of the tests that all quotes share is this package's.
 func quotes() dcaptest.Kind[*sgx.Verifier, *sgx.Chain] {
@@ -57,6 +60,7 @@ func captures() []dcaptest.Capture {
 func TestContract(t *testing.T)            { quotes().TestContract(t) }
 func TestRealMachines(t *testing.T)        { quotes().TestRealMachines(t, *update) }
 func TestVectors(t *testing.T)             { quotes().TestVectors(t, attesttest.SGXVectors(t), 100) }
+func TestMutants(t *testing.T)             { quotes().TestMutants(t, *mutants) }
 func TestZeroRefuses(t *testing.T)         { quotes().TestZeroRefuses(t) }
 func TestWarm(t *testing.T)                { quotes().TestWarm(t) }
 func TestClaimsAreTheCallers(t *testing.T) { quotes().TestClaimsAreTheCallers(t) }

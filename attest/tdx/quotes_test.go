@@ -88,6 +88,7 @@ func TestConverted(t *testing.T) {
 func TestContract(t *testing.T)            { quotes().TestContract(t) }
 func TestRealMachines(t *testing.T)        { quotes().TestRealMachines(t, *update) }
 func TestVectors(t *testing.T)             { quotes().TestVectors(t, attesttest.TDXVectors(t), 120) }
+func TestMutants(t *testing.T)             { quotes().TestMutants(t, *mutants) }
 func TestZeroRefuses(t *testing.T)         { quotes().TestZeroRefuses(t) }
 func TestWarm(t *testing.T)                { quotes().TestWarm(t) }
 func TestClaimsAreTheCallers(t *testing.T) { quotes().TestClaimsAreTheCallers(t) }
