@@ -100,7 +100,7 @@ func image(t testing.TB, change func(*ociforge.Image), more ...ociforge.Entry) (
 	if err != nil {
 		t.Fatal(err)
 	}
-	im := ociforge.Image{Layers: []ociforge.Layer{ociforge.Packed(layer)}, User: "app", Entrypoint: []string{"/hostile"}, Env: []string{"FROM=image", "BOTH=image"}}
+	im := ociforge.Image{Layers: []ociforge.Layer{{MediaType: ociforge.MediaTar, Stored: layer, DiffID: ociforge.Digest(layer)}}, User: "app", Entrypoint: []string{"/hostile"}, Env: []string{"FROM=image", "BOTH=image"}}
 	if change != nil {
 		change(&im)
 	}

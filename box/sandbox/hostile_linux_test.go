@@ -1,8 +1,11 @@
 package sandbox_test
 
 import (
+	"crypto/rand"
+	"net"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -16,9 +19,21 @@ import (
 func TestHostile(t *testing.T) {
 	cfg := config(t)
 	cfg.Files = sandbox.Files{Tmp: 8 << 20, Writable: []sandbox.Writable{{Path: "/var/lib/app", Size: 1 << 20}}}
-	// What the app must not see: a value of our own environment, and a file.
+	// What the app must not reach: another process and its environment, a file,
+	// and whoever listens.
 	const secret = "of-the-box-alone-5d1f"
-	t.Setenv("BOX_SECRET", secret)
+	other := exec.Command("sleep", "1000")
+	other.Env = []string{"BOX_SECRET=" + secret}
+	if err := other.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		other.Process.Kill()
+		other.Wait()
+	})
+	gate := listening(t, "tcp", "127.0.0.1:0")
+	abstract := listening(t, "unix", "@blindbox-test-"+strings.ToLower(rand.Text()))
+	socket := listening(t, "unix", filepath.Join(t.TempDir(), "box.sock"))
 	outside := filepath.Join(cfg.Dir, "outside")
 	if err := os.MkdirAll(cfg.Dir, 0o711); err != nil {
 		t.Fatal(err)
@@ -113,8 +128,9 @@ func TestHostile(t *testing.T) {
 		{"another machine by IPv6", "dial", "tcp,[2001:db8::1]:80", "" /* unreachable, or no IPv6 at all */},
 		{"UDP", "dial", "udp,192.0.2.1:53", "network is unreachable"},
 		{"name service", "dial", "tcp,example.invalid:80", "lookup"},
-		{"a local socket of the box", "dial", "unix,/run/box.sock", enoent},
-		{"an abstract socket of the box", "dial", "unix,@blindbox-test-gate", "connection refused"},
+		{"a port of the box", "dial", "tcp," + gate, "connection refused"},
+		{"a local socket of the box", "dial", "unix," + socket, enoent},
+		{"an abstract socket of the box", "dial", "unix," + abstract, "connection refused"},
 		{"interfaces", "ns_net", "", "loopback"},
 		{"become root", "setuid", "", eperm},
 		{"capabilities", "cap", "", "none in any set"},
@@ -135,6 +151,23 @@ func TestHostile(t *testing.T) {
 	if got := get(t, app, "/"); got != "here" {
 		t.Errorf("after all of this the app answers %q", got)
 	}
+}
+
+// listening listens for connections that must not come.
+func listening(t *testing.T, network, at string) string {
+	t.Helper()
+	l, err := net.Listen(network, at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		if c, err := l.Accept(); err == nil {
+			c.Close()
+			t.Errorf("the app reached %s %s", network, at)
+		}
+	}()
+	return l.Addr().String()
 }
 
 // row is an attempt, and a part of what the kernel says to it.

@@ -93,7 +93,7 @@ func orphaned() error {
 // keeper is a keeper that was started.
 type keeper struct {
 	run   string // its folder
-	pid   int
+	p     *os.Process
 	gone  chan struct{} // closed when all of its processes are gone
 	state *os.ProcessState
 }
@@ -129,9 +129,7 @@ func startKeeper(run, owner string, r *room, output *os.File, command []string) 
 			},
 		})
 		alive.Close()
-		if err == nil {
-			k.pid = p.Pid
-		}
+		k.p = p
 		started <- err
 		if err == nil {
 			k.state, _ = p.Wait()
@@ -145,17 +143,11 @@ func startKeeper(run, owner string, r *room, output *os.File, command []string) 
 
 // signal sends a signal to the runtime, which hands it to the app. SIGKILL ends
 // the namespace.
-func (k *keeper) signal(s syscall.Signal) {
-	select {
-	case <-k.gone: // its number may be another's by now
-	default:
-		syscall.Kill(k.pid, s)
-	}
-}
+func (k *keeper) signal(s syscall.Signal) { k.p.Signal(s) }
 
 // folder is the path of the socket's folder, which the keeper alone sees mounted.
 func (k *keeper) folder() string {
-	return filepath.Join("/proc", strconv.Itoa(k.pid), "root", k.run, socketName)
+	return filepath.Join("/proc", strconv.Itoa(k.p.Pid), "root", k.run, socketName)
 }
 
 // how says how the app ended, after gone is closed. What the runtime says about
