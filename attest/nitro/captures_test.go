@@ -153,6 +153,9 @@ func TestOtherVendorsRoots(t *testing.T) {
 			t.Errorf("claims %v, chain %v", claims, chain)
 		}
 	}
+	if span := (*nitro.Chain)(nil).Endorsed(); span.Contains(production.at) {
+		t.Errorf("no chain is in force: %v", span)
+	}
 	both, err := nitro.NewVerifierWithRoots(attesttest.NewAWS().Root(t), attesttest.StrangerAWS().Root(t))
 	if err != nil {
 		t.Fatal(err)

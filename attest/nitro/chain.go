@@ -29,7 +29,12 @@ type Chain struct {
 
 // Endorsed returns the time span in which every certificate of the chain is
 // valid.
-func (c *Chain) Endorsed() attest.Validity { return c.endorsed }
+func (c *Chain) Endorsed() attest.Validity {
+	if c == nil {
+		return attest.Validity{}
+	}
+	return c.endorsed
+}
 
 // Verify establishes that the chain's key signed the evidence, as
 // [Verifier.Verify] does, without verifying the certificates again. It refuses a

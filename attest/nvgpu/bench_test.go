@@ -126,6 +126,9 @@ func TestWarm(t *testing.T) {
 		if claims != nil {
 			t.Errorf("%s chain verified", name)
 		}
+		if span := c.Endorsed(); span.Contains(at) {
+			t.Errorf("%s chain in force: %v", name, span)
+		}
 		casetest.Refused(t, err, "hardware.chain", attest.CodeBadChain)
 	}
 }
@@ -154,6 +157,9 @@ func TestEndorseRefuses(t *testing.T) {
 	}
 	if c, err := v.Endorse(g.Chain, end, attesttest.Epoch().AddDate(0, 0, 2)); err == nil || c != nil {
 		t.Error("endorsed with stale OCSP responses")
+	}
+	if chain, err := nvgpu.DeviceChain(attest.Evidence{Kind: ev.Kind, Data: ev.Data[:len(ev.Data)-1]}); err == nil || chain != nil {
+		t.Errorf("certificates of evidence that is cut short: %d bytes, %v", len(chain), err)
 	}
 	for _, v := range []*nvgpu.Verifier{{}, nil} {
 		c, err := v.Endorse(g.Chain, end, attesttest.Epoch())

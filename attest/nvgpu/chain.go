@@ -33,7 +33,12 @@ type Chain struct {
 
 // Endorsed returns the time span in which the device's certificates and what
 // is known of their revocation are in force.
-func (c *Chain) Endorsed() attest.Validity { return c.endorsed }
+func (c *Chain) Endorsed() attest.Validity {
+	if c == nil {
+		return attest.Validity{}
+	}
+	return c.endorsed
+}
 
 func check(name string, ok bool, code attest.Code, seen, expected string) attest.Check {
 	return pki.Judge(name, ok, code, seen, expected)
@@ -319,7 +324,10 @@ func (r *Report) clone() *Report {
 // [Verifier.Endorse]. The result shares memory with the evidence.
 func DeviceChain(ev attest.Evidence) ([]byte, error) {
 	g, err := form.ParseGPU(ev.Data)
-	return g.Chain, err
+	if err != nil {
+		return nil, err
+	}
+	return g.Chain, nil
 }
 
 // Encode returns evidence in the form that the Verifier reads.
