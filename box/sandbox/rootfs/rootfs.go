@@ -34,9 +34,10 @@ type Limits struct {
 const ratioFree = 16 << 20
 
 // DefaultLimits has room for any image in use. The bytes lie in the box's
-// memory, so the size of the machine is the real bound.
+// memory, so the size of the machine is the real bound. Names lie there too, while
+// a layer is unpacked.
 func DefaultLimits() Limits {
-	return Limits{Bytes: 32 << 30, Files: 1 << 20, Path: 4096, Depth: 128, Ratio: 200}
+	return Limits{Bytes: 32 << 30, Files: 1 << 20, Path: 1024, Depth: 128, Ratio: 200}
 }
 
 func (l Limits) valid() error {
