@@ -2,6 +2,9 @@ package box
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -13,13 +16,20 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
+
+	"github.com/blindbox/blindbox/atls"
+	"github.com/blindbox/blindbox/box/ingress"
 )
 
 // BenchmarkRequests is keep-alive requests with 1 KiB answers over HTTP/1.1 on
-// TLS 1.3: through a box (past the gate, policy deciding) and through Go's own
-// ReverseProxy, to the same app in a process of its own.
+// TLS 1.3, to the same app in a process of its own: through a box (past the gate,
+// policy deciding), through the same box with the policy off, where nobody is
+// authenticated, nothing is decided and nothing is bounded, and through Go's own
+// ReverseProxy. The callers show an API key, or a certificate, or a token, and
+// have a rate and a quota or none.
 func BenchmarkRequests(b *testing.B) {
 	exe, err := os.Executable()
 	if err != nil {
@@ -28,18 +38,108 @@ func BenchmarkRequests(b *testing.B) {
 	free := listen(b)
 	addr := free.Addr().String()
 	free.Close()
-	doc := fmt.Sprintf("name: bench\napp: {command: [%q], env: {APP: bench, LISTEN: %q}, listen: %q}%slimits: {concurrent: 1000}\n", exe, addr, addr, twoKeys)
-	box := serve(b, Config{Policy: parsed(b, doc)})
-	b.Run("box", func(b *testing.B) { requests(b, box.client(b, "http/1.1"), "https://box.example/1k") })
+	const id = "spiffe://clinic.example/app"
+	ca, cert := workload(b, id)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		b.Fatal(err)
+	}
+	more := "  - {name: metered, api_key: " + hash(meteredKey) + ", may: [query], rate: 900000000/s, quota: {requests: 900000000/day, bytes: 900GiB/day}}\n" +
+		"  - {name: workload, certificate: {ca: " + ca + ", spiffe: \"" + id + "\"}, may: [query]}\n" +
+		"  - {name: doctor, oidc: \"https://example.com\", audience: whisper, claim: {sub: doctor}, may: [query]}\n"
+	doc := fmt.Sprintf("name: bench\napp: {command: [%q], env: {APP: bench, LISTEN: %q}, listen: %q}%s%slimits: {concurrent: 1000}\n", exe, addr, addr, twoKeys, more)
+	box := serve(b, Config{Policy: parsed(b, doc), Identity: provider(b, key)})
+	now := time.Now().Unix()
+	token := token(b, key, map[string]any{"iss": "https://example.com", "aud": "whisper", "sub": "doctor", "iat": now, "exp": now + 3600})
+	off := policyOff(b, box, addr)
+	b.Run("policy-off", func(b *testing.B) { requests(b, off.client(b, "http/1.1"), "https://box.example/1k", clinicKey) })
+	b.Run("box", func(b *testing.B) { requests(b, box.client(b, "http/1.1"), "https://box.example/1k", clinicKey) })
+	b.Run("cost", func(b *testing.B) { cost(b, off.client(b, "http/1.1"), box.client(b, "http/1.1"), clinicKey) })
+	b.Run("cost-metered", func(b *testing.B) { cost(b, off.client(b, "http/1.1"), box.client(b, "http/1.1"), meteredKey) })
+	b.Run("box-metered", func(b *testing.B) { requests(b, box.client(b, "http/1.1"), "https://box.example/1k", meteredKey) })
+	b.Run("box-certificate", func(b *testing.B) { requests(b, box.clientWith(b, "http/1.1", cert), "https://box.example/1k", "") })
+	b.Run("box-token", func(b *testing.B) { requests(b, box.client(b, "http/1.1"), "https://box.example/1k", token) })
 	for name, pool := range map[string]httputil.BufferPool{"reverseproxy": nil, "reverseproxy-pooled": &buffers{}} {
 		b.Run(name, func(b *testing.B) {
 			s := reverseProxy(b, addr, pool)
 			tr := s.Client().Transport.(*http.Transport).Clone()
 			tr.TLSClientConfig.NextProtos, tr.MaxIdleConnsPerHost, tr.DisableCompression = []string{"http/1.1"}, 100, true
 			b.Cleanup(tr.CloseIdleConnections)
-			requests(b, &http.Client{Transport: tr}, s.URL+"/1k")
+			requests(b, &http.Client{Transport: tr}, s.URL+"/1k", clinicKey)
 		})
 	}
+}
+
+// cost sends the same requests to two boxes in turn, a few at a time, so that
+// whatever else the machine does slows down both. It compares the processor time
+// that they take, client and TLS included: on a busy machine that is steadier than
+// the time that passes, and it is what bounds requests per second.
+func cost(b *testing.B, off, on *http.Client, key string) {
+	const together, turn = 16, 20
+	var took [2]time.Duration
+	for i := range 2 * b.N {
+		var all sync.WaitGroup
+		began := processorTime(b)
+		for range together {
+			all.Go(func() {
+				for range turn {
+					r, err := http.NewRequestWithContext(context.Background(), http.MethodGet, "https://box.example/1k", nil)
+					if err != nil {
+						b.Error(err)
+						return
+					}
+					r.Header.Set("Authorization", "Bearer "+key)
+					resp, err := []*http.Client{off, on}[i%2].Do(r)
+					if err != nil {
+						b.Error(err)
+						return
+					}
+					_, _ = io.Copy(io.Discard, resp.Body)
+					resp.Body.Close()
+				}
+			})
+		}
+		all.Wait()
+		if i > 1 { // the first turns open the connections
+			took[i%2] += processorTime(b) - began
+		}
+	}
+	if b.N > 1 {
+		n := float64((b.N - 1) * together * turn)
+		b.ReportMetric(1e6*took[0].Seconds()/n, "off-us/req")
+		b.ReportMetric(1e6*took[1].Seconds()/n, "on-us/req")
+		b.ReportMetric(100*(1-took[0].Seconds()/took[1].Seconds()), "%fewer")
+	}
+}
+
+// processorTime is what this process has used. The app is another process.
+func processorTime(b *testing.B) time.Duration {
+	var used syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
+}
+
+const meteredKey = "a-key-of-somebody-metered-0003"
+
+// policyOff serves the app of a box behind the same gate and with the same
+// forwarding, and does nothing else that box/ingress does.
+func policyOff(b *testing.B, box *running, addr string) *running {
+	gate, err := atls.NewServer(atls.ServerConfig{Attester: signer{}, Policy: box.policy.Bytes()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	forward := ingress.Forward("tcp", addr, box.policy)
+	l := listen(b)
+	s := box.server(b.Context())
+	s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Header["Blindbox-Caller"] = []string{"clinic"}
+		forward.ServeHTTP(w, r)
+	})
+	go func() { _ = s.Serve(gate.Listener(l)) }()
+	b.Cleanup(func() { s.Close() })
+	return &running{Box: box.Box, addr: l.Addr().String()}
 }
 
 // reverseProxy is the peer: what the standard library's documentation shows,
@@ -69,7 +169,7 @@ func (b *buffers) Get() []byte {
 
 func (b *buffers) Put(p []byte) { b.pool.Put(&p) }
 
-func requests(b *testing.B, c *http.Client, url string) {
+func requests(b *testing.B, c *http.Client, url, key string) {
 	b.SetParallelism(16)
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
@@ -78,7 +178,7 @@ func requests(b *testing.B, c *http.Client, url string) {
 			b.Error(err)
 			return
 		}
-		r.Header.Set("Authorization", "Bearer "+clinicKey)
+		r.Header.Set("Authorization", "Bearer "+key)
 		for pb.Next() {
 			resp, err := c.Do(r)
 			if err != nil {

@@ -2,6 +2,7 @@ package callers
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -47,6 +48,9 @@ type provider struct {
 	began   bool          // there was one
 	pending chan struct{} // closed when the fetch that is under way ends; nil if none is
 	failed  string        // why the last one failed; "" if it did not
+	// verified are tokens whose signature is by one of these keys. Everything else
+	// about them is looked at each time.
+	verified map[[sha256.Size]byte]struct{}
 }
 
 func newProvider(issuer string, cfg Config) *provider {
@@ -74,7 +78,7 @@ func (p *provider) judge(ctx context.Context, t *token, now time.Time) (*policy.
 	if refused != nil {
 		return nil, refused
 	}
-	if !k.verify(algorithm(t.alg), t.signed, t.signature) {
+	if !p.signed(k, t) {
 		return nil, badToken("its signature is not by the key of the provider that it names")
 	}
 	for _, why := range []string{t.timely(now), t.bearable()} {
@@ -88,6 +92,33 @@ func (p *provider) judge(ctx context.Context, t *token, now time.Time) (*policy.
 		}
 	}
 	return nil, badToken("it is for another audience, or does not have the claims of anybody in the policy")
+}
+
+// maxVerified bounds the tokens that are remembered.
+const maxVerified = 1024
+
+// signed reports whether a token is signed with the key that [provider.key] found
+// for it. Of a token that was sent before with the same keys, that is known.
+func (p *provider) signed(k key, t *token) bool {
+	p.mu.Lock()
+	_, known := p.verified[t.sum]
+	at := p.fetched
+	p.mu.Unlock()
+	if known {
+		return true
+	}
+	if !k.verify(algorithm(t.alg), t.signed, t.signature) {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.verified) >= maxVerified {
+		clear(p.verified)
+	}
+	if p.verified != nil && at == p.fetched {
+		p.verified[t.sum] = struct{}{}
+	}
+	return true
 }
 
 // key returns the key that a token names, fetched anew if it is not known.
@@ -163,6 +194,7 @@ func (p *provider) refresh() {
 		p.failed = strings.TrimPrefix(err.Error(), "callers: ")
 	} else {
 		p.keys, p.fetched = keys, p.uptime()
+		p.verified = map[[sha256.Size]byte]struct{}{}
 	}
 	close(p.pending)
 	p.pending = nil

@@ -642,3 +642,48 @@ func TestMostSpecific(t *testing.T) {
 		want(t, name, identify(a, request(t, bearer(es.sign(t, g))...)), name)
 	}
 }
+
+// TestRememberedTokens: a token that was verified once is still judged in all that
+// can change, and no other is taken for it.
+func TestRememberedTokens(t *testing.T) {
+	c, p := newClock(), newIDP(t)
+	es := ecPair(t, "es")
+	p.serve(es.public())
+	a := authenticator(t, clinicOnly, c, p.client())
+	remembered := a.providers[issuer]
+	token := es.sign(t, good(c))
+	ask := func(token string) string { return identify(a, request(t, bearer(token)...)) }
+	for range 2 {
+		want(t, "sent twice", ask(token), "clinic")
+	}
+	if n := len(remembered.verified); n != 1 {
+		t.Errorf("%d tokens are remembered", n)
+	}
+	cut := strings.LastIndex(token, ".") + 1
+	want(t, "with another signature", ask(token[:cut]+strings.Repeat("A", 86)), "signature is not by")
+	if n := len(remembered.verified); n != 1 {
+		t.Errorf("%d tokens are remembered after one that was refused", n)
+	}
+	c.wall.Add(400)
+	want(t, "expired since", ask(token), "has expired")
+	c.wall.Add(-400)
+	// Another key under the same id.
+	p.serve(ecPair(t, "es").public())
+	c.advance(refreshAfter)
+	c.wall.Add(-int64(refreshAfter / time.Second))
+	want(t, "while new keys are fetched", ask(token), "clinic")
+	waitFor(a)
+	want(t, "with another key under the same id", ask(token), "signature is not by")
+	p.serve(es.public())
+	c.advance(refreshAfter)
+	c.wall.Add(-int64(refreshAfter / time.Second))
+	ask(token)
+	waitFor(a)
+	for i := range maxVerified {
+		remembered.verified[[32]byte{byte(i), byte(i >> 8), 1}] = struct{}{}
+	}
+	want(t, "when as many are remembered as can be", ask(es.sign(t, good(c).with("jti", "1"))), "clinic")
+	if n := len(remembered.verified); n > maxVerified {
+		t.Errorf("%d tokens are remembered", n)
+	}
+}

@@ -1,6 +1,7 @@
 package callers
 
 import (
+	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"math"
@@ -29,6 +30,7 @@ func looksLikeToken(secret string) bool {
 // token is a JSON Web Token (RFC 7519) that was read. Nothing of it is true until
 // its signature is verified.
 type token struct {
+	sum       [sha256.Size]byte // of the whole token
 	alg, kid  string
 	signed    string // what the signature is over
 	signature []byte
@@ -54,7 +56,7 @@ func parseToken(secret string) (t *token, why string) {
 		return nil, "it does not have three parts"
 	}
 	t = &token{
-		signed: secret[:len(parts[0])+1+len(parts[1])], texts: map[string]string{},
+		sum: sha256.Sum256([]byte(secret)), signed: secret[:len(parts[0])+1+len(parts[1])], texts: map[string]string{},
 		expires: math.NaN(), issued: math.NaN(), since: math.NaN(),
 	}
 	header, err1 := decode(parts[0])

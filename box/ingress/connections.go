@@ -44,7 +44,7 @@ func newConnections(dial func(context.Context) (net.Conn, error), p *policy.Poli
 	c := &connections{single: transport(), kept: map[string]*http.Transport{}}
 	c.single.DisableKeepAlives = true
 	for _, caller := range p.Callers {
-		if caller.APIKey == nil {
+		if !isOne(&caller) {
 			continue
 		}
 		t := transport()
@@ -54,6 +54,19 @@ func newConnections(dial func(context.Context) (net.Conn, error), p *policy.Poli
 		c.kept[caller.Name] = t
 	}
 	return c
+}
+
+// isOne reports whether a caller is one that holds a key, has a certificate in its
+// name or is one subject of a provider. An authority issues certificates to many,
+// and a claim such as a company's name is in the tokens of many.
+func isOne(c *policy.Caller) bool {
+	switch {
+	case c.Certificate != nil:
+		return c.Certificate.SPIFFE != "" || c.Certificate.Subject != ""
+	case c.OIDC != nil:
+		return c.OIDC.Claims["sub"] != ""
+	}
+	return c.APIKey != nil
 }
 
 func (c *connections) RoundTrip(r *http.Request) (*http.Response, error) {

@@ -278,8 +278,27 @@ func past() time.Time { return time.Unix(1, 0) }
 // the two the same.
 func dropPrefixed(header http.Header, prefix string) {
 	for name := range header {
-		if strings.HasPrefix(strings.ToLower(strings.ReplaceAll(name, "_", "-")), prefix) {
+		if hasPrefix(name, prefix) {
 			delete(header, name)
 		}
 	}
+}
+
+func hasPrefix(name, prefix string) bool {
+	if len(name) < len(prefix) {
+		return false
+	}
+	for i := range len(prefix) {
+		c := name[i]
+		switch {
+		case c == '_':
+			c = '-'
+		case 'A' <= c && c <= 'Z':
+			c += 'a' - 'A'
+		}
+		if c != prefix[i] {
+			return false
+		}
+	}
+	return true
 }
