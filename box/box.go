@@ -10,9 +10,12 @@
 //  2. key: the TLS key and the attestation key are made, in memory only.
 //  3. evidence: the hardware is asked once, so that a box that cannot prove
 //     itself ends at its start and not at its first caller.
-//  4. app: it is started, if the policy has one, and waited for.
-//  5. gate: every connection proves the box before its first byte of HTTP.
-//  6. serve: package ingress authenticates, decides and forwards.
+//  4. network: an app from an image gets one of its own, in which there is nothing
+//     but what the policy's egress allows, see package egress.
+//  5. app: its image is compared with the policy's digest and unpacked, see package
+//     sandbox; it is started there and waited for.
+//  6. gate: every connection proves the box before its first byte of HTTP.
+//  7. serve: package ingress authenticates, decides and forwards.
 //
 // The door stays closed until all of this is done: the listener accepts
 // nothing before. One thing the box does not check is that the policy it runs
@@ -22,7 +25,10 @@
 // by every relying party.
 //
 // Stop: no new connections; requests in flight may finish within a grace time,
-// then they are cut; then the app is told to end, then made to.
+// then they are cut; then the app is told to end, then made to; then its files and
+// its network go. The same is done with what is there already if a step of the
+// start fails. If the box is killed, the kernel ends the app and its network with
+// it.
 //
 // The package stands inside the box. Nothing that it tells its surroundings
 // holds a part of a request or an answer.
@@ -67,7 +73,10 @@ type Config struct {
 	// Log is told about the life of the box. It may be called from several
 	// goroutines. nil means that nobody is.
 	Log func(Event)
-	// AppAccount is what the app runs as; nil means as the box itself. An app
+	// Containers is what apps from images run on. A policy with an image is refused
+	// without it.
+	Containers *Containers
+	// AppAccount is what an app without an image runs as; nil means as the box itself. An app
 	// that runs as root could ask the hardware for evidence of its own.
 	AppAccount *process.Account
 	// AppOutput gets what the app prints. It is for a box on a developer's own
@@ -94,12 +103,20 @@ const (
 type Box struct {
 	cfg     Config
 	policy  *policy.Policy
-	app     *process.App // nil if the box serves models
+	app     app          // nil if the box serves models
+	broken  <-chan error // gets why the app's network ended by itself
 	callers *callers.Authenticator
 	handler *ingress.Handler
 	grace   time.Duration
 	served  atomic.Bool
 	ready   chan struct{}
+}
+
+// app is what answers the requests of a box without models.
+type app interface {
+	Start(context.Context) error
+	Stop()
+	Accepting() bool
 }
 
 // New checks the configuration and loads the models. Nothing is started.
@@ -116,7 +133,7 @@ func New(cfg Config) (*Box, error) {
 	if err != nil {
 		return nil, fmt.Errorf("box: %w", err)
 	}
-	if err := enforceable(p); err != nil {
+	if err := errors.Join(enforceable(p), platform(p, cfg.Attester.Kind())); err != nil {
 		return nil, err
 	}
 	b := &Box{cfg: cfg, policy: p, grace: stopGrace, ready: make(chan struct{})}
@@ -141,12 +158,29 @@ func (b *Box) work() (http.Handler, error) {
 	if b.policy.App == nil {
 		return loadModels(b.policy, b.cfg.Builtin)
 	}
+	exited := func(how string) { b.log(Event{Name: AppExited, Detail: how}) }
+	if b.policy.App.Image != "" {
+		return b.contain(exited)
+	}
 	b.app = process.New(b.policy.App, process.Config{
-		Output: b.cfg.AppOutput, Account: b.cfg.AppAccount, StartGrace: startGrace, StopGrace: appGrace,
-		Exited: func(how string) { b.log(Event{Name: AppExited, Detail: how}) },
+		Output: b.cfg.AppOutput, Account: b.cfg.AppAccount, StartGrace: startGrace, StopGrace: appGrace, Exited: exited,
 	})
 	network, address := b.policy.App.Address()
 	return ingress.Forward(network, address, b.policy), nil
+}
+
+// contain makes the app from an image.
+func (b *Box) contain(exited func(string)) (http.Handler, error) {
+	if err := b.cfg.Containers.check(); err != nil {
+		return nil, err
+	}
+	broken := make(chan error, 1)
+	c := &container{
+		policy: b.policy, cfg: *b.cfg.Containers, output: b.cfg.AppOutput, exited: exited, broken: broken,
+		note: func(line string) { b.log(Event{Name: AppNote, Detail: line}) },
+	}
+	b.app, b.broken = c, broken
+	return ingress.ForwardBy(c.Dial, b.policy), nil
 }
 
 func (b *Box) appReady() bool { return b.app == nil || b.app.Accepting() }
@@ -229,6 +263,9 @@ func (b *Box) serve(ctx context.Context, l net.Listener) error {
 	select {
 	case err := <-failed:
 		return fmt.Errorf("box: the listener failed: %w", err)
+	case err := <-b.broken:
+		b.stop(srv, cut)
+		return err
 	case <-ctx.Done():
 	}
 	b.log(Event{Name: Stopping})

@@ -24,6 +24,7 @@ import (
 
 	"github.com/blindbox/blindbox/atls"
 	"github.com/blindbox/blindbox/attest"
+	"github.com/blindbox/blindbox/box/sandbox"
 	"github.com/blindbox/blindbox/examples/tumour"
 	"github.com/blindbox/blindbox/policy"
 	"github.com/coder/websocket"
@@ -210,6 +211,7 @@ func self(t testing.TB, mode string, more string) string {
 
 // TestMain makes the test binary its own app.
 func TestMain(m *testing.M) {
+	sandbox.Keep(os.Args)
 	if mode := os.Getenv("APP"); mode != "" {
 		appMain(mode)
 		return

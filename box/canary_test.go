@@ -177,7 +177,8 @@ func TestCanaryBox(t *testing.T) {
 	}()
 	b, err := New(Config{
 		Policy: parsed(t, doc), Attester: signer{}, Listener: listen(t), Builtin: map[string][]byte{"tumour": tumour.Model()},
-		Log: func(e Event) { fmt.Printf("EVENT %s\n%+v\n", e, e.Counters) },
+		Containers: &Containers{Images: os.Getenv("CANARY_IMAGES"), Dir: os.Getenv("CANARY_DIR"), Runtime: os.Getenv("CANARY_RUNTIME")},
+		Log:        func(e Event) { fmt.Printf("EVENT %s\n%+v\n", e, e.Counters) },
 	})
 	if err != nil {
 		t.Fatal(err)

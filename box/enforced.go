@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/blindbox/blindbox/attest"
 	"github.com/blindbox/blindbox/policy"
 )
 
@@ -18,6 +19,33 @@ var enforced = []string{
 	"callers.rate", "callers.quota", // box/quota
 	"limits.request", "limits.response", "limits.concurrent", "limits.time", "limits.idle", // box/ingress
 	"logs.none", "logs.counters",
+	"platforms", // platform
+}
+
+// ofContainers are those that hold for an app from an image.
+var ofContainers = []string{
+	"app.image", "app.user", "app.capabilities", "files.tmp", "files.writable", // box/sandbox
+	"limits.memory", "limits.pids", "limits.cpu", "limits.open_files",
+	"egress", // box/egress
+}
+
+func enforces(p *policy.Policy, section string) bool {
+	switch {
+	case slices.Contains(enforced, section):
+		return true
+	case p.App == nil:
+		return section == "egress" // a model connects to nothing
+	default:
+		return p.App.Image != "" && slices.Contains(ofContainers, section)
+	}
+}
+
+// platform refuses hardware that the policy does not name.
+func platform(p *policy.Policy, k attest.Kind) error {
+	if len(p.Platforms) == 0 || slices.Contains(p.Platforms, k.String()) {
+		return nil
+	}
+	return fmt.Errorf("box: this is %s, and the policy has platforms %s (line %d); nothing was started", k, strings.Join(p.Platforms, ", "), p.Line("platforms"))
 }
 
 // enforceable refuses a policy that says more than this box enforces. A line
@@ -25,7 +53,7 @@ var enforced = []string{
 func enforceable(p *policy.Policy) error {
 	var left []string
 	for _, d := range p.Demands() {
-		if !slices.Contains(enforced, d.Section) {
+		if !enforces(p, d.Section) {
 			left = append(left, fmt.Sprintf("%s (line %d)", d.Section, d.Line))
 		}
 	}

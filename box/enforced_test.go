@@ -1,6 +1,8 @@
 package box
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -11,26 +13,30 @@ import (
 func TestEnforceable(t *testing.T) {
 	const app = "name: a\napp: {command: [/bin/true], listen: 127.0.0.1:1}\n"
 	hash := "sha256:" + strings.Repeat("ab", 32)
+	image := "name: a\napp: {image: oci:/x, digest: " + hash + ", listen: 80"
 	for doc, want := range map[string]string{
 		app: "",
 		app + "callers:\n  - {api_key: " + hash + ", may: [query, observe], methods: [GET], paths: [/a]}\n  - {anyone: true, may: [query]}\n" +
 			"cedar: |\n  forbid(principal, action, resource) when { context.path == \"/b\" };\n" +
 			"limits: {request: 1MiB, concurrent: 2, idle: 1s}\nlogs: counters\n": "",
-		"name: a\nmodels: [{name: m, builtin: m}]\nlogs: none\n": "",
+		"name: a\nmodels: [{name: m, builtin: m}]\nlogs: none\n":                             "",
+		"name: a\nmodels: [{name: m, builtin: m}]\negress: none\nplatforms: [sim-sev-snp]\n": "",
+		image + ", user: \"1:1\", capabilities: [CAP_CHOWN]}\negress: {allow: [{host: a.example, port: 1}]}\n" +
+			"files: {tmp: 1MiB, writable: [{path: /a, size: 1MiB}]}\nlimits: {memory: 1GiB, pids: 2, cpu: 1, open_files: 64}\n": "",
 		app + "callers:\n  - {oidc: \"https://a.example\", audience: a, claim: {b: c}, may: [query]}\n  - {certificate: {ca: " + hash + "}, may: [query]}\n" +
 			"  - {anyone: true, may: [query], expires: 2027-01-01T00:00:00Z, rate: 1/s, quota: {requests: 1/s, bytes: 1B/s}, models: [m]}\n" +
 			"cedar: |\n  forbid(principal, action, resource) when { context.model == \"b\" };\n" +
 			"limits: {response: 1B, time: 1s}\n": "",
 
-		app + "egress: none\n":               "egress (line 3)",
-		app + "files: {tmp: 1MiB}\n":         "files.tmp (line 3)",
-		app + "platforms: [sev-snp]\n":       "platforms (line 3)",
+		app + "egress: none\n":       "egress (line 3)",
+		app + "files: {tmp: 1MiB}\n": "files.tmp (line 3)",
+		"name: a\nmodels: [{name: m, builtin: m}]\nlimits: {memory: 1GiB}\nfiles: {tmp: 1MiB}\n": "limits.memory (line 3), files.tmp (line 4)",
 		app + "operators: {may: [shell]}\n":  "operators.shell (line 3)",
 		app + "logs: sealed:age1qqqqqqqqq\n": "logs.sealed (line 3)",
-		app + "limits: {memory: 1GiB, pids: 2, cpu: 1, open_files: 64, response: 1B, time: 1s}\n":                                        "limits.memory (line 3), limits.pids (line 3), limits.cpu (line 3), limits.open_files (line 3)",
-		app + "callers: [{anyone: true, may: [upload, list]}]\n":                                                                         "callers.may.upload (line 3), callers.may.list (line 3)",
-		app + "callers: [{attested: {kind: sgx, measurement: \"" + hash[7:] + "\", policy: " + hash + "}, may: [query]}]\n":              "callers.attested (line 3)",
-		"name: a\napp: {image: oci:/x, digest: " + hash + ", listen: 80, user: \"1:1\", isolation: gvisor, capabilities: [CAP_CHOWN]}\n": "app.image (line 2), app.user (line 2), app.capabilities (line 2), app.isolation.gvisor (line 2), egress (line 2), limits.memory (line 2), limits.pids (line 2), limits.open_files (line 2)",
+		app + "limits: {memory: 1GiB, pids: 2, cpu: 1, open_files: 64, response: 1B, time: 1s}\n":                           "limits.memory (line 3), limits.pids (line 3), limits.cpu (line 3), limits.open_files (line 3)",
+		app + "callers: [{anyone: true, may: [upload, list]}]\n":                                                            "callers.may.upload (line 3), callers.may.list (line 3)",
+		app + "callers: [{attested: {kind: sgx, measurement: \"" + hash[7:] + "\", policy: " + hash + "}, may: [query]}]\n": "callers.attested (line 3)",
+		image + ", isolation: gvisor}\noperators: {may: [restart, exec, shell, debug]}\n":                                   "app.isolation.gvisor (line 2), operators.restart (line 3), operators.exec (line 3), operators.shell (line 3), operators.debug (line 3)",
 	} {
 		_, err := New(Config{Policy: parsed(t, doc), Attester: signer{}, Listener: listen(t), Builtin: map[string][]byte{}, Identity: callers.NewClient()})
 		got := ""
@@ -53,5 +59,59 @@ func TestNoWayToKeys(t *testing.T) {
 	_, err := New(Config{Policy: p, Attester: signer{}, Listener: listen(t)})
 	if err == nil || !strings.Contains(err.Error(), `caller "oidc-a.example" (line 3)`) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestPlatform: a box starts on hardware that the policy names, and on no other.
+func TestPlatform(t *testing.T) {
+	const doc = "name: a\napp: {command: [/bin/true], listen: 127.0.0.1:1}\n"
+	for more, want := range map[string]string{
+		"":                                     "",
+		"platforms: [tdx, sim-sev-snp]\n":      "",
+		"platforms: [sev-snp, tdx]\n":          "box: this is sim-sev-snp, and the policy has platforms sev-snp, tdx (line 3); nothing was started",
+		"platforms: [tdx]\nfiles: {tmp: 1B}\n": "(line 3); nothing was started",
+	} {
+		_, err := New(Config{Policy: parsed(t, doc+more), Attester: signer{}, Listener: listen(t)})
+		if got := fmt.Sprint(err); want == "" && err != nil || want != "" && !strings.HasSuffix(got, want) {
+			t.Errorf("%s: got %v, expected %s", more, err, want)
+		}
+	}
+}
+
+// TestContainersMissing: a policy with an image needs a place to run it.
+func TestContainersMissing(t *testing.T) {
+	p := parsed(t, "name: a\napp: {image: oci:/x, digest: \"sha256:"+strings.Repeat("ab", 32)+"\", listen: 80}\n")
+	for want, c := range map[string]*Containers{"no place to run one": nil, "no runc": {Images: "/", Dir: "/x"}} {
+		_, err := New(Config{Policy: p, Attester: signer{}, Listener: listen(t), Containers: c})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, expected %s", err, want)
+		}
+	}
+}
+
+// TestMachineEnforcesLess: what a machine cannot enforce keeps the box from
+// starting, unless somebody is there to be told.
+func TestMachineEnforcesLess(t *testing.T) {
+	lines := []string{"limits.cpu 2: no cpu", "limits.pids 5: no pids"}
+	c := &Containers{}
+	if err := c.accept(nil); err != nil {
+		t.Error(err)
+	}
+	if err := c.accept(lines); err == nil || !strings.Contains(err.Error(), lines[0]+"; "+lines[1]) {
+		t.Errorf("got %v", err)
+	}
+	var told []string
+	c.Unenforced = func(line string) { told = append(told, line) }
+	if err := c.accept(lines); err != nil || !slices.Equal(told, lines) {
+		t.Errorf("got %v, told %q", err, told)
+	}
+}
+
+// TestHostName: a box's name becomes one that a machine can have.
+func TestHostName(t *testing.T) {
+	for name, want := range map[string]string{"a.b_c-d": "a-b-c-d", strings.Repeat("x", 64): strings.Repeat("x", 63)} {
+		if got := hostName(name); got != want {
+			t.Errorf("%s becomes %s, expected %s", name, got, want)
+		}
 	}
 }

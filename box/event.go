@@ -8,6 +8,7 @@ type Name string
 const (
 	Starting   Name = "starting"    // Detail is the policy's summary
 	AppStarted Name = "app started" // the app accepts connections
+	AppNote    Name = "app note"    // Detail is what is not as its image has it
 	AppExited  Name = "app exited"  // Detail is how; it is started again
 	Serving    Name = "serving"     // the door is open; Detail is the address
 	Stopping   Name = "stopping"    // the door is closed

@@ -28,21 +28,34 @@ type room struct {
 func enter(path string, lowPorts bool) (*room, error) {
 	r := &room{calls: make(chan func())}
 	entered := make(chan error)
-	go func() {
-		runtime.LockOSThread() // for good: the thread ends with this goroutine
-		err := r.arrive(path, lowPorts)
-		entered <- err
-		if err != nil {
-			return
-		}
-		for f := range r.calls {
-			f()
-		}
-	}()
+	go r.live(path, lowPorts, entered)
 	if err := <-entered; err != nil {
 		return nil, fmt.Errorf("sandbox: the app's network namespace: %w", err)
 	}
 	return r, nil
+}
+
+// live enters on a thread that ends with it, and makes calls there until the room
+// is closed.
+func (r *room) live(path string, lowPorts bool, entered chan<- error) {
+	runtime.LockOSThread()
+	if unix.Gettid() == unix.Getpid() {
+		// The main thread does not end; it would stay there. While we hold it,
+		// another one enters.
+		defer runtime.UnlockOSThread()
+		inside := make(chan error)
+		go r.live(path, lowPorts, inside)
+		entered <- <-inside
+		return
+	}
+	err := r.arrive(path, lowPorts)
+	entered <- err
+	if err != nil {
+		return
+	}
+	for f := range r.calls {
+		f()
+	}
 }
 
 func (r *room) arrive(path string, lowPorts bool) error {

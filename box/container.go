@@ -1,0 +1,281 @@
+package box
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/blindbox/blindbox/box/egress"
+	"github.com/blindbox/blindbox/box/sandbox"
+	"github.com/blindbox/blindbox/box/sandbox/oci"
+	"github.com/blindbox/blindbox/box/sandbox/rootfs"
+	"github.com/blindbox/blindbox/policy"
+)
+
+// Containers is what apps from images take of the machine. Images, Dir and
+// Runtime are required.
+type Containers struct {
+	// Images is the folder where the paths of "oci:PATH" begin. An image of a
+	// registry is looked for there too, as a layout named sha256-DIGITS by its
+	// digest: a box fetches nothing. Nobody has to be trusted with the folder.
+	Images string
+	// Dir is a folder in memory that is the box's alone. What is in it is deleted.
+	Dir string
+	// Runtime is the path of runc.
+	Runtime string
+	// Resolver and Dial are how the box reaches what egress allows; nil means the
+	// machine's own.
+	Resolver egress.Resolver
+	Dial     egress.Dial
+	// Roots are who may sign the certificates of destinations with tls: verify; nil
+	// means the machine's own.
+	Roots *x509.CertPool
+	// Refused is told what the app was refused; nil means that nobody is. It is for
+	// a box on a developer's own machine: when an app tries something can depend on
+	// what it was asked.
+	Refused func(egress.Event)
+	// Unenforced is told each line of the policy that the machine cannot enforce,
+	// and the box starts all the same. It is for a box on a developer's own
+	// machine. nil means that no box is started.
+	Unenforced func(line string)
+}
+
+// userShift is the user outside that is root inside, the first of 65536 that
+// nobody on the machine is.
+const userShift = 1 << 20
+
+func (c *Containers) check() error {
+	switch {
+	case c == nil:
+		return errors.New("box: the policy's app is an image, and this box has no place to run one")
+	case c.Runtime == "":
+		return errors.New("box: the policy's app is an image, and there is no runc on this machine; nothing was started: install it (Debian's package is runc)")
+	}
+	return nil
+}
+
+// container is an app from an image, in a network of its own.
+type container struct {
+	policy *policy.Policy
+	cfg    Containers
+	output io.Writer
+	exited func(how string)
+	note   func(string)
+	// broken gets why the network ended by itself.
+	broken chan error
+
+	app     atomic.Pointer[sandbox.App] // nil until it was started
+	plan    egress.Plan
+	proxy   *egress.Proxy
+	undo    []func()
+	undoing sync.Once
+}
+
+// Start makes the app's network, then its files, then starts it in there. If one
+// of them fails, all is taken down again.
+func (c *container) Start(ctx context.Context) error {
+	err := c.start(ctx)
+	if err != nil {
+		c.Stop()
+	}
+	return err
+}
+
+func (c *container) start(ctx context.Context) error {
+	release, err := claim(c.cfg.Dir)
+	if err != nil {
+		return err
+	}
+	c.later(release)
+	ns, err := c.network()
+	if err != nil {
+		return err
+	}
+	image, tree, err := c.unpack()
+	if err != nil {
+		return err
+	}
+	app, err := sandbox.New(c.sandbox(ns, image, tree))
+	if err != nil {
+		return err
+	}
+	if err := c.tell(tree, app); err != nil {
+		return err
+	}
+	if err := app.Start(ctx); err != nil {
+		return err
+	}
+	c.later(app.Stop)
+	c.app.Store(app)
+	return nil
+}
+
+// later has f done by Stop, before what was given earlier.
+func (c *container) later(f func()) { c.undo = append(c.undo, f) }
+
+// Stop ends the app, then takes down what it stood on.
+func (c *container) Stop() {
+	c.undoing.Do(func() {
+		for _, f := range slices.Backward(c.undo) {
+			f()
+		}
+	})
+}
+
+// Accepting reports whether the app runs and accepted a connection.
+func (c *container) Accepting() bool {
+	app := c.app.Load()
+	return app != nil && app.Accepting()
+}
+
+// Dial connects to the app.
+func (c *container) Dial(ctx context.Context) (net.Conn, error) {
+	app := c.app.Load()
+	if app == nil {
+		return nil, errors.New("the app was not started")
+	}
+	return app.Dial(ctx)
+}
+
+// network makes the app's network and has the proxy serve it.
+func (c *container) network() (*egress.Namespace, error) {
+	cfg, err := c.egress()
+	if err != nil {
+		return nil, err
+	}
+	if c.plan, err = egress.NewPlan(c.policy.Egress); err != nil {
+		return nil, err
+	}
+	if c.proxy, err = egress.New(cfg); err != nil {
+		return nil, err
+	}
+	ns, err := egress.NewNamespace(c.plan)
+	if err != nil {
+		return nil, err
+	}
+	c.later(func() { ns.Close() })
+	c.later(c.proxy.Close)
+	go func() {
+		// Without it nothing leaves the app's network, and nobody counts what tries.
+		if err := c.proxy.Serve(ns.Listeners()); err != nil {
+			c.broken <- fmt.Errorf("box: the app's network failed: %w", err)
+		}
+	}()
+	return ns, nil
+}
+
+func (c *container) egress() (egress.Config, error) {
+	cfg := egress.Config{
+		Egress: c.policy.Egress, Resolver: c.cfg.Resolver, Dial: c.cfg.Dial, Roots: c.cfg.Roots,
+		Clock: time.Now, Timeouts: egress.DefaultTimeouts(), Report: c.cfg.Refused,
+	}
+	if cfg.Resolver == nil {
+		cfg.Resolver = &net.Resolver{PreferGo: true}
+	}
+	if cfg.Dial == nil {
+		cfg.Dial = egress.DialTCP
+	}
+	verify := func(d policy.Destination) bool { return d.TLS == policy.TLSVerify }
+	if cfg.Roots == nil && slices.ContainsFunc(c.policy.Egress.Allow, verify) {
+		var err error
+		if cfg.Roots, err = x509.SystemCertPool(); err != nil {
+			return egress.Config{}, fmt.Errorf("who may sign certificates of destinations: %w", err)
+		}
+	}
+	return cfg, nil
+}
+
+// unpack compares the image with the policy's digest and makes its tree.
+func (c *container) unpack() (*oci.Image, *rootfs.Tree, error) {
+	image, err := oci.Open(c.layout(), oci.Digest(c.policy.App.Digest), "linux", runtime.GOARCH, oci.DefaultLimits())
+	if err != nil {
+		return nil, nil, err
+	}
+	defer image.Close()
+	images := filepath.Join(c.cfg.Dir, "images")
+	store, err := rootfs.NewStore(rootfs.Config{Dir: images, Shift: userShift, Limits: rootfs.DefaultLimits()})
+	if err != nil {
+		return nil, nil, err
+	}
+	// What is left if that fails is deleted by the next box.
+	c.later(func() { os.RemoveAll(images) })
+	tree, err := store.Get(image)
+	return image, tree, err
+}
+
+// layout is the path of the image.
+func (c *container) layout() string {
+	path, ok := strings.CutPrefix(c.policy.App.Image, "oci:")
+	switch {
+	case !ok:
+		return filepath.Join(c.cfg.Images, "sha256-"+oci.Digest(c.policy.App.Digest).Hex())
+	case filepath.IsAbs(path):
+		return path
+	}
+	return filepath.Join(c.cfg.Images, path)
+}
+
+// tell says what is not as image and policy have it, and refuses what is less
+// than the policy promises.
+func (c *container) tell(tree *rootfs.Tree, app *sandbox.App) error {
+	for _, line := range slices.Concat(tree.Report.Lines(), app.Notes()) {
+		c.note(line)
+	}
+	return c.cfg.accept(app.Unenforced())
+}
+
+func (c *Containers) accept(unenforced []string) error {
+	if len(unenforced) > 0 && c.Unenforced == nil {
+		return fmt.Errorf("the policy says more than this machine enforces; nothing was started: %s", strings.Join(unenforced, "; "))
+	}
+	for _, line := range unenforced {
+		c.Unenforced(line)
+	}
+	return nil
+}
+
+// sandbox says what the policy says in the words of package sandbox.
+func (c *container) sandbox(ns *egress.Namespace, image *oci.Image, tree *rootfs.Tree) sandbox.Config {
+	p, a := c.policy, c.policy.App
+	env := c.plan.Environment()
+	if env == nil {
+		env = map[string]string{}
+	}
+	maps.Copy(env, a.Env)
+	cfg := sandbox.Config{
+		Name: hostName(p.Name), Command: a.Command, Env: env, WorkDir: a.Dir, Listen: a.Listen,
+		Capabilities: a.Capabilities, Files: sandbox.Files{Tmp: p.Files.Tmp},
+		Limits: sandbox.Limits{
+			Memory: p.Limits.Memory, Pids: int64(p.Limits.PIDs), CPU: float64(p.Limits.CPU) / 1000, OpenFiles: uint64(p.Limits.OpenFiles),
+		},
+		Image: *image.Config, Root: tree.Path, NetNS: ns.Path(), ResolvConf: c.plan.ResolvConf(),
+		Dir: filepath.Join(c.cfg.Dir, "runs"), Runtime: c.cfg.Runtime, Shift: userShift,
+		StartGrace: startGrace, StopGrace: appGrace, Output: c.output, Exited: c.exited,
+	}
+	if a.User != nil {
+		cfg.User = &sandbox.User{UID: a.User.UID, GID: a.User.GID}
+	}
+	for _, w := range p.Files.Writable {
+		cfg.Files.Writable = append(cfg.Files.Writable, sandbox.Writable{Path: w.Path, Size: w.Size})
+	}
+	return cfg
+}
+
+// hostName makes a host name out of the box's: the same, without dots and
+// underscores (RFC 1123, section 2.1).
+func hostName(name string) string {
+	const most = 63
+	return strings.NewReplacer(".", "-", "_", "-").Replace(name[:min(len(name), most)])
+}

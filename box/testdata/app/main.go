@@ -1,0 +1,102 @@
+// Command app is an app in a box for tests: it tells what it can reach.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+)
+
+func main() {
+	if len(os.Args) > 1 {
+		fmt.Fprintln(os.Stderr, os.Args[1])
+		os.Exit(4)
+	}
+	http.HandleFunc("/here", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "hello ", r.Header.Get("Blindbox-Caller")) })
+	http.HandleFunc("/self", func(w http.ResponseWriter, _ *http.Request) {
+		network, _ := os.Readlink("/proc/self/ns/net")
+		name, _ := os.Hostname()
+		fmt.Fprintln(w, network, os.Getuid(), os.Getgid(), name, os.Getenv("GREETING"))
+	})
+	answers("/dial", dial)
+	answers("/lookup", lookup)
+	answers("/direct", func(from string) (string, error) { return get(from, nil) })
+	answers("/proxied", func(from string) (string, error) { return get(from, http.ProxyFromEnvironment) })
+	answers("/fill", fill)
+	answers("/open", open)
+	http.HandleFunc("/exit", func(http.ResponseWriter, *http.Request) { os.Exit(3) })
+	if err := http.ListenAndServe("127.0.0.1:8000", nil); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// answers serves what came of f with the query.
+func answers(path string, f func(string) (string, error)) {
+	http.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+		what, err := f(r.URL.Query().Get("with"))
+		if err != nil {
+			fmt.Fprint(w, "blocked: ", err)
+			return
+		}
+		fmt.Fprint(w, "REACHED: ", what)
+	})
+}
+
+func dial(to string) (string, error) {
+	network, address, _ := strings.Cut(to, " ")
+	c, err := net.DialTimeout(network, address, 5*time.Second)
+	if err != nil {
+		return "", err
+	}
+	defer c.Close()
+	_, err = io.WriteString(c, "x")
+	return to, err
+}
+
+func lookup(name string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	all, err := net.DefaultResolver.LookupHost(ctx, name)
+	return strings.Join(all, " "), err
+}
+
+func get(from string, proxy func(*http.Request) (*url.URL, error)) (string, error) {
+	c := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{Proxy: proxy, DisableKeepAlives: true}}
+	resp, err := c.Get(from)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	return fmt.Sprint(resp.StatusCode, " ", string(body)), err
+}
+
+// fill writes 2 MiB into a file.
+func fill(name string) (string, error) {
+	f, err := os.Create(name)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	_, err = f.Write(make([]byte, 2<<20))
+	return name, err
+}
+
+// open opens a file as often as it can, and 100 times at most.
+func open(name string) (string, error) {
+	for i := range 100 {
+		f, err := os.Open(name)
+		if err != nil {
+			return "", fmt.Errorf("after %d: %w", i, err)
+		}
+		defer f.Close()
+	}
+	return name, nil
+}
