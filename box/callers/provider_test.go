@@ -447,8 +447,10 @@ func TestHostileProviders(t *testing.T) {
 		{"keys with status 500", nil, says(500, set), "503 "},
 		{"HTML", says(200, "<html>"), nil, "503 "},
 		{"keys are HTML", nil, says(200, "<html>"), "503 "},
-		{"a redirect", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere.URL, 302) }, nil, "status 302"},
-		{"keys redirect", nil, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere.URL, 307) }, "status 307"},
+		{"a redirect", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere.URL, http.StatusFound) }, nil, "status 302"},
+		{"keys redirect", nil, func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, elsewhere.URL, http.StatusTemporaryRedirect)
+		}, "status 307"},
 		{"10 MB", big, nil, "longer than 262144 bytes"},
 		{"keys of 10 MB", nil, big, "longer than 262144 bytes"},
 		{"breaks off", func(w http.ResponseWriter, _ *http.Request) {

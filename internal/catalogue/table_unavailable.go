@@ -47,9 +47,9 @@ func answers() []Entry {
 		{
 			Number: 401, Codes: []attest.Code{CodeBoxCaller},
 			Title:   "the box does not know the caller",
-			Cause:   "No API key, or one whose hash is not in the box's policy.",
+			Cause:   "No API key, certificate or token, or one that the box's policy does not accept: its hash is not there, it has expired, it was issued by or for somebody else. The answer says which.",
 			NotDone: "The request did not reach a model or the app.",
-			Fix:     "Give the key with `--api-key-file` or BLINDBOX_API_KEY. Callers are fixed in box.yaml; another caller is another policy and another box.",
+			Fix:     "Give the key, or the token, with `--api-key-file` or BLINDBOX_API_KEY. Callers are fixed in box.yaml; another caller is another policy and another box.",
 			Example: problem(401, "the box does not know the caller"),
 		},
 		{
@@ -87,7 +87,7 @@ func answers() []Entry {
 		{
 			Number: 429, Codes: []attest.Code{CodeBoxBusy},
 			Title:   "the box is busy",
-			Cause:   "As many requests as `limits: {concurrent: ...}` allows are running.",
+			Cause:   "As many requests as `limits: {concurrent: ...}` allows are running, or the caller has used up its `rate` or `quota`. The answer says which.",
 			NotDone: "The request did not reach a model or the app.",
 			Fix:     "Wait as long as the answer's Retry-After says, then send it again.",
 			Example: problem(429, "the box is busy"),
@@ -103,7 +103,7 @@ func answers() []Entry {
 		{
 			Number: 502, Codes: []attest.Code{CodeBoxAppDown},
 			Title:   "the app in the box does not answer",
-			Cause:   "The app has ended, does not listen where the policy says, or broke off its answer.",
+			Cause:   "The app has ended, does not listen where the policy says, broke off its answer, took longer than `limits: {time, idle}` allow, or answers with more than `limits: {response}`.",
 			NotDone: "There is no answer. The app may have seen part of the request.",
 			Fix:     "Ask the operator to look at the box; its logs say nothing about requests.",
 			Example: problem(502, "the app in the box does not answer"),
@@ -111,7 +111,7 @@ func answers() []Entry {
 		{
 			Number: 503, Codes: []attest.Code{CodeBoxUnavailable},
 			Title:   "the box is not ready",
-			Cause:   "It is starting or stopping.",
+			Cause:   "It is starting or stopping, or cannot have the keys of the identity provider whose token was sent. The answer says which.",
 			NotDone: "The request did not reach a model or the app.",
 			Fix:     "Try again in a moment.",
 			Example: problem(503, "the box is not ready"),
