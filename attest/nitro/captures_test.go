@@ -169,3 +169,20 @@ func TestOtherVendorsRoots(t *testing.T) {
 
 // TestVectorsUnchanged compares the captures with their digests.
 func TestVectorsUnchanged(t *testing.T) { casetest.Unchanged(t, "../../vectors/nitro", 4) }
+
+// TestUnprotectedHeader: nobody signs the unprotected header, so it is empty. One
+// that only says to have a field leaves the document and its signature as they are.
+func TestUnprotectedHeader(t *testing.T) {
+	ev := production.evidence(t)
+	head := []byte{0x84, 0x44, 0xa1, 0x01, 0x38, 0x22, 0xa0} // [h'A1013822', {}, ...
+	if !bytes.HasPrefix(ev.Data, head) {
+		t.Fatalf("the document begins with %x", ev.Data[:len(head)])
+	}
+	ev.Data = bytes.Clone(ev.Data)
+	ev.Data[len(head)-1]++
+	claims, err := awsVerifier(t).Verify(ev, nil, production.at)
+	casetest.Refused(t, err, "hardware.document", attest.CodeMalformed)
+	if claims != nil {
+		t.Error("claims beside an error")
+	}
+}
