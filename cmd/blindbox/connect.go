@@ -15,6 +15,7 @@ import (
 	"github.com/blindbox/blindbox/client"
 	"github.com/blindbox/blindbox/internal/catalogue"
 	"github.com/blindbox/blindbox/internal/connect"
+	"github.com/blindbox/blindbox/policy"
 )
 
 type connectOptions struct {
@@ -88,7 +89,7 @@ func (s *session) connect(ctx context.Context, address string, o connectOptions)
 		return err
 	}
 	local := "http://" + ln.Addr().String()
-	if err := s.showConnected(v, took, local, o.checks); err != nil {
+	if err := s.showConnected(v, took, local, key, o.checks); err != nil {
 		return err
 	}
 	h, err := connect.New(connect.Config{Target: u, Transport: c, APIKey: key, AllowOrigins: o.origins, Explain: explainToClient})
@@ -119,7 +120,7 @@ func verifyWith(ctx context.Context, c *client.Client, u *url.URL) (verdict, tim
 	return v, time.Since(began), nil
 }
 
-func (s *session) showConnected(v verdict, took time.Duration, local string, checks bool) error {
+func (s *session) showConnected(v verdict, took time.Duration, local, key string, checks bool) error {
 	if s.json() {
 		return s.concludeJSON(v, map[string]any{"local": local, "openai": local + "/v1", "inference": local + "/v2"})
 	}
@@ -127,7 +128,29 @@ func (s *session) showConnected(v verdict, took time.Duration, local string, che
 		return err
 	}
 	s.printf("  local      %s\n  OpenAI API %s/v1   Open Inference v2 %s/v2\n", local, local, local)
+	if v.policy != nil {
+		s.printf("  caller     %s\n", permitted(v.policy, key, s.now()))
+	}
 	return nil
+}
+
+// permitted says what the box will let this user do. It is read from the policy
+// that was verified, by the code that decides in the box; nothing is sent for it.
+func permitted(p *policy.Policy, key string, now time.Time) string {
+	caller, known := p.Anyone()
+	if key != "" {
+		caller, known = p.Authenticate(key)
+	}
+	switch {
+	case !known && key != "":
+		return "The box's policy does not have your API key: every request will be refused."
+	case !known:
+		return "You have no API key: requests without a token or certificate that the policy knows will be refused."
+	case caller.Expired(now):
+		return "The box's policy knew you until " + caller.Expires.UTC().Format(time.RFC3339) + ": every request will be refused."
+	}
+	may, _ := p.MayDo(caller.Name)
+	return may.String()
 }
 
 // checkOrigin refuses what no browser would send as an Origin, since it would
