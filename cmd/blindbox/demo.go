@@ -208,7 +208,7 @@ func (d *demonstration) open(ctx context.Context, doc []byte, middle bool) (*sta
 	}
 	st := &stage{}
 	st.requests.Store(-1)
-	st.box, err = startBox(ctx, d.root, p, ln, nil, st.count)
+	st.box, err = startBox(ctx, d.root, p, ln, surroundings{log: st.count})
 	if err != nil {
 		return nil, err
 	}

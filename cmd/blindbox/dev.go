@@ -167,6 +167,11 @@ func (s *session) dev(ctx context.Context, o devOptions, command []string) error
 			return err
 		}
 	}
+	container, remove, err := s.contain(p, o.file, os.Geteuid())
+	if err != nil {
+		return err
+	}
+	defer remove()
 	ln, err := connect.Listen(ctx, o.listen)
 	if err != nil {
 		return fail(catalogue.CodeListen, "listen", strings.TrimPrefix(err.Error(), "connect: "), "a free port on 127.0.0.1 or [::1]")
@@ -179,7 +184,7 @@ func (s *session) dev(ctx context.Context, o devOptions, command []string) error
 			s.note("waiting for the app to listen on %s; Ctrl-C gives up\n", oneLine(p.App.Listen))
 		}
 	})
-	d, front, err := startBehind(ctx, root, p, ln, fault, s.stderr, s.devEvent)
+	d, front, err := startBehind(ctx, root, p, ln, fault, surroundings{output: s.stderr, log: s.devEvent, container: container})
 	patience.Stop()
 	if err != nil {
 		if ctx.Err() != nil {
@@ -197,7 +202,7 @@ func (s *session) dev(ctx context.Context, o devOptions, command []string) error
 		_ = d.close()
 		return err
 	}
-	s.showDev(d, fault, trust, keyFile)
+	s.showDev(d, fault, container.less(), trust, keyFile)
 	select {
 	case <-ctx.Done():
 	case <-d.ended:
@@ -229,12 +234,12 @@ func mayReplace(name string) error {
 
 // devEvent tells of the app's life. The rest is told by the verdict.
 func (s *session) devEvent(e box.Event) {
-	if e.Name == box.AppExited {
+	if e.Name == box.AppExited || e.Name == box.AppNote {
 		s.note("%s\n", oneLine(e.String()))
 	}
 }
 
-func (s *session) showDev(d *devBox, f fault, trust, keyFile string) {
+func (s *session) showDev(d *devBox, f fault, notEnforced []string, trust, keyFile string) {
 	url := "https://" + d.addr
 	line := []string{"blindbox", "connect", "--trust", shellWord(trust)}
 	if keyFile != "" {
@@ -245,11 +250,14 @@ func (s *session) showDev(d *devBox, f fault, trust, keyFile string) {
 	if s.json() {
 		s.writeJSON(map[string]any{
 			"simulated": true, "url": url, "policy": fmt.Sprintf("sha256:%x", digest), "measurement": fmt.Sprintf("%x", d.measurement),
-			"trust": trust, "api_key_file": keyFile, "connect": connectLine, "pid": os.Getpid(), "fault": f.document(),
+			"trust": trust, "api_key_file": keyFile, "connect": connectLine, "pid": os.Getpid(), "fault": f.document(), "not_enforced": notEnforced,
 		})
 		return
 	}
 	s.printf("SIMULATED    no hardware protects this box: for development only\n")
+	for _, line := range notEnforced {
+		s.printf("NOT ENFORCED %s\n", oneLine(line))
+	}
 	if f.name != "" {
 		s.printf("FAULT        %s: %s\n  expect     %s %s\n", f.name, f.about, f.entry().ID(), f.entry().Title)
 	}

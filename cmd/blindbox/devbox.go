@@ -73,14 +73,21 @@ func simMeasurement() ([48]byte, error) {
 	return sim.Measure(program.Sum(nil)), nil
 }
 
+// surroundings is what a simulated box gets of this machine.
+type surroundings struct {
+	output    io.Writer // gets what the app prints
+	log       func(box.Event)
+	container *devContainer // nil if the app is no image
+}
+
 // startBox starts a simulated box on ln and returns when its door is open. It
 // always takes ln over.
-func startBox(ctx context.Context, root *sim.Root, p *policy.Policy, ln net.Listener, appOutput io.Writer, log func(box.Event)) (*devBox, error) {
-	return startFaulty(ctx, root, p, ln, fault{}, appOutput, log)
+func startBox(ctx context.Context, root *sim.Root, p *policy.Policy, ln net.Listener, at surroundings) (*devBox, error) {
+	return startFaulty(ctx, root, p, ln, fault{}, at)
 }
 
 // startFaulty starts a box with that fault; the zero fault is none.
-func startFaulty(ctx context.Context, root *sim.Root, p *policy.Policy, ln net.Listener, f fault, appOutput io.Writer, log func(box.Event)) (*devBox, error) {
+func startFaulty(ctx context.Context, root *sim.Root, p *policy.Policy, ln net.Listener, f fault, at surroundings) (*devBox, error) {
 	d := &devBox{policy: p, root: root.Fingerprint(), addr: ln.Addr().String(), ended: make(chan struct{})}
 	failed := func(err error) (*devBox, error) {
 		ln.Close()
@@ -98,10 +105,14 @@ func startFaulty(ctx context.Context, root *sim.Root, p *policy.Policy, ln net.L
 	if err != nil {
 		return failed(err)
 	}
-	d.box, err = box.New(box.Config{
+	cfg := box.Config{
 		Policy: p, Attester: attester, Listener: ln, Builtin: map[string][]byte{"tumour": tumour.Model()}, Identity: callers.NewClient(),
-		Log: log, AppOutput: appOutput,
-	})
+		Log: at.log, AppOutput: at.output,
+	}
+	if at.container != nil {
+		cfg.Containers = &at.container.Containers
+	}
+	d.box, err = box.New(cfg)
 	if err != nil {
 		return failed(err)
 	}

@@ -13,7 +13,6 @@ import (
 
 	"github.com/blindbox/blindbox/appraise"
 	"github.com/blindbox/blindbox/attest/sim"
-	"github.com/blindbox/blindbox/box"
 	"github.com/blindbox/blindbox/client"
 	"github.com/blindbox/blindbox/policy"
 )
@@ -30,9 +29,9 @@ func (f front) close() {
 
 // startBehind starts a box on ln, or, if the fault is one of the way to the
 // box, at a hidden address with that somebody on ln.
-func startBehind(ctx context.Context, root *sim.Root, p *policy.Policy, ln net.Listener, f fault, appOutput io.Writer, log func(box.Event)) (*devBox, front, error) {
+func startBehind(ctx context.Context, root *sim.Root, p *policy.Policy, ln net.Listener, f fault, at surroundings) (*devBox, front, error) {
 	if f.front == frontNone {
-		d, err := startFaulty(ctx, root, p, ln, f, appOutput, log)
+		d, err := startFaulty(ctx, root, p, ln, f, at)
 		return d, front{}, err
 	}
 	var lc net.ListenConfig
@@ -41,7 +40,7 @@ func startBehind(ctx context.Context, root *sim.Root, p *policy.Policy, ln net.L
 		ln.Close()
 		return nil, front{}, err
 	}
-	d, err := startFaulty(ctx, root, p, hidden, f, appOutput, log)
+	d, err := startFaulty(ctx, root, p, hidden, f, at)
 	if err != nil {
 		ln.Close()
 		return nil, front{}, err

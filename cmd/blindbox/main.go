@@ -18,9 +18,12 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"github.com/blindbox/blindbox/box/sandbox"
 )
 
 func main() {
+	sandbox.Keep(os.Args)
 	// net/http tells the standard logger parts of what passes through a box of
 	// `dev`, and of what a stranger sends. We print what there is to say.
 	log.SetOutput(io.Discard)

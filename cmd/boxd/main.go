@@ -23,7 +23,9 @@ import (
 	"log"
 	"net"
 	"os"
+	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 
@@ -31,12 +33,14 @@ import (
 	"github.com/blindbox/blindbox/box"
 	"github.com/blindbox/blindbox/box/callers"
 	"github.com/blindbox/blindbox/box/process"
+	"github.com/blindbox/blindbox/box/sandbox"
 	"github.com/blindbox/blindbox/examples/tumour"
 	"github.com/blindbox/blindbox/internal/strictyaml"
 	"github.com/blindbox/blindbox/policy"
 )
 
 func main() {
+	sandbox.Keep(os.Args)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	os.Exit(run(ctx, os.Args[1:], os.Stderr, machine{open: open, detect: detect, reserve: reserve, root: os.Geteuid() == 0}))
@@ -157,7 +161,7 @@ func serve(ctx context.Context, args []string, stderr io.Writer, m machine) erro
 		return err
 	}
 	b, err := box.New(box.Config{
-		Policy: p, Attester: attester, Listener: l, AppAccount: account,
+		Policy: p, Attester: attester, Listener: l, AppAccount: account, Containers: opts.containers(),
 		Builtin: map[string][]byte{"tumour": tumour.Model()}, Identity: callers.NewClient(),
 		Log: func(e box.Event) { fmt.Fprintln(stderr, "boxd:", e) },
 	})
@@ -199,6 +203,7 @@ func ended(b *box.Box, err error) error {
 
 type options struct {
 	policy, listen string
+	images, run    string // where images are, and where they run
 	endorsements   string // where to fetch what is stapled
 	detect         bool
 	platform       platform
@@ -210,6 +215,8 @@ func parseFlags(args []string, stderr io.Writer) (options, error) {
 	set.SetOutput(io.Discard)
 	set.StringVar(&o.policy, "policy", "", "the box's policy, a `file` (required)")
 	set.StringVar(&o.listen, "listen", ":8443", "the TCP `address` to listen on")
+	set.StringVar(&o.images, "images", "", "the `folder` of app.image, for oci:PATH and, as sha256-DIGITS, for images of registries (default: that of the policy)")
+	set.StringVar(&o.run, "run", "/run/blindbox", "a `folder` in memory for the app's files; what is in it is deleted")
 	set.BoolVar(&o.detect, "detect", false, "print what evidence this machine gives, and why not, and end; the exit code is 3 if it gives none")
 	set.Var(words{&o.platform.kinds, ","}, "platform", "the `kinds` of evidence to use, with commas, the processor's first (default: the only one there is)")
 	set.Var(words{&o.platform.gpuHelper, " "}, "gpu-helper", "the `command` that prints the evidence of NVIDIA GPUs")
@@ -229,6 +236,19 @@ func parseFlags(args []string, stderr io.Writer) (options, error) {
 		return options{}, usage("no --policy FILE")
 	}
 	return o, nil
+}
+
+// containers is where an app from an image runs. Nothing of it is looked at
+// unless the policy has one.
+func (o *options) containers() *box.Containers {
+	c := &box.Containers{Images: o.images, Dir: o.run}
+	if c.Images == "" {
+		c.Images = filepath.Dir(o.policy)
+	}
+	if program, err := exec.LookPath("runc"); err == nil {
+		c.Runtime = program
+	}
+	return c
 }
 
 func readPolicy(file string) (*policy.Policy, error) {

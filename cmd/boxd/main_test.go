@@ -106,10 +106,12 @@ func TestRefusals(t *testing.T) {
 			"  -detect\n    \tprint what evidence this machine gives, and why not, and end; the exit code is 3 if it gives none\n" +
 			"  -endorsements-from URL\n    \tstaple what the vendors sign: \"vendors\", or the URL of a mirror; fetched in the background (default: only what the host hands out)\n" +
 			"  -gpu-helper command\n    \tthe command that prints the evidence of NVIDIA GPUs\n" +
+			"  -images folder\n    \tthe folder of app.image, for oci:PATH and, as sha256-DIGITS, for images of registries (default: that of the policy)\n" +
 			"  -listen address\n    \tthe TCP address to listen on (default \":8443\")\n" +
 			"  -nvswitch-helper command\n    \tthe command that prints the evidence of NVSwitches\n" +
 			"  -platform kinds\n    \tthe kinds of evidence to use, with commas, the processor's first (default: the only one there is)\n" +
-			"  -policy file\n    \tthe box's policy, a file (required)\n"},
+			"  -policy file\n    \tthe box's policy, a file (required)\n" +
+			"  -run folder\n    \ta folder in memory for the app's files; what is in it is deleted (default \"/run/blindbox\")\n"},
 		{"no platform", []string{"--policy", good, "--platform", ","}, 1, "BBX-101 usage: the command line cannot be used as it is\n  seen       invalid value \",\" for flag -platform: nothing named\n  no box was started.\n"},
 		{"no such file", []string{"--policy", dir + "/none"}, 1, "BBX-105 file: a file could not be read or written\n  seen       open " + dir + "/none: no such file or directory\n  no box was started.\n"},
 		{"a directory", []string{"--policy", dir}, 1, "BBX-105 file: a file could not be read or written\n  seen       read " + dir + ": is a directory\n  no box was started.\n"},
