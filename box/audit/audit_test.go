@@ -323,6 +323,47 @@ func TestAnchors(t *testing.T) {
 	}
 }
 
+// TestGapOverAnchor: whoever keeps the log cannot cut out a record that was signed
+// by saying that it was lost, not even under a signature of his own.
+func TestGapOverAnchor(t *testing.T) {
+	out := newSink()
+	l := open(t, config(t, out), First())
+	l.Decided(allow("clinic"))
+	at := l.Decided(allow("clinic"))
+	l.Close(t.Context())
+	var text, there []byte
+	for line := range bytes.Lines(out.bytes()) {
+		if _, _, r, err := parseLine(bytes.TrimSpace(line)); err != nil || r.Seq > at.Sequence {
+			break
+		}
+		text, there = there, append(bytes.Clone(there), line...)
+	}
+	before := sound(t, text)
+	if f := verify(t, text, at).Fault; f == nil || !strings.Contains(f.Why, "cut off") {
+		t.Fatalf("cut off: %v", f)
+	}
+	gap := record{Seq: at.Sequence + 1, Time: "2026-11-22T12:00:00.000000Z", Type: typeGap, From: before.Next, To: at.Sequence, Chain: strings.Repeat("0", 64)}
+	sound(t, appendLine(there, receipt.Digest{}, gap), at) // what arrived is not lost, whoever says so
+	text = appendLine(text, receipt.Digest{}, gap)
+	forged := sound(t, text)
+	if len(forged.Gaps) != 1 {
+		t.Fatalf("%+v", forged)
+	}
+	if f := verify(t, text, at).Fault; f == nil || f.Sequence != at.Sequence || !strings.Contains(f.Why, "cut out") {
+		t.Errorf("an unsigned gap: %v", f)
+	}
+	more := newSink()
+	state, err := Resume(bytes.NewReader(text))
+	if err != nil || state.Broken() != "" {
+		t.Fatal(state.Broken(), err)
+	}
+	open(t, config(t, more), state).Close(t.Context())
+	text = append(text, more.bytes()...)
+	if sound(t, text); verify(t, text, at).Fault == nil {
+		t.Error("another run's signature stands for the gap")
+	}
+}
+
 // TestSlowSink: nobody waits for the sink. What it does not take is declared, and
 // the chain goes on.
 func TestSlowSink(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -142,7 +143,7 @@ func (r *Run) tail(end uint64) {
 
 type verifier struct {
 	in      *bufio.Reader
-	anchors map[uint64][]receipt.Digest
+	anchors map[uint64][]receipt.Digest // that are not found yet
 	report  Report
 	line    int
 	begun   bool // a first line was read
@@ -302,6 +303,7 @@ func (v *verifier) accept(hash receipt.Digest, r record) {
 		}
 		v.report.Anchors++
 	}
+	delete(v.anchors, r.Seq)
 }
 
 // meaning looks at what a record says, and returns what is wrong with it.
@@ -395,14 +397,34 @@ func note[T any](v *verifier, list *[]T, one T) {
 // missing looks for anchors that the log does not reach.
 func (v *verifier) missing(anchors []Anchor) {
 	for _, a := range anchors {
-		inGap := false
-		for _, g := range v.report.Gaps {
-			inGap = inGap || a.Sequence >= g.From && a.Sequence <= g.To
-		}
-		if v.report.Fault == nil && !inGap && (a.Sequence >= v.report.Next || a.Sequence < v.report.First) {
+		lost, signed := v.lost(a.Sequence)
+		switch _, open := v.anchors[a.Sequence]; {
+		case v.report.Fault != nil || signed || !open:
+		case lost:
+			v.report.Fault = &Fault{v.line, a.Sequence, fmt.Sprintf("a gap says that record %d was lost, that record was signed, and the gap is not: it was cut out", a.Sequence)}
+		case a.Sequence >= v.report.Next || a.Sequence < v.report.First:
 			v.report.Fault = &Fault{v.line, a.Sequence, fmt.Sprintf("the log ends before record %d, or begins behind it, and that record was signed: it was cut off", a.Sequence)}
 		}
 	}
+}
+
+// lost reports whether a gap says that a record never left the box, and whether
+// the box signed that. Everybody can write a gap at the end of a log: its hash hangs
+// on one that it names itself.
+func (v *verifier) lost(seq uint64) (lost, signed bool) {
+	for _, g := range v.report.Gaps {
+		if seq >= g.From && seq <= g.To {
+			lost, signed = true, signed || v.signedBy(g.To+1)
+		}
+	}
+	return lost, signed
+}
+
+// signedBy reports whether a head of the run that a record is in stands behind it.
+func (v *verifier) signedBy(seq uint64) bool {
+	return slices.ContainsFunc(v.report.Runs, func(r Run) bool {
+		return r.Heads > 0 && r.Signed >= seq && (r.Sequence <= seq || r.Partial)
+	})
 }
 
 // earlier begins the first line of a log whose beginning is elsewhere, or gone:
