@@ -22,7 +22,6 @@ type layer struct {
 	*tree
 	number  int
 	report  *Report
-	files   *int            // entries left, in all layers
 	made    map[string]bool // names that this layer added; true for folders
 	deleted map[string]bool // names that this layer deleted
 }
@@ -150,8 +149,8 @@ func (s *stream) rest() error {
 
 // entry does what one entry says.
 func (l *layer) entry(h *ustar.Header, content io.Reader) error {
-	if *l.files--; *l.files < 0 {
-		return &Refusal{Reason: TooMany}
+	if err := l.count(); err != nil {
+		return err
 	}
 	e, refused := l.lim.examine(h)
 	if refused != nil {

@@ -23,7 +23,7 @@ import "fmt"
 // Limits bounds a tree. Every field must be set; [DefaultLimits] does.
 type Limits struct {
 	Bytes int64 // of all layers, decompressed
-	Files int   // entries in all layers
+	Files int   // entries in all layers, and folders that no entry names
 	Path  int   // bytes of one name, and of what a link points to
 	Depth int   // folders inside each other
 	Ratio int64 // decompressed by compressed bytes of a layer, beyond ratioFree

@@ -211,6 +211,7 @@ func TestHostile(t *testing.T) {
 		{"a deep name", rootfs.TooDeep, []list{{file(deep(10), "x")}}},
 		{"deeper through a link", rootfs.TooDeep, []list{{file(deep(8), "x"), link(symbolic, "l", strings.Repeat("d/", 8))}, {file("l/"+deep(3), "x")}}},
 		{"many entries", rootfs.TooMany, []list{many(150), many(150)}},
+		{"many folders that no entry names", rootfs.TooMany, []list{nested(30)}},
 		{"a character device", rootfs.Device, []list{{typed(tar.TypeChar)}}},
 		{"a block device", rootfs.Device, []list{{typed(tar.TypeBlock)}}},
 		{"a pipe", rootfs.Pipe, []list{{typed(tar.TypeFifo)}}},
@@ -253,6 +254,15 @@ func many(n int) list {
 	var out list
 	for i := range n {
 		out = append(out, file(fmt.Sprint("f", i), ""))
+	}
+	return out
+}
+
+// nested are n files below nine folders each.
+func nested(n int) list {
+	var out list
+	for i := range n {
+		out = append(out, file(fmt.Sprint(i, "/", deep(8)), ""))
 	}
 	return out
 }

@@ -131,9 +131,9 @@ func (s *Store) fill(im *oci.Image, draft string) (*Tree, error) {
 	}
 	defer t.Close()
 	out := &Tree{}
-	bytes, files := s.cfg.Limits.Bytes, s.cfg.Limits.Files
+	bytes := s.cfg.Limits.Bytes
 	for i := range im.Layers {
-		l := &layer{tree: t, number: i, report: &out.Report, files: &files, made: map[string]bool{}, deleted: map[string]bool{}}
+		l := &layer{tree: t, number: i, report: &out.Report, made: map[string]bool{}, deleted: map[string]bool{}}
 		if err := s.layer(im, l, &bytes, draft); err != nil {
 			return nil, err
 		}

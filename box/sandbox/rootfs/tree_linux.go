@@ -20,6 +20,7 @@ type tree struct {
 	path  string // of root, as the kernel calls it
 	shift uint32 // added to every owner
 	lim   Limits
+	files int // entries left, in all layers
 	buf   []byte
 }
 
@@ -33,12 +34,21 @@ func openTree(dir string, shift uint32, lim Limits) (*tree, error) {
 		unix.Close(fd)
 		return nil, err
 	}
-	return &tree{root: fd, path: real, shift: shift, lim: lim, buf: make([]byte, 256<<10)}, nil
+	return &tree{root: fd, path: real, shift: shift, lim: lim, files: lim.Files, buf: make([]byte, 256<<10)}, nil
 }
 
 func (t *tree) Close() error { return unix.Close(t.root) }
 
 func fdPath(fd int) string { return "/proc/self/fd/" + strconv.Itoa(fd) }
+
+// count takes one of the entries that are left. A folder that no entry names takes
+// as much memory as one that has an entry.
+func (t *tree) count() error {
+	if t.files--; t.files < 0 {
+		return &Refusal{Reason: TooMany}
+	}
+	return nil
+}
 
 // place is where an entry goes: a folder that exists and a name in it.
 type place struct {
@@ -131,6 +141,9 @@ func (t *tree) makeFolder(name string) (int, error) {
 		return -1, err
 	}
 	defer p.close()
+	if err := t.count(); err != nil {
+		return -1, err
+	}
 	err = unix.Mkdirat(p.dir, p.base, 0o755)
 	if errors.Is(err, unix.EEXIST) { // a link that leads nowhere
 		return -1, &Refusal{Reason: NotAFolder, Detail: strconv.Quote(name)}

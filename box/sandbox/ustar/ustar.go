@@ -19,6 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -144,8 +145,11 @@ func zero(b []byte) bool { return len(bytes.Trim(b, "\x00")) == 0 }
 
 // begin makes the entry's content the one to read.
 func (r *Reader) begin(h *Header) error {
-	if h.Size != 0 && h.Type >= HardLink && h.Type <= Pipe {
+	switch {
+	case h.Size != 0 && h.Type >= HardLink && h.Type <= Pipe:
 		return wrong("an entry of type %q with content", h.Type)
+	case h.Size > math.MaxInt64-block: // with what fills its last block it would be below none
+		return wrong("an entry of %d bytes", h.Size)
 	}
 	r.left, r.pad = h.Size, -h.Size&(block-1)
 	return nil

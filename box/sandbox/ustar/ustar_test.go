@@ -275,3 +275,16 @@ func FuzzReader(f *testing.F) {
 		}
 	})
 }
+
+// TestSizeThatWraps: a size that is below none with what fills its last block would
+// be jumped over as nothing, and its content read as further entries.
+func TestSizeThatWraps(t *testing.T) {
+	size := field(124, "\x80\x00\x00\x00\x7f\xff\xff\xff\xff\xff\xff\xff")
+	r := ustar.NewReader(bytes.NewReader(join(raw(size, ""), raw(nil, ""))), text)
+	for range 2 {
+		if _, err := r.Next(); errors.Is(err, ustar.ErrFormat) {
+			return
+		}
+	}
+	t.Error("an entry that ends beyond all numbers was jumped over")
+}
