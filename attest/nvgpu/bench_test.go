@@ -133,6 +133,47 @@ func TestWarm(t *testing.T) {
 	}
 }
 
+// TestWarmNamelessManifest: a genuine manifest under no name is none, cold and warm.
+// It would stand for firmware that the report does not name, and at a switch for a
+// driver, whose version nobody compares there.
+func TestWarmNamelessManifest(t *testing.T) {
+	for _, c := range []struct {
+		kind attest.Kind
+		of   string // the manifest that loses its name
+		opts []attesttest.GPUOption
+	}{
+		{attest.NVIDIAGPU, attesttest.GPUVBIOSRIM, []attesttest.GPUOption{attesttest.SetGPUField(17, nil)}},
+		{attest.NVSwitch, attesttest.SwitchRIM, []attesttest.GPUOption{attesttest.Switch()}},
+	} {
+		ev, end := attesttest.NewNVIDIA().MakeGPU(t, [32]byte{1}, c.opts...)
+		for i := range end {
+			if end[i].Label == attest.LabelNVIDIARIM+c.of {
+				end[i].Label = attest.LabelNVIDIARIM
+			}
+		}
+		g, err := form.ParseGPU(ev.Data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := forgedVerifier(t, c.kind)
+		chain, err := v.Endorse(g.Chain, end, attesttest.Epoch())
+		if err != nil {
+			t.Fatal(err)
+		}
+		cold, err := v.Verify(ev, end, attesttest.Epoch())
+		if err != nil {
+			t.Fatal(err)
+		}
+		warm, err := chain.Verify(ev, attesttest.Epoch())
+		if err != nil || describe(warm) != describe(cold) {
+			t.Errorf("%s: warm differs from cold: %v", c.kind, err)
+		}
+		if d := warm.Detail.(*nvgpu.Claims); d.VBIOS.Checked || c.kind == attest.NVSwitch && d.Driver.Checked {
+			t.Errorf("%s: a manifest without a name counts: %+v, %+v", c.kind, d.Driver, d.VBIOS)
+		}
+	}
+}
+
 // TestEndorseRefuses: a chain that was not verified is not given out.
 func TestEndorseRefuses(t *testing.T) {
 	v := forgedVerifier(t, attest.NVIDIAGPU)

@@ -112,11 +112,12 @@ func unmade() *attest.Failure {
 	return attest.NewFailure(checkChain, attest.CodeUntrustedRoot, "a verifier without roots", "one from NewVerifier")
 }
 
-// labelled returns the ids of all manifests given, each once, in order.
+// labelled returns the ids of all manifests given, each once, in order. The empty
+// one is no manifest's: it stands for what no manifest is published for.
 func labelled(end attest.Endorsements) []string {
 	var out []string
 	for _, e := range end {
-		if id, ok := strings.CutPrefix(e.Label, attest.LabelNVIDIARIM); ok {
+		if id, ok := strings.CutPrefix(e.Label, attest.LabelNVIDIARIM); ok && id != "" {
 			out = append(out, id)
 		}
 	}
