@@ -3,6 +3,7 @@ package endorse
 import (
 	"fmt"
 	"math/big"
+	"slices"
 	"strings"
 
 	"github.com/blindbox/blindbox/attest"
@@ -238,9 +239,11 @@ func (m mark) below(f freshness.Facts, floor *big.Int) bool {
 	return m.number.Cmp(floor) < 0
 }
 
-// raise notes an object's numbers.
+// raise notes an object's numbers. What a list withdraws comes before its number:
+// where only one of the two could be noted, the other would let an older list pass
+// that withdraws what the list before the newest did.
 func raise(f Floors, facts freshness.Facts) error {
-	for _, m := range marks(facts) {
+	for _, m := range slices.Backward(marks(facts)) {
 		if m.number == nil {
 			continue
 		}

@@ -270,6 +270,36 @@ func TestBrokenFloorsRefuse(t *testing.T) {
 	}
 }
 
+// fullFloors notes one more number and then none.
+type fullFloors struct {
+	endorse.Floors
+	room int
+}
+
+func (f *fullFloors) Raise(series string, number *big.Int) error {
+	if f.room--; f.room < 0 {
+		return errors.New("no space left")
+	}
+	return f.Floors.Raise(series, number)
+}
+
+// TestHalfRaised: of a new list only the first half could be noted. The list before
+// it must not count as good as the newest.
+func TestHalfRaised(t *testing.T) {
+	v := newVendors(t)
+	d, ark, now := v.cache(t.TempDir()), attesttest.New().Chain(t, attesttest.Genoa).ARK, attesttest.Epoch()
+	older, newer := listed(crl(t, ark, 8, now.Add(-time.Hour), withdraws(5))), listed(crl(t, ark, 9, now, withdraws(5, 6)))
+	if err := endorse.RaiseFloors(d, snpClaims(), older); err != nil {
+		t.Fatal(err)
+	}
+	if err := endorse.RaiseFloors(&fullFloors{d, 1}, snpClaims(), newer); err == nil {
+		t.Fatal("half a floor is no error")
+	}
+	if checks := endorse.CheckFloors(d, snpClaims(), older); len(checks) != 1 || checks[0].Code != endorse.CodeCRLRollback {
+		t.Errorf("%v", checks)
+	}
+}
+
 // TestListWithoutNumber: where others of its series had one.
 func TestListWithoutNumber(t *testing.T) {
 	v := newVendors(t)
