@@ -212,7 +212,12 @@ func (v *Verifier) bind(c *Claims, q *form.TPM, m material, at time.Time) (attes
 		checks = append(checks, more...)
 	}
 	if c.Binding == Unbound {
-		checks = append(checks, v.unbound(m, at)...)
+		checks = append(checks, v.unbound(at)...)
+	}
+	// A list that nobody's signature is compared with may be anybody's, and somebody
+	// may remember it as the newest.
+	if m.crl != nil && m.chain == nil {
+		checks = append(checks, pki.Judge("hardware.tpm_ak_crl", false, attest.CodeBadCRL, "a CRL and no certificate", "both"))
 	}
 	return span, checks
 }
@@ -227,13 +232,10 @@ func (v *Verifier) pin(name []byte) *Pin {
 }
 
 // unbound refuses an unknown key where the Verifier was told which to believe.
-func (v *Verifier) unbound(m material, at time.Time) []attest.Check {
+func (v *Verifier) unbound(at time.Time) []attest.Check {
 	checks := []attest.Check{pki.Judge("hardware.tpm_ak_bound", len(v.roots) == 0 && len(v.pins) == 0, attest.CodeUntrustedRoot,
 		"a key with no certificate, not pinned", "a certificate to a trusted root, or a pinned key")}
 	checks = append(checks, pki.Judge("hardware.tpm_time", unlimited().Contains(at), attest.CodeExpired, pki.Date(at), "a time"))
-	if m.crl != nil {
-		checks = append(checks, pki.Judge("hardware.tpm_ak_crl", false, attest.CodeBadCRL, "a CRL and no certificate", "both"))
-	}
 	return checks
 }
 

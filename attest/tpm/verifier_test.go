@@ -81,6 +81,22 @@ func TestUnbound(t *testing.T) {
 	casetest.Refused(t, err, "hardware.tpm_ak_crl", attest.CodeBadCRL)
 }
 
+// TestListOfNobody: no list goes unread, for a pinned key neither.
+func TestListOfNobody(t *testing.T) {
+	ev, _ := attesttest.MakeTPM(t, attesttest.TPMNonce())
+	at := attesttest.Epoch()
+	pin := tpm.Pin{Name: nameOf(t, ev), Validity: attest.Validity{NotBefore: at, NotAfter: at.Add(time.Hour)}}
+	v, err := tpm.NewVerifierWithRoots(tpm.Trust{Pins: []tpm.Pin{pin}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := v.Verify(ev, nil, at); err != nil {
+		t.Fatal(err)
+	}
+	_, err = v.Verify(ev, attest.Endorsements{{Label: attest.LabelTPMAKCRL, Data: []byte{1}}}, at)
+	casetest.Refused(t, err, "hardware.tpm_ak_crl", attest.CodeBadCRL)
+}
+
 // TestZeroVerifier: nobody trusts by forgetting to.
 func TestZeroVerifier(t *testing.T) {
 	ev, end := attesttest.MakeTPM(t, attesttest.TPMNonce())
