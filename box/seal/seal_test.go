@@ -545,6 +545,28 @@ func TestDirectory(t *testing.T) {
 	}
 }
 
+// TestDirectoryOfAnother: whoever has the directory cannot make the box write to its
+// own files by a link, and what is left of a box that was killed is in nobody's way.
+func TestDirectoryOfAnother(t *testing.T) {
+	dir, own := t.TempDir(), filepath.Join(t.TempDir(), "own")
+	sink, err := NewDirectory(dir, "box", 2)
+	if err := errors.Join(err, os.WriteFile(own, []byte("mine"), 0o600), os.Symlink(own, filepath.Join(dir, "box-00000000.age.tmp")),
+		os.WriteFile(filepath.Join(dir, "box-00000001.age.tmp"), []byte("longer than a segment"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2 {
+		if err := sink.WriteSegment(uint64(i), []byte("sealed")); err != nil {
+			t.Error(err)
+		}
+		if got, err := os.ReadFile(filepath.Join(dir, fmt.Sprintf("box-%08d.age", i))); string(got) != "sealed" {
+			t.Errorf("%d: %q, %v", i, got, err)
+		}
+	}
+	if got, err := os.ReadFile(own); string(got) != "mine" {
+		t.Errorf("the box's own file: %q, %v", got, err)
+	}
+}
+
 type shortWriter struct{}
 
 func (shortWriter) Write(p []byte) (int, error) { return len(p) - 1, nil }

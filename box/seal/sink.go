@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"sync"
 
 	"github.com/blindbox/blindbox/receipt"
@@ -41,38 +40,59 @@ func (f *frames) WriteSegment(_ uint64, sealed []byte) error {
 
 // NewDirectory returns a Sink that writes each segment to a file of its own, which any
 // age program opens, and keeps the last so many of them. A file is there whole or
-// not at all.
+// not at all. The directory is outside too: no link in it is followed.
 func NewDirectory(dir, prefix string, keep int) (Sink, error) {
 	if keep < 1 {
 		return nil, fmt.Errorf("seal: %d segments kept, expected one or more", keep)
 	}
-	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-		return nil, errors.Join(err, fmt.Errorf("seal: %s is no directory", dir))
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("seal: %w", err)
 	}
-	return directory{dir, prefix, uint64(keep)}, nil
+	return directory{root, prefix, uint64(keep)}, nil
 }
 
 type directory struct {
-	dir, prefix string
-	keep        uint64
+	root   *os.Root
+	prefix string
+	keep   uint64
 }
 
 func (d directory) name(number uint64) string {
-	return filepath.Join(d.dir, fmt.Sprintf("%s-%08d.age", d.prefix, number))
+	return fmt.Sprintf("%s-%08d.age", d.prefix, number)
 }
 
 func (d directory) WriteSegment(number uint64, sealed []byte) error {
 	name := d.name(number)
-	if err := os.WriteFile(name+".tmp", sealed, 0o600); err != nil {
-		return errors.Join(err, os.Remove(name+".tmp"))
+	if err := d.write(name+".tmp", sealed); err != nil {
+		return errors.Join(err, d.remove(name+".tmp"))
 	}
-	if err := os.Rename(name+".tmp", name); err != nil {
-		return errors.Join(err, os.Remove(name+".tmp"))
+	if err := d.root.Rename(name+".tmp", name); err != nil {
+		return errors.Join(err, d.remove(name+".tmp"))
 	}
 	if number >= d.keep {
-		if err := os.Remove(d.name(number - d.keep)); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
+		return d.remove(d.name(number - d.keep))
+	}
+	return nil
+}
+
+// write makes a file where nothing is. What a box that was killed left there, or
+// somebody else, is removed and not written to.
+func (d directory) write(name string, sealed []byte) error {
+	if err := d.remove(name); err != nil {
+		return err
+	}
+	f, err := d.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(sealed)
+	return errors.Join(err, f.Close())
+}
+
+func (d directory) remove(name string) error {
+	if err := d.root.Remove(name); !errors.Is(err, os.ErrNotExist) {
+		return err
 	}
 	return nil
 }
