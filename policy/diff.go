@@ -318,9 +318,33 @@ func (d *differ) egress() {
 			d.addAt("egress", to.Line, 0, false, true, "the app may connect to %s%s no longer", to, to.conditions())
 		}
 	}
+	d.ownLines(a.Egress.Allow, b.Egress.Allow, true)
+	d.ownLines(b.Egress.Allow, a.Egress.Allow, false)
 	d.number("egress", "egress.connections", "connections at once", int64(a.Egress.Connections), int64(b.Egress.Connections), plainNumber)
 	d.budget("egress", "bytes to the outside in a short time", a.Egress.Line, b.Egress.Line, a.Egress.Rate, b.Egress.Rate, (*Budget).bytes)
 	d.budget("egress", "bytes to the outside in a long time", a.Egress.Line, b.Egress.Line, a.Egress.Bytes, b.Egress.Bytes, (*Budget).bytes)
+}
+
+// ownLines compares hosts that have a line of their own in one document and only
+// a star in the other. A line that names the host is asked first, so that the star
+// may ask for less of it where the line is gone.
+func (d *differ) ownLines(with, without []Destination, gone bool) {
+	for _, own := range with {
+		same := func(to Destination) bool { return to.Host == own.Host && to.Port == own.Port }
+		if slices.ContainsFunc(without, same) {
+			continue
+		}
+		for _, star := range without {
+			by := Destination{Host: own.Host, Port: own.Port, TLS: star.TLS, Private: star.Private}
+			switch {
+			case star.Port != own.Port || !hostCovers(star.Host, own.Host) || covered([]Destination{own}, by):
+			case gone:
+				d.addAt("egress", own.Line, star.Line, true, false, "the app may connect to %s%s", by, by.conditions())
+			default:
+				d.addAt("egress", star.Line, own.Line, false, true, "the app may connect to %s%s no longer", by, by.conditions())
+			}
+		}
+	}
 }
 
 // covered reports whether everything that one destination allows is allowed by

@@ -90,6 +90,13 @@ func TestDiff(t *testing.T) {
 		{"stricter tls", to("{host: a.example, port: 1}"), to("{host: a.example, port: 1, tls: pass}"), "- egress 3:0 the app may connect to a.example:1, in any protocol no longer"},
 		{"laxer tls", to("{host: a.example, port: 1, tls: verify}"), to("{host: a.example, port: 1, tls: pass}"), "+ egress 0:3 the app may connect to a.example:1, by TLS for that name"},
 		{"private", to("{host: a.example, port: 1}"), to("{host: a.example, port: 1, private: true}"), "+ egress 0:3 the app may connect to a.example:1, in any protocol, also if that is a private address"},
+		{"a stricter line before a star went", to("{host: \"*.b.example\", port: 1, private: true}, {host: a.b.example, port: 1, tls: verify}"), to("{host: \"*.b.example\", port: 1, private: true}"),
+			"+ egress 3:3 the app may connect to a.b.example:1, in any protocol, also if that is a private address"},
+		{"a stricter line before a star came", to("{host: \"*.b.example\", port: 1}"), to("{host: \"*.b.example\", port: 1}, {host: a.b.example, port: 1, tls: verify}"),
+			"- egress 3:3 the app may connect to a.b.example:1, in any protocol no longer"},
+		{"a line before a star that is as strict", to("{host: \"*.b.example\", port: 1}, {host: a.b.example, port: 1}"), to("{host: \"*.b.example\", port: 1}"), ""},
+		{"a stricter line at another port", to("{host: \"*.b.example\", port: 1}, {host: a.b.example, port: 2, tls: verify}"), to("{host: \"*.b.example\", port: 1}"),
+			"- egress 3:0 the app may connect to a.b.example:2, by TLS with a valid certificate for that name no longer"},
 		{"egress amounts", head + "egress: {allow: [{host: a.example, port: 1}], connections: 2, rate: 1MiB/s}\n", head + "egress: {allow: [{host: a.example, port: 1}], connections: 1, bytes: 1GiB/day}\n",
 			"- egress 3:3 connections at once: 1 instead of 2\n+ egress 3:3 bytes to the outside in a short time: without bound instead of 1 MiB per second\n- egress 3:3 bytes to the outside in a long time: 1 GiB per day instead of without bound"},
 
