@@ -180,9 +180,9 @@ var refusals = []struct {
 	{"a model without a digest", func(t *testing.T, f *fixture) {
 		f.setPolicy(t, strings.Replace(testPolicy, "models:", "models:\n  - {name: other, builtin: tumour}", 1))
 	}, "policy.models", CodeRequirement},
-	{"an app where models are required", func(t *testing.T, f *fixture) {
+	{"an app where an image is required", func(t *testing.T, f *fixture) {
 		f.setPolicy(t, "name: demo\napp: {command: [/bin/app], listen: \"127.0.0.1:8000\"}\n")
-	}, "policy.models", CodeRequirement},
+	}, "policy.images", CodeRequirement},
 	{"larger requests", func(t *testing.T, f *fixture) { f.setPolicy(t, strings.Replace(testPolicy, "1MiB", "2MiB", 1)) }, "policy.request", CodeRequirement},
 	{"more at once", func(t *testing.T, f *fixture) {
 		f.setPolicy(t, strings.Replace(testPolicy, "concurrent: 16", "concurrent: 17", 1))

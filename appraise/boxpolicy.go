@@ -3,8 +3,6 @@ package appraise
 import (
 	"crypto/sha256"
 	"fmt"
-	"slices"
-	"strings"
 
 	"github.com/blindbox/blindbox/attest"
 	"github.com/blindbox/blindbox/policy"
@@ -84,82 +82,3 @@ func (a *appraisal) policyReference() {
 			digestPrefix+a.digest.String(), ref.policy.String()+" for "+ref.name)
 	}
 }
-
-// requirements checks what the trust file asks of any policy.
-func (a *appraisal) requirements() {
-	want := a.trust.require
-	p := a.document
-	if p == nil {
-		p = &policy.Policy{}
-	}
-	a.requirement("policy.callers", want.callers != callersAny,
-		!slices.ContainsFunc(p.Callers, func(c policy.Caller) bool { return c.Anyone || c.APIKey == nil }),
-		callersSeen(p), want.callers.String())
-	a.requirement("policy.models", len(want.models) != 0, modelsListed(p, want.models), modelsSeen(p), digests(want.models))
-	a.requirement("policy.logs", len(want.logs) != 0, slices.Contains(want.logs, string(p.Logs)),
-		string(p.Logs), strings.Join(want.logs, " or "))
-	a.requirement("policy.request", want.request != 0, p.Limits.Request <= want.request,
-		fmt.Sprintf("%d bytes", p.Limits.Request), fmt.Sprintf("at most %d bytes", want.request))
-	a.requirement("policy.concurrent", want.concurrent != 0, p.Limits.Concurrent <= want.concurrent,
-		fmt.Sprintf("%d at once", p.Limits.Concurrent), fmt.Sprintf("at most %d", want.concurrent))
-}
-
-func (a *appraisal) requirement(name string, wanted, ok bool, seen, expected string) {
-	switch {
-	case !wanted:
-		a.skip(name, CodeNotRequired, "", wordAny)
-	case a.document == nil && a.in.Offline && len(a.in.Policy) == 0:
-		a.skip(name, CodeNotChecked, "no policy document beside the report", expected)
-	case a.document == nil:
-		a.fail(name, CodeRequirement, "a policy that cannot be read", expected)
-	default:
-		a.check(name, ok, CodeRequirement, seen, expected)
-	}
-}
-
-func callersSeen(p *policy.Policy) string {
-	if slices.ContainsFunc(p.Callers, func(c policy.Caller) bool { return c.Anyone }) {
-		return "anyone may call"
-	}
-	return fmt.Sprintf("%d callers with a key", len(p.Callers))
-}
-
-// modelsListed reports whether every model is one of those listed. A model
-// without a digest is in no list, and a box with an app has no models.
-func modelsListed(p *policy.Policy, want []attest.Digest) bool {
-	for _, m := range p.Models {
-		if !slices.Contains(want, attest.Digest(m.SHA256)) {
-			return false
-		}
-	}
-	return len(p.Models) != 0
-}
-
-func modelsSeen(p *policy.Policy) string {
-	var seen []string
-	if p.App != nil {
-		seen = append(seen, "an app")
-	}
-	for _, m := range p.Models {
-		if m.SHA256 == [32]byte{} {
-			seen = append(seen, m.Name+" without a digest")
-			continue
-		}
-		seen = append(seen, fmt.Sprintf("%s sha256:%x", m.Name, m.SHA256))
-	}
-	if len(seen) == 0 {
-		return "no models"
-	}
-	return strings.Join(seen, ", ")
-}
-
-func digests(list []attest.Digest) string {
-	out := make([]string, len(list))
-	for i, d := range list {
-		out[i] = digestPrefix + d.String()
-	}
-	return "only " + strings.Join(out, ", ")
-}
-
-// logNames are the values of logs in a policy of this version.
-var logNames = []string{string(policy.LogsNone), string(policy.LogsCounters)}

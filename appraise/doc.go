@@ -70,9 +70,13 @@
 //	max_age: 10m                         # the same; 0s: fresh evidence for each connection
 //	clock_skew: 1m                       # the same
 //	require:                             # of the box's policy
-//	  callers: authenticated             # any
+//	  callers: authenticated             # any; or a list, such as [api_key, "oidc:https://login.hospital.example"]
+//	  egress: none                       # any; or the most there may be: [api.stripe.com:443, "*.example.com:443"]
+//	  operators: none                    # any; or the most they may do: [restart]
+//	  isolation: [gvisor]                # any; of gvisor, runc and process
+//	  images: [sha256:22f0000000000000000000000000000000000000000000000000000000000000]   # any; of the image manifest
 //	  models: [sha256:11f0000000000000000000000000000000000000000000000000000000000000]   # any
-//	  logs: [none, counters]             # any
+//	  logs: [none, counters]             # any; the word counters means the same
 //	  request: 32MiB                     # any; at most this
 //	  concurrent: 64                     # any; at most this
 //

@@ -3,7 +3,6 @@ package appraise
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/blindbox/blindbox/attest"
@@ -108,9 +107,13 @@ type mitigationsDoc struct {
 }
 
 type requireDoc struct {
-	Callers    callersRule                   `yaml:"callers"`
+	Callers    strictyaml.Words              `yaml:"callers"`
+	Egress     strictyaml.Words              `yaml:"egress"`
+	Logs       strictyaml.Words              `yaml:"logs"`
+	Images     []strictyaml.At[sha256Digest] `yaml:"images"`
 	Models     []strictyaml.At[sha256Digest] `yaml:"models"`
-	Logs       []strictyaml.At[string]       `yaml:"logs"`
+	Operators  strictyaml.Words              `yaml:"operators"`
+	Isolation  strictyaml.Words              `yaml:"isolation"`
 	Request    byteSize                      `yaml:"request"`
 	Concurrent strictyaml.At[int]            `yaml:"concurrent"`
 }
@@ -215,24 +218,6 @@ func (r *reader) duration(in strictyaml.At[time.Duration], path string, out *tim
 		return
 	}
 	*out = in.Value
-}
-
-func (r *reader) require(d *requireDoc) {
-	out := &r.out.require
-	out.callers = d.Callers
-	for _, m := range list(r, d.Models, "require.models") {
-		out.models = append(out.models, attest.Digest(m))
-	}
-	out.logs = list(r, d.Logs, "require.logs")
-	for i, l := range d.Logs {
-		if !slices.Contains(logNames, l.Value) {
-			r.errs.Add(l.Pos, fmt.Sprintf("require.logs[%d]", i), "", strictyaml.Quote(l.Value), "one of "+strings.Join(logNames, ", "))
-		}
-	}
-	if d.Concurrent.Pos.Line != 0 && d.Concurrent.Value < 1 {
-		r.errs.Add(d.Concurrent.Pos, "require.concurrent", "", fmt.Sprint(d.Concurrent.Value), "1 or more")
-	}
-	out.request, out.concurrent = int64(d.Request), d.Concurrent.Value
 }
 
 // list returns the values of a list and refuses one that occurs twice: whoever

@@ -20,6 +20,7 @@ callers:
   - {name: clinic, api_key: "sha256:2222222222222222222222222222222222222222222222222222222222222222", may: [query]}
 limits: {request: 1MiB, concurrent: 16}
 logs: none
+egress: none
 `
 
 // strictTrust asks for everything that can be asked for.
@@ -61,8 +62,12 @@ hardware:
   crl_max_age: 24h
 require:
   callers: authenticated
+  egress: none
   models: [sha256:1111111111111111111111111111111111111111111111111111111111111111]
   logs: [none, counters]
+  images: [sha256:3333333333333333333333333333333333333333333333333333333333333333]
+  operators: none
+  isolation: [gvisor]
   request: 1MiB
   concurrent: 16
 `

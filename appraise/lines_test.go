@@ -38,27 +38,27 @@ func TestLines(t *testing.T) {
 		{"trusted", trusted, strictTrust, `hardware   AMD SEV-SNP, Genoa, TCB 10/1/27/86 >= floor, chain to AMD root ok (not revoked, list 3 h old)
 code       measurement aaaa..aaaa = demo v1
 channel    bound to this TLS session, nonce fresh
-policy     callers: 1 api key · logs: none · request <= 1 MiB · 16 at once · egress: not restricted by this version
+policy     callers: 1 api key · logs: none · request <= 1 MiB · 16 at once · egress: none
 `},
 		{"simulated", simulated, strings.Replace(simTrust, "demo v1", "demo v2", 1), `hardware   SIMULATED - proves nothing about hardware (AMD SEV-SNP, Genoa, TCB 10/1/27/86 >= floor, chain to the pinned simulated root ok (not revoked, list 3 h old))
 code       measurement aaaa..aaaa = demo v2
 channel    bound to this TLS session, nonce fresh
-policy     callers: 1 api key · logs: none · request <= 1 MiB · 16 at once · egress: not restricted by this version · any policy accepted
+policy     callers: 1 api key · logs: none · request <= 1 MiB · 16 at once · egress: none · any policy accepted
 `},
 		{"refused", changed, strictTrust, `hardware   FAIL debug: on, expected off (and 1 more)
 code       FAIL measurement abaa..aaaa is not in your trust file
 channel    bound to this TLS session, nonce fresh
-policy     callers: 1 api key · logs: none · request <= 1 MiB · 16 at once · egress: not restricted by this version
+policy     callers: 1 api key · logs: none · request <= 1 MiB · 16 at once · egress: none
 `},
 		{"partial", saved, strictTrust, `hardware   AMD SEV-SNP, Genoa, TCB 10/1/27/86 >= floor, chain to AMD root ok (not revoked, list 3 h old)
 code       measurement aaaa..aaaa = demo v1
 channel    SKIP statement is the one the hardware signed; no connection to compare it with
-policy     callers: 1 api key · logs: none · request <= 1 MiB · 16 at once · egress: not restricted by this version
+policy     callers: 1 api key · logs: none · request <= 1 MiB · 16 at once · egress: none
 `},
 		{"refused by the verifier", unproven, strictTrust, `hardware   FAIL bad_signature: other bytes
 code       SKIP not compared
 channel    SKIP not compared: the hardware was not proven
-policy     SKIP callers: 1 api key · logs: none · request <= 1 MiB · 16 at once · egress: not restricted by this version
+policy     SKIP callers: 1 api key · logs: none · request <= 1 MiB · 16 at once · egress: none
 `},
 	} {
 		tc.f.sync()

@@ -148,30 +148,6 @@ func ruleOf(rules []namedRule, key string) rule {
 	return ruleUnset
 }
 
-func (q requirements) fields() []field {
-	var out []field
-	if q.callers != callersAny {
-		out = append(out, field{"callers", q.callers.String()})
-	}
-	if len(q.models) != 0 {
-		models := make([]string, len(q.models))
-		for i, d := range q.models {
-			models[i] = digestPrefix + d.String()
-		}
-		out = append(out, field{"models", flow(models)})
-	}
-	if len(q.logs) != 0 {
-		out = append(out, field{"logs", flow(q.logs)})
-	}
-	if q.request != 0 {
-		out = append(out, field{"request", byteSize(q.request).String()})
-	}
-	if q.concurrent != 0 {
-		out = append(out, field{"concurrent", fmt.Sprint(q.concurrent)})
-	}
-	return out
-}
-
 func maskedRule(allowed bool) string {
 	if allowed {
 		return ruleAllow.String()

@@ -89,15 +89,6 @@ type platformRules struct {
 	extraBits                                                                  uint64
 }
 
-// requirements are what the trust file asks of the box's own policy.
-type requirements struct {
-	callers    callersRule
-	models     []attest.Digest // empty: any
-	logs       []string        // empty: any
-	request    int64           // most bytes of a request; 0: any
-	concurrent int             // most requests at once; 0: any
-}
-
 // Defaults of a trust file.
 const (
 	DefaultMaxAge    = 10 * time.Minute

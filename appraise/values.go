@@ -237,33 +237,6 @@ func (r *revocationRule) UnmarshalText(text []byte) error {
 	return fmt.Errorf("expected require or allow_missing")
 }
 
-// callersRule says who a box may answer.
-type callersRule uint8
-
-const (
-	callersAny callersRule = iota
-	callersAuthenticated
-)
-
-func (c callersRule) String() string {
-	if c == callersAuthenticated {
-		return "authenticated"
-	}
-	return wordAny
-}
-
-func (c *callersRule) UnmarshalText(text []byte) error {
-	switch string(text) {
-	case callersAuthenticated.String():
-		*c = callersAuthenticated
-	case wordAny:
-		*c = callersAny
-	default:
-		return fmt.Errorf("expected authenticated, or the word any")
-	}
-	return nil
-}
-
 // byteSize is a number of bytes with its unit, as in a policy: 512B, 64KiB,
 // 4MiB, 1GiB.
 type byteSize int64

@@ -49,6 +49,9 @@ func (d *decoder) value(n *yaml.Node, out reflect.Value, path string) {
 	case orNone:
 		d.orNone(n, v, path)
 		return
+	case *Words:
+		d.words(n, v, path)
+		return
 	case *Block:
 		d.block(n, v, path)
 		return
@@ -266,6 +269,19 @@ func (d *decoder) orNone(n *yaml.Node, out orNone, path string) {
 	}
 	if v := out.fill(place(n), none); !none {
 		d.value(n, v, path)
+	}
+}
+
+// words reads a list or a single word.
+func (d *decoder) words(n *yaml.Node, out *Words, path string) {
+	out.Pos = place(n)
+	switch n.Kind {
+	case yaml.SequenceNode:
+		d.value(n, reflect.ValueOf(&out.List).Elem(), path)
+	case yaml.ScalarNode:
+		d.value(n, reflect.ValueOf(&out.Word).Elem(), path)
+	default:
+		d.mismatch(n, path, "a word or a list")
 	}
 }
 

@@ -80,6 +80,14 @@ type orNone interface {
 	fill(p Pos, none bool) reflect.Value
 }
 
+// Words is a list of strings, or a single word that stands for one: List is nil
+// then. The zero Pos says that the key was not there.
+type Words struct {
+	Word string
+	List []At[string]
+	Pos  Pos
+}
+
 // Block is text in another language, written as a literal block ("key: |"), so
 // that each of its lines is a line of the document.
 type Block struct {

@@ -214,6 +214,32 @@ func TestOrNone(t *testing.T) {
 	}
 }
 
+func TestWords(t *testing.T) {
+	type words struct {
+		May  Words  `yaml:"may"`
+		Rest string `yaml:"rest"`
+	}
+	for doc, want := range map[string]Words{
+		"{}\n":                {},
+		"may: none\n":         {Word: "none", Pos: Pos{1, 6}},
+		"may: [a, \"b:1\"]\n": {List: []At[string]{{"a", Pos{1, 7}}, {"b:1", Pos{1, 10}}}, Pos: Pos{1, 6}},
+	} {
+		var got words
+		if err := Decode([]byte(doc), &got); err != nil || !reflect.DeepEqual(got.May, want) {
+			t.Errorf("%q: got %+v, %v, want %+v", doc, got.May, err, want)
+		}
+	}
+	for doc, want := range map[string]string{
+		"may: {a: b}\n": `1:6: may: seen a mapping, expected a word or a list`,
+		"may: true\n":   `1:6: may: seen the truth value true, expected a string: put it in quotes`,
+		"may: [1]\n":    `1:7: may[0]: seen the number 1, expected a string: put it in quotes`,
+	} {
+		if err := Decode([]byte(doc), &words{}); err == nil || err.Error() != want {
+			t.Errorf("%q:\ngot  %v\nwant %s", doc, err, want)
+		}
+	}
+}
+
 // TestBlock: a place in the text is a place in the document.
 func TestBlock(t *testing.T) {
 	for doc, want := range map[string]Block{
