@@ -220,7 +220,7 @@ func TestWords(t *testing.T) {
 		Rest string `yaml:"rest"`
 	}
 	for doc, want := range map[string]Words{
-		"{}\n":                {},
+		"rest: x\n":           {},
 		"may: none\n":         {Word: "none", Pos: Pos{1, 6}},
 		"may: [a, \"b:1\"]\n": {List: []At[string]{{"a", Pos{1, 7}}, {"b:1", Pos{1, 10}}}, Pos: Pos{1, 6}},
 	} {
