@@ -31,16 +31,22 @@ func TestNothingIsLogged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, kind := range []string{"app", "models"} {
+	for _, kind := range []string{"app", "models", "image"} {
 		t.Run(kind, func(t *testing.T) {
 			var doc string
-			if kind == "app" {
+			c := &Containers{}
+			switch kind {
+			case "app":
 				doc = self(t, "talk", "limits: {request: 64KiB, concurrent: 4, idle: 1s}\nlogs: counters\n")
-			} else {
+			case "image":
+				var digest string
+				c, digest = contained(t)
+				doc = withImage(digest, "files: {tmp: 1MiB}\nlimits: {request: 64KiB, concurrent: 4, idle: 1s}\nlogs: counters\n")
+			default:
 				doc = "name: m\nmodels: [{name: m, builtin: tumour}]" + twoKeys + "logs: counters\n"
 			}
 			cmd := exec.Command(exe, "-test.run", "^TestCanaryBox$", "-test.v")
-			cmd.Env = append(os.Environ(), "CANARY_POLICY="+doc, "GOTRACEBACK=all")
+			cmd.Env = append(os.Environ(), "CANARY_POLICY="+doc, "GOTRACEBACK=all", "CANARY_IMAGES="+c.Images, "CANARY_DIR="+c.Dir, "CANARY_RUNTIME="+c.Runtime)
 			stdin, err := cmd.StdinPipe()
 			if err != nil {
 				t.Fatal(err)

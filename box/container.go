@@ -107,7 +107,7 @@ func (c *container) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	app, err := sandbox.New(c.sandbox(ns, image, tree))
+	app, err := sandbox.New(c.sandbox(ns.Path(), image.Config, tree.Path))
 	if err != nil {
 		return err
 	}
@@ -247,7 +247,7 @@ func (c *Containers) accept(unenforced []string) error {
 }
 
 // sandbox says what the policy says in the words of package sandbox.
-func (c *container) sandbox(ns *egress.Namespace, image *oci.Image, tree *rootfs.Tree) sandbox.Config {
+func (c *container) sandbox(network string, image *oci.Config, root string) sandbox.Config {
 	p, a := c.policy, c.policy.App
 	env := c.plan.Environment()
 	if env == nil {
@@ -260,7 +260,7 @@ func (c *container) sandbox(ns *egress.Namespace, image *oci.Image, tree *rootfs
 		Limits: sandbox.Limits{
 			Memory: p.Limits.Memory, Pids: int64(p.Limits.PIDs), CPU: float64(p.Limits.CPU) / 1000, OpenFiles: uint64(p.Limits.OpenFiles),
 		},
-		Image: *image.Config, Root: tree.Path, NetNS: ns.Path(), ResolvConf: c.plan.ResolvConf(),
+		Image: *image, Root: root, NetNS: network, ResolvConf: c.plan.ResolvConf(),
 		Dir: filepath.Join(c.cfg.Dir, "runs"), Runtime: c.cfg.Runtime, Shift: userShift,
 		StartGrace: startGrace, StopGrace: appGrace, Output: c.output, Exited: c.exited,
 	}

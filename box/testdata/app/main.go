@@ -30,11 +30,29 @@ func main() {
 	answers("/proxied", func(from string) (string, error) { return get(from, http.ProxyFromEnvironment) })
 	answers("/fill", fill)
 	answers("/open", open)
+	http.HandleFunc("/talk/", talk)
 	http.HandleFunc("/exit", func(http.ResponseWriter, *http.Request) { os.Exit(3) })
 	if err := http.ListenAndServe("127.0.0.1:8000", nil); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+}
+
+// talk tells everybody what it was asked, and breaks if it is asked to.
+func talk(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	said := fmt.Sprintln(r.Method, r.RequestURI, string(body), r.Header)
+	fmt.Print(said)
+	fmt.Fprint(os.Stderr, said)
+	os.WriteFile("/tmp/said", []byte(said), 0o600)
+	switch {
+	case strings.Contains(r.URL.Path, "panic"):
+		go panic(said) // ends the program
+		select {}
+	case strings.Contains(r.URL.Path, "exit"):
+		os.Exit(3)
+	}
+	w.Write(body)
 }
 
 // answers serves what came of f with the query.
