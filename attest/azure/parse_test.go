@@ -20,27 +20,30 @@ func TestParseRuntime(t *testing.T) {
 	ak := key("HCLAkPub", 256, 0x80)
 	doc := func(keys, rest string) string { return `{"keys":[` + keys + `]` + rest + `}` }
 	digits := strings.Repeat("0", 127)
-	for _, good := range []string{doc(ak, ""), doc(ak+","+key("HCLEkPub", 256, 0x80), `,"user-data":"`+digits+`0"`), doc(ak+`,{"kid":"other"}`, `,"later":{}`)} {
+	for _, good := range []string{doc(ak, ""), doc(ak+","+key("HCLEkPub", 256, 0x80), `,"user-data":"`+digits+`0"`), doc(ak+`,{"kid":"other"}`, `,"later":{},"user-data":""`)} {
 		if _, err := azure.ParseRuntime([]byte(good)); err != nil {
 			t.Errorf("%v in %s", err, good)
 		}
 	}
 	for words, text := range map[string]string{
-		"strictjson":               "{",
-		"user-data of 127":         doc(ak, `,"user-data":"`+digits+`"`),
-		"user-data of 129":         doc(ak, `,"user-data":"`+digits+`00"`),
-		"user-data of 130":         doc(ak, `,"user-data":"`+digits+`000"`),
-		"user-data of 128":         doc(ak, `,"user-data":"`+digits+`x"`),
-		"user-data of 2 ":          doc(ak, `,"user-data":"00"`),
-		"two keys HCLAkPub":        doc(ak+","+ak, ""),
-		"two keys HCLEkPub":        doc(ak+","+key("HCLEkPub", 256, 0x80)+","+key("HCLEkPub", 256, 0x80), ""),
-		"without the key HCLAkPub": doc("", ""),
-		"modulus of 255 bytes":     doc(key("HCLAkPub", 255, 0x80), ""),
-		"modulus of 513 bytes":     doc(key("HCLAkPub", 513, 0x80), ""),
-		"modulus of 256 bytes":     doc(key("HCLAkPub", 256, 0x7f), ""),
-		"not base64url":            doc(strings.Replace(ak, `"n":"`, `"n":"!`, 1), ""),
-		"of type":                  doc(strings.Replace(ak, "RSA", "EC", 1), ""),
-		"another exponent":         doc(strings.Replace(ak, "AQAB", "Aw", 1), ""),
+		"strictjson":                 "{",
+		"user-data of 127":           doc(ak, `,"user-data":"`+digits+`"`),
+		"user-data of 129":           doc(ak, `,"user-data":"`+digits+`00"`),
+		"user-data of 130":           doc(ak, `,"user-data":"`+digits+`000"`),
+		"user-data of 128":           doc(ak, `,"user-data":"`+digits+`x"`),
+		"user-data of 2 ":            doc(ak, `,"user-data":"00"`),
+		`"user-data" is there twice`: doc(ak, `,"user-data":"","user-data":""`),
+		"expected string":            doc(ak, `,"user-data":1`),
+		`"kty" is there twice`:       doc(`{"kid":"HCLAkPub","kty":"EC","kty":"RSA"}`, ""),
+		"two keys HCLAkPub":          doc(ak+","+ak, ""),
+		"two keys HCLEkPub":          doc(ak+","+key("HCLEkPub", 256, 0x80)+","+key("HCLEkPub", 256, 0x80), ""),
+		"without the key HCLAkPub":   doc("", ""),
+		"modulus of 255 bytes":       doc(key("HCLAkPub", 255, 0x80), ""),
+		"modulus of 513 bytes":       doc(key("HCLAkPub", 513, 0x80), ""),
+		"modulus of 256 bytes":       doc(key("HCLAkPub", 256, 0x7f), ""),
+		"not base64url":              doc(strings.Replace(ak, `"n":"`, `"n":"!`, 1), ""),
+		"of type":                    doc(strings.Replace(ak, "RSA", "EC", 1), ""),
+		"another exponent":           doc(strings.Replace(ak, "AQAB", "Aw", 1), ""),
 	} {
 		if r, err := azure.ParseRuntime([]byte(text)); r != nil || err == nil || !strings.Contains(err.Error(), words) {
 			t.Errorf("error %v, want %q", err, words)
