@@ -18,15 +18,16 @@ import (
 // sockets; a socket stays in the namespace that it was made in, whoever uses it.
 // The thread is never used for anything else: when the room is closed, it ends.
 type room struct {
-	ns    *os.File
-	calls chan func()
+	ns     *os.File
+	calls  chan func()
+	closed chan struct{}
 }
 
 // enter makes a namespace with nothing but a loopback interface, or enters the
 // one at a path. The namespace belongs to the box's own user namespace: nobody
 // inside can change it.
 func enter(path string, lowPorts bool) (*room, error) {
-	r := &room{calls: make(chan func())}
+	r := &room{calls: make(chan func()), closed: make(chan struct{})}
 	entered := make(chan error)
 	go r.live(path, lowPorts, entered)
 	if err := <-entered; err != nil {
@@ -112,7 +113,7 @@ func loopbackUp() error {
 
 // close ends the thread. The namespace lasts as long as something is in it.
 func (r *room) close() {
-	close(r.calls)
+	close(r.closed)
 	r.ns.Close()
 }
 
@@ -140,12 +141,17 @@ func (r *room) dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 
 func (r *room) socket(family int) (fd int, err error) {
 	done := make(chan struct{})
-	r.calls <- func() {
+	open := func() {
 		defer close(done)
 		fd, err = unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, unix.IPPROTO_TCP)
 	}
-	<-done
-	return fd, err
+	select {
+	case r.calls <- open:
+		<-done
+		return fd, err
+	case <-r.closed: // a request may still be on its way while the app is stopped
+		return -1, net.ErrClosed
+	}
 }
 
 // connected waits until a connection is made or refused (connect(2), EINPROGRESS).
