@@ -1,6 +1,7 @@
 package nvgpu_test
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -186,6 +187,17 @@ func TestEndorseRefuses(t *testing.T) {
 	if c, err := v.Endorse(g.Chain, damaged, attesttest.Epoch()); err == nil || c != nil {
 		t.Error("endorsed with a damaged manifest")
 	}
+	many := slices.Clone(end)
+	for _, id := range []string{"a", "b", "c"} {
+		many = append(many, attest.Endorsement{Label: attest.LabelNVIDIARIM + id, Data: []byte("<a/>")})
+	}
+	_, err = v.Endorse(g.Chain, many, attesttest.Epoch())
+	if f := (*attest.Failure)(nil); !errors.As(err, &f) || len(f.Failed()) != 1 {
+		t.Errorf("more is verified of a stranger's manifests than the first: %v", err)
+	}
+	_, err = v.Verify(ev, unreadable(end), attesttest.Epoch()) // a report needs both
+	casetest.Refused(t, err, "hardware.driver_rim", attest.CodeMalformed)
+	casetest.Refused(t, err, "hardware.vbios_rim", attest.CodeMalformed)
 	for range 3 { // each time for the same reasons, in the same order
 		again, err := v.Endorse(g.Chain, unreadable(end), attesttest.Epoch())
 		other, otherErr := v.Endorse(g.Chain, unreadable(end), attesttest.Epoch())

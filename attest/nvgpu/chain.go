@@ -75,6 +75,9 @@ func (v *Verifier) endorse(pem []byte, end attest.Endorsements, rims []string, r
 		if _, done := c.rims[id]; !done {
 			c.addRIM(v.rim, id, beside)
 		}
+		if m := c.rims[id]; r == nil && m != nil && m.problem != nil {
+			break // no report needs them: whoever added one may have made many
+		}
 	}
 	return c, signed
 }

@@ -84,7 +84,8 @@ func (v *Verifier) Verify(ev attest.Evidence, end attest.Endorsements, at time.T
 
 // Endorse verifies a device's certificates, all manifests and the OCSP
 // responses alone, so that many reports of one device can be verified by
-// [Chain.Verify] at the price of one signature each.
+// [Chain.Verify] at the price of one signature each. Of the manifests it reads all
+// up to the first that is refused: anybody can add some.
 //
 // Every Endorse takes whatever holds the certificates: here the chain that evidence
 // brings ([form.GPU], PEM), and the Endorsements for what comes beside it. Other
