@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"sync"
 	"testing"
@@ -612,6 +613,7 @@ func TestHostileLogs(t *testing.T) {
 		"after the stop":      {[]record{start, stop, decision}, "after the end"},
 		"start without a key": {[]record{badStart}, "without digests"},
 		"gap elsewhere":       {[]record{start, gap(2, 3)}, "does not begin here"},
+		"gap to the end":      {[]record{gap(0, math.MaxUint64)}, "does not begin here"},
 		"gap backwards":       {[]record{start, gap(1, 0)}, "does not begin here"},
 	} {
 		var text []byte

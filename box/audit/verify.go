@@ -269,13 +269,17 @@ func (v *verifier) resume(hash receipt.Digest, text []byte, r record) {
 	}
 }
 
+// maxSequence is the highest number of a record. No box gets there, and a gap that
+// ended at the last number of all would begin the count anew.
+const maxSequence = 1<<53 - 1
+
 // gapFits: a gap begins where the log ended and says what its own hash hangs on.
 // It may begin before that, if a line arrived that the box believes lost. Nobody
 // but the box can put one in: later records would not hang on it.
 func (v *verifier) gapFits(hash receipt.Digest, text []byte, r record) bool {
 	chain, err := parseHash(r.Chain)
 	next := v.report.Next
-	return err == nil && r.From <= next && next <= r.Seq && r.From <= r.To && r.Seq == r.To+1 && chained(chain, text) == hash
+	return err == nil && r.From <= next && next <= r.Seq && r.From <= r.To && r.To < maxSequence && r.Seq == r.To+1 && chained(chain, text) == hash
 }
 
 func (v *verifier) gap(hash receipt.Digest, text []byte, r record) {
@@ -433,7 +437,7 @@ const earlier = "earlier "
 
 func parseEarlier(line []byte) (uint64, receipt.Digest, error) {
 	number, digits, found := strings.Cut(strings.TrimPrefix(string(line), earlier), " ")
-	next, err := strconv.ParseUint(number, 10, 53)
+	next, err := strconv.ParseUint(number, 10, 53) // up to maxSequence
 	if !found || err != nil || next == 0 || strconv.FormatUint(next, 10) != number {
 		return 0, receipt.Digest{}, errors.New("a first line that does not say what came before")
 	}
