@@ -213,15 +213,25 @@ func (b *Box) Serve(ctx context.Context) (err error) {
 		b.log(Event{Name: AppStarted})
 	}
 	err = b.serve(ctx, gate.Listener(limit(b.cfg.Listener, maxConns)))
+	stopped := b.counted() // while the app's network is there
 	if b.app != nil {
 		b.app.Stop()
 	}
-	stopped := Event{Name: Stopped}
-	if b.policy.Logs == policy.LogsCounters {
-		stopped.Counters = b.handler.Counters()
-	}
 	b.log(stopped)
 	return err
+}
+
+// counted is the last event, with what the policy lets the operator know.
+func (b *Box) counted() Event {
+	e := Event{Name: Stopped}
+	if b.policy.Logs != policy.LogsCounters {
+		return e
+	}
+	e.Counters = b.handler.Counters()
+	if c, ok := b.app.(*container); ok {
+		e.Egress = c.left()
+	}
+	return e
 }
 
 // selfTest asks the hardware for evidence and throws it away. It is over a

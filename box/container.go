@@ -197,6 +197,15 @@ func (c *container) egress() (egress.Config, error) {
 	return cfg, nil
 }
 
+// left is what was counted in the app's network, nil if that is gone.
+func (c *container) left() *egress.Counters {
+	counters, err := c.proxy.Counters()
+	if err != nil {
+		return nil
+	}
+	return counters
+}
+
 // unpack compares the image with the policy's digest and makes its tree.
 func (c *container) unpack() (*oci.Image, *rootfs.Tree, error) {
 	image, err := oci.Open(c.layout(), oci.Digest(c.policy.App.Digest), "linux", runtime.GOARCH, oci.DefaultLimits())

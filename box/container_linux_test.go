@@ -136,6 +136,9 @@ func TestImage(t *testing.T) {
 	if want := []Name{Starting, AppStarted, Serving, Stopping, Stopped}; err != nil || !slices.Equal(b.events.names(), want) {
 		t.Errorf("%v, events %q", err, b.events.names())
 	}
+	if last := b.events.list[len(b.events.list)-1]; last.Egress != nil || last.Counters != nil {
+		t.Errorf("the policy says nothing of logs, and the last event is %+v", last)
+	}
 	nothingLeft(t, c, self[0], group)
 }
 
@@ -242,7 +245,7 @@ func TestImageEgress(t *testing.T) {
 		defer mu.Unlock()
 		refused = append(refused, e)
 	}
-	b := serve(t, Config{Policy: parsed(t, withImage(digest, "egress: {allow: [{host: allowed.example, port: 80}]}\n")), Containers: c})
+	b := serve(t, Config{Policy: parsed(t, withImage(digest, "egress: {allow: [{host: allowed.example, port: 80}]}\nlogs: counters\n")), Containers: c})
 	for _, row := range []struct{ path, with, want string }{
 		{"/proxied", "http://allowed.example/a", "REACHED: 200 this is allowed.example"},
 		{"/direct", "http://allowed.example/a", "REACHED: 200 this is allowed.example"},
@@ -259,6 +262,10 @@ func TestImageEgress(t *testing.T) {
 	b.stop()
 	b.done <- <-b.done
 	nothingLeft(t, c, network, group)
+	last := b.events.list[len(b.events.list)-1]
+	if e := last.Egress; e == nil || len(e.Destinations) != 1 || e.Destinations[0].Connections != 2 || e.Refused[egress.NotAllowed] == 0 || last.Counters == nil {
+		t.Errorf("the last event is %+v with %+v", last, e)
+	}
 	mu.Lock()
 	defer mu.Unlock()
 	if !slices.Equal(dialled, []string{"93.184.216.34:80", "93.184.216.34:80"}) {

@@ -1,6 +1,9 @@
 package box
 
-import "github.com/blindbox/blindbox/box/ingress"
+import (
+	"github.com/blindbox/blindbox/box/egress"
+	"github.com/blindbox/blindbox/box/ingress"
+)
 
 // Name says what happened in the life of a box.
 type Name string
@@ -12,7 +15,7 @@ const (
 	AppExited  Name = "app exited"  // Detail is how; it is started again
 	Serving    Name = "serving"     // the door is open; Detail is the address
 	Stopping   Name = "stopping"    // the door is closed
-	Stopped    Name = "stopped"     // Counters are set if the policy says so
+	Stopped    Name = "stopped"     // Counters and Egress are set if the policy says so
 )
 
 // Event is everything that a box tells its operator. It never holds a part of
@@ -21,6 +24,8 @@ type Event struct {
 	Name     Name
 	Detail   string
 	Counters *ingress.Counters
+	// Egress is what left an app's network and what did not; nil without one.
+	Egress *egress.Counters
 }
 
 // String returns one line.

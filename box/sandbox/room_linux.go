@@ -54,8 +54,13 @@ func (r *room) live(path string, lowPorts bool, entered chan<- error) {
 	if err != nil {
 		return
 	}
-	for f := range r.calls {
-		f()
+	for {
+		select {
+		case f := <-r.calls:
+			f()
+		case <-r.closed:
+			return
+		}
 	}
 }
 
