@@ -64,9 +64,9 @@ func usage() []Entry {
 		{
 			Number: 108, Codes: []attest.Code{CodeApp},
 			Title:   "the box could not be started",
-			Cause:   "The command of the app cannot be run, did not answer on its port in time, or its port belongs to another program; or a model of the policy cannot be loaded or has another digest than the policy says.",
+			Cause:   "The command of the app cannot be run, did not answer on its port in time, or its port belongs to another program; or its image is not there, is not the one that the policy names by digest, or holds what no box unpacks; or the machine cannot enforce a line of the policy; or a model of the policy cannot be loaded or has another digest than the policy says.",
 			NotDone: "The box accepted no connection.",
-			Fix:     "Run the command by itself and look at its output; `--port` must be the port on which it listens. For a model, compare its name, path and digest with box.yaml.",
+			Fix:     "Run the command by itself and look at its output; `--port` must be the port on which it listens. For an image, run `blindbox pin`, see docs/wrap-your-container.md. For a model, compare its name, path and digest with box.yaml.",
 			Example: "$ blindbox dev -- pyhton3 app.py\nBBX-108 box: the box could not be started\n  seen       exec: \"pyhton3\": executable file not found in $PATH",
 		},
 		{
