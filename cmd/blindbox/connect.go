@@ -15,13 +15,12 @@ import (
 	"github.com/blindbox/blindbox/client"
 	"github.com/blindbox/blindbox/internal/catalogue"
 	"github.com/blindbox/blindbox/internal/connect"
-	"github.com/blindbox/blindbox/policy"
 )
 
 type connectOptions struct {
 	trust, listen, keyFile string
 	origins                []string
-	checks                 bool
+	show                   detail
 	timeout                time.Duration
 }
 
@@ -33,7 +32,10 @@ func newConnect(s *session) *cobra.Command {
 		Long: `Verify the box at https://HOST[:PORT] and, if it is what the trust file accepts,
 forward a port of 127.0.0.1 to it: HTTP/1.1, HTTP/2, WebSocket, event streams.
 The box is verified again on every new connection and at the trust file's
-max_age; when it is refused, requests are answered with 502 and not forwarded.`,
+max_age; when it is refused, requests are answered with 502 and not forwarded.
+
+What the box's policy lets you do is printed before anything is sent: you are the
+caller whose hash of a key it has, or the one that needs no key.`,
 		Args: exactly(1, "one URL"),
 		RunE: func(cmd *cobra.Command, args []string) error { return s.connect(cmd.Context(), args[0], o) },
 	}
@@ -42,7 +44,8 @@ max_age; when it is refused, requests are answered with 502 and not forwarded.`,
 	f := cmd.Flags()
 	f.StringVar(&o.listen, "listen", "127.0.0.1:8642", "loopback address for local programs; port 0 takes a free one")
 	f.StringArrayVar(&o.origins, "allow-origin", nil, "web origin whose pages may use the proxy, such as https://app.example")
-	f.BoolVar(&o.checks, "checks", false, "print every check, and the box's policy in words")
+	f.BoolVar(&o.show.checks, "checks", false, "print every check, and the box's policy in words")
+	f.BoolVar(&o.show.policy, "policy", false, "print the box's policy in words")
 	f.DurationVar(&o.timeout, "timeout", client.DefaultTimeout, "how long to wait for a verdict")
 	return cmd
 }
@@ -89,7 +92,7 @@ func (s *session) connect(ctx context.Context, address string, o connectOptions)
 		return err
 	}
 	local := "http://" + ln.Addr().String()
-	if err := s.showConnected(v, took, local, key, o.checks); err != nil {
+	if err := s.showConnected(v, took, local, key, o.show); err != nil {
 		return err
 	}
 	h, err := connect.New(connect.Config{Target: u, Transport: c, APIKey: key, AllowOrigins: o.origins, Explain: explainToClient})
@@ -120,37 +123,25 @@ func verifyWith(ctx context.Context, c *client.Client, u *url.URL) (verdict, tim
 	return v, time.Since(began), nil
 }
 
-func (s *session) showConnected(v verdict, took time.Duration, local, key string, checks bool) error {
-	if s.json() {
-		return s.concludeJSON(v, map[string]any{"local": local, "openai": local + "/v1", "inference": local + "/v2"})
+func (s *session) showConnected(v verdict, took time.Duration, local, key string, show detail) error {
+	extra := v.extra(show)
+	var caller callerDocument
+	if v.policy != nil {
+		caller = callerOf(v.policy, key, s.now())
+		extra["caller"] = caller
 	}
-	if err := s.conclude(v, took, checks); err != nil {
+	if s.json() {
+		extra["local"], extra["openai"], extra["inference"] = local, local+"/v1", local+"/v2"
+		return s.concludeJSON(v, extra)
+	}
+	if err := s.conclude(v, took, show); err != nil {
 		return err
 	}
 	s.printf("  local      %s\n  OpenAI API %s/v1   Open Inference v2 %s/v2\n", local, local, local)
 	if v.policy != nil {
-		s.printf("  caller     %s\n", permitted(v.policy, key, s.now()))
+		s.printf("  caller     %s\n", oneLine(abridge(caller.Text)))
 	}
 	return nil
-}
-
-// permitted says what the box will let this user do. It is read from the policy
-// that was verified, by the code that decides in the box; nothing is sent for it.
-func permitted(p *policy.Policy, key string, now time.Time) string {
-	caller, known := p.Anyone()
-	if key != "" {
-		caller, known = p.Authenticate(key)
-	}
-	switch {
-	case !known && key != "":
-		return "The box's policy does not have your API key: every request will be refused."
-	case !known:
-		return "You have no API key: requests without a token or certificate that the policy knows will be refused."
-	case caller.Expired(now):
-		return "The box's policy knew you until " + caller.Expires.UTC().Format(time.RFC3339) + ": every request will be refused."
-	}
-	may, _ := p.MayDo(caller.Name)
-	return may.String()
 }
 
 // checkOrigin refuses what no browser would send as an Origin, since it would

@@ -35,7 +35,7 @@ func TestPermitted(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := permitted(p, tc.key, now); !strings.Contains(got, tc.want) {
+		if got := callerOf(p, tc.key, now).Text; !strings.Contains(got, tc.want) {
 			t.Errorf("key %q: %s, expected %q in it", tc.key, got, tc.want)
 		}
 	}

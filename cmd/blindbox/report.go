@@ -281,11 +281,16 @@ func (r *refusal) labels() (seen, expected string) {
 	return "seen", "expected"
 }
 
-// alsoLines names the entries of the further checks that failed, each once.
+// alsoLines names the entries of the further checks that failed, each once. What
+// else a policy allows is said in full: one number stands for all of it.
 func (r *refusal) alsoLines() []string {
 	var out []string
 	seen := map[int]bool{r.entry.Number: true}
 	for _, c := range r.also {
+		if r.reason == appraise.CodeRequirement && c.Code == r.reason {
+			out = append(out, abridge(c.Seen+", expected "+c.Expected))
+			continue
+		}
 		other := fromCheck(c)
 		if !seen[other.entry.Number] {
 			seen[other.entry.Number] = true

@@ -21,16 +21,24 @@ type verdict struct {
 	err       error
 	// full is the Result to print as JSON.
 	full json.Marshaler
-	// policy is what the box may do, nil if that was not established.
+	// policy is what the box may do, nil if that was not established. It is there
+	// too if nothing speaks against the box but what its policy allows.
 	policy *policy.Policy
 }
 
 func verdictOf(r appraise.Result) verdict {
 	v := verdict{r.Verdict(), r.Simulated(), r.Lines(), r.Checks(), r.Err(), r, nil}
-	if v.outcome != appraise.Refused {
+	if v.outcome != appraise.Refused || onlyTooMuch(v.checks) {
 		v.policy = r.Policy()
 	}
 	return v
+}
+
+// onlyTooMuch reports whether every check that failed is about what the box's
+// policy allows, so that it is the box's policy.
+func onlyTooMuch(checks []attest.Check) bool {
+	failed := codes(checks)
+	return len(failed) == 1 && failed[0] == appraise.CodeRequirement
 }
 
 // appraisal compares with the trust file or, if it is nil, looks at the
@@ -162,13 +170,26 @@ func (v verdict) printChecks(s *session) {
 		}
 		s.printf("    %s  %s\n", c.Status, oneLine(checkText(name, c)))
 	}
-	if v.policy == nil {
+}
+
+// detail is what a user wants to see beside a verdict.
+type detail struct{ checks, policy bool }
+
+// printPolicy says what the box may do. Whoever asks for nothing else is told if
+// that is not known.
+func (v verdict) printPolicy(s *session, show detail) {
+	if v.policy == nil && !show.policy {
 		return
 	}
 	s.printf("  the policy in words\n")
-	if !s.json() {
-		printIndented(s.stdout, v.policy.Describe())
+	printIndented(s.stdout, v.meaning())
+}
+
+func (v verdict) meaning() string {
+	if v.policy == nil {
+		return "Not known: nothing that was seen establishes which policy the box has.\n"
 	}
+	return v.policy.Describe()
 }
 
 func checkText(name string, c attest.Check) string {
@@ -185,14 +206,14 @@ func checkText(name string, c attest.Check) string {
 	return strings.TrimRight(text, " :")
 }
 
-// conclude shows a verdict and returns its error. Every check, if all of them are
-// asked for, stands below the verdict and what speaks against it.
-func (s *session) conclude(v verdict, took time.Duration, all bool) error {
+// conclude shows a verdict and returns its error. What is asked for besides stands
+// below the verdict and what speaks against it.
+func (s *session) conclude(v verdict, took time.Duration, show detail) error {
 	if s.json() {
-		return s.concludeJSON(v, nil)
+		return s.concludeJSON(v, v.extra(show))
 	}
 	v.print(s, took)
-	if !all {
+	if !show.checks && !show.policy {
 		return v.err
 	}
 	err := v.err
@@ -201,9 +222,21 @@ func (s *session) conclude(v verdict, took time.Duration, all bool) error {
 		r.print(s.stderr)
 		err = shown{r}
 	}
-	s.printf("every check\n")
-	v.printChecks(s)
+	if show.checks {
+		s.printf("every check\n")
+		v.printChecks(s)
+	}
+	v.printPolicy(s, show)
 	return err
+}
+
+// extra is what a document has beside the verdict.
+func (v verdict) extra(show detail) map[string]any {
+	out := map[string]any{}
+	if show.policy {
+		out["meaning"] = v.meaning()
+	}
+	return out
 }
 
 // concludeJSON writes the one document of a command that ends in a verdict:

@@ -18,7 +18,7 @@ type verifyOptions struct {
 	trust    string
 	at       string
 	save     string
-	checks   bool
+	show     detail
 	force    bool
 	timeout  time.Duration
 	fetch    bool
@@ -60,7 +60,8 @@ best.`,
 	addFileFlags(cmd, &o)
 	f.StringVar(&o.save, "save", "", "write what the box showed to this file")
 	f.BoolVar(&o.force, "force", false, "overwrite the file of --save")
-	f.BoolVar(&o.checks, "checks", false, "print every check below the verdict, and the box's policy in words")
+	f.BoolVar(&o.show.checks, "checks", false, "print every check below the verdict, and the box's policy in words")
+	f.BoolVar(&o.show.policy, "policy", false, "print the box's policy in words below the verdict")
 	f.DurationVar(&o.timeout, "timeout", defaultTimeout, "how long to wait for a verdict")
 	return cmd
 }
@@ -135,7 +136,7 @@ func (s *session) concludeFile(v verdict) error {
 		r.contacted = false // there is nobody to send anything to
 		v.err = r
 	}
-	return s.conclude(v, 0, true)
+	return s.conclude(v, 0, detail{checks: true})
 }
 
 func (s *session) verifyURL(ctx context.Context, address string, o verifyOptions) error {
@@ -176,5 +177,5 @@ func (s *session) verifyURL(ctx context.Context, address string, o verifyOptions
 			return err
 		}
 	}
-	return s.conclude(v, time.Since(began), o.checks)
+	return s.conclude(v, time.Since(began), o.show)
 }

@@ -113,10 +113,10 @@ func evidence() []Entry {
 		{
 			Number: 214, Codes: []attest.Code{"policy_requirement"},
 			Title:   "the box's policy allows more than you tolerate",
-			Cause:   "The policy is genuine, but misses a requirement under `require:` of the trust file: who may call, which models, which logs, which limits.",
+			Cause:   "The policy is genuine, but misses a requirement under `require:` of the trust file: who may call, where the app may connect to, which logs, which image or models, what operators may do, what isolates the app, which limits. The lines of the box's policy that are too much are named; `no line` means what holds because the policy says nothing.",
 			NotDone: nothingSent,
-			Fix:     "Read the box's policy (`blindbox verify URL --checks` shows it). Use another box, or relax the requirement.",
-			Example: "BBX-214 policy: the box's policy allows more than you tolerate\n  seen       callers: anyone\n  expected   callers: authenticated\n  nothing was sent.",
+			Fix:     "Read the box's policy (`blindbox verify URL --policy` shows it in words). Use another box, or relax the requirement.",
+			Example: "BBX-214 policy: the box's policy allows more than you tolerate\n  box shows  egress: line 12: telemetry.example:443\n  you accept none\n  nothing was sent.",
 		},
 	}
 }
