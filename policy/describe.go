@@ -168,6 +168,9 @@ func (d *description) cedar(p *Policy) {
 		return
 	}
 	d.line("These Cedar rules hold in addition (from line %d on). Where one forbids, nothing permits:", p.Line("cedar"))
+	if p.permitsMore() {
+		d.line("    (CALLERS MAY DO MORE THAN IS SAID ABOVE where one of them permits it)")
+	}
 	for text := range strings.Lines(p.Cedar) {
 		if text = strings.TrimRight(text, " \t\n"); text != "" {
 			d.line("    %s", text)

@@ -23,7 +23,7 @@ func TestSummary(t *testing.T) {
 // TestSummaryOfAll: every kind of caller is counted, and what is loud is loud.
 func TestSummaryOfAll(t *testing.T) {
 	for doc, want := range map[string]string{
-		whole: "callers: ANYONE, 2 api keys, 2 certificates, 1 identity, 1 attested box, Cedar rules · logs: sealed · request <= 32 MiB · 64 at once · egress: api.stripe.com:443, api.stripe.com:8443, *.example.com:443, 1 more · OPERATORS MAY restart and debug",
+		whole: "callers: ANYONE, 2 api keys, 2 certificates, 1 identity, 1 attested box, MORE by Cedar rules · logs: sealed · request <= 32 MiB · 64 at once · egress: api.stripe.com:443, api.stripe.com:8443, *.example.com:443, 1 more · OPERATORS MAY restart and debug",
 		image: "callers: nobody · logs: none · request <= 1 MiB · 16 at once · egress: none",
 		head + "egress: {allow: [{host: \"2001:db8::1\", port: 1}]}\n": "callers: nobody · logs: none · request <= 1 MiB · 16 at once · egress: [2001:db8::1]:1",
 		head + "callers:\n  - {oidc: \"https://a.example\", audience: a, may: [query]}\n  - {oidc: \"https://b.example\", audience: a, may: [query]}\n" +
@@ -79,6 +79,32 @@ func TestMayDo(t *testing.T) {
 	other := parse(t, cedarHeadWithOther+"  forbid(principal == Caller::\"other\", action, resource);\n")
 	if may, _ := other.MayDo("clinic"); len(may.Cedar) != 0 {
 		t.Errorf("a rule about another caller: %+v", may)
+	}
+}
+
+// TestCedarThatPermits: what is said of a caller is not taken for all of it where a
+// Cedar rule can permit more.
+func TestCedarThatPermits(t *testing.T) {
+	for _, c := range []struct {
+		rules                      string
+		clinic, summary, described bool
+	}{
+		{"permit(principal, action, resource);", true, true, true},
+		{"permit(principal == Caller::\"clinic\", action == Action::\"upload\", resource);", true, true, true},
+		{"permit(principal == Caller::\"other\", action, resource);", false, true, true},
+		{"forbid(principal, action, resource);", false, false, false},
+	} {
+		p := parse(t, cedarHeadWithOther+"  "+c.rules+"\n")
+		may, _ := p.MayDo("clinic")
+		for what, got := range map[string]bool{
+			"the caller is told":   strings.Contains(may.String(), "PERMIT MORE") == c.clinic,
+			"the summary says":     strings.Contains(p.Summary(), "MORE by Cedar") == c.summary,
+			"the description does": strings.Contains(p.Describe(), "MAY DO MORE") == c.described,
+		} {
+			if !got {
+				t.Errorf("%s: %s is wrong:\n%s\n%s\n%s", c.rules, what, may, p.Summary(), p.Describe())
+			}
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"slices"
 	"strings"
 	"time"
 )
@@ -40,18 +41,29 @@ func (p *Policy) MayDo(caller string) (Permissions, bool) {
 		Rate: c.Rate, Quota: c.Quota, Expires: c.Expires, Request: p.Limits.Request, Line: c.Line,
 		text: "You are " + c.who() + " and may " + c.deeds() + "." + c.bounds() + " A request may have " + formatSize(p.Limits.Request) + ".",
 	}
+	more := false
 	for _, r := range p.compiled.rules[p.compiled.short:] {
 		for _, a := range Actions() {
 			if concerns(r.policy.AST(), rules.uid, actionUID(a)) {
 				out.Cedar = append(out.Cedar, string(r.policy.MarshalCedar()))
+				more = more || !r.forbids()
 				break
 			}
 		}
 	}
-	if len(out.Cedar) > 0 {
+	switch {
+	case more:
+		out.text += " Cedar rules of the policy hold in addition, AND CAN PERMIT MORE."
+	case len(out.Cedar) > 0:
 		out.text += " Cedar rules of the policy hold in addition."
 	}
 	return out, true
+}
+
+// permitsMore reports whether a Cedar rule of the document permits anything: what
+// is said of callers is not all that they may do then.
+func (p *Policy) permitsMore() bool {
+	return p.compiled != nil && slices.ContainsFunc(p.compiled.rules[p.compiled.short:], func(r *rule) bool { return !r.forbids() })
 }
 
 // String says it in a sentence.

@@ -43,7 +43,10 @@ func (p *Policy) callerSummary() string {
 	if len(parts) == 0 {
 		return "nobody"
 	}
-	if p.Cedar != "" {
+	switch {
+	case p.permitsMore():
+		parts = append(parts, "MORE by Cedar rules")
+	case p.Cedar != "":
 		parts = append(parts, "Cedar rules")
 	}
 	return strings.Join(parts, ", ")
