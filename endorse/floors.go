@@ -26,14 +26,14 @@ type Floors interface {
 func numbered(k attest.Kind) []labelled {
 	switch k {
 	case attest.SNP, attest.AzureSNP:
-		return []labelled{{attest.LabelSNPARKCRL, source.FormCRL}, {attest.LabelSNPASKCRL, source.FormCRL}}
+		return []labelled{{attest.LabelSNPARKCRL, source.FormCRL, ""}, {attest.LabelSNPASKCRL, source.FormCRL, ""}}
 	case attest.TDX, attest.SGX, attest.AzureTDX:
 		return []labelled{
-			{attest.LabelIntelRootCRL, source.FormCRL}, {attest.LabelIntelPCKCRL, source.FormCRL},
-			{attest.LabelIntelTCBInfo, source.FormTCBInfo}, {attest.LabelIntelQEIdentity, source.FormQEIdentity},
+			{attest.LabelIntelRootCRL, source.FormCRL, ""}, {attest.LabelIntelPCKCRL, source.FormCRL, ""},
+			{attest.LabelIntelTCBInfo, source.FormTCBInfo, ""}, {attest.LabelIntelQEIdentity, source.FormQEIdentity, ""},
 		}
 	case attest.TPM:
-		return []labelled{{attest.LabelTPMAKCRL, source.FormCRL}}
+		return []labelled{{attest.LabelTPMAKCRL, source.FormCRL, "/tpm"}}
 	}
 	return nil
 }
@@ -41,6 +41,9 @@ func numbered(k attest.Kind) []labelled {
 type labelled struct {
 	label string
 	form  source.Form
+	// apart ends the name of its series. Who makes TPMs the user decides: a CA of
+	// theirs can call itself what it likes, and must not age a vendor's lists.
+	apart string
 }
 
 // stapled is one object that the verifier of the claims has accepted.
@@ -65,6 +68,7 @@ func seen(c *attest.Claims, end attest.Endorsements) []stapled {
 		it := stapled{label: n.label, err: err}
 		if err == nil {
 			it.facts, it.err = freshness.Read(n.form, data)
+			it.facts.Series += n.apart
 		}
 		out = append(out, it)
 	}

@@ -201,6 +201,17 @@ func TestFloorsOfTPM(t *testing.T) {
 	if checks := endorse.CheckFloors(d, c, list(8)); len(checks) != 1 || checks[0].Code != endorse.CodeCRLRollback {
 		t.Errorf("%v", checks)
 	}
+	// Its CA can be called what AMD's is. It does not say what AMD withdrew, or when.
+	vendors := listed(crl(t, ca, 7, now, withdraws(7)))
+	if checks := endorse.CheckFloors(d, snpClaims(), vendors); len(checks) != 1 || attest.FailureOf(checks) != nil {
+		t.Errorf("a TPM's list made AMD's count as old: %v", checks)
+	}
+	if err := endorse.RaiseFloors(d, snpClaims(), listed(crl(t, ca, 20, now, withdraws(20)))); err != nil {
+		t.Fatal(err)
+	}
+	if checks := endorse.CheckFloors(d, c, list(9)); len(checks) != 1 || attest.FailureOf(checks) != nil {
+		t.Errorf("AMD's list made a TPM's count as old: %v", checks)
+	}
 }
 
 // TestFloorsUnreadable: an object of which nobody knows the age is not new enough.
