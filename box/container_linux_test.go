@@ -393,6 +393,11 @@ func TestNetworkFails(t *testing.T) {
 		t.Errorf("the box ended with %v", err)
 	}
 	nothingLeft(t, c, network, group)
+	// Nor is the folder: the next box can have it.
+	next := serve(t, Config{Policy: parsed(t, withImage(digest, "")), Containers: c})
+	if got := next.ask(t, "/here", ""); got != "hello clinic" {
+		t.Errorf("the next box's app answers %q", got)
+	}
 }
 
 // TestKilledWithImage: kill -9 of the box ends the app, and the next box starts in
