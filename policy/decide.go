@@ -42,7 +42,8 @@ type Decision struct {
 // own paths, are denied whatever the policy says. The rest is Cedar's decision
 // over the caller's rules: allowed if a permit applies and no forbid does. One
 // thing is stricter than in Cedar: a forbid that cannot be evaluated, since it
-// compares a string with a number, forbids.
+// compares a string with a number, forbids. And a forbid is asked about the path as
+// it was sent and as an app could read it: see [otherForms].
 //
 // Methods, paths and models of a caller do not limit Observe, which is about the
 // box's own addresses and none of the app's.
@@ -64,6 +65,9 @@ func (p *Policy) Decide(r Request) Decision {
 	var buffer [16]*rule
 	if asked := s.candidates(buffer[:0], r.Path); len(asked) > 0 {
 		if d, decided := p.compiled.ask(asked, rules.uid, &r); decided {
+			if no, forbidden := p.compiled.forbidden(s, rules.uid, r); d.Allowed && forbidden {
+				return no
+			}
 			return d
 		}
 	}
@@ -131,6 +135,18 @@ func (c *compiled) ask(rules asked, caller cedar.EntityUID, r *Request) (Decisio
 		return Decision{}, false
 	}
 	return Decision{Allowed: bool(allowed), Reason: c.rules[first].reason, Line: c.rules[first].line}, true
+}
+
+// forbidden asks the forbids about the other forms of the path.
+func (c *compiled) forbidden(s *slice, caller cedar.EntityUID, r Request) (Decision, bool) {
+	for _, r.Path = range otherForms(r.Path) {
+		var buffer [16]*rule
+		asked := slices.DeleteFunc(s.candidates(buffer[:0], r.Path), func(one *rule) bool { return !one.forbids() })
+		if d, decided := c.ask(asked, caller, &r); decided {
+			return d, true
+		}
+	}
+	return Decision{}, false
 }
 
 // index returns the place of a rule in the document. The rules with the ids were

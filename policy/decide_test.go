@@ -388,3 +388,26 @@ func FuzzPath(f *testing.F) {
 		}
 	})
 }
+
+// TestForbidOtherForms: a forbid is not got around by another spelling of the path
+// that the app reads as the same. What is permitted by its spelling stays so.
+func TestForbidOtherForms(t *testing.T) {
+	doc := head + "callers: [{anyone: true, may: [query], paths: [/v1/*, \"/a;b\", \"/c:d\"]}]\n" +
+		"cedar: |\n  forbid(principal, action, resource) when { context.path like \"/v1/models:delete*\" || context.path like \"/v1/admin/*\" || context.path == \"/a\" };\n"
+	p := parse(t, doc)
+	for path, allowed := range map[string]bool{
+		"/v1/models:get": true, "/v1/models%3Aget": true, "/v1/x;y/z": true, "/v1/%C3%A9": true, "/v1/%25": true, "/c:d": true,
+		"/v1/models:delete": false, "/v1/models%3Adelete": false, "/v1/models%3adelete": false,
+		"/v1/admin/x": false, "/v1/admin;a=b/x": false, "/v1/admin;%3D/x": false, "/a;b": false,
+		"/c%3Ad": false, // a permit is for what it says
+	} {
+		d := p.Decide(Request{Caller: "anyone", Action: Query, Method: "GET", Path: path})
+		if d.Allowed != allowed || d.Line == 0 {
+			t.Errorf("%s: %+v, expected %t", path, d, allowed)
+		}
+	}
+	broken := parse(t, head+"callers: [{anyone: true, may: [query]}]\ncedar: |\n  forbid(principal, action, resource) when { context.path == \"/a:b\" && context.method < 1 };\n")
+	if d := broken.Decide(Request{Caller: "anyone", Action: Query, Method: "GET", Path: "/a%3ab"}); d.Allowed || !strings.Contains(d.Reason, "cannot be evaluated") {
+		t.Errorf("a forbid that cannot be evaluated: %+v", d)
+	}
+}

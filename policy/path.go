@@ -110,6 +110,36 @@ func hexDigit(c byte) byte {
 	return 0xff
 }
 
+// otherForms returns what an app could make of a path before it looks what is there:
+// with the characters decoded that need no encoding in a path, which a sender may
+// write in both ways, and without the parameters that some servers cut off segments.
+// A permit names what is good and need not know of them. A forbid that did not
+// would be got around by writing "%3A" for ":".
+func otherForms(path string) []string {
+	if !strings.ContainsAny(path, "%;") {
+		return nil
+	}
+	decoded := decodedPath(path)
+	segments := strings.Split(decoded, "/")
+	for i, s := range segments {
+		segments[i], _, _ = strings.Cut(s, ";")
+	}
+	return []string{decoded, strings.Join(segments, "/")}
+}
+
+func decodedPath(path string) string {
+	var out strings.Builder
+	for i := 0; i < len(path); i++ {
+		if d, ok := unhex(path[i+1:]); path[i] == '%' && ok && isPathChar(d) {
+			out.WriteByte(d)
+			i += 2
+			continue
+		}
+		out.WriteByte(path[i])
+	}
+	return out.String()
+}
+
 // isUnreserved is RFC 3986, section 2.3.
 func isUnreserved(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-._~", c) >= 0
