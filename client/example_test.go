@@ -156,7 +156,7 @@ func ExampleRefusedError() {
 	}
 	// Output:
 	// refused [policy_requirement]
-	// greeter without a digest
+	// models: line 3: greeter without a digest
 }
 
 // A plain connection, for a protocol that is not HTTP.
