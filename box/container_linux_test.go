@@ -386,11 +386,17 @@ func TestNetworkFails(t *testing.T) {
 	b := serve(t, Config{Policy: parsed(t, withImage(digest, "")), Containers: c})
 	network, group := strings.Fields(b.ask(t, "/self", ""))[0], cgroup(t, c)
 	failed := errors.New("the rules are gone")
+	connected := b.client(t, "h2")
+	do(t, connected, request(t, "GET", "/here", nil))
 	b.app.(*container).broken <- failed
 	err := <-b.done
 	b.done <- err
 	if !errors.Is(err, failed) {
 		t.Errorf("the box ended with %v", err)
+	}
+	if resp, err := connected.Do(request(t, "GET", "/here", nil)); err == nil {
+		resp.Body.Close()
+		t.Errorf("the box has ended and answers %s", resp.Status)
 	}
 	nothingLeft(t, c, network, group)
 	// Nor is the folder: the next box can have it.

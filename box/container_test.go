@@ -5,6 +5,7 @@ import (
 	"maps"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -81,9 +82,27 @@ func TestEgressOfTheMachine(t *testing.T) {
 	}
 }
 
-// TestNotStarted: an app that was not started is not there.
+// TestUndone: what was made last is taken down first, and once.
+func TestUndone(t *testing.T) {
+	var done []string
+	c := &container{}
+	c.later(func() { done = append(done, "network") })
+	c.later(func() { done = append(done, "app") })
+	c.Stop()
+	c.Stop()
+	if !slices.Equal(done, []string{"app", "network"}) {
+		t.Errorf("taken down: %q", done)
+	}
+}
+
+// TestNotStarted: an app that was not started, or is not there now, is not ready.
 func TestNotStarted(t *testing.T) {
 	c := &container{}
+	c.app.Store(&sandbox.App{})
+	if c.Accepting() {
+		t.Error("an app without a process accepts connections")
+	}
+	c = &container{}
 	if conn, err := c.Dial(t.Context()); conn != nil || err == nil || c.Accepting() {
 		t.Errorf("%v, %v, accepting %v", conn, err, c.Accepting())
 	}
