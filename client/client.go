@@ -3,9 +3,9 @@
 // the box has proven itself?
 //
 // A [Client] puts the pieces together: it opens an attested connection
-// (package atls), has the evidence verified (attest/snp, attest/sim) and
-// appraises it by a trust file (package appraise). Only then is the first byte
-// of a request written. It is an [http.RoundTripper] for https URLs, and gives
+// (package atls), has the evidence verified (attest/snp and one package for
+// every other kind of hardware that the trust file accepts) and appraises it by
+// that file (package appraise). Only then is the first byte of a request written. It is an [http.RoundTripper] for https URLs, and gives
 // plain connections with [Client.Dial].
 //
 //	trust, err := appraise.ParseTrust(file)
@@ -20,7 +20,7 @@
 // but that something is missing, such as a revocation list, is both.
 //
 // The package stands with the relying party. It trusts the trust file it was
-// given, AMD's pinned roots, and nothing that comes over the network. It uses
+// given, the vendors' pinned roots, and nothing that comes over the network. It uses
 // no proxy from the environment and no certificate authority.
 package client
 
