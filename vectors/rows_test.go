@@ -79,7 +79,7 @@ var catalogueParts = []part{
 		{id: "F16", what: "a policy of a version that is not understood", answer: "refused malformed", tests: "appraise.TestRefusals policy.TestParseRefuses"},
 		{id: "F17", what: "a key for sealed requests that no evidence names", answer: "refused key_mismatch", tests: "atls.TestWrongStatement", note: "No box serves such a key in this version; the statement has the field and it is compared."},
 		{id: "F18", what: "another deployment of the very same image and policy", note: "Two boxes of one image under one policy are the same box to a client. Give each a policy of its own (its `name` is part of it), or list the machines."},
-		{id: "F19", what: "tokens: no algorithm, another key, another audience", note: "No token is read anywhere; evidence is verified, not somebody's word about it."},
+		{id: "F19", what: "tokens: no algorithm, another key, another audience", answer: "refused", tests: "box/callers.TestHostileTokens box/callers.TestAlgorithms", note: "Of callers, inside the box (BBX-401). About a box no token is read: evidence is verified, not somebody's word about it."},
 		{id: "F20", what: "evidence given to one relying party, shown to a second", answer: "refused nonce_mismatch", tests: "atls.TestReplay", note: "Each chooses its own nonce."},
 	}},
 	{"AMD SEV-SNP", "All cases with all their forms: [vectors/snp/CASES.md](../vectors/snp/CASES.md). Also run with Azure's paravisor on top.", 'S', 35, []row{
