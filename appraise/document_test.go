@@ -177,6 +177,8 @@ func TestParseTrustRefuses(t *testing.T) {
 		{"egress to port 65536", doc("require: {egress: [\"a:65536\"]}\n"), "4:20", "HOST:PORT"},
 		{"egress to a port in another form", doc("require: {egress: [\"a:0443\"]}\n"), "4:20", "HOST:PORT"},
 		{"egress to an address in another form", doc("require: {egress: [\"[2001:DB8::1]:443\"]}\n"), "4:20", "HOST:PORT"},
+		{"egress to an address of one link", doc("require: {egress: [\"[fe80::1%eth0]:443\"]}\n"), "4:20", "HOST:PORT"},
+		{"egress to an IPv4 address as IPv6", doc("require: {egress: [\"[::ffff:10.0.0.5]:443\"]}\n"), "4:20", "HOST:PORT"},
 		{"egress to a host in another form", doc("require: {egress: [\"API.stripe.com:443\"]}\n"), "4:20", "HOST:PORT"},
 		{"egress to one host twice", doc("require: {egress: [\"a:1\", \"a:1\"]}\n"), "4:27", "the same as"},
 		{"logs of another kind", doc("require: {logs: [all]}\n"), "4:18", "none, counters"},
