@@ -58,8 +58,8 @@ func (h *Handler) withoutPolicy(w http.ResponseWriter, r *http.Request) {
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
 	defer a.part()
 	delete(r.Header, "Authorization")
-	h.slots <- struct{}{}
-	defer func() { <-h.slots }()
+	h.places.slots <- struct{}{}
+	defer func() { <-h.places.slots }()
 	h.pass(a, r, "clinic", nil)
 }
 
@@ -98,7 +98,7 @@ func BenchmarkDecision(b *testing.B) {
 			b.Fatal(p.Detail)
 		}
 		d := h.cfg.Policy.Decide(policy.Request{Caller: caller.Name, Action: policy.Query, Method: r.Method, Path: "/v1/x"})
-		p, leave := h.admit(d, r, h.budgets.Account(caller.Name))
+		p, leave := h.admit(d, r, "clinic", h.budgets.Account(caller.Name))
 		if p != nil {
 			b.Fatal(p.Detail)
 		}

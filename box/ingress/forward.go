@@ -116,7 +116,27 @@ func unsign(r *http.Response, limit int64) error {
 		return errTooLong
 	}
 	dropPrefixed(r.Header, "blindbox-")
+	dropPrefixed(r.Trailer, "blindbox-") // those that are announced
+	if r.StatusCode != http.StatusSwitchingProtocols {
+		r.Body = &unsigned{r.Body, r}
+	}
 	return nil
+}
+
+// unsigned removes what the app says behind its answer and only the box may say.
+// All of it, announced or not, is there when the body ends (RFC 9112, section
+// 7.1.2), and is passed on after that.
+type unsigned struct {
+	io.ReadCloser
+	answer *http.Response
+}
+
+func (u *unsigned) Read(p []byte) (int, error) {
+	n, err := u.ReadCloser.Read(p)
+	if err != nil {
+		dropPrefixed(u.answer.Trailer, "blindbox-")
+	}
+	return n, err
 }
 
 // explain answers a request that the app did not.

@@ -65,7 +65,8 @@ type Decision struct {
 // Handler decides about requests and passes on those that are allowed.
 type Handler struct {
 	cfg      Config
-	slots    chan struct{}
+	places   *places
+	me       map[string]func() []byte // what each caller may do
 	budgets  *quota.Meter
 	draining atomic.Bool
 	counters counters
@@ -88,7 +89,7 @@ func New(cfg Config) *Handler {
 		cfg.Uptime = func() time.Duration { return time.Since(began) }
 	}
 	return &Handler{
-		cfg: cfg, slots: make(chan struct{}, max(cfg.Policy.Limits.Concurrent, 0)),
+		cfg: cfg, places: newPlaces(cfg.Policy), me: mayDo(cfg.Policy),
 		budgets: quota.New(cfg.Policy, cfg.Uptime), parting: parting,
 	}
 }
@@ -103,16 +104,7 @@ func (h *Handler) Drain() { h.draining.Store(true) }
 // Wait returns when no request is in flight, upgraded connections included, or
 // when ctx ends. It is for use after Drain: the places it waits for are not
 // given back.
-func (h *Handler) Wait(ctx context.Context) {
-	for range cap(h.slots) {
-		select {
-		case h.slots <- struct{}{}:
-			defer func() { <-h.slots }()
-		case <-ctx.Done():
-			return
-		}
-	}
-}
+func (h *Handler) Wait(ctx context.Context) { h.places.wait(ctx) }
 
 // ServeHTTP implements [http.Handler].
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -153,7 +145,7 @@ func (h *Handler) serve(a *answer, r *http.Request) *problem {
 	}
 	q.Model = h.cfg.Model(r)
 	d := h.cfg.Policy.Decide(q)
-	p, leave := h.admit(d, r, account)
+	p, leave := h.admit(d, r, caller.Name, account)
 	if p != nil {
 		return h.refuse(q, p)
 	}
@@ -176,7 +168,7 @@ func (h *Handler) identify(r *http.Request) (*policy.Caller, *problem) {
 
 // admit finds room for a request that the policy allows. If there is, leave gives
 // it back. What is refused uses nothing of a budget.
-func (h *Handler) admit(d policy.Decision, r *http.Request, account *quota.Account) (p *problem, leave func()) {
+func (h *Handler) admit(d policy.Decision, r *http.Request, caller string, account *quota.Account) (p *problem, leave func()) {
 	switch {
 	case !d.Allowed:
 		return denied(d), nil
@@ -185,16 +177,14 @@ func (h *Handler) admit(d policy.Decision, r *http.Request, account *quota.Accou
 	case h.draining.Load():
 		return notReady("The box is stopping."), nil
 	}
-	select {
-	case h.slots <- struct{}{}:
-	default:
-		return busy(), nil
+	if p := h.places.take(caller); p != nil {
+		return p, nil
 	}
 	if spent := account.Admit(); spent != nil {
-		<-h.slots
+		h.places.leave(caller)
 		return usedUp(spent, d.Line), nil
 	}
-	return nil, func() { <-h.slots }
+	return nil, func() { h.places.leave(caller) }
 }
 
 // allow and refuse tell what was decided.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/blindbox/blindbox/box/quota"
@@ -23,8 +24,11 @@ func (h *Handler) own(a *answer, r *http.Request, q policy.Request, account *quo
 		h.allow(q, d)
 		return a.send("application/yaml", h.cfg.Policy.Bytes())
 	case "/me":
+		if h.me[q.Caller] == nil {
+			return notReady("The box's policy has no such caller.")
+		}
 		h.allow(q, d)
-		return a.send("application/json", h.mayDo(q.Caller))
+		return a.send("application/json", h.me[q.Caller]())
 	}
 	if d = h.cfg.Policy.Decide(q); !d.Allowed {
 		return denied(d)
@@ -85,8 +89,18 @@ func budgetOf(b *policy.Budget) *budget {
 	return &budget{b.Count, b.Per.Seconds()}
 }
 
-func (h *Handler) mayDo(caller string) []byte {
-	m, _ := h.cfg.Policy.MayDo(caller)
+// mayDo writes for each caller what it may do, when it first asks: asking costs no
+// budget and no place, and so has to cost next to nothing.
+func mayDo(p *policy.Policy) map[string]func() []byte {
+	out := make(map[string]func() []byte, len(p.Callers))
+	for _, c := range p.Callers {
+		out[c.Name] = sync.OnceValue(func() []byte { return permissionsOf(p, c.Name) })
+	}
+	return out
+}
+
+func permissionsOf(p *policy.Policy, caller string) []byte {
+	m, _ := p.MayDo(caller)
 	out := permissions{
 		Caller: m.Caller, Kind: m.Kind, May: append([]policy.Action{}, m.May...), Methods: m.Methods, Paths: m.Paths, Models: m.Models,
 		Rate: budgetOf(m.Rate), Request: m.Request, Cedar: m.Cedar, PolicyLine: m.Line, Text: m.String(),

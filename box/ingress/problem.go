@@ -78,6 +78,11 @@ func busy() *problem {
 		"As many requests as the policy allows are running.", "Wait as long as Retry-After says, then send it again.")
 }
 
+func crowding() *problem {
+	return newProblem(http.StatusTooManyRequests, "the box is busy",
+		"The caller has requests running, and the places that are left are kept for callers that have none.", "Wait as long as Retry-After says, then send it again.")
+}
+
 func usedUp(s *quota.Spent, line int) *problem {
 	p := newProblem(http.StatusTooManyRequests, "the caller has used what the policy gives it",
 		fmt.Sprintf("Its %s is used up.", s.What), "Wait as long as Retry-After says, then send it again.")

@@ -271,8 +271,8 @@ func TestWebSocket(t *testing.T) {
 			t.Fatalf("got %q, %v", text, err)
 		}
 	}
-	if len(h.slots) != 1 {
-		t.Errorf("%d places held, expected 1", len(h.slots))
+	if len(h.places.slots) != 1 {
+		t.Errorf("%d places held, expected 1", len(h.places.slots))
 	}
 	c.Close(websocket.StatusNormalClosure, "")
 	h.Wait(ctx)

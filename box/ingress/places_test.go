@@ -1,0 +1,153 @@
+package ingress
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+// shared has three callers whose requests take places, and one whose do not.
+func shared(concurrent int) string {
+	return "name: test\napp: {command: [app], listen: 127.0.0.1:1}\ncallers:\n" +
+		"  - {name: clinic, api_key: " + hash(clinicKey) + ", may: [query]}\n" +
+		"  - {name: auditor, api_key: " + hash(auditorKey) + ", may: [observe]}\n" +
+		"  - {name: third, api_key: " + hash("a-key-of-the-third-003") + ", may: [upload, observe]}\n" +
+		"  - {anyone: true, may: [query]}\nlimits: {concurrent: " + fmt.Sprint(concurrent) + "}\n"
+}
+
+// TestPlaces: what one caller can hold alone, and that whoever holds none gets one.
+func TestPlaces(t *testing.T) {
+	for _, tc := range []struct{ concurrent, alone int }{{1, 1}, {2, 1}, {3, 2}, {4, 2}, {5, 3}, {16, 14}} {
+		p := newPlaces(parsed(t, shared(tc.concurrent)))
+		n := 0
+		for p.take("clinic") == nil {
+			n++
+		}
+		if n != tc.alone {
+			t.Errorf("of %d places one caller got %d, expected %d", tc.concurrent, n, tc.alone)
+		}
+		more := 0
+		for _, other := range []string{"anyone", "third"} {
+			for p.take(other) == nil {
+				more++
+			}
+		}
+		if want := min(2, tc.concurrent-n); more < want || n+more != tc.concurrent {
+			t.Errorf("of %d places the others got %d beside %d", tc.concurrent, more, n)
+		}
+		if got := p.take("clinic"); got == nil || got.Status != 429 || !strings.Contains(got.Detail, "As many") {
+			t.Errorf("all %d places are taken: %+v", tc.concurrent, got)
+		}
+		for range n {
+			p.leave("clinic")
+		}
+		if p.take("clinic") != nil {
+			t.Errorf("of %d places none was given back", tc.concurrent)
+		}
+	}
+	// A policy with one caller has nobody to keep a place for.
+	p := newPlaces(parsed(t, open))
+	if p.take("anyone") != nil || p.take("anyone") != nil || p.take("anyone") == nil {
+		t.Error("the only caller does not get all places, or more")
+	}
+}
+
+// TestPlacesComeBack: what is counted is what is held.
+func TestPlacesComeBack(t *testing.T) {
+	p := newPlaces(parsed(t, shared(5)))
+	for range 3 {
+		for range 3 {
+			if got := p.take("clinic"); got != nil {
+				t.Fatalf("%+v", got)
+			}
+		}
+		if got := p.take("clinic"); got == nil || !strings.Contains(got.Detail, "kept for callers") {
+			t.Fatalf("a fourth: %+v", got)
+		}
+		if p.take("anyone") != nil || p.take("anyone") == nil {
+			t.Fatal("anyone gets one, and the last is kept for the third caller")
+		}
+		for range 3 {
+			p.leave("clinic")
+		}
+		p.leave("anyone")
+	}
+	if p.idle != 3 || len(p.held) != 0 || len(p.slots) != 0 {
+		t.Errorf("%d idle, %v held, %d taken", p.idle, p.held, len(p.slots))
+	}
+}
+
+// TestOneCallerDoesNotHoldAll: requests that never end keep out only their sender.
+func TestOneCallerDoesNotHoldAll(t *testing.T) {
+	protocols(t, func(t *testing.T, client func(*httptest.Server) *http.Client) {
+		arrived, release := make(chan struct{}), make(chan struct{})
+		_, s := front(t, shared(2), http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/held" {
+				arrived <- struct{}{}
+				<-release
+			}
+		}))
+		c, done := client(s), make(chan struct{})
+		held := request(t, "GET", s.URL+"/held", nil, "Blindbox-Key", clinicKey)
+		go func() {
+			defer close(done)
+			if resp, err := c.Do(held); err == nil {
+				resp.Body.Close()
+			}
+		}()
+		within(t, "request", arrived)
+		resp, text := do(t, c, request(t, "GET", s.URL+"/x", nil, "Blindbox-Key", clinicKey))
+		if p := wantProblem(t, resp, text, 429); !strings.Contains(p.Detail, "kept for callers") || resp.Header.Get("Retry-After") != "1" {
+			t.Errorf("%+v, Retry-After %q", p, resp.Header.Get("Retry-After"))
+		}
+		if resp, text := do(t, c, request(t, "GET", s.URL+"/x", nil)); resp.StatusCode != 200 {
+			t.Errorf("another caller: %d %s", resp.StatusCode, text)
+		}
+		close(release)
+		within(t, "end", done)
+	})
+}
+
+// TestMeOnce: asking again computes nothing again.
+func TestMeOnce(t *testing.T) {
+	h := New(Config{Policy: parsed(t, keyed), Callers: known(t, keyed), Backend: http.NotFoundHandler()})
+	if one, two := h.me["clinic"](), h.me["clinic"](); &one[0] != &two[0] {
+		t.Error("what a caller may do was written twice")
+	}
+	// The authenticator is of another policy than the handler.
+	h = New(Config{Policy: parsed(t, open), Callers: known(t, keyed), Backend: http.NotFoundHandler()})
+	s := httptest.NewServer(h)
+	t.Cleanup(s.Close)
+	resp, text := do(t, s.Client(), request(t, "GET", s.URL+"/.well-known/blindbox/me", nil, "Blindbox-Key", clinicKey))
+	wantProblem(t, resp, text, 503)
+}
+
+// TestTrailersOfTheApp: what the app says behind its answer cannot look like the
+// box's either.
+func TestTrailersOfTheApp(t *testing.T) {
+	protocols(t, func(t *testing.T, client func(*httptest.Server) *http.Client) {
+		for _, announced := range []string{"Sum", "Sum, Blindbox-Receipt", "Blindbox-Receipt", ""} {
+			_, s := front(t, open, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				if announced != "" {
+					w.Header().Set("Trailer", announced)
+				}
+				io.WriteString(w, "answer")
+				w.(http.Flusher).Flush()
+				for _, name := range []string{"Sum", "Blindbox-Receipt", "Blindbox-Late", "Blindbox_late"} {
+					if strings.Contains(announced, name) {
+						w.Header().Set(name, "1")
+					} else {
+						w.Header()[http.TrailerPrefix+name] = []string{"1"}
+					}
+				}
+			}))
+			resp, text := do(t, client(s), request(t, "GET", s.URL+"/x", nil))
+			if string(text) != "answer" || len(resp.Trailer) != 1 || resp.Trailer.Get("Sum") != "1" {
+				t.Errorf("announced %q: answer %q, trailers %v", announced, text, resp.Trailer)
+			}
+		}
+	})
+}
