@@ -40,10 +40,11 @@ type Decision struct {
 //
 // A path that the box and the app could understand differently, and the box's
 // own paths, are denied whatever the policy says. The rest is Cedar's decision
-// over the caller's rules: allowed if a permit applies and no forbid does. One
-// thing is stricter than in Cedar: a forbid that cannot be evaluated, since it
+// over the caller's rules: allowed if a permit applies and no forbid does. Two
+// things are stricter than in Cedar: a forbid that cannot be evaluated, since it
 // compares a string with a number, forbids. And a forbid is asked about the path as
-// it was sent and as an app could read it: see [otherForms].
+// it was sent and as an app could read it: with characters decoded, and without
+// parameters (";x").
 //
 // Methods, paths and models of a caller do not limit Observe, which is about the
 // box's own addresses and none of the app's.
@@ -143,6 +144,7 @@ func (c *compiled) forbidden(s *slice, caller cedar.EntityUID, r Request) (Decis
 		var buffer [16]*rule
 		asked := slices.DeleteFunc(s.candidates(buffer[:0], r.Path), func(one *rule) bool { return !one.forbids() })
 		if d, decided := c.ask(asked, caller, &r); decided {
+			d.Reason += ", for the path as the app could read it"
 			return d, true
 		}
 	}

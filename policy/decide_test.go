@@ -393,18 +393,24 @@ func FuzzPath(f *testing.F) {
 // that the app reads as the same. What is permitted by its spelling stays so.
 func TestForbidOtherForms(t *testing.T) {
 	doc := head + "callers: [{anyone: true, may: [query], paths: [/v1/*, \"/a;b\", \"/c:d\"]}]\n" +
-		"cedar: |\n  forbid(principal, action, resource) when { context.path like \"/v1/models:delete*\" || context.path like \"/v1/admin/*\" || context.path == \"/a\" };\n"
+		"cedar: |\n  forbid(principal, action, resource) when { context.path like \"/v1/models:delete*\" || context.path like \"/v1/admin/*\" || context.path == \"/a\" || context.path == \"/v1/b%C3%A9\" || context.path == \"/v1/é d\" };\n"
 	p := parse(t, doc)
 	for path, allowed := range map[string]bool{
 		"/v1/models:get": true, "/v1/models%3Aget": true, "/v1/x;y/z": true, "/v1/%C3%A9": true, "/v1/%25": true, "/c:d": true,
 		"/v1/models:delete": false, "/v1/models%3Adelete": false, "/v1/models%3adelete": false,
 		"/v1/admin/x": false, "/v1/admin;a=b/x": false, "/v1/admin;%3D/x": false, "/a;b": false,
+		"/v1/b%C3%A9": false, "/v1/b%c3%a9": false, "/v1/b%c3%A9;x": false, "/v1/b%C3%A8": true,
+		"/v1/%C3%A9%20d": false, "/v1/%c3%a9%20d": false, "/v1/%c3%a9%20d;x": false, "/v1/%C3%A9+d": true,
 		"/c%3Ad": false, // a permit is for what it says
 	} {
 		d := p.Decide(Request{Caller: "anyone", Action: Query, Method: "GET", Path: path})
 		if d.Allowed != allowed || d.Line == 0 {
 			t.Errorf("%s: %+v, expected %t", path, d, allowed)
 		}
+	}
+	d := p.Decide(Request{Caller: "anyone", Action: Query, Method: "GET", Path: "/v1/models%3Adelete"})
+	if d.Reason != "a Cedar policy forbids it, for the path as the app could read it" {
+		t.Errorf("the reason is %q", d.Reason)
 	}
 	broken := parse(t, head+"callers: [{anyone: true, may: [query]}]\ncedar: |\n  forbid(principal, action, resource) when { context.path == \"/a:b\" && context.method < 1 };\n")
 	if d := broken.Decide(Request{Caller: "anyone", Action: Query, Method: "GET", Path: "/a%3ab"}); d.Allowed || !strings.Contains(d.Reason, "cannot be evaluated") {

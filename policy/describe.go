@@ -167,7 +167,7 @@ func (d *description) cedar(p *Policy) {
 	if p.Cedar == "" {
 		return
 	}
-	d.line("These Cedar rules hold in addition (from line %d on). Where one forbids, nothing permits:", p.Line("cedar"))
+	d.line("These Cedar rules hold in addition (from line %d on). Where one forbids, nothing permits, and it is asked about a path decoded and without parameters too:", p.Line("cedar"))
 	if p.permitsMore() {
 		d.line("    (CALLERS MAY DO MORE THAN IS SAID ABOVE where one of them permits it)")
 	}

@@ -5,6 +5,8 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -69,7 +71,37 @@ func (o *oracle) decide(r policy.Request) verdict {
 	if permit == 0 {
 		return verdict{false, caller.Line}
 	}
+	// What is permitted must not be forbidden in what the app could make of it.
+	for _, r.Path = range readings(r.Path) {
+		for i, c := range o.cedar {
+			if holds, broken := c.applies(r, kindOf(caller)); c.forbid && (holds || broken) {
+				return verdict{false, start + i}
+			}
+		}
+	}
 	return verdict{true, permit}
+}
+
+var (
+	encodedCharacter = regexp.MustCompile(`%[0-9A-Fa-f]{2}`)
+	needsNoEncoding  = regexp.MustCompile(`^[A-Za-z0-9._~!$&'()*+,;=:@-]$`)
+	segmentParameter = regexp.MustCompile(`;[^/]*`)
+)
+
+// readings are what an app could make of a path.
+func readings(path string) []string {
+	decode := func(some *regexp.Regexp) string {
+		return encodedCharacter.ReplaceAllStringFunc(path, func(s string) string {
+			c, _ := url.PathUnescape(s)
+			if some == nil || some.MatchString(c) {
+				return c
+			}
+			return strings.ToUpper(s)
+		})
+	}
+	usual, decoded := decode(needsNoEncoding), decode(nil)
+	cut := func(s string) string { return segmentParameter.ReplaceAllString(s, "") }
+	return []string{usual, cut(usual), decoded, cut(decoded)}
 }
 
 // shortForm returns the line that permits a request, or 0.
@@ -153,12 +185,14 @@ var oddPaths = []string{
 }
 
 var (
-	somePaths   = []string{"/", "/v1", "/v1/", "/v1/a", "/v1/a/", "/v1/a/b", "/v1/ab", "/v2/a", "/admin", "/admin/x", "/V1/a", "/v1/*", "/%C3%A9", "/.well-known/x"}
-	somePattern = []string{"/*", "/v1/*", "/v1/a/*", "/v1/a", "/v1", "/admin/*", "/admin", "/v2/*", "/v1/ab", "/V1/*"}
-	someMethods = []string{"GET", "POST", "PUT", "get", ""}
-	someModels  = []string{"small", "big", "", "Small"}
-	someCallers = []string{"a", "b", "c"}
-	someActions = []string{"query", "upload", "delete", "list", "observe"}
+	somePaths = []string{"/", "/v1", "/v1/", "/v1/a", "/v1/a/", "/v1/a/b", "/v1/ab", "/v2/a", "/admin", "/admin/x", "/V1/a", "/v1/*", "/%C3%A9", "/.well-known/x"}
+	// spelledPaths are other spellings of some of them, which only a request has.
+	spelledPaths = []string{"/v1%3Ax", "/%c3%a9", "/admin;a", "/admin;a=%3D/x", "/v1;/a", "/V1/a;%40", "/v1/a%20b", "/.well-known/x;"}
+	somePattern  = []string{"/*", "/v1/*", "/v1/a/*", "/v1/a", "/v1", "/admin/*", "/admin", "/v2/*", "/v1/ab", "/V1/*"}
+	someMethods  = []string{"GET", "POST", "PUT", "get", ""}
+	someModels   = []string{"small", "big", "", "Small"}
+	someCallers  = []string{"a", "b", "c"}
+	someActions  = []string{"query", "upload", "delete", "list", "observe"}
 )
 
 // cedarPolicy is one policy that can be written, and can say what it means.
@@ -360,6 +394,8 @@ func randomRequest(rnd *rand.Rand) policy.Request {
 		r.Action = policy.Action(pick("", "admin", "Query", "query "))
 	case 2, 3:
 		r.Path = pick(oddPaths...)
+	case 4, 5, 6:
+		r.Path = pick(spelledPaths...)
 	}
 	return r
 }

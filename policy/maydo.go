@@ -41,12 +41,12 @@ func (p *Policy) MayDo(caller string) (Permissions, bool) {
 		Rate: c.Rate, Quota: c.Quota, Expires: c.Expires, Request: p.Limits.Request, Line: c.Line,
 		text: "You are " + c.who() + " and may " + c.deeds() + "." + c.bounds() + " A request may have " + formatSize(p.Limits.Request) + ".",
 	}
-	more := false
+	more, forbids := false, false
 	for _, r := range p.compiled.rules[p.compiled.short:] {
 		for _, a := range Actions() {
 			if concerns(r.policy.AST(), rules.uid, actionUID(a)) {
 				out.Cedar = append(out.Cedar, string(r.policy.MarshalCedar()))
-				more = more || !r.forbids()
+				more, forbids = more || !r.forbids(), forbids || r.forbids()
 				break
 			}
 		}
@@ -56,6 +56,9 @@ func (p *Policy) MayDo(caller string) (Permissions, bool) {
 		out.text += " Cedar rules of the policy hold in addition, AND CAN PERMIT MORE."
 	case len(out.Cedar) > 0:
 		out.text += " Cedar rules of the policy hold in addition."
+	}
+	if forbids {
+		out.text += " One that forbids is asked about a path decoded and without parameters too."
 	}
 	return out, true
 }

@@ -112,30 +112,42 @@ func hexDigit(c byte) byte {
 
 // otherForms returns what an app could make of a path before it looks what is there:
 // with the characters decoded that need no encoding in a path, which a sender may
-// write in both ways, and without the parameters that some servers cut off segments.
-// A permit names what is good and need not know of them. A forbid that did not
-// would be got around by writing "%3A" for ":".
+// write in both ways (the others keep theirs in upper case, RFC 3986, section
+// 6.2.2.1), with all of them decoded, and each without the parameters that some
+// servers cut off segments. A permit names what is good and need not know of them. A
+// forbid that did not would be got around by writing "%3A" for ":".
 func otherForms(path string) []string {
 	if !strings.ContainsAny(path, "%;") {
 		return nil
 	}
-	decoded := decodedPath(path)
-	segments := strings.Split(decoded, "/")
+	usual := decodedPath(path, isPathChar)
+	decoded := decodedPath(path, func(byte) bool { return true })
+	return []string{usual, withoutParameters(usual), decoded, withoutParameters(decoded)}
+}
+
+func withoutParameters(path string) string {
+	segments := strings.Split(path, "/")
 	for i, s := range segments {
 		segments[i], _, _ = strings.Cut(s, ";")
 	}
-	return []string{decoded, strings.Join(segments, "/")}
+	return strings.Join(segments, "/")
 }
 
-func decodedPath(path string) string {
+// decodedPath decodes some of the characters, and puts the rest in the usual form.
+func decodedPath(path string, some func(byte) bool) string {
 	var out strings.Builder
 	for i := 0; i < len(path); i++ {
-		if d, ok := unhex(path[i+1:]); path[i] == '%' && ok && isPathChar(d) {
-			out.WriteByte(d)
-			i += 2
+		d, ok := unhex(path[i+1:])
+		switch {
+		case path[i] != '%' || !ok:
+			out.WriteByte(path[i])
 			continue
+		case some(d):
+			out.WriteByte(d)
+		default:
+			out.WriteString(strings.ToUpper(path[i : i+3]))
 		}
-		out.WriteByte(path[i])
+		i += 2
 	}
 	return out.String()
 }
