@@ -17,7 +17,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -118,15 +117,6 @@ func cost(b *testing.B, off, on *http.Client, key string) {
 		b.ReportMetric(1e6*used[side].Seconds()/float64((b.N-1)*together*turn), name+"-us/req")
 	}
 	b.ReportMetric(100*(1-rate[1]/rate[0]), "%fewer")
-}
-
-// processorTime is what this process has used. The app is another process.
-func processorTime(b *testing.B) time.Duration {
-	var used syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
-		b.Fatal(err)
-	}
-	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
 
 const meteredKey = "a-key-of-somebody-metered-0003"

@@ -158,7 +158,7 @@ func (b *Box) work() (http.Handler, error) {
 	if b.policy.App == nil {
 		return loadModels(b.policy, b.cfg.Builtin)
 	}
-	exited := func(how string) { b.log(Event{Name: AppExited, Detail: how}) }
+	exited := func(how string) { b.log(b.appExited(how)) }
 	if b.policy.App.Image != "" {
 		return b.contain(exited)
 	}
@@ -181,6 +181,15 @@ func (b *Box) contain(exited func(string)) (http.Handler, error) {
 	}
 	b.app, b.broken = c, broken
 	return ingress.ForwardBy(c.Dial, b.policy), nil
+}
+
+// appExited says how the app ended only to a developer who reads its output anyway.
+// The exit status is the app's to choose: a byte of a request with each crash.
+func (b *Box) appExited(how string) Event {
+	if b.cfg.AppOutput == nil {
+		how = ""
+	}
+	return Event{Name: AppExited, Detail: how}
 }
 
 func (b *Box) appReady() bool { return b.app == nil || b.app.Accepting() }

@@ -12,7 +12,7 @@ const (
 	Starting   Name = "starting"    // Detail is the policy's summary
 	AppStarted Name = "app started" // the app accepts connections
 	AppNote    Name = "app note"    // Detail is what is not as its image has it
-	AppExited  Name = "app exited"  // Detail is how; it is started again
+	AppExited  Name = "app exited"  // it is started again; Detail is how, if AppOutput is set
 	Serving    Name = "serving"     // the door is open; Detail is the address
 	Stopping   Name = "stopping"    // the door is closed
 	Stopped    Name = "stopped"     // Counters and Egress are set if the policy says so

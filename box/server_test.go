@@ -48,3 +48,17 @@ func TestOptionsOfTheServer(t *testing.T) {
 		t.Errorf("status %d, header %q, expected the box's own 400", resp.StatusCode, resp.Header.Get(ingress.ErrorHeader))
 	}
 }
+
+// TestExitStatusIsNoMessage: an app that ends with a status of its choice tells the
+// operator nothing by it, but where its output is read anyway.
+func TestExitStatusIsNoMessage(t *testing.T) {
+	const how = "exit status 83"
+	b := &Box{}
+	if got := b.appExited(how); got != (Event{Name: AppExited}) {
+		t.Errorf("got %+v", got)
+	}
+	b.cfg.AppOutput = io.Discard
+	if got := b.appExited(how); got != (Event{Name: AppExited, Detail: how}) {
+		t.Errorf("got %+v", got)
+	}
+}
