@@ -56,11 +56,11 @@ func (a amdRoot) load() (Root, error) {
 	return r, nil
 }
 
-// pinned returns the DER of the one certificate in text if its SHA-256 is pin.
+// pinned returns the DER of the first certificate in text if its SHA-256 is pin.
 func pinned(text []byte, pin string) ([]byte, error) {
-	block, rest := pem.Decode(text)
-	if block == nil || block.Type != "CERTIFICATE" || len(rest) != 0 {
-		return nil, fmt.Errorf("expected one certificate in PEM")
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return nil, fmt.Errorf("expected a certificate in PEM")
 	}
 	if got := sha256.Sum256(block.Bytes); hex.EncodeToString(got[:]) != pin {
 		return nil, fmt.Errorf("SHA-256 %x, expected the pinned %s", got, pin)

@@ -163,6 +163,8 @@ func ownCases(t testing.TB, amd *attesttest.AMD) []attesttest.Case {
 		refuse("S07", "Turin version 2", snp.CodeUnsupported, attesttest.On(attesttest.Turin, 2)),
 		refuse("S17", "no structure version", attest.CodeMalformed, set(amdforge.OIDStructVersion, nil)),
 		refuse("S17", "structure version 2", attest.CodeMalformed, set(amdforge.OIDStructVersion, amdforge.Integer(2))),
+		refuse("S17", "provider in an indefinite length", attest.CodeMalformed, attesttest.VLEK("CN=csp.example"),
+			set(amdforge.OIDCSPID, append([]byte{asn1.TagIA5String, 0x80}, bytes.Repeat([]byte("a"), 128)...))),
 		refuse("S17", "product name not IA5", attest.CodeMalformed, set(amdforge.OIDProductName, []byte("\x0c\x05Genoa"))),
 		refuse("S17", "product name of no line", attest.CodeMalformed, set(amdforge.OIDProductName, amdforge.IA5("Rome"))),
 		refuse("S17", "product name with a long stepping", attest.CodeMalformed, set(amdforge.OIDProductName, amdforge.IA5("Genoa-B00"))),

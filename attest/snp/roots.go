@@ -94,7 +94,7 @@ func parseCA(der []byte, minBits int) (*x509.Certificate, error) {
 		return nil, fmt.Errorf("RSA key of %d bits, expected at least %d", key.N.BitLen(), minBits)
 	case key.N.BitLen() > maxRSABits:
 		return nil, fmt.Errorf("RSA key of %d bits, expected at most %d", key.N.BitLen(), maxRSABits)
-	case !cert.BasicConstraintsValid || !cert.IsCA:
+	case !cert.IsCA:
 		return nil, errors.New("not a CA certificate")
 	case cert.KeyUsage&x509.KeyUsageCertSign == 0:
 		return nil, errors.New("may not sign certificates (key usage)")

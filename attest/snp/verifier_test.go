@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"errors"
 	"fmt"
 	"math/big"
@@ -210,6 +212,13 @@ func TestZeroValuesRefuse(t *testing.T) {
 		if claims != nil || err == nil {
 			t.Errorf("%s: claims %v, error %v", name, claims, err)
 		}
+	}
+	_, err := new(snp.Verifier).Verify(attest.Evidence{Data: ev.Data}, end, m.at)
+	if first := failure(t, err).Failed()[0]; first.Name != "hardware.kind" || first.Code != attest.CodeKindMismatch {
+		t.Errorf("a Verifier of no kind on evidence of no kind: %+v", first)
+	}
+	if _, err := new(snp.Chain).Verify(ev, m.at); !strings.Contains(err.Error(), "never verified") {
+		t.Errorf("the zero Chain: %v", err)
 	}
 	none := (*snp.Verifier)(nil)
 	if c, err := none.Endorse(end, m.at); c != nil || err == nil {
@@ -448,5 +457,42 @@ func TestErrorsAreFailures(t *testing.T) {
 	_, err = snp.ParseReport(nil)
 	if !errors.As(err, &f) || !strings.Contains(fmt.Sprint(err), "1184") {
 		t.Errorf("ParseReport: %v", err)
+	}
+}
+
+// TestSaidOfExtensions: what is wrong with AMD's extensions is said by its name and
+// not by what is missing because of it.
+func TestSaidOfExtensions(t *testing.T) {
+	amd := attesttest.New()
+	v := forgedVerifier(t, amd, attest.SNP)
+	for want, edit := range map[string]func(*x509.Certificate){
+		"extension 1.3.6.1.4.1.3704.1.9 is not understood": func(c *x509.Certificate) {
+			c.ExtraExtensions = append(c.ExtraExtensions, pkix.Extension{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 3704, 1, 9}, Value: []byte{5, 0}})
+		},
+		"product name: 0c": func(c *x509.Certificate) { amdforge.SetExtension(c, amdforge.OIDProductName, []byte("\x0c\x05Genoa")) },
+	} {
+		ev, end := amd.Make(t, [64]byte{1}, attesttest.EditTemplate(edit))
+		if _, err := v.Verify(ev, end, attesttest.Epoch()); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("want %q, got %v", want, err)
+		}
+	}
+}
+
+// TestSaidOfMissingCRLs: a list that is not there is called by its place in the chain.
+func TestSaidOfMissingCRLs(t *testing.T) {
+	m := benchMachine()
+	claims, err := amdVerifier(t).Verify(m.evidence(t), m.endorsements(t), m.at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{"hardware.ark_crl": "a CRL of the ARK", "hardware.ask_crl": "a CRL of the ASK or ASVK"}
+	for _, c := range claims.Checks {
+		if c.Code == attest.CodeNoCRL && c.Expected != want[c.Name] {
+			t.Errorf("%s: expected %q", c.Name, c.Expected)
+		}
+		delete(want, c.Name)
+	}
+	if len(want) != 0 {
+		t.Errorf("nothing said of %v", want)
 	}
 }
