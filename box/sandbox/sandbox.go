@@ -26,6 +26,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/netip"
 	"path"
 	"path/filepath"
@@ -130,6 +131,11 @@ func (c *Config) checkHost() error {
 	if c.Shift < idRange {
 		err = errors.Join(err, fmt.Errorf("sandbox: root inside would be user %d outside, expected %d or more", c.Shift, idRange))
 	}
+	// The highest number of all means "no user" (chown(2), setreuid(2)); those above
+	// would begin anew at root.
+	if c.Shift > math.MaxUint32-idRange {
+		err = errors.Join(err, fmt.Errorf("sandbox: root inside would be user %d outside, expected at most %d: all %d users need a number", c.Shift, uint32(math.MaxUint32-idRange), idRange))
+	}
 	if c.StartGrace <= 0 || c.StopGrace <= 0 {
 		err = errors.Join(err, fmt.Errorf("sandbox: grace times %s and %s, expected more than none", c.StartGrace, c.StopGrace))
 	}
@@ -166,6 +172,24 @@ func (c *Config) checkFiles() error {
 			err = errors.Join(err, fmt.Errorf("sandbox: writable folder %s twice", w.Path))
 		}
 		seen[w.Path] = true
+	}
+	return errors.Join(err, c.checkHidden())
+}
+
+// checkHidden refuses what the socket's folder, which is mounted last, would hide.
+func (c *Config) checkHidden() error {
+	a, err := c.listen()
+	if err != nil || a.unix == "" {
+		return nil // reported elsewhere
+	}
+	folder := path.Dir(a.unix)
+	if c.Files.Tmp > 0 && within("/tmp", folder) {
+		err = fmt.Errorf("sandbox: /tmp would be hidden by the socket's folder %s", folder)
+	}
+	for _, w := range c.Files.Writable {
+		if within(w.Path, folder) {
+			err = errors.Join(err, fmt.Errorf("sandbox: writable folder %s would be hidden by the socket's folder %s", w.Path, folder))
+		}
 	}
 	return err
 }

@@ -79,7 +79,11 @@ func (c *Config) process() (*specs.Process, []string, error) {
 const oomScore = 500
 
 // workDir keeps the program from starting in what the kernel shows: a runtime
-// that leaks a descriptor leaks it there (CVE-2024-21626).
+// that leaks a descriptor leaks it there (CVE-2024-21626), and an image can have a
+// link to it. What the runtime gets is where the folder really is in the image, so
+// there is no link for it to follow. Its version is not asked for: distributions
+// mend old ones under old numbers, and with a path that is no link into /proc it
+// does not matter whether the runtime has the fix.
 func (c *Config) workDir() (string, error) {
 	dir := c.WorkDir
 	if dir == "" {
@@ -92,7 +96,17 @@ func (c *Config) workDir() (string, error) {
 	if err := mountable("working folder", dir); err != nil {
 		return "", err
 	}
-	return dir, nil
+	real, err := resolve(c.Root, dir)
+	if err != nil {
+		return "", fmt.Errorf("sandbox: working folder %.200s: %w; give the app another one", dir, err)
+	}
+	if real == "/" {
+		return "/", nil
+	}
+	if err := mountable("working folder", real); err != nil {
+		return "", err
+	}
+	return real, nil
 }
 
 // defaultPath is the PATH of an app whose policy and image set none.

@@ -47,6 +47,10 @@ func TestCheck(t *testing.T) {
 		"a relative runtime":         {func(c *Config) { c.Runtime = "runc" }, "runtime \"runc\""},
 		"root outside":               {func(c *Config) { c.Shift = 0 }, "root inside would be user 0"},
 		"users of the machine":       {func(c *Config) { c.Shift = 65535 }, "65535 outside"},
+		"users that wrap around":     {func(c *Config) { c.Shift = 1<<32 - 65536 }, "at most 4294901759"},
+		"writable below the socket":  {hidden("/run/app/x"), "/run/app/x would be hidden"},
+		"writable at the socket":     {hidden("/run/app"), "/run/app would be hidden"},
+		"/tmp at the socket":         {func(c *Config) { c.Listen, c.Files.Tmp = "unix:/tmp/s", 1 }, "/tmp would be hidden"},
 		"no grace to start":          {func(c *Config) { c.StartGrace = 0 }, "grace"},
 		"no grace to stop":           {func(c *Config) { c.StopGrace = 0 }, "grace"},
 		"no name":                    {func(c *Config) { c.Name = "" }, "name"},
@@ -86,6 +90,18 @@ func TestCheck(t *testing.T) {
 			t.Errorf("%s: error %v, expected one with %q", what, err, row.want)
 		}
 	}
+	for what, change := range map[string]func(*Config){
+		"the last users":            func(c *Config) { c.Shift = 1<<32 - 65537 },
+		"writable above the socket": hidden("/run"), "writable beside the socket": hidden("/run/apple"),
+		"a socket in /tmp":    func(c *Config) { c.Listen = "unix:/tmp/s" },
+		"a socket below /tmp": func(c *Config) { c.Listen, c.Files.Tmp = "unix:/tmp/x/s", 1 },
+	} {
+		c := valid()
+		change(&c)
+		if err := c.check(); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
 	c = Config{}
 	if err := c.check(); err == nil || strings.Count(err.Error(), "\n") < 6 {
 		t.Errorf("of an empty configuration only this is said: %v", err)
@@ -94,6 +110,10 @@ func TestCheck(t *testing.T) {
 
 func writable(p string, size int64) func(*Config) {
 	return func(c *Config) { c.Files.Writable = []Writable{{p, size}} }
+}
+
+func hidden(p string) func(*Config) {
+	return func(c *Config) { c.Listen, c.Files.Writable = "unix:/run/app/s", []Writable{{p, 1}} }
 }
 
 // TestConfiguration: the lines of the configuration that nothing else shows
@@ -214,6 +234,7 @@ func TestCapabilities(t *testing.T) {
 func TestProgram(t *testing.T) {
 	c := valid()
 	c.Image = oci.Config{Entrypoint: []string{"/e"}, Cmd: []string{"c"}, WorkingDir: "/srv/", Env: []string{"PATH=/image", "A=1=2"}}
+	c.Root = t.TempDir()
 	c.Command, c.Env = nil, map[string]string{"A": "3", "B": ""}
 	s, _ := made(t, c, all())
 	p := s.Process
@@ -249,7 +270,7 @@ func TestUser(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, text := range map[string]string{
-		"passwd": "root:x:0:0::/:/none\nalso:x:0:5::/:/none\napp:x:1000:1001::/:/none\nshort:x:7\nhigh:x:70000:1::/:\nbadgroup:x:8:x::/:\n",
+		"passwd": "root:x:0:0::/:/none\nalso:x:0:5::/:/none\napp:x:1000:1001::/:/none\nshort:x:7\nhigh:x:70000:1::/:\nbadgroup:x:8:x::/:\ninroot:x:9:0::/:\n",
 		"group":  "root:x:0:\nstaff:x:50:\nhigh:x:70000:\n",
 	} {
 		if err := os.WriteFile(filepath.Join(root, "etc", name), []byte(text), 0o644); err != nil {
@@ -258,7 +279,7 @@ func TestUser(t *testing.T) {
 	}
 	for s, want := range map[string]User{
 		"": nobody, "0": nobody, "root": nobody, "also": nobody, "0:50": nobody, "root:staff": nobody,
-		"app": {1000, 1001}, "app:staff": {1000, 50}, "app:7": {1000, 7}, "1000": {1000, 1000}, "1000:0": {1000, 0}, "12:34": {12, 34}, "12:staff": {12, 50},
+		"app": {1000, 1001}, "app:staff": {1000, 50}, "app:7": {1000, 7}, "1000": {1000, 1000}, "12:34": {12, 34}, "12:staff": {12, 50},
 	} {
 		c := valid()
 		c.Root, c.Image.User = root, s
@@ -267,7 +288,7 @@ func TestUser(t *testing.T) {
 			t.Errorf("%q: %v, %q, %v, expected %v", s, got, note, err, want)
 		}
 	}
-	for _, s := range []string{"none", "short", "high", "badgroup", "app:none", "app:high", "70000", "1:70000", "-1", ":", "app:", "1:2:3", "app\n", strings.Repeat("9", 30)} {
+	for _, s := range []string{"none", "short", "high", "badgroup", "app:none", "app:high", "70000", "1:70000", "-1", ":", "app:", "app:root", "app:0", "1000:0", "inroot", "1:2:3", "app\n", strings.Repeat("9", 30)} {
 		c := valid()
 		c.Root, c.Image.User = root, s
 		if got, _, err := c.user(); err == nil {

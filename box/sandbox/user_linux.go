@@ -12,7 +12,7 @@ import (
 )
 
 // user returns whom the app runs as, and what to tell about it. Only a policy
-// can make it root.
+// can make it root, or give it root's group.
 func (c *Config) user() (User, string, error) {
 	if c.User != nil {
 		return *c.User, "", nil
@@ -26,6 +26,9 @@ func (c *Config) user() (User, string, error) {
 	}
 	if u.UID == 0 {
 		return nobody, "the image asks for root: the app runs as nobody (65534)", nil
+	}
+	if u.GID == 0 {
+		return User{}, "", fmt.Errorf("sandbox: the image's user %.80q has the group root, which only a policy can give; give the app a user", c.Image.User)
 	}
 	return u, "", nil
 }
