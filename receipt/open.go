@@ -72,7 +72,7 @@ func (o Opened) Bind(b attest.Bundle) []attest.Check {
 	if err != nil {
 		return []attest.Check{{Name: "receipt.statement", Code: attest.CodeMalformed, Seen: err.Error(), Expected: "the statement of a box"}}
 	}
-	return append(BindKey(o.Key, o.Box, s, b.Evidence), within("receipt.time", o.Began.Time, s), within("receipt.end", o.Ended.Time, s))
+	return append(BindKey(o.Key, o.Box, s, b.Evidence), BindTime("receipt.time", o.Began.Time, s), BindTime("receipt.end", o.Ended.Time, s))
 }
 
 // BindKey compares a key and what was said about its box with the statement and
@@ -101,8 +101,9 @@ func bound(name, seen, want string) attest.Check {
 // clockSlack is for clocks that are set while the box runs.
 const clockSlack = 5 * time.Minute
 
-// within says whether a time lies in the life of the key.
-func within(name string, at time.Time, s attest.Statement) attest.Check {
+// BindTime says whether a time that was signed lies in the life of the key, as the
+// statement has it.
+func BindTime(name string, at time.Time, s attest.Statement) attest.Check {
 	c := attest.Check{
 		Name: name, Seen: at.Format(time.RFC3339),
 		Expected: s.NotBefore.Format(time.RFC3339) + " to " + s.NotAfter.Format(time.RFC3339),

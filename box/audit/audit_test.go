@@ -24,10 +24,17 @@ const patience = 20 * time.Second
 type fakeKey struct {
 	signer *jws.Signer
 	box    receipt.Box
+	until  time.Time // for ever if zero
 }
 
 func (k *fakeKey) Signer() *jws.Signer { return k.signer }
 func (k *fakeKey) Box() receipt.Box    { return k.box }
+func (k *fakeKey) Until() time.Time {
+	if k.until.IsZero() {
+		return time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+	}
+	return k.until
+}
 
 func newKey(t testing.TB) *fakeKey {
 	t.Helper()
@@ -39,7 +46,7 @@ func newKey(t testing.TB) *fakeKey {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &fakeKey{s, receipt.Box{
+	return &fakeKey{signer: s, box: receipt.Box{
 		Policy: receipt.Digest{1}, Kind: "sim-sev-snp", Evidence: receipt.Digest{2}, Simulated: true, Boot: fmt.Sprintf("%x", s.KeyID())[:32],
 	}}
 }
@@ -157,8 +164,8 @@ func TestLog(t *testing.T) {
 		t.Errorf("run %+v", run)
 	}
 	for _, want := range []string{
-		`"seq":0,"time":"2026-11-22T12:00:00.000001Z","type":"start","boot":"` + key.box.Boot + `","policy":"sha256:01`,
-		`"seq":2,"time":"2026-11-22T12:00:00.000003Z","type":"decision","caller":"clinic","action":"query","method":"write","allow":true,"line":5,"code":0}`,
+		`"seq":0,"time":"2026-11-22T12:00:00.000002Z","type":"start","boot":"` + key.box.Boot + `","policy":"sha256:01`,
+		`"seq":2,"time":"2026-11-22T12:00:00.000005Z","type":"decision","caller":"clinic","action":"query","method":"write","allow":true,"line":5,"code":0}`,
 		`"caller":"a \"b\" \\"`, `"caller":"é\u000a"`, `"caller":"","action"`,
 		`"caller":"clinic","action":"delete","method":"read","allow":false,"line":7,"code":403}`, `"type":"stop"}`,
 	} {
@@ -552,7 +559,7 @@ func TestRekey(t *testing.T) {
 // TestForged: a head must be for its place, by the key of its run.
 func TestForged(t *testing.T) {
 	write := func(key *fakeKey, chain receipt.Digest, seq uint64) string {
-		l := &Log{cfg: Config{Key: key}, seq: seq + 1, chain: chain, lastTime: ticking()()}
+		l := &Log{cfg: Config{Key: key, Now: ticking()}, seq: seq + 1, chain: chain, lastTime: ticking()()}
 		token, err := l.sign()
 		if err != nil {
 			t.Fatal(err)
@@ -696,7 +703,7 @@ func TestClockSetBack(t *testing.T) {
 	l := open(t, cfg, First())
 	l.Decided(allow("clinic"))
 	l.Close(t.Context())
-	if n := bytes.Count(out.bytes(), []byte(`"time":"2026-11-22T11:00:00.000000Z"`)); n != 5 {
+	if n := bytes.Count(out.bytes(), []byte(`"time":"2026-11-22T10:00:00.000000Z"`)); n != 5 {
 		t.Errorf("%d records\n%s", n, out.bytes())
 	}
 }

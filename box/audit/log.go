@@ -50,6 +50,9 @@ const HeadType = "blindbox-audit-head+jws"
 type Key interface {
 	Signer() *jws.Signer
 	Box() receipt.Box
+	// Until is the end of what its evidence vouches for: nobody has to believe what
+	// is signed after that.
+	Until() time.Time
 }
 
 // Config is what a Log is made of. Key, Callers, Sink and Now are required.
@@ -143,6 +146,9 @@ func New(cfg Config, state State) (*Log, error) {
 			return nil, fmt.Errorf("audit: a caller's name of %d bytes, expected 1 to %d of UTF-8", len(name), maxName)
 		}
 		l.callers[name] = true
+	}
+	if err := expired(cfg.Key, cfg.Now()); err != nil {
+		return nil, err
 	}
 	l.begin(state)
 	go l.write()
@@ -297,7 +303,7 @@ func (l *Log) signHead() {
 	}
 	token, err := l.sign()
 	if err != nil {
-		l.err = err
+		l.err = err // the chain goes on; another key signs all of it, see Rekey
 		return
 	}
 	l.head = token
@@ -305,7 +311,24 @@ func (l *Log) signHead() {
 	l.unsigned = 0
 }
 
+// expired refuses a key that nothing vouches for any longer.
+func expired(k Key, now time.Time) error {
+	if now.After(k.Until()) {
+		return fmt.Errorf("audit: the key may sign until %s, and it is %s: the log goes on without a signature until there is another key",
+			k.Until().UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
+	}
+	return nil
+}
+
 func (l *Log) sign() (string, error) {
+	// Not by the clock alone: it can be set back, and the records' time is not.
+	now := l.cfg.Now()
+	if now.Before(l.lastTime) {
+		now = l.lastTime
+	}
+	if err := expired(l.cfg.Key, now); err != nil {
+		return "", err
+	}
 	box := l.cfg.Key.Box()
 	payload, err := json.Marshal(head{
 		Version: 1, Seq: l.seq - 1, Chain: l.chain, Time: l.lastTime.UTC().Format(timeForm), Boot: box.Boot,
@@ -342,6 +365,9 @@ func (l *Log) Rekey(k Key) error {
 		return errClosed
 	case k == nil || k.Signer() == nil:
 		return errors.New("audit: no key")
+	}
+	if err := expired(k, l.cfg.Now()); err != nil {
+		return err
 	}
 	l.signHead()
 	l.cfg.Key = k

@@ -95,7 +95,7 @@ func TestKeyThatFails(t *testing.T) {
 	}
 	out := newSink()
 	cfg := config(t, out)
-	cfg.Key = &fakeKey{s, newKey(t).box}
+	cfg.Key = &fakeKey{signer: s, box: newKey(t).box}
 	l := open(t, cfg, First())
 	l.Decided(allow("clinic"))
 	if l.Head() != "" {

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/blindbox/blindbox/attest"
 	"github.com/blindbox/blindbox/internal/jws"
@@ -67,6 +68,32 @@ type Run struct {
 	// Partial says that the start of the run is not here; what is known of the box
 	// comes from its first head.
 	Partial bool `json:"partial"`
+	// From and Until are the times of the first and the last head, as they say
+	// themselves; zero without one.
+	From  time.Time `json:"-"`
+	Until time.Time `json:"-"`
+}
+
+// Bind compares who signed a run, and when all runs of that key were signed, with
+// the statement and evidence that should name the key.
+func (r Report) Bind(run Run, s attest.Statement, ev attest.Evidence) []attest.Check {
+	checks := receipt.BindKey(attest.Digest(run.Key), run.Box, s, ev)
+	var from, until time.Time
+	for _, one := range r.Runs {
+		if one.Key != run.Key || one.Heads == 0 {
+			continue
+		}
+		if from.IsZero() || one.From.Before(from) {
+			from = one.From
+		}
+		if one.Until.After(until) {
+			until = one.Until
+		}
+	}
+	if from.IsZero() {
+		return checks // nothing is signed
+	}
+	return append(checks, receipt.BindTime("receipt.time", from, s), receipt.BindTime("receipt.end", until, s))
 }
 
 // Break is a place where the box itself says that what stood there cannot be
@@ -378,6 +405,16 @@ func (v *verifier) head(r record) string {
 	}
 	if run.Key != key || run.Box != h.box() {
 		return "a head by another key, or of another box, than the start says"
+	}
+	at, err := time.Parse(timeForm, h.Time)
+	if err != nil {
+		return "a head without a time"
+	}
+	if run.Heads == 0 || at.Before(run.From) {
+		run.From = at
+	}
+	if at.After(run.Until) {
+		run.Until = at
 	}
 	run.Heads++
 	run.Signed = h.Seq

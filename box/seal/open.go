@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"filippo.io/age"
 
@@ -40,8 +41,32 @@ type Chain struct {
 	Ended bool `json:"ended"`
 	// Dropped is how many bytes the box says it left out.
 	Dropped uint64 `json:"dropped"`
+	// From and Until are the earliest and the latest time of an entry; zero if there
+	// is none.
+	From  time.Time `json:"-"`
+	Until time.Time `json:"-"`
 
 	previous receipt.Digest
+}
+
+// Bind compares who signed a log, and the times in it, with the statement and
+// evidence that should name the key.
+func (c Chain) Bind(s attest.Statement, ev attest.Evidence) []attest.Check {
+	checks := receipt.BindKey(attest.Digest(c.Key), c.Box, s, ev)
+	if c.From.IsZero() {
+		return checks
+	}
+	return append(checks, receipt.BindTime("receipt.time", c.From, s), receipt.BindTime("receipt.end", c.Until, s))
+}
+
+// span notes when an entry was made.
+func (c *Chain) span(at time.Time) {
+	if c.From.IsZero() || at.Before(c.From) {
+		c.From = at
+	}
+	if at.After(c.Until) {
+		c.Until = at
+	}
 }
 
 // Segment is one segment whose place is right.
@@ -166,6 +191,7 @@ func (r *Reader) place(e ending, key [32]byte, digest receipt.Digest, entries []
 	l.Next, l.previous, l.Ended = e.Segment+1, digest, e.Last
 	for _, one := range entries {
 		l.Dropped += one.Lost()
+		l.span(one.Time)
 	}
 	return nil
 }

@@ -25,11 +25,21 @@ import (
 
 const patience = 20 * time.Second
 
-type fakeKey struct{ signer *jws.Signer }
+type fakeKey struct {
+	signer *jws.Signer
+	until  time.Time // for ever if zero
+}
 
 func (k *fakeKey) Signer() *jws.Signer { return k.signer }
 func (k *fakeKey) Box() receipt.Box {
 	return receipt.Box{Policy: receipt.Digest{1}, Kind: "sim-sev-snp", Evidence: receipt.Digest{2}, Simulated: true, Boot: strings.Repeat("ab", 16)}
+}
+
+func (k *fakeKey) Until() time.Time {
+	if k.until.IsZero() {
+		return time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+	}
+	return k.until
 }
 
 func newKey(t testing.TB) *fakeKey {
@@ -42,7 +52,7 @@ func newKey(t testing.TB) *fakeKey {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &fakeKey{s}
+	return &fakeKey{signer: s}
 }
 
 func today() time.Time { return time.Date(2026, 11, 22, 12, 0, 0, 5, time.UTC) }
@@ -157,7 +167,7 @@ func TestLog(t *testing.T) {
 		if err != nil || text != "stdout:one event:app started stderr:two " {
 			t.Fatalf("%v, %q", err, text)
 		}
-		want := Chain{ID: l.id, Key: cfg.Key.Signer().KeyID(), Box: cfg.Key.Box(), First: 0, Next: 2, Ended: true, previous: l.previous}
+		want := Chain{ID: l.id, Key: cfg.Key.Signer().KeyID(), Box: cfg.Key.Box(), First: 0, Next: 2, Ended: true, From: today(), Until: today(), previous: l.previous}
 		if len(logs) != 1 || logs[0] != want {
 			t.Errorf("%+v, expected %+v", logs, want)
 		}

@@ -25,6 +25,8 @@ type Sink interface {
 type Key interface {
 	Signer() *jws.Signer
 	Box() receipt.Box
+	// Until is the end of what its evidence vouches for.
+	Until() time.Time
 }
 
 // Config is what a Log is made of. Recipient, Key, Sink and Now are required.
@@ -83,6 +85,9 @@ func New(cfg Config) (*Log, error) {
 		return nil, errors.New("seal: no clock")
 	case cfg.Size < 0 || cfg.Size > MaxSegment-maxEnd-entryHead || cfg.Every < 0:
 		return nil, fmt.Errorf("seal: segments of %d bytes every %s, expected up to %d", cfg.Size, cfg.Every, MaxSegment-maxEnd-entryHead)
+	}
+	if err := expired(cfg.Key, cfg.Now()); err != nil {
+		return nil, err
 	}
 	if cfg.Size == 0 {
 		cfg.Size = DefaultSize
@@ -267,9 +272,21 @@ func (l *Log) sendLast() bool {
 	return true
 }
 
+// expired refuses a key that nothing vouches for any longer.
+func expired(k Key, now time.Time) error {
+	if now.After(k.Until()) {
+		return fmt.Errorf("seal: the key may sign until %s, and it is %s: what was printed since is not in the log",
+			k.Until().UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
+	}
+	return nil
+}
+
 // sendSegment signs, encrypts and hands over. A segment that the sink refuses is
 // missing from the log: the next one hangs on it all the same.
 func (l *Log) sendSegment(text []byte, last bool) error {
+	if err := expired(l.cfg.Key, l.cfg.Now()); err != nil {
+		return err
+	}
 	e := ending{Log: l.id, Segment: l.number, Previous: l.previous, Last: last, Box: l.cfg.Key.Box()}
 	whole, err := sign(l.cfg.Key.Signer(), text, e)
 	if err != nil {

@@ -124,7 +124,7 @@ func (p proofs) judgeRuns(r audit.Report) (checks []attest.Check, lines []apprai
 			one = proofs{} // another run's evidence says nothing of this one
 		}
 		c, l := one.judge(key, func(b proof) []attest.Check {
-			return receipt.BindKey(key, run.Box, b.statement, b.bundle.Evidence)
+			return r.Bind(run, b.statement, b.bundle.Evidence)
 		})
 		checks, lines = append(checks, c...), append(lines, l...)
 	}

@@ -15,7 +15,6 @@ import (
 	"github.com/blindbox/blindbox/attest"
 	"github.com/blindbox/blindbox/box/seal"
 	"github.com/blindbox/blindbox/internal/catalogue"
-	"github.com/blindbox/blindbox/receipt"
 )
 
 type logsOptions struct {
@@ -137,7 +136,7 @@ func (s *session) concludeLogs(r *seal.Reader, p proofs, broken error, entries [
 		simulated = simulated || p.simulated(l.Box)
 		key := attest.Digest(l.Key)
 		c, ls := p.judge(key, func(b proof) []attest.Check {
-			return receipt.BindKey(key, l.Box, b.statement, b.bundle.Evidence)
+			return l.Bind(b.statement, b.bundle.Evidence)
 		})
 		checks, lines = append(checks, c...), append(lines, ls...)
 		checks = append(checks, logChecks(l)...)
