@@ -20,6 +20,7 @@ const (
 const (
 	boxModels  = "name: demo\nmodels: [{name: tumour, path: /tumour.onnx, sha256: \"" + sum1 + "\"}]\n"
 	boxImage   = "name: demo\napp: {image: \"oci:./x.oci\", digest: \"" + sum2 + "\", listen: 8000}\n"
+	boxShell   = "name: demo\napp: {image: \"oci:./x.oci\", digest: \"" + sum2 + "\", command: [/bin/sh, -c, x], env: {LD_PRELOAD: /x.so}, listen: 8000}\n"
 	boxCommand = "name: demo\napp: {command: [/bin/app], listen: 8000}\n"
 )
 
@@ -59,6 +60,9 @@ func TestRequire(t *testing.T) {
 		{"egress: none", boxImage + "egress: {allow: [{host: a.example, port: 443}]}\n", "egress", "egress: line 3: a.example:443", "none"},
 		{"egress: [\"a.example:443\", \"10.0.0.5:5432\"]", boxImage + "egress:\n  allow:\n    - {host: a.example, port: 443}\n    - {host: 10.0.0.5, port: 5432, private: true}\n", "egress", "a.example:443, 10.0.0.5:5432", ""},
 		{"egress: [\"a.example:443\"]", boxImage + "egress:\n  allow:\n    - {host: a.example, port: 443}\n    - {host: a.example, port: 80}\n    - {host: \"*.a.example\", port: 443}\n", "egress", "egress: line 6: a.example:80; line 7: *.a.example:443", "only a.example:443"},
+		{"egress: [\"a.example:443\"]", boxImage + "egress: {allow: [{host: a.example, port: 443, tls: any, private: true}]}\n", "egress", "egress: line 3: a.example:443 any private", "only a.example:443"},
+		{"egress: [\"a.example:443 any private\"]", boxImage + "egress: {allow: [{host: a.example, port: 443, tls: any, private: true}]}\n", "egress", "a.example:443 any private", ""},
+		{"egress: [\"a.example:443 verify\"]", boxImage + "egress: {allow: [{host: a.example, port: 443}]}\n", "egress", "egress: line 3: a.example:443", "only a.example:443 verify"},
 
 		{"logs: none", boxModels, "logs", "none", ""},
 		{"logs: counters", boxModels, "logs", "none", ""},
@@ -71,9 +75,13 @@ func TestRequire(t *testing.T) {
 		{"logs: [\"sealed:age1rrrrrrrrr\"]", boxModels + "logs: sealed:age1qqqqqqqqq\n", "logs", "logs: line 3: sealed:age1qqqqqqqqq", "only sealed:age1rrrrrrrrr"},
 
 		{"images: [" + sum2 + "]", boxImage, "images", "oci:./x.oci " + sum2, ""},
-		{"images: [" + sum1 + "]", boxImage, "images", "images: line 2: oci:./x.oci " + sum2, "only " + sum1},
-		{"images: [" + sum1 + "]", boxCommand, "images", "images: line 2: an app without an image", "only " + sum1},
-		{"images: [" + sum1 + "]", boxModels, "images", "models: line 2: tumour " + sum1, "only " + sum1},
+		{"images: [" + sum1 + "]", boxImage, "images", "images: line 2: oci:./x.oci " + sum2, "only " + sum1 + ", as built"},
+		{"images: [" + sum1 + "]", boxCommand, "images", "images: line 2: an app without an image", "only " + sum1 + ", as built"},
+		{"images: [" + sum1 + "]", boxModels, "images", "models: line 2: tumour " + sum1, "only " + sum1 + ", as built"},
+		{"images: [" + sum2 + "]", boxShell, "images", "images: line 2: the command [\"/bin/sh\", \"-c\", \"x\"]; line 2: the variable LD_PRELOAD=\"/x.so\"", "only " + sum2 + ", as built"},
+		{"images: [" + sum2 + "], command: [/bin/sh, -c, x], env: {LD_PRELOAD: /y.so}", boxShell, "images", "images: line 2: the variable LD_PRELOAD=\"/x.so\"", "only " + sum2 + ", as built, or with the command [\"/bin/sh\", \"-c\", \"x\"], or with the variables {\"LD_PRELOAD\": \"/y.so\"}"},
+		{"images: [" + sum2 + "], command: [/bin/sh, -c, x], env: {LD_PRELOAD: /x.so}", boxShell, "images", "oci:./x.oci " + sum2, ""},
+		{"images: [" + sum2 + "], models: [" + sum1 + "]", boxShell, "images", "images: line 2: the command [\"/bin/sh\", \"-c\", \"x\"]; line 2: the variable LD_PRELOAD=\"/x.so\"", "only " + sum2 + ", as built"},
 		{"models: [" + sum1 + "]", boxModels, "models", "tumour " + sum1, ""},
 		{"models: [" + sum2 + "]", boxModels, "models", "models: line 2: tumour " + sum1, "only " + sum2},
 		{"models: [" + sum2 + "]", boxImage, "models", "images: line 2: oci:./x.oci " + sum2, "only " + sum2},
@@ -81,7 +89,7 @@ func TestRequire(t *testing.T) {
 		{"images: [" + sum2 + "], models: [" + sum1 + "]", boxImage, "models", "an app, and no models", ""},
 		{"images: [" + sum2 + "], models: [" + sum1 + "]", boxModels, "images", "models, and no app", ""},
 		{"images: [" + sum1 + "], models: [" + sum3 + "]", boxModels, "models", "models: line 2: tumour " + sum1, "only " + sum3},
-		{"images: [" + sum1 + "], models: [" + sum3 + "]", boxImage, "images", "images: line 2: oci:./x.oci " + sum2, "only " + sum1},
+		{"images: [" + sum1 + "], models: [" + sum3 + "]", boxImage, "images", "images: line 2: oci:./x.oci " + sum2, "only " + sum1 + ", as built"},
 
 		{"operators: none", boxImage, "operators", "none", ""},
 		{"operators: none", boxImage + "operators: {may: [restart, shell]}\n", "operators", "operators: line 3: restart; line 3: shell", "none"},
@@ -153,7 +161,7 @@ func TestRequireIsShown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	asks, err := ParseTrust([]byte(doc("require: {callers: [api_key, oidc], egress: none, logs: counters, images: [" + sum1 + "], operators: none, isolation: [process, gvisor]}\n")))
+	asks, err := ParseTrust([]byte(doc("require: {callers: [api_key, oidc], egress: none, logs: counters, images: [" + sum1 + "], command: [serve, \"-q\"], env: {B: \"two words\", A: \"\"}, operators: none, isolation: [process, gvisor]}\n")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,6 +173,8 @@ func TestRequireIsShown(t *testing.T) {
 + require.egress: none
 + require.logs: [none, counters]
 + require.images: [` + sum1 + `]
++ require.command: ["serve", "-q"]
++ require.env: {"A": "", "B": "two words"}
 + require.operators: none
 + require.isolation: [process, gvisor]`
 	if strings.Join(got, "\n") != want {

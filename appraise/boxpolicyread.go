@@ -2,6 +2,7 @@ package appraise
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"regexp"
 	"slices"
@@ -65,12 +66,40 @@ var issuerForm = regexp.MustCompile(`^https://[a-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z
 func egressWords() vocabulary {
 	return vocabulary{
 		words:    map[string][]string{wordNone: {}},
-		fits:     isDestination,
-		expected: `none, or a list of HOST:PORT as a policy has them, such as api.stripe.com:443, "*.example.com:443" or "[2001:db8::1]:443"`,
+		fits:     isReference,
+		expected: `none, or a list of HOST:PORT as a policy has them, such as api.stripe.com:443, "*.example.com:443" or "[2001:db8::1]:443", and behind a name any, pass, verify (where that is not the default) and private`,
 	}
 }
 
 var hostForm = regexp.MustCompile(`^(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*$`)
+
+// isReference reports whether s is a destination, and behind it what may differ
+// from the default: see [policy.Destination.Reference]. Of an address nothing is
+// said, since TLS names none, and it is private or not by itself.
+func isReference(s string) bool {
+	to, _ := strings.CutSuffix(s, " private")
+	place, asks, said := strings.Cut(to, " ")
+	host, port, _ := strings.Cut(place, ":")
+	usual := policy.TLSAny
+	if port == "443" {
+		usual = policy.TLSPass
+	}
+	asked := []policy.TLS{policy.TLSAny, policy.TLSPass, policy.TLSVerify}
+	switch {
+	case !isDestination(place):
+		return false
+	case s == place:
+		return true
+	case !hostForm.MatchString(host) || isAddress(host):
+		return false
+	}
+	return !said || slices.Contains(asked, policy.TLS(asks)) && policy.TLS(asks) != usual
+}
+
+func isAddress(host string) bool {
+	_, err := netip.ParseAddr(host)
+	return err == nil
+}
 
 // isDestination reports whether s could be one of a policy's. One that could not
 // would be a requirement that nothing ever meets, because of a slip.
@@ -127,6 +156,7 @@ func (r *reader) require(d *requireDoc) {
 	for _, m := range list(r, d.Models, "require.models") {
 		out.models = append(out.models, attest.Digest(m))
 	}
+	r.changes(d)
 	out.operators = named[policy.Operation](r.required(d.Operators, "require.operators", operatorWords()))
 	out.isolation = named[policy.Isolation](r.required(d.Isolation, "require.isolation", isolationWords()))
 	if i := slices.Index(out.isolation, wordProcess); i >= 0 {
@@ -137,6 +167,33 @@ func (r *reader) require(d *requireDoc) {
 	}
 	out.request, out.concurrent = int64(d.Request), d.Concurrent.Value
 }
+
+// changes reads what a policy may change of an image that is accepted.
+func (r *reader) changes(d *requireDoc) {
+	out := &r.out.require
+	for _, argument := range d.Command {
+		if len(d.Images) == 0 {
+			r.errs.Add(argument.Pos, "require.command", "", "no images", "require.images beside it")
+		}
+		out.command = append(out.command, argument.Value)
+	}
+	for _, name := range slices.Sorted(maps.Keys(d.Env)) {
+		value := d.Env[name]
+		if len(d.Images) == 0 {
+			r.errs.Add(value.Pos, "require.env", "", "no images", "require.images beside it")
+		}
+		if !variableForm.MatchString(name) {
+			r.errs.Add(value.Pos, "require.env", "", strictyaml.Quote(name), "a name of letters, digits and '_'")
+		}
+		if out.env == nil {
+			out.env = make(map[string]string, len(d.Env))
+		}
+		out.env[name] = value.Value
+	}
+}
+
+// variableForm is what a policy can name as a variable.
+var variableForm = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // required reads a requirement that is a list, or a word that stands for one. nil
 // asks nothing.
@@ -184,11 +241,21 @@ func (q requirements) fields() []field {
 	put("logs", q.logs != nil, flow(q.logs))
 	put("images", q.images != nil, flow(digestWords(q.images)))
 	put("models", q.models != nil, flow(digestWords(q.models)))
+	put("command", q.command != nil, quoted(q.command))
+	put("env", q.env != nil, envText(q.env))
 	put("operators", q.operators != nil, noneOr(flow(q.operators)))
 	put("isolation", q.isolation != nil, isolationText(q.isolation))
 	put("request", q.request != 0, byteSize(q.request).String())
 	put("concurrent", q.concurrent != 0, fmt.Sprint(q.concurrent))
 	return out
+}
+
+func envText(env map[string]string) string {
+	var out []field
+	for _, name := range slices.Sorted(maps.Keys(env)) {
+		out = append(out, field{strconv.Quote(name), strconv.Quote(env[name])})
+	}
+	return flowFields(out)
 }
 
 func callersText(list []string) string {

@@ -15,6 +15,8 @@ import (
 type requirements struct {
 	callers, egress, logs []string
 	images, models        []attest.Digest
+	command               []string          // what may replace an image's own
+	env                   map[string]string // what may be added to an image's
 	operators             []policy.Operation
 	isolation             []policy.Isolation
 	request               int64 // most bytes of a request; 0: any
@@ -27,7 +29,7 @@ func (a *appraisal) requirements() {
 	a.requirement("policy.callers", q.callers != nil, (&policy.Require{Callers: q.callers}).Check, callersSeen, acceptedCallers(q.callers))
 	a.requirement("policy.egress", q.egress != nil, (&policy.Require{Egress: q.egress}).Check, egressSeen, accepted(q.egress))
 	a.requirement("policy.logs", q.logs != nil, (&policy.Require{Logs: q.logs}).Check, logsSeen, accepted(q.logs))
-	a.requirement("policy.images", q.images != nil, q.runs("images", q.models == nil), imagesSeen, accepted(digestWords(q.images)))
+	a.requirement("policy.images", q.images != nil, q.runs("images", q.models == nil), imagesSeen, q.acceptedImages())
 	a.requirement("policy.models", q.models != nil, q.runs("models", q.images == nil), modelsSeen, accepted(digestWords(q.models)))
 	a.requirement("policy.operators", q.operators != nil, (&policy.Require{Operators: q.operators}).Check, operatorsSeen, accepted(q.operators))
 	a.requirement("policy.isolation", q.isolation != nil, (&policy.Require{Isolation: q.isolation}).Check, isolationSeen, accepted(q.isolation))
@@ -42,7 +44,7 @@ type find func(*policy.Policy) []policy.Violation
 // that one of the two lists alone refuses the other kind too; where the file has
 // both, each box is compared with that of its kind.
 func (q *requirements) runs(kind string, alone bool) find {
-	r := policy.Require{Images: sums(q.images), Models: sums(q.models)}
+	r := policy.Require{Images: sums(q.images), Models: sums(q.models), Command: q.command, Env: q.env}
 	return func(p *policy.Policy) []policy.Violation {
 		ofOther := func(v policy.Violation) bool { return !alone && v.Requirement != kind }
 		return slices.DeleteFunc(r.Check(p), ofOther)
@@ -110,6 +112,18 @@ func acceptedCallers(list []string) string {
 	return accepted(list)
 }
 
+// acceptedImages says also what may be changed of an image.
+func (q *requirements) acceptedImages() string {
+	text := accepted(digestWords(q.images)) + ", as built"
+	if q.command != nil {
+		text += ", or with the command " + quoted(q.command)
+	}
+	if q.env != nil {
+		text += ", or with the variables " + envText(q.env)
+	}
+	return text
+}
+
 // callersSeen counts the callers of each kind: "1 by api_key, 2 by oidc".
 func callersSeen(p *policy.Policy) string {
 	var parts []string
@@ -133,7 +147,7 @@ func callersSeen(p *policy.Policy) string {
 func egressSeen(p *policy.Policy) string {
 	to := make([]string, len(p.Egress.Allow))
 	for i, d := range p.Egress.Allow {
-		to[i] = d.String()
+		to[i] = d.Reference()
 	}
 	return orWord(strings.Join(to, ", "), wordNone)
 }

@@ -107,15 +107,17 @@ type mitigationsDoc struct {
 }
 
 type requireDoc struct {
-	Callers    strictyaml.Words              `yaml:"callers"`
-	Egress     strictyaml.Words              `yaml:"egress"`
-	Logs       strictyaml.Words              `yaml:"logs"`
-	Images     []strictyaml.At[sha256Digest] `yaml:"images"`
-	Models     []strictyaml.At[sha256Digest] `yaml:"models"`
-	Operators  strictyaml.Words              `yaml:"operators"`
-	Isolation  strictyaml.Words              `yaml:"isolation"`
-	Request    byteSize                      `yaml:"request"`
-	Concurrent strictyaml.At[int]            `yaml:"concurrent"`
+	Callers    strictyaml.Words                 `yaml:"callers"`
+	Egress     strictyaml.Words                 `yaml:"egress"`
+	Logs       strictyaml.Words                 `yaml:"logs"`
+	Images     []strictyaml.At[sha256Digest]    `yaml:"images"`
+	Models     []strictyaml.At[sha256Digest]    `yaml:"models"`
+	Command    []strictyaml.At[string]          `yaml:"command"`
+	Env        map[string]strictyaml.At[string] `yaml:"env"`
+	Operators  strictyaml.Words                 `yaml:"operators"`
+	Isolation  strictyaml.Words                 `yaml:"isolation"`
+	Request    byteSize                         `yaml:"request"`
+	Concurrent strictyaml.At[int]               `yaml:"concurrent"`
 }
 
 // ParseTrust reads a trust file. The error names every problem with its line

@@ -47,12 +47,17 @@ func (b *builder) destination(d destinationDoc, at string) Destination {
 		b.refuseText(d.Host, at+".host", forms()["host"].expected)
 	}
 	if out.TLS == "" {
-		out.TLS = TLSAny
-		if !isAddr && out.Port == httpsPort {
-			out.TLS = TLSPass
-		}
+		out.TLS = defaultTLS(out.Host, out.Port)
 	}
 	return out
+}
+
+// defaultTLS is what is asked of a connection if the document does not say.
+func defaultTLS(host string, port uint16) TLS {
+	if _, isAddr := address(host); !isAddr && port == httpsPort {
+		return TLSPass
+	}
+	return TLSAny
 }
 
 func address(host string) (netip.Addr, bool) {

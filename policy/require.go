@@ -5,9 +5,12 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/blindbox/blindbox/internal/strictyaml"
 )
 
 // Require is what a relying party asks of a box's policy before it sends
@@ -16,18 +19,27 @@ import (
 type Require struct {
 	// Callers are who may call at most, each by its kind ("oidc"), or by its kind
 	// and what it is recognised by: "oidc:https://login.hospital.example",
-	// "api_key:sha256:77be..", "certificate:sha256:CA",
-	// "certificate:spiffe://clinic.example/app", "attested:sha256:POLICY".
+	// "api_key:sha256:77be..", "certificate:sha256:CA". A SPIFFE id alone would be
+	// that of any authority, and another box's policy alone that of any code: these
+	// are no references, and accept nobody.
 	Callers []string
-	// Egress is where the app may connect to at most: host:port as in the box's
-	// policy, an IPv6 address in brackets.
+	// Egress is where the app may connect to at most, as [Destination.Reference]
+	// names it: "api.stripe.com:443", "db.internal:5432 private". What asks more of
+	// the connection is accepted too.
 	Egress []string
 	// Logs are the kinds of log that are accepted: "none", "counters", "sealed",
 	// or "sealed:" and the only recipient.
 	Logs []string
 	// Images and Models are SHA-256 over the image manifests and the models that
 	// may run. A box that runs something else, or says no digest, is refused.
+	// An image runs as it was built: a policy that gives it a command, variables, a
+	// directory, a user or capabilities makes another program of it, and is refused
+	// unless Command and Env accept it.
 	Images, Models [][sha256.Size]byte
+	// Command is what may take the place of an image's own command, nil for
+	// nothing, and Env are the variables that may be added to it, by name.
+	Command []string
+	Env     map[string]string
 	// Operators is what an operator may do at most.
 	Operators []Operation
 	// Isolation is what may run the app; [IsolationNone] is a plain process.
@@ -117,14 +129,10 @@ func (c *Caller) references() []string {
 	switch {
 	case c.APIKey != nil:
 		return with(digest(*c.APIKey))
-	case c.Certificate != nil && c.Certificate.SPIFFE != "":
-		return with(digest(c.Certificate.CA), c.Certificate.SPIFFE)
 	case c.Certificate != nil:
 		return with(digest(c.Certificate.CA))
 	case c.OIDC != nil:
 		return with(c.OIDC.Issuer)
-	case c.Attested != nil:
-		return with(digest(c.Attested.Policy))
 	}
 	return with()
 }
@@ -138,10 +146,45 @@ func (c *requirements) egress(accepted []string) {
 		return
 	}
 	for _, to := range c.p.Egress.Allow {
-		if !slices.Contains(accepted, to.String()) {
-			c.add("egress", to.Line, to.String(), only(accepted))
+		if !slices.ContainsFunc(to.references(), func(s string) bool { return slices.Contains(accepted, s) }) {
+			c.add("egress", to.Line, to.Reference(), only(accepted))
 		}
 	}
+}
+
+// Reference is how a requirement names a destination: "api.stripe.com:443", and
+// behind it what is not the default, such as "any" or "private". An address is
+// private or not by itself, so that nothing is said of it.
+func (d Destination) Reference() string {
+	return d.reference(d.TLS, d.Private)
+}
+
+func (d Destination) reference(asks TLS, private bool) string {
+	text := d.String()
+	_, isAddr := address(d.Host)
+	if asks != defaultTLS(d.Host, d.Port) {
+		text += " " + string(asks)
+	}
+	if private && !isAddr {
+		text += " private"
+	}
+	return text
+}
+
+// references are all that a destination is no more than: those that ask as much of
+// the connection or less, and those that allow a private address.
+func (d Destination) references() []string {
+	var out []string
+	for _, asks := range []TLS{TLSAny, TLSPass, TLSVerify} {
+		out = append(out, d.reference(asks, true))
+		if !d.Private {
+			out = append(out, d.reference(asks, false))
+		}
+		if asks == d.TLS {
+			return out
+		}
+	}
+	return nil
 }
 
 func (c *requirements) logs(accepted []string) {
@@ -174,7 +217,9 @@ func (c *requirements) code(r *Require) {
 
 func (c *requirements) app(a *App, r *Require) {
 	switch {
-	case r.Images == nil && r.Models == nil || slices.Contains(r.Images, a.Digest) && a.Digest != [sha256.Size]byte{}:
+	case r.Images == nil && r.Models == nil:
+	case slices.Contains(r.Images, a.Digest) && a.Digest != [sha256.Size]byte{}:
+		c.asBuilt(a, r)
 	case a.Image == "":
 		c.add("images", c.p.Line("app"), "an app without an image", only(digests(r.Images)))
 	default:
@@ -187,6 +232,50 @@ func (c *requirements) app(a *App, r *Require) {
 		}
 		c.add("isolation", c.p.Line("app"), seen, only(words(r.Isolation)))
 	}
+}
+
+// asBuilt finds what makes another program of the same image: a shell instead of
+// its command, a library that LD_PRELOAD names.
+func (c *requirements) asBuilt(a *App, r *Require) {
+	changed := func(key, seen, expected string) { c.add("images", c.p.Line("app."+key), seen, expected) }
+	const own = "the image's own"
+	if len(a.Command) > 0 && !slices.Equal(a.Command, r.Command) {
+		expected := own
+		if len(r.Command) > 0 {
+			expected += ", or " + commandText(r.Command)
+		}
+		changed("command", "the command "+commandText(a.Command), expected)
+	}
+	for _, name := range slices.Sorted(maps.Keys(a.Env)) {
+		switch value, accepted := r.Env[name]; {
+		case !accepted:
+			changed("env."+name, "the variable "+name+"="+strictyaml.Quote(a.Env[name]), own)
+		case value != a.Env[name]:
+			changed("env."+name, "the variable "+name+"="+strictyaml.Quote(a.Env[name]), own+", or "+strictyaml.Quote(value))
+		}
+	}
+	if a.Dir != "" {
+		changed("dir", "the directory "+strictyaml.Quote(a.Dir), own)
+	}
+	if a.User != nil {
+		changed("user", fmt.Sprintf("the user %d:%d", a.User.UID, a.User.GID), own)
+	}
+	if len(a.Capabilities) > 0 {
+		changed("capabilities", "capabilities "+strings.Join(a.Capabilities, ", "), "none")
+	}
+}
+
+// commandText is short: a hostile policy has as many arguments as it likes.
+func commandText(command []string) string {
+	const most = 4
+	var parts []string
+	for _, s := range command[:min(len(command), most)] {
+		parts = append(parts, strictyaml.Quote(s))
+	}
+	if more := len(command) - most; more > 0 {
+		parts = append(parts, fmt.Sprintf("and %d more", more))
+	}
+	return "[" + strings.Join(parts, ", ") + "]"
 }
 
 func digests(list [][sha256.Size]byte) []string {
