@@ -169,6 +169,8 @@ func (a *answer) WriteHeader(status int) {
 	if status >= 200 || status == http.StatusSwitchingProtocols {
 		a.status = status
 		a.began.Store(true)
+	} else {
+		dropPrefixed(a.Header(), "blindbox-") // the box has nothing to say before its answer
 	}
 	if a.cut.Load() && a.http1 {
 		// What is left of the request was never read, so there is no way to

@@ -87,7 +87,7 @@ func answers() []Entry {
 		{
 			Number: 429, Codes: []attest.Code{CodeBoxBusy},
 			Title:   "the box is busy",
-			Cause:   "As many requests as `limits: {concurrent: ...}` allows are running, or the caller has used up its `rate` or `quota`. The answer says which.",
+			Cause:   "As many requests as `limits: {concurrent: ...}` allows are running, or the places left are kept for callers that have none, or the caller has used up its `rate` or `quota`. The answer says which.",
 			NotDone: "The request did not reach a model or the app.",
 			Fix:     "Wait as long as the answer's Retry-After says, then send it again.",
 			Example: problem(429, "the box is busy"),
