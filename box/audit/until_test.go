@@ -126,3 +126,49 @@ func TestBindTime(t *testing.T) {
 		t.Error("a run without a head has a time")
 	}
 }
+
+// TestBindTimeOfOthers: what other keys signed, and runs without a head, have no say.
+func TestBindTimeOfOthers(t *testing.T) {
+	at := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	run := Run{Key: [32]byte{1}, Heads: 1, From: at, Until: at}
+	r := Report{Runs: []Run{run, {Key: [32]byte{1}}, {Key: [32]byte{2}, Heads: 1, From: at.Add(-time.Hour), Until: at.Add(time.Hour)}}}
+	n := 0
+	for _, c := range r.Bind(run, attest.Statement{NotBefore: at, NotAfter: at}, attest.Evidence{}) {
+		if c.Name == "receipt.time" || c.Name == "receipt.end" {
+			n++
+			if c.Status != attest.Pass {
+				t.Errorf("%+v", c)
+			}
+		}
+	}
+	if n != 2 {
+		t.Errorf("%d checks of times", n)
+	}
+}
+
+// TestTimesOfHeads: the earliest and the latest count, whatever their order.
+func TestTimesOfHeads(t *testing.T) {
+	key := newKey(t)
+	key.until = time.Date(20000, 1, 1, 0, 0, 0, 0, time.UTC)
+	at := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	var v verifier
+	head := func(when time.Time) string {
+		l := &Log{cfg: Config{Key: key, Now: ticking()}, seq: 1, lastTime: when}
+		token, err := l.sign()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v.head(record{Type: typeHead, Seq: 1, JWS: token})
+	}
+	for _, when := range []time.Time{at, at.Add(-time.Hour), at.Add(time.Hour), at} {
+		if why := head(when); why != "" {
+			t.Fatal(why)
+		}
+	}
+	if run := v.run(); !run.From.Equal(at.Add(-time.Hour)) || !run.Until.Equal(at.Add(time.Hour)) || run.Heads != 4 {
+		t.Errorf("%+v", run)
+	}
+	if why := head(time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)); why != "a head without a time" {
+		t.Errorf("%q", why)
+	}
+}

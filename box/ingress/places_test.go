@@ -177,3 +177,33 @@ func TestInformational(t *testing.T) {
 		}
 	})
 }
+
+// TestPlacesOfObservers: for a caller that only observes no place is kept, also if
+// Cedar lets it have one.
+func TestPlacesOfObservers(t *testing.T) {
+	p := newPlaces(parsed(t, shared(5)))
+	for range 2 {
+		if p.take("auditor") != nil || p.idle != 3 {
+			t.Fatalf("%d callers hold none, expected 3", p.idle)
+		}
+		p.leave("auditor")
+	}
+	if p.idle != 3 {
+		t.Errorf("%d callers hold none, expected 3", p.idle)
+	}
+}
+
+// TestPlaceOfTheRefused: who has used up a rate holds no place.
+func TestPlaceOfTheRefused(t *testing.T) {
+	doc := withLimits("", ", rate: 1/min")
+	h := New(Config{Policy: parsed(t, doc), Callers: known(t, doc), Backend: says(1, true)})
+	for _, want := range []int{200, 429, 429} {
+		r := httptest.NewRequest("GET", "/x", nil)
+		r.Header.Set("Blindbox-Key", clinicKey)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != want || len(h.places.slots) != 0 || len(h.places.held) != 0 {
+			t.Errorf("status %d, expected %d; %d places taken, held %v", w.Code, want, len(h.places.slots), h.places.held)
+		}
+	}
+}

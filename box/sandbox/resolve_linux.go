@@ -66,7 +66,8 @@ func dangling(root int, name string) bool {
 	return err == nil
 }
 
-// openIn opens as if root were the root (openat2(2)).
+// openIn opens as if root were the root (openat2(2)). Linux follows none of its own
+// links under RESOLVE_IN_ROOT today, but says that it may one day: so both.
 func openIn(root int, name string, flags uint64) (int, error) {
 	how := unix.OpenHow{Flags: flags | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
 	const most = 128 // a rename anywhere in the machine can make one fail

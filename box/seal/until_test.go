@@ -74,3 +74,19 @@ func TestBindTime(t *testing.T) {
 		}
 	}
 }
+
+// TestSpan: the earliest and the latest entry count, and no entry has no time.
+func TestSpan(t *testing.T) {
+	var c Chain
+	for _, check := range c.Bind(attest.Statement{}, attest.Evidence{}) {
+		if check.Name == "receipt.time" {
+			t.Error("a log without an entry has a time")
+		}
+	}
+	for _, after := range []time.Duration{0, -time.Hour, time.Hour, 0} {
+		c.span(today().Add(after))
+	}
+	if !c.From.Equal(today().Add(-time.Hour)) || !c.Until.Equal(today().Add(time.Hour)) {
+		t.Errorf("%s to %s", c.From, c.Until)
+	}
+}
