@@ -100,7 +100,7 @@ func yes(doc *strictjson.Reader) (*bool, error) {
 
 func (r *Runtime) userData(doc *strictjson.Reader) error {
 	text, err := doc.String()
-	if err != nil || text == "" {
+	if text == "" { // not said, or not to be read
 		return err
 	}
 	// It counts the bytes before the first that is not hex.
