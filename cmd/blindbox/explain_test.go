@@ -60,10 +60,12 @@ func checksInSources(t *testing.T) (table string, open []string) {
 	t.Helper()
 	files := goFiles(t)
 	s := &scan{map[string]string{}, map[string]string{}, map[string]map[string]bool{}, map[string]map[string]bool{}, nil, "", nil}
-	for _, f := range files {
-		s.constants(f)
+	paths := slices.Sorted(maps.Keys(files)) // so that of two constants of one name it is always the same that counts
+	for _, path := range paths {
+		s.constants(files[path])
 	}
-	for path, f := range files {
+	for _, path := range paths {
+		f := files[path]
 		if slices.Contains(trustFileKeys, path) {
 			continue
 		}
@@ -94,12 +96,13 @@ func checksInSources(t *testing.T) (table string, open []string) {
 	return b.String(), slices.Compact(s.open)
 }
 
-// goFiles parses every file of the module that is in a program or a library.
+// goFiles parses every file of the module that is in a program or a library, but for
+// the box's: it judges nobody's evidence.
 func goFiles(t *testing.T) map[string]*ast.File {
 	t.Helper()
 	fset, files := token.NewFileSet(), map[string]*ast.File{}
 	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() && (d.Name() == "testdata" || d.Name() == "attesttest" || strings.HasSuffix(d.Name(), "forge") || path != "../.." && strings.HasPrefix(d.Name(), ".")) {
+		if err != nil || d.IsDir() && (d.Name() == "testdata" || d.Name() == "attesttest" || path == "../../box" || strings.HasSuffix(d.Name(), "forge") || path != "../.." && strings.HasPrefix(d.Name(), ".")) {
 			if d != nil && d.IsDir() {
 				return filepath.SkipDir
 			}
