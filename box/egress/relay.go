@@ -21,9 +21,8 @@ type relay struct {
 	remote net.Conn
 	// moved is when a byte was seen to move last, in either direction.
 	moved atomic.Int64
-	// why is set by the direction that ended the relay for a reason.
+	// once is for the direction that ends the relay first: its reason counts.
 	once sync.Once
-	why  Reason
 }
 
 func (p *Proxy) newRelay(t *target, app, remote net.Conn) *relay {
@@ -34,19 +33,21 @@ func (p *Proxy) newRelay(t *target, app, remote net.Conn) *relay {
 	return r
 }
 
-// close ends both connections and counts why, if there is a why.
+// close ends both connections.
 func (r *relay) close() {
 	r.proxy.untrack(r.remote)
 	r.app.Close()
 	r.line.open.Add(-1)
-	if r.why != "" {
-		r.proxy.ledger.refuse(r.why, r.rule)
-	}
 }
 
-// abort ends both directions.
+// abort ends both directions. It counts why before anybody can see the end: who
+// has seen it finds it in the counters.
 func (r *relay) abort(why Reason) {
-	r.once.Do(func() { r.why = why })
+	r.once.Do(func() {
+		if why != "" {
+			r.proxy.ledger.refuse(why, r.rule)
+		}
+	})
 	r.app.Close()
 	r.remote.Close()
 }

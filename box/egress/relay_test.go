@@ -168,8 +168,9 @@ func TestStuck(t *testing.T) {
 			go io.ReadFull(remote, make([]byte, before))
 		}
 		r := p.newRelay(&target{p.rules[0], "a.example"}, appSide, remoteSide)
-		if r.forth(-1) || r.why != IdleTooLong {
-			t.Errorf("ended for %q, expected %q", r.why, IdleTooLong)
+		before := p.ledger.counters().Refused[IdleTooLong]
+		if r.forth(-1) || p.ledger.counters().Refused[IdleTooLong] != before+1 {
+			t.Errorf("ended for %v, expected %q once", p.ledger.counters().Refused, IdleTooLong)
 		}
 		r.close()
 		app.Close()
@@ -235,8 +236,8 @@ func TestIdle(t *testing.T) {
 		}
 	}
 	r.moved.Store(time.Now().Add(-time.Hour).UnixNano())
-	if r.forth(1) || r.why != IdleTooLong {
-		t.Errorf("ended for %q, expected %q", r.why, IdleTooLong)
+	if r.forth(1) || p.ledger.counters().Refused[IdleTooLong] != 1 {
+		t.Errorf("ended for %v, expected %q once", p.ledger.counters().Refused, IdleTooLong)
 	}
 	r.close()
 	counts(t, p, IdleTooLong, 1)

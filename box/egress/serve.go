@@ -317,6 +317,9 @@ func (p *Proxy) exchange(app *peeked, h *head, t *target, remote net.Conn) {
 // sendRequest passes on a request that was checked, and returns when the app has
 // ended. What it sends after the request is refused.
 func (p *Proxy) sendRequest(app *peeked, h *head, r *relay) error {
+	if h.length >= 0 && int64(len(app.buf)) > h.length {
+		return errSecondAsk // known already: the answer must not be faster than the refusal
+	}
 	if !r.send(h.forward()) {
 		return nil
 	}
@@ -333,6 +336,8 @@ func (p *Proxy) sendRequest(app *peeked, h *head, r *relay) error {
 	return r.silence(app)
 }
 
+var errSecondAsk = refuse(SecondAsk, "the app sent more after its request")
+
 // silence returns when the app has ended. It may wait for its answer as long as
 // there is one, and must not say anything more.
 func (r *relay) silence(app *peeked) error {
@@ -340,7 +345,7 @@ func (r *relay) silence(app *peeked) error {
 		err := app.until(r.proxy.cfg.Timeouts.Idle, func([]byte) (bool, error) { return true, nil })
 		switch {
 		case err == nil:
-			return refuse(SecondAsk, "the app sent more after its request")
+			return errSecondAsk
 		case slow(err) == SlowHead && !r.idle():
 		default:
 			return nil
