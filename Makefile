@@ -42,8 +42,7 @@ bench: ## the figures of docs/benchmarks.md, each beside its peer in the same ru
 	@go run ./bench
 
 fuzz: ## every fuzz target for FUZZTIME (60s)
-	@go test -list '^Fuzz' ./... | awk '/^Fuzz/ {t[n++]=$$1} /^ok/ {for (i=0;i<n;i++) print $$2, t[i]; n=0}' | while read -r pkg target; do \
-	  echo "$$pkg $$target"; go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x "$$pkg" </dev/null; done
+	@go run ./internal/fuzzrun -time $(FUZZTIME)
 
 mutants: ## switch off every check of attest, appraise and atls in turn: some test must notice
 	@go run ./internal/mutants

@@ -124,6 +124,7 @@ var mayImport = map[string][]string{
 	"internal/registry":          {"box/sandbox/oci"},
 	"internal/testrun":           {},
 	"internal/mutants":           {},
+	"internal/fuzzrun":           {},
 	"internal/vector":            {"internal/strictjson", "attest", "attest/snp", "attest/tdx", "attest/sgx", "attest/nitro", "attest/tpm", "attest/azure", "attest/nvgpu", "attest/composite"},
 	"web":                        {"attest", "internal/vector"},
 	"bench":                      {},
