@@ -71,6 +71,9 @@ func (d *demands) app(p *Policy) {
 	}
 	d.add("app", p.Line("app"))
 	d.given(p, "app.image", "app.user", "app.capabilities")
+	if len(p.Services) > 0 {
+		d.add("services", p.Services[0].Line)
+	}
 	if p.App.Isolation == IsolationGVisor {
 		d.add("app.isolation.gvisor", p.Line("app.isolation"))
 	}

@@ -4,7 +4,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -16,6 +15,7 @@ func (p *Policy) Describe() string {
 	var d description
 	d.line("box %s, policy sha256:%s", p.Name, hex.EncodeToString(p.digest[:]))
 	d.work(p)
+	d.services(p)
 	d.callers(p)
 	d.cedar(p)
 	d.egress(p)
@@ -215,16 +215,9 @@ func (to *Destination) conditions() string {
 
 func (d *description) files(p *Policy) {
 	f := &p.Files
-	var places []string
-	if f.Tmp > 0 {
-		places = append(places, fmt.Sprintf("/tmp (%s)", formatSize(f.Tmp)))
-	}
-	for _, w := range f.Writable {
-		places = append(places, fmt.Sprintf("%s (%s)", w.Path, formatSize(w.Size)))
-	}
 	switch {
-	case len(places) > 0:
-		d.line("The app may write to %s, in memory, and to no other file. Nothing of it is kept.", list(places))
+	case f.Tmp > 0 || len(f.Writable) > 0:
+		d.line("The app may write to %s. Nothing of it is kept.", f.places())
 	case p.App != nil && p.App.Image != "":
 		d.line("The app may write to no file.")
 	}
@@ -239,20 +232,7 @@ func (d *description) limits(p *Policy) {
 	if l.Time > 0 {
 		d.line("A request is cut after %s in any case.", l.Time)
 	}
-	var has []string
-	if l.Memory > 0 {
-		has = append(has, formatSize(l.Memory)+" of memory")
-	}
-	if l.PIDs > 0 {
-		has = append(has, count(l.PIDs, "process")+" and threads")
-	}
-	if l.CPU > 0 {
-		has = append(has, strconv.FormatFloat(float64(l.CPU)/1000, 'f', -1, 64)+" processors")
-	}
-	if l.OpenFiles > 0 {
-		has = append(has, count(l.OpenFiles, "open file")+" each")
-	}
-	if len(has) > 0 {
+	if has := bounds(l.Memory, l.PIDs, l.CPU, l.OpenFiles); len(has) > 0 {
 		d.line("The app has at most %s.", strings.Join(has, ", "))
 	}
 }

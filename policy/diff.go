@@ -47,6 +47,7 @@ func Diff(before, after *Policy) Difference {
 		d.add("name", "name", false, false, "the box is called %s instead of %s", d.b.Name, d.a.Name)
 	}
 	d.app()
+	d.services()
 	d.models()
 	d.callers()
 	if d.a.Cedar != d.b.Cedar {

@@ -124,7 +124,7 @@ func TestDiff(t *testing.T) {
 
 // TestDiffIsClosed: no change is missed that the two ways round do not both see.
 func TestDiffIsClosed(t *testing.T) {
-	docs := []string{head, full, models, whole, image, cedarHeadWithOther + "  forbid(principal, action, resource);\n"}
+	docs := []string{head, full, models, whole, image, composed, cedarHeadWithOther + "  forbid(principal, action, resource);\n"}
 	for _, a := range docs {
 		for _, b := range docs {
 			there, back := Diff(parse(t, a), parse(t, b)), Diff(parse(t, b), parse(t, a))

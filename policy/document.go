@@ -23,6 +23,7 @@ type document struct {
 	Version   strictyaml.At[int]              `yaml:"version" form:"version" doc:"Version of this format."`
 	Name      text                            `yaml:"name,required" form:"name" doc:"Name of the box, for people. Nothing is decided by it."`
 	App       *appDoc                         `yaml:"app" doc:"The program that answers requests."`
+	Services  []serviceDoc                    `yaml:"services" doc:"Programs beside the app, each from an image of its own, in a private network with it: see docs/compose.md. They start in this order, and the app last."`
 	Models    []modelDoc                      `yaml:"models" doc:"ONNX models that the box runs itself."`
 	Callers   []callerDoc                     `yaml:"callers" doc:"Who may call, and do what. Without it nobody may."`
 	Cedar     strictyaml.Block                `yaml:"cedar" doc:"Policies in the Cedar language, added to what callers compile to. A forbid wins over every permit."`
@@ -54,8 +55,31 @@ type appDoc struct {
 	Dir          text                  `yaml:"dir" form:"file" doc:"Where the program starts."`
 	Listen       strictyaml.At[scalar] `yaml:"listen,required" form:"listen" doc:"Where the program accepts HTTP."`
 	User         text                  `yaml:"user" form:"user" doc:"User and group id that the program runs as. Without it the image's, and never root."`
-	Isolation    text                  `yaml:"isolation" form:"isolation" doc:"What runs the image. Without it runc."`
+	Isolation    text                  `yaml:"isolation" form:"isolation" doc:"What runs the image, and those of services. Without it runc."`
 	Capabilities []text                `yaml:"capabilities" form:"capability" doc:"Linux capabilities of the program. Without it none."`
+}
+
+type serviceDoc struct {
+	Pos          strictyaml.Pos
+	Name         text               `yaml:"name,required" form:"service" doc:"The host name by which the app and the other services reach it."`
+	Image        text               `yaml:"image,required" form:"image" doc:"An OCI image, as the app's."`
+	Digest       text               `yaml:"digest,required" form:"digest" doc:"SHA-256 over the image's manifest."`
+	Command      []text             `yaml:"command" form:"argument" doc:"The program and its arguments. Without it the image's own."`
+	Env          map[string]text    `yaml:"env" keys:"env" form:"argument" doc:"The environment of the program, added to the image's."`
+	Dir          text               `yaml:"dir" form:"file" doc:"Where the program starts."`
+	Listen       strictyaml.At[int] `yaml:"listen" form:"port" doc:"The TCP port at which it accepts connections from the others. What stands behind it starts when it does. Without it nothing waits."`
+	User         text               `yaml:"user" form:"user" doc:"User and group id that the program runs as. Without it the image's, and never root."`
+	Capabilities []text             `yaml:"capabilities" form:"capability" doc:"Linux capabilities of the program. Without it none."`
+	Files        *filesDoc          `yaml:"files" doc:"What the service may write to. Everything else is read-only, and nothing outlives the box."`
+	Limits       *serviceLimitsDoc  `yaml:"limits" doc:"Bounds on what the service can take, beside the app's own."`
+}
+
+type serviceLimitsDoc struct {
+	Pos       strictyaml.Pos
+	Memory    text                  `yaml:"memory" form:"size" doc:"The service's memory, what it wrote to files included. Without it 1GiB."`
+	PIDs      strictyaml.At[int]    `yaml:"pids" form:"pids" doc:"The service's processes and threads. Without it 256."`
+	CPU       strictyaml.At[scalar] `yaml:"cpu" form:"cpu" doc:"Processors, up to three digits after the point. Without it all of the box."`
+	OpenFiles strictyaml.At[int]    `yaml:"open_files" form:"open_files" doc:"Open files of each process. Without it 1024."`
 }
 
 type modelDoc struct {

@@ -55,6 +55,7 @@ func forms() map[string]form {
 		"digest":      {pattern: digestPattern, expected: digestForm},
 		"listen":      {pattern: listenPattern, number: true, expected: `a port, "127.0.0.1:PORT" or "unix:/path": what an app listens on elsewhere can be reached around the box`},
 		"user":        {pattern: userPattern, expected: "UID:GID, two numbers"},
+		"service":     {pattern: servicePattern, expected: "1 to 63 lower-case letters, digits or '-', the first and last a letter or digit"},
 		"isolation":   {words: []string{string(IsolationRunc), string(IsolationGVisor)}},
 		"capability":  {words: capabilities(), expected: "a capability of capabilities(7), such as CAP_NET_BIND_SERVICE"},
 		"action":      {words: words(Actions())},
@@ -85,6 +86,7 @@ func forms() map[string]form {
 
 var (
 	namePattern        = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+	servicePattern     = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 	argumentPattern    = regexp.MustCompile(`^[^\x00]*$`)
 	envPattern         = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 	filePattern        = regexp.MustCompile(`^/[^\n\x00]*$`)

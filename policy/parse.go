@@ -64,10 +64,11 @@ func (b *builder) build(d *document) {
 	if d.App != nil {
 		b.app(d.App)
 	}
+	b.services(d.Services)
 	b.models(d.Models)
 	b.callers(d)
 	b.egress(&d.Egress)
-	b.files(d.Files)
+	b.policy.Files = b.filesOf(d.Files, "files")
 	b.limits(d.Limits)
 	b.policy.Logs = LogsNone
 	if given(d.Logs) {
@@ -155,26 +156,26 @@ func (b *builder) models(docs []modelDoc) {
 	}
 }
 
-func (b *builder) files(d *filesDoc) {
+// filesOf reads a section on files at a path of the document.
+func (b *builder) filesOf(d *filesDoc, path string) (f Files) {
 	if d == nil {
-		return
+		return f
 	}
-	b.policy.Files.Tmp = b.size(d.Tmp, "files.tmp", 0)
+	f.Tmp = b.size(d.Tmp, path+".tmp", 0)
 	first := map[string]strictyaml.Pos{}
 	if given(d.Tmp) {
 		first["/tmp"] = d.Tmp.Pos
 	}
 	for i, w := range d.Writable {
-		at := fmt.Sprintf("files.writable[%d]", i)
+		at := fmt.Sprintf("%s.writable[%d]", path, i)
 		b.filePath(w.Path, at+".path", false)
 		if kernelOwned(w.Path.Value) {
 			b.refuseText(w.Path, at+".path", "a place outside /proc, /sys and /dev")
 		}
 		b.unique(first, w.Path, at+".path", "place")
-		b.policy.Files.Writable = append(b.policy.Files.Writable, Writable{
-			Path: w.Path.Value, Size: b.size(w.Size, at+".size", 0), Line: w.Pos.Line,
-		})
+		f.Writable = append(f.Writable, Writable{Path: w.Path.Value, Size: b.size(w.Size, at+".size", 0), Line: w.Pos.Line})
 	}
+	return f
 }
 
 // kernelOwned reports whether a path is one of the places that the kernel fills.
@@ -197,7 +198,7 @@ func (b *builder) limits(d *limitsDoc) {
 		Idle:       or(d.Idle, DefaultIdle),
 		PIDs:       or(d.PIDs, 0),
 		OpenFiles:  or(d.OpenFiles, 0),
-		CPU:        b.cpu(d.CPU),
+		CPU:        b.cpu(d.CPU, "limits.cpu"),
 	}
 	if b.policy.App != nil && b.policy.App.Image != "" {
 		l.Memory = b.size(d.Memory, "limits.memory", DefaultMemory)
@@ -215,14 +216,14 @@ func or[T any](a strictyaml.At[T], otherwise T) T {
 }
 
 // cpu reads processors in thousandths.
-func (b *builder) cpu(a strictyaml.At[scalar]) int {
+func (b *builder) cpu(a strictyaml.At[scalar], path string) int {
 	if !given(a) {
 		return 0
 	}
 	whole, part, _ := strings.Cut(string(a.Value), ".")
 	n, _ := strconv.Atoi(whole + (part + "000")[:3])
 	if n <= 0 {
-		b.refuse(a.Pos, "limits.cpu", strictyaml.Quote(string(a.Value)), "more than none")
+		b.refuse(a.Pos, path, strictyaml.Quote(string(a.Value)), "more than none")
 		return 0
 	}
 	return n

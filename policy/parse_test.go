@@ -372,7 +372,7 @@ var refused = []struct{ name, doc, want string }{
 	{"no name", "app: {command: [x], listen: 127.0.0.1:80}\n", "policy: 1:1: name: missing"},
 	{"bad name", strings.Replace(head, "name: a", "name: a b", 1), `policy: 1:7: name: seen "a b", expected 1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit`},
 	{"name with a newline", strings.Replace(head, "name: a", `name: "a\n"`, 1), `policy: 1:7: name: seen "a\n", expected 1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit`},
-	{"unknown key", head + "caller: x\n", `policy: 3:1: unknown key "caller", expected one of version, name, app, models, callers, cedar, egress, files, limits, logs, operators, platforms (did you mean "callers"?)`},
+	{"unknown key", head + "caller: x\n", `policy: 3:1: unknown key "caller", expected one of version, name, app, services, models, callers, cedar, egress, files, limits, logs, operators, platforms (did you mean "callers"?)`},
 
 	{"a later key at another place", head + "limits: {egress: 1}\n", `policy: 3:10: limits: unknown key "egress", expected one of memory, pids, cpu, open_files, request, response, concurrent, time, idle`},
 

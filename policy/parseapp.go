@@ -12,23 +12,15 @@ func (b *builder) app(d *appDoc) {
 	a := &App{
 		Image: d.Image.Value, Command: values[string](d.Command), Dir: d.Dir.Value,
 		Listen: string(d.Listen.Value), Isolation: Isolation(d.Isolation.Value),
-		Capabilities: values[string](d.Capabilities), User: b.user(d.User),
+		Capabilities: values[string](d.Capabilities), User: b.user(d.User, "app.user"), Env: environment(d.Env),
 	}
 	b.filePath(d.Dir, "app.dir", true)
-	if len(d.Command) > 0 && d.Command[0].Value == "" {
-		b.refuseText(d.Command[0], "app.command[0]", "a program")
-	}
+	b.program(d.Command, "app.command")
 	if _, err := strconv.Atoi(a.Listen); err == nil {
 		a.Listen = "127.0.0.1:" + a.Listen
 	}
 	if !isListen(a.Listen) {
 		b.refuse(d.Listen.Pos, "app.listen", strictyaml.Quote(string(d.Listen.Value)), forms()["listen"].expected)
-	}
-	for name, value := range d.Env {
-		if a.Env == nil {
-			a.Env = make(map[string]string, len(d.Env))
-		}
-		a.Env[name] = value.Value
 	}
 	if given(d.Image) {
 		b.image(a, d)
@@ -36,6 +28,25 @@ func (b *builder) app(d *appDoc) {
 		b.plain(d)
 	}
 	b.policy.App = a
+}
+
+// program refuses a command that begins with nothing.
+func (b *builder) program(command []text, path string) {
+	if len(command) > 0 && command[0].Value == "" {
+		b.refuseText(command[0], path+"[0]", "a program")
+	}
+}
+
+// environment returns variables without their places, nil if there are none.
+func environment(docs map[string]text) map[string]string {
+	if len(docs) == 0 {
+		return nil
+	}
+	env := make(map[string]string, len(docs))
+	for name, value := range docs {
+		env[name] = value.Value
+	}
+	return env
 }
 
 func (b *builder) image(a *App, d *appDoc) {
@@ -72,7 +83,7 @@ func (b *builder) capabilitiesPlace(d *appDoc) strictyaml.Pos {
 	return d.Capabilities[0].Pos
 }
 
-func (b *builder) user(t text) *User {
+func (b *builder) user(t text, path string) *User {
 	if !given(t) {
 		return nil
 	}
@@ -80,7 +91,7 @@ func (b *builder) user(t text) *User {
 	u, uErr := strconv.ParseUint(uid, 10, 31)
 	g, gErr := strconv.ParseUint(gid, 10, 31)
 	if uErr != nil || gErr != nil {
-		b.refuseText(t, "app.user", "ids below 2147483648")
+		b.refuseText(t, path, "ids below 2147483648")
 		return nil
 	}
 	return &User{UID: uint32(u), GID: uint32(g)}

@@ -34,6 +34,8 @@ type Policy struct {
 	// Either App is set or Models is not empty.
 	App    *App
 	Models []Model
+	// Services run beside App, and are none without one from an image.
+	Services []Service
 	// Callers may be empty: nobody may call then.
 	Callers []Caller
 	// Cedar is what the document adds to the callers in the Cedar language, ""

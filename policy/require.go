@@ -37,7 +37,8 @@ type Require struct {
 	// unless Command and Env accept it.
 	Images, Models [][sha256.Size]byte
 	// Command is what may take the place of an image's own command, nil for
-	// nothing, and Env are the variables that may be added to it, by name.
+	// nothing, and Env are the variables that may be added to it, by name. They
+	// hold for the app and for its services.
 	Command []string
 	Env     map[string]string
 	// Operators is what an operator may do at most.
@@ -201,6 +202,7 @@ func (c *requirements) code(r *Require) {
 	if a := c.p.App; a != nil {
 		c.app(a, r)
 	}
+	c.services(r)
 	for _, m := range c.p.Models {
 		switch {
 		case r.Models == nil && r.Images == nil || slices.Contains(r.Models, m.SHA256) && m.SHA256 != [sha256.Size]byte{}:
@@ -219,7 +221,7 @@ func (c *requirements) app(a *App, r *Require) {
 	switch {
 	case r.Images == nil && r.Models == nil:
 	case slices.Contains(r.Images, a.Digest) && a.Digest != [sha256.Size]byte{}:
-		c.asBuilt(a, r)
+		c.asBuilt("app", a, r)
 	case a.Image == "":
 		c.add("images", c.p.Line("app"), "an app without an image", only(digests(r.Images)))
 	default:
@@ -234,10 +236,27 @@ func (c *requirements) app(a *App, r *Require) {
 	}
 }
 
+// services compares what runs beside the app. It is code as the app is: what the
+// app is told by a database, it believes.
+func (c *requirements) services(r *Require) {
+	if r.Images == nil && r.Models == nil {
+		return
+	}
+	for i := range c.p.Services {
+		s := &c.p.Services[i]
+		if !slices.Contains(r.Images, s.Digest) || s.Digest == [sha256.Size]byte{} {
+			c.add("images", s.Line, "the service "+s.Name+", "+s.Image+" sha256:"+hex.EncodeToString(s.Digest[:]), only(digests(r.Images)))
+			continue
+		}
+		as := App{Command: s.Command, Env: s.Env, Dir: s.Dir, User: s.User, Capabilities: s.Capabilities}
+		c.asBuilt("services["+strconv.Itoa(i)+"]", &as, r)
+	}
+}
+
 // asBuilt finds what makes another program of the same image: a shell instead of
 // its command, a library that LD_PRELOAD names.
-func (c *requirements) asBuilt(a *App, r *Require) {
-	changed := func(key, seen, expected string) { c.add("images", c.p.Line("app."+key), seen, expected) }
+func (c *requirements) asBuilt(at string, a *App, r *Require) {
+	changed := func(key, seen, expected string) { c.add("images", c.p.Line(at+"."+key), seen, expected) }
 	const own = "the image's own"
 	if len(a.Command) > 0 && !slices.Equal(a.Command, r.Command) {
 		expected := own

@@ -362,7 +362,7 @@ func TestSchemaAgrees(t *testing.T) {
 		var v any
 		return yaml.Unmarshal([]byte(doc), &v) == nil && validate(s, v)
 	}
-	for _, doc := range []string{full, models, whole, image, head, head + "egress: none\noperators: none\nlogs: none\n", cedarHeadWithOther + "  forbid(principal, action, resource);\n"} {
+	for _, doc := range []string{full, models, whole, image, composed, head, head + "egress: none\noperators: none\nlogs: none\n", cedarHeadWithOther + "  forbid(principal, action, resource);\n"} {
 		if _, err := Parse([]byte(doc)); err != nil || !accepts(doc) {
 			t.Errorf("parser: %v, schema: %t\n%s", err, accepts(doc), doc)
 		}

@@ -16,6 +16,9 @@ func (p *Policy) Summary() string {
 		fmt.Sprintf("%d at once", p.Limits.Concurrent),
 		"egress: " + p.egressSummary(),
 	}
+	if len(p.Services) > 0 {
+		parts = append(parts, count(len(p.Services), "service")+" beside the app")
+	}
 	if len(p.Operators) > 0 {
 		parts = append(parts, "OPERATORS MAY "+list(p.Operators))
 	}
