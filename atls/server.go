@@ -158,7 +158,7 @@ func (s *Server) Rotate() error {
 func (s *Server) tlsConfig(key *tlsKey) *tls.Config {
 	cfg := baseConfig(s.protos)
 	cfg.Certificates = []tls.Certificate{key.cert}
-	cfg.VerifyConnection = checkState
+	cfg.VerifyConnection = checkCallerState
 	switch {
 	case s.require:
 		cfg.ClientAuth = tls.RequireAnyClientCert
@@ -199,7 +199,7 @@ func (s *Server) handshake(ctx context.Context, conn *tls.Conn) error {
 	if err := conn.HandshakeContext(ctx); err != nil {
 		return fmt.Errorf("%w: %w", errTLS, err)
 	}
-	return checkState(conn.ConnectionState())
+	return checkCallerState(conn.ConnectionState())
 }
 
 func (s *Server) pass(ctx context.Context, conn *tls.Conn, sc *sessionConn, keys *serverKeys) error {

@@ -2,8 +2,10 @@ package atls
 
 import (
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -81,6 +83,50 @@ func checkState(state tls.ConnectionState) error {
 		return attest.NewFailure("channel.tls_resumption", attest.CodeNoAttestation, "a resumed TLS session", "a handshake of its own for each connection")
 	}
 	return nil
+}
+
+// What a caller's own certificate may be. Whoever reaches the box can send one and
+// have its signature verified: 1.4 ms with P-521 and 1.8 ms with RSA of 8192 bits,
+// where P-384 and RSA of 4096 bits take 0.5 ms and P-256 takes 0.07 ms.
+const (
+	maxCertificates = 8 // of a caller's chain, its own included
+	minRSA          = 2048
+	maxRSA          = 4096
+)
+
+// checkCallerState is checkState for the box. crypto/tls asks it before it verifies
+// the caller's signature, and once more afterwards.
+func checkCallerState(state tls.ConnectionState) error {
+	if err := checkState(state); err != nil {
+		return err
+	}
+	switch n := len(state.PeerCertificates); {
+	case n == 0:
+		return nil
+	case n > maxCertificates:
+		return fmt.Errorf("atls: %d certificates of the caller, expected at most %d", n, maxCertificates)
+	}
+	return checkCallerKey(state.PeerCertificates[0].PublicKey)
+}
+
+func checkCallerKey(key any) error {
+	seen := fmt.Sprintf("%T", key)
+	switch key := key.(type) {
+	case ed25519.PublicKey:
+		return nil
+	case *ecdsa.PublicKey:
+		if key.Curve == elliptic.P256() || key.Curve == elliptic.P384() {
+			return nil
+		}
+		seen = "on the curve " + key.Curve.Params().Name
+	case *rsa.PublicKey:
+		n := key.N.BitLen()
+		if minRSA <= n && n <= maxRSA {
+			return nil
+		}
+		seen = fmt.Sprintf("of RSA with %d bits", n)
+	}
+	return fmt.Errorf("atls: the caller's certificate has a key %s, expected P-256, P-384, Ed25519, or RSA with %d to %d bits", seen, minRSA, maxRSA)
 }
 
 // checkServerState is checkState for the client, who also needs a key to hold

@@ -164,7 +164,7 @@ func (r *running) clientWith(t testing.TB, proto string, cert *tls.Certificate) 
 		DialTLSContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return c.DialContext(ctx, network, r.addr)
 		},
-		ForceAttemptHTTP2: proto == "h2", DisableCompression: true,
+		ForceAttemptHTTP2: proto == "h2", DisableCompression: true, MaxIdleConnsPerHost: 100,
 	}
 	t.Cleanup(tr.CloseIdleConnections)
 	return &http.Client{Transport: tr}

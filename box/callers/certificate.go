@@ -2,6 +2,10 @@ package callers
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/asn1"
@@ -14,8 +18,12 @@ import (
 	"github.com/blindbox/blindbox/policy"
 )
 
-// maxChain bounds the certificates that are looked at.
-const maxChain = 8
+// maxChain bounds the certificates that are looked at, and maxChainRSA the keys of
+// those in between. The authority's is the operator's choice.
+const (
+	maxChain    = 8
+	maxChainRSA = 4096
+)
 
 // certified returns whose TLS client certificate the connection has. Both are nil
 // if there is none, or one by an authority that the policy does not name: people
@@ -35,12 +43,15 @@ func (a *Authenticator) certified(r *http.Request) (*policy.Caller, *Refusal) {
 	return kept.certified(a, chain)
 }
 
-// connection remembers the caller of one TLS connection, on which the certificate
-// cannot change, and the time for which its chain is good.
+// connection remembers what the certificate of one TLS connection was found to be,
+// since it cannot change there, and the time for which that holds. What is wrong
+// with a certificate is remembered like what is right: a stranger's chain costs as
+// much to look at as a good one.
 type connection struct {
-	mu     sync.Mutex
-	caller *policy.Caller // nil if nobody is known yet
-	good   period
+	mu      sync.Mutex
+	holds   period // zero if nothing is known yet
+	caller  *policy.Caller
+	refused *Refusal
 }
 
 type connectionKey struct{}
@@ -54,14 +65,34 @@ func ConnContext(ctx context.Context, _ net.Conn) context.Context {
 func (c *connection) certified(a *Authenticator, chain []*x509.Certificate) (*policy.Caller, *Refusal) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	now := a.now()
-	if c.caller != nil && c.good.holds(now) {
-		return c.caller, nil
+	if now := a.now(); !c.holds.holds(now) {
+		c.caller, c.refused = a.verify(chain, now)
+		c.holds = around(chain, now)
 	}
-	var refused *Refusal
-	c.caller, c.good, refused = a.verify(chain, now)
-	return c.caller, refused
+	return c.caller, c.refused
 }
+
+// around returns the time around now in which none of the certificates begins or
+// ends. Whatever is found out about them now is found out at any moment of it.
+func around(chain []*x509.Certificate, now time.Time) period {
+	p := period{now.Add(-holdsFor), now.Add(holdsFor)}
+	for _, c := range chain {
+		for _, edge := range []struct{ before, after time.Time }{
+			{c.NotBefore.Add(-1), c.NotBefore}, // from NotBefore on
+			{c.NotAfter, c.NotAfter.Add(1)},    // NotAfter included
+		} {
+			if edge.after.After(now) && edge.before.Before(p.upto) {
+				p.upto = edge.before
+			} else if !edge.after.After(now) && edge.after.After(p.since) {
+				p.since = edge.after
+			}
+		}
+	}
+	return p
+}
+
+// holdsFor bounds what is remembered: nothing but the certificates' dates ends it.
+const holdsFor = 24 * time.Hour
 
 // period is from the first moment to the last. The zero period is never.
 type period struct{ since, upto time.Time }
@@ -72,67 +103,93 @@ func (p period) holds(now time.Time) bool {
 
 // verify finds the caller with this chain. A chain without an authority of the
 // policy is nobody's, and one with it has to be good.
-func (a *Authenticator) verify(chain []*x509.Certificate, now time.Time) (*policy.Caller, period, *Refusal) {
+func (a *Authenticator) verify(chain []*x509.Certificate, now time.Time) (*policy.Caller, *Refusal) {
 	why := ""
 	for _, root := range chain[1:] {
 		list := a.authority[sha256.Sum256(root.Raw)]
 		if len(list) == 0 {
 			continue
 		}
-		good, err := issued(chain, root, now)
-		if err != nil {
+		if err := issued(chain, root, now); err != nil {
 			why = err.Error()
 			continue
 		}
 		for _, c := range list {
 			if names(c.Certificate, chain[0]) {
-				return c, good, nil
+				return c, nil
 			}
 		}
 		why = "the policy knows its authority, and nobody of that name"
 	}
 	if why != "" {
-		return nil, period{}, badCertificate(why)
+		return nil, badCertificate(why)
 	}
-	return nil, period{}, nil
+	return nil, nil
 }
 
-// issued says for how long a chain leads from a client's certificate to this
+// issued says what is wrong with a chain from a client's certificate to this
 // authority. Nothing but the authority is trusted, whatever roots the system has.
 // Its own dates count too.
-func issued(chain []*x509.Certificate, root *x509.Certificate, now time.Time) (period, error) {
+func issued(chain []*x509.Certificate, root *x509.Certificate, now time.Time) error {
 	leaf := chain[0]
 	if err := forClients(leaf); err != nil {
-		return period{}, err
+		return err
 	}
 	if !root.BasicConstraintsValid || !root.IsCA || root.KeyUsage != 0 && root.KeyUsage&x509.KeyUsageCertSign == 0 {
-		return period{}, errors.New("what the policy names as its authority is none")
+		return errors.New("what the policy names as its authority is none")
 	}
-	roots, between := x509.NewCertPool(), x509.NewCertPool()
+	roots := x509.NewCertPool()
 	roots.AddCert(root)
-	for _, c := range chain[1:] {
-		between.AddCert(c)
+	between, err := intermediates(chain[1:], root)
+	if err != nil {
+		return err
 	}
-	chains, err := leaf.Verify(x509.VerifyOptions{
+	_, err = leaf.Verify(x509.VerifyOptions{
 		Roots: roots, Intermediates: between, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	})
 	var invalid x509.CertificateInvalidError
 	switch {
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return period{}, errors.New("it, or a certificate of its chain, has expired or is not valid yet")
+		return errors.New("it, or a certificate of its chain, has expired or is not valid yet")
 	case err != nil:
-		return period{}, errors.New("no chain of certificates for client authentication leads from it to the authority in the policy")
+		return errors.New("no chain of certificates for client authentication leads from it to the authority in the policy")
 	}
-	good := period{leaf.NotBefore, leaf.NotAfter}
-	for _, c := range chains[0] {
-		if c.NotBefore.After(good.since) {
-			good.since = c.NotBefore
+	return nil
+}
+
+// intermediates are the certificates between a client's and the authority's. No
+// two of them have one name, so that there is one way up and not one for each order
+// of them, and none has a key that takes long: crypto/x509 would verify up to 100
+// signatures for whoever wants to keep it busy.
+func intermediates(chain []*x509.Certificate, root *x509.Certificate) (*x509.CertPool, error) {
+	pool, names := x509.NewCertPool(), map[string]*x509.Certificate{}
+	for _, c := range chain {
+		if c.Equal(root) {
+			continue
 		}
-		if c.NotAfter.Before(good.upto) {
-			good.upto = c.NotAfter
+		known := names[string(c.RawSubject)]
+		switch {
+		case known != nil && !known.Equal(c):
+			return nil, errors.New("two certificates of its chain have one name")
+		case !affordable(c.PublicKey):
+			return nil, errors.New("a certificate of its chain has a key that is not P-256, P-384, Ed25519, or RSA with 2048 to 4096 bits")
 		}
+		names[string(c.RawSubject)] = c
+		pool.AddCert(c)
 	}
-	return good, nil
+	return pool, nil
+}
+
+func affordable(key any) bool {
+	switch key := key.(type) {
+	case ed25519.PublicKey:
+		return true
+	case *ecdsa.PublicKey:
+		return key.Curve == elliptic.P256() || key.Curve == elliptic.P384()
+	case *rsa.PublicKey:
+		return minRSA <= key.N.BitLen() && key.N.BitLen() <= maxChainRSA
+	}
+	return false
 }
 
 // forClients refuses certificates that are no client's own.
