@@ -84,6 +84,7 @@ type compiled struct {
 	entities types.EntityMap
 	rules    []*rule // in the order of the document, what callers mean first
 	short    int     // how many of them are what callers mean
+	memory   *memory
 }
 
 type callerRules struct {
@@ -94,7 +95,7 @@ type callerRules struct {
 
 // compile turns the callers into Cedar, and adds what the document has in it.
 func compile(callers []Caller, raw []*rule, lines map[string]int) *compiled {
-	c := &compiled{callers: make(map[string]*callerRules, len(callers)), entities: types.EntityMap{}}
+	c := &compiled{callers: make(map[string]*callerRules, len(callers)), entities: types.EntityMap{}, memory: newMemory()}
 	for i := range callers {
 		caller := &callers[i]
 		uid := cedar.NewEntityUID(callerType, cedar.String(caller.Name))

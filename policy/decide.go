@@ -49,6 +49,19 @@ type Decision struct {
 // Methods, paths and models of a caller do not limit Observe, which is about the
 // box's own addresses and none of the app's.
 func (p *Policy) Decide(r Request) Decision {
+	if p.compiled == nil {
+		return p.decide(r)
+	}
+	if d, known := p.compiled.memory.recall(&r); known {
+		return d
+	}
+	d := p.decide(r)
+	p.compiled.memory.keep(r, d)
+	return d
+}
+
+// decide is Decide without what it remembers.
+func (p *Policy) decide(r Request) Decision {
 	rules := p.rulesOf(r.Caller)
 	if rules == nil {
 		return Decision{Reason: "the policy has no such caller"}
