@@ -14,6 +14,11 @@ const (
 	// pool is what names are given addresses from.
 	pool     = "198.18.16.0/20"
 	poolSize = 4096
+	// innerNetwork is that of several programs beside one another, and the last of its
+	// addresses that of where their wires meet.
+	innerNetwork    = "198.18.1.0/24"
+	crossingAddress = "198.18.1.254"
+	maxPrograms     = 250
 )
 
 // names gives each name an address of the pool, for good: whoever looked a name
@@ -22,6 +27,7 @@ const (
 // use the pool up before them.
 type names struct {
 	rules rules
+	all   bool // every name has an address, see Config.Wanted
 	first netip.Addr
 
 	mu   sync.Mutex
@@ -29,8 +35,8 @@ type names struct {
 	list []string
 }
 
-func newNames(rs rules) *names {
-	n := &names{rules: rs, first: netip.MustParsePrefix(pool).Addr(), by: map[string]int{}}
+func newNames(rs rules, all bool) *names {
+	n := &names{rules: rs, all: all, first: netip.MustParsePrefix(pool).Addr(), by: map[string]int{}}
 	for _, r := range rs {
 		if _, known := n.by[r.Host]; !known && r.suffix == "" && !r.address.IsValid() {
 			n.by[r.Host] = len(n.list)
@@ -42,7 +48,7 @@ func newNames(rs rules) *names {
 
 // address returns the address of a name. The reason says why it has none.
 func (n *names) address(name string) (netip.Addr, Reason) {
-	if !n.rules.knows(name) {
+	if name == "" || !n.all && !n.rules.knows(name) {
 		return netip.Addr{}, NameRefused
 	}
 	n.mu.Lock()

@@ -23,6 +23,7 @@ import (
 type Namespace struct {
 	plan      Plan
 	app, gate *os.File
+	inner     []*os.File // of several programs
 	listeners Listeners
 
 	close  sync.Once
@@ -53,7 +54,7 @@ func (n *Namespace) build() error {
 	}
 	if n.plan.Proxy == 0 {
 		n.listeners.Dropped = n.unrouted
-		return nil
+		return n.buildInner()
 	}
 	if n.gate, err = newNetwork(); err != nil {
 		return err
@@ -67,7 +68,7 @@ func (n *Namespace) build() error {
 		return err
 	}
 	n.listeners.Dropped = n.dropped
-	return nil
+	return n.buildInner()
 }
 
 func (n *Namespace) buildGate() error {
@@ -79,6 +80,13 @@ func (n *Namespace) buildGate() error {
 	}
 	if err := applyRules(n.plan); err != nil {
 		return err
+	}
+	if n.plan.Record {
+		tap, err := openTap()
+		if err != nil {
+			return err
+		}
+		n.listeners.Tap = tap
 	}
 	return n.listen()
 }
@@ -109,6 +117,11 @@ func (n *Namespace) listen() error {
 // runtime (linux.namespaces[].path). It is good while the Namespace is open.
 func (n *Namespace) Path() string {
 	return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), n.app.Fd())
+}
+
+// PathOf names the network of one of several programs, as [Namespace.Path] does.
+func (n *Namespace) PathOf(i int) string {
+	return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), n.inner[i].Fd())
 }
 
 // Plan returns what the Namespace was made of.
@@ -155,12 +168,18 @@ func (n *Namespace) tearDown() error {
 	if n.app != nil {
 		errs = append(errs, n.app.Close())
 	}
+	for _, f := range n.inner {
+		errs = append(errs, f.Close())
+	}
 	l := &n.listeners
 	if l.Explicit != nil {
 		l.Explicit.Close() // the proxy may have closed these already
 	}
 	if l.DNS != nil {
 		l.DNS.Close()
+	}
+	if l.Tap != nil {
+		l.Tap.Close()
 	}
 	for _, t := range l.Transparent {
 		t.Close()

@@ -30,6 +30,19 @@ type Plan struct {
 	Addresses []netip.AddrPort
 	// Proxy is the port of the explicit proxy; 0 if there is no wire.
 	Proxy uint16
+	// Record gives the app a route to everything, which ends at the gate, and a copy of
+	// what it sends to whoever learns a policy from it. See [NewRecordingPlan].
+	Record bool
+	// Programs is how many programs share what the policy allows, each in a network of
+	// its own, and reach one another. 0 is one app that is alone.
+	Programs int
+}
+
+// AddressOf is the address of one of several programs, from 0 on.
+func (p *Plan) AddressOf(i int) netip.Addr {
+	a := netip.MustParsePrefix(innerNetwork).Addr().As4()
+	a[3] = byte(i + 1)
+	return netip.AddrFrom4(a)
 }
 
 // NewPlan derives a Plan from the policy's section.

@@ -70,11 +70,11 @@ func countedRules() []counted {
 // acceptRules let pass what is for a socket of the proxy's, and nothing else.
 func acceptRules(p Plan) [][]expr.Any {
 	tcp := func(to netip.Prefix, port uint16) []expr.Any {
-		return join(isEther(unix.ETH_P_IP), isProtocol(unix.IPPROTO_TCP), isFrom(appAddress), isTo(to), isPort(port))
+		return join(isEther(unix.ETH_P_IP), isProtocol(unix.IPPROTO_TCP), p.isFromApp(), isTo(to), isPort(port))
 	}
 	rules := [][]expr.Any{
 		tcp(host(gateAddress), p.Proxy),
-		join(isEther(unix.ETH_P_IP), isProtocol(unix.IPPROTO_UDP), isFrom(appAddress), isTo(host(gateAddress)), isPort(53)),
+		join(isEther(unix.ETH_P_IP), isProtocol(unix.IPPROTO_UDP), p.isFromApp(), isTo(host(gateAddress)), isPort(53)),
 	}
 	for _, port := range p.Ports {
 		rules = append(rules, tcp(netip.MustParsePrefix(pool), port))
@@ -152,7 +152,15 @@ func isPort(port uint16) []expr.Any {
 }
 
 // Addresses are at bytes 12 and 16 of the IPv4 header (RFC 791, section 3.1).
-func isFrom(a string) []expr.Any { return isAddress(12, host(a)) }
+func isFrom(p netip.Prefix) []expr.Any { return isAddress(12, p) }
+
+// isFromApp compares with the app's address, or with those of all programs.
+func (p *Plan) isFromApp() []expr.Any {
+	if p.Programs > 0 {
+		return isFrom(netip.MustParsePrefix(innerNetwork))
+	}
+	return isFrom(host(appAddress))
+}
 
 func isTo(p netip.Prefix) []expr.Any { return isAddress(16, p) }
 
@@ -208,14 +216,17 @@ func readRules(p Plan, sums map[Reason]int64) error {
 // to send: without a route nothing gets as far as a rule.
 func (n *Namespace) unrouted() (map[Reason]int64, error) {
 	sums := map[Reason]int64{}
-	err := within(n.app, func() error {
-		v4, err := statistic("/proc/thread-self/net/snmp", snmpColumn)
-		v6, err6 := statistic("/proc/thread-self/net/snmp6", snmp6Line)
-		sums[NoRoute], sums[NoRouteIPv6] = v4, v6
-		return errors.Join(err, err6)
-	})
-	if err != nil {
-		return nil, fmt.Errorf("egress: the statistics of the app's network cannot be read: %w", err)
+	for _, network := range append([]*os.File{n.app}, n.inner...) {
+		err := within(network, func() error {
+			v4, err := statistic("/proc/thread-self/net/snmp", snmpColumn)
+			v6, err6 := statistic("/proc/thread-self/net/snmp6", snmp6Line)
+			sums[NoRoute] += v4
+			sums[NoRouteIPv6] += v6
+			return errors.Join(err, err6)
+		})
+		if err != nil {
+			return nil, fmt.Errorf("egress: the statistics of the app's network cannot be read: %w", err)
+		}
 	}
 	return sums, nil
 }

@@ -69,42 +69,17 @@ func linkHeader(index int, flags uint32) []byte {
 	return b
 }
 
-// pair makes the wire: one end here, one in another network.
-func (r *route) pair(network int) {
-	const vethInfoPeer = 1 // VETH_INFO_PEER, linux/veth.h
-	r.do("veth", unix.RTM_NEWLINK, create, linkHeader(otherLink, 0), func(e *netlink.AttributeEncoder) {
-		e.String(unix.IFLA_IFNAME, gateLink)
-		e.Bytes(unix.IFLA_ADDRESS, gateMAC())
-		e.Nested(unix.IFLA_LINKINFO, func(e *netlink.AttributeEncoder) error {
-			e.String(unix.IFLA_INFO_KIND, "veth")
-			e.Nested(unix.IFLA_INFO_DATA, func(e *netlink.AttributeEncoder) error {
-				// The peer is a message of its own: a header and attributes.
-				e.Do(vethInfoPeer, func() ([]byte, error) { return peer(network) })
-				return nil
-			})
-			return nil
-		})
-	})
-}
-
-func peer(network int) ([]byte, error) {
-	e := netlink.NewAttributeEncoder()
-	e.String(unix.IFLA_IFNAME, appLink)
-	e.Bytes(unix.IFLA_ADDRESS, appMAC())
-	e.Uint32(unix.IFLA_NET_NS_FD, uint32(network))
-	b, err := e.Encode()
-	return append(linkHeader(otherLink, 0), b...), err
-}
-
 func (r *route) up(index int) {
 	r.do("link up", unix.RTM_NEWLINK, 0, linkHeader(index, unix.IFF_UP), nil)
 }
 
 // address gives the link an address that is alone in its network.
-func (r *route) address(a string) {
+func (r *route) address(a string) { r.addressOn(otherLink, a) }
+
+func (r *route) addressOn(link int, a string) {
 	ip := netip.MustParseAddr(a).AsSlice()
 	header := []byte{unix.AF_INET, 32, 0, unix.RT_SCOPE_UNIVERSE, 0, 0, 0, 0} // struct ifaddrmsg
-	binary.NativeEndian.PutUint32(header[4:], otherLink)
+	binary.NativeEndian.PutUint32(header[4:], uint32(link))
 	r.do("address", unix.RTM_NEWADDR, create, header, func(e *netlink.AttributeEncoder) {
 		e.Bytes(unix.IFA_LOCAL, ip)
 		e.Bytes(unix.IFA_ADDRESS, ip)
@@ -112,11 +87,13 @@ func (r *route) address(a string) {
 }
 
 // neighbour says who has the address at the other end.
-func (r *route) neighbour(a string, mac []byte) {
+func (r *route) neighbour(a string, mac []byte) { r.neighbourOn(otherLink, a, mac) }
+
+func (r *route) neighbourOn(link int, a string, mac []byte) {
 	const permanent = 0x80     // NUD_PERMANENT, linux/neighbour.h
 	header := make([]byte, 12) // struct ndmsg
 	header[0], header[8] = unix.AF_INET, permanent
-	binary.NativeEndian.PutUint32(header[4:], otherLink)
+	binary.NativeEndian.PutUint32(header[4:], uint32(link))
 	r.do("neighbour", unix.RTM_NEWNEIGH, create, header, func(e *netlink.AttributeEncoder) {
 		e.Bytes(unix.NDA_DST, netip.MustParseAddr(a).AsSlice())
 		e.Bytes(unix.NDA_LLADDR, mac)
@@ -130,11 +107,13 @@ type path struct {
 	local bool   // to this network itself
 }
 
-func (r *route) add(p path) {
+func (r *route) add(p path) { r.addOn(otherLink, p) }
+
+func (r *route) addOn(index int, p path) {
 	header := make([]byte, unix.SizeofRtMsg)
 	header[0], header[1] = unix.AF_INET, byte(p.to.Bits())
 	header[4], header[5], header[6], header[7] = unix.RT_TABLE_MAIN, unix.RTPROT_STATIC, unix.RT_SCOPE_LINK, unix.RTN_UNICAST
-	link := uint32(otherLink)
+	link := uint32(index)
 	switch {
 	case p.local:
 		header[4], header[6], header[7] = unix.RT_TABLE_LOCAL, unix.RT_SCOPE_HOST, unix.RTN_LOCAL
@@ -174,11 +153,14 @@ func loopbackUp() error { return withRoute(func(r *route) { r.up(loopback) }) }
 func connectGate(p Plan, app int) error {
 	return withRoute(func(r *route) {
 		r.up(loopback)
-		r.pair(app)
+		r.wire(ends{otherLink, gateLink, gateMAC()}, ends{otherLink, appLink, appMAC()}, app)
 		r.address(gateAddress)
 		r.up(otherLink)
 		r.add(path{to: host(appAddress)})
 		r.neighbour(appAddress, appMAC())
+		if p.Programs > 0 {
+			r.add(path{to: netip.MustParsePrefix(innerNetwork), via: appAddress})
+		}
 		for _, d := range p.destinations() {
 			r.add(path{to: d, local: true})
 		}
@@ -186,7 +168,8 @@ func connectGate(p Plan, app int) error {
 }
 
 // connectApp makes the app's end: a route to the proxy and to what it stands for,
-// and none to anything else. There is no default route.
+// and none to anything else. There is no default route,
+// but for learning, and that one ends at the gate as well.
 func connectApp(p Plan) error {
 	if err := disableIPv6(appLink); err != nil {
 		return err
@@ -198,6 +181,9 @@ func connectApp(p Plan) error {
 		r.neighbour(gateAddress, gateMAC())
 		for _, d := range p.destinations() {
 			r.add(path{to: d, via: gateAddress})
+		}
+		if p.Record {
+			r.add(path{to: netip.PrefixFrom(netip.IPv4Unspecified(), 0), via: gateAddress})
 		}
 	})
 }

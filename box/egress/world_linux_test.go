@@ -288,6 +288,12 @@ type world struct {
 
 func newWorld(t testing.TB, e policy.Egress) *world {
 	t.Helper()
+	return newWorldOf(t, e, 0)
+}
+
+// newWorldOf has several programs in the place of the app.
+func newWorldOf(t testing.TB, e policy.Egress, programs int) *world {
+	t.Helper()
 	needRoot(t)
 	c := newClock()
 	w := &world{internet: newInternet(t, c), reported: map[Reason]int64{}}
@@ -295,6 +301,7 @@ func newWorld(t testing.TB, e policy.Egress) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
+	plan.Programs = programs
 	if w.ns, err = NewNamespace(plan); err != nil {
 		t.Fatal(err)
 	}
