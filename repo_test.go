@@ -114,6 +114,7 @@ var mayImport = map[string][]string{
 	"receipt":                    {"attest", "internal/jws", "internal/strictjson"},
 	"internal/jws":               {},
 	"box":                        {"attest", "atls", "policy", "model", "onnx", "internal", "receipt"},
+	"box/peers/judge":            {"attest", "attest/snp", "attest/sgx", "attest/nitro", "attest/sim", "appraise", "box/peers/wire"},
 	"client":                     {"attest", "attest/snp", "attest/tdx", "attest/sgx", "attest/nitro", "attest/tpm", "attest/azure", "attest/nvgpu", "attest/composite", "attest/sim", "endorse", "appraise", "atls", "policy", "receipt"},
 	"examples":                   {},
 	"internal/strictyaml":        {},
@@ -129,6 +130,7 @@ var mayImport = map[string][]string{
 	"web":                        {"attest", "internal/vector"},
 	"bench":                      {},
 	"cmd/boxd":                   {"attest", "attest/device", "endorse", "atls", "policy", "model", "box", "internal", "examples"},
+	"cmd/boxverify":              {"box/peers/judge"},
 	"cmd/blindbox":               {"attest", "endorse", "appraise", "atls", "policy", "onnx", "model", "box", "client", "internal", "examples", "receipt"},
 }
 
@@ -192,7 +194,13 @@ func TestLinked(t *testing.T) {
 			module + "/attest/snp", module + "/attest/tdx", module + "/attest/sgx", module + "/attest/nitro", module + "/attest/tpm",
 			module + "/attest/azure", module + "/attest/nvgpu", module + "/attest/composite", module + "/attest/pcs", module + "/attest/sim", module + "/attest/attesttest",
 			module + "/attest/internal/pki", module + "/attest/internal/dcap", module + "/attest/internal/tcg",
-			module + "/appraise", module + "/client", module + "/image", "testing", "github.com/spf13/cobra", "os/user", "plugin",
+			module + "/box/peers/judge", module + "/appraise", module + "/client", module + "/image", "testing", "github.com/spf13/cobra", "os/user", "plugin",
+		},
+		"./cmd/boxverify": {
+			// It reads what strangers made: nothing that speaks to anybody, starts
+			// anything or signs anything.
+			module + "/attest/attesttest", module + "/attest/device", module + "/atls", module + "/client", module + "/endorse",
+			module + "/box/callers", module + "/box/ingress", module + "/box/process", module + "/box/sandbox", module + "/box/egress", "net/http", "os/exec", "crypto/tls", "testing", "os/user", "plugin",
 		},
 		"./cmd/blindbox":  {module + "/attest/attesttest", "testing", "github.com/google/go-sev-guest"},
 		"./appraise":      {"net/http", "testing"},

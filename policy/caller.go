@@ -87,6 +87,9 @@ type Attested struct {
 	Measurement []byte
 	// Policy is the digest of the other box's policy.
 	Policy [sha256.Size]byte
+	// SimulatedRoot is the fingerprint of the root under which a simulated box
+	// signs; zero for hardware.
+	SimulatedRoot [sha256.Size]byte
 }
 
 // Budget is an amount per time. The zero Budget allows nothing.

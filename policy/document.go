@@ -121,6 +121,7 @@ type attestedDoc struct {
 	Kind        text `yaml:"kind,required" form:"platform" doc:"The hardware of the other box."`
 	Measurement text `yaml:"measurement,required" form:"measurement" doc:"The code of the other box: what its hardware measured at launch."`
 	Policy      text `yaml:"policy,required" form:"digest" doc:"SHA-256 over the other box's policy."`
+	Root        text `yaml:"simulated_root" form:"digest" doc:"For kind sim-sev-snp alone, and required there: SHA-256 over the certificate of the simulated root. Whoever holds its key can claim to be that box."`
 }
 
 type quotaDoc struct {

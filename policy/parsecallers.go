@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"maps"
@@ -97,7 +98,30 @@ func (b *builder) attested(d *attestedDoc, at string) *Attested {
 	if len(strings.Trim(d.Measurement.Value, "0")) == 0 {
 		b.refuse(d.Measurement.Pos, at+".measurement", "all zeros", "what the hardware measured")
 	}
-	return &Attested{Kind: d.Kind.Value, Measurement: raw, Policy: b.digest(d.Policy, at+".policy")}
+	return &Attested{
+		Kind: d.Kind.Value, Measurement: raw, Policy: b.digest(d.Policy, at+".policy"), SimulatedRoot: b.simulatedRoot(d, at+".simulated_root"),
+	}
+}
+
+// simulatedKind is the kind of evidence that proves nothing about hardware.
+const simulatedKind = "sim-sev-snp"
+
+// simulatedRoot reads whose word a simulated box is. Nobody gets one accepted by
+// writing another kind alone.
+func (b *builder) simulatedRoot(d *attestedDoc, at string) [sha256.Size]byte {
+	simulated := d.Kind.Value == simulatedKind
+	switch {
+	case !given(d.Root):
+		if simulated {
+			b.missing(d.Pos, at, "the simulated root by which the other box proves itself; blindbox dev shows it in the trust file")
+		}
+		return [sha256.Size]byte{}
+	case !simulated:
+		b.refuse(d.Root.Pos, at, "simulated_root", "none with "+d.Kind.Value+", which is hardware")
+	case len(strings.Trim(strings.TrimPrefix(d.Root.Value, "sha256:"), "0")) == 0:
+		b.refuse(d.Root.Pos, at, "all zeros", "the fingerprint of a simulated root")
+	}
+	return b.digest(d.Root, at)
 }
 
 // measurementSize returns how many bytes a kind's measurement has; 0 if that
@@ -158,7 +182,7 @@ func (c *Caller) identity() string {
 		// fmt writes maps in the order of their keys.
 		return fmt.Sprintf("oidc %q %q %q", c.OIDC.Issuer, c.OIDC.Audience, c.OIDC.Claims)
 	case c.Attested != nil:
-		return fmt.Sprintf("attested %s %x %x", c.Attested.Kind, c.Attested.Measurement, c.Attested.Policy)
+		return fmt.Sprintf("attested %s %x %x %x", c.Attested.Kind, c.Attested.Measurement, c.Attested.Policy, c.Attested.SimulatedRoot)
 	}
 	return ""
 }

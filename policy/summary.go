@@ -32,7 +32,7 @@ func (p *Policy) callerSummary() string {
 	} {
 		n := 0
 		for _, c := range p.Callers {
-			if c.Kind() == kind.name {
+			if c.Kind() == kind.name && !c.simulated() {
 				n++
 			}
 		}
@@ -42,6 +42,9 @@ func (p *Policy) callerSummary() string {
 		case n > 0:
 			parts = append(parts, count(n, kind.what))
 		}
+	}
+	if n := p.simulatedCallers(); n > 0 {
+		parts = append(parts, count(n, "SIMULATED box"))
 	}
 	if len(parts) == 0 {
 		return "nobody"
@@ -53,6 +56,19 @@ func (p *Policy) callerSummary() string {
 		parts = append(parts, "Cedar rules")
 	}
 	return strings.Join(parts, ", ")
+}
+
+// simulated reports whether the caller proves itself by nothing that protects it.
+func (c *Caller) simulated() bool { return c.Attested != nil && c.Attested.Kind == simulatedKind }
+
+func (p *Policy) simulatedCallers() int {
+	n := 0
+	for _, c := range p.Callers {
+		if c.simulated() {
+			n++
+		}
+	}
+	return n
 }
 
 // mostHosts is how many destinations a summary names.
