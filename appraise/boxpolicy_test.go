@@ -34,6 +34,9 @@ const (
 
 // TestRequire: each requirement, met and not met. The check that is made of what
 // is asked is the only one that fails.
+// anOperator is the hash of an operator's key.
+const anOperator = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+
 func TestRequire(t *testing.T) {
 	callers := func(list ...string) string { return boxModels + "callers:\n" + strings.Join(list, "") }
 	for _, c := range []struct {
@@ -92,9 +95,9 @@ func TestRequire(t *testing.T) {
 		{"images: [" + sum1 + "], models: [" + sum3 + "]", boxImage, "images", "images: line 2: oci:./x.oci " + sum2, "only " + sum1 + ", as built"},
 
 		{"operators: none", boxImage, "operators", "none", ""},
-		{"operators: none", boxImage + "operators: {may: [restart, shell]}\n", "operators", "operators: line 3: restart; line 3: shell", "none"},
-		{"operators: [restart]", boxImage + "operators: {may: [restart]}\n", "operators", "restart", ""},
-		{"operators: [restart]", boxImage + "operators: {may: [restart, shell]}\n", "operators", "operators: line 3: shell", "only restart"},
+		{"operators: none", boxImage + "operators: [{name: oncall, api_key: \"" + anOperator + "\", may: [restart, shell]}]\n", "operators", "operators: line 3: oncall may restart; line 3: oncall may shell", "none"},
+		{"operators: [restart]", boxImage + "operators: [{name: oncall, api_key: \"" + anOperator + "\", may: [restart]}]\n", "operators", "restart", ""},
+		{"operators: [restart]", boxImage + "operators: [{name: oncall, api_key: \"" + anOperator + "\", may: [restart, shell]}]\n", "operators", "operators: line 3: oncall may shell", "only restart"},
 
 		{"isolation: [gvisor]", boxModels, "isolation", "models, and no app", ""},
 		{"isolation: [runc]", boxImage, "isolation", "runc", ""},

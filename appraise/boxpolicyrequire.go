@@ -173,11 +173,12 @@ func modelsSeen(p *policy.Policy) string {
 }
 
 func operatorsSeen(p *policy.Policy) string {
-	may := make([]string, len(p.Operators))
-	for i, o := range p.Operators {
-		may[i] = string(o)
+	may := p.Operations()
+	seen := make([]string, len(may))
+	for i, o := range may {
+		seen[i] = string(o)
 	}
-	return orWord(strings.Join(may, ", "), wordNone)
+	return orWord(strings.Join(seen, ", "), wordNone)
 }
 
 func isolationSeen(p *policy.Policy) string {

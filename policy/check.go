@@ -81,7 +81,11 @@ func (c *checker) value(v reflect.Value, tag reflect.StructTag, path string) {
 	}
 	switch v.Kind() {
 	case reflect.Pointer:
-		if !v.IsNil() {
+		switch {
+		case v.IsNil():
+		case v.Elem().Kind() == reflect.Slice:
+			c.list(v.Elem(), tag, path)
+		default:
 			c.structure(v.Elem(), path)
 		}
 	case reflect.Slice:

@@ -34,9 +34,7 @@ func (p *Policy) Demands() []Demand {
 	}
 	d.limits(p)
 	d.add("logs."+p.Logs.kind(), cmp.Or(p.Line("logs"), p.Line("name")))
-	for i := range p.Operators {
-		d.add("operators."+string(p.Operators[i]), p.Line("operators"))
-	}
+	d.operators(p)
 	if len(p.Platforms) > 0 {
 		d.add("platforms", p.Line("platforms"))
 	}

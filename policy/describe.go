@@ -100,18 +100,9 @@ func (c *Caller) who() string {
 		}
 		return fmt.Sprintf("%s, by a token of %s for %q%s,", c.Name, c.OIDC.Issuer, c.OIDC.Audience, with)
 	case c.Attested != nil:
-		return fmt.Sprintf("%s, %s,", c.Name, c.Attested.box())
+		return fmt.Sprintf("%s, a box on %s with the measurement %x and the policy sha256:%s,", c.Name, c.Attested.Kind, c.Attested.Measurement, hex.EncodeToString(c.Attested.Policy[:]))
 	}
 	return "ANYONE who reaches the box, with no key,"
-}
-
-// box says which box it is.
-func (a *Attested) box() string {
-	if a.Kind == simulatedKind {
-		return fmt.Sprintf("A SIMULATED BOX, WHICH NO HARDWARE PROTECTS, that claims to run %x under the policy sha256:%x, on the word of whoever has the simulated root sha256:%x",
-			a.Measurement, a.Policy, a.SimulatedRoot)
-	}
-	return fmt.Sprintf("another box on %s that runs %x under the policy sha256:%x", a.Kind, a.Measurement, a.Policy)
 }
 
 func (c *Certificate) which() string {
@@ -256,33 +247,6 @@ func (d *description) logs(p *Policy) {
 	default:
 		d.line("The box logs nothing about requests.")
 	}
-}
-
-func (d *description) operators(p *Policy) {
-	if len(p.Operators) > 0 {
-		deeds := make([]string, len(p.Operators))
-		for i, o := range p.Operators {
-			deeds[i] = o.deed()
-		}
-		d.line("WHILE IT RUNS, OPERATORS MAY %s (line %d). Each of these is a way around the rest of this policy.", list(deeds), p.Line("operators"))
-	} else if p.App != nil && p.App.Image != "" {
-		d.line("Operators have no way in: no shell, no command beside the app, no debugger.")
-	}
-}
-
-// deed says what an operator does, behind "may".
-func (o Operation) deed() string {
-	switch o {
-	case OpRestart:
-		return "RESTART the app"
-	case OpExec:
-		return "RUN COMMANDS beside the app"
-	case OpShell:
-		return "OPEN A SHELL beside the app"
-	case OpDebug:
-		return "TRACE the app and READ ITS MEMORY"
-	}
-	return strings.ToUpper(string(o))
 }
 
 // open says what the document leaves open.

@@ -40,7 +40,7 @@ func TestDescribeGolden(t *testing.T) {
 	root := strings.Replace(image, "listen", "user: \"0:5\", listen", 1)
 	plain := head + "files: {tmp: 1KiB}\negress: none\nlimits: {memory: 1MiB}\nplatforms: [tdx]\n" +
 		"callers: [{name: any, certificate: {ca: " + hash("ca") + "}, may: [query], quota: {requests: 1/h}}]\n"
-	three := image + "egress: {allow: [{host: a.example, port: 1}], connections: 1}\nplatforms: [tdx, sgx, nitro]\noperators: {may: [restart, exec, shell, debug]}\n"
+	three := image + "egress: {allow: [{host: a.example, port: 1}], connections: 1}\nplatforms: [tdx, sgx, nitro]\noperators: [{name: oncall, api_key: " + hash("op") + ", may: [restart, exec, shell, debug]}, {oidc: \"https://a.example\", audience: a, claim: {sub: eve}, expires: 2027-01-01T00:00:00Z, may: [debug, shell]}]\n"
 	var text string
 	bare := head + "callers:\n  - {oidc: \"https://a.example\", audience: a, may: [query], quota: {bytes: 1GiB/day}}\n"
 	writable := head + "files: {writable: [{path: /a, size: 1MiB}]}\nlimits: {pids: 1}\n"
@@ -125,7 +125,7 @@ func TestDemands(t *testing.T) {
 			"callers.certificate:25 callers.may.list:27 callers.oidc:28 callers.may.delete:28 callers.attested:29 callers.may.observe:29 callers.anyone:31 " +
 			"cedar:32 cedar.model:33 egress:39 files.tmp:48 files.writable:49 " +
 			"limits.memory:50 limits.pids:50 limits.cpu:50 limits.open_files:50 limits.request:50 limits.response:50 limits.concurrent:50 limits.time:50 limits.idle:50 " +
-			"logs.sealed:51 operators.restart:52 operators.debug:52 platforms:53",
+			"logs.sealed:51 operators.api_key:52 operators.restart:52 operators.debug:52 operators.expires:52 platforms:53",
 		image:                          "logs.none:1 app:2 app.image:2 egress:2 limits.memory:2 limits.pids:2 limits.open_files:2",
 		head:                           "logs.none:1 app:2",
 		models + "logs: counters\n":    "models:3 logs.counters:5",

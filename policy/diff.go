@@ -438,17 +438,6 @@ func (d *differ) logs() {
 	}
 }
 
-func (d *differ) operators() {
-	deeds := func(list []Operation) []string {
-		out := make([]string, len(list))
-		for i, o := range list {
-			out[i] = o.deed()
-		}
-		return out
-	}
-	d.sets("operators", "operators", "operators may %s", "operators may %s no longer", deeds(d.a.Operators), deeds(d.b.Operators))
-}
-
 // platforms compares lists of which the empty one means any real platform.
 func (d *differ) platforms() {
 	all := func(list []string) []string {

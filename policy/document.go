@@ -19,20 +19,20 @@ import (
 //
 // Every value that is checked after reading knows its place.
 type document struct {
-	Pos       strictyaml.Pos                  `one:"app models"`
-	Version   strictyaml.At[int]              `yaml:"version" form:"version" doc:"Version of this format."`
-	Name      text                            `yaml:"name,required" form:"name" doc:"Name of the box, for people. Nothing is decided by it."`
-	App       *appDoc                         `yaml:"app" doc:"The program that answers requests."`
-	Services  []serviceDoc                    `yaml:"services" doc:"Programs beside the app, each from an image of its own, in a private network with it: see docs/compose.md. They start in this order, and the app last."`
-	Models    []modelDoc                      `yaml:"models" doc:"ONNX models that the box runs itself."`
-	Callers   []callerDoc                     `yaml:"callers" doc:"Who may call, and do what. Without it nobody may."`
-	Cedar     strictyaml.Block                `yaml:"cedar" doc:"Policies in the Cedar language, added to what callers compile to. A forbid wins over every permit."`
-	Egress    strictyaml.OrNone[egressDoc]    `yaml:"egress" doc:"Where the app may connect to. With an image, no line means none."`
-	Files     *filesDoc                       `yaml:"files" doc:"What the app may write to. Everything else is read-only, and nothing outlives the box."`
-	Limits    *limitsDoc                      `yaml:"limits" doc:"Bounds on what callers and the app can take."`
-	Logs      text                            `yaml:"logs" form:"logs" doc:"What the operator is told about requests. Without it none."`
-	Operators strictyaml.OrNone[operatorsDoc] `yaml:"operators" doc:"What an operator may do to the running box. Without it nothing."`
-	Platforms []text                          `yaml:"platforms" form:"platform" doc:"The kinds of hardware that the box may run on. Without it any real one."`
+	Pos       strictyaml.Pos                   `one:"app models"`
+	Version   strictyaml.At[int]               `yaml:"version" form:"version" doc:"Version of this format."`
+	Name      text                             `yaml:"name,required" form:"name" doc:"Name of the box, for people. Nothing is decided by it."`
+	App       *appDoc                          `yaml:"app" doc:"The program that answers requests."`
+	Services  []serviceDoc                     `yaml:"services" doc:"Programs beside the app, each from an image of its own, in a private network with it: see docs/compose.md. They start in this order, and the app last."`
+	Models    []modelDoc                       `yaml:"models" doc:"ONNX models that the box runs itself."`
+	Callers   []callerDoc                      `yaml:"callers" doc:"Who may call, and do what. Without it nobody may."`
+	Cedar     strictyaml.Block                 `yaml:"cedar" doc:"Policies in the Cedar language, added to what callers compile to. A forbid wins over every permit."`
+	Egress    strictyaml.OrNone[egressDoc]     `yaml:"egress" doc:"Where the app may connect to. With an image, no line means none."`
+	Files     *filesDoc                        `yaml:"files" doc:"What the app may write to. Everything else is read-only, and nothing outlives the box."`
+	Limits    *limitsDoc                       `yaml:"limits" doc:"Bounds on what callers and the app can take."`
+	Logs      text                             `yaml:"logs" form:"logs" doc:"What the operator is told about requests. Without it none."`
+	Operators strictyaml.OrNone[[]operatorDoc] `yaml:"operators" doc:"Who may do what to the running box. Without it nobody has a way in."`
+	Platforms []text                           `yaml:"platforms" form:"platform" doc:"The kinds of hardware that the box may run on. Without it any real one."`
 }
 
 type text = strictyaml.At[string]
@@ -121,7 +121,6 @@ type attestedDoc struct {
 	Kind        text `yaml:"kind,required" form:"platform" doc:"The hardware of the other box."`
 	Measurement text `yaml:"measurement,required" form:"measurement" doc:"The code of the other box: what its hardware measured at launch."`
 	Policy      text `yaml:"policy,required" form:"digest" doc:"SHA-256 over the other box's policy."`
-	Root        text `yaml:"simulated_root" form:"digest" doc:"For kind sim-sev-snp alone, and required there: SHA-256 over the certificate of the simulated root. Whoever holds its key can claim to be that box."`
 }
 
 type quotaDoc struct {
@@ -169,9 +168,4 @@ type limitsDoc struct {
 	Concurrent strictyaml.At[int]           `yaml:"concurrent" form:"concurrent" doc:"Requests served at once, in total. Without it 16."`
 	Time       strictyaml.At[time.Duration] `yaml:"time" form:"duration" doc:"How long a request may last in all. Without it only idle bounds it."`
 	Idle       strictyaml.At[time.Duration] `yaml:"idle" form:"duration" doc:"How long a request may last without a byte in either direction. Without it 5m."`
-}
-
-type operatorsDoc struct {
-	Pos strictyaml.Pos
-	May []text `yaml:"may,required" form:"operation" doc:"What an operator may do: each one is a way around the rest of the policy."`
 }

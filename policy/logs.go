@@ -21,18 +21,3 @@ const sealed = "sealed:"
 func (l Logs) Recipient() (recipient string, ok bool) {
 	return strings.CutPrefix(string(l), sealed)
 }
-
-// Operation is what an operator may do to a running box. Each one is a way
-// around the rest of the policy.
-type Operation string
-
-const (
-	// OpRestart is to end the app and start it again.
-	OpRestart Operation = "restart"
-	// OpExec is to run a command beside the app.
-	OpExec Operation = "exec"
-	// OpShell is an interactive shell beside the app.
-	OpShell Operation = "shell"
-	// OpDebug is to trace the app and read its memory.
-	OpDebug Operation = "debug"
-)

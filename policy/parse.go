@@ -74,9 +74,7 @@ func (b *builder) build(d *document) {
 	if given(d.Logs) {
 		b.policy.Logs = Logs(d.Logs.Value)
 	}
-	if o := d.Operators.Value; o != nil {
-		b.policy.Operators = values[Operation](o.May)
-	}
+	b.operators(d)
 	b.policy.Platforms = values[string](d.Platforms)
 	b.cedar(&d.Cedar)
 }

@@ -134,7 +134,7 @@ files:
   writable: [{path: /var/lib/app, size: 512MiB}]
 limits: {memory: 4GiB, pids: 200, cpu: 1.5, open_files: 512, request: 32MiB, response: 1GiB, concurrent: 64, time: 10m, idle: 90s}
 logs: sealed:age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p
-operators: {may: [restart, debug]}
+operators: [{name: oncall, api_key: ` + hash("a key of operators") + `, expires: 2027-01-01T00:00:00Z, may: [restart, debug]}]
 platforms: [sev-snp, tdx]
 `
 
@@ -150,7 +150,7 @@ func manyPaths(n int) string {
 func TestParseWhole(t *testing.T) {
 	p := parse(t, whole)
 	a, b, ca := sha256.Sum256([]byte(keyA)), sha256.Sum256([]byte(keyB)), sha256.Sum256([]byte("ca"))
-	day := 24 * time.Hour
+	day, op := 24*time.Hour, sha256.Sum256([]byte("a key of operators"))
 	want := &Policy{
 		Name: "whisper",
 		App: &App{
@@ -192,8 +192,10 @@ func TestParseWhole(t *testing.T) {
 			Request: 32 << 20, Response: 1 << 30, Concurrent: 64, Time: 10 * time.Minute, Idle: 90 * time.Second,
 			Memory: 4 << 30, PIDs: 200, OpenFiles: 512, CPU: 1500,
 		},
-		Logs:      "sealed:age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p",
-		Operators: []Operation{OpRestart, OpDebug},
+		Logs: "sealed:age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p",
+		Operators: []Operator{{
+			Name: "oncall", APIKey: &op, Expires: time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC), May: []Operation{OpRestart, OpDebug}, Line: 52,
+		}},
 		Platforms: []string{"sev-snp", "tdx"},
 		Cedar:     p.Cedar,
 		doc:       []byte(whole), digest: sha256.Sum256([]byte(whole)), lines: p.lines, compiled: p.compiled,
@@ -509,8 +511,8 @@ var refused = []struct{ name, doc, want string }{
 	{"files of the kernel", image + "files: {writable: [{path: /proc/x, size: 1MiB}, {path: /sys, size: 1MiB}, {path: /dev/shm, size: 1MiB}, {path: /, size: 1MiB}]}\n", "policy: 3:27: files.writable[0].path: seen \"/proc/x\", expected a place outside /proc, /sys and /dev\n3:56: files.writable[1].path: seen \"/sys\", expected a place outside /proc, /sys and /dev\n3:82: files.writable[2].path: seen \"/dev/shm\", expected a place outside /proc, /sys and /dev\n3:112: files.writable[3].path: seen \"/\", expected an absolute path without '.', '..' or '//'"},
 	{"files without size", image + "files: {writable: [{path: /a}]}\n", `policy: 3:20: files.writable[0].size: missing`},
 	{"files empty", image + "files: {tmp: 0B}\n", `policy: 3:14: files.tmp: seen "0B", expected a size such as 512KiB, 1MiB or 2GiB, at most 1024GiB`},
-	{"operators", head + "operators: {may: [reboot]}\n", `policy: 3:19: operators.may[0]: seen "reboot", expected "restart", "exec", "shell" or "debug"`},
-	{"operators in a list", head + "operators: [exec]\n", `policy: 3:12: operators: seen a list, expected "none" or a mapping`},
+	{"operators", head + "operators: [{api_key: " + hash("op") + ", may: [reboot]}]\n", `policy: 3:102: operators[0].may[0]: seen "reboot", expected "restart", "exec", "shell" or "debug"`},
+	{"operators that are nobody", head + "operators: {may: [exec]}\n", `policy: 3:12: operators: seen a mapping, expected "none" or a list`},
 	{"platform", head + "platforms: [sev]\n", `policy: 3:13: platforms[0]: seen "sev", expected "sev-snp", "tdx", "sgx", "nitro", "tpm", "azure-sev-snp", "azure-tdx", "composite" or "sim-sev-snp"`},
 	{"sealed to nobody", head + "logs: \"sealed:\"\n", `policy: 3:7: logs: seen "sealed:", expected "none", "counters", or "sealed:" and an age recipient (age1...)`},
 	{"sealed to ssh", head + "logs: sealed:ssh-ed25519\n", `policy: 3:7: logs: seen "sealed:ssh-ed25519", expected "none", "counters", or "sealed:" and an age recipient (age1...)`},

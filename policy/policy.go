@@ -45,8 +45,8 @@ type Policy struct {
 	Files  Files
 	Limits Limits
 	Logs   Logs
-	// Operators may do nothing to a running box unless it is listed.
-	Operators []Operation
+	// Operators may do something to the running box; nobody else may.
+	Operators []Operator
 	// Platforms are the kinds of hardware that the box may run on, by the names
 	// that attest.Kind has. Empty means any real one.
 	Platforms []string

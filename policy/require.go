@@ -304,14 +304,3 @@ func digests(list [][sha256.Size]byte) []string {
 	}
 	return out
 }
-
-func (c *requirements) operators(accepted []Operation) {
-	if accepted == nil {
-		return
-	}
-	for _, o := range c.p.Operators {
-		if !slices.Contains(accepted, o) {
-			c.add("operators", c.p.Line("operators"), string(o), only(words(accepted)))
-		}
-	}
-}

@@ -65,8 +65,8 @@ func TestRequire(t *testing.T) {
 		{"a model without a digest", models, Require{Models: append(model, [32]byte{})}, "models: line 3: tumour without a digest, expected only " + hash("model") + ", sha256:" + strings.Repeat("0", 64)},
 		{"models where an image is asked for", tumour, Require{Images: images}, "models: line 3: tumour " + hash("model") + ", expected none\nmodels: line 4: other " + hash("model") + ", expected none"},
 
-		{"operators", whole, Require{Operators: []Operation{}}, "operators: line 52: restart, expected none\noperators: line 52: debug, expected none"},
-		{"some operators", whole, Require{Operators: []Operation{OpRestart}}, "operators: line 52: debug, expected only restart"},
+		{"operators", whole, Require{Operators: []Operation{}}, "operators: line 52: oncall may restart, expected none\noperators: line 52: oncall may debug, expected none"},
+		{"some operators", whole, Require{Operators: []Operation{OpRestart}}, "operators: line 52: oncall may debug, expected only restart"},
 		{"no operators", full, Require{Operators: []Operation{}}, ""},
 		{"isolation", image, Require{Isolation: []Isolation{IsolationGVisor}}, "isolation: line 2: runc, expected only gvisor"},
 		{"isolated", whole, Require{Isolation: []Isolation{IsolationGVisor}}, ""},

@@ -139,7 +139,11 @@ func (g *generator) value(t reflect.Type, tag reflect.StructTag) ordered {
 	}
 	value, _ := t.FieldByName("Value")
 	if value.Type.Kind() == reflect.Pointer {
-		return ordered{{"oneOf", []ordered{{{"const", "none"}}, g.object(value.Type.Elem())}}}
+		other := value.Type.Elem()
+		if other.Kind() == reflect.Slice {
+			return ordered{{"oneOf", []ordered{{{"const", "none"}}, g.value(other, tag)}}}
+		}
+		return ordered{{"oneOf", []ordered{{{"const", "none"}}, g.object(other)}}}
 	}
 	return g.leaf(value.Type, tag.Get("form"))
 }
@@ -205,7 +209,10 @@ func TestForms(t *testing.T) {
 				walk(inner.Elem())
 			case strings.HasPrefix(inner.Name(), "OrNone"):
 				v, _ := inner.FieldByName("Value")
-				walk(v.Type.Elem())
+				if inner = v.Type.Elem(); inner.Kind() == reflect.Slice {
+					inner = inner.Elem()
+				}
+				walk(inner)
 			}
 		}
 	}
@@ -489,6 +496,9 @@ func (r *referee) kind(f reflect.StructField) (string, reflect.Type) {
 		return "`true` or `false`", nil
 	case strings.HasPrefix(t.Name(), "OrNone"):
 		v, _ := t.FieldByName("Value")
+		if inner := v.Type.Elem(); inner.Kind() == reflect.Slice {
+			return "`none` or a list of mappings, see below", inner.Elem()
+		}
 		return "`none` or a mapping, see below", v.Type.Elem()
 	case t == reflect.TypeFor[strictyaml.At[time.Duration]]():
 		row := r.forms[f.Tag.Get("form")]

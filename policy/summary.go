@@ -20,7 +20,7 @@ func (p *Policy) Summary() string {
 		parts = append(parts, count(len(p.Services), "service")+" beside the app")
 	}
 	if len(p.Operators) > 0 {
-		parts = append(parts, "OPERATORS MAY "+list(p.Operators))
+		parts = append(parts, "OPERATORS MAY "+list(p.Operations()))
 	}
 	return strings.Join(parts, " · ")
 }
@@ -32,7 +32,7 @@ func (p *Policy) callerSummary() string {
 	} {
 		n := 0
 		for _, c := range p.Callers {
-			if c.Kind() == kind.name && !c.simulated() {
+			if c.Kind() == kind.name {
 				n++
 			}
 		}
@@ -42,9 +42,6 @@ func (p *Policy) callerSummary() string {
 		case n > 0:
 			parts = append(parts, count(n, kind.what))
 		}
-	}
-	if n := p.simulatedCallers(); n > 0 {
-		parts = append(parts, count(n, "SIMULATED box"))
 	}
 	if len(parts) == 0 {
 		return "nobody"
@@ -56,19 +53,6 @@ func (p *Policy) callerSummary() string {
 		parts = append(parts, "Cedar rules")
 	}
 	return strings.Join(parts, ", ")
-}
-
-// simulated reports whether the caller proves itself by nothing that protects it.
-func (c *Caller) simulated() bool { return c.Attested != nil && c.Attested.Kind == simulatedKind }
-
-func (p *Policy) simulatedCallers() int {
-	n := 0
-	for _, c := range p.Callers {
-		if c.simulated() {
-			n++
-		}
-	}
-	return n
 }
 
 // mostHosts is how many destinations a summary names.

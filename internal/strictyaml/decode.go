@@ -260,11 +260,16 @@ func (d *decoder) text(n *yaml.Node, out encoding.TextUnmarshaler, path string) 
 	}
 }
 
-// orNone reads a mapping or the word none.
+// orNone reads a mapping, or a list if that is what there is room for, or the word
+// none.
 func (d *decoder) orNone(n *yaml.Node, out orNone, path string) {
 	none := n.Kind == yaml.ScalarNode && isString(n) && n.Value == "none"
-	if n.Kind != yaml.MappingNode && !none {
-		d.mismatch(n, path, `"none" or a mapping`)
+	kind, expected := yaml.MappingNode, `"none" or a mapping`
+	if out.holdsList() {
+		kind, expected = yaml.SequenceNode, `"none" or a list`
+	}
+	if n.Kind != kind && !none {
+		d.mismatch(n, path, expected)
 		return
 	}
 	if v := out.fill(place(n), none); !none {

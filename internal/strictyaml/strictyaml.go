@@ -75,8 +75,11 @@ func (o *OrNone[T]) fill(p Pos, none bool) reflect.Value {
 	return reflect.ValueOf(o.Value).Elem()
 }
 
+func (o *OrNone[T]) holdsList() bool { return reflect.TypeFor[T]().Kind() == reflect.Slice }
+
 // orNone is every *OrNone[T].
 type orNone interface {
+	holdsList() bool
 	fill(p Pos, none bool) reflect.Value
 }
 
