@@ -8,8 +8,9 @@
 //     again from its bytes, so that what is decided by is what is shown. Models
 //     are loaded and their digests compared.
 //  2. key: the TLS key and the attestation key are made, in memory only.
-//  3. evidence: the hardware is asked once, so that a box that cannot prove
-//     itself ends at its start and not at its first caller.
+//  3. evidence: the hardware is asked for evidence over the key that signs receipts
+//     and the audit log, so that a box that cannot prove itself ends at its start and
+//     not at its first caller. The log begins.
 //  4. network: an app from an image gets one of its own, in which there is nothing
 //     but what the policy's egress allows, see package egress.
 //  5. app: its image is compared with the policy's digest and unpacked, see package
@@ -36,7 +37,6 @@ package box
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -51,6 +51,7 @@ import (
 	"github.com/blindbox/blindbox/box/callers"
 	"github.com/blindbox/blindbox/box/ingress"
 	"github.com/blindbox/blindbox/box/process"
+	"github.com/blindbox/blindbox/box/signing"
 	"github.com/blindbox/blindbox/policy"
 )
 
@@ -106,7 +107,11 @@ type Box struct {
 	app     app          // nil if the box serves models
 	broken  <-chan error // gets why the app's network ended by itself
 	callers *callers.Authenticator
+	backend http.Handler
+	records *records
 	handler *ingress.Handler
+	uptime  func() time.Duration
+	keyLife time.Duration // of the signing key
 	grace   time.Duration
 	served  atomic.Bool
 	ready   chan struct{}
@@ -136,21 +141,27 @@ func New(cfg Config) (*Box, error) {
 	if err := errors.Join(enforceable(p), platform(p, cfg.Attester.Kind())); err != nil {
 		return nil, err
 	}
-	b := &Box{cfg: cfg, policy: p, grace: stopGrace, ready: make(chan struct{})}
-	backend, err := b.work()
-	if err != nil {
+	b := &Box{cfg: cfg, policy: p, grace: stopGrace, keyLife: signing.DefaultLife, ready: make(chan struct{})}
+	if b.backend, err = b.work(); err != nil {
 		return nil, err
 	}
 	began := time.Now()
-	uptime := func() time.Duration { return time.Since(began) }
-	b.callers, err = callers.New(callers.Config{Policy: p, Now: time.Now, Uptime: uptime, Client: cfg.Identity})
+	b.uptime = func() time.Duration { return time.Since(began) }
+	b.callers, err = callers.New(callers.Config{Policy: p, Now: time.Now, Uptime: b.uptime, Client: cfg.Identity})
 	if err != nil {
 		return nil, fmt.Errorf("box: %w", err)
 	}
-	b.handler = ingress.New(ingress.Config{
-		Policy: p, Backend: backend, Callers: b.callers, Ready: b.appReady, Model: b.modelOf, Decided: cfg.Decided, Uptime: uptime,
-	})
 	return b, nil
+}
+
+// open makes the door, now that there is a record of who comes through it.
+func (b *Box) open() {
+	r := b.records
+	b.handler = ingress.New(ingress.Config{
+		Policy: b.policy, Backend: b.backend, Callers: b.callers, Ready: b.appReady, Model: b.modelOf,
+		Decided: b.cfg.Decided, Uptime: b.uptime, Receipts: r.receipts, Audit: r.log,
+		Records: r.ring.Bytes, Evidence: func() []byte { return r.key.Load().Bundle() },
+	})
 }
 
 // work makes what answers the requests that the policy allows.
@@ -212,9 +223,11 @@ func (b *Box) Serve(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("box: %w", err)
 	}
-	if err := b.selfTest(ctx); err != nil {
-		return err
+	if err := b.record(ctx); err != nil {
+		return fmt.Errorf("box: %w", err)
 	}
+	b.open()
+	defer func() { err = errors.Join(err, b.records.close()) }()
 	if b.app != nil {
 		if err := b.app.Start(ctx); err != nil {
 			return fmt.Errorf("box: %w", err)
@@ -243,32 +256,6 @@ func (b *Box) counted() Event {
 	return e
 }
 
-// selfTest asks the hardware for evidence and throws it away. It is over a
-// statement about a key that does not exist, so it is of no use to anybody.
-func (b *Box) selfTest(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, selfTestLimit)
-	defer cancel()
-	now := time.Now().UTC().Truncate(time.Second)
-	s := attest.Statement{
-		Purpose: attest.PurposeKeys, Role: attest.RoleServer, Policy: b.policy.Digest(),
-		NotBefore: now, NotAfter: now,
-	}
-	rand.Read(s.Nonce[:])
-	rand.Read(s.SPKI[:])
-	bound, err := s.Bind()
-	if err != nil {
-		return fmt.Errorf("box: self-test: %w", err)
-	}
-	ev, _, err := b.cfg.Attester.Attest(ctx, bound)
-	switch {
-	case err != nil:
-		return fmt.Errorf("box: no evidence (%w): %w", attest.ErrUnavailable, err)
-	case ev.Kind != b.cfg.Attester.Kind() || len(ev.Data) == 0:
-		return fmt.Errorf("box: the attester of kind %s gave %d bytes of kind %s: %w", b.cfg.Attester.Kind(), len(ev.Data), ev.Kind, attest.ErrUnavailable)
-	}
-	return nil
-}
-
 // serve opens the door, and closes it when ctx ends.
 func (b *Box) serve(ctx context.Context, l net.Listener) error {
 	// Requests end with base, not with ctx: they have a grace time after it.
@@ -277,6 +264,8 @@ func (b *Box) serve(ctx context.Context, l net.Listener) error {
 	srv := b.server(base)
 	failed := make(chan error, 1)
 	go func() { failed <- srv.Serve(l) }()
+	unproven := make(chan error, 1)
+	go func() { unproven <- b.records.renew(base) }()
 	close(b.ready)
 	b.log(Event{Name: Serving, Detail: b.cfg.Listener.Addr().String()})
 	select {
@@ -285,6 +274,9 @@ func (b *Box) serve(ctx context.Context, l net.Listener) error {
 	case err := <-b.broken:
 		b.stop(srv, cut)
 		return err
+	case err := <-unproven:
+		b.stop(srv, cut)
+		return fmt.Errorf("box: %w", err)
 	case <-ctx.Done():
 	}
 	b.log(Event{Name: Stopping})

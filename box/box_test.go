@@ -490,7 +490,7 @@ func TestClosedDoor(t *testing.T) {
 		attester        signer
 		unavailable     bool
 	}{
-		{"no evidence", models, "box: no evidence", signer{err: attest.ErrUnavailable}, true},
+		{"no evidence", models, "box: signing: no evidence", signer{err: attest.ErrUnavailable}, true},
 		{"another kind", models, "of kind sev-snp", signer{kind: 0xff}, true},
 		{"no app", "name: a\napp: {command: [/nowhere/app], listen: \"unix:/nowhere.sock\"}\n", "cannot start the app", signer{}, false},
 	} {

@@ -54,7 +54,7 @@ func BenchmarkPolicy(b *testing.B) {
 
 // withoutPolicy is ServeHTTP without the policy.
 func (h *Handler) withoutPolicy(w http.ResponseWriter, r *http.Request) {
-	a := &answer{ResponseWriter: w, http1: true, parting: h.parting}
+	a := &answer{ResponseWriter: w, bare: w, http1: true, parting: h.parting}
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
 	defer a.part()
 	delete(r.Header, "Authorization")

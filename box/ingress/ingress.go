@@ -7,7 +7,8 @@
 // for it, and something left of the caller's budgets, see package quota. Only then
 // is its body read, up to the policy's limit, and passed on as it comes. Nothing is
 // buffered, and nothing of a request or an answer is logged, counted by name, or
-// put into an error for somebody else.
+// put into an error for somebody else. What was decided goes to the audit log before
+// anything is passed on, and into a receipt, if one was asked for.
 //
 // The package stands inside the box, right behind the attested channel.
 // Callers may be hostile, and the app's answers are passed on but not believed.
@@ -20,9 +21,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/blindbox/blindbox/box/audit"
 	"github.com/blindbox/blindbox/box/callers"
 	"github.com/blindbox/blindbox/box/quota"
+	"github.com/blindbox/blindbox/box/receipt"
 	"github.com/blindbox/blindbox/policy"
+	form "github.com/blindbox/blindbox/receipt"
 )
 
 // Config is what a Handler needs. Policy, Backend and Callers are required.
@@ -40,6 +44,15 @@ type Config struct {
 	// Decided is told what was decided about each request, before anything of it
 	// is passed on; nil means that nobody is. Many goroutines call it at once.
 	Decided func(Decision)
+	// Receipts makes a receipt for each request that asks for one; nil means that
+	// nobody gets any.
+	Receipts *receipt.Service
+	// Audit gets what was decided about each request; nil means that no log is kept.
+	Audit *audit.Log
+	// Records returns the last records of the audit log, for callers that may
+	// observe; Evidence returns what makes the key of receipts and log worth
+	// something, for every caller. nil means that there is nothing to show.
+	Records, Evidence func() []byte
 	// Uptime is the time since some fixed moment, by which budgets are measured;
 	// nil means since New.
 	Uptime func() time.Duration
@@ -108,7 +121,11 @@ func (h *Handler) Wait(ctx context.Context) { h.places.wait(ctx) }
 
 // ServeHTTP implements [http.Handler].
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	a := &answer{ResponseWriter: w, http1: r.ProtoMajor == 1, parting: h.parting}
+	a := &answer{bare: w, http1: r.ProtoMajor == 1, parting: h.parting}
+	a.rec = h.cfg.Receipts.Begin(w, r)
+	// The last thing that is done: the receipt is about all of the answer.
+	defer a.rec.End()
+	a.ResponseWriter, r = a.rec.Writer(), a.rec.Request()
 	if a.http1 {
 		// The connection may still have the deadline of the answer before.
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
@@ -128,18 +145,18 @@ func (h *Handler) serve(a *answer, r *http.Request) *problem {
 	q := policy.Request{Method: r.Method}
 	path, p := readable(r)
 	if p != nil {
-		return h.refuse(q, p)
+		return h.refuse(a, q, p)
 	}
 	caller, p := h.identify(r)
 	if p != nil {
-		return h.refuse(q, p)
+		return h.refuse(a, q, p)
 	}
 	q.Caller, q.Action, q.Path = caller.Name, policy.Query, path
 	account := h.budgets.Account(caller.Name)
 	if policy.Reserved(path) {
 		q.Action = policy.Observe
-		if p := h.own(a, r, q, account); p != nil {
-			return h.refuse(q, p)
+		if p := h.serveOwn(a, r, q, account); p != nil {
+			return h.refuse(a, q, p)
 		}
 		return nil
 	}
@@ -147,10 +164,10 @@ func (h *Handler) serve(a *answer, r *http.Request) *problem {
 	d := h.cfg.Policy.Decide(q)
 	p, leave := h.admit(d, r, caller.Name, account)
 	if p != nil {
-		return h.refuse(q, p)
+		return h.refuse(a, q, p)
 	}
 	defer leave()
-	h.allow(q, d)
+	h.allow(a, q, d)
 	h.pass(a, r, caller.Name, account)
 	return nil
 }
@@ -188,19 +205,26 @@ func (h *Handler) admit(d policy.Decision, r *http.Request, caller string, accou
 }
 
 // allow and refuse tell what was decided.
-func (h *Handler) allow(q policy.Request, d policy.Decision) {
-	h.cfg.Decided(Decision{
-		Time: time.Now(), Caller: q.Caller, Action: q.Action, Method: q.Method,
-		Allowed: true, Reason: d.Reason, Line: d.Line,
-	})
+func (h *Handler) allow(a *answer, q policy.Request, d policy.Decision) {
+	h.decided(a, q, Decision{Allowed: true, Reason: d.Reason, Line: d.Line})
 }
 
-func (h *Handler) refuse(q policy.Request, p *problem) *problem {
-	h.cfg.Decided(Decision{
-		Time: time.Now(), Caller: q.Caller, Action: q.Action, Method: q.Method,
-		Reason: p.Detail, Line: p.PolicyLine, Code: p.Status,
-	})
+func (h *Handler) refuse(a *answer, q policy.Request, p *problem) *problem {
+	h.decided(a, q, Decision{Reason: p.Detail, Line: p.PolicyLine, Code: p.Status})
 	return p
+}
+
+// decided tells everybody who keeps decisions, and none of them anything else.
+func (h *Handler) decided(a *answer, q policy.Request, d Decision) {
+	d.Time, d.Caller, d.Action, d.Method = time.Now(), q.Caller, q.Action, q.Method
+	h.cfg.Decided(d)
+	var at form.Position
+	if h.cfg.Audit != nil {
+		at = h.cfg.Audit.Decided(audit.Decision{
+			Caller: d.Caller, Action: string(d.Action), Method: d.Method, Allowed: d.Allowed, Line: d.Line, Code: d.Code,
+		})
+	}
+	a.rec.Decided(d.Caller, form.Decision{Action: string(d.Action), Allowed: d.Allowed, Line: d.Line, Code: d.Code}, at)
 }
 
 // readable returns the path as it was sent, and refuses requests that cannot
@@ -228,7 +252,7 @@ func readable(r *http.Request) (string, *problem) {
 // duration watched.
 func (h *Handler) pass(a *answer, r *http.Request, caller string, account *quota.Account) {
 	limits := h.cfg.Policy.Limits
-	control := http.NewResponseController(a.ResponseWriter)
+	control := http.NewResponseController(a.bare)
 	// Without this, HTTP/1 would read the whole request before it sends the
 	// first byte of the answer, and a stream in both directions would hang.
 	// HTTP/2 always works that way and refuses to be told.
@@ -248,7 +272,7 @@ func (h *Handler) pass(a *answer, r *http.Request, caller string, account *quota
 	defer a.finish(control)
 	r = r.WithContext(ctx)
 	if r.Body != nil && r.Body != http.NoBody {
-		a.body = &body{ReadCloser: http.MaxBytesReader(a.ResponseWriter, r.Body, limits.Request), limit: limits.Request, watch: a.watch, account: account}
+		a.body = &body{ReadCloser: http.MaxBytesReader(a.bare, r.Body, limits.Request), limit: limits.Request, watch: a.watch, account: account}
 		r.Body = a.body
 	}
 	dropPrefixed(r.Header, "blindbox-")

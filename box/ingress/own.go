@@ -11,50 +11,83 @@ import (
 	"github.com/blindbox/blindbox/policy"
 )
 
-// own answers what the box answers itself, or returns why not.
-func (h *Handler) own(a *answer, r *http.Request, q policy.Request, account *quota.Account) *problem {
+// serveOwn answers what the box answers itself, or returns why not.
+func (h *Handler) serveOwn(a *answer, r *http.Request, q policy.Request, account *quota.Account) *problem {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return unreadable("The box's own addresses are for GET and HEAD.")
 	}
 	name := strings.TrimPrefix(q.Path, policy.ReservedPrefix)
-	d := policy.Decision{Allowed: true, Reason: "every caller may read the policy, and what it may do"}
-	switch name {
-	case "/policy":
-		// Whoever came through the gate has been shown it there.
-		h.allow(q, d)
-		return a.send("application/yaml", h.cfg.Policy.Bytes())
-	case "/me":
-		if h.me[q.Caller] == nil {
-			return notReady("The box's policy has no such caller.")
+	if says, p := h.everybodys(name, q.Caller); says != nil || p != nil {
+		if p == nil {
+			h.allow(a, q, policy.Decision{Allowed: true, Reason: "every caller may read the policy, what it may do, and what proves what the box did for it"})
+			a.send(says)
 		}
-		h.allow(q, d)
-		return a.send("application/json", h.me[q.Caller]())
+		return p
 	}
-	if d = h.cfg.Policy.Decide(q); !d.Allowed {
+	d := h.cfg.Policy.Decide(q)
+	if !d.Allowed {
 		return denied(d)
 	}
 	if spent := account.Admit(); spent != nil {
 		return usedUp(spent, d.Line)
 	}
-	contentType, text, p := h.observed(name)
+	says, p := h.observed(name)
 	if p != nil {
 		return p
 	}
-	h.allow(q, d)
-	return a.send(contentType, text)
+	h.allow(a, q, d)
+	a.send(says)
+	return nil
+}
+
+// own is an answer of the box's own.
+type own struct {
+	contentType string
+	text        []byte
+}
+
+// signed is the form of what the box signed (RFC 7515, section 9.2.1).
+func signed(token string) *own { return &own{"application/jose", []byte(token + "\n")} }
+
+// everybodys is what the box says to every caller, without a budget; nil if name is
+// no such address. Whoever came through the gate has been shown the policy there. A
+// receipt is only for the caller who asked for it, and the head of the audit log
+// holds hashes and no record.
+func (h *Handler) everybodys(name, caller string) (*own, *problem) {
+	id, isReceipt := strings.CutPrefix(name, "/receipts/")
+	switch {
+	case name == "/policy":
+		return &own{"application/yaml", h.cfg.Policy.Bytes()}, nil
+	case name == "/me" && h.me[caller] == nil:
+		return nil, notReady("The box's policy has no such caller.")
+	case name == "/me":
+		return &own{"application/json", h.me[caller]()}, nil
+	case name == "/receipts/evidence" && h.cfg.Evidence != nil:
+		return &own{"application/octet-stream", h.cfg.Evidence()}, nil
+	case isReceipt && h.cfg.Receipts != nil:
+		if token, ok := h.cfg.Receipts.Get(caller, id); ok {
+			return signed(token), nil
+		}
+		return nil, noReceipt()
+	case name == "/audit/head" && h.cfg.Audit != nil:
+		return signed(h.cfg.Audit.LastHead()), nil
+	}
+	return nil, nil
 }
 
 // observed is what the box says of itself.
-func (h *Handler) observed(name string) (contentType string, text []byte, p *problem) {
+func (h *Handler) observed(name string) (*own, *problem) {
 	switch {
 	case name == "/health" && h.cfg.Ready():
-		return "application/json", []byte(`{"status":"ok"}` + "\n"), nil
+		return &own{"application/json", []byte(`{"status":"ok"}` + "\n")}, nil
 	case name == "/health":
-		return "", nil, notReady("The app does not accept connections.")
+		return nil, notReady("The app does not accept connections.")
 	case name == "/counters" && h.cfg.Policy.Logs == policy.LogsCounters:
-		return "application/json", h.Counters().json(), nil
+		return &own{"application/json", h.Counters().json()}, nil
+	case name == "/audit" && h.cfg.Records != nil:
+		return &own{"text/plain; charset=utf-8", h.cfg.Records()}, nil
 	}
-	return "", nil, nothingHere()
+	return nil, nothingHere()
 }
 
 // permissions is what a caller may do, for programs and for people. Whoever has

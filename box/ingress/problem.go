@@ -65,7 +65,13 @@ func denied(d policy.Decision) *problem {
 func nothingHere() *problem {
 	return newProblem(http.StatusNotFound, "there is nothing at this address",
 		"The box itself answers under "+policy.ReservedPrefix+", and has nothing of that name there.",
-		"The box has /policy and /me there, /health for callers that may observe, and /counters if its policy has them.")
+		"The box has /policy, /me, /receipts/ID, /receipts/evidence and /audit/head there, /health and /audit for callers that may observe, and /counters if its policy has them.")
+}
+
+func noReceipt() *problem {
+	return newProblem(http.StatusNotFound, "there is no such receipt",
+		"The box keeps the last receipts of each caller for a while, for that caller alone, and none under this id for this one.",
+		"Ask for a receipt with the request, in the header Blindbox-Receipt, and fetch it soon after the answer has ended.")
 }
 
 func tooLarge(limit int64) *problem {
@@ -110,6 +116,7 @@ const ErrorHeader = "Blindbox-Error"
 // refuse sends the problem, if nothing was sent yet.
 func (a *answer) refuse(p problem) {
 	a.refused = p.Code
+	a.rec.Refused(p.Status)
 	h := a.Header()
 	clear(h)
 	h.Set("Content-Type", "application/problem+json")
@@ -133,12 +140,11 @@ func (a *answer) refuse(p problem) {
 }
 
 // send answers with what the box has to say itself.
-func (a *answer) send(contentType string, text []byte) *problem {
+func (a *answer) send(o *own) {
 	h := a.Header()
-	h.Set("Content-Type", contentType)
+	h.Set("Content-Type", o.contentType)
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	a.part()
-	_, _ = a.Write(text)
-	return nil
+	_, _ = a.Write(o.text)
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/blindbox/blindbox/box/quota"
+	"github.com/blindbox/blindbox/box/receipt"
 )
 
 // watch cuts a request in which nothing has moved for too long. Without it,
@@ -137,6 +138,8 @@ func writing(account *quota.Account, to io.Writer, p []byte) (int, error) {
 // answer is the way back. It knows whether an answer began.
 type answer struct {
 	http.ResponseWriter
+	bare    http.ResponseWriter // the server's own; the other may watch what passes
+	rec     receipt.Recorder
 	watch   *watch
 	body    *body // nil if the request has none
 	http1   bool

@@ -51,6 +51,9 @@ func (r *Recorder) Refused(code int) {
 // End writes the receipt. It must be deferred itself, not called by something that
 // is: it looks for the panic by which a broken answer ends, and passes it on.
 func (r *Recorder) End() {
+	if r.service == nil {
+		return
+	}
 	broken := recover()
 	defer func() {
 		r.service.ended.Add(1)

@@ -98,8 +98,8 @@ func (k *Key) prove(ctx context.Context, cfg Config) error {
 	switch {
 	case err != nil:
 		return fmt.Errorf("signing: no evidence (%w): %w", attest.ErrUnavailable, err)
-	case ev.Kind != cfg.Attester.Kind():
-		return fmt.Errorf("signing: the attester of kind %s gave evidence of kind %s: %w", cfg.Attester.Kind(), ev.Kind, attest.ErrUnavailable)
+	case ev.Kind != cfg.Attester.Kind() || len(ev.Data) == 0:
+		return fmt.Errorf("signing: the attester of kind %s gave %d bytes of kind %s: %w", cfg.Attester.Kind(), len(ev.Data), ev.Kind, attest.ErrUnavailable)
 	}
 	k.bundle, err = attest.Bundle{Evidence: ev, Endorsements: endorsements, Statement: statement, Policy: cfg.Policy}.Encode()
 	if err != nil {
