@@ -49,6 +49,9 @@ func (p *Proxy) answer(message []byte) []byte {
 		p.ledger.refuse(BadDNS, nil)
 		return complain(message)
 	}
+	if q.name != "" {
+		p.wanted(q.name, 0, "dns")
+	}
 	address, why := p.names.address(q.name)
 	if why != "" {
 		p.ledger.refuse(why, nil)

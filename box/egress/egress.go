@@ -29,6 +29,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"sync"
@@ -83,6 +84,11 @@ type Config struct {
 	// Report is told of refusals, at most once a second for each reason. It is
 	// called by the goroutine that refuses, and must be quick. nil tells nobody.
 	Report func(Event)
+	// Wanted is told each place that the app tries to reach, allowed or not. It is for
+	// learning a policy on a developer's own machine; with it every name has an
+	// address, and the app reaches no more than without. nil, as in every box that is
+	// one, tells nobody.
+	Wanted func(Attempt)
 }
 
 // Proxy passes on what the policy allows. It is safe for concurrent use.
@@ -116,7 +122,7 @@ func New(cfg Config) (*Proxy, error) {
 	}
 	p := &Proxy{
 		cfg: cfg, rules: rules,
-		names:   newNames(rules),
+		names:   newNames(rules, cfg.Wanted != nil),
 		answers: newAnswers(cfg.Resolver, cfg.Clock),
 		proofs:  newProofs(cfg.Roots, cfg.Clock),
 		ledger:  newLedger(rules, cfg.Clock, cfg.Report),
@@ -155,6 +161,8 @@ type Listeners struct {
 	Transparent []net.Listener
 	// DNS answers for the names that the policy lists.
 	DNS net.PacketConn
+	// Tap has copies of what the app sends, if the Plan says Record; nil otherwise.
+	Tap io.ReadCloser
 	// Dropped returns how many packets the rules dropped since the start.
 	Dropped func() (map[Reason]int64, error)
 }
@@ -179,6 +187,9 @@ func (p *Proxy) Serve(l Listeners) error {
 	}
 	if l.DNS != nil {
 		serve[l.DNS] = func() error { return p.answerDNS(l.DNS) }
+	}
+	if l.Tap != nil {
+		serve[l.Tap] = func() error { return p.watchTap(l.Tap) }
 	}
 	ended := make(chan error, len(serve)+1)
 	for _, f := range serve {
@@ -231,6 +242,9 @@ func (p *Proxy) adopt(l Listeners) bool {
 	}
 	if l.DNS != nil {
 		all = append(all, l.DNS)
+	}
+	if l.Tap != nil {
+		all = append(all, l.Tap)
 	}
 	for _, t := range l.Transparent {
 		all = append(all, t)

@@ -205,7 +205,7 @@ func TestNames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := newNames(rs)
+	n := newNames(rs, false)
 	if a, why := n.address("a.example"); why != "" || a.String() != "198.18.16.0" {
 		t.Errorf("%s %q", a, why)
 	}
@@ -236,7 +236,7 @@ func TestNames(t *testing.T) {
 			t.Errorf("%s is %q", a, name)
 		}
 	}
-	if name, ok := newNames(rs).name(netip.MustParseAddr("198.18.16.1")); ok {
+	if name, ok := newNames(rs, false).name(netip.MustParseAddr("198.18.16.1")); ok {
 		t.Errorf("an address that no name was given is %q", name)
 	}
 }

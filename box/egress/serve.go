@@ -27,6 +27,7 @@ func (p *Proxy) explicit(c net.Conn) {
 		p.refuseHead(app, err, nil)
 		return
 	}
+	p.wanted(host, port, "tcp")
 	t, err := p.target(host, port)
 	if err == nil && t.rule.demandsTLS() {
 		err = refuse(NoTLS, "the line in the policy allows TLS only")
@@ -73,6 +74,7 @@ func (p *Proxy) tunnel(app *peeked, h *head) {
 		p.refuseHead(app, err, nil)
 		return
 	}
+	p.wanted(host, port, "tcp")
 	t, err := p.target(host, port)
 	if err != nil {
 		p.refuseHead(app, err, nil)
