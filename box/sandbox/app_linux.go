@@ -14,7 +14,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -145,6 +144,9 @@ func (a *App) dial(ctx context.Context, k *keeper) (net.Conn, error) {
 	if a.listen.unix != "" {
 		return dialUnix(ctx, k.folder(), path.Base(a.listen.unix))
 	}
+	if a.cfg.GVisor {
+		return k.gVisor.dial(ctx, a.listen.tcp.Port())
+	}
 	return a.room.dial(ctx, a.listen.tcp)
 }
 
@@ -247,6 +249,11 @@ func (a *App) answers(ctx context.Context, k *keeper) bool {
 
 // launch writes the configuration and starts the runtime below a keeper.
 func (a *App) launch() (*keeper, error) {
+	if a.cfg.Rewire != nil {
+		if err := a.cfg.Rewire(); err != nil {
+			return nil, fmt.Errorf("sandbox: the app's network: %w", err)
+		}
+	}
 	run, err := os.MkdirTemp(a.cfg.Dir, runPrefix)
 	if err != nil {
 		return nil, fmt.Errorf("sandbox: %w", err)
@@ -283,6 +290,7 @@ func (a *App) launchIn(run string) (*keeper, error) {
 		os.WriteFile(filepath.Join(run, resolvName), []byte(a.cfg.ResolvConf), 0o600),
 		os.Chmod(filepath.Join(run, resolvName), 0o644), // whatever our umask is
 		os.Mkdir(filepath.Join(run, socketName), 0o700),
+		os.Mkdir(filepath.Join(run, stateName), 0o700),
 	)
 	if err != nil {
 		return nil, fmt.Errorf("sandbox: %w", err)
@@ -296,10 +304,20 @@ func (a *App) launchIn(run string) (*keeper, error) {
 		return nil, err
 	}
 	defer out.Close()
-	return startKeeper(run, owner, a.room, out, []string{
-		a.cfg.Runtime, "--root", filepath.Join(run, "state"), "--log", filepath.Join(run, logName), "--log-format", "text",
-		"run", "--bundle", run, id,
-	})
+	k, err := startKeeper(run, owner, a.room, out, a.cfg.runtime(run, id))
+	if err == nil && a.cfg.GVisor {
+		k.gVisor = &gVisor{run, id}
+	}
+	return k, err
+}
+
+// runtime is the command that runs what is described in a folder.
+func (c *Config) runtime(run, id string) []string {
+	command := []string{c.Runtime, "--root", filepath.Join(run, stateName), "--log", filepath.Join(run, logName), "--log-format", "text"}
+	if c.GVisor {
+		command = append(command, gVisorFlags()...)
+	}
+	return append(command, "run", "--bundle", run, id)
 }
 
 // output is where the app prints to: nowhere, or through a pipe that ends when
@@ -328,14 +346,14 @@ func (a *App) output() (*os.File, error) {
 // end asks the app to end and makes it, and all that it started, after a time.
 func (k *keeper) end(grace time.Duration) {
 	if grace > 0 {
-		k.signal(syscall.SIGTERM)
+		k.terminate()
 		select {
 		case <-k.gone:
 			return
 		case <-time.After(grace):
 		}
 	}
-	k.signal(syscall.SIGKILL)
+	k.p.Kill() // the namespace ends with it
 	<-k.gone
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -21,15 +22,16 @@ import (
 	"github.com/blindbox/blindbox/box/sandbox/ociforge"
 )
 
-func TestRuns(t *testing.T) {
-	cfg := config(t)
+func TestRuns(t *testing.T) { underBoth(t, runs) }
+
+func runs(t *testing.T, cfg sandbox.Config) {
 	app := started(t, cfg)
 	if got, want := get(t, app, "/pid"), "1 1000 1001 hostile"; got != want {
 		t.Errorf("pid, uid, gid, host name %q, expected %q", got, want)
 	}
 	env := strings.Split(get(t, app, "/env"), "\n")
 	slices.Sort(env)
-	// The runtime adds HOME out of the image's own accounts.
+	// The runtimes add HOME out of the image's own accounts.
 	want := []string{"BOTH=policy", "FROM=image", "HOME=/", "LISTEN=127.0.0.1:8000", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 	if !slices.Equal(env, want) {
 		t.Errorf("environment %q, expected %q", env, want)
@@ -56,8 +58,9 @@ func clean(t *testing.T, cfg sandbox.Config) {
 	}
 }
 
-func TestUnixSocket(t *testing.T) {
-	cfg := config(t)
+func TestUnixSocket(t *testing.T) { underBoth(t, unixSocket) }
+
+func unixSocket(t *testing.T, cfg sandbox.Config) {
 	cfg.Listen = "unix:/run/app/http.sock"
 	cfg.Env["LISTEN"] = cfg.Listen
 	app := started(t, cfg)
@@ -79,8 +82,9 @@ func TestUnixSocket(t *testing.T) {
 }
 
 // TestNetNS: an app in a namespace that somebody else made.
-func TestNetNS(t *testing.T) {
-	cfg := config(t)
+func TestNetNS(t *testing.T) { underBoth(t, inNamespace) }
+
+func inNamespace(t *testing.T, cfg sandbox.Config) {
 	if _, err := exec.LookPath("ip"); err != nil {
 		t.Skip("SKIP: no ip (Debian package iproute2)")
 	}
@@ -89,7 +93,10 @@ func TestNetNS(t *testing.T) {
 		t.Fatalf("ip netns add: %v %s", err, out)
 	}
 	t.Cleanup(func() { exec.Command("ip", "netns", "delete", name).Run() })
-	for _, args := range [][]string{{"link", "set", "lo", "up"}, {"link", "add", "inside", "type", "veth", "peer", "name", "outside"}} {
+	for _, args := range [][]string{
+		{"link", "set", "lo", "up"}, {"link", "add", "inside", "type", "veth", "peer", "name", "outside"},
+		{"address", "add", "192.0.2.1/24", "dev", "inside"}, {"link", "set", "inside", "up"},
+	} {
 		if out, err := exec.Command("ip", append([]string{"-n", name}, args...)...).CombinedOutput(); err != nil {
 			t.Fatalf("ip %v: %v %s", args, err, out)
 		}
@@ -112,6 +119,8 @@ func TestNetNS(t *testing.T) {
 	}
 }
 
+// TestLowPortNeedsCapability is of runc alone: the ports of gVisor's own network
+// are the app's.
 func TestLowPortNeedsCapability(t *testing.T) {
 	cfg := config(t)
 	cfg.Listen, cfg.Env["LISTEN"] = "127.0.0.1:80", "127.0.0.1:80"
@@ -168,13 +177,15 @@ func again(t *testing.T, app *sandbox.App) {
 
 // TestDies: an app that ends, or takes too much memory, is started again, with
 // nothing of before.
-func TestDies(t *testing.T) {
+func TestDies(t *testing.T) { underBoth(t, dies) }
+
+func dies(t *testing.T, cfg sandbox.Config) {
 	for _, c := range []struct{ how, path, want string }{
 		{"crashes", "/crash", "exit status 9"},
 		{"takes too much memory", "/memory", "exit status"},
 	} {
 		t.Run(c.how, func(t *testing.T) {
-			cfg := config(t)
+			cfg := cfg
 			cfg.Files.Tmp = 1 << 20
 			told := make(exits, 10)
 			cfg.Exited = told.told
@@ -203,8 +214,9 @@ func TestDies(t *testing.T) {
 }
 
 // TestStopIgnored: an app that does not mind being asked to end.
-func TestStopIgnored(t *testing.T) {
-	cfg := config(t)
+func TestStopIgnored(t *testing.T) { underBoth(t, stopIgnored) }
+
+func stopIgnored(t *testing.T, cfg sandbox.Config) {
 	cfg.Command = []string{"/hostile", "ignore"}
 	cfg.StopGrace = time.Millisecond
 	app := started(t, cfg)
@@ -214,8 +226,9 @@ func TestStopIgnored(t *testing.T) {
 	clean(t, cfg)
 }
 
-func TestStopAsks(t *testing.T) {
-	cfg := config(t)
+func TestStopAsks(t *testing.T) { underBoth(t, stopAsks) }
+
+func stopAsks(t *testing.T, cfg sandbox.Config) {
 	var out locked
 	cfg.Output = &out
 	app := started(t, cfg)
@@ -255,7 +268,9 @@ type counter struct{ n int }
 func (c *counter) Write(p []byte) (int, error) { c.n += len(p); return len(p), nil }
 
 // TestStartFails: why, in words, and nothing is left.
-func TestStartFails(t *testing.T) {
+func TestStartFails(t *testing.T) { underBoth(t, startFails) }
+
+func startFails(t *testing.T, cfg sandbox.Config) {
 	for _, c := range []struct {
 		what   string
 		change func(*sandbox.Config)
@@ -268,7 +283,8 @@ func TestStartFails(t *testing.T) {
 		{"no such root", func(c *sandbox.Config) { c.Root = "/none" }, "no such file"},
 	} {
 		t.Run(c.what, func(t *testing.T) {
-			cfg := config(t)
+			cfg := cfg
+			cfg.Env = maps.Clone(cfg.Env)
 			c.change(&cfg)
 			cfg.Image.User = "1000"
 			app, err := sandbox.New(cfg)
@@ -288,8 +304,9 @@ func TestStartFails(t *testing.T) {
 	}
 }
 
-func TestStartCancelled(t *testing.T) {
-	cfg := config(t)
+func TestStartCancelled(t *testing.T) { underBoth(t, startCancelled) }
+
+func startCancelled(t *testing.T, cfg sandbox.Config) {
 	cfg.Command = []string{"/hostile", "sleep"}
 	app, err := sandbox.New(cfg)
 	if err != nil {
@@ -345,11 +362,12 @@ func TestDirOfAnother(t *testing.T) {
 
 // TestKilled: kill -9 of the box, or of the keeper, leaves nothing running; a
 // box that is started again cleans up.
-func TestKilled(t *testing.T) {
-	cfg := config(t)
+func TestKilled(t *testing.T) { underBoth(t, killed) }
+
+func killed(t *testing.T, cfg sandbox.Config) {
 	doc, err := json.Marshal(map[string]any{
 		"Name": cfg.Name, "Listen": cfg.Listen, "Env": cfg.Env, "Limits": cfg.Limits, "Image": cfg.Image, "Root": cfg.Root, "Dir": cfg.Dir,
-		"Runtime": cfg.Runtime, "Shift": cfg.Shift, "StartGrace": cfg.StartGrace, "StopGrace": cfg.StopGrace,
+		"Runtime": cfg.Runtime, "GVisor": cfg.GVisor, "Shift": cfg.Shift, "StartGrace": cfg.StartGrace, "StopGrace": cfg.StopGrace,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -16,8 +17,9 @@ import (
 // TestHostile has an app try everything that would get it out. Each row must be
 // blocked, and for the reason that we think: an attempt that fails because it
 // was made badly proves nothing.
-func TestHostile(t *testing.T) {
-	cfg := config(t)
+func TestHostile(t *testing.T) { underBoth(t, hostileApp) }
+
+func hostileApp(t *testing.T, cfg sandbox.Config) {
 	cfg.Files = sandbox.Files{Tmp: 8 << 20, Writable: []sandbox.Writable{{Path: "/var/lib/app", Size: 1 << 20}}}
 	// What the app must not reach: another process and its environment, a file,
 	// and whoever listens.
@@ -42,8 +44,23 @@ func TestHostile(t *testing.T) {
 		t.Fatal(err)
 	}
 	app := started(t, cfg)
+	gVisorHas := map[string]string{
+		// Devices of gVisor's own, which lead nowhere: no file system is mounted, no
+		// tunnel and no terminal connected.
+		"fuse":                 "blocked: nothing to read: read /dev/fuse: operation not permitted",
+		"network tunnel":       "blocked: nothing to read: read /dev/net/tun: file descriptor in bad state",
+		"terminal multiplexer": "blocked: nothing to read: read /dev/ptmx: input/output error",
+		// Files that there are no masks for, because they are not there.
+		"keys through /proc": "blocked: open /proc/keys: no such file",
+		"kernel symbols":     "blocked: open /proc/kallsyms: no such file",
+		// They are bounded with all other memory.
+		"fill /tmp with empty files": "REACHED: all",
+		// Numbers that gVisor keeps; nothing on the machine changes (unspared).
+		"higher priority":                       "REACHED: raised",
+		"be spared by the out-of-memory killer": "REACHED: spared",
+	}
 	const eperm, enoent, eacces = "operation not permitted", "no such file", "permission denied"
-	try(t, app, []row{
+	try(t, app, differing(cfg, gVisorHas), []row{
 		{"evidence of SEV-SNP", "open", "/dev/sev-guest", enoent},
 		{"evidence of TDX", "open", "/dev/tdx_guest", enoent},
 		{"evidence of Nitro", "open", "/dev/nsm", enoent},
@@ -148,6 +165,7 @@ func TestHostile(t *testing.T) {
 		{"higher priority", "priority", "", eacces},
 		{"be spared by the out-of-memory killer", "oom", "", eacces},
 	})
+	unspared(t, cfg)
 	if got := get(t, app, "/"); got != "here" {
 		t.Errorf("after all of this the app answers %q", got)
 	}
@@ -173,10 +191,25 @@ func listening(t *testing.T, network, at string) string {
 // row is an attempt, and a part of what the kernel says to it.
 type row struct{ what, try, with, because string }
 
-func try(t *testing.T, app *sandbox.App, rows []row) {
+// differing are the answers under gVisor that are others than those of the
+// machine's kernel.
+func differing(cfg sandbox.Config, answers map[string]string) map[string]string {
+	if !cfg.GVisor {
+		return nil
+	}
+	return answers
+}
+
+func try(t *testing.T, app *sandbox.App, differ map[string]string, rows []row) {
 	for _, row := range rows {
 		t.Run(row.what, func(t *testing.T) {
 			got := get(t, app, "/try/"+row.try+"?with="+url.QueryEscape(row.with))
+			if want, other := differ[row.what]; other {
+				if !strings.HasPrefix(got, want) {
+					t.Errorf("%s, expected %s", got, want)
+				}
+				return
+			}
 			if !strings.HasPrefix(got, "blocked: ") || !strings.Contains(got, row.because) || strings.Contains(got, "not tried") {
 				t.Errorf("%s, expected blocked: ...%s", got, row.because)
 			}
@@ -186,8 +219,9 @@ func try(t *testing.T, app *sandbox.App, rows []row) {
 
 // TestHostileRoot gives the app all that a policy can give. Root inside is
 // nobody outside: it gets its own files, and nothing else.
-func TestHostileRoot(t *testing.T) {
-	cfg := config(t)
+func TestHostileRoot(t *testing.T) { underBoth(t, hostileRoot) }
+
+func hostileRoot(t *testing.T, cfg sandbox.Config) {
 	cfg.User = &sandbox.User{}
 	cfg.Capabilities = sandbox.GrantableCapabilities()
 	app := started(t, cfg)
@@ -198,7 +232,13 @@ func TestHostileRoot(t *testing.T) {
 		t.Errorf("root reads %q", got)
 	}
 	const eperm, erofs = "operation not permitted", "read-only file system"
-	try(t, app, []row{
+	gVisorHas := map[string]string{
+		"kernel settings": "blocked: open /proc/sys/kernel/core_pattern: operation not permitted",
+		// Those of gVisor's own network, which leads to the same wire.
+		"network settings":                      "REACHED: /proc/sys/net/ipv4/ip_forward",
+		"be spared by the out-of-memory killer": "REACHED: spared",
+	}
+	try(t, app, differing(cfg, gVisorHas), []row{
 		{"kernel settings", "write", "/proc/sys/kernel/core_pattern", "permission denied"},
 		{"network settings", "write", "/proc/sys/net/ipv4/ip_forward", "permission denied"},
 		{"write to the root", "write", "/new", erofs},
@@ -214,4 +254,36 @@ func TestHostileRoot(t *testing.T) {
 		{"host name", "hostname", "", eperm},
 		{"be spared by the out-of-memory killer", "oom", "", "permission denied"},
 	})
+}
+
+// unspared checks how the machine sees the processes of an app: the kernel ends
+// them before the box, and none has a higher priority than others (proc(5)).
+func unspared(t *testing.T, cfg sandbox.Config) {
+	t.Helper()
+	ids, err := filepath.Glob(filepath.Join(cfg.Dir, "run-*", "id"))
+	if err != nil || len(ids) != 1 {
+		t.Fatalf("runs %v, %v", ids, err)
+	}
+	id, err := os.ReadFile(ids[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := processes(t, string(id))
+	if len(all) == 0 {
+		t.Error("no process in the app's cgroup")
+	}
+	for _, pid := range all {
+		score, err := os.ReadFile("/proc/" + pid + "/oom_score_adj")
+		if err != nil {
+			continue // it has ended
+		}
+		if n, err := strconv.Atoi(strings.TrimSpace(string(score))); err != nil || n < 500 {
+			t.Errorf("process %s has the score %s, expected 500 or more", pid, score)
+		}
+		stat, err := os.ReadFile("/proc/" + pid + "/stat")
+		_, rest, _ := strings.Cut(string(stat), ") ")
+		if fields := strings.Fields(rest); err == nil && (len(fields) < 17 || strings.HasPrefix(fields[16], "-")) {
+			t.Errorf("process %s: %s, expected a nice value of 0 or more in field 19", pid, stat)
+		}
+	}
 }

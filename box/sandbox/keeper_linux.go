@@ -28,6 +28,7 @@ const (
 	socketName = "socket"
 	resolvName = "resolv.conf"
 	logName    = "log"
+	stateName  = "state" // what the runtime keeps
 )
 
 // Keep turns the process into a keeper if args, those of the program, say so.
@@ -71,6 +72,10 @@ func keep(run, owner string, command []string) error {
 			return fmt.Errorf("keeper: folder of the socket: %w", err)
 		}
 	}
+	// gVisor has processes that it sets no score for, so all begin with it.
+	if err := os.WriteFile("/proc/self/oom_score_adj", []byte(strconv.Itoa(oomScore)), 0); err != nil {
+		return fmt.Errorf("keeper: %w", err)
+	}
 	if err := unix.CloseRange(keeperNetNS, ^uint(0), unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		return fmt.Errorf("keeper: inherited files: %w", err)
 	}
@@ -96,6 +101,8 @@ type keeper struct {
 	p     *os.Process
 	gone  chan struct{} // closed when all of its processes are gone
 	state *os.ProcessState
+	// gVisor is what the runtime is, or nil.
+	gVisor *gVisor
 }
 
 // startKeeper starts one over a folder. owner is "" or the owner of the folder
@@ -141,9 +148,15 @@ func startKeeper(run, owner string, r *room, output *os.File, command []string) 
 	return k, nil
 }
 
-// signal sends a signal to the runtime, which hands it to the app. SIGKILL ends
-// the namespace.
-func (k *keeper) signal(s syscall.Signal) { k.p.Signal(s) }
+// terminate asks the app to end. runc hands the signal on to it. Whoever cannot be
+// asked is made to end later.
+func (k *keeper) terminate() {
+	if k.gVisor != nil {
+		k.gVisor.terminate()
+		return
+	}
+	k.p.Signal(syscall.SIGTERM)
+}
 
 // folder is the path of the socket's folder, which the keeper alone sees mounted.
 func (k *keeper) folder() string {

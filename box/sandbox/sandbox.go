@@ -68,8 +68,13 @@ type Config struct {
 	ResolvConf string
 	// Dir is a folder in memory that nobody else writes to.
 	Dir string
-	// Runtime is the path of runc.
+	// Runtime is the path of runc, or of runsc if GVisor is set.
 	Runtime string
+	// GVisor has gVisor's kernel, a process of its own, between the app and the
+	// machine's. Rewire, if it is set, is called before each start: gVisor takes
+	// the addresses of the network namespace for itself and does not give them back.
+	GVisor bool
+	Rewire func() error
 	// Shift is the user outside that is root inside.
 	Shift uint32
 	// StartGrace is how long the app may take to accept its first connection,
@@ -114,6 +119,9 @@ func (c *Config) check() error {
 	err := errors.Join(c.checkHost(), c.checkLimits(), c.checkFiles(), c.checkCapabilities())
 	if _, e := c.listen(); e != nil {
 		err = errors.Join(err, e)
+	}
+	if c.GVisor {
+		err = errors.Join(err, c.checkGVisor())
 	}
 	if c.User != nil && (c.User.UID >= idRange || c.User.GID >= idRange) {
 		err = errors.Join(err, fmt.Errorf("sandbox: user %d:%d, expected both below %d", c.User.UID, c.User.GID, idRange))
@@ -207,6 +215,16 @@ func mountable(what, p string) error {
 
 func within(p string, dirs ...string) bool {
 	return slices.ContainsFunc(dirs, func(d string) bool { return p == d || strings.HasPrefix(p, d+"/") })
+}
+
+// checkGVisor refuses an address that gVisor does not connect to from outside: its
+// network is its own, and the way in leads to one address.
+func (c *Config) checkGVisor() error {
+	a, err := c.listen()
+	if err == nil && a.unix == "" && a.tcp.Addr() != netip.AddrFrom4([4]byte{127, 0, 0, 1}) {
+		return fmt.Errorf("sandbox: address %s, expected 127.0.0.1:PORT or unix:PATH with gVisor", c.Listen)
+	}
+	return nil
 }
 
 // address is where the app accepts connections: one of the two is set.

@@ -25,7 +25,7 @@ func (c *Config) configuration(b bundle) (*specs.Spec, []string, error) {
 	}
 	resources, missing := c.resources(b.has)
 	s := &specs.Spec{
-		Version:  "1.0.2", // the least that any runc of today reads
+		Version:  "1.0.2", // the least that any runtime of today reads
 		Process:  process,
 		Root:     &specs.Root{Path: c.Root, Readonly: true},
 		Hostname: c.Name,
@@ -40,6 +40,9 @@ func (c *Config) configuration(b bundle) (*specs.Spec, []string, error) {
 			MaskedPaths:   masked(),
 			ReadonlyPaths: readOnly(),
 		},
+	}
+	if c.GVisor {
+		missing = append(missing, c.forGVisor(s)...)
 	}
 	return s, append(notes, missing...), nil
 }
@@ -170,7 +173,7 @@ func (c *Config) mounts(u specs.User, b bundle) []specs.Mount {
 func memory(at string, size int64, u specs.User) specs.Mount {
 	const perFile = 4096
 	return specs.Mount{Destination: at, Type: "tmpfs", Source: "tmpfs", Options: []string{
-		"nosuid", "nodev", "noexec", "mode=700", fmt.Sprintf("uid=%d,gid=%d", u.UID, u.GID),
+		"nosuid", "nodev", "noexec", "mode=700", fmt.Sprintf("uid=%d", u.UID), fmt.Sprintf("gid=%d", u.GID),
 		fmt.Sprintf("size=%d", size), fmt.Sprintf("nr_inodes=%d", max(size/perFile, 64)),
 	}}
 }
