@@ -50,6 +50,7 @@ import (
 	"github.com/blindbox/blindbox/attest"
 	"github.com/blindbox/blindbox/box/callers"
 	"github.com/blindbox/blindbox/box/ingress"
+	"github.com/blindbox/blindbox/box/peers"
 	"github.com/blindbox/blindbox/box/process"
 	"github.com/blindbox/blindbox/box/signing"
 	"github.com/blindbox/blindbox/policy"
@@ -68,6 +69,9 @@ type Config struct {
 	// and decides which certificates they may have. A policy with callers that show
 	// tokens is refused without it.
 	Identity *http.Client
+	// Verifier judges the evidence of other boxes that call. A policy with callers
+	// that are boxes is refused without it.
+	Verifier *peers.Verifier
 	// Decided is told what was decided about each request; nil means that nobody
 	// is. Many goroutines call it at once.
 	Decided func(ingress.Decision)
@@ -107,6 +111,7 @@ type Box struct {
 	app     app          // nil if the box serves models
 	broken  <-chan error // gets why the app's network ended by itself
 	callers *callers.Authenticator
+	peers   *peers.Checker // nil if no box may call
 	backend http.Handler
 	records *records
 	handler *ingress.Handler
@@ -147,7 +152,10 @@ func New(cfg Config) (*Box, error) {
 	}
 	began := time.Now()
 	b.uptime = func() time.Duration { return time.Since(began) }
-	b.callers, err = callers.New(callers.Config{Policy: p, Now: time.Now, Uptime: b.uptime, Client: cfg.Identity})
+	if err := b.peering(); err != nil {
+		return nil, err
+	}
+	b.callers, err = callers.New(callers.Config{Policy: p, Now: time.Now, Uptime: b.uptime, Client: cfg.Identity, Boxes: b.peers != nil})
 	if err != nil {
 		return nil, fmt.Errorf("box: %w", err)
 	}
@@ -216,9 +224,11 @@ func (b *Box) Serve(ctx context.Context) (err error) {
 	if b.served.Swap(true) {
 		return errors.New("box: served already")
 	}
+	defer b.closePeers()
 	b.log(Event{Name: Starting, Detail: b.policy.Summary()})
 	gate, err := atls.NewServer(atls.ServerConfig{
 		Attester: b.cfg.Attester, Policy: b.policy.Bytes(), RequestCertificates: b.callers.NeedsCertificates(),
+		Peer: b.peerConfig(),
 	})
 	if err != nil {
 		return fmt.Errorf("box: %w", err)

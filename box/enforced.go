@@ -14,6 +14,7 @@ import (
 var enforced = []string{
 	"app", "models", // box/process, model
 	"callers.api_key", "callers.certificate", "callers.oidc", "callers.anyone", "callers.expires", // box/callers
+	"callers.attested",                                                                               // box/peers, which needs a verifier
 	"callers.may.query", "callers.may.observe", "callers.methods", "callers.paths", "callers.models", // policy.Decide,
 	"cedar", "cedar.model", // asked by box/ingress
 	"callers.rate", "callers.quota", // box/quota

@@ -33,10 +33,9 @@ func TestEnforceable(t *testing.T) {
 		"name: a\nmodels: [{name: m, builtin: m}]\nlimits: {memory: 1GiB}\nfiles: {tmp: 1MiB}\n": "limits.memory (line 3), files.tmp (line 4)",
 		app + "operators: {may: [shell]}\n":  "operators.shell (line 3)",
 		app + "logs: sealed:age1qqqqqqqqq\n": "logs.sealed (line 3)",
-		app + "limits: {memory: 1GiB, pids: 2, cpu: 1, open_files: 64, response: 1B, time: 1s}\n":                           "limits.memory (line 3), limits.pids (line 3), limits.cpu (line 3), limits.open_files (line 3)",
-		app + "callers: [{anyone: true, may: [upload, list]}]\n":                                                            "callers.may.upload (line 3), callers.may.list (line 3)",
-		app + "callers: [{attested: {kind: sgx, measurement: \"" + hash[7:] + "\", policy: " + hash + "}, may: [query]}]\n": "callers.attested (line 3)",
-		image + ", isolation: gvisor}\noperators: {may: [restart, exec, shell, debug]}\n":                                   "app.isolation.gvisor (line 2), operators.restart (line 3), operators.exec (line 3), operators.shell (line 3), operators.debug (line 3)",
+		app + "limits: {memory: 1GiB, pids: 2, cpu: 1, open_files: 64, response: 1B, time: 1s}\n": "limits.memory (line 3), limits.pids (line 3), limits.cpu (line 3), limits.open_files (line 3)",
+		app + "callers: [{anyone: true, may: [upload, list]}]\n":                                  "callers.may.upload (line 3), callers.may.list (line 3)",
+		image + ", isolation: gvisor}\noperators: {may: [restart, exec, shell, debug]}\n":         "app.isolation.gvisor (line 2), operators.restart (line 3), operators.exec (line 3), operators.shell (line 3), operators.debug (line 3)",
 	} {
 		_, err := New(Config{Policy: parsed(t, doc), Attester: signer{}, Listener: listen(t), Builtin: map[string][]byte{}, Identity: callers.NewClient()})
 		got := ""

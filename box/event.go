@@ -13,6 +13,7 @@ const (
 	AppStarted Name = "app started" // the app accepts connections
 	AppNote    Name = "app note"    // Detail is what is not as its image has it
 	AppExited  Name = "app exited"  // it is started again; Detail is how, if AppOutput is set
+	Peering    Name = "peering"     // Detail is what is wrong with the program that judges other boxes
 	Serving    Name = "serving"     // the door is open; Detail is the address
 	Stopping   Name = "stopping"    // the door is closed
 	Stopped    Name = "stopped"     // Counters and Egress are set if the policy says so

@@ -121,6 +121,22 @@ func WithIdentity(id *atls.Identity) Option {
 	}
 }
 
+// WithAttester makes every connection mutual: this program runs in a box of its
+// own, whose hardware a is, under the policy document that is bound at its launch.
+// A box whose policy names this one as a caller (`attested`) knows it by that, with
+// no key. It shows its evidence after the other box has proven itself, and talks
+// only to boxes that ask for it. Each connection takes a piece of evidence on both
+// sides, so connections are worth keeping.
+func WithAttester(a attest.Attester, policy []byte) Option {
+	return func(o *options) error {
+		if a == nil || len(policy) == 0 {
+			return errors.New("client: no attester, or no policy of the box that this program runs in")
+		}
+		o.identity = &atls.Identity{Attester: a, Policy: policy}
+		return nil
+	}
+}
+
 // Verification is one appraisal of one box's evidence.
 type Verification struct {
 	Result appraise.Result

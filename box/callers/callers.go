@@ -9,6 +9,8 @@
 //   - the same in Authorization, as a bearer token. It may also be meant for the
 //     app: it is, and is left alone, if it is no key of the policy and no token of
 //     one of its providers;
+//   - the evidence that the other end has shown in the gate of the connection,
+//     another box's, if the policy names that box; see package peers;
 //   - the connection's TLS client certificate, if its chain holds an authority
 //     that the policy names;
 //   - nothing, where the policy has `anyone`.
@@ -17,9 +19,6 @@
 // nothing: a token that has expired does not make somebody `anyone`. What the box
 // was shown is removed from the request, whether it was good or not, and is in no
 // error.
-//
-// Another box cannot be a caller by its evidence: to judge that, the box would
-// have to link the verifiers; see docs/rfc/007.
 //
 // The package stands inside the box. Whoever sends requests may be hostile, and
 // so may be what answers for an identity provider before TLS has proven it.
@@ -47,6 +46,10 @@ type Config struct {
 	// Client fetches the keys of identity providers. It decides which certificates
 	// these may have; redirects are not followed whatever it says.
 	Client *http.Client
+	// Boxes says that the gate has callers prove themselves that want to, see
+	// package peers. A policy with callers that are other boxes is refused without
+	// it.
+	Boxes bool
 }
 
 // Authenticator finds out who is calling. It is safe for concurrent use.
@@ -56,6 +59,7 @@ type Authenticator struct {
 	anyone    *policy.Caller
 	authority map[[32]byte][]*policy.Caller // by the hash of the authority, the most specific first
 	providers map[string]*provider          // by issuer
+	boxes     map[string]*policy.Caller     // by name
 }
 
 // New returns an Authenticator for the callers of a policy.
@@ -65,7 +69,7 @@ func New(cfg Config) (*Authenticator, error) {
 	}
 	a := &Authenticator{
 		policy: cfg.Policy, now: cfg.Now,
-		authority: map[[32]byte][]*policy.Caller{}, providers: map[string]*provider{},
+		authority: map[[32]byte][]*policy.Caller{}, providers: map[string]*provider{}, boxes: map[string]*policy.Caller{},
 	}
 	for i := range cfg.Policy.Callers {
 		c := &cfg.Policy.Callers[i]
@@ -78,8 +82,10 @@ func New(cfg Config) (*Authenticator, error) {
 			return nil, fmt.Errorf("callers: caller %q (line %d) has tokens, and nothing was given to fetch its provider's keys with", c.Name, c.Line)
 		case c.OIDC != nil:
 			a.provider(c.OIDC.Issuer, cfg).add(c)
+		case c.Attested != nil && !cfg.Boxes:
+			return nil, fmt.Errorf("callers: caller %q (line %d) is another box, and nothing judges its evidence", c.Name, c.Line)
 		case c.Attested != nil:
-			return nil, fmt.Errorf("callers: caller %q (line %d) is another box, whose evidence cannot be judged here", c.Name, c.Line)
+			a.boxes[c.Name] = c
 		}
 	}
 	for _, list := range a.authority {
@@ -119,6 +125,9 @@ func (a *Authenticator) Identify(r *http.Request) (*policy.Caller, *Refusal) {
 	}
 	if shown.ours() {
 		return a.unexpired(a.judge(r, shown))
+	}
+	if c := a.attested(connectionOf(r)); c != nil {
+		return a.unexpired(c, nil)
 	}
 	if c, refused := a.certified(r); c != nil || refused != nil {
 		return a.unexpired(c, refused)

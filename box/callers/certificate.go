@@ -36,8 +36,8 @@ func (a *Authenticator) certified(r *http.Request) (*policy.Caller, *Refusal) {
 	if len(chain) > maxChain {
 		return nil, badCertificate("its chain is too long")
 	}
-	kept, ok := r.Context().Value(connectionKey{}).(*connection)
-	if !ok {
+	kept := connectionOf(r)
+	if kept == nil {
 		kept = new(connection)
 	}
 	return kept.certified(a, chain)
@@ -48,6 +48,8 @@ func (a *Authenticator) certified(r *http.Request) (*policy.Caller, *Refusal) {
 // with a certificate is remembered like what is right: a stranger's chain costs as
 // much to look at as a good one.
 type connection struct {
+	met []string // the callers that the box at the other end is, see metBy
+
 	mu      sync.Mutex
 	holds   period // zero if nothing is known yet
 	caller  *policy.Caller
@@ -57,9 +59,16 @@ type connection struct {
 type connectionKey struct{}
 
 // ConnContext is for [http.Server]: with it the signatures of a chain are verified
-// once for each connection, and only its dates for each request.
-func ConnContext(ctx context.Context, _ net.Conn) context.Context {
-	return context.WithValue(ctx, connectionKey{}, new(connection))
+// once for each connection, and only its dates for each request, and without it no
+// connection is another box's.
+func ConnContext(ctx context.Context, conn net.Conn) context.Context {
+	return context.WithValue(ctx, connectionKey{}, &connection{met: metBy(conn)})
+}
+
+// connectionOf is nil for a request whose server does not remember connections.
+func connectionOf(r *http.Request) *connection {
+	kept, _ := r.Context().Value(connectionKey{}).(*connection)
+	return kept
 }
 
 func (c *connection) certified(a *Authenticator, chain []*x509.Certificate) (*policy.Caller, *Refusal) {

@@ -24,6 +24,8 @@ type Verifier struct {
 	Log func(string)
 	// Limit is how long one question may take, [DefaultLimit] if zero.
 	Limit time.Duration
+
+	name string // what the program is told that it is called
 }
 
 // Limits of the processes.
@@ -37,6 +39,8 @@ const (
 	// from the first to the last.
 	firstPause = 100 * time.Millisecond
 	lastPause  = 10 * time.Second
+	// silence is how long the operator is not told again.
+	silence = time.Minute
 )
 
 // pool starts processes: one for each question, one question for each process. So
@@ -56,6 +60,7 @@ type pool struct {
 	closed   bool
 	pause    time.Duration
 	notUntil time.Time
+	silent   time.Time // nothing is said of questions before
 }
 
 func newPool(cfg Verifier) *pool {
@@ -67,6 +72,9 @@ func newPool(cfg Verifier) *pool {
 	}
 	if cfg.Limit <= 0 {
 		cfg.Limit = DefaultLimit
+	}
+	if cfg.name == "" {
+		cfg.name = "boxverify"
 	}
 	return &pool{cfg: cfg, turns: make(chan struct{}, maxProcesses)}
 }
@@ -91,9 +99,24 @@ func (p *pool) ask(ctx context.Context, q wire.Question) (wire.Answer, error) {
 	go p.prepare()
 	a, err := w.ask(ctx, q)
 	if err != nil {
-		p.cfg.Log(fmt.Sprintf("a caller was refused, since its evidence was not judged: %v", err))
+		p.complain()
 	}
 	return a, err
+}
+
+// complain tells the operator that a process died over a question, and not how
+// often: callers decide how often.
+func (p *pool) complain() {
+	p.mu.Lock()
+	now := p.cfg.Now()
+	tell := !now.Before(p.silent)
+	if tell {
+		p.silent = now.Add(silence)
+	}
+	p.mu.Unlock()
+	if tell {
+		p.cfg.Log("the verifier did not judge a caller's evidence, which is a refusal")
+	}
 }
 
 // take returns a process that is ready.
@@ -210,7 +233,7 @@ func start(cfg Verifier) (*worker, error) {
 		return nil, fmt.Errorf("peers: %w", err)
 	}
 	defer itsOut.Close()
-	process, err := os.StartProcess(cfg.Program, []string{"boxverify"}, &os.ProcAttr{
+	process, err := os.StartProcess(cfg.Program, []string{cfg.name}, &os.ProcAttr{
 		Dir: "/", Env: []string{}, Files: []*os.File{itsIn, itsOut, nothing}, Sys: apart(cfg.Apart),
 	})
 	if err != nil {

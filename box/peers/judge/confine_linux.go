@@ -77,7 +77,8 @@ func filter() error {
 const (
 	offsetNumber = 0
 	offsetArch   = 4
-	offsetFlags  = 16 // the low half of the first argument
+	offsetFirst  = 16 // the low halves of arguments
+	offsetThird  = 32
 )
 
 // program is the filter. What is not allowed fails with EPERM, but for another
@@ -101,9 +102,11 @@ func program() []unix.SockFilter {
 		// Threads, and no processes. Clone3 has its flags in memory, where a filter
 		// cannot look; "there is no such call" makes a C library use clone.
 		equal(unix.SYS_CLONE3, 0, 1), end(unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)),
-		equal(unix.SYS_CLONE, 0, 4), load(offsetFlags), set(unix.CLONE_THREAD, 0, 1), allow, deny,
+		equal(unix.SYS_CLONE, 0, 4), load(offsetFirst), set(unix.CLONE_THREAD, 0, 1), allow, deny,
 		// Memory that is written is not run: nothing is compiled here.
-		equal(unix.SYS_MMAP, 1, 0), equal(unix.SYS_MPROTECT, 0, 4), load(offsetProt), set(unix.PROT_EXEC, 1, 0), allow, deny,
+		equal(unix.SYS_MMAP, 1, 0), equal(unix.SYS_MPROTECT, 0, 4), load(offsetThird), set(unix.PROT_EXEC, 1, 0), allow, deny,
+		// The runtime interrupts its own threads, and nobody else's.
+		equal(unix.SYS_TGKILL, 0, 4), load(offsetFirst), equal(uint32(unix.Getpid()), 0, 1), allow, deny,
 	}
 	for _, n := range append(calls(), archCalls()...) {
 		out = append(out, equal(n, 0, 1), allow)
@@ -111,16 +114,13 @@ func program() []unix.SockFilter {
 	return append(out, deny)
 }
 
-// offsetProt is the low half of the third argument.
-const offsetProt = 32
-
 // calls are what the Go runtime makes when it computes, waits, and reads and writes
 // what is open.
 func calls() []uint32 {
 	return []uint32{
 		unix.SYS_READ, unix.SYS_WRITE, unix.SYS_CLOSE, unix.SYS_FUTEX, unix.SYS_MUNMAP, unix.SYS_MADVISE, unix.SYS_MINCORE, unix.SYS_BRK,
 		unix.SYS_RT_SIGACTION, unix.SYS_RT_SIGPROCMASK, unix.SYS_RT_SIGRETURN, unix.SYS_SIGALTSTACK, unix.SYS_RESTART_SYSCALL,
-		unix.SYS_GETTID, unix.SYS_GETPID, unix.SYS_TGKILL, unix.SYS_SCHED_YIELD, unix.SYS_SCHED_GETAFFINITY, unix.SYS_NANOSLEEP,
+		unix.SYS_GETTID, unix.SYS_GETPID, unix.SYS_SCHED_YIELD, unix.SYS_SCHED_GETAFFINITY, unix.SYS_NANOSLEEP,
 		unix.SYS_CLOCK_GETTIME, unix.SYS_CLOCK_NANOSLEEP, unix.SYS_GETTIMEOFDAY, unix.SYS_GETRANDOM, unix.SYS_SET_ROBUST_LIST, unix.SYS_RSEQ,
 		unix.SYS_EPOLL_CREATE1, unix.SYS_EPOLL_CTL, unix.SYS_EPOLL_PWAIT, unix.SYS_EVENTFD2, unix.SYS_FSTAT,
 		unix.SYS_EXIT, unix.SYS_EXIT_GROUP,
