@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -66,7 +65,8 @@ func (c *Containers) check() error {
 	return nil
 }
 
-// container is an app from an image, in a network of its own.
+// container is an app from an image, in a network of its own, and the services beside
+// it.
 type container struct {
 	policy *policy.Policy
 	cfg    Containers
@@ -76,11 +76,12 @@ type container struct {
 	// broken gets why the network ended by itself.
 	broken chan error
 
-	app     atomic.Pointer[sandbox.App] // nil until it was started
-	plan    egress.Plan
-	proxy   *egress.Proxy
-	undo    []func()
-	undoing sync.Once
+	app      atomic.Pointer[sandbox.App] // nil until it was started
+	services []service                   // those that were started, before the app was
+	plan     egress.Plan
+	proxy    *egress.Proxy
+	undo     []func()
+	undoing  sync.Once
 }
 
 // Start makes the app's network, then its files, then starts it in there. If one
@@ -103,15 +104,22 @@ func (c *container) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	image, tree, err := c.unpack()
+	if err := c.startServices(ctx, ns); err != nil {
+		return err
+	}
+	network := ns.Path()
+	if len(c.policy.Services) > 0 {
+		network = ns.PathOf(0)
+	}
+	image, tree, err := c.unpack(c.policy.App.Image, c.policy.App.Digest, filepath.Join(c.cfg.Dir, "images"), userShift)
 	if err != nil {
 		return err
 	}
-	app, err := sandbox.New(c.sandbox(ns.Path(), image.Config, tree.Path))
+	app, err := sandbox.New(c.sandbox(network, image.Config, tree.Path))
 	if err != nil {
 		return err
 	}
-	if err := c.tell(tree, app); err != nil {
+	if err := c.tell(tree, app, ""); err != nil {
 		return err
 	}
 	if err := app.Start(ctx); err != nil {
@@ -134,19 +142,27 @@ func (c *container) Stop() {
 	})
 }
 
-// Accepting reports whether the app runs and accepted a connection.
+// Accepting reports whether the app runs and accepted a connection, and so do all
+// services.
 func (c *container) Accepting() bool {
 	app := c.app.Load()
-	return app != nil && app.Accepting()
+	return app != nil && c.missing() == "" && app.Accepting()
 }
 
-// Dial connects to the app.
+// Dial connects to the app, unless something that it stands on does not run.
 func (c *container) Dial(ctx context.Context) (net.Conn, error) {
 	app := c.app.Load()
 	if app == nil {
 		return nil, errors.New("the app was not started")
 	}
-	return app.Dial(ctx)
+	if name := c.missing(); name != "" {
+		return nil, fmt.Errorf("the service %s does not run now", name)
+	}
+	conn, err := app.Dial(ctx)
+	if err != nil || len(c.services) == 0 {
+		return conn, err
+	}
+	return guarded{conn, c.missing}, nil
 }
 
 // network makes the app's network and has the proxy serve it.
@@ -157,6 +173,9 @@ func (c *container) network() (*egress.Namespace, error) {
 	}
 	if c.plan, err = egress.NewPlan(c.policy.Egress); err != nil {
 		return nil, err
+	}
+	if n := len(c.policy.Services); n > 0 {
+		c.plan.Programs = 1 + n
 	}
 	if c.proxy, err = egress.New(cfg); err != nil {
 		return nil, err
@@ -206,15 +225,15 @@ func (c *container) left() *egress.Counters {
 	return counters
 }
 
-// unpack compares the image with the policy's digest and makes its tree.
-func (c *container) unpack() (*oci.Image, *rootfs.Tree, error) {
-	image, err := oci.Open(c.layout(), oci.Digest(c.policy.App.Digest), "linux", runtime.GOARCH, oci.DefaultLimits())
+// unpack compares an image with the policy's digest and makes its tree in a folder.
+// shift is the user outside that is root inside.
+func (c *container) unpack(from string, digest oci.Digest, images string, shift uint32) (*oci.Image, *rootfs.Tree, error) {
+	image, err := oci.Open(c.layout(from, digest), digest, "linux", runtime.GOARCH, oci.DefaultLimits())
 	if err != nil {
 		return nil, nil, err
 	}
 	defer image.Close()
-	images := filepath.Join(c.cfg.Dir, "images")
-	store, err := rootfs.NewStore(rootfs.Config{Dir: images, Shift: userShift, Limits: rootfs.DefaultLimits()})
+	store, err := rootfs.NewStore(rootfs.Config{Dir: images, Shift: shift, Limits: rootfs.DefaultLimits()})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -224,23 +243,23 @@ func (c *container) unpack() (*oci.Image, *rootfs.Tree, error) {
 	return image, tree, err
 }
 
-// layout is the path of the image.
-func (c *container) layout() string {
-	path, ok := strings.CutPrefix(c.policy.App.Image, "oci:")
+// layout is the path of an image.
+func (c *container) layout(image string, digest oci.Digest) string {
+	path, ok := strings.CutPrefix(image, "oci:")
 	switch {
 	case !ok:
-		return filepath.Join(c.cfg.Images, "sha256-"+oci.Digest(c.policy.App.Digest).Hex())
+		return filepath.Join(c.cfg.Images, "sha256-"+digest.Hex())
 	case filepath.IsAbs(path):
 		return path
 	}
 	return filepath.Join(c.cfg.Images, path)
 }
 
-// tell says what is not as image and policy have it, and refuses what is less
-// than the policy promises.
-func (c *container) tell(tree *rootfs.Tree, app *sandbox.App) error {
+// tell says what is not as image and policy have it, behind whom it is about, and
+// refuses what is less than the policy promises.
+func (c *container) tell(tree *rootfs.Tree, app *sandbox.App, who string) error {
 	for _, line := range slices.Concat(tree.Report.Lines(), app.Notes()) {
-		c.note(line)
+		c.note(who + line)
 	}
 	return c.cfg.accept(app.Unenforced())
 }
@@ -258,33 +277,15 @@ func (c *Containers) accept(unenforced []string) error {
 // sandbox says what the policy says in the words of package sandbox.
 func (c *container) sandbox(network string, image *oci.Config, root string) sandbox.Config {
 	p, a := c.policy, c.policy.App
-	env := c.plan.Environment()
-	if env == nil {
-		env = map[string]string{}
-	}
-	maps.Copy(env, a.Env)
 	cfg := sandbox.Config{
-		Name: hostName(p.Name), Command: a.Command, Env: env, WorkDir: a.Dir, Listen: a.Listen,
-		Capabilities: a.Capabilities, Files: sandbox.Files{Tmp: p.Files.Tmp},
+		Name: p.HostName(), Command: a.Command, Env: c.environment(a.Env), WorkDir: a.Dir, Listen: a.Listen,
+		Capabilities: a.Capabilities, Files: filesOf(&p.Files), User: userOf(a.User),
 		Limits: sandbox.Limits{
 			Memory: p.Limits.Memory, Pids: int64(p.Limits.PIDs), CPU: float64(p.Limits.CPU) / 1000, OpenFiles: uint64(p.Limits.OpenFiles),
 		},
-		Image: *image, Root: root, NetNS: network, ResolvConf: c.plan.ResolvConf(),
+		Image: *image, Root: root, NetNS: network, ResolvConf: c.plan.ResolvConf(), Hosts: c.hosts(),
 		Dir: filepath.Join(c.cfg.Dir, "runs"), Runtime: c.cfg.Runtime, Shift: userShift,
 		StartGrace: startGrace, StopGrace: appGrace, Output: c.output, Exited: c.exited,
 	}
-	if a.User != nil {
-		cfg.User = &sandbox.User{UID: a.User.UID, GID: a.User.GID}
-	}
-	for _, w := range p.Files.Writable {
-		cfg.Files.Writable = append(cfg.Files.Writable, sandbox.Writable{Path: w.Path, Size: w.Size})
-	}
 	return cfg
-}
-
-// hostName makes a host name out of the box's: the same, without dots and
-// underscores (RFC 1123, section 2.1).
-func hostName(name string) string {
-	const most = 63
-	return strings.NewReplacer(".", "-", "_", "-").Replace(name[:min(len(name), most)])
 }

@@ -58,7 +58,8 @@ func TestLayout(t *testing.T) {
 		"oci:/a/b":         "/a/b",
 		"ghcr.io/acme/a:1": "/images/sha256-" + strings.Repeat("ab", 32),
 	} {
-		if got := containing(t, image+"\", listen: 80", "").layout(); filepath.ToSlash(got) != want {
+		c := containing(t, image+"\", listen: 80", "")
+		if got := c.layout(c.policy.App.Image, c.policy.App.Digest); filepath.ToSlash(got) != want {
 			t.Errorf("%s is looked for at %s, expected %s", image, got, want)
 		}
 	}

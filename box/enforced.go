@@ -27,13 +27,16 @@ var enforced = []string{
 var ofContainers = []string{
 	"app.image", "app.user", "app.capabilities", "files.tmp", "files.writable", // box/sandbox
 	"limits.memory", "limits.pids", "limits.cpu", "limits.open_files",
-	"egress", // box/egress
+	"egress",   // box/egress
+	"services", // box/services.go
 }
 
 func enforces(p *policy.Policy, section string) bool {
 	switch {
 	case slices.Contains(enforced, section):
 		return true
+	case section == "services" && p.App != nil && p.App.Isolation == policy.IsolationGVisor:
+		return false // gVisor has a network of its own, see package sandbox
 	case p.App == nil:
 		return section == "egress" // a model connects to nothing
 	default:

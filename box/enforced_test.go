@@ -105,12 +105,3 @@ func TestMachineEnforcesLess(t *testing.T) {
 		t.Errorf("got %v, told %q", err, told)
 	}
 }
-
-// TestHostName: a box's name becomes one that a machine can have.
-func TestHostName(t *testing.T) {
-	for name, want := range map[string]string{"a.b_c-d": "a-b-c-d", strings.Repeat("x", 64): strings.Repeat("x", 63)} {
-		if got := hostName(name); got != want {
-			t.Errorf("%s becomes %s, expected %s", name, got, want)
-		}
-	}
-}

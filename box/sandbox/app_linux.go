@@ -237,6 +237,9 @@ func (a *App) await(ctx context.Context, k *keeper) error {
 }
 
 func (a *App) answers(ctx context.Context, k *keeper) bool {
+	if a.listen == (address{}) {
+		return k.runs()
+	}
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	c, err := a.dial(ctx, k)
@@ -273,7 +276,7 @@ const (
 func (a *App) launchIn(run string) (*keeper, error) {
 	id := cgroupPrefix + strings.ToLower(rand.Text())
 	spec, _, err := a.cfg.configuration(bundle{
-		netns: filepath.Join(run, netnsName), socket: filepath.Join(run, socketName), resolv: filepath.Join(run, resolvName), cgroup: "/" + id, has: available(),
+		netns: filepath.Join(run, netnsName), socket: filepath.Join(run, socketName), resolv: filepath.Join(run, resolvName), hosts: filepath.Join(run, hostsName), cgroup: "/" + id, has: available(),
 	})
 	if err != nil {
 		return nil, err
@@ -287,8 +290,8 @@ func (a *App) launchIn(run string) (*keeper, error) {
 		os.WriteFile(filepath.Join(run, "config.json"), doc, 0o600),
 		os.WriteFile(filepath.Join(run, "id"), []byte(id), 0o600),
 		os.WriteFile(filepath.Join(run, netnsName), nil, 0o600),
-		os.WriteFile(filepath.Join(run, resolvName), []byte(a.cfg.ResolvConf), 0o600),
-		os.Chmod(filepath.Join(run, resolvName), 0o644), // whatever our umask is
+		readable(filepath.Join(run, resolvName), a.cfg.ResolvConf),
+		readable(filepath.Join(run, hostsName), a.cfg.Hosts),
 		os.Mkdir(filepath.Join(run, socketName), 0o700),
 		os.Mkdir(filepath.Join(run, stateName), 0o700),
 	)
@@ -318,6 +321,11 @@ func (c *Config) runtime(run, id string) []string {
 		command = append(command, gVisorFlags()...)
 	}
 	return append(command, "run", "--bundle", run, id)
+}
+
+// readable writes a file that everybody can read, whatever our umask is.
+func readable(name, text string) error {
+	return errors.Join(os.WriteFile(name, []byte(text), 0o600), os.Chmod(name, 0o644))
 }
 
 // output is where the app prints to: nowhere, or through a pipe that ends when
@@ -376,9 +384,12 @@ func claim(dir string) (*os.File, error) {
 	return f, nil
 }
 
-// clear removes what a box left behind that was killed.
-func (a *App) clear() error {
-	runs, err := filepath.Glob(filepath.Join(a.cfg.Dir, runPrefix+"*"))
+func (a *App) clear() error { return Clear(a.cfg.Dir) }
+
+// Clear removes from a folder that was a [Config]'s what a box left there that was
+// killed. Nobody may run anything in it.
+func Clear(dir string) error {
+	runs, err := filepath.Glob(filepath.Join(dir, runPrefix+"*"))
 	for _, run := range runs {
 		err = errors.Join(err, removeRun(run))
 	}

@@ -36,3 +36,6 @@ func (*App) Stop() {}
 
 // Dial fails.
 func (*App) Dial(context.Context) (net.Conn, error) { return nil, errors.ErrUnsupported }
+
+// Clear fails.
+func Clear(string) error { return errors.ErrUnsupported }

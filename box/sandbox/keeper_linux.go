@@ -27,6 +27,7 @@ const (
 	netnsName  = "netns"
 	socketName = "socket"
 	resolvName = "resolv.conf"
+	hostsName  = "hosts"
 	logName    = "log"
 	stateName  = "state" // what the runtime keeps
 )

@@ -50,6 +50,10 @@ type Config struct {
 	// Listen is where the app accepts connections: "127.0.0.1:8000" or
 	// "unix:/run/app/http.sock". The socket's folder is the app's only shared one.
 	Listen string
+	// Service is set for a program beside the app. Its address is in its network for
+	// the others of the box, and not on its loopback interface; "" means that it
+	// accepts no connections, and nothing waits for it.
+	Service bool
 	// User is whom the app runs as. nil means the image's user, and nobody if
 	// that is root.
 	User *User
@@ -66,6 +70,8 @@ type Config struct {
 	NetNS string
 	// ResolvConf is the text of /etc/resolv.conf; "" leaves the image's.
 	ResolvConf string
+	// Hosts is the text of /etc/hosts; "" leaves the image's.
+	Hosts string
 	// Dir is a folder in memory that nobody else writes to.
 	Dir string
 	// Runtime is the path of runc, or of runsc if GVisor is set.
@@ -243,6 +249,9 @@ func (c *Config) listen() (address, error) {
 			return address{}, err
 		}
 		return address{unix: p}, nil
+	}
+	if c.Service {
+		return c.listenService()
 	}
 	a, err := netip.ParseAddrPort(c.Listen)
 	if err != nil || !a.Addr().IsLoopback() || a.Port() == 0 {

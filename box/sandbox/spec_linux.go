@@ -12,9 +12,9 @@ import (
 
 // bundle is where the parts of one run are.
 type bundle struct {
-	netns, socket, resolv string // paths in the keeper's view
-	cgroup                string
-	has                   controllers
+	netns, socket, resolv, hosts string // paths in the keeper's view
+	cgroup                       string
+	has                          controllers
 }
 
 // configuration writes what the runtime shall do, and says what it will not.
@@ -162,8 +162,10 @@ func (c *Config) mounts(u specs.User, b bundle) []specs.Mount {
 	if a, err := c.listen(); err == nil && a.unix != "" {
 		out = append(out, specs.Mount{Destination: path.Dir(a.unix), Type: "bind", Source: b.socket, Options: []string{"bind", "nosuid", "nodev", "noexec"}})
 	}
-	if c.ResolvConf != "" {
-		out = append(out, specs.Mount{Destination: "/etc/resolv.conf", Type: "bind", Source: b.resolv, Options: []string{"bind", "ro", "nosuid", "nodev", "noexec"}})
+	for _, f := range []struct{ at, from, text string }{{"/etc/resolv.conf", b.resolv, c.ResolvConf}, {"/etc/hosts", b.hosts, c.Hosts}} {
+		if f.text != "" {
+			out = append(out, specs.Mount{Destination: f.at, Type: "bind", Source: f.from, Options: []string{"bind", "ro", "nosuid", "nodev", "noexec"}})
+		}
 	}
 	return out
 }

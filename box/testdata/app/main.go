@@ -14,7 +14,15 @@ import (
 )
 
 func main() {
-	if len(os.Args) > 1 {
+	address := "127.0.0.1:8000"
+	switch {
+	case len(os.Args) == 3 && os.Args[1] == "serve":
+		address = os.Args[2]
+	case len(os.Args) == 2 && os.Args[1] == "sleep":
+		for {
+			time.Sleep(time.Hour)
+		}
+	case len(os.Args) > 1:
 		fmt.Fprintln(os.Stderr, os.Args[1])
 		os.Exit(4)
 	}
@@ -32,7 +40,8 @@ func main() {
 	answers("/open", open)
 	http.HandleFunc("/talk/", talk)
 	http.HandleFunc("/exit", func(http.ResponseWriter, *http.Request) { os.Exit(3) })
-	if err := http.ListenAndServe("127.0.0.1:8000", nil); err != nil {
+	answers("/processes", processes)
+	if err := http.ListenAndServe(address, nil); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -117,4 +126,19 @@ func open(name string) (string, error) {
 		defer f.Close()
 	}
 	return name, nil
+}
+
+// processes lists what programs there are, and what signals reach them.
+func processes(string) (string, error) {
+	all, err := os.ReadDir("/proc")
+	if err != nil {
+		return "", err
+	}
+	var found []string
+	for _, p := range all {
+		if line, err := os.ReadFile("/proc/" + p.Name() + "/cmdline"); err == nil && strings.Trim(p.Name(), "0123456789") == "" {
+			found = append(found, strings.ReplaceAll(strings.Trim(string(line), "\x00"), "\x00", " "))
+		}
+	}
+	return strings.Join(found, ", "), nil
 }
