@@ -72,6 +72,8 @@ func TestRequire(t *testing.T) {
 		{"logs: counters", boxModels + "logs: counters\n", "logs", "counters", ""},
 		{"logs: none", boxModels + "logs: counters\n", "logs", "logs: line 3: counters", "only none"},
 		{"logs: counters", boxModels + "logs: sealed:age1qqqqqqqqq\n", "logs", "logs: line 3: sealed:age1qqqqqqqqq", "only none, counters"},
+		{"logs: none", boxModels + "audit: host\n", "logs", "logs: line 3: audit: host", "only none"},
+		{"logs: [none, audit]", boxModels + "audit: host\n", "logs", "none, audit: host", ""},
 		{"logs: [counters]", boxModels, "logs", "logs: no line: none", "only counters"},
 		{"logs: [sealed]", boxModels + "logs: sealed:age1qqqqqqqqq\n", "logs", "sealed:age1qqqqqqqqq", ""},
 		{"logs: [\"sealed:age1qqqqqqqqq\"]", boxModels + "logs: sealed:age1qqqqqqqqq\n", "logs", "sealed:age1qqqqqqqqq", ""},

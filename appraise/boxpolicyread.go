@@ -118,9 +118,9 @@ func logWords() vocabulary {
 	return vocabulary{
 		words: map[string][]string{none: {none}, counters: {none, counters}},
 		fits: func(s string) bool {
-			return s == none || s == counters || s == wordSealed || recipientForm.MatchString(s)
+			return s == none || s == counters || s == wordSealed || s == policy.LogsAudit || recipientForm.MatchString(s)
 		},
-		expected: "none, counters (which accepts none too), or a list of none, counters, sealed and sealed:age1..",
+		expected: "none, counters (which accepts none too), or a list of none, counters, sealed and sealed:age1.., with audit beside them if the host may keep the audit log",
 	}
 }
 

@@ -152,7 +152,12 @@ func egressSeen(p *policy.Policy) string {
 	return orWord(strings.Join(to, ", "), wordNone)
 }
 
-func logsSeen(p *policy.Policy) string { return string(p.Logs) }
+func logsSeen(p *policy.Policy) string {
+	if p.Audit == policy.AuditHost {
+		return string(p.Logs) + ", audit: host"
+	}
+	return string(p.Logs)
+}
 
 // imagesSeen and modelsSeen are about what is accepted, and so has a digest.
 func imagesSeen(p *policy.Policy) string {

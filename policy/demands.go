@@ -34,6 +34,9 @@ func (p *Policy) Demands() []Demand {
 	}
 	d.limits(p)
 	d.add("logs."+p.Logs.kind(), cmp.Or(p.Line("logs"), p.Line("name")))
+	if p.Audit == AuditHost {
+		d.add("audit.host", p.Line("audit"))
+	}
 	d.operators(p)
 	if len(p.Platforms) > 0 {
 		d.add("platforms", p.Line("platforms"))

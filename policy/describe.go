@@ -100,9 +100,18 @@ func (c *Caller) who() string {
 		}
 		return fmt.Sprintf("%s, by a token of %s for %q%s,", c.Name, c.OIDC.Issuer, c.OIDC.Audience, with)
 	case c.Attested != nil:
-		return fmt.Sprintf("%s, a box on %s with the measurement %x and the policy sha256:%s,", c.Name, c.Attested.Kind, c.Attested.Measurement, hex.EncodeToString(c.Attested.Policy[:]))
+		return fmt.Sprintf("%s, %s,", c.Name, c.Attested.box())
 	}
 	return "ANYONE who reaches the box, with no key,"
+}
+
+// box says which box it is.
+func (a *Attested) box() string {
+	if a.Kind == simulatedKind {
+		return fmt.Sprintf("A SIMULATED BOX, WHICH NO HARDWARE PROTECTS, that claims to run %x under the policy sha256:%x, on the word of whoever has the simulated root sha256:%x",
+			a.Measurement, a.Policy, a.SimulatedRoot)
+	}
+	return fmt.Sprintf("another box on %s that runs %x under the policy sha256:%x", a.Kind, a.Measurement, a.Policy)
 }
 
 func (c *Certificate) which() string {
@@ -246,6 +255,9 @@ func (d *description) logs(p *Policy) {
 		d.line("The box counts requests by the kind of answer. It logs nothing else about them.")
 	default:
 		d.line("The box logs nothing about requests.")
+	}
+	if p.Audit == AuditHost {
+		d.line("THE HOST KEEPS A LOG of who calls when, what for, and whether that was allowed (line %d). It holds nothing of a request or an answer.", p.Line("audit"))
 	}
 }
 

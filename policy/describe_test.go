@@ -12,7 +12,8 @@ func TestSummary(t *testing.T) {
 		full:   "callers: ANYONE, 2 api keys · logs: counters · request <= 32 MiB · 64 at once · egress: not restricted by this version",
 		models: "callers: nobody · logs: none · request <= 1 MiB · 16 at once · egress: not restricted by this version",
 		head + "callers: [{api_key: " + hash(keyA) + ", may: [query]}]\nlimits: {request: 1000B}\n": "callers: 1 api key · logs: none · request <= 1000 B · 16 at once · egress: not restricted by this version",
-		head + "callers: [{anyone: true, may: [query]}]\n":                                          "callers: ANYONE · logs: none · request <= 1 MiB · 16 at once · egress: not restricted by this version",
+		head + "audit: host\n":                             "callers: nobody · logs: none · audit: HOST · request <= 1 MiB · 16 at once · egress: not restricted by this version",
+		head + "callers: [{anyone: true, may: [query]}]\n": "callers: ANYONE · logs: none · request <= 1 MiB · 16 at once · egress: not restricted by this version",
 	} {
 		if got := parse(t, doc).Summary(); got != want {
 			t.Errorf("\ngot  %s\nwant %s", got, want)
@@ -129,6 +130,7 @@ func TestDemands(t *testing.T) {
 		image:                          "logs.none:1 app:2 app.image:2 egress:2 limits.memory:2 limits.pids:2 limits.open_files:2",
 		head:                           "logs.none:1 app:2",
 		models + "logs: counters\n":    "models:3 logs.counters:5",
+		models + "audit: host\n":       "logs.none:1 models:3 audit.host:5",
 		head + "egress: none\n":        "logs.none:1 app:2 egress:3",
 		models + "limits: {pids: 9}\n": "logs.none:1 models:3 limits.pids:5",
 		cedarHeadWithOther + "  forbid(principal, action, resource) when { context.path == \"/\" };\n  forbid(principal, action, resource) unless { context.model == \"\" };\n": "logs.none:1 app:2 callers.api_key:4 callers.may.query:4 callers.anyone:7 cedar:8 cedar.model:10",

@@ -436,6 +436,9 @@ func (d *differ) logs() {
 	if a != b {
 		d.add("logs", "logs", b != LogsNone, a != LogsNone, "logs: %s instead of %s", b, a)
 	}
+	if told := d.b.Audit == AuditHost; told != (d.a.Audit == AuditHost) {
+		d.add("audit", "audit", told, !told, "audit: %s instead of %s", cmp.Or(d.b.Audit, AuditBox), cmp.Or(d.a.Audit, AuditBox))
+	}
 }
 
 // platforms compares lists of which the empty one means any real platform.

@@ -31,6 +31,7 @@ type document struct {
 	Files     *filesDoc                        `yaml:"files" doc:"What the app may write to. Everything else is read-only, and nothing outlives the box."`
 	Limits    *limitsDoc                       `yaml:"limits" doc:"Bounds on what callers and the app can take."`
 	Logs      text                             `yaml:"logs" form:"logs" doc:"What the operator is told about requests. Without it none."`
+	Audit     text                             `yaml:"audit" form:"audit" doc:"Who keeps the log of what was decided about each request: the box, in memory, for callers that may observe, or the host too, which then knows who calls when. Without it box."`
 	Operators strictyaml.OrNone[[]operatorDoc] `yaml:"operators" doc:"Who may do what to the running box. Without it nobody has a way in."`
 	Platforms []text                           `yaml:"platforms" form:"platform" doc:"The kinds of hardware that the box may run on. Without it any real one."`
 }
@@ -121,6 +122,7 @@ type attestedDoc struct {
 	Kind        text `yaml:"kind,required" form:"platform" doc:"The hardware of the other box."`
 	Measurement text `yaml:"measurement,required" form:"measurement" doc:"The code of the other box: what its hardware measured at launch."`
 	Policy      text `yaml:"policy,required" form:"digest" doc:"SHA-256 over the other box's policy."`
+	Root        text `yaml:"simulated_root" form:"digest" doc:"For kind sim-sev-snp alone, and required there: SHA-256 over the certificate of the simulated root. Whoever holds its key can claim to be that box."`
 }
 
 type quotaDoc struct {

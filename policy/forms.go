@@ -79,6 +79,7 @@ func forms() map[string]form {
 		"concurrent":  {min: 1, max: maxConcurrent},
 		"duration":    {min: int64(minDuration), max: int64(maxDuration)},
 		"logs":        {pattern: logsPattern, expected: `"none", "counters", or "sealed:" and an age recipient (age1...)`},
+		"audit":       {words: []string{string(AuditBox), string(AuditHost)}},
 		"operation":   {words: words(Operations())},
 		"platform":    {words: Platforms()},
 	}

@@ -14,6 +14,17 @@ const (
 	LogsCounters Logs = "counters"
 )
 
+// Audit says who keeps the log of what was decided: who called when, what for, and
+// whether that was allowed. It never holds a part of a request.
+type Audit string
+
+const (
+	// AuditBox is the last records, in the box's memory. It is the default.
+	AuditBox Audit = "box"
+	// AuditHost is all records, on storage of the host, which reads them.
+	AuditHost Audit = "host"
+)
+
 const sealed = "sealed:"
 
 // Recipient returns the age recipient ("age1...") that logs are encrypted to,

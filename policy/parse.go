@@ -74,6 +74,10 @@ func (b *builder) build(d *document) {
 	if given(d.Logs) {
 		b.policy.Logs = Logs(d.Logs.Value)
 	}
+	b.policy.Audit = AuditBox
+	if given(d.Audit) {
+		b.policy.Audit = Audit(d.Audit.Value)
+	}
 	b.operators(d)
 	b.policy.Platforms = values[string](d.Platforms)
 	b.cedar(&d.Cedar)

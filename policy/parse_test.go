@@ -74,6 +74,7 @@ func TestParseApp(t *testing.T) {
 		},
 		Limits: Limits{Request: 32 << 20, Concurrent: 64, Idle: 90 * time.Second},
 		Logs:   LogsCounters,
+		Audit:  AuditBox,
 		doc:    []byte(full), digest: sha256.Sum256([]byte(full)),
 	}
 	want.lines, want.compiled = p.lines, p.compiled
@@ -192,7 +193,8 @@ func TestParseWhole(t *testing.T) {
 			Request: 32 << 20, Response: 1 << 30, Concurrent: 64, Time: 10 * time.Minute, Idle: 90 * time.Second,
 			Memory: 4 << 30, PIDs: 200, OpenFiles: 512, CPU: 1500,
 		},
-		Logs: "sealed:age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p",
+		Audit: AuditBox,
+		Logs:  "sealed:age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p",
 		Operators: []Operator{{
 			Name: "oncall", APIKey: &op, Expires: time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC), May: []Operation{OpRestart, OpDebug}, Line: 52,
 		}},
@@ -374,7 +376,7 @@ var refused = []struct{ name, doc, want string }{
 	{"no name", "app: {command: [x], listen: 127.0.0.1:80}\n", "policy: 1:1: name: missing"},
 	{"bad name", strings.Replace(head, "name: a", "name: a b", 1), `policy: 1:7: name: seen "a b", expected 1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit`},
 	{"name with a newline", strings.Replace(head, "name: a", `name: "a\n"`, 1), `policy: 1:7: name: seen "a\n", expected 1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit`},
-	{"unknown key", head + "caller: x\n", `policy: 3:1: unknown key "caller", expected one of version, name, app, services, models, callers, cedar, egress, files, limits, logs, operators, platforms (did you mean "callers"?)`},
+	{"unknown key", head + "caller: x\n", `policy: 3:1: unknown key "caller", expected one of version, name, app, services, models, callers, cedar, egress, files, limits, logs, audit, operators, platforms (did you mean "callers"?)`},
 
 	{"a later key at another place", head + "limits: {egress: 1}\n", `policy: 3:10: limits: unknown key "egress", expected one of memory, pids, cpu, open_files, request, response, concurrent, time, idle`},
 
@@ -425,6 +427,7 @@ var refused = []struct{ name, doc, want string }{
 	{"nobody at once", head + "limits: {concurrent: 0}\n", "policy: 3:22: limits.concurrent: seen 0, expected 1 to 10000"},
 	{"too many at once", head + "limits: {concurrent: 10001}\n", "policy: 3:22: limits.concurrent: seen 10001, expected 1 to 10000"},
 	{"idle too short", head + "limits: {idle: 1ms}\n", "policy: 3:16: limits.idle: seen 1ms, expected 1s to 24h0m0s"},
+	{"audit", head + "audit: all\n", `policy: 3:8: audit: seen "all", expected "box" or "host"`},
 	{"logs", head + "logs: all\n", `policy: 3:7: logs: seen "all", expected "none", "counters", or "sealed:" and an age recipient (age1...)`},
 	{"version", "version: 2\n" + head, `policy: 1:10: version: seen 2, expected 1, the only version there is`},
 	{"cpu zero", image + "limits: {cpu: 0}\n", `policy: 3:15: limits.cpu: seen "0", expected more than none`},

@@ -45,6 +45,7 @@ type Policy struct {
 	Files  Files
 	Limits Limits
 	Logs   Logs
+	Audit  Audit
 	// Operators may do something to the running box; nobody else may.
 	Operators []Operator
 	// Platforms are the kinds of hardware that the box may run on, by the names

@@ -28,7 +28,8 @@ type Require struct {
 	// the connection is accepted too.
 	Egress []string
 	// Logs are the kinds of log that are accepted: "none", "counters", "sealed",
-	// or "sealed:" and the only recipient.
+	// or "sealed:" and the only recipient. That the host keeps the audit log is
+	// accepted with the word [LogsAudit] beside one of them.
 	Logs []string
 	// Images and Models are SHA-256 over the image manifests and the models that
 	// may run. A box that runs something else, or says no digest, is refused.
@@ -50,6 +51,9 @@ type Require struct {
 	Request    int64
 	Concurrent int
 }
+
+// LogsAudit in [Require.Logs] accepts "audit: host".
+const LogsAudit = "audit"
 
 // Violation is one requirement that a policy does not meet.
 type Violation struct {
@@ -189,6 +193,9 @@ func (d Destination) references() []string {
 }
 
 func (c *requirements) logs(accepted []string) {
+	if accepted != nil && c.p.Audit == AuditHost && !slices.Contains(accepted, LogsAudit) {
+		c.add("logs", c.p.Line("audit"), "audit: host", only(accepted))
+	}
 	kind := c.p.Logs.kind()
 	said := string(cmp.Or(c.p.Logs, LogsNone))
 	if accepted == nil || slices.Contains(accepted, kind) || slices.Contains(accepted, said) {

@@ -33,6 +33,9 @@ func TestRequire(t *testing.T) {
 		{"egress to IPv6", image + "egress: {allow: [{host: \"2001:db8::1\", port: 443}]}\n", Require{Egress: []string{"[2001:db8::1]:443"}}, ""},
 
 		{"logs", head, Require{Logs: []string{"none"}}, ""},
+		{"logs and audit", head + "audit: host\n", Require{Logs: []string{"none"}}, "logs: line 3: audit: host, expected only none"},
+		{"logs and accepted audit", head + "audit: host\n", Require{Logs: []string{"none", LogsAudit}}, ""},
+		{"audit, nothing asked", head + "audit: host\n", Require{}, ""},
 		{"logs counted", head + "logs: counters\n", Require{Logs: []string{"none"}}, "logs: line 3: counters, expected only none"},
 		{"logs not said", head, Require{Logs: []string{"counters"}}, "logs: no line: none, expected only counters"},
 		{"no log accepted", head, Require{Logs: none}, "logs: no line: none, expected none"},

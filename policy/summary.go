@@ -11,7 +11,7 @@ import (
 func (p *Policy) Summary() string {
 	parts := []string{
 		"callers: " + p.callerSummary(),
-		"logs: " + p.Logs.kind(),
+		"logs: " + p.Logs.kind() + p.auditSummary(),
 		"request <= " + formatSize(p.Limits.Request),
 		fmt.Sprintf("%d at once", p.Limits.Concurrent),
 		"egress: " + p.egressSummary(),
@@ -25,6 +25,13 @@ func (p *Policy) Summary() string {
 	return strings.Join(parts, " · ")
 }
 
+func (p *Policy) auditSummary() string {
+	if p.Audit == AuditHost {
+		return " · audit: HOST"
+	}
+	return ""
+}
+
 func (p *Policy) callerSummary() string {
 	var parts []string
 	for _, kind := range []struct{ name, what string }{
@@ -32,7 +39,7 @@ func (p *Policy) callerSummary() string {
 	} {
 		n := 0
 		for _, c := range p.Callers {
-			if c.Kind() == kind.name {
+			if c.Kind() == kind.name && !c.simulated() {
 				n++
 			}
 		}
@@ -42,6 +49,9 @@ func (p *Policy) callerSummary() string {
 		case n > 0:
 			parts = append(parts, count(n, kind.what))
 		}
+	}
+	if n := p.simulatedCallers(); n > 0 {
+		parts = append(parts, count(n, "SIMULATED box"))
 	}
 	if len(parts) == 0 {
 		return "nobody"
@@ -53,6 +63,19 @@ func (p *Policy) callerSummary() string {
 		parts = append(parts, "Cedar rules")
 	}
 	return strings.Join(parts, ", ")
+}
+
+// simulated reports whether the caller proves itself by nothing that protects it.
+func (c *Caller) simulated() bool { return c.Attested != nil && c.Attested.Kind == simulatedKind }
+
+func (p *Policy) simulatedCallers() int {
+	n := 0
+	for _, c := range p.Callers {
+		if c.simulated() {
+			n++
+		}
+	}
+	return n
 }
 
 // mostHosts is how many destinations a summary names.
