@@ -77,13 +77,14 @@ type Decision struct {
 
 // Handler decides about requests and passes on those that are allowed.
 type Handler struct {
-	cfg      Config
-	places   *places
-	me       map[string]func() []byte // what each caller may do
-	budgets  *quota.Meter
-	draining atomic.Bool
-	counters counters
-	parting  time.Duration // for what is left of an answer to be read
+	cfg       Config
+	places    *places
+	me        map[string]func() []byte // what each caller may do
+	budgets   *quota.Meter
+	questions *quota.Meter // to the box itself
+	draining  atomic.Bool
+	counters  counters
+	parting   time.Duration // for what is left of an answer to be read
 }
 
 // New returns a Handler.
@@ -103,7 +104,7 @@ func New(cfg Config) *Handler {
 	}
 	return &Handler{
 		cfg: cfg, places: newPlaces(cfg.Policy), me: mayDo(cfg.Policy),
-		budgets: quota.New(cfg.Policy, cfg.Uptime), parting: parting,
+		budgets: quota.New(cfg.Policy, cfg.Uptime), questions: newAsked(cfg.Policy, cfg.Uptime), parting: parting,
 	}
 }
 

@@ -423,3 +423,53 @@ func TestNobodyKnown(t *testing.T) {
 	resp, text := do(t, http.DefaultClient, request(t, "GET", s.URL+"/x", nil))
 	wantProblem(t, resp, text, 503)
 }
+
+// TestAskingTooOften: what every caller may know has a rate of its own, for each
+// caller, which takes nothing from that of the policy and nothing from others.
+func TestAskingTooOften(t *testing.T) {
+	s, clock, decided := meteredFront(t, withLimits("", ", rate: 2/min"), says(2, true))
+	ask := func(key, path string) (int, string) {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if key != "" {
+			r.Header.Set("Authorization", "Bearer "+key)
+		}
+		resp, err := s.Client().Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		return resp.StatusCode, resp.Header.Get("Retry-After")
+	}
+	const me, doc = policy.ReservedPrefix + "/me", policy.ReservedPrefix + "/policy"
+	for i := range maxAsked / 2 {
+		one, _ := ask(clinicKey, me)
+		two, _ := ask(clinicKey, doc)
+		if one != 200 || two != 200 {
+			t.Fatalf("question %d: %d, %d", 2*i, one, two)
+		}
+	}
+	for _, path := range []string{me, doc} {
+		if status, wait := ask(clinicKey, path); status != 429 || wait != "60" {
+			t.Errorf("%s: status %d, Retry-After %q", path, status, wait)
+		}
+	}
+	last := decided.take()
+	if d := last[len(last)-1]; d.Allowed || d.Code != 429 || d.Caller != "clinic" {
+		t.Errorf("told %+v", d)
+	}
+	if status, _ := ask("", me); status != 200 {
+		t.Errorf("another caller: %d", status)
+	}
+	for _, path := range []string{"/v1/x", "/v1/x"} {
+		if status, _ := ask(clinicKey, path); status != 200 {
+			t.Errorf("the caller's own rate: %d", status)
+		}
+	}
+	clock.now.Add(int64(askedPer))
+	if status, _ := ask(clinicKey, me); status != 200 {
+		t.Errorf("a minute later: %d", status)
+	}
+}

@@ -17,6 +17,9 @@ func (h *Handler) serveOwn(a *answer, r *http.Request, q policy.Request, account
 		return unreadable("The box's own addresses are for GET and HEAD.")
 	}
 	name := strings.TrimPrefix(q.Path, policy.ReservedPrefix)
+	if spent := h.asked(name, q.Caller); spent != nil {
+		return tooOften(spent)
+	}
 	if says, p := h.everybodys(name, q.Caller); says != nil || p != nil {
 		if p == nil {
 			h.allow(a, q, policy.Decision{Allowed: true, Reason: "every caller may read the policy, what it may do, and what proves what the box did for it"})
@@ -37,6 +40,35 @@ func (h *Handler) serveOwn(a *answer, r *http.Request, q policy.Request, account
 	}
 	h.allow(a, q, d)
 	a.send(says)
+	return nil
+}
+
+// How often each caller may ask for what every caller may have, in all. That uses no
+// budget of the policy's. What `blindbox connect` shows, it has from the gate.
+const (
+	maxAsked = 300
+	askedPer = time.Minute
+)
+
+// newAsked has an account for each caller with nothing but that.
+func newAsked(p *policy.Policy, uptime func() time.Duration) *quota.Meter {
+	callers := make([]policy.Caller, len(p.Callers))
+	for i, c := range p.Callers {
+		callers[i] = policy.Caller{Name: c.Name, Rate: &policy.Budget{Count: maxAsked, Per: askedPer}}
+	}
+	return quota.New(&policy.Policy{Callers: callers}, uptime)
+}
+
+// asked counts a question, unless it is for a receipt, of which there is at most one
+// for each request, or for what only those may have who may observe.
+func (h *Handler) asked(name, caller string) *quota.Spent {
+	if h.me[caller] == nil {
+		return nil // it has nothing to ask for
+	}
+	switch name {
+	case "/policy", "/me", "/receipts/evidence", "/audit/head":
+		return h.questions.Account(caller).Admit()
+	}
 	return nil
 }
 

@@ -96,6 +96,14 @@ func usedUp(s *quota.Spent, line int) *problem {
 	return p
 }
 
+func tooOften(s *quota.Spent) *problem {
+	p := newProblem(http.StatusTooManyRequests, "the caller asks the box too often",
+		fmt.Sprintf("A caller may ask %d times in %s what every caller may know.", maxAsked, askedPer),
+		"Keep the answer: neither the policy nor what it permits changes in a running box.")
+	p.wait = s.Wait
+	return p
+}
+
 func answerTooLarge(limit int64) *problem {
 	return appDown(fmt.Sprintf("Its answer is longer than the %d bytes that the policy allows.", limit))
 }
