@@ -16,7 +16,7 @@ FUZZTIME ?= 60s
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-build: ## build bin/blindbox and bin/boxd
+build: ## build bin/blindbox, bin/boxd and bin/boxverify
 	@CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/...
 
 demo: ## a real model in a simulated box: verified, asked, and refused when tampered with
@@ -33,10 +33,11 @@ lint: ## gofmt, go vet, go mod tidy, staticcheck
 	@go mod tidy -diff
 	@go run $(STATICCHECK) ./...
 
-cross: ## build blindbox for Linux, macOS and Windows on amd64 and arm64, boxd for Linux
+cross: ## build blindbox for Linux, macOS and Windows on amd64 and arm64, boxd and boxverify for Linux
 	@for os in linux darwin windows; do for arch in amd64 arm64; do \
 	  CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch go build -o /dev/null ./cmd/blindbox && echo "ok  blindbox $$os/$$arch"; done; done
-	@for arch in amd64 arm64; do CGO_ENABLED=0 GOOS=linux GOARCH=$$arch go build -o /dev/null ./cmd/boxd && echo "ok  boxd linux/$$arch"; done
+	@for name in boxd boxverify; do for arch in amd64 arm64; do \
+	  CGO_ENABLED=0 GOOS=linux GOARCH=$$arch go build -o /dev/null ./cmd/$$name && echo "ok  $$name linux/$$arch"; done; done
 
 bench: ## the figures of docs/benchmarks.md, each beside its peer in the same run
 	@go run ./bench

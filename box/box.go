@@ -224,8 +224,11 @@ func (b *Box) Serve(ctx context.Context) (err error) {
 	if b.served.Swap(true) {
 		return errors.New("box: served already")
 	}
-	defer b.closePeers()
 	b.log(Event{Name: Starting, Detail: b.policy.Summary()})
+	defer b.closePeers()
+	if err := b.startPeers(ctx); err != nil {
+		return err
+	}
 	gate, err := atls.NewServer(atls.ServerConfig{
 		Attester: b.cfg.Attester, Policy: b.policy.Bytes(), RequestCertificates: b.callers.NeedsCertificates(),
 		Peer: b.peerConfig(),

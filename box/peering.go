@@ -1,6 +1,7 @@
 package box
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -34,6 +35,17 @@ func (b *Box) peerConfig() *atls.PeerConfig {
 		return nil
 	}
 	return b.peers.Config()
+}
+
+// startPeers makes sure that the program which judges other boxes starts.
+func (b *Box) startPeers(ctx context.Context) error {
+	if b.peers == nil {
+		return nil
+	}
+	if err := b.peers.Start(ctx); err != nil {
+		return fmt.Errorf("box: the program that judges other boxes does not start: %w", err)
+	}
+	return nil
 }
 
 // closePeers ends what waits for callers that are boxes.

@@ -56,8 +56,7 @@ type line struct {
 // ErrNone says that a policy has no callers that attest.
 var ErrNone = errors.New("peers: the policy has no caller that is another box")
 
-// New returns a Checker for a policy, or [ErrNone]. No process is started before
-// the first caller attests.
+// New returns a Checker for a policy, or [ErrNone]. No process is started.
 func New(p *policy.Policy, verifier *Verifier) (*Checker, error) {
 	lines, err := linesOf(p)
 	switch {
@@ -108,6 +107,10 @@ func Kinds() []attest.Kind { return []attest.Kind{attest.SNP, attest.SimSNP, att
 func (c *Checker) Config() *atls.PeerConfig {
 	return &atls.PeerConfig{Kinds: c.kinds, Check: c.Check, Skew: wire.Skew}
 }
+
+// Start starts the process for the first caller, so that a program which is not
+// there is found out about before anybody calls.
+func (c *Checker) Start(ctx context.Context) error { return c.pool.first(ctx) }
 
 // Close ends the processes that wait for a caller.
 func (c *Checker) Close() { c.pool.close() }

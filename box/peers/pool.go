@@ -173,6 +173,23 @@ func (p *pool) mayStart() error {
 	return nil
 }
 
+// first makes the process for the first caller.
+func (p *pool) first(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, p.cfg.Limit)
+	defer cancel()
+	w, err := p.start(ctx)
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	w, p.spare = p.spare, w
+	p.mu.Unlock()
+	if w != nil {
+		w.kill()
+	}
+	return nil
+}
+
 // prepare makes the process for the next caller, unless there is one.
 func (p *pool) prepare() {
 	p.mu.Lock()

@@ -107,7 +107,7 @@ func startFaulty(ctx context.Context, root *sim.Root, p *policy.Policy, ln net.L
 	}
 	cfg := box.Config{
 		Policy: p, Attester: attester, Listener: ln, Builtin: map[string][]byte{"tumour": tumour.Model()}, Identity: callers.NewClient(),
-		Log: at.log, AppOutput: at.output,
+		Log: at.log, AppOutput: at.output, Verifier: devVerifier(),
 	}
 	if at.container != nil {
 		cfg.Containers = &at.container.Containers

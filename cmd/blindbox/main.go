@@ -19,11 +19,13 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/blindbox/blindbox/box/peers/judge"
 	"github.com/blindbox/blindbox/box/sandbox"
 )
 
 func main() {
 	sandbox.Keep(os.Args)
+	judge.Keep(os.Args)
 	// net/http tells the standard logger parts of what passes through a box of
 	// `dev`, and of what a stranger sends. We print what there is to say.
 	log.SetOutput(io.Discard)

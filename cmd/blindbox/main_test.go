@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/blindbox/blindbox/box/peers/judge"
 	"github.com/blindbox/blindbox/box/sandbox"
 	"github.com/coder/websocket"
 	"github.com/rogpeppe/go-internal/testscript"
@@ -28,6 +29,7 @@ var update = flag.Bool("update", false, "rewrite the expected output in testdata
 
 func TestMain(m *testing.M) {
 	sandbox.Keep(os.Args)
+	judge.Keep(os.Args)
 	testscript.Main(m, map[string]func(){"blindbox": main, "app": app, "signed": signedFiles})
 }
 

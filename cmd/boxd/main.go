@@ -163,7 +163,8 @@ func serve(ctx context.Context, args []string, stderr io.Writer, m machine) erro
 	b, err := box.New(box.Config{
 		Policy: p, Attester: attester, Listener: l, AppAccount: account, Containers: opts.containers(),
 		Builtin: map[string][]byte{"tumour": tumour.Model()}, Identity: callers.NewClient(),
-		Log: func(e box.Event) { fmt.Fprintln(stderr, "boxd:", e) },
+		Verifier: opts.judge(m.root),
+		Log:      func(e box.Event) { fmt.Fprintln(stderr, "boxd:", e) },
 	})
 	if err != nil {
 		return err
@@ -205,6 +206,7 @@ type options struct {
 	policy, listen string
 	images, run    string // where images are, and where they run
 	endorsements   string // where to fetch what is stapled
+	verifier       string // the program that judges other boxes
 	detect         bool
 	platform       platform
 }
@@ -222,6 +224,7 @@ func parseFlags(args []string, stderr io.Writer) (options, error) {
 	set.Var(words{&o.platform.gpuHelper, " "}, "gpu-helper", "the `command` that prints the evidence of NVIDIA GPUs")
 	set.Var(words{&o.platform.switchHelper, " "}, "nvswitch-helper", "the `command` that prints the evidence of NVSwitches")
 	set.StringVar(&o.endorsements, "endorsements-from", "", "staple what the vendors sign: \"vendors\", or the `URL` of a mirror; fetched in the background (default: only what the host hands out)")
+	set.StringVar(&o.verifier, "verifier", "", "the `program` that judges the evidence of other boxes, if the policy has such callers (default: boxverify, beside boxd)")
 	switch err := set.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		set.SetOutput(stderr)

@@ -111,7 +111,8 @@ func TestRefusals(t *testing.T) {
 			"  -nvswitch-helper command\n    \tthe command that prints the evidence of NVSwitches\n" +
 			"  -platform kinds\n    \tthe kinds of evidence to use, with commas, the processor's first (default: the only one there is)\n" +
 			"  -policy file\n    \tthe box's policy, a file (required)\n" +
-			"  -run folder\n    \ta folder in memory for the app's files; what is in it is deleted (default \"/run/blindbox\")\n"},
+			"  -run folder\n    \ta folder in memory for the app's files; what is in it is deleted (default \"/run/blindbox\")\n" +
+			"  -verifier program\n    \tthe program that judges the evidence of other boxes, if the policy has such callers (default: boxverify, beside boxd)\n"},
 		{"no platform", []string{"--policy", good, "--platform", ","}, 1, "BBX-101 usage: the command line cannot be used as it is\n  seen       invalid value \",\" for flag -platform: nothing named\n  no box was started.\n"},
 		{"no such file", []string{"--policy", dir + "/none"}, 1, "BBX-105 file: a file could not be read or written\n  seen       open " + dir + "/none: no such file or directory\n  no box was started.\n"},
 		{"a directory", []string{"--policy", dir}, 1, "BBX-105 file: a file could not be read or written\n  seen       read " + dir + ": is a directory\n  no box was started.\n"},
