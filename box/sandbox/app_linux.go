@@ -37,7 +37,9 @@ type App struct {
 	now    atomic.Pointer[keeper] // the one that accepts connections
 	stop   context.CancelFunc
 	done   chan struct{}
-	once   sync.Once
+	// restarts gets where to tell that the app was started anew.
+	restarts chan chan error
+	once     sync.Once
 }
 
 // New checks the configuration. Nothing is started.
@@ -45,7 +47,7 @@ func New(cfg Config) (*App, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	a := &App{cfg: cfg, done: make(chan struct{})}
+	a := &App{cfg: cfg, done: make(chan struct{}), restarts: make(chan chan error)}
 	a.listen, _ = cfg.listen()
 	_, notes, err := cfg.configuration(bundle{has: available()})
 	a.notes = notes
@@ -156,35 +158,59 @@ func (a *App) keep(ctx context.Context, k *keeper) {
 	backoff := firstBackoff
 	for {
 		started := time.Now()
-		if k != nil && !a.watch(ctx, k) {
+		asked, running := a.watch(ctx, k)
+		if !running {
 			return
 		}
 		if time.Since(started) > stable {
 			backoff = firstBackoff
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(backoff):
+		if asked == nil {
+			select {
+			case <-ctx.Done():
+				return
+			case asked = <-a.restarts:
+			case <-time.After(backoff):
+			}
+			backoff = min(2*backoff, maxBackoff)
 		}
-		backoff = min(2*backoff, maxBackoff)
 		k = a.again(ctx)
+		if asked != nil {
+			asked <- restarted(k)
+		}
 	}
 }
 
-// watch returns true when the app ended by itself, false when ctx did.
-func (a *App) watch(ctx context.Context, k *keeper) bool {
+// restarted is what whoever asked for it is told.
+func restarted(k *keeper) error {
+	if k == nil {
+		return errors.New("sandbox: the app does not start; it is tried again")
+	}
+	return nil
+}
+
+// watch returns true when the app ended by itself, or was ended for somebody who
+// asked for it anew, and false when ctx ended. An app that is not there has ended.
+func (a *App) watch(ctx context.Context, k *keeper) (asked chan error, running bool) {
+	if k == nil {
+		return nil, true
+	}
 	select {
 	case <-ctx.Done():
 		a.now.Store(nil)
 		k.end(a.cfg.StopGrace)
 		a.tidy(k)
-		return false
+		return nil, false
+	case asked := <-a.restarts:
+		a.now.Store(nil)
+		k.end(a.cfg.StopGrace)
+		a.tidy(k)
+		return asked, true
 	case <-k.gone:
 		a.now.Store(nil)
 		a.exited(k.how())
 		a.tidy(k)
-		return true
+		return nil, true
 	}
 }
 

@@ -5,6 +5,7 @@ package sandbox
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 )
 
@@ -39,3 +40,30 @@ func (*App) Dial(context.Context) (net.Conn, error) { return nil, errors.ErrUnsu
 
 // Clear fails.
 func Clear(string) error { return errors.ErrUnsupported }
+
+// Restart fails.
+func (*App) Restart(context.Context) error { return errors.ErrUnsupported }
+
+// Processes fails.
+func (*App) Processes() ([]int, error) { return nil, errors.ErrUnsupported }
+
+// Exec fails.
+func (*App) Exec([]string, *Terminal) (*Command, error) { return nil, errors.ErrUnsupported }
+
+// Command is a program beside an app, which there is not.
+type Command struct {
+	Input          io.WriteCloser
+	Output, Errors io.ReadCloser
+}
+
+// Resize does nothing.
+func (*Command) Resize(uint16, uint16) error { return nil }
+
+// Gone is nil.
+func (*Command) Gone() <-chan struct{} { return nil }
+
+// Code is that of a command that could not be started.
+func (*Command) Code() int { return 255 }
+
+// Kill does nothing.
+func (*Command) Kill() {}

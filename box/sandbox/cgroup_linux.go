@@ -60,7 +60,13 @@ func removeCgroup(name string) error {
 	if err != nil {
 		return err
 	}
-	for _, dir := range append(dirs, filepath.Join(cgroupRoot, name)) {
+	dirs = append(dirs, filepath.Join(cgroupRoot, name))
+	for _, dir := range dirs {
+		// Those of commands that ended with the box.
+		below, _ := filepath.Glob(filepath.Join(dir, commandPrefix+"*"))
+		for _, one := range below {
+			os.Remove(one)
+		}
 		if e := os.Remove(dir); e != nil && !errors.Is(e, os.ErrNotExist) {
 			err = errors.Join(err, e)
 		}

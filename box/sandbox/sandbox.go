@@ -72,6 +72,8 @@ type Config struct {
 	ResolvConf string
 	// Hosts is the text of /etc/hosts; "" leaves the image's.
 	Hosts string
+	// Terminals gives commands beside the app a place for theirs, see [App.Exec].
+	Terminals bool
 	// Dir is a folder in memory that nobody else writes to.
 	Dir string
 	// Runtime is the path of runc, or of runsc if GVisor is set.
@@ -90,6 +92,12 @@ type Config struct {
 	Output io.Writer
 	// Exited is told how the app ended, if it was not asked to.
 	Exited func(how string)
+}
+
+// Terminal is what a command beside the app has if it is for a person.
+type Terminal struct {
+	Kind          string // for TERM
+	Rows, Columns uint16
 }
 
 // User is a user and group inside.

@@ -151,6 +151,9 @@ func (c *Config) mounts(u specs.User, b bundle) []specs.Mount {
 		{Destination: "/dev", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "noexec", "mode=755", "size=64k", "nr_inodes=64"}},
 		memory("/dev/shm", shared, u),
 	}
+	if c.Terminals {
+		out = append(out, specs.Mount{Destination: "/dev/pts", Type: "devpts", Source: "devpts", Options: []string{"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "max=32"}})
+	}
 	if c.Files.Tmp > 0 {
 		out = append(out, memory("/tmp", c.Files.Tmp, u))
 	}

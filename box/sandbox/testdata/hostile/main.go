@@ -49,6 +49,8 @@ func main() {
 
 func child(how string) {
 	switch how {
+	case "beside":
+		beside(os.Args[2], os.Args[3:])
 	case "sleep":
 		time.Sleep(time.Hour)
 	case "ignore":
@@ -79,6 +81,7 @@ func handler() http.Handler {
 		host, _ := os.Hostname()
 		fmt.Fprintln(w, os.Getpid(), os.Getuid(), os.Getgid(), host)
 	})
+	mux.HandleFunc("/self", func(w http.ResponseWriter, _ *http.Request) { self(w) })
 	mux.HandleFunc("/orphan", func(w http.ResponseWriter, _ *http.Request) {
 		cmd := exec.Command(os.Args[0], "sleep")
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
