@@ -203,6 +203,11 @@ func benchMain() {
 	answer := strings.Repeat("x", 1024)
 	_ = (&http.Server{
 		ReadHeaderTimeout: time.Minute,
-		Handler:           http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, answer) }),
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/20ms" {
+				time.Sleep(20 * time.Millisecond)
+			}
+			_, _ = io.WriteString(w, answer)
+		}),
 	}).Serve(l)
 }
