@@ -75,6 +75,9 @@ type Config struct {
 	// Decided is told what was decided about each request; nil means that nobody
 	// is. Many goroutines call it at once.
 	Decided func(ingress.Decision)
+	// Around, if it is set, is put around what answers the requests that the policy
+	// allows, to see them. It is for learning a policy, see [Learning].
+	Around func(http.Handler) http.Handler
 	// Log is told about the life of the box. It may be called from several
 	// goroutines. nil means that nobody is.
 	Log func(Event)
@@ -149,6 +152,9 @@ func New(cfg Config) (*Box, error) {
 	b := &Box{cfg: cfg, policy: p, grace: stopGrace, keyLife: signing.DefaultLife, ready: make(chan struct{})}
 	if b.backend, err = b.work(); err != nil {
 		return nil, err
+	}
+	if cfg.Around != nil {
+		b.backend = cfg.Around(b.backend)
 	}
 	began := time.Now()
 	b.uptime = func() time.Duration { return time.Since(began) }

@@ -49,6 +49,8 @@ type Containers struct {
 	// and the box starts all the same. It is for a box on a developer's own
 	// machine. nil means that no box is started.
 	Unenforced func(line string)
+	// Learning watches the app; nil, as in every box that is one, does not.
+	Learning *Learning
 }
 
 // userShift is the user outside that is root inside, the first of 65536 that
@@ -122,6 +124,9 @@ func (c *container) start(ctx context.Context) error {
 	if err := c.tell(tree, app, ""); err != nil {
 		return err
 	}
+	if err := c.learn(app, tree.Path); err != nil {
+		return err
+	}
 	if err := app.Start(ctx); err != nil {
 		return err
 	}
@@ -176,6 +181,9 @@ func (c *container) network() (*egress.Namespace, error) {
 	}
 	if n := len(c.policy.Services); n > 0 {
 		c.plan.Programs = 1 + n
+	}
+	if c.cfg.Learning != nil {
+		c.plan, cfg.Wanted = egress.NewRecordingPlan(c.plan), c.cfg.Learning.Attempt
 	}
 	if c.proxy, err = egress.New(cfg); err != nil {
 		return nil, err

@@ -127,7 +127,7 @@ func New(cfg Config) (*Proxy, error) {
 		proofs:  newProofs(cfg.Roots, cfg.Clock),
 		ledger:  newLedger(rules, cfg.Clock, cfg.Report),
 		spend:   newSpending(cfg.Egress.Rate, cfg.Egress.Bytes, cfg.Clock),
-		slots:   make(chan struct{}, cfg.Egress.Connections),
+		slots:   make(chan struct{}, cfg.connections()),
 		closers: map[closer]struct{}{},
 	}
 	p.ctx, p.stop = context.WithCancel(context.Background())

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+
+	"github.com/blindbox/blindbox/policy"
 )
 
 // Attempt is a place that an app tried to connect to, in the app's own words. Only
@@ -83,4 +85,13 @@ func firstPacket(b []byte) (to netip.AddrPort, protocol string, ok bool) {
 		return netip.AddrPortFrom(destination, 0), "icmp", true
 	}
 	return netip.AddrPortFrom(destination, 0), fmt.Sprintf("protocol %d", b[9]), true
+}
+
+// connections is how many the proxy serves at once. What is learned from a policy
+// without any has to get as far as saying where it wants to go.
+func (c *Config) connections() int {
+	if c.Wanted != nil && len(c.Egress.Allow) == 0 {
+		return policy.DefaultConnections
+	}
+	return c.Egress.Connections
 }

@@ -92,6 +92,8 @@ type Config struct {
 	Output io.Writer
 	// Exited is told how the app ended, if it was not asked to.
 	Exited func(how string)
+
+	loose bool // see App.Loosen
 }
 
 // Terminal is what a command beside the app has if it is for a person.

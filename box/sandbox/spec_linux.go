@@ -27,7 +27,7 @@ func (c *Config) configuration(b bundle) (*specs.Spec, []string, error) {
 	s := &specs.Spec{
 		Version:  "1.0.2", // the least that any runtime of today reads
 		Process:  process,
-		Root:     &specs.Root{Path: c.Root, Readonly: true},
+		Root:     &specs.Root{Path: c.Root, Readonly: !c.loose},
 		Hostname: c.Name,
 		Mounts:   c.mounts(process.User, b),
 		Linux: &specs.Linux{

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,6 +18,7 @@ import (
 	"github.com/blindbox/blindbox/attest/sim"
 	"github.com/blindbox/blindbox/box"
 	"github.com/blindbox/blindbox/box/callers"
+	"github.com/blindbox/blindbox/box/ingress"
 	"github.com/blindbox/blindbox/examples/tumour"
 	"github.com/blindbox/blindbox/internal/catalogue"
 	"github.com/blindbox/blindbox/policy"
@@ -78,6 +80,9 @@ type surroundings struct {
 	output    io.Writer // gets what the app prints
 	log       func(box.Event)
 	container *devContainer // nil if the app is no image
+	// For learning a policy; nil as a rule.
+	around  func(http.Handler) http.Handler
+	decided func(ingress.Decision)
 }
 
 // startBox starts a simulated box on ln and returns when its door is open. It
@@ -107,7 +112,7 @@ func startFaulty(ctx context.Context, root *sim.Root, p *policy.Policy, ln net.L
 	}
 	cfg := box.Config{
 		Policy: p, Attester: attester, Listener: ln, Builtin: map[string][]byte{"tumour": tumour.Model()}, Identity: callers.NewClient(),
-		Log: at.log, AppOutput: at.output, Verifier: devVerifier(),
+		Log: at.log, AppOutput: at.output, Verifier: devVerifier(), Around: at.around, Decided: at.decided,
 	}
 	if at.container != nil {
 		cfg.Containers = &at.container.Containers

@@ -18,10 +18,10 @@ func newPolicy(s *session) *cobra.Command {
 	group := &cobra.Command{
 		Use:   "policy",
 		Short: "Look at a box's policy (box.yaml)",
-		Args:  exactly(1, "a command: check, explain, test, diff, schema or show"),
+		Args:  exactly(1, "a command: check, explain, test, diff, learn, schema or show"),
 		RunE:  func(cmd *cobra.Command, args []string) error { return unknownCommand(cmd, args[0]) },
 	}
-	group.AddCommand(newPolicyCheck(s), newPolicyExplain(s), newPolicyTest(s), newPolicyDiff(s), newPolicySchema(s), newPolicyShow(s))
+	group.AddCommand(newPolicyCheck(s), newPolicyExplain(s), newPolicyTest(s), newPolicyDiff(s), newPolicySchema(s), newPolicyShow(s), newPolicyLearn(s))
 	return group
 }
 

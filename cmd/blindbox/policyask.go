@@ -255,16 +255,12 @@ func (s *session) policyDiff(before, after string) error {
 	d := policy.Diff(a, b)
 	exit := exitOfDiff(d)
 	if s.json() {
-		changes := make([]policyChange, len(d))
-		for i, c := range d {
-			changes[i] = policyChange(c)
-		}
 		s.writeJSON(struct {
 			Widened  bool           `json:"widened"`
 			Narrowed bool           `json:"narrowed"`
 			Changes  []policyChange `json:"changes"`
 			Exit     int            `json:"exit"`
-		}{d.Widened(), d.Narrowed(), changes, exit})
+		}{d.Widened(), d.Narrowed(), changesOf(d), exit})
 	} else {
 		s.printDiff(d, a.Digest() == b.Digest())
 	}
@@ -272,6 +268,14 @@ func (s *session) policyDiff(before, after string) error {
 		return shown{&refusal{exit: exit}}
 	}
 	return nil
+}
+
+func changesOf(d policy.Difference) []policyChange {
+	changes := make([]policyChange, len(d))
+	for i, c := range d {
+		changes[i] = policyChange(c)
+	}
+	return changes
 }
 
 func exitOfDiff(d policy.Difference) int {

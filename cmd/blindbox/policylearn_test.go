@@ -1,0 +1,197 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/blindbox/blindbox/appraise"
+	"github.com/blindbox/blindbox/attest/sim"
+	"github.com/blindbox/blindbox/box"
+	"github.com/blindbox/blindbox/client"
+	"github.com/blindbox/blindbox/policy"
+)
+
+const workloadVariable = "BLINDBOX_TEST_WORKLOAD"
+
+// workload is a command that tests an app: it asks for each path of a list, and prints the answers.
+func workload() {
+	for _, path := range strings.Split(os.Getenv(workloadVariable), " ") {
+		resp, err := http.Get(os.Getenv("BLINDBOX_URL") + path)
+		if err != nil {
+			fmt.Println(path, err)
+			continue
+		}
+		body, _ := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		fmt.Println(path, resp.StatusCode, string(body))
+	}
+}
+
+// learned runs policy learn over a policy with that workload, and returns the file
+// that was learned, the document about it and what the workload saw.
+func learned(t *testing.T, file, paths string, more learnOptions) (out string, document map[string]any, saw string) {
+	t.Helper()
+	home := t.TempDir()
+	t.Setenv(workloadVariable, paths)
+	more.out, more.listen, more.local = filepath.Join(home, "learned.yaml"), "127.0.0.1:0", "127.0.0.1:0"
+	if more.many == 0 {
+		more.many = 3
+	}
+	var stdout, stderr bytes.Buffer
+	s := &session{
+		stdin: strings.NewReader(""), stdout: &stdout, stderr: &stderr, format: "json", now: time.Now,
+		env: func(name string) string { return map[string]string{"BLINDBOX_HOME": home}[name] },
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := s.policyLearn(ctx, file, more, []string{"workload"}); err != nil {
+		t.Fatalf("%v\n%s", err, stderr.String())
+	}
+	if err := json.Unmarshal(stdout.Bytes(), &document); err != nil {
+		t.Fatalf("%v: %s", err, stdout.String())
+	}
+	return more.out, document, stderr.String()
+}
+
+// destination is a server that the app's connections come to, whatever they are for.
+func destination(t *testing.T) func(*box.Containers) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "outside") })}
+	go srv.Serve(ln)
+	t.Cleanup(func() { srv.Close() })
+	return func(c *box.Containers) {
+		c.Resolver = everyName{}
+		c.Dial = func(ctx context.Context, _ netip.AddrPort) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "tcp", ln.Addr().String())
+		}
+	}
+}
+
+// everyName resolves every name to one public address.
+type everyName struct{}
+
+func (everyName) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) {
+	return []netip.Addr{netip.MustParseAddr("93.184.216.34")}, nil
+}
+
+// simulatedClient starts a box under a policy, and returns what asks it for a path.
+func simulatedClient(t *testing.T, file string, reach func(*box.Containers)) (get func(path string) string) {
+	t.Helper()
+	s := &session{stderr: io.Discard, now: time.Now}
+	p, err := s.readPolicy(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	container, remove, err := s.contain(p, file, os.Geteuid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(remove)
+	if container != nil {
+		reach(&container.Containers)
+	}
+	root, err := sim.NewRoot(nil, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := startBox(t.Context(), root, p, ln, surroundings{output: io.Discard, container: container})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = d.close() })
+	trust, err := appraise.ParseTrust(d.trustFile())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := client.New(trust)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return func(path string) string {
+		resp, err := c.HTTP().Get("https://" + d.addr + path)
+		if err != nil {
+			return err.Error()
+		}
+		defer resp.Body.Close()
+		body, _ := io.ReadAll(resp.Body)
+		return fmt.Sprint(resp.StatusCode, " ", string(body))
+	}
+}
+
+// TestLearnImage: an app connects, writes and answers; under the policy that was
+// learned it does all of that again, and nothing else.
+func TestLearnImage(t *testing.T) {
+	file := imagePolicy(t, "# about files\nfiles: {writable: [{path: /data, size: 1MiB}]}\n")
+	const work = "/here /here?secret=canary /talk/1 /talk/2 /talk/3 /fill?with=/tmp/big /fill?with=/data/big " +
+		"/direct?with=http://api.example/ /dial?with=tcp+10.1.2.3:5432 /dial?with=udp+9.9.9.9:9999 /lookup?with=only.example"
+	reach := destination(t)
+	out, document, saw := learned(t, file, work, learnOptions{reach: reach})
+	text, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%s\n%v\n%s", text, document["notes"], saw)
+	if strings.Contains(string(text), "canary") || strings.Contains(string(text), "secret") {
+		t.Error("a query was recorded")
+	}
+	p, err := policy.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(p.Egress.Allow) != 2 || p.Egress.Allow[0].String() != "api.example:80" || p.Egress.Allow[1].String() != "10.1.2.3:5432" || !p.Egress.Allow[1].Private {
+		t.Errorf("egress %+v", p.Egress.Allow)
+	}
+	if p.Files.Tmp != 8<<20 || len(p.Files.Writable) != 1 || p.Files.Writable[0].Path != "/data" || p.Files.Writable[0].Size != 4<<20 {
+		t.Errorf("files %+v", p.Files)
+	}
+	if got := strings.Join(p.Callers[0].Paths, " "); got != "/here /talk/* /fill /direct /dial /lookup" {
+		t.Errorf("paths %s", got)
+	}
+	if !strings.Contains(fmt.Sprint(document["notes"]), "udp to 9.9.9.9 port 9999") || !strings.Contains(fmt.Sprint(document["notes"]), "looked up only.example") {
+		t.Errorf("notes %v", document["notes"])
+	}
+	again(t, file, text, reach)
+}
+
+// again runs a policy that was learned as a box of its own.
+func again(t *testing.T, file string, text []byte, reach func(*box.Containers)) {
+	t.Helper()
+	learnedFile := filepath.Join(filepath.Dir(file), "again.yaml")
+	if err := os.WriteFile(learnedFile, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	get := simulatedClient(t, learnedFile, reach)
+	for path, want := range map[string]string{
+		"/here": "200 hello anyone", "/talk/4": "200 ", "/fill?with=/tmp/big": "200 REACHED", "/fill?with=/data/big": "200 REACHED",
+		"/direct?with=http://api.example/": "200 REACHED: 200 outside", "/dial?with=tcp+10.1.2.3:5432": "200 REACHED",
+		"/self":                              "403 ", // not asked for while learning
+		"/fill?with=/elsewhere":              "200 blocked",
+		"/direct?with=http://other.example/": "200 blocked",
+		"/dial?with=tcp+10.1.2.3:5433":       "200 blocked",
+	} {
+		if got := get(path); !strings.HasPrefix(got, want) {
+			t.Errorf("%s: %.200s, expected %s", path, got, want)
+		}
+	}
+}
