@@ -62,6 +62,27 @@ var pairings = []pairing{
 	{pkg: "./atls", ours: "Connect/full", peer: "Connect/tls13"},
 	{pkg: "./box", ours: "Requests/box", peer: "Requests/reverseproxy"},
 	{pkg: "./box", ours: "Requests/box", peer: "Requests/reverseproxy-pooled"},
+	{pkg: "./box", ours: "Requests/box-certificate", peer: "Requests/box"},
+}
+
+// comparison is a row for what a benchmark compares by itself, in turns that are shorter
+// than a run.
+type comparison struct {
+	pkg, bench, unit string
+	said             string
+	atMost           float64 // the goal
+}
+
+var comparisons = []comparison{
+	{"./policy", "Decide/100x100-allowed", "p99-ns", "100 callers x 100 rules, allowed, ns at p99", 20_000},
+	{"./policy", "Decide/100x100-denied", "p99-ns", "100 callers x 100 rules, denied, ns at p99", 20_000},
+	{"./box/ingress", "Policy", "%fewer", "requests a second under a policy, % fewer than at the same door without", 5},
+	{"./box", "Requests/cost", "%fewer", "requests a second through a box, % fewer than forwarded behind the same gate", 5},
+	{"./box", "Overload", "p99-ratio", "10 x overload: p99 of the admitted / p99 at half load", 2},
+	{"./box", "Overload", "x-offered", "  requests offered / capacity", 0},
+	{"./box", "Overload", "before-MiB", "  MiB in use before", 0},
+	{"./box", "Overload", "storm-MiB", "  MiB in use during it, at most", 0},
+	{"./box", "Overload", "after-MiB", "  MiB in use after", 0},
 }
 
 func main() {
@@ -84,7 +105,27 @@ func run(rounds int, benchtime string) error {
 	for _, p := range pairings {
 		report(p, results[p.pkg+" "+p.ours], results[p.pkg+" "+p.peer])
 	}
+	fmt.Println()
+	for _, m := range comparisons {
+		m.report(results[m.pkg+" "+m.bench])
+	}
 	return coldProcess(rounds * 4)
+}
+
+func (m comparison) report(samples []sample) {
+	values := make([]float64, len(samples))
+	for i, s := range samples {
+		values[i] = s.more[m.unit]
+	}
+	goal, got := "", median(values)
+	switch {
+	case m.atMost == 0:
+	case got <= m.atMost:
+		goal = fmt.Sprintf("<= %g ok", m.atMost)
+	default:
+		goal = fmt.Sprintf("<= %g MISSED", m.atMost)
+	}
+	fmt.Printf("%-14s %-78s %10.2f %s\n", m.pkg, m.said, got, goal)
 }
 
 // measure runs every package once a round and collects the samples by
@@ -119,6 +160,11 @@ func benchmarksOf(pkg string) []string {
 			names = append(names, p.ours, p.peer)
 		}
 	}
+	for _, m := range comparisons {
+		if m.pkg == pkg {
+			names = append(names, m.bench)
+		}
+	}
 	slices.Sort(names)
 	return slices.Compact(names)
 }
@@ -128,6 +174,10 @@ func packages() []string {
 	for _, p := range pairings {
 		pkgs = append(pkgs, p.pkg)
 	}
+	for _, m := range comparisons {
+		pkgs = append(pkgs, m.pkg)
+	}
+	slices.Sort(pkgs)
 	return slices.Compact(pkgs)
 }
 

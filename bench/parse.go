@@ -9,7 +9,10 @@ import (
 )
 
 // sample are the figures of one benchmark in one run of `go test -bench`.
-type sample struct{ ns, bytes, allocs float64 }
+type sample struct {
+	ns, bytes, allocs float64
+	more              map[string]float64 // by the unit that the benchmark gave it
+}
 
 // `go test` writes the name of a benchmark when it begins and its figures when it
 // has ended, to the same stream that the standard logger writes to. A server that
@@ -54,8 +57,7 @@ func figures(out []byte, want []string) (map[string]sample, error) {
 	return found, nil
 }
 
-// parseSample reads "53 ns/op  12 B/op  3 allocs/op" and passes over the units
-// that benchmarks add.
+// parseSample reads "53 ns/op  1.5 p99-ratio  12 B/op  3 allocs/op".
 func parseSample(text string) (sample, error) {
 	var s sample
 	units := map[string]*float64{"ns/op": &s.ns, "B/op": &s.bytes, "allocs/op": &s.allocs}
@@ -69,7 +71,12 @@ func parseSample(text string) (sample, error) {
 		if into := units[fields[i+1]]; into != nil {
 			*into = v
 			there = append(there, fields[i+1])
+			continue
 		}
+		if s.more == nil {
+			s.more = map[string]float64{}
+		}
+		s.more[fields[i+1]] = v
 	}
 	for _, unit := range []string{"ns/op", "B/op", "allocs/op"} {
 		if !slices.Contains(there, unit) {

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -12,8 +14,11 @@ const (
 
 // TestFigures: lines that other output tore apart are put together again.
 func TestFigures(t *testing.T) {
-	box := sample{ns: 108294, bytes: 14720, allocs: 173}
+	box := sample{ns: 108294, bytes: 14720, allocs: 173, more: map[string]float64{"req/s": 9234}}
 	pooled := sample{ns: 53.5, bytes: 16431, allocs: 159}
+	if got, err := parseSample("5 ns/op 1.5 p99-ratio 1 B/op 3 allocs/op"); err != nil || got.more["p99-ratio"] != 1.5 {
+		t.Errorf("%v, %v", got, err)
+	}
 	for name, out := range map[string]string{
 		"whole": "BenchmarkRequests/box-2         \t    2116\t    108294 ns/op\t      9234 req/s\t   14720 B/op\t     173 allocs/op\n" +
 			"BenchmarkRequests/pooled-2  \t     816\t    53.5 ns/op\t      2348 req/s\t   16431 B/op\t     159 allocs/op\n",
@@ -27,7 +32,7 @@ func TestFigures(t *testing.T) {
 			"BenchmarkRequests/pooled-2  \n     816\t    53.5 ns/op\t   16431 B/op\t     159 allocs/op\n",
 	} {
 		got, err := figures([]byte(head+out+end), []string{"Requests/box", "Requests/pooled"})
-		if err != nil || len(got) != 2 || got["Requests/box"] != box || got["Requests/pooled"] != pooled {
+		if err != nil || len(got) != 2 || !reflect.DeepEqual(got["Requests/box"], box) || got["Requests/pooled"].ns != pooled.ns || got["Requests/pooled"].allocs != pooled.allocs {
 			t.Errorf("%s: %v, %v", name, got, err)
 		}
 	}
@@ -69,6 +74,11 @@ func TestEveryPairingIsMeasured(t *testing.T) {
 			if !strings.Contains(names, name) {
 				t.Errorf("%s: %s is not among %s", p.pkg, name, names)
 			}
+		}
+	}
+	for _, m := range comparisons {
+		if !slices.Contains(benchmarksOf(m.pkg), m.bench) || !slices.Contains(packages(), m.pkg) {
+			t.Errorf("%s: %s is not asked for", m.pkg, m.bench)
 		}
 	}
 }

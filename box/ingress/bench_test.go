@@ -17,7 +17,8 @@ import (
 // BenchmarkPolicy is keep-alive requests with 1 KiB answers over HTTP/1.1 on TLS
 // 1.3, in turns with the policy on and off. Off is the same Handler with the same
 // limits and forwarding, that does not ask who is calling, what the policy says and
-// what is left of budgets. It compares the middlemost turns of each.
+// what is left of budgets. Each turn is compared with the one beside it, and the
+// median is reported, so that what else the machine does slows down both.
 func BenchmarkPolicy(b *testing.B) {
 	answer := strings.Repeat("x", 1024)
 	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, answer) }))
@@ -34,22 +35,27 @@ func BenchmarkPolicy(b *testing.B) {
 	}
 	const together, turn = 8, 25
 	var turns [2][]time.Duration
-	for i := range 2 * b.N {
-		began := time.Now()
-		var all sync.WaitGroup
-		for range together {
-			all.Go(func() { ask(b, sides[i%2], turn) })
+	var fewer []float64
+	for i := range b.N {
+		var took [2]time.Duration
+		for _, side := range [2]int{i % 2, 1 - i%2} {
+			began := time.Now()
+			var all sync.WaitGroup
+			for range together {
+				all.Go(func() { ask(b, sides[side], turn) })
+			}
+			all.Wait()
+			took[side] = time.Since(began)
+			turns[side] = append(turns[side], took[side])
 		}
-		all.Wait()
-		turns[i%2] = append(turns[i%2], time.Since(began))
+		fewer = append(fewer, 100*(1-took[0].Seconds()/took[1].Seconds()))
 	}
-	var rate [2]float64
 	for side, name := range []string{"off", "on"} {
 		slices.Sort(turns[side])
-		rate[side] = together * turn / turns[side][len(turns[side])/2].Seconds()
-		b.ReportMetric(rate[side], name+"-req/s")
+		b.ReportMetric(together*turn/turns[side][len(turns[side])/2].Seconds(), name+"-req/s")
 	}
-	b.ReportMetric(100*(1-rate[1]/rate[0]), "%fewer")
+	slices.Sort(fewer)
+	b.ReportMetric(fewer[len(fewer)/2], "%fewer")
 }
 
 // withoutPolicy is ServeHTTP without the policy.
