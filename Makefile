@@ -7,11 +7,15 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 CACHE  := .cache
 VENV   := $(CACHE)/venv
 PYTHON := $(abspath $(VENV))/bin/python
+# gVisor is a program beside the box, not a part of it: it is built by itself, and
+# nothing of it is in go.mod.
+GVISOR := v0.0.0-20260905035102-160fafc42237
+RUNSC  := $(CACHE)/gvisor-$(GVISOR)/runsc
 # The race detector needs a C compiler; without one the tests run without it, and say so.
 RACE   := $(shell command -v $${CC:-cc} >/dev/null 2>&1 && echo -race)
 FUZZTIME ?= 60s
 
-.PHONY: help build demo test lint cross bench fuzz mutants golden clean
+.PHONY: help build demo test lint cross bench fuzz mutants golden runsc clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -23,9 +27,9 @@ demo: ## a real model in a simulated box: verified, asked, and refused when tamp
 	@CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/blindbox
 	@bin/blindbox demo
 
-test: lint cross $(VENV)/.ready ## everything this machine can run: lint, cross builds, all tests (race detector)
+test: lint cross $(VENV)/.ready $(RUNSC) ## everything this machine can run: lint, cross builds, all tests (race detector)
 	@[ -n "$(RACE)" ] || echo "SKIP race detector: no C compiler"
-	@BLINDBOX_PYTHON="$$([ -x $(PYTHON) ] && echo $(PYTHON))" go run ./internal/testrun $(RACE) ./...
+	@BLINDBOX_PYTHON="$$([ -x $(PYTHON) ] && echo $(PYTHON))" BLINDBOX_RUNSC="$$([ -x $(RUNSC) ] && echo $(abspath $(RUNSC)))" go run ./internal/testrun $(RACE) ./...
 
 lint: ## gofmt, go vet, go mod tidy, staticcheck
 	@out=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$out" ] || { echo "not gofmt'ed: $$out"; exit 1; }
@@ -51,6 +55,9 @@ mutants: ## switch off every check of attest, appraise and atls in turn: some te
 golden: ## rewrite golden files and generated pages after a deliberate change
 	@go test $$(grep -rl --include='*_test.go' 'flag.Bool("update"' . | xargs -n1 dirname | sort -u) -update
 
+runsc: $(RUNSC) ## build gVisor's runsc, for `isolation: gvisor`
+	@[ -x $(RUNSC) ] && echo $(abspath $(RUNSC))
+
 clean: ## remove what the other targets made
 	@rm -rf bin $(CACHE)
 
@@ -59,3 +66,8 @@ $(VENV)/.ready: internal/testrun/requirements.txt
 	@mkdir -p $(CACHE)
 	@if python3 -m venv $(VENV) >/dev/null 2>&1 && $(PYTHON) -m pip install -q --disable-pip-version-check -r $<; \
 	  then touch $@; else rm -rf $(VENV); echo "SKIP Python clients: no python3 with venv and pip, or no package index"; fi
+
+$(RUNSC):
+	@mkdir -p $(@D)
+	@if [ "$$(go env GOOS)" = linux ] && GOBIN=$(abspath $(@D)) GOFLAGS=-mod=mod CGO_ENABLED=0 go install -trimpath -ldflags='-s -w' gvisor.dev/gvisor/runsc@$(GVISOR); \
+	  then :; else echo "SKIP gVisor: not Linux, or no module proxy"; fi

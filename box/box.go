@@ -196,7 +196,7 @@ func (b *Box) work() (http.Handler, error) {
 
 // contain makes the app from an image.
 func (b *Box) contain(exited func(string)) (http.Handler, error) {
-	if err := b.cfg.Containers.check(); err != nil {
+	if err := b.cfg.Containers.check(b.policy); err != nil {
 		return nil, err
 	}
 	broken := make(chan error, 1)

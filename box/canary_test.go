@@ -48,7 +48,7 @@ func TestNothingIsLogged(t *testing.T) {
 				doc = "name: m\nmodels: [{name: m, builtin: tumour}]" + twoKeys + "logs: counters\n"
 			}
 			cmd := exec.Command(exe, "-test.run", "^TestCanaryBox$", "-test.v")
-			cmd.Env = append(os.Environ(), "CANARY_POLICY="+doc, "GOTRACEBACK=all", "CANARY_IMAGES="+c.Images, "CANARY_DIR="+c.Dir, "CANARY_RUNTIME="+c.Runtime)
+			cmd.Env = append(os.Environ(), "CANARY_POLICY="+doc, "GOTRACEBACK=all", "CANARY_IMAGES="+c.Images, "CANARY_DIR="+c.Dir, "CANARY_RUNTIME="+c.Runtime, "CANARY_GVISOR="+c.GVisor)
 			stdin, err := cmd.StdinPipe()
 			if err != nil {
 				t.Fatal(err)
@@ -185,7 +185,7 @@ func TestCanaryBox(t *testing.T) {
 	}()
 	b, err := New(Config{
 		Policy: parsed(t, doc), Attester: signer{}, Listener: listen(t), Builtin: map[string][]byte{"tumour": tumour.Model()},
-		Containers: &Containers{Images: os.Getenv("CANARY_IMAGES"), Dir: os.Getenv("CANARY_DIR"), Runtime: os.Getenv("CANARY_RUNTIME")},
+		Containers: &Containers{Images: os.Getenv("CANARY_IMAGES"), Dir: os.Getenv("CANARY_DIR"), Runtime: os.Getenv("CANARY_RUNTIME"), GVisor: os.Getenv("CANARY_GVISOR")},
 		Log:        func(e Event) { fmt.Printf("EVENT %s\n%+v\n", e, e.Counters) },
 	})
 	if err != nil {

@@ -32,8 +32,9 @@ type Containers struct {
 	Images string
 	// Dir is a folder in memory that is the box's alone. What is in it is deleted.
 	Dir string
-	// Runtime is the path of runc.
-	Runtime string
+	// Runtime is the path of runc, GVisor that of runsc. The policy says which of
+	// them runs the app.
+	Runtime, GVisor string
 	// Resolver and Dial are how the box reaches what egress allows; nil means the
 	// machine's own.
 	Resolver egress.Resolver
@@ -57,14 +58,34 @@ type Containers struct {
 // nobody on the machine is.
 const userShift = 1 << 20
 
-func (c *Containers) check() error {
+func (c *Containers) check(p *policy.Policy) error {
 	switch {
 	case c == nil:
 		return errors.New("box: the policy's app is an image, and this box has no place to run one")
-	case c.Runtime == "":
+	case gVisor(p) && c.GVisor == "":
+		return fmt.Errorf("box: the policy has isolation: gvisor (line %d), and there is no runsc on this machine; nothing was started: install gVisor's runsc (docs/wrap-your-container.md), or take the line out and have the app run by runc", p.Line("app.isolation"))
+	case !gVisor(p) && c.Runtime == "":
 		return errors.New("box: the policy's app is an image, and there is no runc on this machine; nothing was started: install it (Debian's package is runc)")
 	}
 	return nil
+}
+
+func gVisor(p *policy.Policy) bool { return p.App.Isolation == policy.IsolationGVisor }
+
+// runtime is the path of what runs the programs of a policy.
+func (c *Containers) runtime(p *policy.Policy) string {
+	if gVisor(p) {
+		return c.GVisor
+	}
+	return c.Runtime
+}
+
+// rewire is what gVisor needs before each start.
+func (c *container) rewire(ns *egress.Namespace, program int) func() error {
+	if !gVisor(c.policy) {
+		return nil
+	}
+	return func() error { return ns.Rewire(program) }
 }
 
 // container is an app from an image, in a network of its own, and the services beside
@@ -117,7 +138,9 @@ func (c *container) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	app, err := sandbox.New(c.sandbox(network, image.Config, tree.Path))
+	cfg := c.sandbox(network, image.Config, tree.Path)
+	cfg.Rewire = c.rewire(ns, 0)
+	app, err := sandbox.New(cfg)
 	if err != nil {
 		return err
 	}
@@ -292,7 +315,7 @@ func (c *container) sandbox(network string, image *oci.Config, root string) sand
 			Memory: p.Limits.Memory, Pids: int64(p.Limits.PIDs), CPU: float64(p.Limits.CPU) / 1000, OpenFiles: uint64(p.Limits.OpenFiles),
 		},
 		Image: *image, Root: root, NetNS: network, ResolvConf: c.plan.ResolvConf(), Hosts: c.hosts(),
-		Dir: filepath.Join(c.cfg.Dir, "runs"), Runtime: c.cfg.Runtime, Shift: userShift,
+		Dir: filepath.Join(c.cfg.Dir, "runs"), Runtime: c.cfg.runtime(p), GVisor: gVisor(p), Shift: userShift,
 		StartGrace: startGrace, StopGrace: appGrace, Output: c.output, Exited: c.exited,
 	}
 	return cfg

@@ -81,6 +81,25 @@ func contained(t testing.TB) (c *Containers, digest string) {
 	return &Containers{Images: images, Dir: filepath.Join(dir, "box"), Runtime: runc}, digest
 }
 
+// underBoth runs a test of an app from an image with runc, then with gVisor.
+// isolated has the app of a policy run by what it is.
+func underBoth(t *testing.T, test func(t *testing.T, c *Containers, digest string, isolated func(doc string) string)) {
+	t.Run("runc", func(t *testing.T) {
+		c, digest := contained(t)
+		test(t, c, digest, func(doc string) string { return doc })
+	})
+	t.Run("gvisor", func(t *testing.T) {
+		c, digest := contained(t)
+		c.Runtime, c.GVisor = "", os.Getenv("BLINDBOX_RUNSC")
+		if c.GVisor == "" {
+			t.Skip("SKIP: no runsc in BLINDBOX_RUNSC (`make test` builds it)")
+		}
+		test(t, c, digest, func(doc string) string {
+			return strings.Replace(doc, "listen: 8000", "isolation: gvisor, listen: 8000", 1)
+		})
+	})
+}
+
 // withImage is a policy of an app from the image.
 func withImage(digest, more string) string {
 	return "name: test.box_1\napp: {image: \"oci:app\", digest: \"" + digest + "\", listen: 8000}" + twoKeys + more
@@ -98,16 +117,21 @@ func (r *running) ask(t testing.TB, path, with string) string {
 
 // TestImage: an app from an image is served through the gate, with what the
 // policy gives it and nothing else, and nothing of it is left behind.
-func TestImage(t *testing.T) {
-	c, digest := contained(t)
+func TestImage(t *testing.T) { underBoth(t, image) }
+
+func image(t *testing.T, c *Containers, digest string, isolated func(string) string) {
 	more := "egress: none\nfiles: {tmp: 1MiB, writable: [{path: /data, size: 4MiB}]}\nlimits: {memory: 256MiB, pids: 64, open_files: 64}\n"
-	b := serve(t, Config{Policy: parsed(t, withImage(digest, more)), Containers: c})
+	b := serve(t, Config{Policy: parsed(t, isolated(withImage(digest, more))), Containers: c})
 	if got := b.ask(t, "/here", ""); got != "hello clinic" {
 		t.Errorf("the app answers %q", got)
 	}
 	self := strings.Fields(b.ask(t, "/self", ""))
 	if len(self) != 5 || !slices.Equal(self[1:], []string{"1000", "1001", "test-box-1", "image"}) {
 		t.Fatalf("the app is %q", self)
+	}
+	readOnly := "read-only file system"
+	if c.GVisor != "" {
+		readOnly = "permission denied" // it asks whose folder it is before it asks that
 	}
 	for _, row := range []struct{ path, with, want string }{
 		{"/dial", "tcp 1.1.1.1:443", "network is unreachable"},
@@ -117,8 +141,8 @@ func TestImage(t *testing.T) {
 		{"/dial", "tcp " + b.addr, "connection refused"}, // the box's own door
 		{"/lookup", "example.com", "blocked: lookup example.com"},
 		{"/direct", "http://93.184.216.34/", "network is unreachable"},
-		{"/fill", "/app", "read-only file system"},
-		{"/fill", "/etc/new", "read-only file system"},
+		{"/fill", "/app", readOnly},
+		{"/fill", "/etc/new", readOnly},
 		{"/fill", "/tmp/new", "no space left"},
 		{"/fill", "/data/new", "REACHED"},
 		{"/open", "/app", "too many open files"},
@@ -223,8 +247,9 @@ func (names) LookupNetIP(_ context.Context, _, host string) ([]netip.Addr, error
 
 // TestImageEgress: an app reaches the place that the policy names, whether it
 // knows of the proxy or not, and no other.
-func TestImageEgress(t *testing.T) {
-	c, digest := contained(t)
+func TestImageEgress(t *testing.T) { underBoth(t, imageEgress) }
+
+func imageEgress(t *testing.T, c *Containers, digest string, isolated func(string) string) {
 	site := listen(t)
 	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "this is "+r.Host) })}
 	go srv.Serve(site)
@@ -245,7 +270,7 @@ func TestImageEgress(t *testing.T) {
 		defer mu.Unlock()
 		refused = append(refused, e)
 	}
-	b := serve(t, Config{Policy: parsed(t, withImage(digest, "egress: {allow: [{host: allowed.example, port: 80}]}\nlogs: counters\n")), Containers: c})
+	b := serve(t, Config{Policy: parsed(t, isolated(withImage(digest, "egress: {allow: [{host: allowed.example, port: 80}]}\nlogs: counters\n"))), Containers: c})
 	for _, row := range []struct{ path, with, want string }{
 		{"/proxied", "http://allowed.example/a", "REACHED: 200 this is allowed.example"},
 		{"/direct", "http://allowed.example/a", "REACHED: 200 this is allowed.example"},
@@ -360,9 +385,10 @@ func TestOneBox(t *testing.T) {
 }
 
 // TestAppFromImageIsStartedAgain, and reached again.
-func TestAppFromImageIsStartedAgain(t *testing.T) {
-	c, digest := contained(t)
-	b := serve(t, Config{Policy: parsed(t, withImage(digest, "")), Containers: c})
+func TestAppFromImageIsStartedAgain(t *testing.T) { underBoth(t, startedAgain) }
+
+func startedAgain(t *testing.T, c *Containers, digest string, isolated func(string) string) {
+	b := serve(t, Config{Policy: parsed(t, isolated(withImage(digest, ""))), Containers: c})
 	if resp, _ := do(t, b.client(t, "h2"), request(t, "GET", "/exit", nil)); resp.StatusCode != http.StatusBadGateway {
 		t.Errorf("the request that ended the app: %s", resp.Status)
 	}
@@ -408,15 +434,16 @@ func TestNetworkFails(t *testing.T) {
 
 // TestKilledWithImage: kill -9 of the box ends the app, and the next box starts in
 // the same folder.
-func TestKilledWithImage(t *testing.T) {
-	c, digest := contained(t)
+func TestKilledWithImage(t *testing.T) { underBoth(t, killedWithImage) }
+
+func killedWithImage(t *testing.T, c *Containers, digest string, isolated func(string) string) {
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	doc := withImage(digest, "logs: counters\n")
+	doc := isolated(withImage(digest, "logs: counters\n"))
 	cmd := exec.Command(exe, "-test.run", "^TestCanaryBox$", "-test.v")
-	cmd.Env = append(os.Environ(), "CANARY_POLICY="+doc, "CANARY_IMAGES="+c.Images, "CANARY_DIR="+c.Dir, "CANARY_RUNTIME="+c.Runtime)
+	cmd.Env = append(os.Environ(), "CANARY_POLICY="+doc, "CANARY_IMAGES="+c.Images, "CANARY_DIR="+c.Dir, "CANARY_RUNTIME="+c.Runtime, "CANARY_GVISOR="+c.GVisor)
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)

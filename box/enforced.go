@@ -25,7 +25,7 @@ var enforced = []string{
 
 // ofContainers are those that hold for an app from an image.
 var ofContainers = []string{
-	"app.image", "app.user", "app.capabilities", "files.tmp", "files.writable", // box/sandbox
+	"app.image", "app.isolation.gvisor", "app.user", "app.capabilities", "files.tmp", "files.writable", // box/sandbox
 	"limits.memory", "limits.pids", "limits.cpu", "limits.open_files",
 	"egress",   // box/egress
 	"services", // box/services.go
@@ -35,8 +35,6 @@ func enforces(p *policy.Policy, section string) bool {
 	switch {
 	case slices.Contains(enforced, section):
 		return true
-	case section == "services" && p.App != nil && p.App.Isolation == policy.IsolationGVisor:
-		return false // gVisor has a network of its own, see package sandbox
 	case p.App == nil:
 		return section == "egress" // a model connects to nothing
 	default:

@@ -21,7 +21,7 @@ func TestEnforceable(t *testing.T) {
 			"limits: {request: 1MiB, concurrent: 2, idle: 1s}\nlogs: counters\n": "",
 		"name: a\nmodels: [{name: m, builtin: m}]\nlogs: none\n":                             "",
 		"name: a\nmodels: [{name: m, builtin: m}]\negress: none\nplatforms: [sim-sev-snp]\n": "",
-		image + ", user: \"1:1\", capabilities: [CAP_CHOWN]}\negress: {allow: [{host: a.example, port: 1}]}\n" +
+		image + ", isolation: gvisor, user: \"1:1\", capabilities: [CAP_CHOWN]}\negress: {allow: [{host: a.example, port: 1}]}\n" +
 			"files: {tmp: 1MiB, writable: [{path: /a, size: 1MiB}]}\nlimits: {memory: 1GiB, pids: 2, cpu: 1, open_files: 64}\n": "",
 		app + "callers:\n  - {oidc: \"https://a.example\", audience: a, claim: {b: c}, may: [query]}\n  - {certificate: {ca: " + hash + "}, may: [query]}\n" +
 			"  - {anyone: true, may: [query], expires: 2027-01-01T00:00:00Z, rate: 1/s, quota: {requests: 1/s, bytes: 1B/s}, models: [m]}\n" +
@@ -35,7 +35,7 @@ func TestEnforceable(t *testing.T) {
 		app + "logs: sealed:age1qqqqqqqqq\n": "logs.sealed (line 3)",
 		app + "limits: {memory: 1GiB, pids: 2, cpu: 1, open_files: 64, response: 1B, time: 1s}\n": "limits.memory (line 3), limits.pids (line 3), limits.cpu (line 3), limits.open_files (line 3)",
 		app + "callers: [{anyone: true, may: [upload, list]}]\n":                                  "callers.may.upload (line 3), callers.may.list (line 3)",
-		image + ", isolation: gvisor}\noperators: {may: [restart, exec, shell, debug]}\n":         "app.isolation.gvisor (line 2), operators.restart (line 3), operators.exec (line 3), operators.shell (line 3), operators.debug (line 3)",
+		image + ", isolation: gvisor}\noperators: {may: [restart, exec, shell, debug]}\n":         "operators.restart (line 3), operators.exec (line 3), operators.shell (line 3), operators.debug (line 3)",
 	} {
 		_, err := New(Config{Policy: parsed(t, doc), Attester: signer{}, Listener: listen(t), Builtin: map[string][]byte{}, Identity: callers.NewClient()})
 		got := ""
@@ -85,6 +85,11 @@ func TestContainersMissing(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, expected %s", err, want)
 		}
+	}
+	p = parsed(t, "name: a\napp: {image: oci:/x, digest: \"sha256:"+strings.Repeat("ab", 32)+"\", listen: 80, isolation: gvisor}\n")
+	_, err := New(Config{Policy: p, Attester: signer{}, Listener: listen(t), Containers: &Containers{Images: "/", Dir: "/x", Runtime: "/bin/runc"}})
+	if err == nil || !strings.Contains(err.Error(), "isolation: gvisor (line 2), and there is no runsc on this machine; nothing was started: install") {
+		t.Errorf("got %v, expected that there is no runsc", err)
 	}
 }
 

@@ -44,7 +44,7 @@ func (c *container) startServices(ctx context.Context, ns *egress.Namespace) err
 	c.later(func() { os.RemoveAll(dir) })
 	for i := range c.policy.Services {
 		s := &c.policy.Services[i]
-		if err := c.startService(ctx, ns.PathOf(i+1), i, filepath.Join(dir, s.Name)); err != nil {
+		if err := c.startService(ctx, ns, i, filepath.Join(dir, s.Name)); err != nil {
 			return fmt.Errorf("the service %s: %w", s.Name, err)
 		}
 		c.note("the service " + s.Name + " runs")
@@ -52,14 +52,15 @@ func (c *container) startServices(ctx context.Context, ns *egress.Namespace) err
 	return nil
 }
 
-func (c *container) startService(ctx context.Context, network string, i int, dir string) error {
+func (c *container) startService(ctx context.Context, ns *egress.Namespace, i int, dir string) error {
 	s, shift := &c.policy.Services[i], userShift+uint32(i+1)*usersEach
 	image, tree, err := c.unpack(s.Image, s.Digest, filepath.Join(dir, "images"), shift)
 	if err != nil {
 		return err
 	}
 	cfg := c.serviceSandbox(i, image.Config, tree.Path)
-	cfg.NetNS, cfg.Dir, cfg.Shift = network, filepath.Join(dir, "runs"), shift
+	cfg.NetNS, cfg.Dir, cfg.Shift = ns.PathOf(i+1), filepath.Join(dir, "runs"), shift
+	cfg.Rewire = c.rewire(ns, i+1)
 	app, err := sandbox.New(cfg)
 	if err != nil {
 		return err
@@ -121,7 +122,7 @@ func (c *container) serviceSandbox(i int, image *oci.Config, root string) sandbo
 		Name: s.Name, Service: true, Command: s.Command, Env: c.environment(s.Env), WorkDir: s.Dir, Capabilities: s.Capabilities,
 		Files: filesOf(&s.Files), User: userOf(s.User),
 		Limits: sandbox.Limits{Memory: s.Memory, Pids: int64(s.PIDs), CPU: float64(s.CPU) / 1000, OpenFiles: uint64(s.OpenFiles)},
-		Image:  *image, Root: root, ResolvConf: c.plan.ResolvConf(), Hosts: c.hosts(), Runtime: c.cfg.Runtime,
+		Image:  *image, Root: root, ResolvConf: c.plan.ResolvConf(), Hosts: c.hosts(), Runtime: c.cfg.runtime(c.policy), GVisor: gVisor(c.policy),
 		StartGrace: startGrace, StopGrace: appGrace, Output: c.output,
 		Exited: func(how string) {
 			c.note("the service " + s.Name + " ended")

@@ -30,10 +30,11 @@ func (r *running) through(t testing.TB, path, with string) string {
 
 // TestServices: services reach one another by name and are reached by nobody else,
 // and no one of them has what another one has.
-func TestServices(t *testing.T) {
-	c, digest := contained(t)
+func TestServices(t *testing.T) { underBoth(t, runServices) }
+
+func runServices(t *testing.T, c *Containers, digest string, isolated func(string) string) {
 	files := ", files: {writable: [{path: /data, size: 1MiB}]}"
-	b := serve(t, Config{Policy: parsed(t, withServices(digest, files, "egress: none\nlimits: {memory: 256MiB}\n")), Containers: c})
+	b := serve(t, Config{Policy: parsed(t, isolated(withServices(digest, files, "egress: none\nlimits: {memory: 256MiB}\n"))), Containers: c})
 	if got := b.ask(t, "/here", ""); got != "hello clinic" {
 		t.Errorf("the app answers %q", got)
 	}
@@ -43,7 +44,8 @@ func TestServices(t *testing.T) {
 		t.Fatalf("the database is %q", db)
 	}
 	mine, err := os.Readlink("/proc/self/ns/net")
-	if err != nil || db[0] == own[0] || db[0] == mine || own[0] == mine {
+	// Under gVisor each sees the number of a network in its own kernel.
+	if err != nil || c.GVisor == "" && db[0] == own[0] || db[0] == mine || own[0] == mine {
 		t.Errorf("networks: the app's %s, the database's %s, ours %s", own[0], db[0], mine)
 	}
 	for _, row := range []struct {
@@ -133,10 +135,11 @@ func serviceGroups(t testing.TB, c *Containers) (groups []string) {
 
 // TestServicesEgress: what the policy allows the app, services may through the same
 // gate; and what they say to one another goes through no proxy.
-func TestServicesEgress(t *testing.T) {
-	c, digest := contained(t)
+func TestServicesEgress(t *testing.T) { underBoth(t, servicesEgress) }
+
+func servicesEgress(t *testing.T, c *Containers, digest string, isolated func(string) string) {
 	c.Resolver = names{}
-	b := serve(t, Config{Policy: parsed(t, withServices(digest, "", "egress: {allow: [{host: allowed.example, port: 80}]}\n")), Containers: c})
+	b := serve(t, Config{Policy: parsed(t, isolated(withServices(digest, "", "egress: {allow: [{host: allowed.example, port: 80}]}\n"))), Containers: c})
 	for _, row := range []struct{ path, with, want string }{
 		{"/direct", "http://db:9000/self", "REACHED: 200"},
 		{"/proxied", "http://db:9000/self", "REACHED: 200"},
@@ -152,9 +155,10 @@ func TestServicesEgress(t *testing.T) {
 
 // TestServiceEnds: while a service does not run, nobody is served; it is started
 // again, and then they are.
-func TestServiceEnds(t *testing.T) {
-	c, digest := contained(t)
-	b := serve(t, Config{Policy: parsed(t, withServices(digest, "", "")), Containers: c})
+func TestServiceEnds(t *testing.T) { underBoth(t, serviceEnds) }
+
+func serviceEnds(t *testing.T, c *Containers, digest string, isolated func(string) string) {
+	b := serve(t, Config{Policy: parsed(t, isolated(withServices(digest, "", ""))), Containers: c})
 	ended := b.app.(*container).services[0]
 	b.through(t, "/exit", "")
 	waitFor(t, "the end of the service", func() bool {

@@ -89,21 +89,23 @@ func connectProgram(p Plan, i int) error {
 	if err := disableIPv6(appLink); err != nil {
 		return err
 	}
-	return withRoute(func(r *route) {
-		r.up(loopback)
-		r.address(p.AddressOf(i).String())
-		r.up(otherLink)
-		r.neighbour(crossingAddress, innerMAC(crossingEnd, i))
-		r.add(path{to: host(crossingAddress)})
-		r.add(path{to: netip.MustParsePrefix(innerNetwork), via: crossingAddress})
-		if p.Proxy == 0 {
-			return
-		}
-		r.add(path{to: host(gateAddress), via: crossingAddress})
-		for _, d := range p.destinations() {
-			r.add(path{to: d, via: crossingAddress})
-		}
-	})
+	return withRoute(func(r *route) { r.programEnd(p, i) })
+}
+
+func (r *route) programEnd(p Plan, i int) {
+	r.up(loopback)
+	r.address(p.AddressOf(i).String())
+	r.up(otherLink)
+	r.neighbour(crossingAddress, innerMAC(crossingEnd, i))
+	r.add(path{to: host(crossingAddress)})
+	r.add(path{to: netip.MustParsePrefix(innerNetwork), via: crossingAddress})
+	if p.Proxy == 0 {
+		return
+	}
+	r.add(path{to: host(gateAddress), via: crossingAddress})
+	for _, d := range p.destinations() {
+		r.add(path{to: d, via: crossingAddress})
+	}
 }
 
 func setIPv4(name, value string) error {

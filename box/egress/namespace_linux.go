@@ -124,6 +124,28 @@ func (n *Namespace) PathOf(i int) string {
 	return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), n.inner[i].Fd())
 }
 
+// Rewire gives the network of a program its addresses and routes again, for a
+// runtime that takes them for itself. An app that is alone is program 0.
+func (n *Namespace) Rewire(i int) error {
+	network, end := n.app, func(r *route) { r.appEnd(n.plan) }
+	switch {
+	case n.plan.Programs > 0:
+		network, end = n.inner[i], func(r *route) { r.programEnd(n.plan, i) }
+	case n.plan.Proxy == 0:
+		return nil // there is no wire
+	}
+	err := within(network, func() error {
+		return withRoute(func(r *route) {
+			r.again = true
+			end(r)
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("egress: the app's network could not be made again: %w", err)
+	}
+	return nil
+}
+
 // Plan returns what the Namespace was made of.
 func (n *Namespace) Plan() Plan { return n.plan }
 

@@ -19,6 +19,12 @@ type Namespace struct{ listeners Listeners }
 // Path is empty.
 func (n *Namespace) Path() string { return "" }
 
+// PathOf is empty.
+func (n *Namespace) PathOf(int) string { return "" }
+
+// Rewire fails.
+func (n *Namespace) Rewire(int) error { return errors.New("egress: no namespace") }
+
 // DialContext fails.
 func (n *Namespace) DialContext(context.Context, string, string) (net.Conn, error) {
 	return nil, errors.New("egress: no namespace")

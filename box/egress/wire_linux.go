@@ -24,6 +24,8 @@ func appMAC() []byte  { return []byte{0x02, 0xbb, 0, 0, 0, 2} }
 type route struct {
 	c    *netlink.Conn
 	errs []error
+	// again has what is there already made anew; otherwise it is an error.
+	again bool
 }
 
 func withRoute(f func(*route)) error {
@@ -60,6 +62,14 @@ func (r *route) do(what string, kind uint16, flags netlink.HeaderFlags, header [
 
 const create = netlink.Create | netlink.Excl
 
+// put creates addresses, neighbours and routes.
+func (r *route) put() netlink.HeaderFlags {
+	if r.again {
+		return netlink.Create | netlink.Replace
+	}
+	return create
+}
+
 // linkHeader is struct ifinfomsg of linux/rtnetlink.h.
 func linkHeader(index int, flags uint32) []byte {
 	b := make([]byte, unix.SizeofIfInfomsg)
@@ -80,7 +90,7 @@ func (r *route) addressOn(link int, a string) {
 	ip := netip.MustParseAddr(a).AsSlice()
 	header := []byte{unix.AF_INET, 32, 0, unix.RT_SCOPE_UNIVERSE, 0, 0, 0, 0} // struct ifaddrmsg
 	binary.NativeEndian.PutUint32(header[4:], uint32(link))
-	r.do("address", unix.RTM_NEWADDR, create, header, func(e *netlink.AttributeEncoder) {
+	r.do("address", unix.RTM_NEWADDR, r.put(), header, func(e *netlink.AttributeEncoder) {
 		e.Bytes(unix.IFA_LOCAL, ip)
 		e.Bytes(unix.IFA_ADDRESS, ip)
 	})
@@ -94,7 +104,7 @@ func (r *route) neighbourOn(link int, a string, mac []byte) {
 	header := make([]byte, 12) // struct ndmsg
 	header[0], header[8] = unix.AF_INET, permanent
 	binary.NativeEndian.PutUint32(header[4:], uint32(link))
-	r.do("neighbour", unix.RTM_NEWNEIGH, create, header, func(e *netlink.AttributeEncoder) {
+	r.do("neighbour", unix.RTM_NEWNEIGH, r.put(), header, func(e *netlink.AttributeEncoder) {
 		e.Bytes(unix.NDA_DST, netip.MustParseAddr(a).AsSlice())
 		e.Bytes(unix.NDA_LLADDR, mac)
 	})
@@ -121,7 +131,7 @@ func (r *route) addOn(index int, p path) {
 	case p.via != "":
 		header[6] = unix.RT_SCOPE_UNIVERSE
 	}
-	r.do("route to "+p.to.String(), unix.RTM_NEWROUTE, create, header, func(e *netlink.AttributeEncoder) {
+	r.do("route to "+p.to.String(), unix.RTM_NEWROUTE, r.put(), header, func(e *netlink.AttributeEncoder) {
 		e.Bytes(unix.RTA_DST, p.to.Addr().AsSlice())
 		e.Uint32(unix.RTA_OIF, link)
 		if p.via != "" {
@@ -174,18 +184,20 @@ func connectApp(p Plan) error {
 	if err := disableIPv6(appLink); err != nil {
 		return err
 	}
-	return withRoute(func(r *route) {
-		r.address(appAddress)
-		r.up(otherLink)
-		r.add(path{to: host(gateAddress)})
-		r.neighbour(gateAddress, gateMAC())
-		for _, d := range p.destinations() {
-			r.add(path{to: d, via: gateAddress})
-		}
-		if p.Record {
-			r.add(path{to: netip.PrefixFrom(netip.IPv4Unspecified(), 0), via: gateAddress})
-		}
-	})
+	return withRoute(func(r *route) { r.appEnd(p) })
+}
+
+func (r *route) appEnd(p Plan) {
+	r.address(appAddress)
+	r.up(otherLink)
+	r.add(path{to: host(gateAddress)})
+	r.neighbour(gateAddress, gateMAC())
+	for _, d := range p.destinations() {
+		r.add(path{to: d, via: gateAddress})
+	}
+	if p.Record {
+		r.add(path{to: netip.PrefixFrom(netip.IPv4Unspecified(), 0), via: gateAddress})
+	}
 }
 
 // cut removes the wire, both ends of it.

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -53,9 +54,20 @@ func fsType(path string) int64 {
 	return st.Type
 }
 
-// removeCgroup removes what a runtime left that was killed. The processes are
-// gone by then.
+// removeCgroup removes what a runtime left that was killed. Its processes are gone,
+// or on their way: the kernel ends those of a box that was killed after it.
 func removeCgroup(name string) error {
+	const most, pause = 500, 10 * time.Millisecond
+	for range most {
+		if err := removeEmptyCgroup(name); !errors.Is(err, unix.EBUSY) {
+			return err
+		}
+		time.Sleep(pause)
+	}
+	return removeEmptyCgroup(name)
+}
+
+func removeEmptyCgroup(name string) error {
 	dirs, err := filepath.Glob(filepath.Join(cgroupRoot, "*", name))
 	if err != nil {
 		return err

@@ -237,7 +237,7 @@ func within(p string, dirs ...string) bool {
 // network is its own, and the way in leads to one address.
 func (c *Config) checkGVisor() error {
 	a, err := c.listen()
-	if err == nil && a.unix == "" && a.tcp.Addr() != netip.AddrFrom4([4]byte{127, 0, 0, 1}) {
+	if err == nil && !c.Service && a.unix == "" && a.tcp.Addr() != netip.AddrFrom4([4]byte{127, 0, 0, 1}) {
 		return fmt.Errorf("sandbox: address %s, expected 127.0.0.1:PORT or unix:PATH with gVisor", c.Listen)
 	}
 	return nil

@@ -39,7 +39,7 @@ func (s *session) contain(p *policy.Policy, file string, uid int) (c *devContain
 	if err != nil {
 		return nil, nil, fail(catalogue.CodeApp, "box", err.Error(), "a folder in memory at /dev/shm, as Linux has")
 	}
-	c = &devContainer{Containers: box.Containers{Images: images, Dir: filepath.Join(dir, "box"), Runtime: findRuntime()}}
+	c = &devContainer{Containers: box.Containers{Images: images, Dir: filepath.Join(dir, "box"), Runtime: findRuntime("runc"), GVisor: findRuntime("runsc")}}
 	c.Unenforced = func(line string) { c.notEnforced = append(c.notEnforced, line) }
 	c.Refused = s.refusedEgress
 	return c, func() { os.RemoveAll(dir) }, nil
@@ -53,9 +53,9 @@ func (c *devContainer) less() []string {
 	return c.notEnforced
 }
 
-// findRuntime returns the path of runc, "" if there is none.
-func findRuntime() string {
-	program, err := exec.LookPath("runc")
+// findRuntime returns the path of a program, "" if there is none.
+func findRuntime(name string) string {
+	program, err := exec.LookPath(name)
 	if err == nil {
 		program, err = filepath.Abs(program)
 	}

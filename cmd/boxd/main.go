@@ -205,6 +205,7 @@ func ended(b *box.Box, err error) error {
 type options struct {
 	policy, listen string
 	images, run    string // where images are, and where they run
+	runsc          string // gVisor
 	endorsements   string // where to fetch what is stapled
 	verifier       string // the program that judges other boxes
 	detect         bool
@@ -219,6 +220,7 @@ func parseFlags(args []string, stderr io.Writer) (options, error) {
 	set.StringVar(&o.listen, "listen", ":8443", "the TCP `address` to listen on")
 	set.StringVar(&o.images, "images", "", "the `folder` of app.image, for oci:PATH and, as sha256-DIGITS, for images of registries (default: that of the policy)")
 	set.StringVar(&o.run, "run", "/run/blindbox", "a `folder` in memory for the app's files; what is in it is deleted")
+	set.StringVar(&o.runsc, "runsc", "", "gVisor's runsc, a `file`, for isolation: gvisor (default: that of PATH)")
 	set.BoolVar(&o.detect, "detect", false, "print what evidence this machine gives, and why not, and end; the exit code is 3 if it gives none")
 	set.Var(words{&o.platform.kinds, ","}, "platform", "the `kinds` of evidence to use, with commas, the processor's first (default: the only one there is)")
 	set.Var(words{&o.platform.gpuHelper, " "}, "gpu-helper", "the `command` that prints the evidence of NVIDIA GPUs")
@@ -244,12 +246,15 @@ func parseFlags(args []string, stderr io.Writer) (options, error) {
 // containers is where an app from an image runs. Nothing of it is looked at
 // unless the policy has one.
 func (o *options) containers() *box.Containers {
-	c := &box.Containers{Images: o.images, Dir: o.run}
+	c := &box.Containers{Images: o.images, Dir: o.run, GVisor: o.runsc}
 	if c.Images == "" {
 		c.Images = filepath.Dir(o.policy)
 	}
 	if program, err := exec.LookPath("runc"); err == nil {
 		c.Runtime = program
+	}
+	if program, err := exec.LookPath("runsc"); err == nil && c.GVisor == "" {
+		c.GVisor = program
 	}
 	return c
 }
