@@ -232,7 +232,7 @@ func (b *Box) Serve(ctx context.Context) (err error) {
 	}
 	b.log(Event{Name: Starting, Detail: b.policy.Summary()})
 	defer b.closePeers()
-	if err := b.startPeers(ctx); err != nil {
+	if err := b.startPeers(); err != nil {
 		return err
 	}
 	gate, err := atls.NewServer(atls.ServerConfig{

@@ -1,7 +1,6 @@
 package box
 
 import (
-	"context"
 	"errors"
 	"fmt"
 
@@ -38,11 +37,11 @@ func (b *Box) peerConfig() *atls.PeerConfig {
 }
 
 // startPeers makes sure that the program which judges other boxes starts.
-func (b *Box) startPeers(ctx context.Context) error {
+func (b *Box) startPeers() error {
 	if b.peers == nil {
 		return nil
 	}
-	if err := b.peers.Start(ctx); err != nil {
+	if err := b.peers.Start(); err != nil {
 		return fmt.Errorf("box: the program that judges other boxes does not start: %w", err)
 	}
 	return nil

@@ -46,7 +46,7 @@ func boxverify(t testing.TB) string {
 func TestPeers(t *testing.T) {
 	v := &peers.Verifier{Program: boxverify(t), Apart: os.Geteuid() == 0}
 	for name, test := range map[string]func(*testing.T, *peers.Verifier){
-		"known": testPeersKnown, "refused": testPeersRefused, "relayed": testPeersRelayed, "many": testManyPeers,
+		"known": testPeersKnown, "refused": testPeersRefused, "relayed": testPeersRelayed, "many": testManyPeers, "verifier gone": testVerifierGone,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, v) })
 	}
@@ -279,6 +279,65 @@ func testPeersRelayed(t *testing.T, v *peers.Verifier) {
 		_, err := box.caller(t, "h2", &atls.Identity{Attester: attester, Policy: a.policy.Bytes()}).Do(request(t, "GET", "/caller", nil, "Authorization", ""))
 		if err == nil || !strings.Contains(err.Error(), "not_bound") {
 			t.Errorf("%s: %v, expected not_bound", name, err)
+		}
+	}
+}
+
+// testVerifierGone: without its verifier the box takes no other box for a caller,
+// and everybody else is served.
+func testVerifierGone(t *testing.T, v *peers.Verifier) {
+	program, err := os.ReadFile(v.Program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mine := *v
+	mine.Program = v.Program + "-once"
+	if err := os.WriteFile(mine.Program, program, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	a := newOtherBox(t, simRoot(t))
+	box := serve(t, Config{Policy: parsed(t, self(t, "talk", a.line("scribe", "may: [query]"))), Verifier: &mine})
+	if err := os.Remove(mine.Program); err != nil {
+		t.Fatal(err)
+	}
+	// One was started with the box.
+	if _, text := do(t, box.caller(t, "h2", a.identity(t)), request(t, "GET", "/caller", nil, "Authorization", "")); text != "scribe" {
+		t.Errorf("got %s", text)
+	}
+	for range 2 {
+		_, err := box.caller(t, "h2", a.identity(t)).Do(request(t, "GET", "/caller", nil, "Authorization", "Bearer "+clinicKey))
+		if !errors.Is(err, attest.ErrUnavailable) {
+			t.Errorf("got %v", err)
+		}
+	}
+	if resp, text := do(t, box.caller(t, "h2", nil), request(t, "GET", "/caller", nil)); text != "clinic" {
+		t.Errorf("a caller with a key: %d %s", resp.StatusCode, text)
+	}
+	box.events.mu.Lock()
+	defer box.events.mu.Unlock()
+	told := 0
+	for _, e := range box.events.list {
+		if e.Name == Peering {
+			told++
+		}
+	}
+	if told == 0 {
+		t.Error("the operator is not told")
+	}
+}
+
+// TestVerifierMissing: a box whose policy needs a verifier ends at its start if that
+// does not start.
+func TestVerifierMissing(t *testing.T) {
+	a := newOtherBox(t, simRoot(t))
+	p := parsed(t, self(t, "talk", a.line("scribe", "may: [query]")))
+	for _, program := range []string{"/nonexistent/boxverify", "/bin/false", "/bin/cat"} {
+		b, err := New(Config{Policy: p, Attester: launched(p), Listener: listen(t), Verifier: &peers.Verifier{Program: program, Limit: time.Second}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Serve(t.Context()); err == nil || !strings.Contains(err.Error(), "the program that judges other boxes does not start") {
+			t.Errorf("%s: %v", program, err)
 		}
 	}
 }

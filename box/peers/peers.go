@@ -110,7 +110,7 @@ func (c *Checker) Config() *atls.PeerConfig {
 
 // Start starts the process for the first caller, so that a program which is not
 // there is found out about before anybody calls.
-func (c *Checker) Start(ctx context.Context) error { return c.pool.first(ctx) }
+func (c *Checker) Start() error { return c.pool.first() }
 
 // Close ends the processes that wait for a caller.
 func (c *Checker) Close() { c.pool.close() }

@@ -89,14 +89,14 @@ func (p *pool) ask(ctx context.Context, q wire.Question) (wire.Answer, error) {
 	case <-ctx.Done():
 		return wire.Answer{}, fmt.Errorf("peers: waiting for a turn: %w", context.Cause(ctx))
 	}
-	ctx, cancel := context.WithTimeout(ctx, p.cfg.Limit)
-	defer cancel()
-	w, err := p.take(ctx)
+	w, err := p.take()
 	if err != nil {
 		return wire.Answer{}, err
 	}
 	defer w.kill()
 	go p.prepare()
+	ctx, cancel := context.WithTimeout(ctx, p.cfg.Limit)
+	defer cancel()
 	a, err := w.ask(ctx, q)
 	if err != nil {
 		p.complain()
@@ -120,7 +120,7 @@ func (p *pool) complain() {
 }
 
 // take returns a process that is ready.
-func (p *pool) take(ctx context.Context) (*worker, error) {
+func (p *pool) take() (*worker, error) {
 	p.mu.Lock()
 	w := p.spare
 	p.spare = nil
@@ -131,14 +131,18 @@ func (p *pool) take(ctx context.Context) (*worker, error) {
 	if w != nil {
 		w.kill()
 	}
-	return p.start(ctx)
+	return p.start()
 }
 
-// start starts a process and waits until it is ready.
-func (p *pool) start(ctx context.Context) (*worker, error) {
+// start starts a process and waits until it is ready. The time for that is its own:
+// a caller who comes to the gate's end with a moment left must not make the program
+// look broken.
+func (p *pool) start() (*worker, error) {
 	if err := p.mayStart(); err != nil {
 		return nil, err
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), p.cfg.Limit)
+	defer cancel()
 	w, err := start(p.cfg)
 	if err == nil {
 		if err = w.ready(ctx); err != nil {
@@ -147,17 +151,13 @@ func (p *pool) start(ctx context.Context) (*worker, error) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	switch {
-	case err != nil && !errors.Is(context.Cause(ctx), context.Canceled):
+	if err != nil {
 		p.pause = min(max(2*p.pause, firstPause), lastPause)
 		p.notUntil = p.cfg.Now().Add(p.pause)
 		p.cfg.Log(fmt.Sprintf("the verifier does not start, and is tried again in %s: %v", p.pause, err))
-	case err == nil:
-		p.pause, p.notUntil = 0, time.Time{}
-	}
-	if err != nil {
 		return nil, err
 	}
+	p.pause, p.notUntil = 0, time.Time{}
 	return w, nil
 }
 
@@ -174,10 +174,8 @@ func (p *pool) mayStart() error {
 }
 
 // first makes the process for the first caller.
-func (p *pool) first(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, p.cfg.Limit)
-	defer cancel()
-	w, err := p.start(ctx)
+func (p *pool) first() error {
+	w, err := p.start()
 	if err != nil {
 		return err
 	}
@@ -199,9 +197,7 @@ func (p *pool) prepare() {
 	}
 	p.starting = true
 	p.mu.Unlock()
-	ctx, cancel := context.WithTimeout(context.Background(), p.cfg.Limit)
-	defer cancel()
-	w, err := p.start(ctx)
+	w, err := p.start()
 	p.mu.Lock()
 	p.starting = false
 	if err == nil && !p.closed {
