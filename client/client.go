@@ -132,8 +132,7 @@ func WithAttester(a attest.Attester, policy []byte) Option {
 		if a == nil || len(policy) == 0 {
 			return errors.New("client: no attester, or no policy of the box that this program runs in")
 		}
-		o.identity = &atls.Identity{Attester: a, Policy: policy}
-		return nil
+		return WithIdentity(&atls.Identity{Attester: a, Policy: policy})(o)
 	}
 }
 

@@ -517,13 +517,18 @@ func TestMutual(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	identity := &atls.Identity{Attester: own, Policy: []byte(document)}
-	c := newClient(t, b, trustFile(t, ""), client.WithIdentity(identity))
-	if _, body := get(t, c, b.url()); !strings.HasPrefix(body, "GET HTTP/2.0") {
-		t.Errorf("%q", body)
-	}
-	if p := seen.Load(); p == nil || string(p.Policy) != document {
-		t.Error("the box was shown nothing")
+	for name, option := range map[string]client.Option{
+		"identity": client.WithIdentity(&atls.Identity{Attester: own, Policy: []byte(document)}),
+		"attester": client.WithAttester(own, []byte(document)),
+	} {
+		seen.Store(nil)
+		c := newClient(t, b, trustFile(t, ""), option)
+		if _, body := get(t, c, b.url()); !strings.HasPrefix(body, "GET HTTP/2.0") {
+			t.Errorf("%s: %q", name, body)
+		}
+		if p := seen.Load(); p == nil || string(p.Policy) != document {
+			t.Errorf("%s: the box was shown nothing", name)
+		}
 	}
 	plain := newClient(t, b, trustFile(t, ""))
 	if _, err := plain.HTTP().Get(b.url()); err == nil {
@@ -649,6 +654,14 @@ func TestNewRefuses(t *testing.T) {
 		"no dialer":      func() (*client.Client, error) { return client.New(trust, client.WithDialer(nil)) },
 		"no timeout":     func() (*client.Client, error) { return client.New(trust, client.WithTimeout(0)) },
 		"no identity":    func() (*client.Client, error) { return client.New(trust, client.WithIdentity(nil)) },
+		"no attester":    func() (*client.Client, error) { return client.New(trust, client.WithAttester(nil, []byte(document))) },
+		"no document": func() (*client.Client, error) {
+			own, err := testRoot(t).NewAttester(goodBox(), time.Now)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return client.New(trust, client.WithAttester(own, nil))
+		},
 		"empty identity": func() (*client.Client, error) { return client.New(trust, client.WithIdentity(new(atls.Identity))) },
 	} {
 		if c, err := f(); err == nil || c != nil {
