@@ -50,6 +50,7 @@ import (
 	"github.com/blindbox/blindbox/attest"
 	"github.com/blindbox/blindbox/box/callers"
 	"github.com/blindbox/blindbox/box/ingress"
+	"github.com/blindbox/blindbox/box/operate"
 	"github.com/blindbox/blindbox/box/peers"
 	"github.com/blindbox/blindbox/box/process"
 	"github.com/blindbox/blindbox/box/signing"
@@ -114,15 +115,19 @@ type Box struct {
 	app     app          // nil if the box serves models
 	broken  <-chan error // gets why the app's network ended by itself
 	callers *callers.Authenticator
-	peers   *peers.Checker // nil if no box may call
-	backend http.Handler
-	records *records
-	handler *ingress.Handler
-	uptime  func() time.Duration
-	keyLife time.Duration // of the signing key
-	grace   time.Duration
-	served  atomic.Bool
-	ready   chan struct{}
+	// operators is what they may do, nil if there are none; tap has what the app
+	// prints, nil if none of them may read it.
+	operators *ingress.Operators
+	tap       *operate.Tap
+	peers     *peers.Checker // nil if no box may call
+	backend   http.Handler
+	records   *records
+	handler   *ingress.Handler
+	uptime    func() time.Duration
+	keyLife   time.Duration // of the signing key
+	grace     time.Duration
+	served    atomic.Bool
+	ready     chan struct{}
 }
 
 // app is what answers the requests of a box without models.
@@ -165,6 +170,9 @@ func New(cfg Config) (*Box, error) {
 	if err != nil {
 		return nil, fmt.Errorf("box: %w", err)
 	}
+	if b.operators, err = b.operating(); err != nil {
+		return nil, err
+	}
 	return b, nil
 }
 
@@ -172,7 +180,7 @@ func New(cfg Config) (*Box, error) {
 func (b *Box) open() {
 	r := b.records
 	b.handler = ingress.New(ingress.Config{
-		Policy: b.policy, Backend: b.backend, Callers: b.callers, Ready: b.appReady, Model: b.modelOf,
+		Policy: b.policy, Backend: b.backend, Callers: b.callers, Operators: b.operators, Ready: b.appReady, Model: b.modelOf,
 		Decided: b.cfg.Decided, Uptime: b.uptime, Receipts: r.receipts, Audit: r.log,
 		Records: r.ring.Bytes, Evidence: func() []byte { return r.key.Load().Bundle() },
 	})
@@ -188,7 +196,7 @@ func (b *Box) work() (http.Handler, error) {
 		return b.contain(exited)
 	}
 	b.app = process.New(b.policy.App, process.Config{
-		Output: b.cfg.AppOutput, Account: b.cfg.AppAccount, StartGrace: startGrace, StopGrace: appGrace, Exited: exited,
+		Output: b.tapped(b.cfg.AppOutput), Account: b.cfg.AppAccount, StartGrace: startGrace, StopGrace: appGrace, Exited: exited,
 	})
 	network, address := b.policy.App.Address()
 	return ingress.Forward(network, address, b.policy), nil
@@ -201,7 +209,7 @@ func (b *Box) contain(exited func(string)) (http.Handler, error) {
 	}
 	broken := make(chan error, 1)
 	c := &container{
-		policy: b.policy, cfg: *b.cfg.Containers, output: b.cfg.AppOutput, exited: exited, broken: broken,
+		policy: b.policy, cfg: *b.cfg.Containers, output: b.tapped(b.cfg.AppOutput), exited: exited, broken: broken,
 		note: func(line string) { b.log(Event{Name: AppNote, Detail: line}) },
 	}
 	b.app, b.broken = c, broken
@@ -236,7 +244,7 @@ func (b *Box) Serve(ctx context.Context) (err error) {
 		return err
 	}
 	gate, err := atls.NewServer(atls.ServerConfig{
-		Attester: b.cfg.Attester, Policy: b.policy.Bytes(), RequestCertificates: b.callers.NeedsCertificates(),
+		Attester: b.cfg.Attester, Policy: b.policy.Bytes(), RequestCertificates: b.callers.NeedsCertificates() || b.operatorCertificates(),
 		Peer: b.peerConfig(),
 	})
 	if err != nil {
@@ -332,6 +340,7 @@ func (b *Box) stop(srv *http.Server, cut context.CancelFunc) {
 	ctx, cancel := context.WithTimeout(context.Background(), b.grace)
 	defer cancel()
 	b.handler.Drain()
+	b.endOperations()
 	srv.Shutdown(ctx)
 	// Upgraded connections are the server's no longer, but still ours.
 	b.handler.Wait(ctx)

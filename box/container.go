@@ -317,6 +317,7 @@ func (c *container) sandbox(network string, image *oci.Config, root string) sand
 		Image: *image, Root: root, NetNS: network, ResolvConf: c.plan.ResolvConf(), Hosts: c.hosts(),
 		Dir: filepath.Join(c.cfg.Dir, "runs"), Runtime: c.cfg.runtime(p), GVisor: gVisor(p), Shift: userShift,
 		StartGrace: startGrace, StopGrace: appGrace, Output: c.output, Exited: c.exited,
+		Terminals: hasShell(p),
 	}
 	return cfg
 }

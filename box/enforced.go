@@ -20,23 +20,33 @@ var enforced = []string{
 	"callers.rate", "callers.quota", // box/quota
 	"limits.request", "limits.response", "limits.concurrent", "limits.time", "limits.idle", // box/ingress
 	"logs.none", "logs.counters",
-	"platforms", // platform
+	"platforms",                                                                         // platform
+	"operators.api_key", "operators.certificate", "operators.oidc", "operators.expires", // box/callers
 }
+
+// ofApps are those that hold for an app, from an image or not: there is nothing to
+// restart and nothing that prints where the box runs models itself.
+var ofApps = []string{"operators.restart", "operators.debug"} // box/operate
 
 // ofContainers are those that hold for an app from an image.
 var ofContainers = []string{
 	"app.image", "app.isolation.gvisor", "app.user", "app.capabilities", "files.tmp", "files.writable", // box/sandbox
 	"limits.memory", "limits.pids", "limits.cpu", "limits.open_files",
-	"egress",   // box/egress
-	"services", // box/services.go
+	"egress",                            // box/egress
+	"services",                          // box/services.go
+	"operators.exec", "operators.shell", // box/sandbox, box/operate
 }
 
 func enforces(p *policy.Policy, section string) bool {
 	switch {
 	case slices.Contains(enforced, section):
 		return true
+	case (section == "operators.exec" || section == "operators.shell") && p.App != nil && p.App.Isolation == policy.IsolationGVisor:
+		return false // commands in gVisor are gVisor's
 	case p.App == nil:
 		return section == "egress" // a model connects to nothing
+	case slices.Contains(ofApps, section):
+		return true
 	default:
 		return p.App.Image != "" && slices.Contains(ofContainers, section)
 	}

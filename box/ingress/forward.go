@@ -161,6 +161,8 @@ func explain(w http.ResponseWriter, r *http.Request, err error) {
 		// If the caller is gone nobody reads this; if the box is stopping, it
 		// is what there is to say.
 		a.refuse(*notReady("The box is stopping."))
+	case a.anew != nil && a.anew():
+		a.refuse(*notReady("An operator had the app started anew."))
 	default:
 		a.refuse(*appDown("It ended, does not accept connections, or broke off its answer."))
 	}

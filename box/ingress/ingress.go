@@ -36,6 +36,8 @@ type Config struct {
 	Backend http.Handler
 	// Callers tells who sends a request. Without it nobody is known.
 	Callers *callers.Authenticator
+	// Operators is what operators may do; nil means that there are none.
+	Operators *Operators
 	// Ready reports whether the backend can answer; nil means always.
 	Ready func() bool
 	// Model returns the name of the model that a request is for, "" for none; nil
@@ -147,6 +149,9 @@ func (h *Handler) serve(a *answer, r *http.Request) *problem {
 	path, p := readable(r)
 	if p != nil {
 		return h.refuse(a, q, p)
+	}
+	if op, there := h.operation(path); there {
+		return h.operate(a, r, q, op)
 	}
 	caller, p := h.identify(r)
 	if p != nil {
@@ -260,7 +265,7 @@ func (h *Handler) pass(a *answer, r *http.Request, caller string, account *quota
 	_ = control.EnableFullDuplex()
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	a.account, a.limit = account, limits.Response
+	a.account, a.limit, a.anew = account, limits.Response, h.startedAnew()
 	a.watch = startWatch(limits.Idle, func() { a.cutOff(control, cancel) })
 	defer a.watch.stop()
 	if limits.Time > 0 {

@@ -148,10 +148,11 @@ type answer struct {
 	late    atomic.Bool // because it took too long
 	short   atomic.Bool // the rest of the answer was held back
 	account *quota.Account
-	limit   int64  // of the answer's body; 0 for none
-	size    int64  // of what was written
-	status  int    // 0 if no answer began
-	refused string // code, if the answer is the box's own
+	limit   int64       // of the answer's body; 0 for none
+	size    int64       // of what was written
+	status  int         // 0 if no answer began
+	refused string      // code, if the answer is the box's own
+	anew    func() bool // reports whether an operator had the app started anew
 	parting time.Duration
 }
 

@@ -58,14 +58,16 @@ type App struct {
 	app       *policy.App
 	cfg       Config
 	accepting atomic.Bool
+	group     atomic.Int64 // its process group, 0 if it does not run
 	stop      context.CancelFunc
 	done      chan struct{}
+	restarts  chan chan error // gets where to tell that the app was started anew
 	once      sync.Once
 }
 
 // New returns an App that was not started.
 func New(app *policy.App, cfg Config) *App {
-	return &App{app: app, cfg: cfg, done: make(chan struct{})}
+	return &App{app: app, cfg: cfg, done: make(chan struct{}), restarts: make(chan chan error)}
 }
 
 // Accepting reports whether the app runs and accepted a connection since it
@@ -114,42 +116,101 @@ func (a *App) keep(ctx context.Context, p *running) {
 	backoff := firstBackoff
 	for {
 		started := time.Now()
-		if p != nil {
-			select {
-			case <-ctx.Done():
-				p.end(a.cfg.StopGrace)
-				return
-			case <-p.gone:
-			}
-			a.accepting.Store(false)
-			a.exited(p.how())
+		asked, running := a.watch(ctx, p)
+		if !running {
+			return
 		}
 		if time.Since(started) > stable {
 			backoff = firstBackoff
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(backoff):
+		if asked == nil {
+			select {
+			case <-ctx.Done():
+				return
+			case asked = <-a.restarts:
+			case <-time.After(backoff):
+			}
+			backoff = min(2*backoff, maxBackoff)
 		}
-		backoff = min(2*backoff, maxBackoff)
-		p = a.again(ctx)
+		p = a.again(ctx, asked)
 	}
 }
 
-// again starts the app anew. It returns nil if that cannot be done now.
-func (a *App) again(ctx context.Context) *running {
+// watch returns true when the app ended by itself, or was ended for somebody who
+// asked for it anew, and false when ctx ended. An app that is not there has ended.
+func (a *App) watch(ctx context.Context, p *running) (asked chan error, running bool) {
+	if p == nil {
+		return nil, true
+	}
+	select {
+	case <-ctx.Done():
+		p.end(a.cfg.StopGrace)
+		return nil, false
+	case asked = <-a.restarts:
+		a.accepting.Store(false)
+		p.end(a.cfg.StopGrace)
+		a.group.Store(0)
+		return asked, true
+	case <-p.gone:
+	}
+	a.group.Store(0)
+	a.accepting.Store(false)
+	a.exited(p.how())
+	return nil, true
+}
+
+// again starts the app anew and tells whoever asked when it accepts connections. It
+// returns nil if that cannot be done now.
+func (a *App) again(ctx context.Context, asked chan error) *running {
 	p, err := a.launch()
 	if err != nil {
 		a.exited("could not be started again")
+		if asked != nil {
+			asked <- err
+		}
 		return nil
 	}
 	go func() {
-		if a.await(ctx, p) == nil {
+		err := a.await(ctx, p)
+		if err == nil {
 			a.accepting.Store(true)
+		}
+		if asked != nil {
+			asked <- err
 		}
 	}()
 	return p
+}
+
+// Restart ends the app as Stop does and starts it again. It returns when it accepts
+// connections, or with why it does not.
+func (a *App) Restart(ctx context.Context) error {
+	asked := make(chan error, 1)
+	stopped := errors.New("process: the app was stopped")
+	select {
+	case a.restarts <- asked:
+	case <-a.done:
+		return stopped
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case err := <-asked:
+		return err
+	case <-a.done:
+		return stopped
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Processes are the numbers of the processes of the app's group.
+func (a *App) Processes() ([]int, error) {
+	group := int(a.group.Load())
+	if group == 0 {
+		return nil, errors.New("process: the app does not run now")
+	}
+	return groupMembers(group)
 }
 
 func (a *App) exited(how string) {
@@ -230,7 +291,11 @@ func (a *App) launch() (*running, error) {
 	}
 	setGroup(cmd)
 	setAccount(cmd, a.cfg.Account)
-	return start(cmd)
+	p, err := start(cmd)
+	if err == nil {
+		a.group.Store(int64(cmd.Process.Pid))
+	}
+	return p, err
 }
 
 // clearSocket removes the socket that an app left behind when it died; the
