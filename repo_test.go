@@ -123,6 +123,7 @@ var mayImport = map[string][]string{
 	"internal/catalogue":         {"attest"},
 	"internal/inspect":           {"attest", "attest/form"},
 	"internal/connect":           {"attest", "appraise", "client", "internal/catalogue"},
+	"internal/compose":           {"policy"},
 	"internal/registry":          {"box/sandbox/oci"},
 	"internal/testrun":           {},
 	"internal/mutants":           {},

@@ -126,6 +126,7 @@ func usage() []Entry {
 			Example: "$ blindbox logs --identity key.txt log-00000000.age\nBBX-118 identity: the identity opens nothing here\n  seen       log-00000000.age is sealed to somebody else",
 		},
 		image(),
+		compose(),
 		{
 			Number: 199, Codes: []attest.Code{CodeInternal},
 			Title:   "internal error",
