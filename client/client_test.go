@@ -646,15 +646,15 @@ func TestConcurrentRequests(t *testing.T) {
 func TestNewRefuses(t *testing.T) {
 	trust := trustFile(t, "")
 	for name, f := range map[string]func() (*client.Client, error){
-		"no trust":       func() (*client.Client, error) { return client.New(nil) },
-		"empty trust":    func() (*client.Client, error) { return client.New(new(appraise.Trust)) },
-		"no root":        func() (*client.Client, error) { return client.New(trust.WithSimulatedRoot(attest.Digest{})) },
-		"empty key":      func() (*client.Client, error) { return client.New(trust, client.WithAPIKey("")) },
-		"no clock":       func() (*client.Client, error) { return client.New(trust, client.WithClock(nil)) },
-		"no dialer":      func() (*client.Client, error) { return client.New(trust, client.WithDialer(nil)) },
-		"no timeout":     func() (*client.Client, error) { return client.New(trust, client.WithTimeout(0)) },
-		"no identity":    func() (*client.Client, error) { return client.New(trust, client.WithIdentity(nil)) },
-		"no attester":    func() (*client.Client, error) { return client.New(trust, client.WithAttester(nil, []byte(document))) },
+		"no trust":    func() (*client.Client, error) { return client.New(nil) },
+		"empty trust": func() (*client.Client, error) { return client.New(new(appraise.Trust)) },
+		"no root":     func() (*client.Client, error) { return client.New(trust.WithSimulatedRoot(attest.Digest{})) },
+		"empty key":   func() (*client.Client, error) { return client.New(trust, client.WithAPIKey("")) },
+		"no clock":    func() (*client.Client, error) { return client.New(trust, client.WithClock(nil)) },
+		"no dialer":   func() (*client.Client, error) { return client.New(trust, client.WithDialer(nil)) },
+		"no timeout":  func() (*client.Client, error) { return client.New(trust, client.WithTimeout(0)) },
+		"no identity": func() (*client.Client, error) { return client.New(trust, client.WithIdentity(nil)) },
+		"no attester": func() (*client.Client, error) { return client.New(trust, client.WithAttester(nil, []byte(document))) },
 		"no document": func() (*client.Client, error) {
 			own, err := testRoot(t).NewAttester(goodBox(), time.Now)
 			if err != nil {
