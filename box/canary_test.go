@@ -33,17 +33,21 @@ func TestNothingIsLogged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, kind := range []string{"app", "models", "image"} {
+	for _, kind := range []string{"app", "models", "image", "gvisor"} {
 		t.Run(kind, func(t *testing.T) {
 			var doc string
 			c := &Containers{}
 			switch kind {
 			case "app":
 				doc = self(t, "talk", "limits: {request: 64KiB, concurrent: 4, idle: 1s}\nlogs: counters\n")
-			case "image":
+			case "image", "gvisor":
 				var digest string
 				c, digest = contained(t)
 				doc = withImage(digest, "files: {tmp: 1MiB}\nlimits: {request: 64KiB, concurrent: 4, idle: 1s}\nlogs: counters\n")
+				if kind == "gvisor" {
+					onlyGVisor(t, c)
+					doc = underGVisor(doc)
+				}
 			default:
 				doc = "name: m\nmodels: [{name: m, builtin: tumour}]" + twoKeys + "logs: counters\n"
 			}

@@ -90,14 +90,22 @@ func underBoth(t *testing.T, test func(t *testing.T, c *Containers, digest strin
 	})
 	t.Run("gvisor", func(t *testing.T) {
 		c, digest := contained(t)
-		c.Runtime, c.GVisor = "", os.Getenv("BLINDBOX_RUNSC")
-		if c.GVisor == "" {
-			t.Skip("SKIP: no runsc in BLINDBOX_RUNSC (`make test` builds it)")
-		}
-		test(t, c, digest, func(doc string) string {
-			return strings.Replace(doc, "listen: 8000", "isolation: gvisor, listen: 8000", 1)
-		})
+		onlyGVisor(t, c)
+		test(t, c, digest, underGVisor)
 	})
+}
+
+// onlyGVisor has gVisor, and not runc.
+func onlyGVisor(t testing.TB, c *Containers) {
+	t.Helper()
+	c.Runtime, c.GVisor = "", os.Getenv("BLINDBOX_RUNSC")
+	if c.GVisor == "" {
+		t.Skip("SKIP: no runsc in BLINDBOX_RUNSC (`make test` builds it)")
+	}
+}
+
+func underGVisor(doc string) string {
+	return strings.Replace(doc, "listen: 8000", "isolation: gvisor, listen: 8000", 1)
 }
 
 // withImage is a policy of an app from the image.

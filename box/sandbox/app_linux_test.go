@@ -295,6 +295,9 @@ func startFails(t *testing.T, cfg sandbox.Config) {
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("error %v, expected one with %q", err, c.want)
 			}
+			if err != nil && strings.Contains(err.Error(), `"level"`) {
+				t.Errorf("error %v is for programs", err)
+			}
 			if app.Accepting() {
 				t.Error("it accepts")
 			}

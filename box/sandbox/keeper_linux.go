@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -174,7 +175,18 @@ func (k *keeper) how() string {
 	const most = 2000
 	log, err := os.ReadFile(filepath.Join(k.run, logName))
 	if text := strings.TrimSpace(string(log[:min(len(log), most)])); err == nil && text != "" {
-		how += ": " + text
+		how += ": " + said(text)
 	}
 	return how
+}
+
+// said takes the words out of an error that gVisor writes for other programs.
+func said(text string) string {
+	var line struct {
+		Msg string `json:"msg"`
+	}
+	if json.Unmarshal([]byte(text), &line) != nil || line.Msg == "" {
+		return text
+	}
+	return line.Msg
 }
