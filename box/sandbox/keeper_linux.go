@@ -180,13 +180,20 @@ func (k *keeper) how() string {
 	return how
 }
 
-// said takes the words out of an error that gVisor writes for other programs.
+// said takes the words out of errors that gVisor writes for other programs.
 func said(text string) string {
-	var line struct {
-		Msg string `json:"msg"`
+	var words []string
+	for d := json.NewDecoder(strings.NewReader(text)); ; {
+		var line struct {
+			Msg string `json:"msg"`
+		}
+		if d.Decode(&line) != nil || line.Msg == "" {
+			break
+		}
+		words = append(words, line.Msg)
 	}
-	if json.Unmarshal([]byte(text), &line) != nil || line.Msg == "" {
+	if len(words) == 0 {
 		return text
 	}
-	return line.Msg
+	return strings.Join(words, "; ")
 }
