@@ -14,8 +14,8 @@ import (
 var enforced = []string{
 	"app", "models", // box/process, model
 	"callers.api_key", "callers.certificate", "callers.oidc", "callers.anyone", "callers.expires", // box/callers
-	"callers.attested",                                                                               // box/peers, which needs a verifier
-	"callers.may.query", "callers.may.observe", "callers.methods", "callers.paths", "callers.models", // policy.Decide,
+	"callers.attested",                                                                                              // box/peers, which needs a verifier
+	"app.actions", "callers.may.query", "callers.may.observe", "callers.methods", "callers.paths", "callers.models", // policy.Decide,
 	"cedar", "cedar.model", // asked by box/ingress
 	"callers.rate", "callers.quota", // box/quota
 	"limits.request", "limits.response", "limits.concurrent", "limits.time", "limits.idle", // box/ingress
@@ -37,10 +37,16 @@ var ofContainers = []string{
 	"operators.exec", "operators.shell", // box/sandbox, box/operate
 }
 
+// mayPrefix begins the sections of what callers may do.
+const mayPrefix = "callers.may."
+
 func enforces(p *policy.Policy, section string) bool {
+	deed, isDeed := strings.CutPrefix(section, mayPrefix)
 	switch {
 	case slices.Contains(enforced, section):
 		return true
+	case isDeed:
+		return p.Addressed(policy.Action(deed))
 	case (section == "operators.exec" || section == "operators.shell") && p.App != nil && p.App.Isolation == policy.IsolationGVisor:
 		return false // commands in gVisor are gVisor's
 	case p.App == nil:
@@ -60,13 +66,24 @@ func platform(p *policy.Policy, k attest.Kind) error {
 	return fmt.Errorf("box: this is %s, and the policy has platforms %s (line %d); nothing was started", k, strings.Join(p.Platforms, ", "), p.Line("platforms"))
 }
 
+// why says what is missing for a section, behind its line.
+func why(p *policy.Policy, section string) string {
+	switch {
+	case !strings.HasPrefix(section, mayPrefix):
+		return ""
+	case p.App != nil:
+		return ": no line of app.actions says which requests that is"
+	}
+	return ": models are those of the policy, and there is no address for it"
+}
+
 // enforceable refuses a policy that says more than this box enforces. A line
 // that does nothing is worse than none: somebody relies on it.
 func enforceable(p *policy.Policy) error {
 	var left []string
 	for _, d := range p.Demands() {
 		if !enforces(p, d.Section) {
-			left = append(left, fmt.Sprintf("%s (line %d)", d.Section, d.Line))
+			left = append(left, fmt.Sprintf("%s (line %d%s)", d.Section, d.Line, why(p, d.Section)))
 		}
 	}
 	if len(left) == 0 {

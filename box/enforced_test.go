@@ -28,6 +28,8 @@ func TestEnforceable(t *testing.T) {
 			"cedar: |\n  forbid(principal, action, resource) when { context.model == \"b\" };\n" +
 			"limits: {response: 1B, time: 1s}\n": "",
 
+		"name: a\napp: {command: [/bin/true], listen: 127.0.0.1:1, actions: [{path: /up, is: upload}, {path: /list, is: list}]}\ncallers: [{anyone: true, may: [query, upload, list]}]\n": "",
+
 		app + "egress: none\n":       "egress (line 3)",
 		app + "files: {tmp: 1MiB}\n": "files.tmp (line 3)",
 		"name: a\nmodels: [{name: m, builtin: m}]\nlimits: {memory: 1GiB}\nfiles: {tmp: 1MiB}\n": "limits.memory (line 3), files.tmp (line 4)",
@@ -37,8 +39,9 @@ func TestEnforceable(t *testing.T) {
 		"name: a\nmodels: [{name: m, builtin: m}]\noperators: [{api_key: " + hash + ", may: [restart, debug, exec, shell]}]\n":                                                                                          "operators.restart (line 3), operators.debug (line 3), operators.exec (line 3), operators.shell (line 3)",
 		app + "logs: sealed:age1qqqqqqqqq\n":                                                                       "logs.sealed (line 3)",
 		app + "limits: {memory: 1GiB, pids: 2, cpu: 1, open_files: 64, response: 1B, time: 1s}\n":                  "limits.memory (line 3), limits.pids (line 3), limits.cpu (line 3), limits.open_files (line 3)",
-		app + "callers: [{anyone: true, may: [upload, list]}]\n":                                                   "callers.may.upload (line 3), callers.may.list (line 3)",
 		image + ", isolation: gvisor}\noperators: [{api_key: " + hash + ", may: [restart, exec, shell, debug]}]\n": "operators.exec (line 3), operators.shell (line 3)",
+		app + "callers: [{anyone: true, may: [upload, list]}]\n":                                                   "callers.may.upload (line 3: no line of app.actions says which requests that is), callers.may.list (line 3: no line of app.actions says which requests that is)",
+		"name: a\nmodels: [{name: m, builtin: m}]\ncallers: [{anyone: true, may: [list, delete]}]\n":               "callers.may.delete (line 3: models are those of the policy, and there is no address for it)",
 	} {
 		_, err := New(Config{Policy: parsed(t, doc), Attester: signer{}, Listener: listen(t), Builtin: map[string][]byte{}, Identity: callers.NewClient()})
 		got := ""

@@ -94,6 +94,7 @@ func TestServerAndModelDescriptions(t *testing.T) {
 	for path, want := range map[string]string{
 		"/v2/health/live":                    `{"live":true}`,
 		"/v2/health/ready":                   `{"ready":true}`,
+		"/v2/models":                         `{"models":[{"name":"echo","version":"1","state":"READY"},{"name":"slow","version":"1","state":"READY"},{"name":"tumour","version":"1","state":"READY"}]}`,
 		"/v2/models/echo/ready":              `{"name":"echo","ready":true}`,
 		"/v2/models/tumour":                  tumourMetadata,
 		"/v2/models/tumour/":                 tumourMetadata,
@@ -133,7 +134,7 @@ func TestPathsAndMethods(t *testing.T) {
 		{"GET", "/v1/models", 404, "begin with /v2"},
 		{"GET", "/v2/other", 404, "no such path"},
 		{"GET", "/v2/health", 404, "no such path"},
-		{"GET", "/v2/models", 404, "no such path"},
+		{"POST", "/v2/models", 405, "method must be GET or HEAD"},
 		{"GET", "/v2/models/none", 404, "no model of that name"},
 		{"POST", "/v2/models/none/infer", 404, "no model of that name"},
 		{"GET", "/v2/models/ECHO", 404, "no model of that name"},

@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -140,6 +142,8 @@ func (s *server) answer(w http.ResponseWriter, r *http.Request) ([]byte, error) 
 		return get(w, r, map[string]bool{"live": true})
 	case len(rest) == 2 && rest[0] == "health" && rest[1] == "ready":
 		return get(w, r, map[string]bool{"ready": true})
+	case len(rest) == 1 && rest[0] == "models":
+		return get(w, r, s.index())
 	case len(rest) >= 2 && rest[0] == "models":
 		return s.model(w, r, rest[1], rest[2:])
 	}
@@ -157,6 +161,20 @@ func (s *server) describe() any {
 		Version    string   `json:"version"`
 		Extensions []string `json:"extensions"`
 	}{"blindbox", v, []string{}}
+}
+
+// index names the models, in the order of their names.
+func (s *server) index() any {
+	type entry struct {
+		Name    string `json:"name"`
+		Version string `json:"version"`
+		State   string `json:"state"`
+	}
+	list := make([]entry, 0, len(s.models))
+	for _, name := range slices.Sorted(maps.Keys(s.models)) {
+		list = append(list, entry{name, version, "READY"})
+	}
+	return map[string]any{"models": list}
 }
 
 // model answers for one model; rest is the path after its name.

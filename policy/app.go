@@ -33,6 +33,9 @@ type App struct {
 	// Capabilities are the Linux capabilities that the program has, "CAP_" names
 	// in the order of the document. nil means none.
 	Capabilities []string
+	// Actions say which requests are which action; the first that fits holds. A
+	// request that none fits is Query. See [Policy.ActionOf].
+	Actions []ActionRule
 }
 
 // User is a numeric user and group.

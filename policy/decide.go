@@ -68,7 +68,10 @@ func (p *Policy) decide(r Request) Decision {
 	}
 	c := rules.caller
 	s := rules.slices[r.Action]
-	if s == nil {
+	switch {
+	case r.Action == Ambiguous:
+		return Decision{Reason: "the app could read the path as another action", Line: c.Line}
+	case s == nil:
 		return Decision{Reason: "there is no such action", Line: c.Line}
 	}
 	if r.Action != Observe {

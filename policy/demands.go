@@ -71,7 +71,7 @@ func (d *demands) app(p *Policy) {
 		return
 	}
 	d.add("app", p.Line("app"))
-	d.given(p, "app.image", "app.user", "app.capabilities")
+	d.given(p, "app.image", "app.user", "app.capabilities", "app.actions")
 	if len(p.Services) > 0 {
 		d.add("services", p.Services[0].Line)
 	}

@@ -72,6 +72,10 @@ func (d *description) app(a *App) {
 	case a.User != nil:
 		d.line("The app runs as user %d, group %d.", a.User.UID, a.User.GID)
 	}
+	for i := range a.Actions {
+		r := &a.Actions[i]
+		d.line("The request %s is the action %s (line %d).", r, r.Is, r.Line)
+	}
 	if len(a.Capabilities) > 0 {
 		d.line("The app HAS THE LINUX CAPABILITIES %s.", list(a.Capabilities))
 	}

@@ -117,7 +117,7 @@ func (d *differ) app() {
 	}{
 		{"app.command", strings.Join(a.Command, "\x00"), strings.Join(b.Command, "\x00")},
 		{"app.env", strings.Join(sorted(a.Env), "\x00"), strings.Join(sorted(b.Env), "\x00")},
-		{"app.dir", a.Dir, b.Dir}, {"app.listen", a.Listen, b.Listen},
+		{"app.dir", a.Dir, b.Dir}, {"app.listen", a.Listen, b.Listen}, {"app.actions", a.actionRules(), b.actionRules()},
 	} {
 		if part.a != part.b {
 			d.add("app", part.path, true, true, "%s changed, and cannot be compared", part.path)

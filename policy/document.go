@@ -58,6 +58,14 @@ type appDoc struct {
 	User         text                  `yaml:"user" form:"user" doc:"User and group id that the program runs as. Without it the image's, and never root."`
 	Isolation    text                  `yaml:"isolation" form:"isolation" doc:"What runs the image, and those of services. Without it runc."`
 	Capabilities []text                `yaml:"capabilities" form:"capability" doc:"Linux capabilities of the program. Without it none."`
+	Actions      []actionDoc           `yaml:"actions" doc:"Which requests are which action, for what callers may do. The first that fits holds; what none fits is a query."`
+}
+
+type actionDoc struct {
+	Pos    strictyaml.Pos
+	Method text `yaml:"method" form:"method" doc:"The HTTP method. GET is HEAD as well. Without it all."`
+	Path   text `yaml:"path,required" form:"path" doc:"The path: exact, or a prefix that ends in /*."`
+	Is     text `yaml:"is,required" form:"deed" doc:"The action that such a request is."`
 }
 
 type serviceDoc struct {

@@ -59,6 +59,7 @@ func forms() map[string]form {
 		"isolation":   {words: []string{string(IsolationRunc), string(IsolationGVisor)}},
 		"capability":  {words: capabilities(), expected: "a capability of capabilities(7), such as CAP_NET_BIND_SERVICE"},
 		"action":      {words: words(Actions())},
+		"deed":        {words: words(slices.DeleteFunc(Actions(), func(a Action) bool { return a == Observe }))},
 		"method":      {pattern: methodPattern, expected: "an HTTP method in capital letters, and not CONNECT or TRACE"},
 		"path":        {pattern: pathPattern, expected: "a path such as /v1/models, or a prefix such as /v1/*"},
 		"label":       {pattern: labelPattern, expected: "1 to 256 characters on one line"},

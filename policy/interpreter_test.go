@@ -307,7 +307,14 @@ func some(rnd *rand.Rand, list []string, least int) []string {
 func randomPolicy(t *testing.T, rnd *rand.Rand, cedar bool) *oracle {
 	t.Helper()
 	var b strings.Builder
-	b.WriteString("name: random\nmodels: [{name: small, builtin: small}]\ncallers:\n")
+	b.WriteString("name: random\n")
+	if rnd.IntN(2) == 0 {
+		b.WriteString("models: [{name: small, builtin: small}]\n")
+	} else {
+		b.WriteString("app:\n  command: [/app]\n  listen: 80\n")
+		randomActions(&b, rnd)
+	}
+	b.WriteString("callers:\n")
 	withCedar := cedar && rnd.IntN(3) > 0
 	for i, name := range someCallers {
 		fmt.Fprintf(&b, "  - name: %s\n", name)
@@ -350,6 +357,72 @@ func randomPolicy(t *testing.T, rnd *rand.Rand, cedar bool) *oracle {
 	}
 	o.root = root.Content[0]
 	return o
+}
+
+// randomActions writes rules of which none hides a later one: what the parser would
+// refuse is left out here too.
+func randomActions(b *strings.Builder, rnd *rand.Rand) {
+	var written []string
+	head := "  actions:\n"
+	for range rnd.IntN(4) {
+		path, method := somePattern[rnd.IntN(len(somePattern))], []string{"", "GET", "PUT"}[rnd.IntN(3)]
+		hidden := slices.ContainsFunc(written, func(w string) bool {
+			m, p, _ := strings.Cut(w, " ")
+			return (m == "" || m == method) && pathFits(p, strings.TrimSuffix(path, "*"))
+		})
+		if hidden {
+			continue
+		}
+		written = append(written, method+" "+path)
+		fmt.Fprintf(b, "%s    - {path: %q, is: %s", head, path, []string{"query", "upload", "delete", "list"}[rnd.IntN(4)])
+		if method != "" {
+			fmt.Fprintf(b, ", method: %s", method)
+		}
+		b.WriteString("}\n")
+		head = ""
+	}
+}
+
+func pathFits(pattern, path string) bool {
+	if strings.HasSuffix(pattern, "/*") {
+		return strings.HasPrefix(path, strings.TrimSuffix(pattern, "*"))
+	}
+	return path == pattern
+}
+
+// action says what a request is by the document.
+func (o *oracle) action(method, path string) string {
+	lower := strings.ToLower(path)
+	if lower == "/.well-known/blindbox" || strings.HasPrefix(lower, "/.well-known/blindbox/") {
+		return "observe"
+	}
+	one := func(path string) string {
+		app := child(o.root, "app")
+		if app == nil {
+			if (method == "GET" || method == "HEAD") && (path == "/v2/models" || path == "/v2/models/") {
+				return "list"
+			}
+			return "query"
+		}
+		if rules := child(app, "actions"); rules != nil {
+			for _, rule := range rules.Content {
+				m := child(rule, "method")
+				if (m == nil || m.Value == method || m.Value == "GET" && method == "HEAD") && pathFits(child(rule, "path").Value, path) {
+					return child(rule, "is").Value
+				}
+			}
+		}
+		return "query"
+	}
+	action := one(path)
+	if strings.ContainsAny(path, "%;") {
+		for _, other := range readings(path) {
+			if one(other) != action {
+				return "ambiguous"
+			}
+		}
+	}
+	return action
 }
 
 func list(b *strings.Builder, key string, values []string) {
@@ -416,6 +489,9 @@ func TestInterpreter(t *testing.T) {
 		for range perPolicy {
 			r := randomRequest(rnd)
 			got, want := p.Decide(r), o.decide(r)
+			if got, want := string(p.ActionOf(r.Method, r.Path)), o.action(r.Method, r.Path); got != want {
+				t.Fatalf("%s %s is %s, and by the interpreter %s\n%s", r.Method, r.Path, got, want, o.doc)
+			}
 			if got.Allowed != want.allowed || got.Line != want.line || got.Reason == "" {
 				t.Fatalf("%+v:\nDecide %+v\ninterpreter %+v\n%s", r, got, want, o.doc)
 			}

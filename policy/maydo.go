@@ -39,7 +39,7 @@ func (p *Policy) MayDo(caller string) (Permissions, bool) {
 	out := Permissions{
 		Caller: c.Name, Kind: c.Kind(), May: c.May, Methods: c.Methods, Paths: c.Paths, Models: c.Models,
 		Rate: c.Rate, Quota: c.Quota, Expires: c.Expires, Request: p.Limits.Request, Line: c.Line,
-		text: "You are " + c.who() + " and may " + c.deeds() + "." + c.bounds() + " A request may have " + formatSize(p.Limits.Request) + ".",
+		text: "You are " + c.who() + " and may " + c.deeds() + "." + p.addresses(c.May) + c.bounds() + " A request may have " + formatSize(p.Limits.Request) + ".",
 	}
 	more, forbids := false, false
 	for _, r := range p.compiled.rules[p.compiled.short:] {

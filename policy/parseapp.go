@@ -27,6 +27,7 @@ func (b *builder) app(d *appDoc) {
 	} else {
 		b.plain(d)
 	}
+	a.Actions = b.actions(d.Actions)
 	b.policy.App = a
 }
 

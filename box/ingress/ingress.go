@@ -157,10 +157,9 @@ func (h *Handler) serve(a *answer, r *http.Request) *problem {
 	if p != nil {
 		return h.refuse(a, q, p)
 	}
-	q.Caller, q.Action, q.Path = caller.Name, policy.Query, path
+	q.Caller, q.Action, q.Path = caller.Name, h.cfg.Policy.ActionOf(r.Method, path), path
 	account := h.budgets.Account(caller.Name)
 	if policy.Reserved(path) {
-		q.Action = policy.Observe
 		if p := h.serveOwn(a, r, q, account); p != nil {
 			return h.refuse(a, q, p)
 		}

@@ -20,7 +20,7 @@ func newPolicyExplain(s *session) *cobra.Command {
 		Short: "Say what a policy decides about a request, and which line does",
 		Long: `Ask the code that decides inside the box. CALLER is a name that the policy has,
 or made up for a caller without one: blindbox policy check shows them. ACTION is
-query unless it is said. The exit code is 0 whatever is decided; to insist on a
+the one that the box takes the request for, unless another is said. The exit code is 0 whatever is decided; to insist on a
 decision, use blindbox policy test.`,
 		Example: "  blindbox policy explain box.yaml ci POST /v1/embeddings minilm\n  blindbox policy explain box.yaml ci observe",
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -30,18 +30,19 @@ decision, use blindbox policy test.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r, err := parseRequest(strings.Fields(strings.Join(args[1:], " ")))
-			if err != nil {
+			words := strings.Fields(strings.Join(args[1:], " "))
+			if _, err := parseRequest(&policy.Policy{}, words); err != nil {
 				return usageOf(cmd, "%s", err)
 			}
-			return s.policyExplain(args[0], r)
+			return s.policyExplain(args[0], words)
 		},
 	}
 }
 
-// parseRequest reads a request as people write it.
-func parseRequest(words []string) (policy.Request, error) {
-	r := policy.Request{Action: policy.Query}
+// parseRequest reads a request as people write it. Without an action it is the one that
+// a box under the policy takes the request for.
+func parseRequest(p *policy.Policy, words []string) (policy.Request, error) {
+	var r policy.Request
 	bad := fmt.Errorf("a request %q, expected %s", strings.Join(words, " "), requestForm)
 	if len(words) < 2 {
 		return policy.Request{}, bad
@@ -59,6 +60,9 @@ func parseRequest(words []string) (policy.Request, error) {
 	r.Method, r.Path = words[0], words[1]
 	if len(words) == 3 {
 		r.Model = words[2]
+	}
+	if r.Action == "" {
+		r.Action = p.ActionOf(r.Method, r.Path)
 	}
 	return r, nil
 }
@@ -88,10 +92,14 @@ func verdictWord(allowed bool) string {
 	return "deny"
 }
 
-func (s *session) policyExplain(file string, r policy.Request) error {
+func (s *session) policyExplain(file string, words []string) error {
 	p, err := s.readPolicy(file)
 	if err != nil {
 		return err
+	}
+	r, err := parseRequest(p, words)
+	if err != nil {
+		return usage("%s", err)
 	}
 	d := decide(p, r)
 	if s.json() {
@@ -102,6 +110,9 @@ func (s *session) policyExplain(file string, r policy.Request) error {
 	s.printf("%s  %s\n", word, oneLine(d.Reason))
 	if text := lineOfPolicy(p, d.Line); text != "" {
 		s.printf("  line %-4d %s\n", d.Line, oneLine(text))
+	}
+	if is := p.ActionOf(r.Method, r.Path); r.Path != "" && is != r.Action {
+		s.printf("  but       a box takes this request for the action %s, not %s\n", is, r.Action)
 	}
 	if may, ok := p.MayDo(r.Caller); ok && d.Decision == "deny" {
 		s.printf("  allowed   %s\n", oneLine(may.String()))
@@ -195,7 +206,7 @@ func decideTable(p *policy.Policy, file, text string) (asked int, wrong []decisi
 		if words[0] != "allow" && words[0] != "deny" {
 			return 0, nil, fail(catalogue.CodeUsage, "table", fmt.Sprintf("%s:%d: %q", file, i+1, words[0]), "allow or deny, then "+requestForm)
 		}
-		r, err := parseRequest(words[1:])
+		r, err := parseRequest(p, words[1:])
 		if err != nil {
 			return 0, nil, fail(catalogue.CodeUsage, "table", fmt.Sprintf("%s:%d: %s", file, i+1, err), "")
 		}

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -193,5 +194,93 @@ func again(t *testing.T, file string, text []byte, reach func(*box.Containers)) 
 		if got := get(path); !strings.HasPrefix(got, want) {
 			t.Errorf("%s: %.200s, expected %s", path, got, want)
 		}
+	}
+}
+
+// TestLearnPlain: of a command without an image the requests are seen, as whom they
+// are sent and as which action, and the rest of the policy stays.
+func TestLearnPlain(t *testing.T) {
+	addr, err := freeAddress()
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, err := exec.LookPath("app")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(addr)
+	file := filepath.Join(t.TempDir(), "box.yaml")
+	doc := fmt.Sprintf("name: a # mine\napp:\n  command: [%q, %q]\n  listen: %s\n  actions: [{method: GET, path: /list, is: list}]\n"+
+		"callers:\n  - {name: ci, api_key: \"sha256:%s\", may: [query]}\n  - {name: other, api_key: \"sha256:%s\", may: [query]}\n",
+		program, addr, port, strings.Repeat("ab", 32), strings.Repeat("cd", 32))
+	if err := os.WriteFile(file, []byte(doc), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, document, saw := learned(t, file, "/list /a?x=canary /.well-known/blindbox/health /.well-known/blindbox/me", learnOptions{as: "ci"})
+	text, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := policy.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ci := p.Callers[0]
+	if fmt.Sprint(ci.May, ci.Methods, ci.Paths) != "[query list observe] [GET] [/list /a]" || ci.Name != "ci" || fmt.Sprintf("%x", *ci.APIKey) != strings.Repeat("ab", 32) {
+		t.Errorf("%s\n%s", text, saw)
+	}
+	if notes := fmt.Sprint(document["notes"]); !strings.Contains(notes, "plain process") || !strings.Contains(notes, "caller other sent nothing") {
+		t.Errorf("notes %s", notes)
+	}
+	if !strings.HasPrefix(string(text), "# Learned") || !strings.Contains(string(text), "name: a # mine") || p.Egress.Line != 0 || strings.Contains(string(text), "canary") || document["widened"] != true {
+		t.Errorf("%s\n%v", text, document)
+	}
+}
+
+// TestLearnRefuses before anything is started.
+func TestLearnRefuses(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		t.Helper()
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	const app = "name: a\napp: {command: [/a], listen: 80}\n"
+	two := write("two.yaml", app+"callers:\n  - {anyone: true, may: [query]}\n  - {name: ci, api_key: \"sha256:"+strings.Repeat("ab", 32)+"\", may: [query]}\n")
+	none := write("none.yaml", app)
+	out := filepath.Join(dir, "out.yaml")
+	for _, c := range []struct {
+		want string
+		args []string
+	}{
+		{"no --out FILE", []string{two, "--as", "ci"}},
+		{"one FILE", []string{"--out", out}},
+		{"one FILE", []string{"--out", out, "--", "x"}},
+		{"exists already", []string{two, "--out", two, "--as", "ci"}},
+		{"anyone, ci", []string{two, "--out", out}},
+		{"expected anyone, ci", []string{two, "--out", out, "--as", "x"}},
+		{"no callers", []string{none, "--out", out}},
+		{"expected 2 or more", []string{two, "--out", out, "--as", "ci", "--star", "1"}},
+		{"for an app from an image", []string{two, "--out", out, "--as", "ci", "--allow-egress", "a:1"}},
+		{"BBX-105", []string{filepath.Join(dir, "gone.yaml"), "--out", out}},
+	} {
+		var text bytes.Buffer
+		exit := run(t.Context(), session{
+			args: append([]string{"policy", "learn"}, c.args...), stdin: strings.NewReader(""), stdout: &text, stderr: &text, env: os.Getenv, now: time.Now,
+		})
+		if exit != exitUsage || !strings.Contains(text.String(), c.want) {
+			t.Errorf("%v: exit code %d, expected %q in\n%s", c.args, exit, c.want, text.String())
+		}
+	}
+	for _, bad := range []string{"a", "a:0", ":1", "a:x", "a:70000"} {
+		if _, err := parseDestinations([]string{bad}, true); err == nil {
+			t.Errorf("%s is a destination", bad)
+		}
+	}
+	if d, err := parseDestinations([]string{"a.example:443", "10.0.0.1:1"}, true); err != nil || len(d) != 2 || d[0].Private || !d[1].Private {
+		t.Errorf("%+v, %v", d, err)
 	}
 }

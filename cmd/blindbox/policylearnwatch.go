@@ -26,7 +26,7 @@ func (l *lesson) around(next http.Handler) http.Handler {
 		done := l.recorder.Begin()
 		path := r.URL.EscapedPath()
 		l.recorder.Request(learn.Request{
-			Caller: r.Header.Get("Blindbox-Caller"), Action: policy.Query, Method: r.Method, Path: path, Model: l.modelOf(path),
+			Caller: r.Header.Get("Blindbox-Caller"), Action: l.opened.ActionOf(r.Method, path), Method: r.Method, Path: path, Model: l.modelOf(path),
 		})
 		body := &countedBody{ReadCloser: r.Body}
 		answer := &countedAnswer{ResponseWriter: w}

@@ -47,9 +47,15 @@ func Open(base *policy.Policy, o Opening) (*policy.Policy, error) {
 		remove(top, key)
 	}
 	set(top, "limits", openLimits(base, o))
+	var may []string
+	for _, a := range policy.Actions() {
+		if base.Addressed(a) {
+			may = append(may, string(a))
+		}
+	}
 	if callers := find(top, "callers"); callers != nil {
 		for i, c := range callers.Content {
-			openCaller(c, base.Callers[i], o)
+			openCaller(c, base.Callers[i], may, o)
 		}
 	}
 	if len(o.Allow) > 0 {
@@ -68,11 +74,11 @@ func openLimits(base *policy.Policy, o Opening) *yaml.Node {
 	return l
 }
 
-func openCaller(n *yaml.Node, c policy.Caller, o Opening) {
+func openCaller(n *yaml.Node, c policy.Caller, may []string, o Opening) {
 	for _, key := range []string{"methods", "paths", "models", "rate", "quota", "may"} {
 		remove(n, key)
 	}
-	set(n, "may", list([]string{string(policy.Query), string(policy.Observe)}))
+	set(n, "may", list(may))
 	if c.Anyone {
 		return // whoever shows nothing needs nothing else
 	}
