@@ -1,8 +1,8 @@
 // Command apps makes container images of ordinary programs out of Debian
 // packages, for tests and as examples of what a box wraps: nginx, Redis,
-// PostgreSQL and a Python app.
+// PostgreSQL, a Python app, and the front of examples/compose.
 //
-//	go run ./examples/apps -out DIR [nginx redis postgresql python]
+//	go run ./examples/apps -out DIR [nginx redis postgresql python notes]
 //
 // It writes DIR/NAME.oci, an OCI layout with one layer, and prints its digest.
 // The same packages give the same digest: names are sorted, owners and times are

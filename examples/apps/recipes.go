@@ -23,7 +23,7 @@ func installers() []string {
 const account = "app:x:1000:1000::/tmp:/usr/sbin/nologin\n"
 
 func recipes() map[string]recipe {
-	return map[string]recipe{"nginx": nginx(), "redis": redis(), "postgresql": postgresql(), "python": python()}
+	return map[string]recipe{"nginx": nginx(), "redis": redis(), "postgresql": postgresql(), "python": python(), "notes": notes()}
 }
 
 func nginx() recipe {
@@ -74,7 +74,8 @@ func postgresql() recipe {
 set -eu
 PATH=/usr/lib/postgresql/15/bin:$PATH
 initdb --locale=C --encoding=UTF8 --auth=trust --username=app --no-sync -D /var/lib/postgresql/data
-exec postgres -D /var/lib/postgresql/data -h 127.0.0.1 -p 5432 -k /tmp -c fsync=off -c jit=off -c log_min_messages=fatal
+echo "host all all ${CLIENTS:-127.0.0.1/32} trust" >> /var/lib/postgresql/data/pg_hba.conf
+exec postgres -D /var/lib/postgresql/data -h "${LISTEN:-127.0.0.1}" -p 5432 -k /tmp -c fsync=off -c jit=off -c log_min_messages=fatal
 `,
 		},
 		entrypoint: []string{"/usr/bin/dash", "/usr/local/bin/start"},
@@ -104,6 +105,49 @@ http.server.ThreadingHTTPServer(("127.0.0.1", 8000), App).serve_forever()
 `,
 		},
 		entrypoint: []string{"/usr/bin/python3", "-I", "/srv/app.py"},
+		env:        []string{"PYTHONDONTWRITEBYTECODE=1"},
+	}
+}
+
+// notes is the front of examples/compose: it keeps notes in PostgreSQL and counts
+// its visitors in Redis, with the client libraries that Debian has for both.
+func notes() recipe {
+	return recipe{
+		packages: []string{"python3", "python3-redis", "python3-psycopg2"}, without: installers(),
+		files: map[string]string{
+			"srv/notes.py": `import http.server, json, os, psycopg2, redis
+
+db = psycopg2.connect(os.environ["DATABASE"])
+db.autocommit = True
+db.cursor().execute("CREATE TABLE IF NOT EXISTS notes (text TEXT)")
+cache = redis.Redis.from_url(os.environ["CACHE"])
+
+class App(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        rows = db.cursor()
+        rows.execute("SELECT text FROM notes ORDER BY text")
+        self.answer({"notes": [row[0] for row in rows], "visits": cache.incr("visits")})
+
+    def do_POST(self):
+        note = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
+        db.cursor().execute("INSERT INTO notes VALUES (%s)", (note,))
+        self.answer({"kept": note})
+
+    def answer(self, what):
+        body = json.dumps(what).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args):
+        pass  # requests are nobody's business
+
+http.server.HTTPServer(("127.0.0.1", 8000), App).serve_forever()
+`,
+		},
+		entrypoint: []string{"/usr/bin/python3", "-I", "/srv/notes.py"},
 		env:        []string{"PYTHONDONTWRITEBYTECODE=1"},
 	}
 }
