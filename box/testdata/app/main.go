@@ -9,7 +9,9 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -22,15 +24,27 @@ func main() {
 		for {
 			time.Sleep(time.Hour)
 		}
+	case len(os.Args) > 1 && command(os.Args[1], os.Args[2:]):
+		return
 	case len(os.Args) > 1:
 		fmt.Fprintln(os.Stderr, os.Args[1])
 		os.Exit(4)
 	}
+	end := make(chan os.Signal, 1)
+	signal.Notify(end, syscall.SIGTERM)
+	go func() {
+		<-end
+		os.Exit(0)
+	}()
 	http.HandleFunc("/here", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "hello ", r.Header.Get("Blindbox-Caller")) })
 	http.HandleFunc("/self", func(w http.ResponseWriter, _ *http.Request) {
 		network, _ := os.Readlink("/proc/self/ns/net")
 		name, _ := os.Hostname()
 		fmt.Fprintln(w, network, os.Getuid(), os.Getgid(), name, os.Getenv("GREETING"))
+	})
+	http.HandleFunc("/wait", func(_ http.ResponseWriter, r *http.Request) {
+		fmt.Println("somebody waits")
+		<-r.Context().Done()
 	})
 	answers("/dial", dial)
 	answers("/lookup", lookup)
