@@ -18,10 +18,11 @@ const (
 // boxModels, boxImage and boxCommand are the beginnings of policies; what comes
 // next is on line 3.
 const (
-	boxModels  = "name: demo\nmodels: [{name: tumour, path: /tumour.onnx, sha256: \"" + sum1 + "\"}]\n"
-	boxImage   = "name: demo\napp: {image: \"oci:./x.oci\", digest: \"" + sum2 + "\", listen: 8000}\n"
-	boxShell   = "name: demo\napp: {image: \"oci:./x.oci\", digest: \"" + sum2 + "\", command: [/bin/sh, -c, x], env: {LD_PRELOAD: /x.so}, listen: 8000}\n"
-	boxCommand = "name: demo\napp: {command: [/bin/app], listen: 8000}\n"
+	boxModels   = "name: demo\nmodels: [{name: tumour, path: /tumour.onnx, sha256: \"" + sum1 + "\"}]\n"
+	boxImage    = "name: demo\napp: {image: \"oci:./x.oci\", digest: \"" + sum2 + "\", listen: 8000}\n"
+	boxShell    = "name: demo\napp: {image: \"oci:./x.oci\", digest: \"" + sum2 + "\", command: [/bin/sh, -c, x], env: {LD_PRELOAD: /x.so}, listen: 8000}\n"
+	boxServices = boxImage + "services: [{name: db, image: \"oci:./db.oci\", digest: \"" + sum1 + "\"}]\n"
+	boxCommand  = "name: demo\napp: {command: [/bin/app], listen: 8000}\n"
 )
 
 const (
@@ -80,6 +81,8 @@ func TestRequire(t *testing.T) {
 		{"logs: [\"sealed:age1rrrrrrrrr\"]", boxModels + "logs: sealed:age1qqqqqqqqq\n", "logs", "logs: line 3: sealed:age1qqqqqqqqq", "only sealed:age1rrrrrrrrr"},
 
 		{"images: [" + sum2 + "]", boxImage, "images", "oci:./x.oci " + sum2, ""},
+		{"images: [" + sum2 + ", " + sum1 + "]", boxServices, "images", "oci:./x.oci " + sum2 + ", db oci:./db.oci " + sum1, ""},
+		{"images: [" + sum2 + "]", boxServices, "images", "images: line 3: the service db, oci:./db.oci " + sum1, "only " + sum2 + ", as built"},
 		{"images: [" + sum1 + "]", boxImage, "images", "images: line 2: oci:./x.oci " + sum2, "only " + sum1 + ", as built"},
 		{"images: [" + sum1 + "]", boxCommand, "images", "images: line 2: an app without an image", "only " + sum1 + ", as built"},
 		{"images: [" + sum1 + "]", boxModels, "images", "models: line 2: tumour " + sum1, "only " + sum1 + ", as built"},

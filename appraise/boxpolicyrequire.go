@@ -164,7 +164,11 @@ func imagesSeen(p *policy.Policy) string {
 	if p.App == nil {
 		return modelsOnly
 	}
-	return fmt.Sprintf("%s sha256:%x", p.App.Image, p.App.Digest)
+	seen := fmt.Sprintf("%s sha256:%x", p.App.Image, p.App.Digest)
+	for _, s := range p.Services {
+		seen += fmt.Sprintf(", %s %s sha256:%x", s.Name, s.Image, s.Digest)
+	}
+	return seen
 }
 
 const modelsOnly = "models, and no app"

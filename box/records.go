@@ -112,7 +112,11 @@ func (r *records) close() error {
 // artifacts are what answers in the box, as its policy names it.
 func artifacts(p *policy.Policy) []form.Artifact {
 	if p.App != nil {
-		return []form.Artifact{{Kind: "app", Name: p.Name, Digest: p.App.Digest}}
+		out := []form.Artifact{{Kind: "app", Name: p.Name, Digest: p.App.Digest}}
+		for _, s := range p.Services {
+			out = append(out, form.Artifact{Kind: "service", Name: s.Name, Digest: s.Digest})
+		}
+		return out
 	}
 	var out []form.Artifact
 	for _, m := range p.Models {

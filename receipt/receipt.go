@@ -72,9 +72,10 @@ type Box struct {
 	Boot string `json:"boot"`
 }
 
-// Artifact is something that answers requests in the box.
+// Artifact is something that answers requests in the box, or that what answers
+// stands on.
 type Artifact struct {
-	Kind string `json:"kind"` // "app" or "model"
+	Kind string `json:"kind"` // "app", "service" (beside the app) or "model"
 	Name string `json:"name"`
 	// Digest is of the image's manifest or of the model's bytes. Zero means that
 	// the policy names none: the code is then part of what the hardware measured.
@@ -270,7 +271,7 @@ func (r Receipt) Validate() error {
 	must(isText(r.Caller), "no caller")
 	must(len(r.Serves) <= MaxArtifacts, "%d artifacts, limit %d", len(r.Serves), MaxArtifacts)
 	for _, a := range r.Serves {
-		must((a.Kind == "app" || a.Kind == "model") && isText(a.Name), "an artifact that is neither app nor model, or has no name")
+		must((a.Kind == "app" || a.Kind == "service" || a.Kind == "model") && isText(a.Name), "an artifact that is neither app nor service nor model, or has no name")
 	}
 	return errors.Join(append(all, r.Decision.validate(), r.validateMessages(), r.Egress.validate())...)
 }

@@ -147,6 +147,7 @@ func TestValidate(t *testing.T) {
 		"long caller":       func(r *Receipt) { r.Caller = long },
 		"broken text":       func(r *Receipt) { r.Caller = "\xff" },
 		"artifacts":         func(r *Receipt) { r.Serves = make([]Artifact, MaxArtifacts+1) },
+		"artifact of none":  func(r *Receipt) { r.Serves[0].Kind = "" },
 		"artifact kind":     func(r *Receipt) { r.Serves[0].Kind = "x" },
 		"artifact name":     func(r *Receipt) { r.Serves[0].Name = "" },
 		"action":            func(r *Receipt) { r.Decision.Action = "" },
