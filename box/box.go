@@ -10,7 +10,9 @@
 //  2. key: the TLS key and the attestation key are made, in memory only.
 //  3. evidence: the hardware is asked for evidence over the key that signs receipts
 //     and the audit log, so that a box that cannot prove itself ends at its start and
-//     not at its first caller. The log begins.
+//     not at its first caller. What was bound at launch (HOST_DATA and its like,
+//     see package launch), the statement and the loaded policy must agree, then
+//     and in all evidence that follows. The log begins.
 //  4. network: an app from an image gets one of its own, in which there is nothing
 //     but what the policy's egress allows, see package egress.
 //  5. app: its image is compared with the policy's digest and unpacked, see package
@@ -19,11 +21,9 @@
 //  7. serve: package ingress authenticates, decides and forwards.
 //
 // The door stays closed until all of this is done: the listener accepts
-// nothing before. One thing the box does not check is that the policy it runs
-// is the one that was bound at launch (HOST_DATA). It could only read that from
-// the evidence, and it links no verifier on purpose; whoever appraises the
-// evidence compares the two, and a box that was given another policy is refused
-// by every relying party.
+// nothing before. The box reads its own evidence and verifies none of it: it
+// links no verifier on purpose. Whoever relies on the box compares the same three
+// again, in evidence that he has verified.
 //
 // Stop: no new connections; requests in flight may finish within a grace time,
 // then they are cut; then the app is told to end, then made to; then its files and
@@ -90,8 +90,13 @@ type Config struct {
 	AppAccount *process.Account
 	// AppOutput gets what the app prints. It is for a box on a developer's own
 	// machine: whatever the app prints about a request ends up there. nil means
-	// that it is discarded.
+	// that it is discarded. Where the policy has sealed logs, it is sealed, and
+	// nobody else gets it.
 	AppOutput io.Writer
+	// Logs is a folder of the host for sealed logs, Audit one for the audit log.
+	// The policy says whether there are any; the folder is there if, and only if,
+	// it does. Nothing in them is believed.
+	Logs, Audit string
 }
 
 // Times that no policy sets.
@@ -114,6 +119,7 @@ type Box struct {
 	policy  *policy.Policy
 	app     app          // nil if the box serves models
 	broken  <-chan error // gets why the app's network ended by itself
+	differ  <-chan error // gets why evidence speaks of another box
 	callers *callers.Authenticator
 	// operators is what they may do, nil if there are none; tap has what the app
 	// prints, nil if none of them may read it.
@@ -121,6 +127,7 @@ type Box struct {
 	tap       *operate.Tap
 	peers     *peers.Checker // nil if no box may call
 	backend   http.Handler
+	sealed    *sealed // nil unless the policy has sealed logs
 	records   *records
 	handler   *ingress.Handler
 	uptime    func() time.Duration
@@ -154,7 +161,12 @@ func New(cfg Config) (*Box, error) {
 	if err := errors.Join(enforceable(p), platform(p, cfg.Attester.Kind())); err != nil {
 		return nil, err
 	}
-	b := &Box{cfg: cfg, policy: p, grace: stopGrace, keyLife: signing.DefaultLife, ready: make(chan struct{})}
+	door := closeDoor(cfg.Attester, p)
+	cfg.Attester = door // whatever asks the hardware, asks through it
+	b := &Box{cfg: cfg, policy: p, differ: door.differ, grace: stopGrace, keyLife: signing.DefaultLife, ready: make(chan struct{})}
+	if err := b.places(); err != nil {
+		return nil, err
+	}
 	if b.backend, err = b.work(); err != nil {
 		return nil, err
 	}
@@ -191,12 +203,15 @@ func (b *Box) work() (http.Handler, error) {
 	if b.policy.App == nil {
 		return loadModels(b.policy, b.cfg.Builtin)
 	}
-	exited := func(how string) { b.log(b.appExited(how)) }
+	exited := func(how string) {
+		b.sealed.event("the app ended: " + how)
+		b.log(b.appExited(how))
+	}
 	if b.policy.App.Image != "" {
 		return b.contain(exited)
 	}
 	b.app = process.New(b.policy.App, process.Config{
-		Output: b.tapped(b.cfg.AppOutput), Account: b.cfg.AppAccount, StartGrace: startGrace, StopGrace: appGrace, Exited: exited,
+		Output: b.output(), Account: b.cfg.AppAccount, StartGrace: startGrace, StopGrace: appGrace, Exited: exited,
 	})
 	network, address := b.policy.App.Address()
 	return ingress.Forward(network, address, b.policy), nil
@@ -209,17 +224,25 @@ func (b *Box) contain(exited func(string)) (http.Handler, error) {
 	}
 	broken := make(chan error, 1)
 	c := &container{
-		policy: b.policy, cfg: *b.cfg.Containers, output: b.tapped(b.cfg.AppOutput), exited: exited, broken: broken,
+		policy: b.policy, cfg: *b.cfg.Containers, output: b.output(), exited: exited, broken: broken,
 		note: func(line string) { b.log(Event{Name: AppNote, Detail: line}) },
 	}
 	b.app, b.broken = c, broken
 	return ingress.ForwardBy(c.Dial, b.policy), nil
 }
 
+// output is who gets what the app prints.
+func (b *Box) output() io.Writer {
+	if b.sealed != nil {
+		return b.tapped(b.sealed)
+	}
+	return b.tapped(b.cfg.AppOutput)
+}
+
 // appExited says how the app ended only to a developer who reads its output anyway.
 // The exit status is the app's to choose: a byte of a request with each crash.
 func (b *Box) appExited(how string) Event {
-	if b.cfg.AppOutput == nil {
+	if b.cfg.AppOutput == nil || b.sealed != nil {
 		how = ""
 	}
 	return Event{Name: AppExited, Detail: how}
@@ -251,7 +274,10 @@ func (b *Box) Serve(ctx context.Context) (err error) {
 		return fmt.Errorf("box: %w", err)
 	}
 	if err := b.record(ctx); err != nil {
-		return fmt.Errorf("box: %w", err)
+		return fmt.Errorf("box: %w", b.plainly(err))
+	}
+	if err := mayOpen(b.records.key.Load().Bundle(), b.policy.Bytes()); err != nil {
+		return fmt.Errorf("box: %w", errors.Join(err, b.records.close()))
 	}
 	b.open()
 	defer func() { err = errors.Join(err, b.records.close()) }()
@@ -291,8 +317,9 @@ func (b *Box) serve(ctx context.Context, l net.Listener) error {
 	srv := b.server(base)
 	failed := make(chan error, 1)
 	go func() { failed <- srv.Serve(l) }()
-	unproven := make(chan error, 1)
+	unproven, unkept := make(chan error, 1), make(chan error, 1)
 	go func() { unproven <- b.records.renew(base) }()
+	go func() { unkept <- b.records.watch(base) }()
 	close(b.ready)
 	b.log(Event{Name: Serving, Detail: b.cfg.Listener.Addr().String()})
 	select {
@@ -301,7 +328,14 @@ func (b *Box) serve(ctx context.Context, l net.Listener) error {
 	case err := <-b.broken:
 		b.stop(srv, cut)
 		return err
+	case err := <-b.differ:
+		b.grace = 0 // whoever is served was promised another box
+		b.stop(srv, cut)
+		return fmt.Errorf("box: %w", err)
 	case err := <-unproven:
+		b.stop(srv, cut)
+		return fmt.Errorf("box: %w", err)
+	case err := <-unkept:
 		b.stop(srv, cut)
 		return fmt.Errorf("box: %w", err)
 	case <-ctx.Done():

@@ -48,12 +48,17 @@ callers:
   - {name: auditor, api_key: ` + hash(auditorKey) + `, may: [observe]}
 `
 
-// signer is an attester whose evidence is what it was asked for. Nothing here
-// verifies evidence; that is for the packages that do.
+// signer is an attester whose evidence is what it was asked for and launched with,
+// where a report of SEV-SNP has them. Nothing here verifies evidence; that is for
+// the packages that do.
 type signer struct {
-	err  error
-	kind attest.Kind
+	err    error
+	kind   attest.Kind
+	policy [32]byte // HOST_DATA
 }
+
+// launched is hardware on which a box was launched with that policy.
+func launched(p *policy.Policy) signer { return signer{policy: p.Digest()} }
 
 func (s signer) Kind() attest.Kind { return attest.SimSNP }
 
@@ -61,8 +66,10 @@ func (s signer) Attest(_ context.Context, b attest.Bound) (attest.Evidence, atte
 	if s.err != nil || b.IsZero() {
 		return attest.Evidence{}, nil, errors.Join(s.err, errors.New("no evidence"))
 	}
-	sum := b.Bytes()
-	return attest.Evidence{Kind: max(s.kind, attest.SimSNP), Data: sum[:]}, nil, nil
+	report, sum := make([]byte, 1184), b.Bytes()
+	copy(report[80:], sum[:])
+	copy(report[192:], s.policy[:])
+	return attest.Evidence{Kind: max(s.kind, attest.SimSNP), Data: report}, nil, nil
 }
 
 // running is a box that serves, with a client that came through its gate.
@@ -122,7 +129,7 @@ func serve(t testing.TB, cfg Config) *running {
 		cfg.Listener = listen(t)
 	}
 	if cfg.Attester == nil {
-		cfg.Attester = signer{}
+		cfg.Attester = launched(cfg.Policy)
 	}
 	r.addr, cfg.Log = cfg.Listener.Addr().String(), r.events.add
 	var err error
@@ -496,6 +503,7 @@ func TestClosedDoor(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			l := listen(t)
+			c.attester.policy = parsed(t, c.doc).Digest()
 			b, err := New(Config{Policy: parsed(t, c.doc), Attester: c.attester, Listener: l, Builtin: map[string][]byte{"tumour": tumour.Model()}})
 			if err != nil {
 				t.Fatal(err)

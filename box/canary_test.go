@@ -7,16 +7,20 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"filippo.io/age"
 
 	"github.com/blindbox/blindbox/examples/tumour"
 )
@@ -33,26 +37,39 @@ func TestNothingIsLogged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, kind := range []string{"app", "models", "image", "gvisor"} {
+	id, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept := "logs: sealed:" + id.Recipient().String() + "\naudit: host\n"
+	for _, kind := range []string{"app", "models", "image", "gvisor", "app that logs", "models that log", "image that logs"} {
 		t.Run(kind, func(t *testing.T) {
 			var doc string
 			c := &Containers{}
+			logs, audit, also := "", "", "logs: counters\n"
+			if strings.Contains(kind, "that log") {
+				logs, audit, also = t.TempDir(), t.TempDir(), kept
+			}
+			// All that it can write to besides.
+			tmp, work := t.TempDir(), t.TempDir()
 			switch kind {
-			case "app":
-				doc = self(t, "talk", "limits: {request: 64KiB, concurrent: 4, idle: 1s}\nlogs: counters\n")
-			case "image", "gvisor":
+			case "app", "app that logs":
+				doc = self(t, "talk", "limits: {request: 64KiB, concurrent: 4, idle: 1s}\n"+also)
+			case "image", "gvisor", "image that logs":
 				var digest string
 				c, digest = contained(t)
-				doc = withImage(digest, "files: {tmp: 1MiB}\nlimits: {request: 64KiB, concurrent: 4, idle: 1s}\nlogs: counters\n")
+				doc = withImage(digest, "files: {tmp: 1MiB}\nlimits: {request: 64KiB, concurrent: 4, idle: 1s}\n"+also)
 				if kind == "gvisor" {
 					onlyGVisor(t, c)
 					doc = underGVisor(doc)
 				}
 			default:
-				doc = "name: m\nmodels: [{name: m, builtin: tumour}]" + twoKeys + "logs: counters\n"
+				doc = "name: m\nmodels: [{name: m, builtin: tumour}]" + twoKeys + also
 			}
 			cmd := exec.Command(exe, "-test.run", "^TestCanaryBox$", "-test.v")
-			cmd.Env = append(os.Environ(), "CANARY_POLICY="+doc, "GOTRACEBACK=all", "CANARY_IMAGES="+c.Images, "CANARY_DIR="+c.Dir, "CANARY_RUNTIME="+c.Runtime, "CANARY_GVISOR="+c.GVisor)
+			cmd.Env = append(os.Environ(), "CANARY_POLICY="+doc, "GOTRACEBACK=all", "CANARY_IMAGES="+c.Images, "CANARY_DIR="+c.Dir, "CANARY_RUNTIME="+c.Runtime, "CANARY_GVISOR="+c.GVisor,
+				"CANARY_LOGS="+logs, "CANARY_AUDIT="+audit, "TMPDIR="+tmp)
+			cmd.Dir = work
 			stdin, err := cmd.StdinPipe()
 			if err != nil {
 				t.Fatal(err)
@@ -71,8 +88,14 @@ func TestNothingIsLogged(t *testing.T) {
 				t.Fatalf("the box does not open:\n%s", out)
 			}
 			b := &running{Box: &Box{policy: parsed(t, doc)}, addr: addr}
-			sent := attack(t, b)
-			for _, path := range []string{"/.well-known/blindbox/counters", "/.well-known/blindbox/health", "/.well-known/blindbox/none", "/other"} {
+			sent, ids := attack(t, b)
+			for _, id := range ids {
+				if _, text := do(t, b.client(t, "h2"), request(t, "GET", ownAddress+"/receipts/"+id, nil)); !strings.Contains(text, "BBX-404") { // the oldest go first
+					payload, _ := json.Marshal(opened(t, text))
+					noCanary(t, "a receipt", string(payload))
+				}
+			}
+			for _, path := range []string{"/.well-known/blindbox/audit", "/.well-known/blindbox/audit/head", "/.well-known/blindbox/counters", "/.well-known/blindbox/health", "/.well-known/blindbox/none", "/other"} {
 				_, text := do(t, b.client(t, "h2"), request(t, "GET", path, nil, "Authorization", "Bearer "+auditorKey))
 				noCanary(t, "the answer to somebody else", text)
 			}
@@ -80,11 +103,42 @@ func TestNothingIsLogged(t *testing.T) {
 			if err := cmd.Wait(); err != nil {
 				t.Errorf("the box ended with %v\n%s", err, out)
 			}
-			if !strings.Contains(out.String(), "EVENT stopped") || sent < 20 {
-				t.Errorf("%d requests were sent; the box said\n%s", sent, out)
+			if !strings.Contains(out.String(), "EVENT stopped") || sent < 20 || len(ids) < 10 {
+				t.Errorf("%d requests were sent, %d have receipts; the box said\n%s", sent, len(ids), out)
+			}
+			for _, dir := range []string{tmp, work, logs, audit} {
+				nothingIn(t, dir)
+			}
+			if logs != "" {
+				// What is looked for does get there, and nowhere else.
+				text, _ := openedLogs(t, logs, id)
+				if kind != "models that log" && !strings.Contains(text, canary) {
+					t.Errorf("the recipient does not see what the app printed:\n%.2000s", text)
+				}
+				if r := verified(t, audit); r.Allowed < 10 || r.Denied < 10 {
+					t.Errorf("the audit log: %+v", r)
+				}
 			}
 			noCanary(t, "what the box printed", out.String())
 		})
+	}
+}
+
+// nothingIn looks for the canary in the names and the bytes of all files.
+func nothingIn(t *testing.T, dir string) {
+	t.Helper()
+	if dir == "" {
+		return
+	}
+	if err := filepath.WalkDir(dir, func(name string, d os.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		text, err := os.ReadFile(name)
+		noCanary(t, name, filepath.Base(name)+string(text))
+		return err
+	}); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -105,32 +159,37 @@ func noCanary(t *testing.T, what, text string) {
 
 // attack sends requests with the canary in the path, the query, headers, the
 // body, trailers and the key, that are answered, refused and break in turn.
-func attack(t *testing.T, b *running) (sent int) {
+func attack(t *testing.T, b *running) (sent int, ids []string) {
 	t.Helper()
 	for _, proto := range []string{"http/1.1", "h2"} {
 		c := b.client(t, proto)
 		for _, path := range []string{"/talk/x", "/talk/panic", "/talk/exit", "/v2/models/m/infer", "/v2/models/" + canary, "/.well-known/blindbox/" + canary, "/a//b", "/%2e%2e"} {
 			for _, key := range []string{clinicKey, canary + "-long-enough-for-a-key", ""} {
 				r := request(t, "POST", path, strings.NewReader(`{"inputs":[{"name":"`+canary+`"}]}`),
-					"Authorization", "Bearer "+key, "X-Header", canary, "Cookie", "a="+canary, "Blindbox-Caller", canary, "Content-Type", canary)
+					"Authorization", "Bearer "+key, "X-Header", canary, "Cookie", "a="+canary, "Blindbox-Caller", canary, "Content-Type", canary, "Content-Disposition", "attachment; filename="+canary)
 				r.URL.RawQuery = "q=" + canary
-				send(c, r, &sent)
+				send(c, r, &sent, &ids)
 			}
 		}
-		send(c, request(t, "POST", "/talk/x?"+canary, bytes.NewReader(bytes.Repeat([]byte(canary), 10000))), &sent)
-		send(c, request(t, canary, "/talk/x", nil), &sent)
+		send(c, request(t, "POST", "/talk/x?"+canary, bytes.NewReader(bytes.Repeat([]byte(canary), 10000))), &sent, &ids)
+		send(c, request(t, canary, "/talk/x", nil), &sent, &ids)
 		broken := request(t, "POST", "/talk/x", io.MultiReader(strings.NewReader(canary), failing{}))
-		send(c, broken, &sent)
+		send(c, broken, &sent, &ids)
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-		send(c, request(t, "POST", "/talk/"+canary, slow{}).WithContext(ctx), &sent)
+		send(c, request(t, "POST", "/talk/"+canary, slow{}).WithContext(ctx), &sent, &ids)
 		cancel()
 	}
-	return sent
+	return sent, ids
 }
 
-func send(c *http.Client, r *http.Request, sent *int) {
+// send asks for a receipt, and notes its id.
+func send(c *http.Client, r *http.Request, sent *int, ids *[]string) {
 	*sent++
+	r.Header.Set("Blindbox-Receipt", "1")
 	if resp, err := c.Do(r); err == nil {
+		if id := resp.Header.Get("Blindbox-Receipt-Id"); id != "" {
+			*ids = append(*ids, id)
+		}
 		_, _ = io.Copy(io.Discard, resp.Body)
 		resp.Body.Close()
 	}
@@ -188,7 +247,8 @@ func TestCanaryBox(t *testing.T) {
 		stop()
 	}()
 	b, err := New(Config{
-		Policy: parsed(t, doc), Attester: signer{}, Listener: listen(t), Builtin: map[string][]byte{"tumour": tumour.Model()},
+		Policy: parsed(t, doc), Attester: launched(parsed(t, doc)), Listener: listen(t), Builtin: map[string][]byte{"tumour": tumour.Model()},
+		Logs: os.Getenv("CANARY_LOGS"), Audit: os.Getenv("CANARY_AUDIT"),
 		Containers: &Containers{Images: os.Getenv("CANARY_IMAGES"), Dir: os.Getenv("CANARY_DIR"), Runtime: os.Getenv("CANARY_RUNTIME"), GVisor: os.Getenv("CANARY_GVISOR")},
 		Log:        func(e Event) { fmt.Printf("EVENT %s\n%+v\n", e, e.Counters) },
 	})

@@ -21,9 +21,20 @@ func claim(dir string) (release func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w", err)
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	if err := lock(f); err != nil {
 		f.Close()
-		return nil, fmt.Errorf("%s is another box's that runs: %w", dir, err)
+		return nil, err
 	}
 	return func() { f.Close() }, nil
+}
+
+// nonBlocking opens a pipe without waiting for who reads it.
+const nonBlocking = syscall.O_NONBLOCK
+
+// lock makes a file this process's until it is closed.
+func lock(f *os.File) error {
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return fmt.Errorf("%s is another box's that runs: %w", f.Name(), err)
+	}
+	return nil
 }

@@ -19,7 +19,7 @@ var enforced = []string{
 	"cedar", "cedar.model", // asked by box/ingress
 	"callers.rate", "callers.quota", // box/quota
 	"limits.request", "limits.response", "limits.concurrent", "limits.time", "limits.idle", // box/ingress
-	"logs.none", "logs.counters",
+	"logs.none", "logs.counters", "logs.sealed", "audit.host", // records, sealed
 	"platforms",                                                                         // platform
 	"operators.api_key", "operators.certificate", "operators.oidc", "operators.expires", // box/callers
 }

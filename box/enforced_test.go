@@ -37,7 +37,7 @@ func TestEnforceable(t *testing.T) {
 		app + "operators: [{api_key: " + hash + ", may: [restart, debug], expires: 2027-01-01T00:00:00Z}, {certificate: {ca: " + hash + "}, may: [debug]}, {oidc: \"https://a.example\", audience: a, may: [debug]}]\n": "",
 		image + "}\noperators: [{api_key: " + hash + ", may: [restart, exec, shell, debug]}]\n":                                                                                                                         "",
 		"name: a\nmodels: [{name: m, builtin: m}]\noperators: [{api_key: " + hash + ", may: [restart, debug, exec, shell]}]\n":                                                                                          "operators.restart (line 3), operators.debug (line 3), operators.exec (line 3), operators.shell (line 3)",
-		app + "logs: sealed:age1qqqqqqqqq\n":                                                                       "logs.sealed (line 3)",
+		app + "logs: sealed:age1qqqqqqqqq\n":                                                                       "",
 		app + "limits: {memory: 1GiB, pids: 2, cpu: 1, open_files: 64, response: 1B, time: 1s}\n":                  "limits.memory (line 3), limits.pids (line 3), limits.cpu (line 3), limits.open_files (line 3)",
 		image + ", isolation: gvisor}\noperators: [{api_key: " + hash + ", may: [restart, exec, shell, debug]}]\n": "operators.exec (line 3), operators.shell (line 3)",
 		app + "callers: [{anyone: true, may: [upload, list]}]\n":                                                   "callers.may.upload (line 3: no line of app.actions says which requests that is), callers.may.list (line 3: no line of app.actions says which requests that is)",

@@ -38,6 +38,7 @@ func (e Event) String() string {
 }
 
 func (b *Box) log(e Event) {
+	b.sealed.event(e.String())
 	if b.cfg.Log != nil {
 		b.cfg.Log(e)
 	}

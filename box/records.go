@@ -2,6 +2,8 @@ package box
 
 import (
 	"context"
+	"encoding/hex"
+	"errors"
 	"fmt"
 	"strconv"
 	"sync/atomic"
@@ -14,13 +16,17 @@ import (
 	form "github.com/blindbox/blindbox/receipt"
 )
 
-// records are what has to hold after the connections are gone: receipts and the
-// audit log. One key signs them, and the hardware vouches for it.
+// records are what has to hold after the connections are gone: receipts, the audit
+// log, and what the app prints, if it is sealed to somebody. One key signs them, and
+// the hardware vouches for it.
 type records struct {
 	cfg      signing.Config
 	key      atomic.Pointer[signing.Key]
 	ring     *audit.Ring
+	kept     *outside  // where the host keeps the audit log; nil if it does not
+	file     *appended // the log itself
 	log      *audit.Log
+	sealed   *sealed // nil unless the policy has them
 	receipts *receipt.Service
 }
 
@@ -28,8 +34,32 @@ type records struct {
 const (
 	ringSize     = 1 << 20          // of the audit log that is kept in memory
 	renewRetry   = time.Minute      // before the hardware is asked for a key again
+	watchEvery   = time.Second      // for a look at what the host does not take
 	recordsGrace = 10 * time.Second // for what is outside to take the end of the logs
 )
+
+// places are where the host takes what the policy lets out, and nothing else.
+func (b *Box) places() error {
+	to, sealing := b.policy.Logs.Recipient()
+	keeping := b.policy.Audit == policy.AuditHost
+	switch {
+	case sealing && b.cfg.Logs == "":
+		return fmt.Errorf("box: the policy has sealed logs (line %d), and there is no folder for them; nothing was started: name one (boxd --logs FOLDER)", b.policy.Line("logs"))
+	case !sealing && b.cfg.Logs != "":
+		return errors.New("box: there is a folder for logs, and the policy has none that are sealed; nothing was started")
+	case keeping && b.cfg.Audit == "":
+		return fmt.Errorf("box: the host is to keep the audit log (line %d of the policy), and there is no folder for it; nothing was started: name one (boxd --audit FOLDER)", b.policy.Line("audit"))
+	case !keeping && b.cfg.Audit != "":
+		return errors.New("box: there is a folder for the audit log, and the policy does not give it to the host; nothing was started: leave the folder out, or write audit: host into the policy")
+	case !sealing:
+		return nil
+	}
+	var err error
+	if b.sealed, err = newSealed(to, b.cfg.Logs); err != nil {
+		return fmt.Errorf("box: %w", err)
+	}
+	return nil
+}
 
 // record makes the key and all that it signs. The hardware is asked for evidence
 // here: a box that cannot prove itself ends at its start and not at its first caller.
@@ -38,7 +68,7 @@ func (b *Box) record(ctx context.Context) error {
 	defer cancel()
 	r := &records{
 		cfg:  signing.Config{Attester: b.cfg.Attester, Policy: b.policy.Bytes(), Now: time.Now, Life: b.keyLife},
-		ring: audit.NewRing(ringSize),
+		ring: audit.NewRing(ringSize), sealed: b.sealed,
 	}
 	key, err := signing.New(ctx, r.cfg)
 	if err != nil {
@@ -50,12 +80,101 @@ func (b *Box) record(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.log, err = audit.New(audit.Config{Key: key, Callers: callerNames(b.policy), Sink: r.ring, Now: time.Now}, audit.First())
-	if err != nil {
-		return err
+	if err := r.begin(key, b.cfg.Audit, callerNames(b.policy)); err != nil {
+		return errors.Join(err, r.close())
 	}
 	b.records = r
 	return nil
+}
+
+// begin opens the logs.
+func (r *records) begin(key *signing.Key, dir string, callers []string) error {
+	state, err := r.resume(dir)
+	if err != nil {
+		return err
+	}
+	r.ring.After(state)
+	r.log, err = audit.New(audit.Config{Key: key, Callers: callers, Sink: r, Now: time.Now}, state)
+	if err != nil {
+		return err
+	}
+	return errors.Join(r.showKey(key), r.sealed.rekey(key))
+}
+
+// resume reads what the host kept of the runs before, and says where the log goes on.
+func (r *records) resume(dir string) (audit.State, error) {
+	if dir == "" {
+		return audit.First(), nil
+	}
+	var err error
+	if r.kept, err = openOutside(dir); err != nil {
+		return audit.State{}, fmt.Errorf("audit log: %w", err)
+	}
+	file, old, err := r.kept.append(auditFile)
+	if err != nil {
+		return audit.State{}, fmt.Errorf("audit log: %w", err)
+	}
+	r.file = file
+	if old == nil {
+		return audit.First(), nil
+	}
+	return audit.Resume(old)
+}
+
+// Names of files in the folder of the audit log.
+const auditFile = "audit.log"
+
+// bundleName is the beginning of the key's hash, as the logs have it.
+func bundleName(key *signing.Key) string {
+	id := key.Signer().KeyID()
+	return hex.EncodeToString(id[:8]) + ".bundle"
+}
+
+// showKey puts the evidence for a key beside what it signs.
+func (r *records) showKey(key *signing.Key) error {
+	if r.kept == nil {
+		return nil
+	}
+	return r.kept.put(bundleName(key), key.Bundle())
+}
+
+// Write is the audit log's sink: the host's file, if there is one, and the memory.
+// What the host did not take is not shown to others either.
+func (r *records) Write(p []byte) (int, error) {
+	if r.file != nil {
+		if n, err := r.file.Write(p); err != nil {
+			return n, err
+		}
+	}
+	return r.ring.Write(p)
+}
+
+// watch returns when something that must be written down cannot be, or ctx ends.
+func (r *records) watch(ctx context.Context) error {
+	var keeping, sealing outside // never fail
+	kept, logs := &keeping, &sealing
+	if r.kept != nil {
+		kept = r.kept
+	}
+	if r.sealed != nil {
+		logs = r.sealed.out
+	}
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-kept.failed:
+			return fmt.Errorf("the audit log cannot be written: %w", err)
+		case err := <-logs.failed:
+			return fmt.Errorf("the sealed log cannot be written: %w", err)
+		case now := <-tick.C:
+			if err := errors.Join(kept.late(now), logs.late(now)); err != nil {
+				return fmt.Errorf("the audit log or the sealed log cannot be written: %w", err)
+			}
+		}
+	}
 }
 
 // renew makes another key long before the evidence for this one ends, and returns
@@ -98,15 +217,28 @@ func (r *records) rekey(ctx context.Context) error {
 	if err := r.log.Rekey(key); err != nil {
 		return err
 	}
+	if err := errors.Join(r.receipts.Rekey(key), r.showKey(key), r.sealed.rekey(key)); err != nil {
+		return err
+	}
 	r.key.Store(key)
-	return r.receipts.Rekey(key)
+	return nil
 }
 
 // close ends the logs in order.
 func (r *records) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), recordsGrace)
 	defer cancel()
-	return r.log.Close(ctx)
+	all := []error{r.sealed.close()}
+	if r.log != nil {
+		all = append(all, r.log.Close(ctx))
+	}
+	if r.file != nil {
+		all = append(all, r.file.Sync(), r.file.Close())
+	}
+	if r.kept != nil {
+		all = append(all, r.kept.root.Close())
+	}
+	return errors.Join(all...)
 }
 
 // artifacts are what answers in the box, as its policy names it.

@@ -222,17 +222,22 @@ func (f *failingLater) Attest(ctx context.Context, b attest.Bound) (attest.Evide
 // TestKeyIsRenewed: before the life of a key ends there is another, which signs
 // what comes next; when there is none, the box ends.
 func TestKeyIsRenewed(t *testing.T) {
-	h := &failingLater{}
+	p := parsed(t, "name: m\nmodels: [{name: tumour, builtin: tumour}]"+twoKeys)
+	h := &failingLater{signer: launched(p)}
 	h.left.Store(2) // the first key and one renewal
 	l := listen(t)
-	b, err := New(Config{Policy: parsed(t, "name: m\nmodels: [{name: tumour, builtin: tumour}]"+twoKeys), Attester: h, Listener: l, Builtin: map[string][]byte{"tumour": tumour.Model()}})
+	b, err := New(Config{Policy: p, Attester: h, Listener: l, Builtin: map[string][]byte{"tumour": tumour.Model()}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	b.keyLife = 3 * time.Second
 	done := make(chan error, 1)
 	go func() { done <- b.Serve(t.Context()) }()
-	<-b.Ready()
+	select {
+	case <-b.Ready():
+	case err := <-done:
+		t.Fatal(err)
+	}
 	first := b.records.key.Load()
 	select {
 	case err = <-done:
