@@ -284,6 +284,25 @@ func await(t testing.TB, what string, done func() bool) {
 	}
 }
 
+// TestStart: a program that does not get ready is found out about at the start.
+func TestStart(t *testing.T) {
+	for _, mode := range []string{"dead", "garbage", "flood"} {
+		if err := checker(t, mode, patience).Start(); err == nil {
+			t.Errorf("%s: started", mode)
+		}
+	}
+	c := checker(t, "yes", patience)
+	for range 2 { // the first one ends
+		if err := c.Start(); err != nil {
+			t.Error(err)
+		}
+	}
+	c.Close()
+	if err := c.Start(); err == nil {
+		t.Error("started after the end")
+	}
+}
+
 // TestSpareKilled: somebody kills the process that waits. The next caller gets
 // another one.
 func TestSpareKilled(t *testing.T) {
@@ -405,6 +424,9 @@ func TestNew(t *testing.T) {
 	_, err := New(parsed(t, two), &Verifier{Program: "/x"})
 	if err == nil || !strings.Contains(err.Error(), `"x" (line 4)`) || !strings.Contains(err.Error(), `"z" (line 5)`) {
 		t.Errorf("%v", err)
+	}
+	if _, err := New(document(t), &Verifier{}); err == nil || !strings.Contains(err.Error(), `"first" (line 5)`) {
+		t.Errorf("a verifier without a program: %v", err)
 	}
 	if _, err := New(document(t), nil); err == nil || !strings.Contains(err.Error(), `"first" (line 5)`) {
 		t.Errorf("no verifier: %v", err)

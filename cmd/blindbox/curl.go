@@ -23,6 +23,7 @@ import (
 
 type curlOptions struct {
 	trust, keyFile string
+	attest         attestFlags
 	method, file   string
 	headers, data  []string
 	binary         []string
@@ -49,6 +50,7 @@ output. -o is curl's here; the JSON form is --format json.`,
 	}
 	addTrustFlag(cmd, &o.trust)
 	addKeyFlag(cmd, &o.keyFile)
+	addAttestFlags(cmd, &o.attest)
 	f := cmd.Flags()
 	f.StringVarP(&o.method, "request", "X", "", "method (default GET, with data POST)")
 	f.StringArrayVarP(&o.headers, "header", "H", nil, "'Name: value'")
@@ -94,6 +96,9 @@ func (s *session) curl(ctx context.Context, address string, o curlOptions) error
 		return err
 	}
 	defer done()
+	if opts, err = s.withIdentity(o.attest, opts); err != nil {
+		return err
+	}
 	c, err := client.New(trust, opts...)
 	if err != nil {
 		return usage("%v", err)

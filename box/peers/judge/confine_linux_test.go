@@ -4,8 +4,10 @@ package judge
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -16,6 +18,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/blindbox/blindbox/box/peers/wire"
 )
 
 // TestMain makes the test binary a process that gives up what it can do and tries
@@ -24,6 +28,19 @@ func TestMain(m *testing.M) {
 	switch os.Args[0] {
 	case "confined":
 		confined()
+	case "waits":
+		if err := confine(memoryLimit); err == nil {
+			fmt.Println("confined")
+			io.Copy(io.Discard, os.Stdin)
+		}
+	case "hungry":
+		if err := confine(memoryLimit); err == nil {
+			b := make([]byte, 2*memoryLimit)
+			for i := range b {
+				b[i] = 1
+			}
+			fmt.Println("had it", len(b))
+		}
 	case Name:
 		Keep(os.Args)
 	default:
@@ -135,5 +152,78 @@ func TestConfined(t *testing.T) {
 	}
 	for _, l := range lines[:len(lines)-1] {
 		t.Errorf("it may %s", l)
+	}
+}
+
+// TestLimits: what the kernel says of a process that has confined itself.
+func TestLimits(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), self)
+	cmd.Args, cmd.Env = []string{"waits"}, []string{}
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := bufio.NewReader(out).ReadString('\n'); line != "confined\n" {
+		t.Fatalf("%q, %v", line, err)
+	}
+	var known string
+	for _, name := range []string{"limits", "status"} {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", cmd.Process.Pid, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		known += strings.Join(strings.FieldsFunc(string(text), func(r rune) bool { return r == ' ' || r == '\t' }), " ")
+	}
+	in.Close()
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+	for _, want := range []string{
+		"Max cpu time 10 10 seconds", "Max file size 0 0 bytes", "Max data size 536870912 536870912 bytes", "Max core file size 0 0 bytes",
+		"Max open files 16 16 files", "Max locked memory 0 0 bytes", "Max msgqueue size 0 0 bytes", "NoNewPrivs: 1\n", "Seccomp: 2\n",
+	} {
+		if !strings.Contains(known, want) {
+			t.Errorf("%s\nlacks %q", known, want)
+		}
+	}
+	hungry := exec.CommandContext(t.Context(), self)
+	hungry.Args, hungry.Env = []string{"hungry"}, []string{}
+	if out, err := hungry.Output(); err == nil || len(out) != 0 {
+		t.Errorf("a process had more memory than it may: %s", out)
+	}
+}
+
+// TestMain's process that is called as the program is does what the program does.
+func TestKeep(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := newCaller(t).asks(t)
+	var in, out bytes.Buffer
+	if err := wire.WriteQuestion(&in, q); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), self)
+	cmd.Args, cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = []string{Name}, []string{}, &in, &out, os.Stderr
+	if err := cmd.Run(); err != nil {
+		t.Fatal(err)
+	}
+	if err := wire.ReadReady(&out); err != nil {
+		t.Fatal(err)
+	}
+	if a, err := wire.ReadAnswer(&out, len(q.References)); err != nil || !a.Accepted {
+		t.Errorf("%+v, %v", a, err)
 	}
 }

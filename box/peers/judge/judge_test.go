@@ -198,10 +198,18 @@ func TestServe(t *testing.T) {
 	if Serve(strings.NewReader("x"), io.Discard) == nil {
 		t.Error("answered what is no question")
 	}
+	nobody := &counting{}
+	if Serve(nobody, brokenPipe{}) == nil || nobody.asked {
+		t.Error("asked for a question although nobody hears it")
+	}
 	if Serve(&in, brokenPipe{}) == nil {
 		t.Error("went on although nobody hears it")
 	}
 }
+
+type counting struct{ asked bool }
+
+func (c *counting) Read([]byte) (int, error) { c.asked = true; return 0, io.EOF }
 
 type brokenPipe struct{}
 

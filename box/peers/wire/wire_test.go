@@ -200,7 +200,7 @@ func (c *counting) Read(b []byte) (int, error) {
 // longer than any can be, is refused by its first nine bytes.
 func TestFrames(t *testing.T) {
 	for name, text := range map[string]string{
-		"another message": "BBV1R\x00\x00\x00\x00",
+		"another message": "BBV1Q\x00\x00\x00\x0c\x01" + strings.Repeat("\x00", 11),
 		"another version": "BBV2A\x00\x00\x00\x0c",
 		"the gate":        "BBG1\x01\x00\x00\x00\x00",
 		"too long":        "BBV1A\x00\x01\x00\x00",
@@ -242,9 +242,89 @@ func TestRefused(t *testing.T) {
 	if a := Refused(many); len(a.Failed) != MaxChecks || a.Failed[0].Seen != strings.Repeat("?", MaxText) || strings.Contains(a.Failed[0].Expected, "ü") {
 		t.Errorf("%d reasons, %q", len(a.Failed), a.Failed[0])
 	}
+	for _, c := range []attest.Check{{Name: "A", Code: "c", Seen: "x"}, {Name: "a", Code: "C", Seen: "x"}} {
+		if a := Refused([]attest.Check{c}); len(a.Failed) != 1 || a.Failed[0] != (attest.Check{Name: "hardware.evidence", Code: attest.CodeMalformed, Seen: "x"}) {
+			t.Errorf("%+v", a)
+		}
+	}
 	mixed := Refused([]attest.Check{{Name: "a", Status: attest.Pass}, {Name: "b", Code: "c"}})
 	if len(mixed.Failed) != 1 || mixed.Failed[0].Name != "b" {
 		t.Errorf("%+v", mixed)
+	}
+}
+
+// rawQuestion is a question as a program writes it that validates nothing.
+func rawQuestion(references int, kind string, measurement, statement, bundle []byte, more ...byte) []byte {
+	b := binary.BigEndian.AppendUint64(nil, 1e18)
+	b = appendShort(b, statement)
+	b = binary.BigEndian.AppendUint16(b, uint16(references))
+	for range references {
+		b = appendShort(b, []byte(kind))
+		b = appendShort(b, measurement)
+		b = append(append(b, bytes.Repeat([]byte{2}, 32)...), make([]byte, 32)...)
+	}
+	b = append(binary.BigEndian.AppendUint32(b, uint32(len(bundle))), bundle...)
+	return append(b, more...)
+}
+
+// TestQuestionUnread: what the other end could never have been asked is not read.
+func TestQuestionUnread(t *testing.T) {
+	one := []byte{1}
+	for name, payload := range map[string][]byte{
+		"":                    rawQuestion(2, "sev-snp", one, one, one),
+		"bytes after the end": rawQuestion(1, "sev-snp", one, one, one, 0),
+		"no kind of ours":     rawQuestion(1, "sev", one, one, one),
+		"no references":       rawQuestion(0, "sev-snp", one, one, one),
+		"too many":            rawQuestion(MaxReferences+1, "sev-snp", one, one, one),
+		"no statement":        rawQuestion(1, "sev-snp", one, nil, one),
+		"a long statement":    rawQuestion(1, "sev-snp", one, make([]byte, attest.MaxStatement+1), one),
+		"a long measurement":  rawQuestion(1, "sev-snp", make([]byte, maxMeasurement+1), one, one),
+		"no bundle":           rawQuestion(1, "sev-snp", one, one, nil),
+		"a simulated one":     rawQuestion(1, "sim-sev-snp", one, one, one),
+		"cut off":             rawQuestion(1, "sev-snp", one, one, make([]byte, 100))[:60],
+	} {
+		q, err := ReadQuestion(bytes.NewReader(frame(question, payload)))
+		if name == "" {
+			if err != nil || len(q.References) != 2 {
+				t.Errorf("a good one: %+v, %v", q, err)
+			}
+			continue
+		}
+		if err == nil || !reflect.DeepEqual(q, Question{}) {
+			t.Errorf("%s: %+v, %v", name, q, err)
+		}
+	}
+}
+
+// TestAnswerUnsent: a verifier that is itself cannot say what nobody would read.
+func TestAnswerUnsent(t *testing.T) {
+	failed := []attest.Check{{Name: "a", Code: "b"}}
+	for name, a := range map[string]Answer{
+		"a reference before the first":  {Accepted: true, Reference: -1},
+		"a reference behind the last":   {Accepted: true, Reference: MaxReferences},
+		"an end before 1970":            {Accepted: true, Until: time.Unix(-1, 0)},
+		"an end that is the first hour": {Accepted: true, Until: time.Unix(0, 0)},
+		"no, with a passed check":       {Failed: append([]attest.Check{{Name: "a", Code: "b", Status: attest.Pass}}, failed...)},
+		"no, with a skipped check":      {Failed: []attest.Check{{Name: "a", Code: "b", Status: attest.Skip}}},
+		"no, with too many":             {Failed: make([]attest.Check, MaxChecks+1)},
+	} {
+		var b bytes.Buffer
+		if err := WriteAnswer(&b, a); err == nil || b.Len() != 0 {
+			t.Errorf("%s: sent %d bytes, %v", name, b.Len(), err)
+		}
+	}
+}
+
+// TestBrokenPipe: what could not be sent is not taken for sent.
+func TestBrokenPipe(t *testing.T) {
+	r, w := io.Pipe()
+	r.Close()
+	for name, err := range map[string]error{
+		"ready": WriteReady(w), "question": WriteQuestion(w, goodQuestion()), "answer": WriteAnswer(w, goodAnswers()["yes"]),
+	} {
+		if !errors.Is(err, io.ErrClosedPipe) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 
