@@ -1,7 +1,6 @@
 package main
 
 import (
-	"os"
 	"os/exec"
 	"path/filepath"
 
@@ -31,18 +30,14 @@ func (s *session) contain(p *policy.Policy, file string, uid int) (c *devContain
 	if err != nil {
 		return nil, nil, fail(catalogue.CodeFile, "file", err.Error(), "")
 	}
-	// A container must not lie on a disk, where it could change after it was verified.
-	dir, err := os.MkdirTemp("/dev/shm", "blindbox-dev-")
-	if err == nil {
-		err = os.Chmod(dir, 0o711) // the app's users must get through
-	}
+	dir, remove, err := s.devPlace(devMemory)
 	if err != nil {
 		return nil, nil, fail(catalogue.CodeApp, "box", err.Error(), "a folder in memory at /dev/shm, as Linux has")
 	}
 	c = &devContainer{Containers: box.Containers{Images: images, Dir: filepath.Join(dir, "box"), Runtime: findRuntime("runc"), GVisor: findRuntime("runsc")}}
 	c.Unenforced = func(line string) { c.notEnforced = append(c.notEnforced, line) }
 	c.Refused = s.refusedEgress
-	return c, func() { os.RemoveAll(dir) }, nil
+	return c, remove, nil
 }
 
 // less is what the box does not enforce of its policy, never nil.
