@@ -117,7 +117,9 @@ func (s *session) composeConfig(file string, o composeOptions) (compose.Config, 
 	dir := filepath.Dir(file)
 	cfg.VolumeSize = size
 	cfg.EnvFile = func(name string) ([]byte, error) { return readBelow(dir, name) }
-	cfg.Image = func(ctx context.Context, name string) (compose.Image, error) { return s.composeImage(ctx, name, dir, o.imageOptions) }
+	cfg.Image = func(ctx context.Context, name string) (compose.Image, error) {
+		return s.composeImage(ctx, name, dir, o.imageOptions)
+	}
 	return cfg, nil
 }
 

@@ -39,10 +39,11 @@ func newPin(s *session) *cobra.Command {
 	var o imageOptions
 	cmd := &cobra.Command{
 		Use:   "pin FILE",
-		Short: "Write the digest of the app's image into a policy",
+		Short: "Write the digests of the images into a policy",
 		Long: `Find out which image the policy's app.image names now, and write the digest of
-its manifest into app.digest. Nothing else in the file is changed. From then on
-the box runs these bytes and no others, whatever the tag says later.
+its manifest into app.digest, and so for each of its services. Nothing else in the
+file is changed. From then on the box runs these bytes and no others, whatever the
+tag says later.
 
 An image "oci:PATH" is looked for beside the policy; anything else is asked for
 at its registry. ` + login + `=USER:PASSWORD is shown to the registry if it asks.`,
@@ -105,6 +106,14 @@ type pinResult struct {
 	Image   string `json:"image"`
 	Digest  string `json:"digest"`
 	Changed bool   `json:"changed"`
+	// Services are those beside the app.
+	Services []pinnedService `json:"services,omitempty"`
+}
+
+type pinnedService struct {
+	Name   string `json:"name"`
+	Image  string `json:"image"`
+	Digest string `json:"digest"`
 }
 
 func (s *session) pin(ctx context.Context, file string, o imageOptions) error {
@@ -112,15 +121,19 @@ func (s *session) pin(ctx context.Context, file string, o imageOptions) error {
 	if err != nil {
 		return err
 	}
-	p, err := findImage(doc)
+	all, err := findImages(doc)
 	if err != nil {
 		return fail(catalogue.CodeBadPolicy, "policy", file+": "+err.Error(), "app: {image: ...}")
 	}
-	digest, err := s.digestOf(ctx, p.image, filepath.Dir(file), o)
-	if err != nil {
-		return imageRefusal(ctx, err)
+	digests := make([]string, len(all))
+	for i, p := range all {
+		digest, err := s.digestOf(ctx, p.image, filepath.Dir(file), o)
+		if err != nil {
+			return imageRefusal(ctx, err)
+		}
+		digests[i] = digest.String()
 	}
-	after, err := withDigest(doc, digest.String())
+	after, err := withDigests(doc, digests)
 	if err != nil {
 		return fail(catalogue.CodeBadPolicy, "policy", file+": "+err.Error(), "")
 	}
@@ -136,7 +149,11 @@ func (s *session) pin(ctx context.Context, file string, o imageOptions) error {
 			return err
 		}
 	}
-	return s.sayPinned(pinResult{p.image, digest.String(), changed}, file)
+	result := pinResult{Image: all[0].image, Digest: digests[0], Changed: changed}
+	for i, p := range all[1:] {
+		result.Services = append(result.Services, pinnedService{p.service, p.image, digests[i+1]})
+	}
+	return s.sayPinned(result, file)
 }
 
 func (s *session) sayPinned(r pinResult, file string) error {
@@ -144,6 +161,9 @@ func (s *session) sayPinned(r pinResult, file string) error {
 		s.writeJSON(r)
 	}
 	s.printf("image   %s\ndigest  %s\n", oneLine(r.Image), r.Digest)
+	for _, p := range r.Services {
+		s.printf("service %s\nimage   %s\ndigest  %s\n", oneLine(p.Name), oneLine(p.Image), p.Digest)
+	}
 	if r.Changed {
 		s.printf("written into %s; nothing else was changed\n", file)
 	} else {
@@ -204,7 +224,7 @@ func (s *session) pull(ctx context.Context, image, dir string, o imageOptions) e
 		return imageRefusal(ctx, err)
 	}
 	if s.json() {
-		s.writeJSON(pinResult{image, im.Digest.String(), true})
+		s.writeJSON(pinResult{Image: image, Digest: im.Digest.String(), Changed: true})
 	}
 	s.printf("image   %s\ndigest  %s\nfetched into %s\n", oneLine(image), im.Digest, dir)
 	return nil

@@ -11,17 +11,18 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// pinned is the image of a policy that has no digest yet, or another one.
+// pinned is an image of a policy that has no digest yet, or another one.
 type pinned struct {
+	service             string // "" for the app
 	image               string
 	imageKey, imageNode *yaml.Node
 	digestNode          *yaml.Node // nil if there is none
 	flow                bool
 }
 
-// findImage looks for app.image and app.digest. The rest of the document need
-// not be a policy yet: without a digest it is none.
-func findImage(doc []byte) (*pinned, error) {
+// findImages looks for image and digest of app, then of each of services. The rest
+// of the document need not be a policy yet: without digests it is none.
+func findImages(doc []byte) ([]*pinned, error) {
 	root, err := parseYAML(doc)
 	if err != nil {
 		return nil, err
@@ -30,13 +31,42 @@ func findImage(doc []byte) (*pinned, error) {
 	if app == nil || app.Kind != yaml.MappingNode {
 		return nil, errors.New("no app in it")
 	}
-	key, image := member(app, "image")
-	if image == nil || image.Kind != yaml.ScalarNode || image.Value == "" {
-		return nil, errors.New("no image in its app")
+	first, err := imageOf(app, "its app")
+	if err != nil {
+		return nil, err
 	}
-	p := &pinned{image: image.Value, imageNode: image, imageKey: key, flow: app.Style&yaml.FlowStyle != 0}
-	if _, p.digestNode = member(app, "digest"); p.digestNode != nil && p.digestNode.Kind != yaml.ScalarNode {
-		return nil, errors.New("the digest of its app is no text")
+	all := []*pinned{first}
+	_, services := member(root, "services")
+	if services == nil {
+		return all, nil
+	}
+	if services.Kind != yaml.SequenceNode {
+		return nil, errors.New("services is no list")
+	}
+	for _, s := range services.Content {
+		_, name := member(s, "name")
+		if s.Kind != yaml.MappingNode || name == nil || name.Value == "" {
+			return nil, fmt.Errorf("line %d: a service without a name", s.Line)
+		}
+		p, err := imageOf(s, "its service "+name.Value)
+		if err != nil {
+			return nil, err
+		}
+		p.service = name.Value
+		all = append(all, p)
+	}
+	return all, nil
+}
+
+// imageOf looks for image and digest of a program.
+func imageOf(program *yaml.Node, what string) (*pinned, error) {
+	key, image := member(program, "image")
+	if image == nil || image.Kind != yaml.ScalarNode || image.Value == "" {
+		return nil, errors.New("no image in " + what)
+	}
+	p := &pinned{image: image.Value, imageNode: image, imageKey: key, flow: program.Style&yaml.FlowStyle != 0}
+	if _, p.digestNode = member(program, "digest"); p.digestNode != nil && p.digestNode.Kind != yaml.ScalarNode {
+		return nil, errors.New("the digest of " + what + " is no text")
 	}
 	return p, nil
 }
@@ -62,22 +92,26 @@ func member(n *yaml.Node, key string) (k, v *yaml.Node) {
 	return nil, nil
 }
 
-// withDigest returns the document with the digest in it. Not one byte else is
-// changed: comments, order and form are the author's. The result is read again
-// and compared, and there is none if it says anything else than before.
-func withDigest(doc []byte, digest string) ([]byte, error) {
-	p, err := findImage(doc)
-	if err != nil {
-		return nil, err
+// withDigests returns the document with the digests in it, in the order of
+// findImages. Not one byte else is changed: comments, order and form are the
+// author's. The result is read again and compared, and there is none if it says
+// anything else than before.
+func withDigests(doc []byte, digests []string) ([]byte, error) {
+	for i, digest := range digests {
+		all, err := findImages(doc)
+		if err != nil {
+			return nil, err
+		}
+		out, err := all[i].edit(doc, digest)
+		if err != nil {
+			return nil, err
+		}
+		if err := sameBut(doc, out, i, digest); err != nil {
+			return nil, err
+		}
+		doc = out
 	}
-	out, err := p.edit(doc, digest)
-	if err != nil {
-		return nil, err
-	}
-	if err := sameBut(doc, out, digest); err != nil {
-		return nil, err
-	}
-	return out, nil
+	return doc, nil
 }
 
 func (p *pinned) edit(doc []byte, digest string) ([]byte, error) {
@@ -142,8 +176,8 @@ func offset(doc []byte, line, column int) int {
 	return min(at, len(doc)-1)
 }
 
-// sameBut checks that two documents say the same but for the digest.
-func sameBut(before, after []byte, digest string) error {
+// sameBut checks that two documents say the same but for the digest of one program.
+func sameBut(before, after []byte, i int, digest string) error {
 	was, err := values(before)
 	if err != nil {
 		return err
@@ -152,11 +186,14 @@ func sameBut(before, after []byte, digest string) error {
 	if err != nil {
 		return fmt.Errorf("the digest cannot be written into this form: %w", err)
 	}
-	app, ok := was["app"].(map[string]any)
+	program, ok := was["app"].(map[string]any)
+	if services, _ := was["services"].([]any); i > 0 && i <= len(services) {
+		program, ok = services[i-1].(map[string]any)
+	}
 	if !ok {
 		return errors.New("no app in it")
 	}
-	app["digest"] = digest
+	program["digest"] = digest
 	if !reflect.DeepEqual(was, is) {
 		return errors.New("the digest cannot be written into this form; write image and digest on a line each")
 	}

@@ -114,9 +114,13 @@ func TestPinKeepsTheRest(t *testing.T) {
 			"app:\n  digest: sha256:00 # old\n  image: IMAGE\n  env: {digest: kept}\n",
 			"app:\n  digest: DIGEST # old\n  image: IMAGE\n  env: {digest: kept}\n",
 		},
-		"the same digest":     {"app:\n  digest: DIGEST\n  image: IMAGE\n", "app:\n  digest: DIGEST\n  image: IMAGE\n"},
-		"lines of Windows":    {"app:\r\n  image: IMAGE\r\n  listen: 8000\r\n", "app:\r\n  image: IMAGE\r\n  digest: DIGEST\r\n  listen: 8000\r\n"},
-		"over several lines":  {"app: {\n  image: IMAGE,\n  listen: 8000,\n}\n", "app: {\n  image: IMAGE, digest: DIGEST,\n  listen: 8000,\n}\n"},
+		"the same digest":    {"app:\n  digest: DIGEST\n  image: IMAGE\n", "app:\n  digest: DIGEST\n  image: IMAGE\n"},
+		"lines of Windows":   {"app:\r\n  image: IMAGE\r\n  listen: 8000\r\n", "app:\r\n  image: IMAGE\r\n  digest: DIGEST\r\n  listen: 8000\r\n"},
+		"over several lines": {"app: {\n  image: IMAGE,\n  listen: 8000,\n}\n", "app: {\n  image: IMAGE, digest: DIGEST,\n  listen: 8000,\n}\n"},
+		"services": {
+			"services:\n  # first\n  - name: db\n    image: IMAGE # of theirs\n    listen: 1\n  - {image: IMAGE, digest: sha256:00, name: b}\napp:\n  image: IMAGE\n",
+			"services:\n  # first\n  - name: db\n    image: IMAGE # of theirs\n    digest: DIGEST\n    listen: 1\n  - {image: IMAGE, digest: DIGEST, name: b}\napp:\n  image: IMAGE\n  digest: DIGEST\n",
+		},
 		"a digest in between": {"app: {digest: \"sha256:11\", image: IMAGE}\n", "app: {digest: DIGEST, image: IMAGE}\n"},
 	} {
 		t.Run(what, func(t *testing.T) {
@@ -173,16 +177,20 @@ func TestPinRefuses(t *testing.T) {
 	host, _ := hub(t, nil)
 	image := host + "/acme/whisper:2.4.1"
 	for what, c := range map[string]struct{ doc, want string }{
-		"no app":              {"name: x\n", "BBX-104 policy: the policy file is not valid"},
-		"no image":            {"app: {command: [x]}\n", "no image in its app"},
-		"no mapping":          {"- a\n", "it is no mapping"},
-		"no YAML":             {"a: [\n", "BBX-104"},
-		"a list for a digest": {"app: {image: " + image + ", digest: []}\n", "is no text"},
-		"a folded image":      {"app:\n  image: >-\n    " + image + "\n", "on one line"},
-		"an unknown tag":      {"app: {image: " + host + "/acme/whisper:9}\n", "404"},
-		"an unknown name":     {"app: {image: " + host + "/acme/none:1}\n", "BBX-120"},
-		"no reference":        {"app: {image: " + host + "/UPPER}\n", "expected HOST/NAME:TAG"},
-		"no layout":           {"app: {image: oci:none.oci}\n", "no such file"},
+		"no app":               {"name: x\n", "BBX-104 policy: the policy file is not valid"},
+		"no image":             {"app: {command: [x]}\n", "no image in its app"},
+		"no mapping":           {"- a\n", "it is no mapping"},
+		"no YAML":              {"a: [\n", "BBX-104"},
+		"a list for a digest":  {"app: {image: " + image + ", digest: []}\n", "is no text"},
+		"a folded image":       {"app:\n  image: >-\n    " + image + "\n", "on one line"},
+		"an unknown tag":       {"app: {image: " + host + "/acme/whisper:9}\n", "404"},
+		"an unknown name":      {"app: {image: " + host + "/acme/none:1}\n", "BBX-120"},
+		"no reference":         {"app: {image: " + host + "/UPPER}\n", "expected HOST/NAME:TAG"},
+		"a service of nothing": {"app: {image: " + image + "}\nservices: [{name: db}]\n", "no image in its service db"},
+		"a service of no name": {"app: {image: " + image + "}\nservices: [{image: " + image + "}]\n", "line 2: a service without a name"},
+		"services by name":     {"app: {image: " + image + "}\nservices: {db: {image: " + image + "}}\n", "services is no list"},
+		"a service unknown":    {"app: {image: " + image + "}\nservices: [{name: db, image: " + host + "/acme/whisper:9}]\n", "404"},
+		"no layout":            {"app: {image: oci:none.oci}\n", "no such file"},
 	} {
 		t.Run(what, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "box.yaml")
