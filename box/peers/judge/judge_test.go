@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -133,11 +134,10 @@ func TestRefused(t *testing.T) {
 		"years later":   {func(c *caller) { c.question = func(q *wire.Question) { q.At = at.AddDate(2, 0, 0) } }, "expired"},
 		"another connection's": {func(c *caller) {
 			c.question = func(q *wire.Question) {
-				s, err := attest.ParseStatement(q.Statement)
-				s.Exporter[0] ^= 1
-				if q.Statement, err = s.Encode(); err != nil {
-					panic(err)
-				}
+				// Behind label, purpose, role, three hashes and their lengths.
+				at := bytes.Index(q.Statement, append([]byte{3}, make([]byte, 31)...))
+				q.Statement = bytes.Clone(q.Statement)
+				q.Statement[at] ^= 1
 			}
 		}, "channel_mismatch"},
 		"no statement":    {func(c *caller) { c.question = func(q *wire.Question) { q.Statement = []byte("x") } }, "channel.statement"},
@@ -173,6 +173,40 @@ func TestRefused(t *testing.T) {
 func hardware(kind attest.Kind, size int) func(*wire.Question) {
 	return func(q *wire.Question) {
 		q.References = []wire.Reference{{Kind: kind, Measurement: bytes.Repeat([]byte{1}, size), Policy: q.References[0].Policy}}
+	}
+}
+
+// TestReferences: a line of the policy accepts one kind, and a trust file can be
+// made of each that the box takes.
+func TestReferences(t *testing.T) {
+	for _, tc := range []struct {
+		kind attest.Kind
+		size int
+		want []attest.Kind
+	}{
+		{attest.SNP, 48, []attest.Kind{attest.SNP}},
+		{attest.SimSNP, 48, []attest.Kind{attest.SNP, attest.SimSNP}},
+		{attest.SGX, 32, []attest.Kind{attest.SGX}},
+		{attest.Nitro, 48, []attest.Kind{attest.Nitro}},
+	} {
+		ref := wire.Reference{Kind: tc.kind, Measurement: bytes.Repeat([]byte{1}, tc.size), Policy: attest.Digest{1}}
+		if tc.kind.Simulated() {
+			ref.Root = attest.Digest{2}
+		}
+		trust, err := trustIn(ref)
+		if err != nil {
+			t.Errorf("%s: %v", tc.kind, err)
+			continue
+		}
+		if got := trust.Kinds(); !slices.Equal(got, tc.want) || trust.GPUs() || trust.ClockSkew() != wire.Skew {
+			t.Errorf("%s: kinds %v, skew %s", tc.kind, got, trust.ClockSkew())
+		}
+		if root, ok := trust.SimulatedRoot(); ok != tc.kind.Simulated() || root != ref.Root {
+			t.Errorf("%s: simulated root %s, %v", tc.kind, root, ok)
+		}
+		if v, err := verifierFor(ref); err != nil || v.Kind() != tc.kind {
+			t.Errorf("%s: verifier %v, %v", tc.kind, v, err)
+		}
 	}
 }
 
