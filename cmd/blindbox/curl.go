@@ -28,6 +28,7 @@ type curlOptions struct {
 	headers, data  []string
 	binary         []string
 	include, head  bool
+	receipt        string
 	fail, silent   bool
 	timeout        time.Duration
 }
@@ -61,6 +62,7 @@ output. -o is curl's here; the JSON form is --format json.`,
 	f.BoolVarP(&o.head, "head", "I", false, "send HEAD and print status and headers")
 	f.BoolVarP(&o.fail, "fail", "f", false, "exit 1 if the status is 400 or higher")
 	f.BoolVarP(&o.silent, "silent", "s", false, "do not print the verdict")
+	f.StringVar(&o.receipt, "receipt", "", "ask for a receipt, write it to a file, and the evidence for it to FILE.bundle")
 	f.DurationVar(&o.timeout, "timeout", client.DefaultTimeout, "how long to wait for a verdict")
 	format := s.format
 	f.StringVar(&s.format, "format", "text", "text or json")
@@ -88,6 +90,7 @@ func (s *session) curl(ctx context.Context, address string, o curlOptions) error
 	if key != "" && req.Header.Get("Authorization") == "" {
 		req.Header.Set("Authorization", "Bearer "+key)
 	}
+	nonce := askReceipt(req, o.receipt)
 	var judged atomic.Int64 // when there was a verdict, after began
 	began := time.Now()
 	seeVerdict := func(client.Verification) { judged.CompareAndSwap(0, int64(time.Since(began))) }
@@ -111,6 +114,11 @@ func (s *session) curl(ctx context.Context, address string, o curlOptions) error
 	defer res.Body.Close()
 	if err := s.answer(res, o, time.Duration(judged.Load())); err != nil {
 		return err
+	}
+	if o.receipt != "" {
+		if err := s.saveReceipt(c, req, res, o.receipt, nonce); err != nil {
+			return err
+		}
 	}
 	if o.fail && res.StatusCode >= 400 {
 		return statusRefusal(res)

@@ -27,6 +27,8 @@ type devOptions struct {
 	anyone    bool
 	env       []string
 	trustOut  string
+	logs      string
+	audit     string
 	fault     string
 }
 
@@ -56,6 +58,8 @@ without the fault.`,
 		},
 	}
 	f := cmd.Flags()
+	f.StringVar(&o.logs, "logs", "", "folder for sealed logs, if the policy has them")
+	f.StringVar(&o.audit, "audit", "", "folder for the audit log, if the policy has audit: host")
 	f.StringVarP(&o.file, "file", "f", "", "policy of the box (default box.yaml)")
 	f.StringVar(&o.listen, "listen", "127.0.0.1:8443", "loopback address of the box")
 	f.IntVar(&o.port, "port", 8000, "port on which the command listens")
@@ -184,7 +188,7 @@ func (s *session) dev(ctx context.Context, o devOptions, command []string) error
 			s.note("waiting for the app to listen on %s; Ctrl-C gives up\n", oneLine(p.App.Listen))
 		}
 	})
-	d, front, err := startBehind(ctx, root, p, ln, fault, surroundings{output: s.stderr, log: s.devEvent, container: container})
+	d, front, err := startBehind(ctx, root, p, ln, fault, surroundings{output: s.stderr, log: s.devEvent, logs: o.logs, audit: o.audit, container: container})
 	patience.Stop()
 	if err != nil {
 		if ctx.Err() != nil {

@@ -80,6 +80,8 @@ type surroundings struct {
 	output    io.Writer // gets what the app prints
 	log       func(box.Event)
 	container *devContainer // nil if the app is no image
+	logs      string        // folder for sealed logs
+	audit     string        // folder for the audit log
 	// For learning a policy; nil as a rule.
 	around  func(http.Handler) http.Handler
 	decided func(ingress.Decision)
@@ -112,7 +114,7 @@ func startFaulty(ctx context.Context, root *sim.Root, p *policy.Policy, ln net.L
 	}
 	cfg := box.Config{
 		Policy: p, Attester: attester, Listener: ln, Builtin: map[string][]byte{"tumour": tumour.Model()}, Identity: callers.NewClient(),
-		Log: at.log, AppOutput: at.output, Verifier: devVerifier(), Around: at.around, Decided: at.decided,
+		Log: at.log, AppOutput: at.output, Logs: at.logs, Audit: at.audit, Verifier: devVerifier(), Around: at.around, Decided: at.decided,
 	}
 	if at.container != nil {
 		cfg.Containers = &at.container.Containers

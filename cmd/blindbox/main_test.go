@@ -30,7 +30,7 @@ var update = flag.Bool("update", false, "rewrite the expected output in testdata
 func TestMain(m *testing.M) {
 	sandbox.Keep(os.Args)
 	judge.Keep(os.Args)
-	testscript.Main(m, map[string]func(){"blindbox": main, "app": app, "workload": workload, "signed": signedFiles, "policy-for": policyFor})
+	testscript.Main(m, map[string]func(){"blindbox": main, "app": app, "workload": workload, "signed": signedFiles, "policy-for": policyFor, "records": recordsOf})
 }
 
 // app is what the scripts wrap in a box: it answers what it was sent.

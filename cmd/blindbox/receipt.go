@@ -41,10 +41,12 @@ func newReceipt(s *session) *cobra.Command {
 the evidence in --bundle names the key, that the trust file accepts the box, and that
 the receipt is about the bytes you give. It uses no network.
 
-A box gives a receipt for a request with the header Blindbox-Receipt: 1, as the
-trailer Blindbox-Receipt or at /.well-known/blindbox/receipts/ID, and the evidence
-for its key at /.well-known/blindbox/receipts/evidence. Without --bundle anybody may
-have signed it, and the verdict is PARTIAL at best.`,
+"blindbox curl --receipt FILE" asks for one and writes it to FILE, and the evidence for
+the box's key to FILE.bundle, which is read without --bundle. By hand: a box gives a
+receipt for a request with the header Blindbox-Receipt: 1, as the trailer
+Blindbox-Receipt or at /.well-known/blindbox/receipts/ID, and the evidence at
+/.well-known/blindbox/receipts/evidence. Without evidence anybody may have signed it,
+and the verdict is PARTIAL at best.`,
 		Args: exactly(1, "one FILE"),
 		RunE: func(_ *cobra.Command, args []string) error { return s.receiptVerify(args[0], o) },
 	}
@@ -69,6 +71,9 @@ func (s *session) receiptVerify(file string, o receiptOptions) error {
 	token, err := s.readFile(file, receipt.MaxToken+2)
 	if err != nil {
 		return err
+	}
+	if _, err := os.Stat(bundleOf(file)); err == nil && len(o.bundles) == 0 {
+		o.bundles = []string{bundleOf(file)}
 	}
 	proofs, err := s.prove(o.signedOptions)
 	if err != nil {

@@ -116,6 +116,10 @@ func run(ctx context.Context, args []string, stderr io.Writer, m machine) int {
 	// net/http has places where it tells the standard logger what passes, and
 	// GODEBUG adds more: http2debug=2 has it print every frame.
 	log.SetOutput(io.Discard)
+	if err := noCore(); err != nil {
+		fmt.Fprintln(stderr, explain(err))
+		return explain(err).exitCode()
+	}
 	err := serve(ctx, args, stderr, m)
 	if err == nil || errors.Is(err, flag.ErrHelp) {
 		return 0
@@ -163,6 +167,7 @@ func serve(ctx context.Context, args []string, stderr io.Writer, m machine) erro
 	b, err := box.New(box.Config{
 		Policy: p, Attester: attester, Listener: l, AppAccount: account, Containers: opts.containers(),
 		Builtin: map[string][]byte{"tumour": tumour.Model()}, Identity: callers.NewClient(),
+		Logs: opts.logs, Audit: opts.audit,
 		Verifier: opts.judge(m.root),
 		Log:      func(e box.Event) { fmt.Fprintln(stderr, "boxd:", e) },
 	})
@@ -207,6 +212,7 @@ type options struct {
 	images, run    string // where images are, and where they run
 	runsc          string // gVisor
 	endorsements   string // where to fetch what is stapled
+	logs, audit    string // where the host takes what the policy gives it
 	verifier       string // the program that judges other boxes
 	detect         bool
 	platform       platform
@@ -227,6 +233,8 @@ func parseFlags(args []string, stderr io.Writer) (options, error) {
 	set.Var(words{&o.platform.switchHelper, " "}, "nvswitch-helper", "the `command` that prints the evidence of NVSwitches")
 	set.StringVar(&o.endorsements, "endorsements-from", "", "staple what the vendors sign: \"vendors\", or the `URL` of a mirror; fetched in the background (default: only what the host hands out)")
 	set.StringVar(&o.verifier, "verifier", "", "the `program` that judges the evidence of other boxes, if the policy has such callers (default: boxverify, beside boxd)")
+	set.StringVar(&o.logs, "logs", "", "a `folder` of the host for sealed logs; the policy says whether there are any")
+	set.StringVar(&o.audit, "audit", "", "a `folder` of the host for the audit log, where the policy gives it to the host; the log of the runs before goes on")
 	switch err := set.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		set.SetOutput(stderr)

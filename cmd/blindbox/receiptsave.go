@@ -1,0 +1,96 @@
+package main
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/blindbox/blindbox/attest"
+	boxreceipt "github.com/blindbox/blindbox/box/receipt"
+	"github.com/blindbox/blindbox/policy"
+	"github.com/blindbox/blindbox/receipt"
+)
+
+// bundleOf is the file with the evidence for the key of a receipt.
+func bundleOf(file string) string { return file + ".bundle" }
+
+// askReceipt has a request ask for a receipt, with a nonce that nobody used before.
+// A nonce that the user gave stays.
+func askReceipt(r *http.Request, file string) (nonce string) {
+	if file == "" {
+		return ""
+	}
+	if given := r.Header.Get(boxreceipt.Header); given != "" {
+		return strings.TrimPrefix(given, "1")
+	}
+	var b [16]byte
+	rand.Read(b[:])
+	nonce = hex.EncodeToString(b[:])
+	r.Header.Set(boxreceipt.Header, nonce)
+	return nonce
+}
+
+// saveReceipt writes the receipt for an answer that was read to its end, and what
+// proves its key. What is not about this request is not written.
+func (s *session) saveReceipt(c http.RoundTripper, r *http.Request, res *http.Response, file, nonce string) error {
+	none := func(seen string) error {
+		return fail(receipt.CodeUnreadable, "receipt", seen, "a receipt for the request: a box makes one for callers of its policy")
+	}
+	token := []byte(res.Trailer.Get(boxreceipt.Header))
+	if len(token) == 0 {
+		id := res.Header.Get(boxreceipt.IDHeader)
+		if id == "" {
+			return none("the box gave none")
+		}
+		var err error
+		if token, err = fetchOwn(c, r, "/receipts/"+id, receipt.MaxToken+2); err != nil {
+			return none(err.Error())
+		}
+	}
+	opened, err := receipt.Open(string(token))
+	switch {
+	case err != nil:
+		return err
+	case opened.Nonce != nonce:
+		return fail(receipt.CodeDigest, "receipt", "the nonce "+oneLine(opened.Nonce), nonce+", which was sent")
+	}
+	bundle, err := fetchOwn(c, r, "/receipts/evidence", attest.MaxBundle)
+	if err != nil {
+		return none("no evidence for its key: " + err.Error())
+	}
+	if err := s.writeFile(bundleOf(file), bundle, 0o644, true); err != nil {
+		return err
+	}
+	return s.writeFile(file, []byte(strings.TrimSpace(string(token))+"\n"), 0o644, true)
+}
+
+// fetchOwn reads one of the box's own addresses, as the caller of r.
+func fetchOwn(c http.RoundTripper, r *http.Request, name string, most int64) ([]byte, error) {
+	u := *r.URL
+	u.Path, u.RawPath, u.RawQuery = policy.ReservedPrefix+name, "", ""
+	own, err := http.NewRequestWithContext(r.Context(), http.MethodGet, u.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+	if auth := r.Header.Values("Authorization"); len(auth) > 0 {
+		own.Header["Authorization"] = auth
+	}
+	res, err := c.RoundTrip(own)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(res.Body, most+1))
+	switch {
+	case err != nil:
+		return nil, err
+	case res.StatusCode != http.StatusOK:
+		return nil, fmt.Errorf("%s answers with %s", name, res.Status)
+	case int64(len(text)) > most:
+		return nil, fmt.Errorf("%s is longer than %d bytes", name, most)
+	}
+	return text, nil
+}
