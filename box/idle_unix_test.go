@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 )
 
 var idle = flag.Int("idle", 500, "how many connections TestIdleConnections opens and leaves alone")
@@ -30,6 +31,12 @@ const maxIdleBytes = 48 << 10
 // so what is measured is the box.
 func TestIdleConnections(t *testing.T) {
 	openFiles(t, uint64(*idle)+200)
+	for _, proto := range []string{"http/1.1", "h2"} {
+		t.Run(proto, func(t *testing.T) { idleConnections(t, proto) })
+	}
+}
+
+func idleConnections(t *testing.T, proto string) {
 	b, _ := besieged(t, "")
 	others := b.client(t, "http/1.1")
 	wantServed(t, others, "before")
@@ -38,7 +45,7 @@ func TestIdleConnections(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(exe, "-test.run=^TestIdleCallers$", "-test.timeout=5m")
-	cmd.Env = append(os.Environ(), "IDLE_AT="+b.addr, "IDLE_COUNT="+strconv.Itoa(*idle))
+	cmd.Env = append(os.Environ(), "IDLE_AT="+b.addr, "IDLE_COUNT="+strconv.Itoa(*idle), "IDLE_PROTOCOL="+proto)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -82,7 +89,7 @@ func TestIdleConnections(t *testing.T) {
 
 // TestIdleCallers is the other process of TestIdleConnections, and nothing by itself.
 func TestIdleCallers(t *testing.T) {
-	addr, count := os.Getenv("IDLE_AT"), os.Getenv("IDLE_COUNT")
+	addr, count, proto := os.Getenv("IDLE_AT"), os.Getenv("IDLE_COUNT"), os.Getenv("IDLE_PROTOCOL")
 	if addr == "" {
 		return
 	}
@@ -91,16 +98,25 @@ func TestIdleCallers(t *testing.T) {
 		t.Fatal(err)
 	}
 	openFiles(t, uint64(n)+200)
-	conns, dial := make([]net.Conn, n), past(t, addr, "http/1.1")
+	conns, dial := make([]net.Conn, n), past(t, addr, proto)
+	ask := func(c net.Conn, _ uint32) bool { return ask1(c) }
+	if proto == "h2" {
+		ask = ask2
+	}
 	fmt.Println("open", together(n, func(i int) bool {
-		conns[i] = dial()
-		return conns[i] != nil && ask(conns[i])
+		if conns[i] = dial(); conns[i] == nil {
+			return false
+		}
+		if proto == "h2" {
+			session(t, conns[i])
+		}
+		return ask(conns[i], 1)
 	}))
 	_, _ = bufio.NewReader(os.Stdin).ReadString('\n')
-	fmt.Println("answered", together(n, func(i int) bool { return ask(conns[i]) }))
+	fmt.Println("answered", together(n, func(i int) bool { return ask(conns[i], 3) }))
 }
 
-func ask(c net.Conn) bool {
+func ask1(c net.Conn) bool {
 	fmt.Fprintf(c, "GET /caller HTTP/1.1\r\nHost: a\r\nBlindbox-Key: %s\r\n\r\n", clinicKey)
 	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil {
@@ -108,6 +124,20 @@ func ask(c net.Conn) bool {
 	}
 	text, err := io.ReadAll(resp.Body)
 	return err == nil && resp.StatusCode == 200 && string(text) == "clinic"
+}
+
+func ask2(c net.Conn, stream uint32) bool {
+	_ = c.SetDeadline(time.Now().Add(patience))
+	if _, err := io.WriteString(c, h2frame(frameHeaders, endStream|endHeaders, stream, asked(methodGet, "/caller"))); err != nil {
+		return false
+	}
+	good := false
+	err := answers(c, func(kind byte, on uint32, payload []byte) bool {
+		// 8 is ":status: 200" in the static table (RFC 7541, appendix A).
+		good = on == stream && kind == frameHeaders && len(payload) > 0 && payload[0] == 0x88
+		return good
+	})
+	return err == nil && good
 }
 
 // together calls do for each of n, a few at a time, and returns how often it was true.
