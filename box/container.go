@@ -50,6 +50,9 @@ type Containers struct {
 	// and the box starts all the same. It is for a box on a developer's own
 	// machine. nil means that no box is started.
 	Unenforced func(line string)
+	// OneUser says that the box is root of a user namespace in which nobody else is. It
+	// is for a box on a developer's own machine, and enforces less.
+	OneUser bool
 	// Learning watches the app; nil, as in every box that is one, does not.
 	Learning *Learning
 }
@@ -118,6 +121,9 @@ func (c *container) Start(ctx context.Context) error {
 }
 
 func (c *container) start(ctx context.Context) error {
+	if c.cfg.OneUser && (len(c.policy.Services) > 0 || c.policy.App.Isolation == policy.IsolationGVisor) {
+		return errors.New("services and gVisor need root: each program is another user; nothing was started")
+	}
 	release, err := claim(c.cfg.Dir)
 	if err != nil {
 		return err
@@ -264,7 +270,7 @@ func (c *container) unpack(from string, digest oci.Digest, images string, shift 
 		return nil, nil, err
 	}
 	defer image.Close()
-	store, err := rootfs.NewStore(rootfs.Config{Dir: images, Shift: shift, Limits: rootfs.DefaultLimits()})
+	store, err := rootfs.NewStore(rootfs.Config{Dir: images, Shift: shift, Limits: rootfs.DefaultLimits(), OneOwner: c.cfg.OneUser})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -315,7 +321,7 @@ func (c *container) sandbox(network string, image *oci.Config, root string) sand
 			Memory: p.Limits.Memory, Pids: int64(p.Limits.PIDs), CPU: float64(p.Limits.CPU) / 1000, OpenFiles: uint64(p.Limits.OpenFiles),
 		},
 		Image: *image, Root: root, NetNS: network, ResolvConf: c.plan.ResolvConf(), Hosts: c.hosts(),
-		Dir: filepath.Join(c.cfg.Dir, "runs"), Runtime: c.cfg.runtime(p), GVisor: gVisor(p), Shift: userShift,
+		Dir: filepath.Join(c.cfg.Dir, "runs"), Runtime: c.cfg.runtime(p), GVisor: gVisor(p), Shift: userShift, OneUser: c.cfg.OneUser,
 		StartGrace: startGrace, StopGrace: appGrace, Output: c.output, Exited: c.exited,
 		Terminals: hasShell(p),
 	}

@@ -49,7 +49,7 @@ func New(cfg Config) (*App, error) {
 	}
 	a := &App{cfg: cfg, done: make(chan struct{}), restarts: make(chan chan error)}
 	a.listen, _ = cfg.listen()
-	_, notes, err := cfg.configuration(bundle{has: available()})
+	_, notes, err := cfg.configuration(bundle{has: cfg.controllers()})
 	a.notes = notes
 	if err != nil {
 		return nil, err
@@ -302,7 +302,7 @@ const (
 func (a *App) launchIn(run string) (*keeper, error) {
 	id := cgroupPrefix + strings.ToLower(rand.Text())
 	spec, _, err := a.cfg.configuration(bundle{
-		netns: filepath.Join(run, netnsName), socket: filepath.Join(run, socketName), resolv: filepath.Join(run, resolvName), hosts: filepath.Join(run, hostsName), cgroup: "/" + id, has: available(),
+		netns: filepath.Join(run, netnsName), socket: filepath.Join(run, socketName), resolv: filepath.Join(run, resolvName), hosts: filepath.Join(run, hostsName), cgroup: a.cfg.cgroup(id), has: a.cfg.controllers(),
 	})
 	if err != nil {
 		return nil, err
@@ -326,7 +326,7 @@ func (a *App) launchIn(run string) (*keeper, error) {
 	}
 	owner := ""
 	if a.listen.unix != "" {
-		owner = fmt.Sprintf("uid=%d,gid=%d", a.cfg.Shift+spec.Process.User.UID, a.cfg.Shift+spec.Process.User.GID)
+		owner = a.cfg.socketOwner(spec.Process.User.UID, spec.Process.User.GID)
 	}
 	out, err := a.output()
 	if err != nil {
@@ -338,6 +338,22 @@ func (a *App) launchIn(run string) (*keeper, error) {
 		k.gVisor = &gVisor{run, id}
 	}
 	return k, err
+}
+
+// cgroup is where the app's is, "" where there can be none.
+func (c *Config) cgroup(id string) string {
+	if c.OneUser {
+		return ""
+	}
+	return "/" + id
+}
+
+// socketOwner is whose the folder of the socket is, as options of tmpfs(5).
+func (c *Config) socketOwner(uid, gid uint32) string {
+	if c.OneUser {
+		return "uid=0,gid=0"
+	}
+	return fmt.Sprintf("uid=%d,gid=%d", c.Shift+uid, c.Shift+gid)
 }
 
 // runtime is the command that runs what is described in a folder.

@@ -12,6 +12,14 @@ import (
 
 const cgroupRoot = "/sys/fs/cgroup"
 
+// controllers are those that the app's cgroup can have.
+func (c *Config) controllers() controllers {
+	if c.OneUser {
+		return controllers{} // cgroups are root's
+	}
+	return available()
+}
+
 // available finds out which limits this machine's cgroups can hold.
 func available() controllers {
 	swaps, err := os.ReadFile("/proc/swaps")

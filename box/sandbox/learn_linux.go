@@ -41,7 +41,7 @@ func (a *App) Loosen(folders ...string) error {
 		}
 		err = errors.Join(err, e)
 	}
-	if err == nil {
+	if err == nil && !a.cfg.OneUser {
 		uid, gid := int(a.cfg.Shift+user.UID), int(a.cfg.Shift+user.GID)
 		err = filepath.WalkDir(a.cfg.Root, func(path string, _ fs.DirEntry, err error) error {
 			return errors.Join(err, os.Lchown(path, uid, gid))

@@ -85,6 +85,10 @@ type Config struct {
 	Rewire func() error
 	// Shift is the user outside that is root inside.
 	Shift uint32
+	// OneUser says that this is the root of a user namespace with no other user in it:
+	// the app is the same user as the box, and nothing bounds what it takes. It is for a
+	// developer's own machine.
+	OneUser bool
 	// StartGrace is how long the app may take to accept its first connection,
 	// StopGrace how long it may take to end after SIGTERM.
 	StartGrace, StopGrace time.Duration
@@ -152,7 +156,7 @@ func (c *Config) checkHost() error {
 			err = errors.Join(err, fmt.Errorf("sandbox: %s %q, expected an absolute path", name, p))
 		}
 	}
-	if c.Shift < idRange {
+	if c.Shift < idRange && !c.OneUser {
 		err = errors.Join(err, fmt.Errorf("sandbox: root inside would be user %d outside, expected %d or more", c.Shift, idRange))
 	}
 	// The highest number of all means "no user" (chown(2), setreuid(2)); those above

@@ -32,8 +32,8 @@ func (c *Config) configuration(b bundle) (*specs.Spec, []string, error) {
 		Mounts:   c.mounts(process.User, b),
 		Linux: &specs.Linux{
 			Namespaces:    namespaces(b.netns),
-			UIDMappings:   []specs.LinuxIDMapping{{HostID: c.Shift, Size: idRange}},
-			GIDMappings:   []specs.LinuxIDMapping{{HostID: c.Shift, Size: idRange}},
+			UIDMappings:   c.users(),
+			GIDMappings:   c.users(),
 			CgroupsPath:   b.cgroup,
 			Resources:     resources,
 			Seccomp:       seccomp(),
@@ -45,6 +45,14 @@ func (c *Config) configuration(b bundle) (*specs.Spec, []string, error) {
 		missing = append(missing, c.forGVisor(s)...)
 	}
 	return s, append(notes, missing...), nil
+}
+
+// users are those that there are inside.
+func (c *Config) users() []specs.LinuxIDMapping {
+	if c.OneUser {
+		return []specs.LinuxIDMapping{{Size: 1}}
+	}
+	return []specs.LinuxIDMapping{{HostID: c.Shift, Size: idRange}}
 }
 
 func (c *Config) process() (*specs.Process, []string, error) {

@@ -14,6 +14,9 @@ import (
 // user returns whom the app runs as, and what to tell about it. Only a policy
 // can make it root, or give it root's group.
 func (c *Config) user() (User, string, error) {
+	if c.OneUser {
+		return User{}, notEnforced + "app.user: the app runs as you do, as root of a namespace in which nobody else is", nil
+	}
 	if c.User != nil {
 		return *c.User, "", nil
 	}

@@ -171,6 +171,9 @@ func (s *session) dev(ctx context.Context, o devOptions, command []string) error
 			return err
 		}
 	}
+	if isContained(p) && os.Geteuid() != 0 {
+		return s.asRootOfNamespace(ctx)
+	}
 	container, remove, err := s.contain(p, o.file, os.Geteuid())
 	if err != nil {
 		return err

@@ -19,12 +19,11 @@ type devContainer struct {
 // contain makes the place for the app of a policy from a file. remove takes it
 // away again.
 func (s *session) contain(p *policy.Policy, file string, uid int) (c *devContainer, remove func(), err error) {
-	if p.App == nil || p.App.Image == "" {
+	if !isContained(p) {
 		return nil, func() {}, nil
 	}
 	if uid != 0 {
-		return nil, nil, fail(catalogue.CodeApp, "box", "app.image: an image runs in a container, and this is not root",
-			"root on Linux; an app with a command instead of an image runs without, and unconfined")
+		return nil, nil, needsRoot("this is not root")
 	}
 	images, err := filepath.Abs(filepath.Dir(file))
 	if err != nil {
@@ -37,7 +36,17 @@ func (s *session) contain(p *policy.Policy, file string, uid int) (c *devContain
 	c = &devContainer{Containers: box.Containers{Images: images, Dir: filepath.Join(dir, "box"), Runtime: findRuntime("runc"), GVisor: findRuntime("runsc")}}
 	c.Unenforced = func(line string) { c.notEnforced = append(c.notEnforced, line) }
 	c.Refused = s.refusedEgress
+	c.OneUser = inUserNamespace()
 	return c, remove, nil
+}
+
+func isContained(p *policy.Policy) bool { return p.App != nil && p.App.Image != "" }
+
+// needsRoot refuses an image where no container can be made.
+func needsRoot(why string) *refusal {
+	return fail(catalogue.CodeApp, "box", "app.image: an image runs in a container, and "+why,
+		"root on Linux, or a kernel that lets users make namespaces (user.max_user_namespaces, kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns); "+
+			"an app with a command instead of an image runs without, and unconfined")
 }
 
 // less is what the box does not enforce of its policy, never nil.

@@ -105,6 +105,9 @@ func (s *session) policyLearn(ctx context.Context, file string, o learnOptions, 
 	if err != nil {
 		return err
 	}
+	if isContained(l.base) && os.Geteuid() != 0 {
+		return s.asRootOfNamespace(ctx)
+	}
 	if err := l.run(ctx, file, command); err != nil {
 		return err
 	}
@@ -136,7 +139,7 @@ func (s *session) newLesson(file string, o learnOptions) (*lesson, error) {
 	if c, ok := p.Anyone(); ok && c.Name == o.as {
 		l.key = "" // whoever shows one is somebody else, or nobody
 	}
-	confined := p.App != nil && p.App.Image != ""
+	confined := isContained(p)
 	opening := learn.Opening{As: o.as, KeyHash: sha256.Sum256([]byte(l.key)), Memory: 4 << 30, Confined: confined}
 	if opening.Allow, err = parseDestinations(o.egress, confined); err != nil {
 		return nil, err

@@ -233,6 +233,9 @@ func TestProposeNothing(t *testing.T) {
 	if len(p.Egress.Allow) != 0 || p.Egress.Line == 0 || p.Files.Tmp != 0 || len(p.Callers[0].May) != 1 || p.Callers[0].May[0] != policy.Observe {
 		t.Errorf("%+v %+v %+v", p.Egress, p.Files, p.Callers[0])
 	}
+	if p.Limits.Memory != 2<<30 {
+		t.Errorf("memory %d, which nobody counted", p.Limits.Memory)
+	}
 	p, notes := propose(t, base, seenOf(request("ci", "GET", "/b%20c")))
 	if d := p.Decide(policy.Request{Caller: "ci", Action: policy.Query, Method: "GET", Path: "/anything"}); d.Allowed || !strings.Contains(notes, "left out") {
 		t.Errorf("%+v, %s", d, notes)

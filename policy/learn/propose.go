@@ -331,10 +331,12 @@ func (p *proposer) limits() {
 	count := func(key string, seen, least int) {
 		set(l, key, beside(plain(strconv.Itoa(int(roomy(int64(seen), int64(least))))), "at most %d were seen; twice that, rounded up", seen))
 	}
-	if p.seen.Confined {
+	if p.seen.Confined && peak.PIDs > 0 {
 		bytes("memory", peak.Memory, leastMemory)
 		count("pids", peak.PIDs, leastPIDs)
 		count("open_files", peak.OpenFiles, leastOpen)
+	} else if p.seen.Confined {
+		p.note("how much memory, processes and files the app takes was not counted, which needs root: those limits are as they were")
 	}
 	bytes("request", peak.Request, leastBody)
 	bytes("response", peak.Response, leastBody)

@@ -178,7 +178,7 @@ func (l *layer) entry(h *ustar.Header, content io.Reader) error {
 
 // root0 sets owner and mode of the tree itself.
 func (l *layer) root0(e entry) error {
-	if err := os.Chown(fdPath(l.root), int(e.uid+l.shift), int(e.gid+l.shift)); err != nil {
+	if err := os.Chown(fdPath(l.root), l.owner(e.uid), l.owner(e.gid)); err != nil {
 		return err
 	}
 	return os.Chmod(fdPath(l.root), os.FileMode(e.mode))

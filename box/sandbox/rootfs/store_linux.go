@@ -19,9 +19,20 @@ type Config struct {
 	// Shift is added to every owner: root of the tree is this user outside.
 	Shift  uint32
 	Limits Limits
+	// OneOwner has everything belong to whoever unpacks, where there are no other
+	// users to give it to. It is for a developer's own machine.
+	OneOwner bool
 	// InsecureDisk lets Dir be on a disk. Whoever controls it can then change a
 	// tree after it was verified. It is for a developer's own machine.
 	InsecureDisk bool
+}
+
+// owner returns the user outside, or -1 for no change (chown(2)).
+func (c *Config) owner(inside uint32) int {
+	if c.OneOwner {
+		return -1
+	}
+	return int(inside + c.Shift)
 }
 
 // Store keeps the trees of images, one for each digest.
@@ -121,11 +132,11 @@ func (s *Store) unpack(im *oci.Image) (*Tree, error) {
 
 func (s *Store) fill(im *oci.Image, draft string) (*Tree, error) {
 	root := filepath.Join(draft, "root")
-	err := errors.Join(os.Chmod(draft, 0o711), os.Mkdir(root, 0o755), os.Chmod(root, 0o755), os.Chown(root, int(s.cfg.Shift), int(s.cfg.Shift)))
+	err := errors.Join(os.Chmod(draft, 0o711), os.Mkdir(root, 0o755), os.Chmod(root, 0o755), os.Chown(root, s.cfg.owner(0), s.cfg.owner(0)))
 	if err != nil {
 		return nil, fmt.Errorf("rootfs: %w", err)
 	}
-	t, err := openTree(root, s.cfg.Shift, s.cfg.Limits)
+	t, err := openTree(root, s.cfg.owner, s.cfg.Limits)
 	if err != nil {
 		return nil, fmt.Errorf("rootfs: %w", err)
 	}

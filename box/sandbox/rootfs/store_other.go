@@ -12,6 +12,7 @@ import (
 type Config struct {
 	Dir          string
 	Shift        uint32
+	OneOwner     bool
 	Limits       Limits
 	InsecureDisk bool
 }

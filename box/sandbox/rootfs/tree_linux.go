@@ -18,13 +18,13 @@ import (
 type tree struct {
 	root  int    // descriptor
 	path  string // of root, as the kernel calls it
-	shift uint32 // added to every owner
+	owner func(inside uint32) int
 	lim   Limits
 	files int // entries left, in all layers
 	buf   []byte
 }
 
-func openTree(dir string, shift uint32, lim Limits) (*tree, error) {
+func openTree(dir string, owner func(inside uint32) int, lim Limits) (*tree, error) {
 	fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: dir, Err: err}
@@ -34,7 +34,7 @@ func openTree(dir string, shift uint32, lim Limits) (*tree, error) {
 		unix.Close(fd)
 		return nil, err
 	}
-	return &tree{root: fd, path: real, shift: shift, lim: lim, files: lim.Files, buf: make([]byte, 256<<10)}, nil
+	return &tree{root: fd, path: real, owner: owner, lim: lim, files: lim.Files, buf: make([]byte, 256<<10)}, nil
 }
 
 func (t *tree) Close() error { return unix.Close(t.root) }
@@ -149,7 +149,7 @@ func (t *tree) makeFolder(name string) (int, error) {
 		return -1, &Refusal{Reason: NotAFolder, Detail: strconv.Quote(name)}
 	}
 	if err == nil {
-		err = unix.Fchownat(p.dir, p.base, int(t.shift), int(t.shift), unix.AT_SYMLINK_NOFOLLOW)
+		err = unix.Fchownat(p.dir, p.base, t.owner(0), t.owner(0), unix.AT_SYMLINK_NOFOLLOW)
 	}
 	if err != nil {
 		return -1, &os.PathError{Op: "mkdir", Path: name, Err: err}
@@ -199,7 +199,7 @@ func (t *tree) put(p place, e entry, content io.Reader) error {
 
 // own sets owner and time of what is not followed.
 func (t *tree) own(p place, e entry) error {
-	if err := unix.Fchownat(p.dir, p.base, int(e.uid+t.shift), int(e.gid+t.shift), unix.AT_SYMLINK_NOFOLLOW); err != nil {
+	if err := unix.Fchownat(p.dir, p.base, t.owner(e.uid), t.owner(e.gid), unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return err
 	}
 	return unix.UtimesNanoAt(p.dir, p.base, times(e), unix.AT_SYMLINK_NOFOLLOW)
@@ -230,7 +230,7 @@ func (t *tree) file(p place, e entry, content io.Reader) (err error) {
 		return err
 	}
 	// The owner first: the kernel clears bits of the mode when it changes.
-	if err = unix.Fchown(fd, int(e.uid+t.shift), int(e.gid+t.shift)); err == nil {
+	if err = unix.Fchown(fd, t.owner(e.uid), t.owner(e.gid)); err == nil {
 		err = unix.Fchmod(fd, e.mode)
 	}
 	if err == nil {
