@@ -282,7 +282,11 @@ func (w *worker) ask(ctx context.Context, q wire.Question) (wire.Answer, error) 
 	if err := wire.WriteQuestion(w.in, q); err != nil {
 		return wire.Answer{}, err
 	}
-	return wire.ReadAnswer(w.out, len(q.References))
+	a, err := wire.ReadAnswer(w.out, len(q.References))
+	if err == nil && ctx.Err() != nil {
+		return wire.Answer{}, fmt.Errorf("peers: the answer came too late: %w", context.Cause(ctx))
+	}
+	return a, err
 }
 
 // bound has reads and writes fail when ctx ends, until the function that it

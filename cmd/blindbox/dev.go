@@ -241,7 +241,7 @@ func mayReplace(name string) error {
 
 // devEvent tells of the app's life. The rest is told by the verdict.
 func (s *session) devEvent(e box.Event) {
-	if e.Name == box.AppExited || e.Name == box.AppNote {
+	if e.Name == box.AppExited || e.Name == box.AppNote || e.Name == box.Peering {
 		s.note("%s\n", oneLine(e.String()))
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -100,10 +101,10 @@ func TestQuestionRefused(t *testing.T) {
 		"no statement":                func(q *Question) { q.Statement = nil },
 		"long statement":              func(q *Question) { q.Statement = make([]byte, attest.MaxStatement+1) },
 		"no references":               func(q *Question) { q.References = nil },
-		"many references":             func(q *Question) { q.References = make([]Reference, MaxReferences+1) },
+		"many references":             func(q *Question) { q.References = slices.Repeat(q.References[:1], MaxReferences+1) },
 		"no bundle":                   func(q *Question) { q.Bundle = nil },
 		"long bundle":                 func(q *Question) { q.Bundle = make([]byte, attest.MaxBundle+1) },
-		"no kind":                     ref(func(r *Reference) { r.Kind = 0 }),
+		"no kind":                     func(q *Question) { q.References[0].Kind = 0 },
 		"no measurement":              ref(func(r *Reference) { r.Measurement = nil }),
 		"long measurement":            ref(func(r *Reference) { r.Measurement = make([]byte, maxMeasurement+1) }),
 		"no policy":                   ref(func(r *Reference) { r.Policy = attest.Digest{} }),
