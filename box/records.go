@@ -254,13 +254,20 @@ func artifacts(p *policy.Policy) []form.Artifact {
 	for _, m := range p.Models {
 		out = append(out, form.Artifact{Kind: "model", Name: m.Name, Digest: m.SHA256})
 	}
+	if len(out) > form.MaxArtifacts {
+		return nil // the policy names them, and its digest is in the receipt
+	}
 	return out
 }
 
+// callerNames are all that the audit log may name.
 func callerNames(p *policy.Policy) []string {
 	var out []string
 	for _, c := range p.Callers {
 		out = append(out, c.Name)
+	}
+	for _, o := range p.Operators {
+		out = append(out, o.Name)
 	}
 	return out
 }

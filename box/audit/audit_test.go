@@ -209,7 +209,7 @@ func TestNothingOfARequest(t *testing.T) {
 			t.Errorf("%q is %s", method, methodClass(method))
 		}
 	}
-	for _, name := range []string{"query", "upload", "delete", "list", "observe"} {
+	for _, name := range []string{"query", "upload", "delete", "list", "observe", "restart", "exec", "shell", "debug"} {
 		if action(name) != name {
 			t.Errorf("%s is %s", name, action(name))
 		}

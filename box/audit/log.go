@@ -83,7 +83,7 @@ const (
 // Decision is what is written down about a request.
 type Decision struct {
 	Caller string // as the policy names it; empty if nobody was recognised
-	Action string // query, upload, delete, list or observe
+	Action string // query, upload, delete, list or observe; or what an operator does
 	// Method is reduced to whether it reads or writes.
 	Method  string
 	Allowed bool
@@ -209,7 +209,7 @@ func (l *Log) Decided(d Decision) receipt.Position {
 // action returns one of our own words.
 func action(name string) string {
 	switch name {
-	case "query", "upload", "delete", "list", "observe":
+	case "query", "upload", "delete", "list", "observe", "restart", "exec", "shell", "debug":
 		return name
 	}
 	return "other"
