@@ -290,3 +290,21 @@ func TestMakefile(t *testing.T) {
 		t.Errorf("%d targets, expected 1 to 12:\n%s", len(targets), out)
 	}
 }
+
+// TestOnlyForDevelopers: what watches an app, or lets it run with less around it than
+// the policy says, is for a box on a developer's own machine and in no box that is one.
+func TestOnlyForDevelopers(t *testing.T) {
+	only := []string{"Learning", "Around", "OneUser", "OneOwner", "Loosen", "Unenforced", "Wanted", "InsecureDisk"}
+	_, files := goFiles(t)
+	for path, f := range files {
+		if dirOf(path) != "cmd/boxd" {
+			continue
+		}
+		ast.Inspect(f, func(n ast.Node) bool {
+			if id, ok := n.(*ast.Ident); ok && slices.Contains(only, id.Name) {
+				t.Errorf("%s has %s, which no box may have", path, id.Name)
+			}
+			return true
+		})
+	}
+}
