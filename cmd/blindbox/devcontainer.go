@@ -33,7 +33,7 @@ func (s *session) contain(p *policy.Policy, file string, uid int) (c *devContain
 	if err != nil {
 		return nil, nil, fail(catalogue.CodeApp, "box", err.Error(), "a folder in memory at /dev/shm, as Linux has")
 	}
-	c = &devContainer{Containers: box.Containers{Images: images, Dir: filepath.Join(dir, "box"), Runtime: findRuntime("runc"), GVisor: findRuntime("runsc")}}
+	c = &devContainer{Containers: box.Containers{Images: images, Dir: filepath.Join(dir, "box"), Runtime: findRuntime("runc"), GVisor: s.runsc()}}
 	c.Unenforced = func(line string) { c.notEnforced = append(c.notEnforced, line) }
 	c.Refused = s.refusedEgress
 	c.OneUser = inUserNamespace()
@@ -55,6 +55,16 @@ func (c *devContainer) less() []string {
 		return []string{}
 	}
 	return c.notEnforced
+}
+
+// runsc returns the path of gVisor's, "" if there is none.
+func (s *session) runsc() string {
+	if s.env != nil {
+		if named := s.env("BLINDBOX_RUNSC"); named != "" {
+			return named
+		}
+	}
+	return findRuntime("runsc")
 }
 
 // findRuntime returns the path of a program, "" if there is none.

