@@ -110,10 +110,11 @@ func (c *container) exec(args []string, t *operate.Terminal) (*operate.Running, 
 // with it; what a person does instead is to press Control-D.
 type keyboard struct{ io.Writer }
 
-// Close says that there is no more.
+// Close says that there is no more. Behind a line that was begun, the first only ends
+// the line.
 func (k keyboard) Close() error {
 	const endOfTransmission = 4 // ASCII
-	_, err := k.Write([]byte{endOfTransmission})
+	_, err := k.Write([]byte{endOfTransmission, endOfTransmission})
 	return err
 }
 

@@ -140,7 +140,7 @@ Start with:  blindbox demo      no hardware and no network needed`,
 	root.Version = b.Version + " " + b.Go + " " + b.Platform
 	root.SetVersionTemplate("blindbox {{.Version}}\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageOf(cmd, "%s", err) })
-	root.AddCommand(newPin(s), newImage(s), newCompose(s))
+	root.AddCommand(newPin(s), newImage(s), newCompose(s), newOperate(s))
 	root.AddCommand(
 		newDemo(s), newDev(s), newVerify(s), newInspect(s), newConnect(s), newCurl(s), newTrust(s),
 		newPolicy(s), newEndorsements(s), newReceipt(s), newAudit(s), newLogs(s),

@@ -136,6 +136,11 @@ func (v verdict) print(s *session, took time.Duration) {
 	for _, line := range v.lines {
 		s.printf("  %s\n", oneLine(abridge(line.String())))
 	}
+	if v.policy != nil {
+		for _, warning := range v.policy.Warnings() {
+			s.printf("  operators  %s\n", oneLine(warning))
+		}
+	}
 	s.printf("%s\n", v.conclusion(took))
 }
 
