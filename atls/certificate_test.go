@@ -114,4 +114,16 @@ func TestCertificateThatCosts(t *testing.T) {
 			t.Errorf("%T: %v", tc.key, err)
 		}
 	}
+	for _, tc := range []struct {
+		state tls.ConnectionState
+		good  bool
+	}{
+		{tls.ConnectionState{Version: tls.VersionTLS13}, true},
+		{tls.ConnectionState{Version: tls.VersionTLS12}, false},
+		{tls.ConnectionState{Version: tls.VersionTLS13, DidResume: true}, false},
+	} {
+		if err := checkCallerState(tc.state); (err == nil) != tc.good {
+			t.Errorf("%s, resumed %v: %v", tls.VersionName(tc.state.Version), tc.state.DidResume, err)
+		}
+	}
 }
