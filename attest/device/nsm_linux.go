@@ -3,7 +3,6 @@ package device
 import (
 	"bytes"
 	"crypto/sha512"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -13,13 +12,13 @@ import (
 	"unsafe"
 
 	"github.com/blindbox/blindbox/attest"
+	"github.com/blindbox/blindbox/attest/internal/cbor"
 )
 
 // Limits of the device (Linux include/uapi/linux/nsm.h) and of what it returns.
 const (
 	nsmRequestMax  = 0x1000
 	nsmResponseMax = 0x3000
-	nsmDepth       = 4 // of CBOR: an answer is a map in a map
 )
 
 // policyPCR is the first register that is the enclave's own; PCR0 to 15 are the
@@ -61,7 +60,7 @@ func (n nsm) once(b attest.Bound) (attest.Evidence, attest.Endorsements, error) 
 	if err != nil {
 		return attest.Evidence{}, nil, err
 	}
-	document, err := answer.bytes("document")
+	document, err := answer.Bytes("document")
 	if err != nil {
 		return attest.Evidence{}, nil, err
 	}
@@ -78,18 +77,11 @@ func (n nsm) once(b attest.Bound) (attest.Evidence, attest.Endorsements, error) 
 // userDataOf finds the user data in a COSE_Sign1 document. It checks nothing
 // else: who signed it is for the relying party to say.
 func userDataOf(document []byte) ([]byte, error) {
-	r := &cborReader{data: document}
-	if n := r.head(cborMajorArray); r.err == nil && n != 4 {
-		r.fail("%d parts, expected 4", n)
+	fields, err := cbor.Payload(document)
+	if err != nil {
+		return nil, err
 	}
-	r.skip(nsmDepth) // protected header
-	r.skip(nsmDepth) // unprotected header
-	payload := &cborReader{data: r.string(cborMajorBytes), err: r.err}
-	fields := payload.fields()
-	if payload.err != nil {
-		return nil, payload.err
-	}
-	return fields.bytes("user_data")
+	return fields.Bytes("user_data")
 }
 
 // BindPolicy extends the digest of the box's policy into PCR16 of this enclave
@@ -126,7 +118,7 @@ func (n nsm) extendAndLock(policy attest.Digest, want []byte) error {
 	if err != nil {
 		return err
 	}
-	if value, err := answer.bytes("data"); err != nil || !bytes.Equal(value, want) {
+	if value, err := answer.Bytes("data"); err != nil || !bytes.Equal(value, want) {
 		return errors.Join(err, fmt.Errorf("PCR%d became %x, expected %x", policyPCR, value, want))
 	}
 	if _, err := n.call("LockPCR", index); err != nil {
@@ -148,7 +140,7 @@ func (n nsm) describe(index byte) (value []byte, locked bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
-	if value, err = answer.bytes("data"); err != nil {
+	if value, err = answer.Bytes("data"); err != nil {
 		return nil, false, err
 	}
 	switch item := answer["lock"]; {
@@ -170,7 +162,7 @@ type nsmField struct {
 // call sends {name: {fields}} and returns the fields of {name: {...}}. A request
 // without an answer comes back as its name alone. Whatever else comes is an
 // error, {"Error": "InvalidIndex"} among it.
-func (n nsm) call(name string, fields ...nsmField) (nsmFields, error) {
+func (n nsm) call(name string, fields ...nsmField) (cbor.Fields, error) {
 	req := append([]byte{cborMap(1)}, cborText(name)...)
 	req = append(req, cborMap(len(fields)))
 	for _, f := range fields {
@@ -193,58 +185,28 @@ func (n nsm) call(name string, fields ...nsmField) (nsmFields, error) {
 	return answer, nil
 }
 
-func readAnswer(name string, data []byte) (nsmFields, error) {
+func readAnswer(name string, data []byte) (cbor.Fields, error) {
 	if bytes.Equal(data, cborText(name)) {
-		return nsmFields{}, nil
+		return cbor.Fields{}, nil
 	}
-	r := &cborReader{data: data}
-	outer := r.fields()
-	if r.err != nil {
-		return nil, r.err
+	outer, err := cbor.Map(data)
+	if err != nil {
+		return nil, err
 	}
 	if reason, failed := outer["Error"]; failed {
-		inner := &cborReader{data: reason}
-		return nil, fmt.Errorf("the module answers %q", inner.string(cborMajorText))
+		return nil, fmt.Errorf("the module answers %q", cbor.Text(reason))
 	}
 	body, ok := outer[name]
 	if !ok || len(outer) != 1 {
 		return nil, fmt.Errorf("an answer to something else: %.64x", data)
 	}
-	inner := &cborReader{data: body}
-	fields := inner.fields()
-	if inner.err != nil {
-		return nil, inner.err
-	}
-	return fields, nil
+	return cbor.Map(body)
 }
 
-// nsmFields are the encoded values of a map, by their names.
-type nsmFields map[string][]byte
-
-// bytes returns a field that is a byte string.
-func (f nsmFields) bytes(name string) ([]byte, error) {
-	item, ok := f[name]
-	if !ok {
-		return nil, fmt.Errorf("no field %q", name)
-	}
-	r := &cborReader{data: item}
-	value := r.string(cborMajorBytes)
-	if r.err != nil {
-		return nil, fmt.Errorf("field %q: %w", name, r.err)
-	}
-	return value, nil
-}
-
-// The few forms of CBOR that the module speaks (RFC 8949, 3.1). The reader that
-// verifiers use is far stricter and not linked into the box.
+// What is sent is written here; what comes back is read by package cbor.
 const (
-	cborMajorBytes byte = 2
-	cborMajorText  byte = 3
-	cborMajorArray byte = 4
-	cborMajorMap   byte = 5
-	cborFalse      byte = 0xf4
-	cborTrue       byte = 0xf5
-	cborBreak      byte = 0xff
+	cborFalse byte = 0xf4
+	cborTrue  byte = 0xf5
 )
 
 func cborNull() []byte { return []byte{0xf6} }
@@ -253,11 +215,11 @@ func cborNull() []byte { return []byte{0xf6} }
 func cborUint(n byte) []byte { return []byte{n} }
 
 // cborMap starts a map of fewer than 24 pairs.
-func cborMap(n int) byte { return cborMajorMap<<5 | byte(n) }
+func cborMap(n int) byte { return cbor.MajorMap<<5 | byte(n) }
 
-func cborText(s string) []byte { return append(cborLength(cborMajorText, len(s)), s...) }
+func cborText(s string) []byte { return append(cborLength(cbor.MajorText, len(s)), s...) }
 
-func cborBytes(b []byte) []byte { return append(cborLength(cborMajorBytes, len(b)), b...) }
+func cborBytes(b []byte) []byte { return append(cborLength(cbor.MajorBytes, len(b)), b...) }
 
 // cborLength starts a string of fewer than 256 bytes.
 func cborLength(major byte, n int) []byte {
@@ -265,145 +227,6 @@ func cborLength(major byte, n int) []byte {
 		return []byte{major<<5 | byte(n)}
 	}
 	return []byte{major<<5 | 24, byte(n)}
-}
-
-// cborReader reads what the hypervisor wrote. After the first error it reads
-// nothing more.
-type cborReader struct {
-	data []byte
-	err  error
-}
-
-func (r *cborReader) fail(format string, args ...any) {
-	if r.err == nil {
-		r.err = fmt.Errorf(format, args...)
-	}
-}
-
-func (r *cborReader) take(n uint64) []byte {
-	if r.err == nil && n > uint64(len(r.data)) {
-		r.fail("%d bytes missing", n-uint64(len(r.data)))
-	}
-	if r.err != nil {
-		return nil
-	}
-	out := r.data[:n:n]
-	r.data = r.data[n:]
-	return out
-}
-
-// head reads the start of an item of that type.
-func (r *cborReader) head(major byte) uint64 {
-	got, n := r.any()
-	if r.err == nil && got != major {
-		r.fail("an item of type %d, expected %d", got, major)
-		return 0
-	}
-	return n
-}
-
-// any reads the start of an item of any type and of definite length.
-func (r *cborReader) any() (major byte, n uint64) {
-	first := r.take(1)
-	if first == nil {
-		return 0, 0
-	}
-	major, info := first[0]>>5, first[0]&31
-	if info < 24 {
-		return major, uint64(info)
-	}
-	if info > 27 {
-		r.fail("additional information %d, expected a definite length", info)
-		return 0, 0
-	}
-	size := 1 << (info - 24)
-	var wide [8]byte
-	copy(wide[8-size:], r.take(uint64(size)))
-	return major, binary.BigEndian.Uint64(wide[:])
-}
-
-func (r *cborReader) string(major byte) []byte { return r.take(r.head(major)) }
-
-// skip passes over an item.
-func (r *cborReader) skip(depth int) {
-	if depth == 0 {
-		r.fail("more than %d levels", nsmDepth)
-		return
-	}
-	if r.streams() {
-		for r.err == nil && !r.ends() {
-			r.skip(depth - 1)
-		}
-		return
-	}
-	major, n := r.any()
-	switch major {
-	case cborMajorBytes, cborMajorText:
-		r.take(n)
-	case cborMajorMap:
-		// Each pair takes two bytes at least, so this ends with the data.
-		for i := uint64(0); r.err == nil && i < n; i++ {
-			r.skip(depth - 1)
-			r.skip(depth - 1)
-		}
-	case cborMajorArray:
-		for i := uint64(0); r.err == nil && i < n; i++ {
-			r.skip(depth - 1)
-		}
-	case 6:
-		r.fail("a tag, which the module does not write")
-	}
-}
-
-// streams reads the start of a map or array of indefinite length, if that is
-// what comes: serde_cbor, which the module is written with, has both forms.
-func (r *cborReader) streams() bool {
-	if r.err != nil || len(r.data) == 0 || r.data[0] != cborMajorMap<<5|31 && r.data[0] != cborMajorArray<<5|31 {
-		return false
-	}
-	r.data = r.data[1:]
-	return true
-}
-
-// ends reads the end of such an item, if that is what comes.
-func (r *cborReader) ends() bool {
-	if r.err != nil || len(r.data) == 0 || r.data[0] != cborBreak {
-		return false
-	}
-	r.data = r.data[1:]
-	return true
-}
-
-// fields reads a map of text to anything, and nothing after it.
-func (r *cborReader) fields() nsmFields {
-	out := nsmFields{}
-	if r.streams() {
-		for r.err == nil && !r.ends() {
-			r.pair(out)
-		}
-	} else {
-		n := r.head(cborMajorMap)
-		for i := uint64(0); r.err == nil && i < n; i++ {
-			r.pair(out)
-		}
-	}
-	if r.err == nil && len(r.data) != 0 {
-		r.fail("%d bytes after the end", len(r.data))
-	}
-	return out
-}
-
-func (r *cborReader) pair(out nsmFields) {
-	name := string(r.string(cborMajorText))
-	before := r.data
-	r.skip(nsmDepth)
-	if r.err != nil {
-		return
-	}
-	if _, twice := out[name]; twice {
-		r.fail("field %q twice", name)
-	}
-	out[name] = before[:len(before)-len(r.data)]
 }
 
 // nsmRequestCode is _IOWR(0x0A, 0, struct nsm_raw) with 32 bytes (Linux

@@ -186,6 +186,9 @@ func (s *session) dev(ctx context.Context, o devOptions, command []string) error
 	if s.terminal() {
 		s.note("starting a simulated box ...\n")
 	}
+	if fault.closed {
+		s.note("FAULT        %s: %s\n  expect     %s %s\n", fault.name, fault.about, fault.entry().ID(), fault.entry().Title)
+	}
 	patience := time.AfterFunc(3*time.Second, func() {
 		if p.App != nil {
 			s.note("waiting for the app to listen on %s; Ctrl-C gives up\n", oneLine(p.App.Listen))

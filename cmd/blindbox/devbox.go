@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/blindbox/blindbox/attest"
+	"github.com/blindbox/blindbox/attest/launch"
 	"github.com/blindbox/blindbox/attest/sim"
 	"github.com/blindbox/blindbox/box"
 	"github.com/blindbox/blindbox/box/callers"
@@ -98,6 +99,9 @@ func startFaulty(ctx context.Context, root *sim.Root, p *policy.Policy, ln net.L
 	d := &devBox{policy: p, root: root.Fingerprint(), addr: ln.Addr().String(), ended: make(chan struct{})}
 	failed := func(err error) (*devBox, error) {
 		ln.Close()
+		if errors.Is(err, launch.ErrOther) {
+			return nil, fail(catalogue.CodeLaunched, "box", err.Error(), "")
+		}
 		return nil, fail(catalogue.CodeApp, "box", strings.TrimPrefix(strings.TrimPrefix(err.Error(), "box: "), "process: "), "")
 	}
 	var err error

@@ -24,6 +24,8 @@ type fault struct {
 	front frontKind
 	// policy and root say that the box has others than the trust file accepts.
 	policy, root bool
+	// closed says that the box sees it itself and does not open.
+	closed bool
 }
 
 // frontKind is what somebody put before the box.
@@ -34,6 +36,7 @@ const (
 	frontRelay            // ends TLS with a key of its own and passes everything on
 	frontReplay           // answers with what it recorded before
 	frontMute             // speaks TLS and HTTP, but not the gate
+	frontOpen             // is a box that has no closed door
 )
 
 const faultList = "list"
@@ -44,8 +47,10 @@ func faults() []fault {
 		fault{name: "wrong-measurement", code: appraise.CodeMeasurement, about: "another program was launched than you accept",
 			box: func(b *sim.Box) { b.Measurement[0] ^= 1 }},
 		fault{name: "wrong-policy", code: attest.CodePolicyMismatch, about: "the box runs under another policy than you accept", policy: true},
-		fault{name: "launch-policy", code: appraise.CodeLaunchPolicy, about: "the box shows your policy, and was launched with another",
-			box: func(b *sim.Box) { b.HostData[0] ^= 1 }},
+		fault{name: "launch-policy", code: appraise.CodeLaunchPolicy, about: "a box of somebody's own making shows your policy, and was launched with another",
+			front: frontOpen, box: func(b *sim.Box) { b.HostData[0] ^= 1 }},
+		fault{name: "changed-policy", code: catalogue.CodeLaunched, about: "one byte of the policy was changed after the launch: the box sees it and opens to nobody",
+			closed: true, box: func(b *sim.Box) { b.HostData[0] ^= 1 }},
 		fault{name: "wrong-root", code: attest.CodeUntrustedRoot, about: "somebody else's simulation signed, with all the right names", root: true},
 		fault{name: "relay", code: attest.CodeKeyMismatch, about: "somebody in the middle ends TLS and passes genuine evidence on", front: frontRelay},
 		fault{name: "replay", code: attest.CodeNonceMismatch, about: "somebody answers with evidence that was recorded before", front: frontReplay},
@@ -77,7 +82,7 @@ func hardwareFaults() []fault {
 		{name: "bad-signature", code: attest.CodeBadSignature, about: "somebody changed the report on its way",
 			box: func(b *sim.Box) { b.BadSignature = true }},
 		{name: "not-bound", code: attest.CodeNotBound, about: "genuine evidence, over something else than was asked",
-			box: func(b *sim.Box) { b.OtherData = true }},
+			front: frontOpen, box: func(b *sim.Box) { b.OtherData = true }},
 	}
 }
 
@@ -105,7 +110,7 @@ func (f fault) document() any {
 	if f.name == "" {
 		return nil
 	}
-	return map[string]any{"name": f.name, "about": f.about, "expect": f.entry().ID(), "reason": f.code, "exit": int(f.entry().Stage())}
+	return map[string]any{"name": f.name, "about": f.about, "expect": f.entry().ID(), "reason": f.code, "exit": int(f.entry().Stage()), "starts": !f.closed}
 }
 
 func (s *session) listFaults() error {
@@ -137,7 +142,7 @@ func (f fault) install(root *sim.Root, p *policy.Policy, runs *sim.Box) (*sim.Ro
 			return nil, nil, err
 		}
 	}
-	if f.box != nil {
+	if f.box != nil && f.front == frontNone {
 		f.box(runs)
 	}
 	return root, p, nil

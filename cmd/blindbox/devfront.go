@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/blindbox/blindbox/appraise"
+	"github.com/blindbox/blindbox/atls"
 	"github.com/blindbox/blindbox/attest/sim"
 	"github.com/blindbox/blindbox/client"
 	"github.com/blindbox/blindbox/policy"
@@ -45,7 +46,7 @@ func startBehind(ctx context.Context, root *sim.Root, p *policy.Policy, ln net.L
 		ln.Close()
 		return nil, front{}, err
 	}
-	h, err := f.before(ctx, d, ln)
+	h, err := f.before(ctx, root, d, ln)
 	if err != nil {
 		ln.Close()
 		return nil, front{}, errors.Join(err, d.close())
@@ -55,7 +56,7 @@ func startBehind(ctx context.Context, root *sim.Root, p *policy.Policy, ln net.L
 }
 
 // before puts somebody before the box, who accepts on ln.
-func (f fault) before(ctx context.Context, d *devBox, ln net.Listener) (*host, error) {
+func (f fault) before(ctx context.Context, root *sim.Root, d *devBox, ln net.Listener) (*host, error) {
 	key, err := newMiddleKey(time.Now())
 	if err != nil {
 		return nil, err
@@ -70,10 +71,29 @@ func (f fault) before(ctx context.Context, d *devBox, ln net.Listener) (*host, e
 			return nil, err
 		}
 		h.start(func(c net.Conn) { h.answer(c, answer) })
+	case frontOpen:
+		gate, err := f.openDoor(root, d)
+		if err != nil {
+			return nil, err
+		}
+		h.ln = gate.Listener(ln)
+		h.start(func(c net.Conn) { c.Close() })
 	default:
 		h.start(func(c net.Conn) { h.answer(c, []byte("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")) })
 	}
 	return h, nil
+}
+
+// openDoor is the gate of a box that does not look at its own evidence. Behind it is
+// nothing: whoever comes through hangs up before.
+func (f fault) openDoor(root *sim.Root, d *devBox) (*atls.Server, error) {
+	runs := sim.Box{Measurement: d.measurement, HostData: d.policy.Digest()}
+	f.box(&runs)
+	attester, err := root.NewAttester(runs, time.Now)
+	if err != nil {
+		return nil, err
+	}
+	return atls.NewServer(atls.ServerConfig{Attester: attester, Policy: d.policy.Bytes()})
 }
 
 // recordAnswer returns what the box answers to one question in the gate.

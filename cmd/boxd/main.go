@@ -30,6 +30,7 @@ import (
 	"syscall"
 
 	"github.com/blindbox/blindbox/attest"
+	"github.com/blindbox/blindbox/attest/launch"
 	"github.com/blindbox/blindbox/box"
 	"github.com/blindbox/blindbox/box/callers"
 	"github.com/blindbox/blindbox/box/process"
@@ -76,6 +77,7 @@ type failure struct {
 	number int
 	title  string
 	seen   []string
+	fix    string
 	ran    bool // the door was open before
 }
 
@@ -84,8 +86,14 @@ func (f *failure) Error() string {
 	if f.ran {
 		notDone = "the box has ended."
 	}
-	return fmt.Sprintf("BBX-%d %s\n  seen       %s\n  %s", f.number, f.title, strings.Join(f.seen, "\n             "), notDone)
+	text := fmt.Sprintf("BBX-%d %s\n  seen       %s\n  %s", f.number, f.title, strings.Join(f.seen, "\n             "), notDone)
+	if f.fix != "" {
+		text += "\n  fix        " + f.fix
+	}
+	return text
 }
+
+func lines(err error) []string { return strings.Split(err.Error(), "\n") }
 
 func (f *failure) exitCode() int {
 	if f.number >= 300 {
@@ -105,8 +113,11 @@ func explain(err error) *failure {
 	switch {
 	case errors.As(err, &f):
 		return f
+	case errors.Is(err, launch.ErrOther):
+		return &failure{number: 119, title: "box: the box was not launched with the policy that it was given", seen: lines(err),
+			fix: "launch with the SHA-256 of the file that boxd gets, or give boxd the file that was launched with"}
 	case errors.Is(err, attest.ErrUnavailable):
-		return &failure{number: 301, title: "evidence: the box or its evidence could not be had", seen: strings.Split(err.Error(), "\n")}
+		return &failure{number: 301, title: "evidence: the box or its evidence could not be had", seen: lines(err)}
 	default:
 		return &failure{number: 108, title: "box: the box could not be started", seen: []string{err.Error()}}
 	}
@@ -201,7 +212,9 @@ func ended(b *box.Box, err error) error {
 	select {
 	case <-b.Ready():
 		f.ran = true
-		f.title = "box: the box ended by itself"
+		if f.number == 108 {
+			f.title = "box: the box ended by itself"
+		}
 	default:
 	}
 	return f

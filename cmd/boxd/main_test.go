@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"flag"
 	"fmt"
@@ -20,6 +21,7 @@ import (
 	"time"
 
 	"github.com/blindbox/blindbox/attest"
+	"github.com/blindbox/blindbox/attest/launch"
 	"github.com/blindbox/blindbox/policy"
 )
 
@@ -103,15 +105,18 @@ func TestRefusals(t *testing.T) {
 		{"flag without value", []string{"--policy"}, 1, "BBX-101 usage: the command line cannot be used as it is\n  seen       flag needs an argument: -policy\n  no box was started.\n"},
 		{"argument", []string{"--policy", good, "run"}, 1, "BBX-101 usage: the command line cannot be used as it is\n  seen       argument \"run\", expected none\n  no box was started.\n"},
 		{"help", []string{"--help"}, 0, "usage: boxd --policy FILE [--listen ADDRESS] [--platform KINDS]\n       boxd --detect\n\nboxd runs inside a box and needs its hardware; elsewhere there is `blindbox dev`.\n" +
+			"  -audit folder\n    \ta folder of the host for the audit log, where the policy gives it to the host; the log of the runs before goes on\n" +
 			"  -detect\n    \tprint what evidence this machine gives, and why not, and end; the exit code is 3 if it gives none\n" +
 			"  -endorsements-from URL\n    \tstaple what the vendors sign: \"vendors\", or the URL of a mirror; fetched in the background (default: only what the host hands out)\n" +
 			"  -gpu-helper command\n    \tthe command that prints the evidence of NVIDIA GPUs\n" +
 			"  -images folder\n    \tthe folder of app.image, for oci:PATH and, as sha256-DIGITS, for images of registries (default: that of the policy)\n" +
 			"  -listen address\n    \tthe TCP address to listen on (default \":8443\")\n" +
+			"  -logs folder\n    \ta folder of the host for sealed logs; the policy says whether there are any\n" +
 			"  -nvswitch-helper command\n    \tthe command that prints the evidence of NVSwitches\n" +
 			"  -platform kinds\n    \tthe kinds of evidence to use, with commas, the processor's first (default: the only one there is)\n" +
 			"  -policy file\n    \tthe box's policy, a file (required)\n" +
 			"  -run folder\n    \ta folder in memory for the app's files; what is in it is deleted (default \"/run/blindbox\")\n" +
+			"  -runsc file\n    \tgVisor's runsc, a file, for isolation: gvisor (default: that of PATH)\n" +
 			"  -verifier program\n    \tthe program that judges the evidence of other boxes, if the policy has such callers (default: boxverify, beside boxd)\n"},
 		{"no platform", []string{"--policy", good, "--platform", ","}, 1, "BBX-101 usage: the command line cannot be used as it is\n  seen       invalid value \",\" for flag -platform: nothing named\n  no box was started.\n"},
 		{"no such file", []string{"--policy", dir + "/none"}, 1, "BBX-105 file: a file could not be read or written\n  seen       open " + dir + "/none: no such file or directory\n  no box was started.\n"},
@@ -177,15 +182,19 @@ func execute(t *testing.T, bin string, args ...string) (int, string) {
 
 // TestPages: every number that is printed has a page that says what to do.
 func TestPages(t *testing.T) {
-	for _, f := range []*failure{usage("x"), explain(errors.New("x")), {number: 104}, {number: 105}, {number: 107}, {number: 301}} {
+	for _, f := range []*failure{usage("x"), explain(errors.New("x")), {number: 104}, {number: 105}, {number: 107}, explain(launch.ErrOther), {number: 301}} {
 		if _, err := os.Stat(fmt.Sprintf("../../docs/errors/BBX-%d.md", f.number)); err != nil {
 			t.Error(err)
 		}
 	}
 }
 
-// signer is hardware that signs whatever it is asked.
-type signer struct{ err error }
+// signer is hardware that signs whatever it is asked, and whose box was launched with
+// the policy in a file.
+type signer struct {
+	err    error
+	policy string
+}
 
 func (signer) Kind() attest.Kind { return attest.SNP }
 
@@ -193,8 +202,14 @@ func (s signer) Attest(_ context.Context, b attest.Bound) (attest.Evidence, atte
 	if s.err != nil {
 		return attest.Evidence{}, nil, s.err
 	}
-	sum := b.Bytes()
-	return attest.Evidence{Kind: attest.SNP, Data: sum[:]}, nil, nil
+	doc, err := os.ReadFile(s.policy)
+	if err != nil {
+		return attest.Evidence{}, nil, err
+	}
+	report, asked, digest := make([]byte, 1184), b.Bytes(), sha256.Sum256(doc)
+	copy(report[80:], asked[:])
+	copy(report[192:], digest[:])
+	return attest.Evidence{Kind: attest.SNP, Data: report}, nil, nil
 }
 
 // console is a standard error that tells when a word was written to it.
@@ -220,8 +235,8 @@ func (c *console) Write(p []byte) (int, error) {
 // told to end, and says why it does not.
 func TestServe(t *testing.T) {
 	good := filepath.Join(t.TempDir(), "box.yaml")
-	noApp := filepath.Join(t.TempDir(), "box.yaml")
-	for file, text := range map[string]string{good: goodPolicy, noApp: "name: a\napp: {command: [/nowhere/app], listen: \"unix:/nowhere.sock\"}\n"} {
+	noApp, changed := filepath.Join(t.TempDir(), "box.yaml"), filepath.Join(t.TempDir(), "box.yaml")
+	for file, text := range map[string]string{good: goodPolicy, changed: goodPolicy + "#", noApp: "name: a\napp: {command: [/nowhere/app], listen: \"unix:/nowhere.sock\"}\n"} {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -237,10 +252,11 @@ func TestServe(t *testing.T) {
 		exit                 int
 		want                 []string
 	}{
-		{"serves and ends", good, "127.0.0.1:0", signer{}, 0, []string{"boxd: starting: callers: nobody", "boxd: serving: 127.0.0.1:", "boxd: stopping\nboxd: stopped\n"}},
-		{"no app", noApp, "127.0.0.1:0", signer{}, 1, []string{"BBX-108 box: the box could not be started", "/nowhere/app", "no box was started."}},
-		{"port taken", good, taken.Addr().String(), signer{}, 1, []string{"BBX-107 listen: cannot listen there", "address already in use"}},
-		{"hardware fails", good, "127.0.0.1:0", signer{errors.New("the firmware says no")}, 3, []string{"BBX-301 evidence: ", "the firmware says no", "no box was started."}},
+		{"serves and ends", good, "127.0.0.1:0", signer{policy: good}, 0, []string{"boxd: starting: callers: nobody", "boxd: serving: 127.0.0.1:", "boxd: stopping\nboxd: stopped\n"}},
+		{"one byte more than at the launch", changed, "127.0.0.1:0", signer{policy: good}, 1, []string{"BBX-119 box: the box was not launched with the policy that it was given\n  seen       box: launch: HOST_DATA of sev-snp is ", ", expected ", "\n  no box was started.\n  fix        launch with the SHA-256 of the file that boxd gets"}},
+		{"no app", noApp, "127.0.0.1:0", signer{policy: noApp}, 1, []string{"BBX-108 box: the box could not be started", "/nowhere/app", "no box was started."}},
+		{"port taken", good, taken.Addr().String(), signer{policy: good}, 1, []string{"BBX-107 listen: cannot listen there", "address already in use"}},
+		{"hardware fails", good, "127.0.0.1:0", signer{err: errors.New("the firmware says no")}, 3, []string{"BBX-301 evidence: ", "the firmware says no", "no box was started."}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			ctx, stop := context.WithTimeout(t.Context(), 20*time.Second)

@@ -34,6 +34,7 @@ const (
 	CodeDemo        attest.Code = "demo"
 	CodeIdentity    attest.Code = "identity"
 	CodePolicyTest  attest.Code = "policy_test"
+	CodeLaunched    attest.Code = "launched_otherwise"
 	CodeInternal    attest.Code = "internal"
 )
 

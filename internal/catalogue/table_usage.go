@@ -125,6 +125,14 @@ func usage() []Entry {
 			Fix:     "Give the file that age-keygen wrote together with the recipient of the policy.",
 			Example: "$ blindbox logs --identity key.txt log-00000000.age\nBBX-118 identity: the identity opens nothing here\n  seen       log-00000000.age is sealed to somebody else",
 		},
+		{
+			Number: 119, Codes: []attest.Code{CodeLaunched},
+			Title:   "the box was not launched with the policy that it was given",
+			Cause:   "What the box's own hardware says was bound at launch (HOST_DATA, MRCONFIGID, CONFIGID, a PCR) is not the digest of the policy document that the box has loaded, or the hardware signed something else than the box asked for. One changed byte of the document is enough, a comment or a line end too. If it happens while the box serves, somebody has changed the hardware below it.",
+			NotDone: "The box opened no port and started no app. If it was serving, every connection was cut and the app was ended.",
+			Fix:     "Launch with the SHA-256 of the very file that boxd gets (`sha256sum box.yaml`), or give boxd the file that was launched with. If both were right, treat the machine as attacked.",
+			Example: "BBX-119 box: the box was not launched with the policy that it was given\n  seen       HOST_DATA of sev-snp is 7b3f..9c1e, expected 9d00..41aa for the policy sha256:9d00..41aa\n  no box was started.",
+		},
 		image(),
 		compose(),
 		{
