@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/blindbox/blindbox/box/egress"
 	"github.com/blindbox/blindbox/box/sandbox"
@@ -42,6 +44,9 @@ func (c *container) startServices(ctx context.Context, ns *egress.Namespace) err
 		return nil
 	}
 	c.later(func() { os.RemoveAll(dir) })
+	if c.output != nil {
+		c.output = &oneAtATime{to: c.output}
+	}
 	for i := range c.policy.Services {
 		s := &c.policy.Services[i]
 		if err := c.startService(ctx, ns, i, filepath.Join(dir, s.Name)); err != nil {
@@ -97,6 +102,18 @@ func (c *container) missing() string {
 		}
 	}
 	return ""
+}
+
+// oneAtATime is where several programs print to.
+type oneAtATime struct {
+	mu sync.Mutex
+	to io.Writer
+}
+
+func (o *oneAtATime) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.to.Write(b)
 }
 
 // guarded is a connection to the app over which nothing is asked while a service does

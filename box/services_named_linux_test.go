@@ -1,8 +1,10 @@
 package box
 
 import (
+	"bytes"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/blindbox/blindbox/box/egress"
@@ -45,5 +47,25 @@ func TestServicesEnvironment(t *testing.T) {
 	c.policy.Name = "app"
 	if got := c.names(); !slices.Equal(got, []string{"app", "db"}) {
 		t.Errorf("names %q", got)
+	}
+}
+
+// TestServicesPrint: what several programs print at once is whole.
+func TestServicesPrint(t *testing.T) {
+	var out bytes.Buffer
+	one := &oneAtATime{to: &out}
+	var writers sync.WaitGroup
+	for _, line := range []string{"aaaa\n", "bbbb\n"} {
+		writers.Go(func() {
+			for range 1000 {
+				if n, err := one.Write([]byte(line)); n != len(line) || err != nil {
+					t.Errorf("wrote %d, %v", n, err)
+				}
+			}
+		})
+	}
+	writers.Wait()
+	if got := out.String(); strings.Count(got, "aaaa\n") != 1000 || strings.Count(got, "bbbb\n") != 1000 {
+		t.Errorf("%d bytes are not the lines that were written", len(got))
 	}
 }
