@@ -59,16 +59,15 @@ func (in *input) close() {
 func (in *input) pass(taken func(int) error) {
 	for {
 		text, done := in.next()
-		n, err := in.to.Write(text)
-		switch {
-		case len(text) > 0 && n == len(text) && taken(n) != nil, err != nil:
-			in.close()
-			return
-		case done:
+		if done {
 			in.to.Close()
 			return
 		}
-		in.remove(n)
+		if _, err := in.to.Write(text); err != nil || taken(len(text)) != nil {
+			in.close()
+			return
+		}
+		in.remove(len(text))
 	}
 }
 

@@ -1,12 +1,15 @@
 package operate
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -45,7 +48,13 @@ func (x *Session) stream(ctx context.Context, w http.ResponseWriter) *Refusal {
 	defer conn.Close()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	st := &stream{s: x.s, conn: conn, in: buffered.Reader, out: &frames{to: conn}, cancel: cancel}
+	// The server's reader would end the request by itself, and we could not say why.
+	early, err := buffered.Reader.Peek(buffered.Reader.Buffered())
+	if err != nil {
+		return nil
+	}
+	in := bufio.NewReader(io.MultiReader(bytes.NewReader(bytes.Clone(early)), conn))
+	st := &stream{s: x.s, conn: conn, in: in, out: &frames{to: conn}, cancel: cancel}
 	// Whoever hangs in reading or writing is woken up.
 	defer context.AfterFunc(ctx, func() { conn.SetReadDeadline(time.Unix(1, 0)) })()
 	_ = conn.SetDeadline(time.Time{})
@@ -105,8 +114,10 @@ func (st *stream) order(shell bool) (order, error) {
 		switch {
 		case err != nil:
 			return order{}, err
-		case kind == Term && shell && validTerm(body):
-			o.terminal.Kind = string(body)
+		case kind == Term && shell:
+			if validTerm(body) {
+				o.terminal.Kind = string(body)
+			}
 		case kind == Size && shell:
 			if o.terminal.Rows, o.terminal.Columns, err = ParseSize(body); err != nil {
 				return order{}, errFrame
@@ -129,8 +140,8 @@ func (st *stream) order(shell bool) (order, error) {
 // validTerm accepts names of terminals (term(7)) and nothing that means something to
 // whoever puts it into a path.
 func validTerm(name []byte) bool {
-	for _, c := range name {
-		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '+' && c != '_' {
+	for i, c := range name {
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && (i == 0 || !strings.ContainsRune("-+_.", rune(c))) {
 			return false
 		}
 	}
