@@ -203,10 +203,13 @@ func BenchmarkOverload(b *testing.B) {
 	before, beforeRSS := memory()
 	for b.Loop() {
 		calm, wild := new(storm), new(storm)
-		calm.blow(c, places/2, service, 2*time.Second)
-		began := time.Now()
-		wild.blow(c, crowd, often, 2*time.Second)
-		took := time.Since(began).Seconds()
+		var took float64
+		for range 4 { // what else the machine does meets both
+			calm.blow(c, places/2, service, time.Second/2)
+			began := time.Now()
+			wild.blow(c, crowd, often, time.Second/2)
+			took += time.Since(began).Seconds()
+		}
 		live, resident := memory()
 		kept, had = append(kept, live), append(had, resident)
 		for _, s := range []*storm{calm, wild} {
