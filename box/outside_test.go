@@ -261,12 +261,15 @@ func TestSealedLogs(t *testing.T) {
 	b := serve(t, Config{Policy: parsed(t, self(t, "talk", "logs: sealed:"+id.Recipient().String()+"\n")), Logs: dir, AppOutput: &clear})
 	do(t, b.client(t, "h2"), request(t, "POST", "/talk/"+canary, strings.NewReader("what was asked")))
 	do(t, b.client(t, "h2"), request(t, "POST", "/talk/exit", strings.NewReader("x")))
+	b.finish(t)
+	if names := fmt.Sprint(b.events.names()); !strings.Contains(names, string(AppExited)) {
+		t.Errorf("events %s", names)
+	}
 	for _, e := range b.events.list {
 		if strings.Contains(e.String(), "exit status") {
 			t.Errorf("the operator is told %s", e)
 		}
 	}
-	b.finish(t)
 	text, chains := openedLogs(t, dir, id)
 	for _, want := range []string{"stdout POST /talk/" + canary + " what was asked", "event: app started", "event: app exited", "exit status 3", "event: stopped"} {
 		if !strings.Contains(text, want) {
