@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,6 +25,24 @@ import (
 )
 
 const workloadVariable = "BLINDBOX_TEST_WORKLOAD"
+
+// together is what several write at once.
+type together struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (w *together) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.b.Write(p)
+}
+
+func (w *together) String() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.b.String()
+}
 
 // workload is a command that tests an app: it asks for each path of a list, and prints the answers.
 func workload() {
@@ -49,7 +68,8 @@ func learned(t *testing.T, file, paths string, more learnOptions) (out string, d
 	if more.many == 0 {
 		more.many = 3
 	}
-	var stdout, stderr bytes.Buffer
+	var stdout bytes.Buffer
+	var stderr together
 	s := &session{
 		stdin: strings.NewReader(""), stdout: &stdout, stderr: &stderr, format: "json", now: time.Now,
 		env: func(name string) string { return map[string]string{"BLINDBOX_HOME": home}[name] },
@@ -283,4 +303,66 @@ func TestLearnRefuses(t *testing.T) {
 	if d, err := parseDestinations([]string{"a.example:443", "10.0.0.1:1"}, true); err != nil || len(d) != 2 || d[0].Private || !d[1].Private {
 		t.Errorf("%+v, %v", d, err)
 	}
+}
+
+// TestLearnAllowedEgress: what a flag names is reached while learning, and nothing else.
+func TestLearnAllowedEgress(t *testing.T) {
+	file := imagePolicy(t, "egress: {allow: [{host: \"*.listed.example\", port: 80}]}\n")
+	out, _, saw := learned(t, file, "/direct?with=http://api.example/ /direct?with=http://a.listed.example/ /direct?with=http://other.example/ /proxied?with=http://proxied.example/",
+		learnOptions{reach: destination(t), egress: []string{"api.example:80"}})
+	for _, want := range []string{
+		"/direct?with=http://api.example/ 200 REACHED: 200 outside", "/direct?with=http://a.listed.example/ 200 REACHED: 200 outside",
+		"/direct?with=http://other.example/ 200 blocked", "/proxied?with=http://proxied.example/ 200 REACHED: 403 blindbox refused",
+	} {
+		if !strings.Contains(saw, want) {
+			t.Errorf("no %q in\n%s", want, saw)
+		}
+	}
+	text, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := policy.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(p.Egress.Allow); got != "[api.example:80 *.listed.example:80 other.example:80 proxied.example:80]" {
+		t.Errorf("%s\n%s", got, text)
+	}
+}
+
+// TestLearnNothing: without a request there is nothing to write.
+func TestLearnNothing(t *testing.T) {
+	addr, err := freeAddress()
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, err := exec.LookPath("app")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(addr)
+	dir := t.TempDir()
+	file, out := filepath.Join(dir, "box.yaml"), filepath.Join(dir, "out.yaml")
+	doc := fmt.Sprintf("name: a\napp: {command: [%q, %q], listen: %s}\ncallers: [{anyone: true, may: [query]}]\n", program, addr, port)
+	if err := os.WriteFile(file, []byte(doc), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv(workloadVariable, "/a")
+	for _, c := range [][2]string{{"gone", "no request reached the app"}, {"workload", ""}} {
+		command, want := c[0], c[1]
+		var text together
+		exit := run(t.Context(), session{
+			args: []string{"policy", "learn", file, "--out", out, "--", command}, stdin: strings.NewReader(""), stdout: &text, stderr: &text, now: time.Now,
+			env: func(name string) string { return map[string]string{"BLINDBOX_HOME": dir}[name] },
+		})
+		if (exit == 0) != (want == "") || !strings.Contains(text.String(), want) || isThere(out) != (want == "") {
+			t.Errorf("%s: exit code %d\n%s", command, exit, text.String())
+		}
+	}
+}
+
+func isThere(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }
