@@ -181,7 +181,7 @@ func TestPlan(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := fmt.Sprintf("%+v", p); got != "{Ports:[443 3128] Addresses:[10.1.1.1:5432] Proxy:3129}" {
+	if got := fmt.Sprintf("%+v", p); got != "{Ports:[443 3128] Addresses:[10.1.1.1:5432] Proxy:3129 Record:false Programs:0}" {
 		t.Error(got)
 	}
 	if got := fmt.Sprint(p.ports()); got != "[443 3128 5432]" {

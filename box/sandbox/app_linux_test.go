@@ -442,8 +442,12 @@ func TestKeep(t *testing.T) {
 
 // BenchmarkStart is an image of 50 MB that is unpacked already, from nothing to
 // the first answer. BenchmarkRunc is the same tree by the runtime alone.
-func BenchmarkStart(b *testing.B) {
-	cfg := large(b)
+func BenchmarkStart(b *testing.B) { startOver(b, large(b)) }
+
+// BenchmarkStartGVisor is the same under gVisor.
+func BenchmarkStartGVisor(b *testing.B) { startOver(b, underGVisor(b, large(b))) }
+
+func startOver(b *testing.B, cfg sandbox.Config) {
 	for b.Loop() {
 		app, err := sandbox.New(cfg)
 		if err != nil {
