@@ -82,6 +82,8 @@ func TestRequire(t *testing.T) {
 
 		{"images: [" + sum2 + "]", boxImage, "images", "oci:./x.oci " + sum2, ""},
 		{"images: [" + sum2 + ", " + sum1 + "]", boxServices, "images", "oci:./x.oci " + sum2 + ", db oci:./db.oci " + sum1, ""},
+		{"images: [" + sum2 + ", " + sum1 + "], services: {db: {command: [x]}}", strings.Replace(boxServices, "name: db", "command: [x], name: db", 1), "images", "oci:./x.oci " + sum2 + ", db oci:./db.oci " + sum1, ""},
+		{"images: [" + sum2 + ", " + sum1 + "], services: {db: {command: [z]}}", strings.Replace(boxServices, "name: db", "command: [x], name: db", 1), "images", "images: line 3: the command [\"x\"]", "only " + sum2 + ", " + sum1 + ", as built, or with the services' commands {\"db\": {command: [\"z\"]}}"},
 		{"images: [" + sum2 + "]", boxServices, "images", "images: line 3: the service db, oci:./db.oci " + sum1, "only " + sum2 + ", as built"},
 		{"images: [" + sum1 + "]", boxImage, "images", "images: line 2: oci:./x.oci " + sum2, "only " + sum1 + ", as built"},
 		{"images: [" + sum1 + "]", boxCommand, "images", "images: line 2: an app without an image", "only " + sum1 + ", as built"},
@@ -169,7 +171,7 @@ func TestRequireIsShown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	asks, err := ParseTrust([]byte(doc("require: {callers: [api_key, oidc], egress: none, logs: counters, images: [" + sum1 + "], command: [serve, \"-q\"], env: {B: \"two words\", A: \"\"}, operators: none, isolation: [process, gvisor]}\n")))
+	asks, err := ParseTrust([]byte(doc("require: {callers: [api_key, oidc], egress: none, logs: counters, images: [" + sum1 + "], command: [serve, \"-q\"], services: {db: {command: [x, \"a b\"]}, c: {command: [z]}}, env: {B: \"two words\", A: \"\"}, operators: none, isolation: [process, gvisor]}\n")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,6 +184,7 @@ func TestRequireIsShown(t *testing.T) {
 + require.logs: [none, counters]
 + require.images: [` + sum1 + `]
 + require.command: ["serve", "-q"]
++ require.services: {"c": {command: ["z"]}, "db": {command: ["x", "a b"]}}
 + require.env: {"A": "", "B": "two words"}
 + require.operators: none
 + require.isolation: [process, gvisor]`

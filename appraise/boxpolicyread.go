@@ -177,6 +177,21 @@ func (r *reader) changes(d *requireDoc) {
 		}
 		out.command = append(out.command, argument.Value)
 	}
+	for _, name := range slices.Sorted(maps.Keys(d.Services)) {
+		s := d.Services[name]
+		if len(d.Images) == 0 {
+			r.errs.Add(s.Pos, "require.services", "", "no images", "require.images beside it")
+		}
+		if !serviceForm.MatchString(name) {
+			r.errs.Add(s.Pos, "require.services", "", strictyaml.Quote(name), "the name of a service: lower-case letters, digits and '-'")
+		}
+		if out.services == nil {
+			out.services = make(map[string][]string, len(d.Services))
+		}
+		for _, argument := range s.Command {
+			out.services[name] = append(out.services[name], argument.Value)
+		}
+	}
 	for _, name := range slices.Sorted(maps.Keys(d.Env)) {
 		value := d.Env[name]
 		if len(d.Images) == 0 {
@@ -191,6 +206,9 @@ func (r *reader) changes(d *requireDoc) {
 		out.env[name] = value.Value
 	}
 }
+
+// serviceForm is what a policy can name a service.
+var serviceForm = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
 // variableForm is what a policy can name as a variable.
 var variableForm = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
@@ -242,12 +260,21 @@ func (q requirements) fields() []field {
 	put("images", q.images != nil, flow(digestWords(q.images)))
 	put("models", q.models != nil, flow(digestWords(q.models)))
 	put("command", q.command != nil, quoted(q.command))
+	put("services", q.services != nil, servicesText(q.services))
 	put("env", q.env != nil, envText(q.env))
 	put("operators", q.operators != nil, noneOr(flow(q.operators)))
 	put("isolation", q.isolation != nil, isolationText(q.isolation))
 	put("request", q.request != 0, byteSize(q.request).String())
 	put("concurrent", q.concurrent != 0, fmt.Sprint(q.concurrent))
 	return out
+}
+
+func servicesText(commands map[string][]string) string {
+	var out []field
+	for _, name := range slices.Sorted(maps.Keys(commands)) {
+		out = append(out, field{strconv.Quote(name), flowFields([]field{{"command", quoted(commands[name])}})})
+	}
+	return flowFields(out)
 }
 
 func envText(env map[string]string) string {

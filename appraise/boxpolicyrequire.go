@@ -15,8 +15,9 @@ import (
 type requirements struct {
 	callers, egress, logs []string
 	images, models        []attest.Digest
-	command               []string          // what may replace an image's own
-	env                   map[string]string // what may be added to an image's
+	command               []string            // what may replace an image's own
+	services              map[string][]string // what may replace those of services, by name
+	env                   map[string]string   // what may be added to an image's
 	operators             []policy.Operation
 	isolation             []policy.Isolation
 	request               int64 // most bytes of a request; 0: any
@@ -44,7 +45,7 @@ type find func(*policy.Policy) []policy.Violation
 // that one of the two lists alone refuses the other kind too; where the file has
 // both, each box is compared with that of its kind.
 func (q *requirements) runs(kind string, alone bool) find {
-	r := policy.Require{Images: sums(q.images), Models: sums(q.models), Command: q.command, Env: q.env}
+	r := policy.Require{Images: sums(q.images), Models: sums(q.models), Command: q.command, Services: q.services, Env: q.env}
 	return func(p *policy.Policy) []policy.Violation {
 		ofOther := func(v policy.Violation) bool { return !alone && v.Requirement != kind }
 		return slices.DeleteFunc(r.Check(p), ofOther)
@@ -117,6 +118,9 @@ func (q *requirements) acceptedImages() string {
 	text := accepted(digestWords(q.images)) + ", as built"
 	if q.command != nil {
 		text += ", or with the command " + quoted(q.command)
+	}
+	if q.services != nil {
+		text += ", or with the services' commands " + servicesText(q.services)
 	}
 	if q.env != nil {
 		text += ", or with the variables " + envText(q.env)

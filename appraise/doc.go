@@ -76,6 +76,7 @@
 //	  isolation: [gvisor]                # any; of gvisor, runc and process
 //	  images: [sha256:22f0000000000000000000000000000000000000000000000000000000000000]   # any; of the image manifest
 //	  command: [serve, --quiet]          # the image's own; or this one
+//	  services: {cache: {command: [redis-server, --save, ""]}}   # their images' own; or these
 //	  env: {LANG: C.UTF-8}               # the image's own; and at most these
 //	  models: [sha256:11f0000000000000000000000000000000000000000000000000000000000000]   # any
 //	  logs: [none, counters]             # any; the word counters means the same

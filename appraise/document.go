@@ -114,10 +114,16 @@ type requireDoc struct {
 	Models     []strictyaml.At[sha256Digest]    `yaml:"models"`
 	Command    []strictyaml.At[string]          `yaml:"command"`
 	Env        map[string]strictyaml.At[string] `yaml:"env"`
+	Services   map[string]serviceDoc            `yaml:"services"`
 	Operators  strictyaml.Words                 `yaml:"operators"`
 	Isolation  strictyaml.Words                 `yaml:"isolation"`
 	Request    byteSize                         `yaml:"request"`
 	Concurrent strictyaml.At[int]               `yaml:"concurrent"`
+}
+
+type serviceDoc struct {
+	Pos     strictyaml.Pos
+	Command []strictyaml.At[string] `yaml:"command,required"`
 }
 
 // ParseTrust reads a trust file. The error names every problem with its line

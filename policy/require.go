@@ -38,10 +38,11 @@ type Require struct {
 	// unless Command and Env accept it.
 	Images, Models [][sha256.Size]byte
 	// Command is what may take the place of an image's own command, nil for
-	// nothing, and Env are the variables that may be added to it, by name. They
-	// hold for the app and for its services.
-	Command []string
-	Env     map[string]string
+	// nothing, and Services those of services, by name. Env are the variables that
+	// may be added to any image, by name.
+	Command  []string
+	Services map[string][]string
+	Env      map[string]string
 	// Operators is what an operator may do at most.
 	Operators []Operation
 	// Isolation is what may run the app; [IsolationNone] is a plain process.
@@ -236,7 +237,7 @@ func (c *requirements) app(a *App, r *Require) {
 	switch {
 	case r.Images == nil && r.Models == nil:
 	case slices.Contains(r.Images, a.Digest) && a.Digest != [sha256.Size]byte{}:
-		c.asBuilt("app", a, r)
+		c.asBuilt("app", a, r.Command, r.Env)
 	case a.Image == "":
 		c.add("images", c.p.Line("app"), "an app without an image", only(digests(r.Images)))
 	default:
@@ -264,24 +265,24 @@ func (c *requirements) services(r *Require) {
 			continue
 		}
 		as := App{Command: s.Command, Env: s.Env, Dir: s.Dir, User: s.User, Capabilities: s.Capabilities}
-		c.asBuilt("services["+strconv.Itoa(i)+"]", &as, r)
+		c.asBuilt("services["+strconv.Itoa(i)+"]", &as, r.Services[s.Name], r.Env)
 	}
 }
 
 // asBuilt finds what makes another program of the same image: a shell instead of
 // its command, a library that LD_PRELOAD names.
-func (c *requirements) asBuilt(at string, a *App, r *Require) {
+func (c *requirements) asBuilt(at string, a *App, command []string, env map[string]string) {
 	changed := func(key, seen, expected string) { c.add("images", c.p.Line(at+"."+key), seen, expected) }
 	const own = "the image's own"
-	if len(a.Command) > 0 && !slices.Equal(a.Command, r.Command) {
+	if len(a.Command) > 0 && !slices.Equal(a.Command, command) {
 		expected := own
-		if len(r.Command) > 0 {
-			expected += ", or " + commandText(r.Command)
+		if len(command) > 0 {
+			expected += ", or " + commandText(command)
 		}
 		changed("command", "the command "+commandText(a.Command), expected)
 	}
 	for _, name := range slices.Sorted(maps.Keys(a.Env)) {
-		switch value, accepted := r.Env[name]; {
+		switch value, accepted := env[name]; {
 		case !accepted:
 			changed("env."+name, "the variable "+name+"="+strictyaml.Quote(a.Env[name]), own)
 		case value != a.Env[name]:

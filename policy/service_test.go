@@ -161,7 +161,8 @@ func TestRequireServices(t *testing.T) {
 			"\nimages: line 5: the service cache, oci:c.oci " + hash("cache") + ", expected only sha256:" + fmt.Sprintf("%x", app)},
 		{"changed", changed, Require{Images: all}, "images: line 4: the command [\"a\"], expected the image's own\nimages: line 4: the variable A=\"b\", expected the image's own\n" +
 			"images: line 4: the directory \"/a\", expected the image's own\nimages: line 4: the user 1:1, expected the image's own\nimages: line 4: capabilities CAP_KILL, expected none"},
-		{"accepted", strings.Replace(doc, "name: db,", "name: db, command: [a], env: {A: b},", 1), Require{Images: all, Command: []string{"a"}, Env: map[string]string{"A": "b"}}, ""},
+		{"accepted", strings.Replace(doc, "name: db,", "name: db, command: [a], env: {A: b},", 1), Require{Images: all, Services: map[string][]string{"db": {"a"}}, Env: map[string]string{"A": "b"}}, ""},
+		{"the app's command", strings.Replace(doc, "name: db,", "name: db, command: [a],", 1), Require{Images: all, Command: []string{"a"}, Services: map[string][]string{"cache": {"a"}, "db": {"b"}}}, "images: line 4: the command [\"a\"], expected the image's own, or [\"b\"]"},
 	} {
 		if got := said(c.r.Check(parse(t, c.doc))); got != c.want {
 			t.Errorf("%s:\ngot  %s\nwant %s", c.name, got, c.want)
