@@ -60,15 +60,15 @@ func TestExecInABox(t *testing.T) {
 	if got := b.ask(t, "/here", ""); got != "hello clinic" {
 		t.Errorf("after the restart the app answers %q", got)
 	}
-	for _, e := range b.events.list {
-		if strings.Contains(e.String(), "nothing") || e.Name == AppExited {
-			t.Errorf("event %s", e)
-		}
-	}
 	b.stop()
 	err := <-b.done
 	if b.done <- err; err != nil {
 		t.Error(err)
+	}
+	for _, e := range b.events.list {
+		if strings.Contains(e.String(), "nothing") || e.Name == AppExited {
+			t.Errorf("event %s", e)
+		}
 	}
 	nothingLeft(t, c, "", "")
 }
