@@ -536,6 +536,24 @@ func TestResumeAltered(t *testing.T) {
 	}
 }
 
+// TestResumeLong: a line without an end is ended before the log goes on, also one
+// that is no line of a log.
+func TestResumeLong(t *testing.T) {
+	text := bytes.Repeat([]byte{'x'}, maxLine+1)
+	s, err := Resume(bytes.NewReader(text))
+	if err != nil || s.Broken() != ReasonAltered {
+		t.Fatalf("%q, %v", s.Broken(), err)
+	}
+	next := newSink()
+	next.text = text
+	l := open(t, config(t, next), s)
+	l.Decided(allow("clinic"))
+	l.Close(t.Context())
+	if r := sound(t, next.bytes()); len(r.Breaks) != 1 || r.Allowed != 1 {
+		t.Errorf("%+v", r)
+	}
+}
+
 type failing struct{}
 
 func (failing) Read([]byte) (int, error) { return 0, errors.New("no") }
@@ -639,8 +657,8 @@ func TestHostileLogs(t *testing.T) {
 	if f := verify(t, long).Fault; f == nil || f.Line != 1 {
 		t.Errorf("a long line: %v", f)
 	}
-	if r := verify(t, bytes.Repeat([]byte{'x'}, 3*maxLine)); r.Fault == nil && !r.Torn {
-		t.Error("a long line without an end is nothing")
+	if r := verify(t, bytes.Repeat([]byte{'x'}, 3*maxLine)); r.Fault == nil || !r.Torn {
+		t.Errorf("a long line without an end: %v, torn %t", r.Fault, r.Torn)
 	}
 	if f := verify(t, nil, Anchor{}).Fault; f == nil {
 		t.Error("an empty log has its first record")
@@ -757,6 +775,7 @@ func FuzzVerify(f *testing.F) {
 	f.Add(out.bytes())
 	f.Add([]byte("earlier 3 " + strings.Repeat("0", 64) + "\n"))
 	f.Add([]byte(strings.Repeat("0", 64) + ` {"seq":0}` + "\n"))
+	f.Add(bytes.Repeat([]byte{'x'}, maxLine+1))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		r, err := Verify(bytes.NewReader(text))
 		if err != nil {

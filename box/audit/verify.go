@@ -188,11 +188,11 @@ func (v *verifier) read() error {
 			return err
 		}
 		v.line++
-		if !whole && line != nil {
+		if !whole {
 			// The last line has no end: what a crash leaves behind. All of the
-			// record may be there but for that.
+			// record may be there but for that. No crash leaves one too long.
 			v.report.Torn = true
-			if !v.follows(line) {
+			if line != nil && !v.follows(line) {
 				continue
 			}
 		}
@@ -201,7 +201,8 @@ func (v *verifier) read() error {
 }
 
 // next returns the next line without its end; nil if it is too long to be one of a
-// log, whose bytes are dropped. whole is false if the line has no end.
+// log, whose bytes are dropped. whole is false if the line has no end: who goes on
+// must end it first, however long it is.
 func (v *verifier) next() (line []byte, whole bool, err error) {
 	line, err = v.in.ReadSlice('\n')
 	switch {
@@ -218,7 +219,7 @@ func (v *verifier) next() (line []byte, whole bool, err error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, false, err
 	}
-	return nil, true, nil
+	return nil, err == nil, nil
 }
 
 // follows reports whether a line is the record that comes next.
