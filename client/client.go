@@ -26,6 +26,7 @@ package client
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -78,6 +79,7 @@ type options struct {
 	now      func() time.Time
 	apiKey   string
 	identity *atls.Identity
+	cert     *tls.Certificate
 	onResult func(Verification)
 	dial     func(ctx context.Context, network, addr string) (net.Conn, error)
 	timeout  time.Duration
@@ -105,6 +107,19 @@ func WithAPIKey(key string) Option {
 			return errors.New("client: the api key is empty")
 		}
 		o.apiKey = key
+		return nil
+	}
+}
+
+// WithCertificate shows a TLS client certificate to boxes that ask for one, whose
+// policy has callers with certificates. TLS shows it before the box is verified.
+// It cannot stand beside WithIdentity.
+func WithCertificate(c *tls.Certificate) Option {
+	return func(o *options) error {
+		if c == nil || len(c.Certificate) == 0 || c.PrivateKey == nil {
+			return errors.New("client: a certificate without its chain or its key")
+		}
+		o.cert = c
 		return nil
 	}
 }

@@ -57,7 +57,7 @@ func newEngine(trust *appraise.Trust, o *options) (*engine, error) {
 	} {
 		*c.out, err = atls.NewClient(atls.ClientConfig{
 			Check: e.check, Kinds: KindsFor(trust), MaxAge: c.maxAge, Skew: trust.ClockSkew(), Now: o.now,
-			Timeout: o.timeout, NextProtos: c.protos, Identity: o.identity, Dial: o.dial,
+			Timeout: o.timeout, NextProtos: c.protos, Identity: o.identity, Certificate: o.cert, Dial: o.dial,
 		})
 		if err != nil {
 			return nil, fmt.Errorf("client: %w", err)

@@ -19,6 +19,7 @@ import (
 
 type connectOptions struct {
 	trust, listen, keyFile string
+	cert                   certFlags
 	origins                []string
 	show                   detail
 	timeout                time.Duration
@@ -41,6 +42,7 @@ caller whose hash of a key it has, or the one that needs no key.`,
 	}
 	addTrustFlag(cmd, &o.trust)
 	addKeyFlag(cmd, &o.keyFile)
+	addCertFlags(cmd, &o.cert)
 	f := cmd.Flags()
 	f.StringVar(&o.listen, "listen", "127.0.0.1:8642", "loopback address for local programs; port 0 takes a free one")
 	f.StringArrayVar(&o.origins, "allow-origin", nil, "web origin whose pages may use the proxy, such as https://app.example")
@@ -80,6 +82,9 @@ func (s *session) connect(ctx context.Context, address string, o connectOptions)
 		return err
 	}
 	defer done()
+	if opts, err = s.withCertificate(o.cert, opts); err != nil {
+		return err
+	}
 	c, err := client.New(trust, opts...)
 	if err != nil {
 		return usage("%v", err)
@@ -92,7 +97,7 @@ func (s *session) connect(ctx context.Context, address string, o connectOptions)
 		return err
 	}
 	local := "http://" + ln.Addr().String()
-	if err := s.showConnected(v, took, local, key, o.show); err != nil {
+	if err := s.showConnected(v, took, local, key, o.cert.cert != "", o.show); err != nil {
 		return err
 	}
 	h, err := connect.New(connect.Config{Target: u, Transport: c, APIKey: key, AllowOrigins: o.origins, Explain: explainToClient})
@@ -123,11 +128,14 @@ func verifyWith(ctx context.Context, c *client.Client, u *url.URL) (verdict, tim
 	return v, time.Since(began), nil
 }
 
-func (s *session) showConnected(v verdict, took time.Duration, local, key string, show detail) error {
+func (s *session) showConnected(v verdict, took time.Duration, local, key string, cert bool, show detail) error {
 	extra := v.extra(show)
 	var caller callerDocument
 	if v.policy != nil {
 		caller = callerOf(v.policy, key, s.now())
+		if key == "" && cert {
+			caller = nobody("You show a certificate: the box says, with each answer, whether it knows you by it.")
+		}
 		extra["caller"] = caller
 	}
 	if s.json() {

@@ -23,6 +23,7 @@ import (
 
 type curlOptions struct {
 	trust, keyFile string
+	cert           certFlags
 	attest         attestFlags
 	method, file   string
 	headers, data  []string
@@ -51,6 +52,7 @@ output. -o is curl's here; the JSON form is --format json.`,
 	}
 	addTrustFlag(cmd, &o.trust)
 	addKeyFlag(cmd, &o.keyFile)
+	addCertFlags(cmd, &o.cert)
 	addAttestFlags(cmd, &o.attest)
 	f := cmd.Flags()
 	f.StringVarP(&o.method, "request", "X", "", "method (default GET, with data POST)")
@@ -100,6 +102,9 @@ func (s *session) curl(ctx context.Context, address string, o curlOptions) error
 	}
 	defer done()
 	if opts, err = s.withIdentity(o.attest, opts); err != nil {
+		return err
+	}
+	if opts, err = s.withCertificate(o.cert, opts); err != nil {
 		return err
 	}
 	c, err := client.New(trust, opts...)

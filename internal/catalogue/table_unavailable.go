@@ -49,7 +49,7 @@ func answers() []Entry {
 			Title:   "the box does not know the caller",
 			Cause:   "No API key, certificate or token, or one that the box's policy does not accept: its hash is not there, it has expired, it was issued by or for somebody else. The answer says which.",
 			NotDone: "The request did not reach a model or the app.",
-			Fix:     "Give the key with `--api-key-file` or BLINDBOX_API_KEY, and a token in the header Authorization of each request. Callers are fixed in box.yaml; another caller is another policy and another box.",
+			Fix:     "Give the key with `--api-key-file` or BLINDBOX_API_KEY, a certificate with `--cert` and `--key`, and a token in the header Authorization of each request. Callers are fixed in box.yaml; another caller is another policy and another box.",
 			Example: problem(401, "the box does not know the caller"),
 		},
 		{
