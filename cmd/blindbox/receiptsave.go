@@ -61,6 +61,14 @@ func (s *session) saveReceipt(c http.RoundTripper, r *http.Request, res *http.Re
 	if err != nil {
 		return none("no evidence for its key: " + err.Error())
 	}
+	b, err := attest.ParseBundle(bundle)
+	if err != nil {
+		return none("no evidence for its key: " + err.Error())
+	}
+	// The box may have got another key meanwhile.
+	if err := attest.FailureOf(opened.Bind(b)); err != nil {
+		return err
+	}
 	if err := s.writeFile(bundleOf(file), bundle, 0o644, true); err != nil {
 		return err
 	}
