@@ -395,8 +395,8 @@ func (a *App) output() (*os.File, error) {
 
 // end asks the app to end and makes it, and all that it started, after a time.
 func (k *keeper) end(grace time.Duration) {
-	if grace > 0 {
-		k.terminate()
+	// Who cannot be asked is not waited for.
+	if grace > 0 && k.terminate() == nil {
 		select {
 		case <-k.gone:
 			return

@@ -150,14 +150,12 @@ func startKeeper(run, owner string, r *room, output *os.File, command []string) 
 	return k, nil
 }
 
-// terminate asks the app to end. runc hands the signal on to it. Whoever cannot be
-// asked is made to end later.
-func (k *keeper) terminate() {
+// terminate asks the app to end. runc hands the signal on to it.
+func (k *keeper) terminate() error {
 	if k.gVisor != nil {
-		k.gVisor.terminate()
-		return
+		return k.gVisor.terminate()
 	}
-	k.p.Signal(syscall.SIGTERM)
+	return k.p.Signal(syscall.SIGTERM)
 }
 
 // folder is the path of the socket's folder, which the keeper alone sees mounted.
