@@ -83,14 +83,20 @@ func addressOf(t *testing.T, n *Namespace, name string) string {
 	for _, label := range strings.Split(name, ".") {
 		q = append(append(q, byte(len(label))), label...)
 	}
-	if _, err := c.Write(append(q, 0, 0, 1, 0, 1)); err != nil {
-		t.Fatal(err)
-	}
+	q = append(q, 0, 0, 1, 0, 1)
 	answer := make([]byte, 512)
-	c.SetReadDeadline(time.Now().Add(10 * time.Second))
-	k, err := c.Read(answer)
-	if err != nil || k < 4 {
-		t.Fatal(k, err)
+	// A wire loses what is sent before both of its ends have seen that they are up.
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		if _, err := c.Write(q); err != nil {
+			t.Fatal(err)
+		}
+		c.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
+		k, err := c.Read(answer)
+		if err == nil && k >= 4 {
+			return net.IP(answer[k-4 : k]).String()
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(k, err)
+		}
 	}
-	return net.IP(answer[k-4 : k]).String()
 }
