@@ -76,19 +76,58 @@ func (p *Proxy) addresses(ctx context.Context, t *target) ([]netip.Addr, error) 
 			return nil, refuse(NotResolved, "the host's name does not resolve")
 		}
 	}
+	own, err := p.ownFor(t.rule)
+	if err != nil {
+		return nil, refuse(BadAddress, "nobody knows which addresses are the box's own")
+	}
+	refused := func(a netip.Addr) string {
+		if slices.Contains(own, a) {
+			return "is the box's own"
+		}
+		return t.rule.refused(a)
+	}
 	var good []netip.Addr
 	for _, a := range found {
-		if t.rule.refused(a) == "" {
+		if refused(a) == "" {
 			good = append(good, a)
 		}
 	}
 	if len(good) == 0 {
-		return nil, refuse(BadAddress, "the host's address "+t.rule.refused(found[0])+", and the line in the policy does not open such")
+		return nil, refuse(BadAddress, "the host's address "+refused(found[0])+", and the line in the policy does not open such")
 	}
 	for range len(found) - len(good) {
 		p.ledger.refuse(BadAddress, t.rule)
 	}
 	return good, nil
+}
+
+// ownFor are the addresses of the box itself that a line does not open: all of
+// them, unless it names an address or may reach private ones.
+func (p *Proxy) ownFor(r *rule) ([]netip.Addr, error) {
+	if r.Private || r.address.IsValid() {
+		return nil, nil
+	}
+	if p.cfg.Own != nil {
+		return p.cfg.Own()
+	}
+	return interfaceAddresses()
+}
+
+func interfaceAddresses() ([]netip.Addr, error) {
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, err
+	}
+	var out []netip.Addr
+	for _, a := range all {
+		// Whatever is no network address is none that is dialled either.
+		if n, ok := a.(*net.IPNet); ok {
+			if addr, ok := netip.AddrFromSlice(n.IP); ok {
+				out = append(out, addr.Unmap())
+			}
+		}
+	}
+	return out, nil
 }
 
 // Bounds of an answer. A name is not asked for again before pinned is over, so

@@ -81,6 +81,10 @@ type Config struct {
 	// Roots are who may sign the certificates of destinations with tls: verify.
 	// Required if there is one.
 	Roots *x509.CertPool
+	// Own are the addresses of the machine itself, at this moment: an app that calls
+	// its own box would speak with the box's address. They are open to lines that may
+	// reach private addresses. Those of its interfaces if nil.
+	Own func() ([]netip.Addr, error)
 	// Report is told of refusals, at most once a second for each reason. It is
 	// called by the goroutine that refuses, and must be quick. nil tells nobody.
 	Report func(Event)
