@@ -32,7 +32,7 @@ type document struct {
 	Limits    *limitsDoc                       `yaml:"limits" doc:"Bounds on what callers and the app can take."`
 	Logs      text                             `yaml:"logs" form:"logs" doc:"What the operator is told about requests. Without it none."`
 	Audit     text                             `yaml:"audit" form:"audit" doc:"Who keeps the log of what was decided about each request: the box, in memory, for callers that may observe, or the host too, which then knows who calls when. Without it box."`
-	Operators strictyaml.OrNone[[]operatorDoc] `yaml:"operators" doc:"Who may do what to the running box. Without it nobody has a way in."`
+	Operators strictyaml.OrNone[[]operatorDoc] `yaml:"operators" doc:"Who may do what to the running box: see docs/operators.md. Without it nobody has a way in."`
 	Platforms []text                           `yaml:"platforms" form:"platform" doc:"The kinds of hardware that the box may run on. Without it any real one."`
 }
 

@@ -459,7 +459,7 @@ func (r *referee) section(path string, t reflect.Type) {
 	for _, f := range below {
 		_, nested := r.kind(f)
 		mark := ""
-		if f.Type.Kind() == reflect.Slice {
+		if f.Type.Kind() == reflect.Slice || strings.HasPrefix(f.Type.Name(), "OrNone[[]") {
 			mark = "[]"
 		}
 		r.section(join(path, keyOf(f))+mark, nested)
