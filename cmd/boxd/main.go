@@ -302,12 +302,16 @@ func readPolicy(file string) (*policy.Policy, error) {
 }
 
 // readBounded reads a file that may be one byte longer than limit, so that it
-// is known to be too long.
+// is known to be too long. Opening a pipe would wait for somebody to write to it,
+// and what stands in a device or a pipe nobody can hash beside the box.
 func readBounded(file string, limit int64) ([]byte, error) {
-	f, err := os.Open(file)
+	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a regular file: %w", file, errors.Join(err, os.ErrInvalid))
+	}
 	return io.ReadAll(io.LimitReader(f, limit+1))
 }

@@ -94,6 +94,15 @@ func TestRefusals(t *testing.T) {
 	bad := write("bad.yaml", "name: a\nmodels: [{name: m}]\negress: {allow: all}\n")
 	twice := write("twice.yaml", "name: ''\nmodels: [{name: m}]\n")
 	long := write("long.yaml", goodPolicy+"#"+strings.Repeat("x", 64<<10))
+	latin := write("latin.yaml", "name: a\nmodels: [{name: tumour, builtin: tumour}] # \xe9\n")
+	bom, wide := write("bom.yaml", "\ufeff"+goodPolicy), write("wide.yaml", "n\x00a\x00m\x00e\x00:\x00a\x00")
+	huge, pipe := filepath.Join(dir, "huge.yaml"), filepath.Join(dir, "pipe")
+	if err := errors.Join(os.WriteFile(huge, nil, 0o600), os.Truncate(huge, 1<<30), exec.Command("mkfifo", pipe).Run()); err != nil {
+		t.Fatal(err)
+	}
+	irregular := func(name string) string {
+		return "BBX-105 file: a file could not be read or written\n  seen       " + name + " is not a regular file: invalid argument\n  no box was started.\n"
+	}
 	cases := []struct {
 		name string
 		args []string
@@ -120,12 +129,18 @@ func TestRefusals(t *testing.T) {
 			"  -verifier program\n    \tthe program that judges the evidence of other boxes, if the policy has such callers (default: boxverify, beside boxd)\n"},
 		{"no platform", []string{"--policy", good, "--platform", ","}, 1, "BBX-101 usage: the command line cannot be used as it is\n  seen       invalid value \",\" for flag -platform: nothing named\n  no box was started.\n"},
 		{"no such file", []string{"--policy", dir + "/none"}, 1, "BBX-105 file: a file could not be read or written\n  seen       open " + dir + "/none: no such file or directory\n  no box was started.\n"},
-		{"a directory", []string{"--policy", dir}, 1, "BBX-105 file: a file could not be read or written\n  seen       read " + dir + ": is a directory\n  no box was started.\n"},
+		{"a directory", []string{"--policy", dir}, 1, irregular(dir)},
+		{"a pipe that nobody writes to", []string{"--policy", pipe}, 1, irregular(pipe)},
+		{"below a file", []string{"--policy", good + "/box.yaml"}, 1, "BBX-105 file: a file could not be read or written\n  seen       open " + good + "/box.yaml: not a directory\n  no box was started.\n"},
+		{"a gigabyte", []string{"--policy", huge}, 1, "BBX-104 policy: the policy file is not valid\n  seen       " + huge + ":1:1: a document of 65537 bytes, limit 65536\n  no box was started.\n"},
+		{"not UTF-8", []string{"--policy", latin}, 1, "BBX-104 policy: the policy file is not valid\n  seen       " + latin + ":2:45: not UTF-8\n  no box was started.\n"},
+		{"byte order mark", []string{"--policy", bom}, 1, "BBX-104 policy: the policy file is not valid\n  seen       " + bom + ":1:1: the character U+FEFF, which does not show\n  no box was started.\n"},
+		{"UTF-16", []string{"--policy", wide}, 1, "BBX-104 policy: the policy file is not valid\n  seen       " + wide + ":1:2: the character U+0000, which does not show\n  no box was started.\n"},
 		{"no list", []string{"--policy", bad}, 1, "BBX-104 policy: the policy file is not valid\n  seen       " + bad + `:3:17: egress.allow: seen "all", expected a list` + "\n  no box was started.\n"},
 		{"two errors", []string{"--policy", twice}, 1, "BBX-104 policy: the policy file is not valid\n  seen       " + twice + ":1:7: name: seen \"\", expected 1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit\n" +
 			"             " + twice + ":2:10: models[0]: seen neither builtin nor path, expected one of the two\n  no box was started.\n"},
 		{"too long", []string{"--policy", long}, 1, "BBX-104 policy: the policy file is not valid\n  seen       " + long + ":1:1: a document of 65537 bytes, limit 65536\n  no box was started.\n"},
-		{"endless", []string{"--policy", "/dev/zero"}, 1, "BBX-104 policy: the policy file is not valid\n  seen       /dev/zero:1:1: a document of 65537 bytes, limit 65536\n  no box was started.\n"},
+		{"endless", []string{"--policy", "/dev/zero"}, 1, irregular("/dev/zero")},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -236,7 +251,8 @@ func (c *console) Write(p []byte) (int, error) {
 func TestServe(t *testing.T) {
 	good := filepath.Join(t.TempDir(), "box.yaml")
 	noApp, changed := filepath.Join(t.TempDir(), "box.yaml"), filepath.Join(t.TempDir(), "box.yaml")
-	for file, text := range map[string]string{good: goodPolicy, changed: goodPolicy + "#", noApp: "name: a\napp: {command: [/nowhere/app], listen: \"unix:/nowhere.sock\"}\n"} {
+	windows := filepath.Join(t.TempDir(), "box.yaml")
+	for file, text := range map[string]string{good: goodPolicy, windows: strings.ReplaceAll(goodPolicy, "\n", "\r\n"), changed: goodPolicy + "#", noApp: "name: a\napp: {command: [/nowhere/app], listen: \"unix:/nowhere.sock\"}\n"} {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -253,6 +269,8 @@ func TestServe(t *testing.T) {
 		want                 []string
 	}{
 		{"serves and ends", good, "127.0.0.1:0", signer{policy: good}, 0, []string{"boxd: starting: callers: nobody", "boxd: serving: 127.0.0.1:", "boxd: stopping\nboxd: stopped\n"}},
+		{"line ends of Windows", windows, "127.0.0.1:0", signer{policy: windows}, 0, []string{"boxd: serving: 127.0.0.1:"}},
+		{"line ends changed after the launch", windows, "127.0.0.1:0", signer{policy: good}, 1, []string{"BBX-119 "}},
 		{"one byte more than at the launch", changed, "127.0.0.1:0", signer{policy: good}, 1, []string{"BBX-119 box: the box was not launched with the policy that it was given\n  seen       box: launch: HOST_DATA of sev-snp is ", ", expected ", "\n  no box was started.\n  fix        launch with the SHA-256 of the file that boxd gets"}},
 		{"no app", noApp, "127.0.0.1:0", signer{policy: noApp}, 1, []string{"BBX-108 box: the box could not be started", "/nowhere/app", "no box was started."}},
 		{"port taken", good, taken.Addr().String(), signer{policy: good}, 1, []string{"BBX-107 listen: cannot listen there", "address already in use"}},
