@@ -358,7 +358,7 @@ func TestBindsPolicy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &binder{}
+	b := &binder{Attester: machineOf(attest.TPM)}
 	if err := bindPolicy(b, p); err != nil || b.bound != attest.Digest(p.Digest()) {
 		t.Errorf("bound %s: %v", b.bound, err)
 	}
@@ -371,5 +371,38 @@ func TestBindsPolicy(t *testing.T) {
 	exit := run(t.Context(), []string{"--policy", file, "--listen", "127.0.0.1:0"}, &out, machine{open: func(platform) (attest.Attester, error) { return b, nil }, root: true})
 	if exit == 0 || !strings.Contains(out.String(), "somebody was there before") {
 		t.Errorf("exit %d: %s", exit, out.String())
+	}
+}
+
+// TestSimulated: without platforms a box runs on any hardware that is real; a policy
+// that names a simulation gets one.
+func TestSimulated(t *testing.T) {
+	for _, c := range []struct {
+		kind  attest.Kind
+		more  string
+		wrong bool
+	}{
+		{attest.SNP, "", false},
+		{attest.SimSNP, "", true},
+		{attest.SimSNP, "platforms: [sev-snp]\n", true},
+		{attest.SimSNP, "platforms: [sev-snp, sim-sev-snp]\n", false},
+	} {
+		p, err := policy.Parse([]byte(goodPolicy + c.more))
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = mustBeReal(machineOf(c.kind), p)
+		if (err != nil) != c.wrong || err != nil && !strings.Contains(err.Error(), "the hardware is sim-sev-snp, which is simulated, expected real hardware") {
+			t.Errorf("%s, %q: %v", c.kind, c.more, err)
+		}
+	}
+	file := filepath.Join(t.TempDir(), "box.yaml")
+	if err := os.WriteFile(file, []byte(goodPolicy), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	m := machine{open: func(platform) (attest.Attester, error) { return machineOf(attest.SimSNP), nil }, root: true}
+	if exit := run(t.Context(), []string{"--policy", file, "--listen", "127.0.0.1:0"}, &out, m); exit != 1 || !strings.Contains(out.String(), "which is simulated") {
+		t.Errorf("exit code %d\n%s", exit, out.String())
 	}
 }
