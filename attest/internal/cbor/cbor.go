@@ -21,10 +21,11 @@ const (
 	MajorText  byte = 3
 	MajorArray byte = 4
 	MajorMap   byte = 5
-
-	endOfStream byte = 0xff
-	depthLimit       = 4 // a map in a map in a document
 )
+
+const endOfStream byte = 0xff
+
+const depthLimit = 4 // a map in a map in a document
 
 // Fields are the encoded values of a map, by their names.
 type Fields map[string][]byte
