@@ -266,7 +266,11 @@ func numeric(b []byte) (int64, error) {
 		return int64(n), nil
 	}
 	text := strings.Trim(cString(b), " ")
-	if text == "" {
+	switch {
+	case text == "" && len(bytes.Trim(b, " \x00")) > 0:
+		// Some readers skip zero bytes in front of a number, others see none.
+		return 0, fmt.Errorf("%q is no number to some readers", b)
+	case text == "":
 		return 0, nil
 	}
 	n, err := strconv.ParseUint(text, 8, 63)
