@@ -145,7 +145,7 @@ func (c *converter) keys(doc *document) {
 		}
 		pattern, r := lookUp(rows, above, k.name)
 		switch {
-		case strings.HasPrefix(k.name, "x-"):
+		case r == row{} && strings.HasPrefix(k.name, "x-"): // where the file chooses names, one may begin so
 			c.leave(k.path, "an extension: %s", unread)
 		case r.verdict == refuse:
 			c.refuse(k.path, "%s", cmp.Or(r.say, "not known here; take the line out"))
