@@ -65,7 +65,7 @@ func TestMayDo(t *testing.T) {
 	for name, want := range map[string]string{
 		"ci": "You are ci, by the API key with the hash " + hash(keyA) + ", and may query and upload, with POST, GET, the models minilm, on /v1/*, /v2/infer. " +
 			"At most 60 requests per minute, 10000 requests per day and 1 GiB per day. Until 2027-01-01T00:00:00Z. A request may have 32 MiB. Cedar rules of the policy hold in addition. One that forbids is asked about a path decoded and without parameters too.",
-		"anyone":       "You are known by nothing, as anyone, and may query, on /public/*. A request may have 32 MiB. Cedar rules of the policy hold in addition. One that forbids is asked about a path decoded and without parameters too.",
+		"anyone":       "You count as anyone, and may query, on /public/*. A request may have 32 MiB. Cedar rules of the policy hold in addition. One that forbids is asked about a path decoded and without parameters too.",
 		"box-abababab": "You are box-abababab, another box on sev-snp that runs " + strings.Repeat("ab", 48) + " under the policy " + hash("policy") + ", and may observe. A request may have 32 MiB. Cedar rules of the policy hold in addition. One that forbids is asked about a path decoded and without parameters too.",
 		"nobody":       "You may do nothing.",
 		"":             "You may do nothing.",

@@ -74,5 +74,5 @@ func (p Permissions) String() string {
 	if p.text == "" {
 		return "You may do nothing."
 	}
-	return strings.Replace(p.text, "You are ANYONE who reaches the box, with no key, and", "You are known by nothing, as anyone, and", 1)
+	return strings.Replace(p.text, "You are ANYONE who reaches the box, with no key, and", "You count as anyone, and", 1)
 }

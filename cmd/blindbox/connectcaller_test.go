@@ -35,7 +35,7 @@ func TestCallerOf(t *testing.T) {
 		{open, old, after, "", "", nil, 0, []string{"knew you until 2026-01-01T00:00:00Z"}},
 		{closed, "another-key-0123456789", after, "", "", nil, 0, []string{"does not have your API key: every request will be refused"}},
 		{closed, "", after, "", "", nil, 0, []string{"You have no API key"}},
-		{open, "", after, "anyone", "anyone", []policy.Action{policy.Observe}, 6, []string{"You are known by nothing, as anyone, and may observe"}},
+		{open, "", after, "anyone", "anyone", []policy.Action{policy.Observe}, 6, []string{"You count as anyone, and may observe"}},
 		{open, "another-key-0123456789", after, "anyone", "anyone", []policy.Action{policy.Observe}, 6, []string{"as anyone", " makes no difference."}},
 	} {
 		p, err := policy.Parse([]byte(c.policy))
