@@ -239,6 +239,7 @@ func TestRefused(t *testing.T) {
 		{web + "unheard_of: {}\n", "line 5: unheard_of: not known here"},
 		{web + "    volumes: [\"vol:/a\"]\n  db: {image: x.io/a, volumes: [\"vol:/b\"]}\nvolumes: {vol: {}}\n", "line 6: services.db.volumes[0]: vol is the volume of web too"},
 		{"x-a: &a {privileged: true}\nservices: {web: {<<: *a, image: x.io/a, ports: [1]}}\n", "services.web.privileged: it would give"},
+		{"x-a: &a {? " + strings.Repeat("k", 10000) + " : 1}\nx-b: [" + strings.Repeat("*a,", 2000) + "]\n", "names of more than 16777216 bytes"},
 		// A service and a volume whose names begin as an extension does are none.
 		{"services:\n  web: {image: x.io/a, ports: [1]}\n  x-b: {privileged: true, image: x.io/a}\n", "line 3: services.x-b.privileged: it would give"},
 		{"services: {web: {image: x.io/a, ports: [1], volumes: ['x-d:/d']}}\nvolumes: {x-d: {external: true}}\n", "volumes.x-d.external: nothing outside the box"},

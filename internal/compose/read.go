@@ -39,10 +39,12 @@ func (p place) below() place {
 	return p
 }
 
-// mostNodes bounds what aliases can make of a small file.
+// mostNodes bounds what aliases can make of a small file, mostText what its keys can:
+// each is in the paths of all that is below it, as often as an alias repeats it.
 const (
 	mostNodes = 20000
 	deepest   = 40
+	mostText  = 16 << 20
 )
 
 // read parses a file. Who reads it after us is handed the values and not the text,
@@ -76,12 +78,16 @@ func read(file []byte) (*document, error) {
 type reader struct {
 	doc   *document
 	nodes int
+	text  int // bytes of paths
 }
 
 func (r *reader) value(n *yaml.Node, at place) (any, error) {
 	path := at.path
 	if r.nodes++; r.nodes > mostNodes || at.depth > deepest {
 		return nil, fmt.Errorf("line %d: more than %d values or %d levels", n.Line, mostNodes, deepest)
+	}
+	if r.text += len(path); r.text > mostText {
+		return nil, fmt.Errorf("line %d: names of more than %d bytes, with all that aliases repeat", n.Line, mostText)
 	}
 	if path != "" && r.doc.lines[path] == 0 {
 		r.doc.lines[path] = n.Line
