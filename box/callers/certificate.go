@@ -47,10 +47,18 @@ func (a *Authenticator) certified(r *http.Request) (*policy.Caller, *Refusal) {
 // since it cannot change there, and the time for which that holds. What is wrong
 // with a certificate is remembered like what is right: a stranger's chain costs as
 // much to look at as a good one.
+//
+// It is remembered for each Authenticator: the box has one for callers and one for
+// operators, and the same certificate is somebody else to either.
 type connection struct {
 	met []string // the callers that the box at the other end is, see metBy
 
-	mu      sync.Mutex
+	mu    sync.Mutex
+	found map[*Authenticator]finding
+}
+
+// finding is what a certificate was found to be.
+type finding struct {
 	holds   period // zero if nothing is known yet
 	caller  *policy.Caller
 	refused *Refusal
@@ -74,11 +82,16 @@ func connectionOf(r *http.Request) *connection {
 func (c *connection) certified(a *Authenticator, chain []*x509.Certificate) (*policy.Caller, *Refusal) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if now := a.now(); !c.holds.holds(now) {
-		c.caller, c.refused = a.verify(chain, now)
-		c.holds = around(chain, now)
+	f := c.found[a]
+	if now := a.now(); !f.holds.holds(now) {
+		f.caller, f.refused = a.verify(chain, now)
+		f.holds = around(chain, now)
+		if c.found == nil {
+			c.found = map[*Authenticator]finding{}
+		}
+		c.found[a] = f
 	}
-	return c.caller, c.refused
+	return f.caller, f.refused
 }
 
 // around returns the time around now in which none of the certificates begins or

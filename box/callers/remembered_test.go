@@ -90,6 +90,32 @@ func TestRemembered(t *testing.T) {
 	}
 }
 
+// TestRememberedForEach: the box knows callers and operators by different policies,
+// and what a connection's certificate was to the one it need not be to the other.
+func TestRememberedForEach(t *testing.T) {
+	c := newClock()
+	ca, ops := issue(t, nil, authority), issue(t, nil, authority)
+	chain := func(by *issuing) []*x509.Certificate {
+		return []*x509.Certificate{issue(t, by, func(x *x509.Certificate) { x.Subject.CommonName = "bob" }).cert, by.cert}
+	}
+	callers := authenticator(t, app+"  - {name: all, certificate: {ca: "+fingerprint(ca.cert)+"}, may: [query]}\n", c, nil)
+	operators := authenticator(t, app+"  - {name: oncall, certificate: {ca: "+fingerprint(ca.cert)+", subject: bob}, may: [query]}\n"+
+		"  - {name: night, certificate: {ca: "+fingerprint(ops.cert)+"}, may: [query]}\n", c, nil)
+	for _, tc := range []struct {
+		chain           []*x509.Certificate
+		caller, operate string
+	}{{chain(ca), "all", "oncall"}, {chain(ops), "", "night"}} {
+		kept := new(connection)
+		for range 2 {
+			who, _ := kept.certified(callers, tc.chain)
+			op, _ := kept.certified(operators, tc.chain)
+			if op == nil || op.Name != tc.operate || (who == nil) != (tc.caller == "") || who != nil && who.Name != tc.caller {
+				t.Errorf("the caller is %v and the operator %v, expected %q and %q", who, op, tc.caller, tc.operate)
+			}
+		}
+	}
+}
+
 // TestChainsThatCost: what would take long to verify is refused before it is.
 func TestChainsThatCost(t *testing.T) {
 	c := newClock()
