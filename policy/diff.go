@@ -133,9 +133,16 @@ func (d *differ) isolation(a, b *App) {
 		d.add("app", "app.isolation", y < x, y > x, "the app is isolated by %s instead of %s", cmp.Or(b.Isolation, "nothing"), cmp.Or(a.Isolation, "nothing"))
 	}
 	if a.userName() != b.userName() {
-		fromRoot := a.User != nil && a.User.UID == 0
-		d.add("app", "app.user", !fromRoot, fromRoot, "the app runs as %s instead of %s", b.userName(), a.userName())
+		widens, narrows := users(a.User, b.User)
+		d.add("app", "app.user", widens, narrows, "the app runs as %s instead of %s", b.userName(), a.userName())
 	}
+}
+
+// users compares two that differ: anybody is less than root, and nobody else is less
+// than another.
+func users(a, b *User) (widens, narrows bool) {
+	isRoot := func(u *User) bool { return u != nil && u.UID == 0 }
+	return !isRoot(a) || isRoot(b), isRoot(a)
 }
 
 func (a *App) userName() string {
@@ -186,6 +193,7 @@ func (d *differ) callers() {
 			d.addAt("callers", c.Line, 0, false, true, "%s may call no longer", c.Name)
 		}
 	}
+	d.shadows(d.a.Callers, d.b.Callers, "callers")
 }
 
 // caller compares two entries for the same caller.

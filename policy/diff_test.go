@@ -25,6 +25,14 @@ func TestDiff(t *testing.T) {
 	key, other := hash(keyA), hash(keyB)
 	caller := func(rest string) string { return head + "callers: [{name: ci, api_key: " + key + ", " + rest + "}]\n" }
 	img := func(rest string) string { return strings.Replace(image, "listen: 80", "listen: 80"+rest, 1) }
+	oncall := func(list string) string { return head + "operators: [" + list + "]\n" }
+	many := func(lines ...string) string { return head + "callers:\n  - " + strings.Join(lines, "\n  - ") + "\n" }
+	all := "{name: all, certificate: {ca: " + hash("ca") + "}, may: [query]}"
+	bob, eve := "{name: bob, certificate: {ca: "+hash("ca")+", subject: bob}, may: [observe]}", "{name: eve, certificate: {ca: "+hash("ca")+", subject: eve}, may: [observe]}"
+	id := "{name: id, certificate: {ca: " + hash("ca") + ", spiffe: \"spiffe://a.example/bob\"}, may: [observe]}"
+	elsewhere := "{name: else, certificate: {ca: " + hash("other ca") + ", subject: bob}, may: [observe]}"
+	token := `{name: token, oidc: "https://a.example", audience: b, may: [query]}`
+	team, role := `{name: team, oidc: "https://a.example", audience: b, claim: {team: x}, may: [observe]}`, `{name: role, oidc: "https://a.example", audience: b, claim: {role: z}, may: [query]}`
 	to := func(rest string) string { return head + "egress: {allow: [" + rest + "]}\n" }
 	for _, c := range []struct{ name, a, b, want string }{
 		{"nothing", whole, whole, ""},
@@ -58,6 +66,21 @@ func TestDiff(t *testing.T) {
 		{"expires never", caller("may: [query], expires: 2027-01-01T00:00:00Z"), caller("may: [query]"), "+ callers 3:3 ci expires never instead of 2027-01-01T00:00:00Z"},
 		{"expires later", caller("may: [query], expires: 2027-01-01T00:00:00Z"), caller("may: [query], expires: 2027-01-01T00:00:01Z"), "+ callers 3:3 ci expires 2027-01-01T00:00:01Z instead of 2027-01-01T00:00:00Z"},
 		{"expires earlier", caller("may: [query], expires: 2027-01-01T00:00:01Z"), caller("may: [query], expires: 2027-01-01T00:00:00Z"), "- callers 3:3 ci expires 2027-01-01T00:00:00Z instead of 2027-01-01T00:00:01Z"},
+		{"bob is everybody now", many(all, bob), many(all), "- callers 5:0 bob may call no longer\n+ callers 5:4 who was bob can be all"},
+		{"bob was everybody", many(all), many(all, bob), "+ callers 0:5 bob may observe\n- callers 4:5 who is bob is all no longer"},
+		{"bob has an id", many(all, bob, id), many(all, id), "- callers 5:0 bob may call no longer\n+ callers 5:4 who was bob can be all"},
+		{"bob was found by his id", many(id, bob), many(bob), "- callers 4:0 id may call no longer\n+ callers 4:4 who was id can be bob"},
+		{"bob of another authority", many(all, elsewhere), many(all), "- callers 5:0 else may call no longer"},
+		{"bob is not eve", many(bob, eve), many(bob), "- callers 5:0 eve may call no longer"},
+		{"whoever bob is not", many(all, bob), many(bob), "- callers 4:0 all may call no longer"},
+		{"the order of certificates", many(all, bob), many(bob, all), ""},
+		{"a token with a claim", many(token, team), many(token), "- callers 5:0 team may call no longer\n+ callers 5:4 who was team can be token"},
+		{"tokens of two claims", many(team, role), many(role, team), "* callers 4:4 who is team and role is now the latter"},
+		{"tokens of two values", many(team, `{name: x, oidc: "https://a.example", audience: b, claim: {team: z}, may: [observe]}`), many(team), "- callers 5:0 x may call no longer"},
+		{"tokens of two issuers", many(token, strings.Replace(team, "a.example", "b.example", 1)), many(token), "- callers 5:0 team may call no longer"},
+		{"tokens for two audiences", many(token, strings.Replace(team, "audience: b", "audience: c", 1)), many(token), "- callers 5:0 team may call no longer"},
+		{"tokens for two audiences of one party", many(token, strings.NewReplacer("audience: b", "audience: c", "team: x", "azp: b").Replace(team)), many(token), "- callers 5:0 team may call no longer\n+ callers 5:4 who was team can be token"},
+		{"a key beside a certificate", many(all, "{name: ci, api_key: "+key+", may: [observe]}"), many(all), "- callers 5:0 ci may call no longer"},
 		{"cedar", caller("may: [query]"), caller("may: [query]") + "cedar: |\n  forbid(principal, action, resource);\n", "+ cedar 0:4 the Cedar rules changed, and cannot be compared"},
 
 		{"image", image, strings.Replace(image, "sha256:9f86", "sha256:9f87", 1), "* app 2:2 the app is another image, sha256:9f87d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08 instead of sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"},
@@ -71,6 +94,8 @@ func TestDiff(t *testing.T) {
 		{"no gvisor", img(", isolation: gvisor"), image, "+ app 2:0 the app is isolated by runc instead of gvisor"},
 		{"to root", image, img(", user: \"0:0\""), "+ app 0:2 the app runs as user 0:0 instead of the image's user"},
 		{"from root", img(", user: \"0:0\""), img(", user: \"1:1\""), "- app 2:2 the app runs as user 1:1 instead of user 0:0"},
+		{"another group of root", img(", user: \"0:1\""), img(", user: \"0:0\""), "* app 2:2 the app runs as user 0:0 instead of user 0:1"},
+		{"root is the image's", img(", user: \"0:0\""), image, "- app 2:0 the app runs as the image's user instead of user 0:0"},
 		{"user gone", img(", user: \"1:1\""), image, "+ app 2:0 the app runs as the image's user instead of user 1:1"},
 		{"capabilities", img(", capabilities: [CAP_CHOWN]"), img(", capabilities: [CAP_KILL]"), "+ app 2:2 the app has the Linux capability CAP_KILL\n- app 2:2 the app has the Linux capability CAP_CHOWN no longer"},
 		{"app for models", "name: a\nmodels: [{name: m, builtin: m}]\n", head, "+ app 0:2 an app runs where none did\n- models 2:0 the model m runs no longer"},
@@ -119,6 +144,8 @@ func TestDiff(t *testing.T) {
 		{"an operator went", operators("restart"), head + "operators: none\n", "- operators 3:0 the operator oncall may RESTART the app no longer"},
 		{"an operator by another key", operators("restart"), strings.Replace(operators("restart"), hash("op"), hash("other"), 1), "+ operators 0:3 the operator oncall may RESTART the app\n- operators 3:0 the operator oncall may RESTART the app no longer"},
 		{"an operator by another name", operators("restart"), strings.Replace(operators("restart"), "oncall", "eve", 1), "= operators 3:3 the operator oncall is called eve"},
+		{"an operator is every operator now", oncall("{name: all, certificate: {ca: " + hash("ca") + "}, may: [shell]}, {name: bob, certificate: {ca: " + hash("ca") + ", subject: bob}, may: [restart]}"), oncall("{name: all, certificate: {ca: " + hash("ca") + "}, may: [shell]}"),
+			"- operators 3:0 the operator bob may RESTART the app no longer\n+ operators 3:3 who was bob can be all"},
 		{"an operator for longer", until("2027-01-01T00:00:00Z"), operators("restart"), "+ operators 3:3 the operator oncall expires never instead of 2027-01-01T00:00:00Z"},
 		{"an operator until sooner", until("2027-01-01T00:00:01Z"), until("2027-01-01T00:00:00Z"), "- operators 3:3 the operator oncall expires 2027-01-01T00:00:00Z instead of 2027-01-01T00:00:01Z"},
 		{"platforms", head + "platforms: [tdx]\n", head + "platforms: [tdx, sgx]\n", "+ platforms 3:3 the box may run on sgx"},

@@ -57,8 +57,8 @@ func (d *differ) service(a, b *Service) {
 		}
 	}
 	if x, y := (&App{User: a.User}).userName(), (&App{User: b.User}).userName(); x != y {
-		fromRoot := a.User != nil && a.User.UID == 0
-		at(!fromRoot, fromRoot, "runs as %s instead of %s", y, x)
+		widens, narrows := users(a.User, b.User)
+		at(widens, narrows, "runs as %s instead of %s", y, x)
 	}
 	for _, c := range b.Capabilities {
 		if !slices.Contains(a.Capabilities, c) {

@@ -228,6 +228,7 @@ func (d *differ) operators() {
 			}
 		}
 	}
+	d.shadows(d.a.ForOperators().Callers, d.b.ForOperators().Callers, "operators")
 }
 
 // operator compares what is there besides for the same operator.
