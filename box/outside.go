@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"sync/atomic"
+	"sync"
 	"time"
 )
 
@@ -13,11 +13,13 @@ import (
 // believed, and no link leads out of it.
 type outside struct {
 	root *os.Root
-	// stuck is when a write began that has not ended, in nanoseconds since 1970; 0 if
-	// none is on its way.
-	stuck atomic.Int64
 	// failed gets why something could not be written, once.
 	failed chan error
+
+	mu sync.Mutex
+	// writing is when each write began that has not ended, by the clock that the host
+	// cannot set back: what it does not take would else be never late.
+	writing map[*time.Time]bool
 }
 
 // stuckLimit is how long the host may take to take something.
@@ -36,13 +38,28 @@ func openOutside(dir string) (*outside, error) {
 
 // watched does f, which writes, and tells if it fails.
 func (o *outside) watched(f func() error) error {
-	o.stuck.Store(time.Now().UnixNano())
+	defer o.begin()()
 	err := f()
-	o.stuck.Store(0)
 	if err != nil {
 		o.fail(err)
 	}
 	return err
+}
+
+// begin notes that something is being written, until end is called.
+func (o *outside) begin() (end func()) {
+	now := time.Now()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.writing == nil {
+		o.writing = map[*time.Time]bool{}
+	}
+	o.writing[&now] = true
+	return func() {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		delete(o.writing, &now)
+	}
 }
 
 func (o *outside) fail(err error) {
@@ -54,8 +71,12 @@ func (o *outside) fail(err error) {
 
 // late says that something is being written for too long.
 func (o *outside) late(now time.Time) error {
-	if began := o.stuck.Load(); began != 0 && now.Sub(time.Unix(0, began)) > stuckLimit {
-		return fmt.Errorf("what is written is not taken for %s", stuckLimit)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for began := range o.writing {
+		if now.Sub(*began) > stuckLimit {
+			return fmt.Errorf("what is written is not taken for %s", stuckLimit)
+		}
 	}
 	return nil
 }

@@ -199,6 +199,15 @@ func TestLate(t *testing.T) {
 	if err := o.late(now.Add(2 * stuckLimit)); err == nil {
 		t.Error("not noticed")
 	}
+	_ = o.watched(func() error { return nil })
+	if err := o.late(now.Add(2 * stuckLimit)); err == nil {
+		t.Error("not noticed beside a write that ended")
+	}
+	for began := range o.writing {
+		if began.Round(0) == *began { // which drops the reading of that clock
+			t.Error("the clock can be set back until nothing is late")
+		}
+	}
 	close(out)
 	<-in
 	if err := o.late(now.Add(2 * stuckLimit)); err != nil {

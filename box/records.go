@@ -22,6 +22,7 @@ import (
 type records struct {
 	cfg      signing.Config
 	key      atomic.Pointer[signing.Key]
+	made     time.Time // when the key was, by a clock that nobody sets
 	ring     *audit.Ring
 	kept     *outside  // where the host keeps the audit log; nil if it does not
 	file     *appended // the log itself
@@ -34,6 +35,7 @@ type records struct {
 const (
 	ringSize     = 1 << 20          // of the audit log that is kept in memory
 	renewRetry   = time.Minute      // before the hardware is asked for a key again
+	renewLook    = time.Minute      // for a look whether the clock was set meanwhile
 	watchEvery   = time.Second      // for a look at what the host does not take
 	recordsGrace = 10 * time.Second // for what is outside to take the end of the logs
 )
@@ -68,7 +70,7 @@ func (b *Box) record(ctx context.Context) error {
 	defer cancel()
 	r := &records{
 		cfg:  signing.Config{Attester: b.cfg.Attester, Policy: b.policy.Bytes(), Now: time.Now, Life: b.keyLife},
-		ring: audit.NewRing(ringSize), sealed: b.sealed,
+		ring: audit.NewRing(ringSize), sealed: b.sealed, made: time.Now(),
 	}
 	key, err := signing.New(ctx, r.cfg)
 	if err != nil {
@@ -185,10 +187,14 @@ func (r *records) renew(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(wait):
+		case <-time.After(min(wait, renewLook)):
+		}
+		if wait > renewLook {
+			wait = r.untilRenewal()
+			continue
 		}
 		err := r.rekey(ctx)
-		left := time.Until(r.key.Load().Until())
+		left := r.left()
 		switch {
 		case err == nil:
 			wait = r.untilRenewal()
@@ -202,14 +208,20 @@ func (r *records) renew(ctx context.Context) error {
 	}
 }
 
-// untilRenewal leaves a third of the key's life for the hardware to answer.
-func (r *records) untilRenewal() time.Duration {
-	return time.Until(r.key.Load().Until().Add(-r.cfg.Life / 3))
+// left is for how long the key may sign. The host sets the clock that others read, so
+// that the box counts as well: a clock that is set back makes no key live longer, and
+// one that is set forward, or that ran on while the machine slept, is noticed soon.
+func (r *records) left() time.Duration {
+	return min(time.Until(r.key.Load().Until()), r.cfg.Life-time.Since(r.made))
 }
+
+// untilRenewal leaves a third of the key's life for the hardware to answer.
+func (r *records) untilRenewal() time.Duration { return r.left() - r.cfg.Life/3 }
 
 func (r *records) rekey(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, selfTestLimit)
 	defer cancel()
+	made := time.Now()
 	key, err := signing.New(ctx, r.cfg)
 	if err != nil {
 		return err
@@ -221,6 +233,7 @@ func (r *records) rekey(ctx context.Context) error {
 		return err
 	}
 	r.key.Store(key)
+	r.made = made
 	return nil
 }
 

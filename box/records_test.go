@@ -11,10 +11,12 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/blindbox/blindbox/attest"
 	"github.com/blindbox/blindbox/box/audit"
+	"github.com/blindbox/blindbox/box/signing"
 	"github.com/blindbox/blindbox/examples/tumour"
 	form "github.com/blindbox/blindbox/receipt"
 )
@@ -255,4 +257,60 @@ func TestKeyIsRenewed(t *testing.T) {
 	if err != nil || r.Fault != nil || len(r.Runs) != 2 || r.Runs[0].Key == r.Runs[1].Key {
 		t.Errorf("%v, %+v", err, r)
 	}
+}
+
+// TestRenewalByTwoClocks: a key lives no longer where the host sets the clock back, and
+// one whose end comes sooner than it was is replaced soon, or the box ends.
+func TestRenewalByTwoClocks(t *testing.T) {
+	p := parsed(t, "name: m\nmodels: [{name: tumour, builtin: tumour}]"+twoKeys)
+	const life = 30 * time.Hour
+	at := func(ahead time.Duration) *signing.Key {
+		now := func() time.Time { return time.Now().Add(ahead) }
+		key, err := signing.New(t.Context(), signing.Config{Attester: launched(p), Policy: p.Bytes(), Now: now, Life: life})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return key
+	}
+	synctest.Test(t, func(t *testing.T) {
+		hardware := &failingLater{signer: launched(p)}
+		r := &records{cfg: signing.Config{Attester: hardware, Policy: p.Bytes(), Now: time.Now, Life: life}, made: time.Now()}
+		for _, tc := range []struct {
+			name        string
+			ahead, gone time.Duration
+			left        time.Duration
+		}{
+			{"in order", 0, 0, life}, {"later", -time.Hour, time.Hour, life - time.Hour},
+			{"the clock was set back", 1000 * time.Hour, 0, life}, {"set back, and later", 1000 * time.Hour, 2 * time.Hour, life - 2*time.Hour},
+			{"the clock was set forward", -10 * time.Hour, 0, life - 10*time.Hour},
+		} {
+			r.key.Store(at(tc.ahead))
+			r.made = time.Now().Add(-tc.gone)
+			if got := r.left(); got.Round(time.Minute) != tc.left || r.untilRenewal().Round(time.Minute) != tc.left-life/3 {
+				t.Errorf("%s: %s left, renewed in %s", tc.name, got, r.untilRenewal())
+			}
+		}
+		r.key.Store(at(0))
+		r.made = time.Now()
+		ended := make(chan error, 1)
+		go func() { ended <- r.renew(t.Context()) }()
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		select {
+		case err := <-ended:
+			t.Fatalf("it ended: %v", err)
+		default:
+		}
+		r.key.Store(at(-2 * life))
+		time.Sleep(2 * renewLook)
+		synctest.Wait()
+		select {
+		case err := <-ended:
+			if err == nil || !strings.Contains(err.Error(), "no key that may sign") {
+				t.Errorf("it ended with %v", err)
+			}
+		default:
+			t.Error("a key whose time is over is not noticed")
+		}
+	})
 }
