@@ -58,6 +58,9 @@ type Config struct {
 	// Uptime is the time since some fixed moment, by which budgets are measured;
 	// nil means since New.
 	Uptime func() time.Duration
+	// Now is the time by which callers expire, the same as that of Callers; nil means
+	// the machine's.
+	Now func() time.Time
 }
 
 // Decision is what was decided about one request. It holds nothing of what the
@@ -104,8 +107,11 @@ func New(cfg Config) *Handler {
 		began := time.Now()
 		cfg.Uptime = func() time.Duration { return time.Since(began) }
 	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
 	return &Handler{
-		cfg: cfg, places: newPlaces(cfg.Policy), me: mayDo(cfg.Policy),
+		cfg: cfg, places: newPlaces(cfg.Policy, cfg.Now), me: mayDo(cfg.Policy),
 		budgets: quota.New(cfg.Policy, cfg.Uptime), questions: newAsked(cfg.Policy, cfg.Uptime), parting: parting,
 	}
 }

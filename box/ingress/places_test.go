@@ -9,6 +9,7 @@ import (
 	"net/textproto"
 	"strings"
 	"testing"
+	"time"
 )
 
 // shared has three callers whose requests take places, and one whose do not.
@@ -23,7 +24,7 @@ func shared(concurrent int) string {
 // TestPlaces: what one caller can hold alone, and that whoever holds none gets one.
 func TestPlaces(t *testing.T) {
 	for _, tc := range []struct{ concurrent, alone int }{{1, 1}, {2, 1}, {3, 2}, {4, 2}, {5, 3}, {16, 14}} {
-		p := newPlaces(parsed(t, shared(tc.concurrent)))
+		p := newPlaces(parsed(t, shared(tc.concurrent)), time.Now)
 		n := 0
 		for p.take("clinic") == nil {
 			n++
@@ -51,7 +52,7 @@ func TestPlaces(t *testing.T) {
 		}
 	}
 	// A policy with one caller has nobody to keep a place for.
-	p := newPlaces(parsed(t, open))
+	p := newPlaces(parsed(t, open), time.Now)
 	n := 0
 	for p.take("anyone") == nil {
 		n++
@@ -63,7 +64,7 @@ func TestPlaces(t *testing.T) {
 
 // TestPlacesComeBack: what is counted is what is held.
 func TestPlacesComeBack(t *testing.T) {
-	p := newPlaces(parsed(t, shared(5)))
+	p := newPlaces(parsed(t, shared(5)), time.Now)
 	for range 3 {
 		for range 3 {
 			if got := p.take("clinic"); got != nil {
@@ -83,6 +84,48 @@ func TestPlacesComeBack(t *testing.T) {
 	}
 	if p.idle != 3 || len(p.held) != 0 || len(p.slots) != 0 {
 		t.Errorf("%d idle, %v held, %d taken", p.idle, p.held, len(p.slots))
+	}
+}
+
+// TestPlacesExpire: for a caller whom nobody knows any more no place is kept, and
+// for one who is known again, because the clock was wrong, it is.
+func TestPlacesExpire(t *testing.T) {
+	doc := strings.NewReplacer("may: [query]}\n  - {name: auditor", "may: [query], expires: 2027-01-01T00:00:00Z}\n  - {name: auditor",
+		"[observe]}", "[observe], expires: 2026-01-01T00:00:00Z}", "[upload, observe]}", "[upload, observe], expires: 2026-06-01T00:00:00Z}").Replace(shared(5))
+	now := time.Date(2026, 5, 31, 23, 59, 59, 0, time.UTC)
+	p := newPlaces(parsed(t, doc), func() time.Time { return now })
+	first, second := time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC), time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)
+	for _, row := range []struct {
+		at           time.Time
+		alone, share int // places that anyone gets alone, and who shares them
+	}{{now, 3, 3}, {first, 4, 2}, {first.Add(-1), 3, 3}, {second, 5, 1}, {second.Add(-1), 4, 2}, {second.Add(1), 5, 1}, {now, 3, 3}} {
+		now = row.at
+		n := 0
+		for p.take("anyone") == nil {
+			n++
+		}
+		if n != row.alone || p.idle != row.share-1 {
+			t.Errorf("%s: anyone gets %d places, expected %d; %d others hold none, expected %d", now, n, row.alone, p.idle, row.share-1)
+		}
+		for range n {
+			p.leave("anyone")
+		}
+		if p.idle != row.share {
+			t.Errorf("%s: %d hold none, expected %d", now, p.idle, row.share)
+		}
+	}
+	// Who holds places while he expires gives them back, and is counted no more.
+	now = first.Add(-1)
+	if p.take("third") != nil || p.idle != 2 {
+		t.Errorf("%d hold none, expected 2", p.idle)
+	}
+	now = first
+	if p.take("clinic") != nil || p.idle != 1 {
+		t.Errorf("%d hold none, expected 1", p.idle)
+	}
+	p.leave("third")
+	if p.leave("clinic"); p.idle != 2 || len(p.held) != 0 || len(p.slots) != 0 {
+		t.Errorf("%d hold none, expected 2; %v held", p.idle, p.held)
 	}
 }
 
@@ -181,7 +224,7 @@ func TestInformational(t *testing.T) {
 // TestPlacesOfObservers: for a caller that only observes no place is kept, also if
 // Cedar lets it have one.
 func TestPlacesOfObservers(t *testing.T) {
-	p := newPlaces(parsed(t, shared(5)))
+	p := newPlaces(parsed(t, shared(5)), time.Now)
 	for range 2 {
 		if p.take("auditor") != nil || p.idle != 3 {
 			t.Fatalf("%d callers hold none, expected 3", p.idle)
