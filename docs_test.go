@@ -228,6 +228,68 @@ func buildPrograms(t *testing.T, page, dir string) {
 	}
 }
 
+// TestPages: a page that README.md does not link is found by nobody, and what a
+// page shows as a session is run.
+func TestPages(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages, err := filepath.Glob("docs/*.md")
+	if err != nil || len(pages) == 0 {
+		t.Fatalf("%d pages, %v", len(pages), err)
+	}
+	for _, page := range pages {
+		if !bytes.Contains(readme, []byte("]("+page+")")) {
+			t.Errorf("README.md has no link to %s", page)
+		}
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Contains(text, []byte("\n```console\n")) && !slices.Contains(sessions, page) {
+			t.Errorf("%s shows a session that no test runs", page)
+		}
+	}
+}
+
+var (
+	referenceSection = regexp.MustCompile("(?m)^### (?:`([^`]+)`|The document)$")
+	referenceRow     = regexp.MustCompile("^\\| `([a-z_]+)`")
+)
+
+// TestEnforcement: each section of box.yaml, and each limit, is on the page that
+// says what makes it true. The reference is generated, so that it has all of them.
+func TestEnforcement(t *testing.T) {
+	text, err := os.ReadFile("docs/policy.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile("docs/enforcement.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, reference, _ := strings.Cut(string(text), "<!-- reference:")
+	passive := []string{"version", "name", "app", "limits", "command", "env", "dir", "listen"} // say what runs, and restrict nothing
+	keys, section := 0, "none"
+	for line := range strings.Lines(reference) {
+		if m := referenceSection.FindStringSubmatch(line); m != nil {
+			section = m[1]
+		}
+		m := referenceRow.FindStringSubmatch(line)
+		if m == nil || !slices.Contains([]string{"", "app", "callers[]", "egress", "limits"}, section) || slices.Contains(passive, m[1]) {
+			continue
+		}
+		keys++
+		if word := regexp.MustCompile("`(?:[a-z]+\\.)?" + m[1] + "(?:\\[\\]|`|\\.)"); !word.Match(page) {
+			t.Errorf("docs/enforcement.md does not say what makes %s of %q true", m[1], section)
+		}
+	}
+	if keys < 30 {
+		t.Errorf("%d keys in the reference", keys)
+	}
+}
+
 // TestLinks: every relative link in the documents leads somewhere.
 func TestLinks(t *testing.T) {
 	pages, err := filepath.Glob("*.md")
@@ -262,11 +324,22 @@ func TestLinks(t *testing.T) {
 var yamlBlock = regexp.MustCompile("(?s)```yaml\n(.*?)```")
 
 // TestDocumentedFiles parses every trust file that a page shows, and the
-// policies of the page about the two files.
+// policies of the pages about these (docs/policy.md has a test of its own).
 func TestDocumentedFiles(t *testing.T) {
 	pages, err := filepath.Glob("docs/hardware/*.md")
 	if err != nil || len(pages) == 0 {
 		t.Fatalf("%d pages of hardware, %v", len(pages), err)
+	}
+	for _, page := range []string{"docs/compose.md", "docs/operators.md"} {
+		blocks := yamlBlocks(t, page)
+		for _, block := range blocks {
+			if _, err := policy.Parse(block); err != nil {
+				t.Errorf("%s: %v in\n%s", page, err, block)
+			}
+		}
+		if len(blocks) == 0 {
+			t.Errorf("%s shows no policy", page)
+		}
 	}
 	for _, page := range append(pages, "docs/files.md") {
 		trusts, policies := 0, 0
