@@ -282,6 +282,66 @@ func TestSession(t *testing.T) {
 	<-f.killed
 }
 
+// full is a connection that takes nothing.
+type full struct {
+	http.ResponseWriter
+	net.Conn
+	until time.Time
+}
+
+func (f *full) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return f, bufio.NewReadWriter(bufio.NewReader(f.Conn), bufio.NewWriter(f.Conn)), nil
+}
+
+func (f *full) SetWriteDeadline(t time.Time) error {
+	f.until = t
+	return nil
+}
+
+func (f *full) Write([]byte) (int, error) {
+	if f.until.IsZero() {
+		return 0, errors.New("this would never end")
+	}
+	return 0, os.ErrDeadlineExceeded
+}
+
+// TestConnectionThatIsFull: who leaves the answers before unread keeps no session, and
+// the box can stop.
+func TestConnectionThatIsFull(t *testing.T) {
+	s := New(Config{Limits: some()})
+	for range 3 {
+		a, b := net.Pipe()
+		defer b.Close()
+		f := &full{ResponseWriter: httptest.NewRecorder(), Conn: a}
+		r := httptest.NewRequest("POST", "/", nil)
+		r.Header.Set("Upgrade", Protocol)
+		x, no := s.Admit(policy.OpExec, r)
+		if no != nil {
+			t.Fatal(no)
+		}
+		if no := x.Run(f, r); no != nil {
+			t.Fatal(no)
+		}
+		x.End()
+		if left := time.Until(f.until); left <= 0 || left > patience {
+			t.Errorf("a connection that is full is waited for %s, expected at most %s", left, patience)
+		}
+	}
+	s.Stop()
+}
+
+// TestOrderAtTheEnd: a session that ended before it began waits for no order.
+func TestOrderAtTheEnd(t *testing.T) {
+	a, b := net.Pipe()
+	defer b.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	st := &stream{s: New(Config{Limits: some()}), conn: a, in: a}
+	if o, err := st.order(ctx, true); !errors.Is(err, context.Canceled) || o.args != nil {
+		t.Errorf("%+v, %v", o, err)
+	}
+}
+
 func TestTerminalOfASession(t *testing.T) {
 	s := newService(t, some(), nil)
 	p := s.dial(t, "shell")

@@ -55,12 +55,16 @@ func (x *Session) stream(ctx context.Context, w http.ResponseWriter) *Refusal {
 	}
 	in := bufio.NewReader(io.MultiReader(bytes.NewReader(bytes.Clone(early)), conn))
 	st := &stream{s: x.s, conn: conn, in: in, out: &frames{to: conn}, cancel: cancel}
-	// Whoever hangs in reading or writing is woken up.
+	// Answers before this one may lie in the connection unread, so that nothing can be
+	// written to it: the box could not stop as long as that is so.
+	_ = conn.SetReadDeadline(time.Time{})
+	_ = conn.SetWriteDeadline(time.Now().Add(patience))
+	// Whoever hangs in reading is woken up.
 	defer context.AfterFunc(ctx, func() { conn.SetReadDeadline(time.Unix(1, 0)) })()
-	_ = conn.SetDeadline(time.Time{})
 	if _, err := io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: "+Protocol+"\r\n\r\n"); err != nil {
 		return nil
 	}
+	_ = conn.SetWriteDeadline(time.Time{})
 	if x.op == policy.OpDebug {
 		st.debug(ctx)
 	} else {
@@ -82,9 +86,11 @@ func why(ctx context.Context) string {
 	return context.Cause(ctx).Error()
 }
 
+// patience is how long an operator may take to read what a session begins and ends with.
+const patience = 5 * time.Second
+
 // exit says the last word and how it ended.
 func (st *stream) exit(code int, reason string) {
-	const patience = 5 * time.Second
 	_ = st.conn.SetWriteDeadline(time.Now().Add(patience))
 	_ = st.out.write(Exit, append([]byte{byte(min(max(code, 0), 255))}, reason[:min(len(reason), 1000)]...))
 }
@@ -102,7 +108,7 @@ type order struct {
 const shellPath = "/bin/sh"
 
 // order reads what to run.
-func (st *stream) order(shell bool) (order, error) {
+func (st *stream) order(ctx context.Context, shell bool) (order, error) {
 	var o order
 	if shell {
 		o.terminal = &Terminal{Kind: "dumb", Rows: 24, Columns: 80}
@@ -110,6 +116,9 @@ func (st *stream) order(shell bool) (order, error) {
 	buffer := make([]byte, MaxFrame)
 	for range 8 { // more of them say nothing new
 		_ = st.conn.SetReadDeadline(time.Now().Add(min(startLimit, st.s.cfg.Limits.Silence)))
+		if err := ctx.Err(); err != nil {
+			return order{}, err // the deadline of the end may have been before this one
+		}
 		kind, body, err := ReadFrame(st.in, buffer)
 		switch {
 		case err != nil:
@@ -150,7 +159,7 @@ func validTerm(name []byte) bool {
 
 // run runs a command and is over when nothing of it is left.
 func (st *stream) run(ctx context.Context, shell bool) {
-	o, err := st.order(shell)
+	o, err := st.order(ctx, shell)
 	if err != nil {
 		st.exit(codeFailed, errFrame.Error())
 		return
@@ -164,10 +173,8 @@ func (st *stream) run(ctx context.Context, shell bool) {
 	kill := func() { once.Do(c.Kill) }
 	defer kill()
 	// What is cut off is ended at once, wherever the rest of us hangs.
-	defer context.AfterFunc(ctx, func() {
-		_ = st.conn.SetWriteDeadline(time.Unix(1, 0))
-		kill()
-	})()
+	uncut := st.whenCut(ctx, kill)
+	defer uncut()
 	input := newInput(c.Input)
 	go input.pass(func(n int) error { return st.out.write(Taken, binary.BigEndian.AppendUint32(nil, uint32(n))) })
 	defer input.close()
@@ -185,7 +192,25 @@ func (st *stream) run(ctx context.Context, shell bool) {
 	}
 	reason := why(ctx)
 	kill()
+	uncut()
 	st.exit(c.Code(), reason)
+}
+
+// whenCut ends writing, and does what else is given, as soon as ctx ends. What it
+// returns says that this is no longer needed: after it, nothing of it happens any
+// more, and the last word can be said.
+func (st *stream) whenCut(ctx context.Context, also func()) (uncut func()) {
+	done := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(done)
+		_ = st.conn.SetWriteDeadline(time.Unix(1, 0))
+		also()
+	})
+	return sync.OnceFunc(func() {
+		if !stop() {
+			<-done
+		}
+	})
 }
 
 // copy passes on what a command prints, until it ends or may pass on no more.
@@ -267,7 +292,8 @@ func (st *stream) debug(ctx context.Context) {
 	}
 	f := st.s.cfg.Tap.follow()
 	defer st.s.cfg.Tap.leave(f)
-	defer context.AfterFunc(ctx, func() { _ = st.conn.SetWriteDeadline(time.Unix(1, 0)) })()
+	uncut := st.whenCut(ctx, func() {})
+	defer uncut()
 	nothing := newInput(discard{})
 	defer nothing.close()
 	go st.listen(nothing, &Running{Resize: func(uint16, uint16) error { return nil }})
@@ -279,7 +305,9 @@ func (st *stream) debug(ctx context.Context) {
 			more = st.passAll(f.take())
 		}
 	}
-	st.exit(0, why(ctx))
+	reason := why(ctx)
+	uncut()
+	st.exit(0, reason)
 }
 
 func (st *stream) passAll(text []byte) bool {
