@@ -1,6 +1,7 @@
 package receipt
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -155,6 +156,7 @@ func TestValidate(t *testing.T) {
 		"code":              func(r *Receipt) { r.Decision.Code = -1 },
 		"large code":        func(r *Receipt) { r.Decision.Code = 1000 },
 		"outcome":           func(r *Receipt) { r.Outcome = "" },
+		"another outcome":   func(r *Receipt) { r.Outcome, r.Response.Complete = "gone", false },
 		"request head":      func(r *Receipt) { r.Request.Head = Digest{} },
 		"request body":      func(r *Receipt) { r.Request.Body = Digest{} },
 		"response head":     func(r *Receipt) { r.Response.Head = Digest{} },
@@ -199,6 +201,22 @@ func TestValidate(t *testing.T) {
 	}
 	if _, err := r.Encode(); err == nil || !strings.Contains(err.Error(), "limit") {
 		t.Errorf("a receipt over the limit: %v", err)
+	}
+}
+
+// TestParseLonger: a payload within the limit whose one spelling is not.
+func TestParseLonger(t *testing.T) {
+	r := good()
+	for range MaxFlows - 1 {
+		r.Egress.Flows = append(r.Egress.Flows, Flow{To: strings.Repeat("~", maxText)})
+	}
+	text, err := r.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = bytes.ReplaceAll(text, []byte("~"), []byte("<")) // six bytes each as Encode has it
+	if r, err := Parse(text); err == nil || r.Version != 0 || !strings.Contains(err.Error(), "limit") {
+		t.Errorf("%v", err)
 	}
 }
 

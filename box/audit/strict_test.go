@@ -11,6 +11,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/blindbox/blindbox/internal/jws"
 )
@@ -38,9 +39,9 @@ func TestLines(t *testing.T) {
 			t.Errorf("%s: %v, expected %q", name, err, c.says)
 		}
 	}
-	for _, line := range []string{"earlier 1", "earlier x " + zero, "earlier 1 " + zero[1:]} {
-		if next, _, err := parseEarlier([]byte(line)); err == nil || next != 0 {
-			t.Errorf("%q: %d, %v", line, next, err)
+	for line, says := range map[string]string{"earlier 1": "what came before", "earlier x " + zero: "what came before", "earlier 1 " + zero[1:]: "64 digits"} {
+		if next, _, err := parseEarlier([]byte(line)); err == nil || next != 0 || !strings.Contains(err.Error(), says) {
+			t.Errorf("%q: %d, %v, expected %q", line, next, err, says)
 		}
 	}
 }
@@ -52,27 +53,31 @@ func TestHeadForm(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, change := range map[string]func(string) string{
-		"good":      func(s string) string { return s },
-		"version 2": func(s string) string { return strings.Replace(s, `"v":1`, `"v":2`, 1) },
-		"space":     func(s string) string { return s + " " },
-		"unknown":   func(s string) string { return strings.Replace(s, `"v":1`, `"v":1,"x":1`, 1) },
-		"no JSON":   func(string) string { return "x" },
+	for name, c := range map[string]struct {
+		change func(string) string
+		says   string
+	}{
+		"good":      {func(s string) string { return s }, ""},
+		"version 2": {func(s string) string { return strings.Replace(s, `"v":1`, `"v":2`, 1) }, "one spelling"},
+		"space":     {func(s string) string { return s + " " }, "one spelling"},
+		"unknown":   {func(s string) string { return strings.Replace(s, `"v":1`, `"v":1,"x":1`, 1) }, "strictjson"},
+		"no JSON":   {func(string) string { return "x" }, "strictjson"},
 	} {
-		token, err := key.signer.Sign(HeadType, []byte(change(string(plain))))
+		token, err := key.signer.Sign(HeadType, []byte(c.change(string(plain))))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if h, _, err := openHead(token); (err == nil) != (name == "good") || err != nil && h.Seq != 0 {
-			t.Errorf("%s: %v", name, err)
+		h, _, err := openHead(token)
+		if c.says == "" && (err != nil || h.Seq != 3) || c.says != "" && (err == nil || h.Seq != 0 || !strings.Contains(err.Error(), c.says)) {
+			t.Errorf("%s: %+v, %v, expected %q", name, h, err, c.says)
 		}
 	}
 	token, err := key.signer.Sign("blindbox-receipt+jws", plain)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := openHead(token); err == nil {
-		t.Error("a receipt is a head")
+	if _, _, err := openHead(token); err == nil || !strings.Contains(err.Error(), "jws") {
+		t.Errorf("a receipt is a head: %v", err)
 	}
 }
 
@@ -118,5 +123,9 @@ func TestReadError(t *testing.T) {
 		if r, err := Verify(io.MultiReader(bytes.NewReader([]byte(text)), failing{})); err == nil || r.Fault != nil {
 			t.Errorf("%d bytes: %v", len(text), err)
 		}
+	}
+	// Also if it goes on afterwards, in the middle of a line that is too long.
+	if _, err := Verify(iotest.TimeoutReader(strings.NewReader(strings.Repeat("x", 3*maxLine)))); !errors.Is(err, iotest.ErrTimeout) {
+		t.Errorf("%v", err)
 	}
 }

@@ -504,6 +504,21 @@ func TestHijackAhead(t *testing.T) {
 	}
 }
 
+// TestNoHijack: where a connection cannot be taken over, the answer is one as any
+// other.
+func TestNoHijack(t *testing.T) {
+	b := newBench(t, true, nil, func(w http.ResponseWriter, _ *http.Request) {
+		if conn, rw, err := w.(http.Hijacker).Hijack(); err == nil || conn != nil || rw != nil {
+			t.Errorf("HTTP/2 is taken over: %v", err)
+		}
+		io.WriteString(w, "ok")
+	})
+	resp, _ := b.do(t, b.request(t, "GET", "/", nil))
+	if got := b.kept(t, resp); got.Outcome != form.Complete || got.Response.Bytes != 2 || got.Response.Status != 200 {
+		t.Errorf("%+v", got)
+	}
+}
+
 // TestKept: for the caller alone, the last few, for a while.
 func TestKept(t *testing.T) {
 	b := newBench(t, false, func(c *Config) { c.Keep, c.KeepFor = 2, time.Minute }, func(http.ResponseWriter, *http.Request) {})

@@ -3,6 +3,7 @@ package seal
 import (
 	"bytes"
 	"context"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -324,6 +325,40 @@ func TestChanged(t *testing.T) {
 	if _, _, err := read(t, id, append(bytes.Clone(whole), frameMagic+"\xff\xff\xff\xff"...)); err == nil || !strings.Contains(err.Error(), "limit") {
 		t.Errorf("a length over the limit: %v", err)
 	}
+	if _, _, err := read(t, id, append(bytes.Clone(whole), frameMagic+"\x00"...)); err == nil || !strings.Contains(err.Error(), "in the middle of a segment") {
+		t.Errorf("a length that is cut off: %v", err)
+	}
+}
+
+// TestBehindTheLastChunk: age encrypts chunks of 64 KiB. A text that fills its last
+// one is read to its end before the bytes behind it are found.
+func TestBehindTheLastChunk(t *testing.T) {
+	const chunk = 64 << 10
+	key, id := newKey(t), identity(t)
+	e := ending{Log: "x", Box: key.Box()}
+	text := []byte(magic)
+	for range 3 {
+		text = appendEntry(text, Entry{Stream: Stdout, Time: today(), Data: make([]byte, maxEntry)})
+	}
+	bare, err := sign(key.signer, bytes.Clone(text), e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = appendEntry(text, Entry{Stream: Stdout, Time: today(), Data: make([]byte, chunk-len(bare)-entryHead)})
+	whole, err := sign(key.signer, text, e)
+	if err != nil || len(whole) != chunk {
+		t.Fatalf("%d bytes, %v", len(whole), err)
+	}
+	sealed, err := encrypt(id.Recipient(), whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, logs, err := read(t, id, sealed); err != nil || len(logs) != 1 {
+		t.Fatal(err)
+	}
+	if _, logs, err := read(t, id, append(sealed, 'x')); err == nil || len(logs) != 0 {
+		t.Errorf("a byte behind it: %+v, %v", logs, err)
+	}
 }
 
 // TestTexts: what is inside is read strictly.
@@ -365,12 +400,17 @@ func TestTexts(t *testing.T) {
 			t.Errorf("%s is read", name)
 		}
 	}
-	for name, payload := range map[string]func(string) string{
-		"version 2": func(s string) string { return strings.Replace(s, `"v":1`, `"v":2`, 1) },
-		"a space":   func(s string) string { return strings.Replace(s, `"v":1`, `"v": 1`, 1) },
-		"unknown":   func(s string) string { return strings.Replace(s, `"v":1`, `"v":1,"x":1`, 1) },
-		"no log":    func(s string) string { return strings.Replace(s, `"log":"x"`, `"log":""`, 1) },
-		"as it is":  func(s string) string { return s },
+	for name, c := range map[string]struct {
+		typ     string
+		payload func(string) string
+		says    string
+	}{
+		"version 2": {SegmentType, func(s string) string { return strings.Replace(s, `"v":1`, `"v":2`, 1) }, "one spelling"},
+		"a space":   {SegmentType, func(s string) string { return strings.Replace(s, `"v":1`, `"v": 1`, 1) }, "one spelling"},
+		"unknown":   {SegmentType, func(s string) string { return strings.Replace(s, `"v":1`, `"v":1,"x":1`, 1) }, "strictjson"},
+		"no log":    {SegmentType, func(s string) string { return strings.Replace(s, `"log":"x"`, `"log":""`, 1) }, "one spelling"},
+		"a receipt": {"blindbox-receipt+jws", func(s string) string { return s }, "jws"},
+		"as it is":  {SegmentType, func(s string) string { return s }, ""},
 	} {
 		body := []byte(magic)
 		e.Version, e.Digest = 1, digestOf(body)
@@ -378,13 +418,13 @@ func TestTexts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		token, err := key.signer.Sign(SegmentType, []byte(payload(string(plain))))
+		token, err := key.signer.Sign(c.typ, []byte(c.payload(string(plain))))
 		if err != nil {
 			t.Fatal(err)
 		}
 		_, _, _, err = parse(appendEntry(body, Entry{Time: time.Unix(0, 0), Stream: end, Data: []byte(token)}))
-		if (err == nil) != (name == "as it is") {
-			t.Errorf("%s: %v", name, err)
+		if (err == nil) != (c.says == "") || err != nil && !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %v, expected %q", name, err, c.says)
 		}
 	}
 	if (Entry{Stream: Dropped, Data: []byte{1}}).Lost() != 0 || (Entry{Stream: Stdout, Data: make([]byte, 8)}).Lost() != 0 {
@@ -549,9 +589,16 @@ func TestDirectory(t *testing.T) {
 	if _, err := NewDirectory(dir, "box", 0); err == nil {
 		t.Error("nothing is kept")
 	}
-	os.RemoveAll(dir)
+	// What is to make room cannot be removed.
+	if err := errors.Join(os.Remove(files[0]), os.MkdirAll(filepath.Join(files[0], "x"), 0o700)); err != nil {
+		t.Fatal(err)
+	}
 	if err := sink.WriteSegment(3, s[0]); err == nil {
-		t.Error("written into nothing")
+		t.Error("a segment more than are to be kept, and nothing said")
+	}
+	os.RemoveAll(dir)
+	if err := sink.WriteSegment(3, s[0]); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("written into nothing: %v", err)
 	}
 }
 
@@ -577,13 +624,55 @@ func TestDirectoryOfAnother(t *testing.T) {
 	}
 }
 
-type shortWriter struct{}
+// stubborn is a key that signs no more.
+type stubborn struct{ *ecdsa.PrivateKey }
 
-func (shortWriter) Write(p []byte) (int, error) { return len(p) - 1, nil }
+func (stubborn) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
+	return nil, errors.New("worn out")
+}
+
+// nobody is a recipient for whom nothing can be encrypted.
+type nobody struct{}
+
+func (nobody) Wrap([]byte) ([]*age.Stanza, error) { return nil, errors.New("worn out") }
+
+// TestNothingHalfDone: what cannot be signed, or cannot be encrypted, does not leave
+// the box, and the box is told.
+func TestNothingHalfDone(t *testing.T) {
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := jws.NewSigner(stubborn{private})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func(*Config){
+		"signed":    func(c *Config) { c.Key = &fakeKey{signer: signer} },
+		"encrypted": func(c *Config) { c.Recipient = nobody{} },
+	} {
+		sink := &kept{}
+		cfg := config(t, identity(t).Recipient(), sink)
+		change(&cfg)
+		l := open(t, cfg)
+		l.Event("x")
+		if err := l.Flush(); err == nil || !strings.Contains(err.Error(), "worn out") || len(sink.list()) != 0 {
+			t.Errorf("not %s: %v, %d segments", name, err, len(sink.list()))
+		}
+	}
+}
+
+// writer says what a Write of n bytes returns.
+type writer func(n int) (int, error)
+
+func (w writer) Write(p []byte) (int, error) { return w(len(p)) }
 
 func TestRefused(t *testing.T) {
-	if err := NewStream(shortWriter{}).WriteSegment(0, []byte("x")); err == nil {
+	if err := NewStream(writer(func(n int) (int, error) { return n - 1, nil })).WriteSegment(0, []byte("x")); err == nil {
 		t.Error("a byte is missing")
+	}
+	if err := NewStream(writer(func(n int) (int, error) { return n, io.ErrClosedPipe })).WriteSegment(0, []byte("x")); !errors.Is(err, io.ErrClosedPipe) {
+		t.Errorf("the writer's error is lost: %v", err)
 	}
 	good := config(t, identity(t).Recipient(), &kept{})
 	for name, change := range map[string]func(*Config){

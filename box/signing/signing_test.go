@@ -15,9 +15,10 @@ import (
 
 // hardware gives evidence of what it was asked for.
 type hardware struct {
-	err  error
-	kind attest.Kind // of the evidence, SimSNP if invalid
-	seen []attest.Bound
+	err   error
+	kind  attest.Kind // of the evidence, SimSNP if invalid
+	empty bool        // the evidence has no bytes
+	seen  []attest.Bound
 }
 
 func (h *hardware) Kind() attest.Kind { return attest.SimSNP }
@@ -26,6 +27,9 @@ func (h *hardware) Attest(_ context.Context, b attest.Bound) (attest.Evidence, a
 	h.seen = append(h.seen, b)
 	if h.err != nil {
 		return attest.Evidence{}, nil, h.err
+	}
+	if h.empty {
+		return attest.Evidence{Kind: attest.SimSNP}, nil, nil
 	}
 	sum := b.Bytes()
 	return attest.Evidence{Kind: max(h.kind, attest.SimSNP), Data: sum[:]}, nil, nil
@@ -93,6 +97,7 @@ func TestRefused(t *testing.T) {
 		"negative life": {func(c *signing.Config) { c.Life = -1 }, "a life of", false},
 		"no policy":     {func(c *signing.Config) { c.Policy = nil }, "policy", false},
 		"no evidence":   {func(c *signing.Config) { c.Attester = &hardware{err: errors.New("asleep")} }, "asleep", true},
+		"nothing in it": {func(c *signing.Config) { c.Attester = &hardware{empty: true} }, "gave 0 bytes", true},
 		"other kind":    {func(c *signing.Config) { c.Attester = &hardware{kind: attest.TDX} }, "kind tdx", true},
 		"no time":       {func(c *signing.Config) { c.Now = func() time.Time { return time.Time{} } }, "validity", false},
 	} {
