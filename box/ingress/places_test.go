@@ -8,6 +8,7 @@ import (
 	"net/http/httptrace"
 	"net/textproto"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -217,6 +218,27 @@ func TestInformational(t *testing.T) {
 		do(t, client(s), r)
 		if len(got) != 1 || got[0].Get("Link") != "</x>" || got[0].Get("Blindbox-Error") != "" {
 			t.Errorf("%v", got)
+		}
+	})
+}
+
+// TestInformationalWithoutEnd: an app that never comes to its answer holds no place for
+// ever, and what it says meanwhile is not passed on without end.
+func TestInformationalWithoutEnd(t *testing.T) {
+	protocols(t, func(t *testing.T, client func(*httptest.Server) *http.Client) {
+		_, s := front(t, strings.Replace(withLimits("", ""), "idle: 1m", "idle: 1s", 1), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			for r.Context().Err() == nil {
+				w.WriteHeader(http.StatusEarlyHints)
+			}
+		}))
+		var got atomic.Int64
+		r := request(t, "GET", s.URL+"/x", nil)
+		r = r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{
+			Got1xxResponse: func(int, textproto.MIMEHeader) error { got.Add(1); return nil },
+		}))
+		resp, text := do(t, client(s), r)
+		if resp.StatusCode != http.StatusBadGateway || got.Load() > maxBefore {
+			t.Errorf("status %d %s, %d before it, expected at most %d", resp.StatusCode, text, got.Load(), maxBefore)
 		}
 	})
 }

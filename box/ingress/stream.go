@@ -150,6 +150,7 @@ type answer struct {
 	account *quota.Account
 	limit   int64       // of the answer's body; 0 for none
 	size    int64       // of what was written
+	before  int         // how much was said before the answer
 	status  int         // 0 if no answer began
 	refused string      // code, if the answer is the box's own
 	anew    func() bool // reports whether an operator had the app started anew
@@ -168,7 +169,17 @@ func (a *answer) part() {
 // Unwrap lets [http.ResponseController] find what it needs.
 func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
+// maxBefore is how often an app may say something before its answer (RFC 9110, section
+// 15.2). No limit is on that but this one: what never comes to its answer would hold
+// its place for ever, and no budget would count it.
+const maxBefore = 16
+
 func (a *answer) WriteHeader(status int) {
+	if status < 200 && status != http.StatusSwitchingProtocols {
+		if a.before++; a.before > maxBefore {
+			return
+		}
+	}
 	a.watch.moved()
 	if status >= 200 || status == http.StatusSwitchingProtocols {
 		a.status = status
