@@ -394,13 +394,15 @@ func TestBrokenOrders(t *testing.T) {
 // TestSessionsEnd: a session that goes on for too long, says too much, hears too
 // much, or has nobody at the other end is ended, and its command with it.
 func TestSessionsEnd(t *testing.T) {
+	// The command has to be started before that, on a machine that does much else.
+	const enough = 2 * time.Second
 	for name, c := range map[string]struct {
 		limits func(*Limits)
 		what   func(*peer, *fake)
 		reason string
 	}{
-		"time":     {func(l *Limits) { l.Time = 50 * time.Millisecond }, nil, "the time for one session is over"},
-		"silence":  {func(l *Limits) { l.Silence = 50 * time.Millisecond }, nil, "no sign of the operator"},
+		"time":     {func(l *Limits) { l.Time = enough }, nil, "the time for one session is over"},
+		"silence":  {func(l *Limits) { l.Silence = enough }, nil, "no sign of the operator"},
 		"output":   {func(l *Limits) { l.Bytes = 3 }, func(_ *peer, f *fake) { f.out.Write([]byte("four")) }, "a session may pass on no more bytes"},
 		"input":    {func(l *Limits) { l.Bytes = 3 }, func(p *peer, _ *fake) { p.send(Input, "four") }, "a session may pass on no more bytes"},
 		"window":   {func(*Limits) {}, func(p *peer, _ *fake) { overrun(p) }, "a frame that cannot be read"},
@@ -408,21 +410,55 @@ func TestSessionsEnd(t *testing.T) {
 		"a size":   {func(*Limits) {}, func(p *peer, _ *fake) { p.send(Size, "123") }, "a frame that cannot be read"},
 		"no frame": {func(*Limits) {}, func(p *peer, _ *fake) { p.send('?', "") }, "a frame that cannot be read"},
 	} {
-		limits := some()
-		c.limits(&limits)
-		s := newService(t, limits, nil)
-		p := s.dial(t, "exec")
-		p.send(Start, "a")
-		f := <-s.started
-		if c.what != nil {
-			c.what(p, f)
-		}
-		<-f.killed
-		kind, body, err := ReadFrame(p.in, make([]byte, MaxFrame))
-		if err != nil || kind != Exit || string(body[1:]) != c.reason {
-			t.Errorf("%s: %c %q %v, expected %q", name, kind, body, err, c.reason)
-		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			limits := some()
+			c.limits(&limits)
+			s := newService(t, limits, nil)
+			p := s.dial(t, "exec")
+			p.send(Start, "a")
+			f := <-s.started
+			if c.what != nil {
+				c.what(p, f)
+			}
+			<-f.killed
+			kind, body, err := ReadFrame(p.in, make([]byte, MaxFrame))
+			if err != nil || kind != Exit || string(body[1:]) != c.reason {
+				t.Errorf("%c %q %v, expected %q", kind, body, err, c.reason)
+			}
+		})
 	}
+}
+
+// TestLastWord: what cuts a session off is over before the last word is said, and
+// does not cut that off too.
+func TestLastWord(t *testing.T) {
+	here, there := net.Pipe()
+	defer here.Close()
+	defer there.Close()
+	st := &stream{conn: here, out: &frames{to: here}}
+	ctx, cancel := context.WithCancel(t.Context())
+	began, goOn, over := make(chan bool), make(chan bool), false
+	uncut := st.whenCut(ctx, func() {
+		close(began)
+		<-goOn
+		over = true
+	})
+	cancel()
+	<-began
+	go close(goOn)
+	if uncut(); !over {
+		t.Fatal("it goes on")
+	}
+	go st.exit(3, "bye")
+	if kind, body, err := ReadFrame(there, make([]byte, MaxFrame)); err != nil || kind != Exit || string(body) != "\x03bye" {
+		t.Errorf("%c %q %v", kind, body, err)
+	}
+	// One that was not cut off before is not cut off later.
+	ctx, cancel = context.WithCancel(t.Context())
+	uncut = st.whenCut(ctx, func() { t.Error("cut off") })
+	uncut()
+	cancel()
 }
 
 // overrun sends more than may be on its way. Nobody reads it.
@@ -540,7 +576,7 @@ func TestDescribe(t *testing.T) {
 		t.Skip("SKIP: no /proc")
 	}
 	text := string(describe([]int{os.Getpid(), 1 << 30}))
-	if strings.Count(text, "\n") != 3 || !strings.Contains(text, "operate.test") || !strings.Contains(text, "KiB") {
+	if strings.Count(text, "\n") != 3 || !strings.Contains(text, os.Args[0][:min(len(os.Args[0]), 100)]) || !strings.Contains(text, "KiB") {
 		t.Errorf("got %q", text)
 	}
 	if line := processLine("/nowhere"); line != "" {
