@@ -10,6 +10,7 @@ import (
 	"github.com/blindbox/blindbox/attest"
 	"github.com/blindbox/blindbox/attest/attesttest"
 	"github.com/blindbox/blindbox/attest/form"
+	"github.com/blindbox/blindbox/attest/internal/awsforge"
 )
 
 var document = []byte("name: a\nmodels: [{name: m, builtin: tumour}]\n")
@@ -162,14 +163,19 @@ func TestNoKindWithout(t *testing.T) {
 			t.Errorf("%s: %v", k, err)
 		}
 	}
-	if err := Agree(snp(t, bind(t, s), s.Policy), attest.Statement{}, document); err == nil {
-		t.Error("a statement that says nothing")
+	if err := Agree(snp(t, bind(t, s), s.Policy), attest.Statement{}, document); err == nil || errors.Is(err, ErrOther) {
+		t.Errorf("a statement that says nothing: %v", err)
 	}
 	if err := Holds(snp(t, bind(t, s), [32]byte{}), bind(t, s), attest.Digest{}); err == nil {
 		t.Error("no policy agrees with none at launch")
 	}
-	if err := Holds(snp(t, bind(t, s), s.Policy), attest.Bound{}, s.Policy); err == nil {
-		t.Error("nothing was signed")
+	if err := Holds(snp(t, bind(t, s), s.Policy), attest.Bound{}, s.Policy); err == nil || errors.Is(err, ErrOther) {
+		t.Errorf("nothing was signed: %v", err)
+	}
+	for _, k := range []attest.Kind{attest.TPM, attest.AzureSNP, attest.AzureTDX, attest.Nitro} {
+		if _, err := Read(attest.Evidence{Kind: k, Data: []byte("something else")}); err == nil || strings.Contains(err.Error(), "algorithm") || strings.Contains(err.Error(), "user_data") {
+			t.Errorf("%s: %v", k, err)
+		}
 	}
 	if _, err := Read(attest.Evidence{Kind: attest.SNP, Data: make([]byte, attest.MaxEvidence+1)}); err == nil || !strings.Contains(err.Error(), "the limit is") {
 		t.Errorf("too long: %v", err)
@@ -190,6 +196,19 @@ func TestFields(t *testing.T) {
 		copy(d.MRCONFIGID[:], s.Policy[:])
 		d.MRCONFIGID[47] = 1
 	}))
+	// quoted changes a byte of a quote: of its head if at is not negative, of what is
+	// behind the sized field with extraData otherwise, -1 being the last one.
+	quoted := func(at int, to byte) attest.Evidence {
+		return tpm(func(m *attesttest.TPMMachine) {
+			m.Form = append(m.Form, func(f *form.TPM) {
+				if at < 0 {
+					at += len(f.Quote)
+				}
+				f.Quote[at] = to
+			})
+		})
+	}
+	const selection = -(2 + sha256.Size) - (4 + 2 + 1 + 3) // from the end
 	quote := func(version uint16, tee byte) attest.Evidence {
 		data := make([]byte, 2000)
 		data[0], data[4] = byte(version), tee
@@ -217,6 +236,22 @@ func TestFields(t *testing.T) {
 		}), "those beside it give"},
 		{"without the register", tpm(func(m *attesttest.TPMMachine) { m.Form = append(m.Form, func(f *form.TPM) { f.PCRs = f.PCRs[:3] }) }), "no value of PCR15"},
 		{"another bank", tpm(func(m *attesttest.TPMMachine) { m.Form = append(m.Form, func(f *form.TPM) { f.Bank = 4 }) }), "expected SHA-256"},
+		{"another register's value under its number", tpm(func(m *attesttest.TPMMachine) {
+			m.Registers[14] = m.Registers[15]
+			m.Select = m.Select[:len(m.Select)-1]
+			m.Form = append(m.Form, func(f *form.TPM) { f.PCRs[len(f.PCRs)-1].Index = tpmPCR })
+		}), "a quote over registers 0x"},
+		{"cut off", tpm(func(m *attesttest.TPMMachine) {
+			m.Form = append(m.Form, func(f *form.TPM) { f.Quote = f.Quote[:len(f.Quote)-1] })
+		}), "cut off"},
+		{"another magic", quoted(0, 0), "expected a quote"},
+		{"another type", quoted(5, 0x17), "expected a quote"},
+		{"two selections", quoted(selection+3, 2), "over a selection"},
+		{"a selection of another bank", quoted(selection+5, 4), "over a selection"},
+		{"a selection of two bytes", quoted(selection+6, 2), "over a selection"},
+		{"no user data", attesttest.NewAWS().Make(t, b.Bytes(), attesttest.EnclavePolicy(s.Policy), attesttest.EditEnclave(func(d *awsforge.Document) {
+			d.Edit = func(f []awsforge.Pair) []awsforge.Pair { return awsforge.Without(f, "user_data") }
+		})), "user_data"},
 		{"bytes behind", tpm(func(m *attesttest.TPMMachine) {
 			m.Form = append(m.Form, func(f *form.TPM) { f.Quote = append(f.Quote, 0) })
 		}), "bytes behind it"},

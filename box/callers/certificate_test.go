@@ -92,12 +92,13 @@ func TestCertificates(t *testing.T) {
 		authority(x)
 		x.PermittedURIDomains = []string{"other.example"}
 	})
+	signsOnly := issue(t, nil, func(x *x509.Certificate) { authority(x); x.IsCA = false })
 	weakUse := issue(t, nil, func(x *x509.Certificate) { authority(x); x.KeyUsage = x509.KeyUsageCRLSign })
 	doc := app + "  - {name: all, certificate: {ca: " + fingerprint(ca.cert) + "}, may: [query]}\n" +
 		"  - {name: named, certificate: {ca: " + fingerprint(ca.cert) + ", subject: Dr. Who}, may: [query]}\n" +
 		"  - {name: workload, certificate: {ca: " + fingerprint(ca.cert) + ", spiffe: \"" + spiffe + "\"}, may: [query]}\n" +
 		"  - {name: expires, certificate: {ca: " + fingerprint(ca.cert) + ", subject: guest}, may: [query], expires: 2026-06-01T12:00:00Z}\n"
-	for i, root := range []*issuing{expiredCA, onlyNames, notAnAuthority, weakUse} {
+	for i, root := range []*issuing{expiredCA, onlyNames, notAnAuthority, weakUse, signsOnly} {
 		doc += "  - {name: bad" + string(rune('0'+i)) + ", certificate: {ca: " + fingerprint(root.cert) + "}, may: [query]}\n"
 	}
 	narrow := app + "  - {name: named, certificate: {ca: " + fingerprint(ca.cert) + ", subject: Dr. Who}, may: [query]}\n" +
@@ -161,6 +162,7 @@ func TestCertificates(t *testing.T) {
 		{"the authority expired", doc, []*issuing{leaf(expiredCA), expiredCA}, untimely},
 		{"name not permitted", doc, []*issuing{leaf(onlyNames, uris(spiffe)), onlyNames}, unchained},
 		{"the policy's authority is none", doc, []*issuing{leaf(notAnAuthority), notAnAuthority}, "is none"},
+		{"the policy's authority may sign and is none", doc, []*issuing{leaf(signsOnly), signsOnly}, "is none"},
 		{"the policy's authority is for other things", doc, []*issuing{leaf(weakUse), weakUse}, "is none"},
 
 		{"common name", narrow, []*issuing{leaf(ca, common("Dr. Who")), ca}, "named"},

@@ -396,6 +396,8 @@ func TestHostileTokens(t *testing.T) {
 		{"something behind the claims", es.sign(t, text+"{}"), object},
 		{"claims are a list", es.sign(t, "["+text+"]"), object},
 		{"claims are no JSON", es.sign(t, "text"), object},
+		{"claims are not UTF-8", es.sign(t, `{"x":"`+"\xff"+`"}`), object},
+		{"the header is not UTF-8", forge(`{"alg":"ES256","x":"`+"\xff"+`"}`, text, byES), header},
 		{"claims are deep", es.sign(t, g.with("x", json.RawMessage(strings.Repeat("[", 9)+strings.Repeat("]", 9)))), object},
 		{"too long", es.sign(t, g.with("x", strings.Repeat("x", 8<<10))), "longer than 8192 bytes"},
 		{"padded", es.sign(t, g) + "=", "base64url"},
@@ -444,7 +446,7 @@ func TestHostileProviders(t *testing.T) {
 	}{
 		{"control", nil, nil, "clinic"},
 		{"status 500", says(500, "oops"), nil, "503 The keys of " + issuer + " cannot be had, so that no token of it can be accepted: it answers with status 500"},
-		{"keys with status 500", nil, says(500, set), "503 "},
+		{"keys with status 500", nil, says(500, set), "it answers with status 500"},
 		{"HTML", says(200, "<html>"), nil, "503 "},
 		{"keys are HTML", nil, says(200, "<html>"), "503 "},
 		{"a redirect", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere.URL, http.StatusFound) }, nil, "status 302"},
@@ -464,6 +466,7 @@ func TestHostileProviders(t *testing.T) {
 		{"keys with a password", config(`"jwks_uri":"https://u:p@example.com/keys"`), nil, "by https"},
 		{"keys with a fragment", config(`"jwks_uri":"https://example.com/keys#x"`), nil, "by https"},
 		{"keys nowhere", config(`"jwks_uri":"https:///keys"`), nil, "by https"},
+		{"keys at no address", config(`"jwks_uri":"https://%zz/keys"`), nil, "by https"},
 		{"no keys", config(`"x":1`), nil, "by https"},
 		{"an empty set", nil, says(200, `{"keys":[]}`), "none that can be used"},
 		{"keys twice", nil, says(200, `{"keys":[],`+set[1:]), "none that can be used"},
@@ -498,7 +501,14 @@ func TestKeysThatAreLeftOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	xy := fmt.Sprintf(`,"x":%q,"y":%q`, whole["x"], whole["y"])
+	var wide map[string]any
+	es384 := jose.JSONWebKey{Key: must[*ecdsa.PrivateKey](t)(ecdsa.GenerateKey(elliptic.P384(), rand.Reader)).Public()}
+	if err := json.Unmarshal(must[[]byte](t)(es384.MarshalJSON()), &wide); err != nil {
+		t.Fatal(err)
+	}
+	wideXY := fmt.Sprintf(`"kty":"EC","crv":"P-384","x":%q,"y":%q`, wide["x"], wide["y"])
 	n := base64.RawURLEncoding.EncodeToString(append([]byte{0x80}, make([]byte, 255)...))
+	longer := base64.RawURLEncoding.EncodeToString(append([]byte{0x80}, make([]byte, 257)...))
 	for _, tc := range []struct {
 		key string
 		ok  bool
@@ -515,6 +525,8 @@ func TestKeysThatAreLeftOut(t *testing.T) {
 		{usual + strings.Replace(xy, `"x":"`, `"x":"AA`, 1), false},
 		{usual + `,"x":"` + strings.Repeat("A", 43) + `","y":"` + strings.Repeat("A", 43) + `"`, false},
 		{usual, false},
+		{wideXY, true},
+		{strings.Replace(wideXY, `","y"`, `!","y"`, 1), false}, // all 48 bytes are there before it
 		{`"kty":"oct","k":"AAAA"`, false},
 		{`"kty":"RSA","n":"` + n + `","e":"AQAB"`, true},
 		{`"kty":"RSA","n":"` + n + `","e":"AQ"`, false},
@@ -522,6 +534,9 @@ func TestKeysThatAreLeftOut(t *testing.T) {
 		{`"kty":"RSA","n":"` + n + `","e":"AQAA"`, false},
 		{`"kty":"RSA","n":"` + n + `","e":"_____w"`, false},
 		{`"kty":"RSA","n":"` + n + `","e":"AQAAAAAB"`, false},
+		{`"kty":"RSA","n":"` + n + `","e":"AAAAAAAAAQAB"`, false},
+		{`"kty":"RSA","n":"` + longer + `","e":"AQAB"`, true},
+		{`"kty":"RSA","n":"` + longer + `!","e":"AQAB"`, false},
 		{`"kty":"RSA","n":"` + n + `"`, false},
 		{`"kty":"RSA","e":"AQAB","n":"` + base64.RawURLEncoding.EncodeToString(append([]byte{0x7f}, make([]byte, 255)...)) + `"`, false},
 		{`"kty":"RSA","e":"AQAB","n":"` + base64.RawURLEncoding.EncodeToString(append([]byte{0x80}, make([]byte, 1024)...)) + `"`, false},
@@ -536,6 +551,54 @@ func TestKeysThatAreLeftOut(t *testing.T) {
 	}
 	if _, err := parseKeys([]byte(`{"keys":[{` + usual + xy + `,"kty":"RSA"}]}`)); err == nil {
 		t.Error("a key with a member twice was read")
+	}
+	good := `[{` + usual + xy + `}]`
+	for text, ok := range map[string]bool{
+		`{"x":1,"keys":` + good + `}`: true, `{"old":` + good + `,"keys":` + good + `}`: true, `{"old":` + good + `}`: false,
+		`{"keys":` + good + `,"x":"` + "\xff" + `"}`: false, `{"keys":[1,` + good[1:] + `}`: false,
+	} {
+		if keys, err := parseKeys([]byte(text)); (err == nil) != ok || ok && len(keys) != 1 || !ok && keys != nil {
+			t.Errorf("%q: %d keys, %v", text, len(keys), err)
+		}
+	}
+}
+
+// TestOneKeyOrAnother: a token without an id of a key is not tried with one key after
+// the other, and no key serves an algorithm that it is not for.
+func TestOneKeyOrAnother(t *testing.T) {
+	c, p := newClock(), newIDP(t)
+	first, second := ecPair(t, "1"), ecPair(t, "2")
+	p.serve(first.public(), second.public())
+	a := authenticator(t, clinicOnly, c, p.client())
+	nameless := pair{first.alg, first.private, ""}.sign(t, good(c))
+	want(t, "two keys fit", identify(a, request(t, bearer(nameless)...)), "no such key")
+	want(t, "by its id", identify(a, request(t, bearer(first.sign(t, good(c)))...)), "clinic")
+
+	private := must[*rsa.PrivateKey](t)(rsa.GenerateKey(rand.Reader, 2048))
+	sum := sha256.Sum256([]byte("text"))
+	signature := must[[]byte](t)(rsa.SignPSS(rand.Reader, private, crypto.SHA256, sum[:], &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}))
+	for alg, ok := range map[algorithm]bool{ps256: true, rs256: false} {
+		k := key{algs: []algorithm{alg}, public: private.Public()}
+		if k.verify(ps256, "text", signature) != ok {
+			t.Errorf("a key for %s and PS256: %t", alg, !ok)
+		}
+	}
+}
+
+// TestClaimOfNothing: a claim that is not there is not one that is empty.
+func TestClaimOfNothing(t *testing.T) {
+	wanted := &policy.OIDC{Audience: "whisper", Claims: map[string]string{"org": ""}}
+	for org, ok := range map[string]bool{"org": true, "other": false} {
+		if got := (&token{audience: []string{"whisper"}, texts: map[string]string{org: ""}}).of(wanted); got != ok {
+			t.Errorf("an empty %s: %t", org, got)
+		}
+	}
+}
+
+// TestNoAddress: what is no address is not asked.
+func TestNoAddress(t *testing.T) {
+	if text, err := (&provider{client: http.DefaultClient}).get(t.Context(), "https://%zz/"); err == nil || text != nil || err.Error() != "callers: its address is none" {
+		t.Errorf("%q, %v", text, err)
 	}
 }
 

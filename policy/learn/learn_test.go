@@ -275,6 +275,12 @@ func TestProposeRefuses(t *testing.T) {
 	if _, err := Propose(parse(t, base), Seen{}, 1); err == nil {
 		t.Error("one value makes a star")
 	}
+	if p, err := Propose(&policy.Policy{}, Seen{}, DefaultMany); err == nil || p != nil {
+		t.Errorf("a proposal out of nothing: %v", err)
+	}
+	if p, err := Open(&policy.Policy{}, Opening{}); err == nil || p != nil {
+		t.Errorf("nothing is opened: %v", err)
+	}
 	p := &proposer{base: parse(t, base)}
 	other := parse(t, strings.Replace(base, "platforms: [tdx]", "platforms: [sgx]", 1))
 	if err := p.untouched(other); err == nil || !strings.Contains(err.Error(), "platforms") {
