@@ -593,11 +593,14 @@ func TestForged(t *testing.T) {
 	key := cfg.Key.(*fakeKey)
 	otherBoot := *key
 	otherBoot.box.Boot = strings.Repeat("0", 32)
+	posing := newKey(t)
+	posing.box = key.box
 	for name, c := range map[string]struct {
 		token, why string
 	}{
 		"good":        {write(key, at.Chain, at.Sequence), ""},
 		"other key":   {write(newKey(t), at.Chain, at.Sequence), "another key"},
+		"as the box":  {write(posing, at.Chain, at.Sequence), "another key"},
 		"other boot":  {write(&otherBoot, at.Chain, at.Sequence), "another key"},
 		"other chain": {write(key, receipt.Digest{9}, at.Sequence), "another place"},
 		"other place": {write(key, at.Chain, at.Sequence-1), "another place"},
@@ -609,6 +612,11 @@ func TestForged(t *testing.T) {
 		case c.why == "" && f != nil, c.why != "" && (f == nil || !strings.Contains(f.Why, c.why)):
 			t.Errorf("%s: %v", name, f)
 		}
+	}
+	// Nothing is before the first record that a head could be of.
+	first := record{Time: "2026-11-22T12:00:00.000009Z", Type: typeHead, JWS: write(key, receipt.Digest{}, math.MaxUint64)}
+	if f := verify(t, appendLine(nil, receipt.Digest{}, first)).Fault; f == nil || !strings.Contains(f.Why, "another place") {
+		t.Errorf("a head that comes first: %v", f)
 	}
 }
 
@@ -627,6 +635,8 @@ func TestHostileLogs(t *testing.T) {
 	stop := record{Time: now, Type: typeStop}
 	badStart := start
 	badStart.Key = "sha256:00"
+	bareStart := start
+	bareStart.Policy = strings.TrimPrefix(digest, "sha256:")
 	zero := strings.Repeat("0", 64)
 	gap := func(from, to uint64) record { return record{Time: now, Type: typeGap, From: from, To: to, Chain: zero} }
 	for name, c := range map[string]struct {
@@ -636,6 +646,7 @@ func TestHostileLogs(t *testing.T) {
 		"good":                {[]record{start, decision, stop, start, decision}, ""},
 		"no start":            {[]record{decision}, "before the first start"},
 		"after the stop":      {[]record{start, stop, decision}, "after the end"},
+		"start, bare digest":  {[]record{bareStart}, "without digests"},
 		"start without a key": {[]record{badStart}, "without digests"},
 		"gap elsewhere":       {[]record{start, gap(2, 3)}, "does not begin here"},
 		"gap to the end":      {[]record{gap(0, math.MaxUint64)}, "does not begin here"},
@@ -653,8 +664,14 @@ func TestHostileLogs(t *testing.T) {
 			t.Errorf("%s: %v", name, f)
 		}
 	}
+	text := appendLine(nil, receipt.Digest{}, start)
+	skips := stop
+	skips.Seq = 2
+	if f := verify(t, appendLine(text, chained(receipt.Digest{}, start.append(nil)), skips)).Fault; f == nil || f.Why != "record 2" || f.Sequence != 1 {
+		t.Errorf("a number is left out: %v", f)
+	}
 	long := append(bytes.Repeat([]byte{'x'}, 3*maxLine), '\n')
-	if f := verify(t, long).Fault; f == nil || f.Line != 1 {
+	if f := verify(t, long).Fault; f == nil || f.Line != 1 || !strings.Contains(f.Why, "not a hash") {
 		t.Errorf("a long line: %v", f)
 	}
 	if r := verify(t, bytes.Repeat([]byte{'x'}, 3*maxLine)); r.Fault == nil || !r.Torn {
