@@ -59,8 +59,10 @@ func TestRequire(t *testing.T) {
 
 		{"egress: none", boxImage, "egress", "none", ""},
 		{"egress: none", boxModels + "egress: none\n", "egress", "none", ""},
-		{"egress: none", boxModels, "egress", "egress: no line: not restricted", "none"},
-		{"egress: [\"a:1\"]", boxModels, "egress", "egress: no line: not restricted", "only a:1"},
+		{"egress: none", boxModels, "egress", "none", ""},
+		{"egress: [\"a:1\"]", boxModels, "egress", "none", ""},
+		{"egress: none", boxCommand, "egress", "egress: no line: not restricted, the app is a plain process", "none"},
+		{"egress: [\"a:1\"]", boxCommand, "egress", "egress: no line: not restricted, the app is a plain process", "only a:1"},
 		{"egress: none", boxImage + "egress: {allow: [{host: a.example, port: 443}]}\n", "egress", "egress: line 3: a.example:443", "none"},
 		{"egress: [\"a.example:443\", \"10.0.0.5:5432\"]", boxImage + "egress:\n  allow:\n    - {host: a.example, port: 443}\n    - {host: 10.0.0.5, port: 5432, private: true}\n", "egress", "a.example:443, 10.0.0.5:5432", ""},
 		{"egress: [\"a.example:443\"]", boxImage + "egress:\n  allow:\n    - {host: a.example, port: 443}\n    - {host: a.example, port: 80}\n    - {host: \"*.a.example\", port: 443}\n", "egress", "egress: line 6: a.example:80; line 7: *.a.example:443", "only a.example:443"},

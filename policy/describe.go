@@ -196,6 +196,9 @@ func (d *description) egress(p *Policy) {
 	switch {
 	case p.EgressUnrestricted():
 		return
+	case len(e.Allow) == 0 && p.App == nil:
+		d.line("Models connect to nothing.")
+		return
 	case len(e.Allow) == 0:
 		d.line("The app may connect to nothing outside the box. It has no route and no DNS.")
 		return
@@ -265,25 +268,29 @@ func (d *description) logs(p *Policy) {
 	}
 }
 
-// open says what the document leaves open.
+// open says what the document leaves open. Models start no program, connect to
+// nothing and write no file.
 func (d *description) open(p *Policy) {
-	image := p.App != nil && p.App.Image != ""
+	process := p.App != nil && p.App.Image == ""
 	var open []string
 	for _, part := range []struct {
 		open bool
 		what string
 	}{
-		{p.EgressUnrestricted(), "where the app may connect to"},
-		{!image && p.Files.Tmp == 0 && len(p.Files.Writable) == 0, "its files"},
+		{p.EgressUnrestricted(), "where it may connect to"},
+		{process && p.Files.Tmp == 0 && len(p.Files.Writable) == 0, "its files"},
 		{p.Limits.Memory == 0, "memory"},
-		{p.Limits.PIDs == 0, "processes"},
+		{process && p.Limits.PIDs == 0, "processes"},
 	} {
 		if part.open {
 			open = append(open, part.what)
 		}
 	}
-	if len(open) > 0 {
-		d.line("Not restricted by this version: %s.", list(open))
+	switch {
+	case len(open) > 0 && process:
+		d.line("NOT RESTRICTED, since the app is a plain process: %s.", list(open))
+	case len(open) > 0:
+		d.line("Not restricted: %s.", list(open))
 	}
 }
 

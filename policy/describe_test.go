@@ -9,11 +9,11 @@ import (
 
 func TestSummary(t *testing.T) {
 	for doc, want := range map[string]string{
-		full:   "callers: ANYONE, 2 api keys · logs: counters · request <= 32 MiB · 64 at once · egress: not restricted by this version",
-		models: "callers: nobody · logs: none · request <= 1 MiB · 16 at once · egress: not restricted by this version",
-		head + "callers: [{api_key: " + hash(keyA) + ", may: [query]}]\nlimits: {request: 1000B}\n": "callers: 1 api key · logs: none · request <= 1000 B · 16 at once · egress: not restricted by this version",
-		head + "audit: host\n":                             "callers: nobody · logs: none · audit: HOST · request <= 1 MiB · 16 at once · egress: not restricted by this version",
-		head + "callers: [{anyone: true, may: [query]}]\n": "callers: ANYONE · logs: none · request <= 1 MiB · 16 at once · egress: not restricted by this version",
+		full:   "callers: ANYONE, 2 api keys · logs: counters · request <= 32 MiB · 64 at once · egress: NOT RESTRICTED, the app is a plain process",
+		models: "callers: nobody · logs: none · request <= 1 MiB · 16 at once · egress: none",
+		head + "callers: [{api_key: " + hash(keyA) + ", may: [query]}]\nlimits: {request: 1000B}\n": "callers: 1 api key · logs: none · request <= 1000 B · 16 at once · egress: NOT RESTRICTED, the app is a plain process",
+		head + "audit: host\n":                             "callers: nobody · logs: none · audit: HOST · request <= 1 MiB · 16 at once · egress: NOT RESTRICTED, the app is a plain process",
+		head + "callers: [{anyone: true, may: [query]}]\n": "callers: ANYONE · logs: none · request <= 1 MiB · 16 at once · egress: NOT RESTRICTED, the app is a plain process",
 	} {
 		if got := parse(t, doc).Summary(); got != want {
 			t.Errorf("\ngot  %s\nwant %s", got, want)
@@ -28,7 +28,7 @@ func TestSummaryOfAll(t *testing.T) {
 		image: "callers: nobody · logs: none · request <= 1 MiB · 16 at once · egress: none",
 		head + "egress: {allow: [{host: \"2001:db8::1\", port: 1}]}\n": "callers: nobody · logs: none · request <= 1 MiB · 16 at once · egress: [2001:db8::1]:1",
 		head + "callers:\n  - {oidc: \"https://a.example\", audience: a, may: [query]}\n  - {oidc: \"https://b.example\", audience: a, may: [query]}\n" +
-			"  - {attested: {kind: tpm, measurement: \"" + strings.Repeat("ab", 32) + "\", policy: " + hash("p") + "}, may: [query]}\n  - {attested: {kind: tpm, measurement: \"" + strings.Repeat("cd", 32) + "\", policy: " + hash("p") + "}, may: [query]}\n": "callers: 2 identities, 2 attested boxes · logs: none · request <= 1 MiB · 16 at once · egress: not restricted by this version",
+			"  - {attested: {kind: tpm, measurement: \"" + strings.Repeat("ab", 32) + "\", policy: " + hash("p") + "}, may: [query]}\n  - {attested: {kind: tpm, measurement: \"" + strings.Repeat("cd", 32) + "\", policy: " + hash("p") + "}, may: [query]}\n": "callers: 2 identities, 2 attested boxes · logs: none · request <= 1 MiB · 16 at once · egress: NOT RESTRICTED, the app is a plain process",
 	} {
 		if got := parse(t, doc).Summary(); got != want {
 			t.Errorf("\ngot  %s\nwant %s", got, want)
@@ -154,7 +154,7 @@ func TestDescribe(t *testing.T) {
 		"ANYONE who reaches the box, with no key, may query, on /public/*. (line 14)",
 		"A request may have 32 MiB; 64 are served at once; one without a byte for 1m30s is cut.",
 		"The box counts requests by the kind of answer. It logs nothing else about them.",
-		"Not restricted by this version: where the app may connect to, its files, memory and processes.",
+		"NOT RESTRICTED, since the app is a plain process: where it may connect to, its files, memory and processes.",
 	} {
 		if !strings.Contains(p.Describe(), want) {
 			t.Errorf("no line %q in\n%s", want, p.Describe())

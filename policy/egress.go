@@ -49,9 +49,10 @@ const (
 	TLSVerify TLS = "verify"
 )
 
-// EgressUnrestricted reports whether the document leaves open where the box may
-// connect to: there is no image, whose app has a network of its own, and no line
-// on egress. Every other policy restricts it.
+// EgressUnrestricted reports whether nothing says where the app may connect to:
+// it is a plain process, which has the network of its machine, and there is no line
+// on egress. An app from an image has a network of its own, and models connect
+// nowhere.
 func (p *Policy) EgressUnrestricted() bool {
-	return p.Egress.Line == 0 && (p.App == nil || p.App.Image == "")
+	return p.Egress.Line == 0 && p.App != nil && p.App.Image == ""
 }

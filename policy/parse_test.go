@@ -238,7 +238,7 @@ func TestDefaults(t *testing.T) {
 		t.Errorf("an image may connect to %+v", p.Egress)
 	}
 	for doc, unrestricted := range map[string]bool{
-		head: true, models: true, head + "egress: none\n": false, models + "egress: none\n": false,
+		head: true, models: false, image: false, head + "egress: none\n": false, models + "egress: none\n": false,
 		head + "egress: {allow: [{host: a.example, port: 1}]}\n": false,
 	} {
 		if got := parse(t, doc).EgressUnrestricted(); got != unrestricted {

@@ -156,7 +156,7 @@ func (c *requirements) egress(accepted []string) {
 	case accepted == nil:
 		return
 	case c.p.EgressUnrestricted():
-		c.add("egress", 0, "not restricted", only(accepted))
+		c.add("egress", 0, "not restricted, the app is a plain process", only(accepted))
 		return
 	}
 	for _, to := range c.p.Egress.Allow {

@@ -25,8 +25,9 @@ func TestRequire(t *testing.T) {
 
 		{"egress none, and so it is", image, Require{Egress: none}, ""},
 		{"egress none, and it says so", head + "egress: none\n", Require{Egress: none}, ""},
-		{"egress open", head, Require{Egress: none}, "egress: no line: not restricted, expected none"},
-		{"egress open, some accepted", head, Require{Egress: []string{"a:1"}}, "egress: no line: not restricted, expected only a:1"},
+		{"egress of models", models, Require{Egress: none}, ""},
+		{"egress open", head, Require{Egress: none}, "egress: no line: not restricted, the app is a plain process, expected none"},
+		{"egress open, some accepted", head, Require{Egress: []string{"a:1"}}, "egress: no line: not restricted, the app is a plain process, expected only a:1"},
 		{"egress", whole, Require{Egress: []string{"api.stripe.com:443", "*.example.com:443"}},
 			"egress: line 41: api.stripe.com:8443 verify, expected only api.stripe.com:443, *.example.com:443\negress: line 42: *.example.com:443 any, expected only api.stripe.com:443, *.example.com:443\negress: line 43: 10.0.0.5:5432, expected only api.stripe.com:443, *.example.com:443"},
 		{"egress in any protocol", whole, Require{Egress: []string{"api.stripe.com:443", "api.stripe.com:8443", "*.example.com:443 any", "10.0.0.5:5432"}}, ""},

@@ -84,7 +84,7 @@ const mostHosts = 3
 func (p *Policy) egressSummary() string {
 	switch {
 	case p.EgressUnrestricted():
-		return "not restricted by this version"
+		return "NOT RESTRICTED, the app is a plain process"
 	case len(p.Egress.Allow) == 0:
 		return "none"
 	}
