@@ -138,6 +138,13 @@ func (a *Authenticator) Identify(r *http.Request) (*policy.Caller, *Refusal) {
 	return nil, unknown("There is no API key, or one whose SHA-256 is not in the box's policy.")
 }
 
+// Shows reports whether what a request has in Authorization is a key of the policy or a
+// token of one of its providers, good or not. Nothing is removed.
+func (a *Authenticator) Shows(r *http.Request) bool {
+	s := a.bearer(r.Header["Authorization"])
+	return s.caller != nil || s.token != nil
+}
+
 // shown is a secret that was sent: at most one field is set.
 type shown struct {
 	caller *policy.Caller // its key

@@ -187,6 +187,10 @@ func (h *Handler) identify(r *http.Request) (*policy.Caller, *problem) {
 	if h.cfg.Callers == nil {
 		return nil, notReady("The box cannot tell who is calling.")
 	}
+	// It would be passed on like any that is meant for the app, which must not get it.
+	if o := h.cfg.Operators; o != nil && o.Callers.Shows(r) && !h.cfg.Callers.Shows(r) {
+		return nil, operatorsOwn()
+	}
 	c, refused := h.cfg.Callers.Identify(r)
 	if refused != nil {
 		return nil, unidentified(refused)

@@ -61,6 +61,14 @@ func (h *Handler) operate(a *answer, r *http.Request, q policy.Request, op polic
 	return nil
 }
 
+func operatorsOwn() *problem {
+	return unidentified(&callers.Refusal{
+		Status: http.StatusUnauthorized, Challenge: `Bearer realm="blindbox"`,
+		Detail: "The key or token in Authorization is an operator's, and is good for no request to the app.",
+		Fix:    "Send a caller's, or none where the policy has anyone.",
+	})
+}
+
 func inOperation(no *operate.Refusal) *problem {
 	titles := map[int]string{
 		http.StatusTooManyRequests: "the box is busy", http.StatusServiceUnavailable: "the box is not ready", http.StatusBadGateway: "the app in the box does not answer",
