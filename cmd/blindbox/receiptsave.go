@@ -83,8 +83,10 @@ func fetchOwn(c http.RoundTripper, r *http.Request, name string, most int64) ([]
 	if err != nil {
 		return nil, err
 	}
-	if auth := r.Header.Values("Authorization"); len(auth) > 0 {
-		own.Header["Authorization"] = auth
+	for _, name := range []string{"Authorization", "Blindbox-Key"} {
+		if shown := r.Header.Values(name); len(shown) > 0 {
+			own.Header[name] = shown
+		}
 	}
 	res, err := c.RoundTrip(own)
 	if err != nil {

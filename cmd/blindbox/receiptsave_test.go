@@ -70,7 +70,7 @@ func TestSaveReceipt(t *testing.T) {
 				name := strings.TrimPrefix(r.URL.Path, "/.well-known/blindbox")
 				id, isReceipt := strings.CutPrefix(name, "/receipts/")
 				switch {
-				case r.Header.Get("Authorization") != "Bearer key":
+				case r.Header.Get("Authorization") != "Bearer for-the-app" || r.Header.Get("Blindbox-Key") != "key":
 					w.WriteHeader(http.StatusUnauthorized)
 				case name == "/receipts/evidence" && c.bundle == nil:
 					w.WriteHeader(http.StatusNotFound)
@@ -90,7 +90,8 @@ func TestSaveReceipt(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			r.Header.Set("Authorization", "Bearer key")
+			r.Header.Set("Authorization", "Bearer for-the-app")
+			r.Header.Set("Blindbox-Key", "key")
 			if c.nonce != "" {
 				r.Header.Set(boxreceipt.Header, c.nonce)
 			}
