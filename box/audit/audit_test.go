@@ -536,6 +536,35 @@ func TestResumeAltered(t *testing.T) {
 	}
 }
 
+// TestResumeBeheaded: the box let nothing of its log go, so that one whose beginning is
+// elsewhere is the keeper's work, be the rest in order or nothing.
+func TestResumeBeheaded(t *testing.T) {
+	out := newSink()
+	l := open(t, config(t, out), First())
+	at := l.Decided(allow("clinic"))
+	l.Decided(allow("clinic"))
+	l.Close(t.Context())
+	lines := bytes.SplitAfter(out.bytes(), []byte{'\n'})
+	beginning := fmt.Appendf(nil, "earlier %d %x\n", at.Sequence+1, at.Chain[:])
+	for name, text := range map[string][]byte{
+		"the rest": append(beginning, bytes.Join(lines[at.Sequence+1:], nil)...),
+		"nothing":  []byte("earlier 500 " + strings.Repeat("ab", 32) + "\n"),
+	} {
+		s, err := Resume(bytes.NewReader(text))
+		if err != nil || s.Broken() != ReasonAltered {
+			t.Fatalf("%s: %q, %v", name, s.Broken(), err)
+		}
+		next := newSink()
+		next.text = bytes.Clone(text)
+		l := open(t, config(t, next), s)
+		l.Decided(allow("clinic"))
+		l.Close(t.Context())
+		if r := sound(t, next.bytes()); len(r.Breaks) != 1 || r.Breaks[0].Reason != ReasonAltered || r.First == 0 {
+			t.Errorf("%s: %+v", name, r)
+		}
+	}
+}
+
 // TestResumeLong: a line without an end is ended before the log goes on, also one
 // that is no line of a log.
 func TestResumeLong(t *testing.T) {

@@ -42,7 +42,7 @@ func Resume(r io.Reader) (State, error) {
 	}
 	s := State{known: true, next: report.Next, chain: report.Chain, torn: report.Torn}
 	switch {
-	case report.Fault != nil:
+	case report.Fault != nil, report.First > 0: // only what is in memory begins in the middle
 		s.reason = ReasonAltered
 	case report.Torn:
 		s.reason = ReasonTorn
