@@ -19,6 +19,7 @@ type attempt struct {
 	began     time.Time
 	request   *http.Request // for its method, its length and its trailers
 	head      form.Digest
+	trailing  bool   // fields are announced that follow the body
 	alone     bool   // no other request was running at the beginning
 	begun     uint64 // how many requests had begun then
 	flows     []form.Flow
@@ -41,7 +42,7 @@ type attempt struct {
 func newAttempt(id, nonce string, began time.Time, r *http.Request) *attempt {
 	a := &attempt{
 		id: id, nonce: nonce, began: began, request: r, declared: -1,
-		head: form.RequestHead(r.Method, r.RequestURI, r.Header),
+		head: form.RequestHead(r.Method, r.RequestURI, r.Header), trailing: len(r.Trailer) > 0,
 	}
 	a.body.sum, a.answer.sum = sha256.New(), sha256.New()
 	if r.Body == nil || r.Body == http.NoBody {
@@ -184,9 +185,11 @@ func (a *attempt) fill(r *form.Receipt) {
 	}
 	var ended, failed bool
 	r.Request.Body, r.Request.Bytes, ended, failed = a.body.close()
-	whole := ended || a.request.ContentLength >= 0 && r.Request.Bytes == a.request.ContentLength
+	// Without the end there are no trailers yet, and whoever reads on may write them this
+	// very moment.
+	whole := ended || a.request.ContentLength >= 0 && r.Request.Bytes == a.request.ContentLength && !a.trailing
 	r.Request.Complete = whole && !failed && !a.hijacked
-	if r.Request.Complete {
+	if r.Request.Complete && ended {
 		r.Request.Trailers = form.Trailers(a.request.Trailer)
 	}
 	r.Response.Body, r.Response.Bytes, _, failed = a.answer.close()

@@ -320,6 +320,38 @@ func TestTrailers(t *testing.T) {
 	})
 }
 
+// TestTrailersThatDidNotCome: all bytes of a body are not all of a request that
+// announces more, and nothing is read that may be written at the same time.
+func TestTrailersThatDidNotCome(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		trailer  http.Header
+		read     int64
+		complete bool
+		digest   form.Digest
+	}{
+		{"the bytes", nil, 4, true, form.Digest{}},
+		{"the bytes and no trailers", http.Header{"X-Sum": nil}, 4, false, form.Digest{}},
+		{"all of it", http.Header{"X-Sum": nil}, 5, true, form.Trailers(http.Header{"X-Sum": {"1"}})},
+	} {
+		r := httptest.NewRequest("POST", "/", strings.NewReader("body"))
+		r.Trailer = c.trailer
+		a := newAttempt("id", "", today(), r)
+		if n, _ := io.CopyN(io.Discard, r.Body, c.read); n != 4 {
+			t.Fatal(n)
+		}
+		if c.complete {
+			r.Trailer = http.Header{"X-Sum": {"1"}}
+		}
+		var got form.Receipt
+		a.finish(http.Header{}, false)
+		a.fill(&got)
+		if got.Request.Complete != c.complete || got.Request.Trailers != c.digest {
+			t.Errorf("%s: %+v", c.name, got.Request)
+		}
+	}
+}
+
 // TestIncomplete: what breaks off has a receipt that says so.
 func TestIncomplete(t *testing.T) {
 	part := strings.Repeat("x", 10)
