@@ -244,6 +244,9 @@ func TestFields(t *testing.T) {
 		{"cut off", tpm(func(m *attesttest.TPMMachine) {
 			m.Form = append(m.Form, func(f *form.TPM) { f.Quote = f.Quote[:len(f.Quote)-1] })
 		}), "cut off"},
+		{"cut off before the digest", tpm(func(m *attesttest.TPMMachine) {
+			m.Form = append(m.Form, func(f *form.TPM) { f.Quote = f.Quote[:len(f.Quote)-sha256.Size] })
+		}), "cut off"},
 		{"another magic", quoted(0, 0), "expected a quote"},
 		{"another type", quoted(5, 0x17), "expected a quote"},
 		{"two selections", quoted(selection+3, 2), "over a selection"},
