@@ -82,7 +82,9 @@ func (s *session) compose(ctx context.Context, file string, o composeOptions) er
 		if errors.Is(context.Cause(ctx), context.Canceled) {
 			return fail(catalogue.CodeInterrupted, "interrupted", "", "")
 		}
-		return fail(catalogue.CodeCompose, "compose", err.Error(), "")
+		r := fail(catalogue.CodeCompose, "compose", err.Error(), "")
+		r.apart = true // one thing of the file on each line
+		return r
 	}
 	if s.json() {
 		s.writeJSON(composeResult{string(box), left})

@@ -130,3 +130,12 @@ func TestComposeLyingRegistry(t *testing.T) {
 		t.Errorf("exit code %d, %s%s", code, out, errs)
 	}
 }
+
+// TestComposeRefusedLines: each thing that is refused is on a line of its own.
+func TestComposeRefusedLines(t *testing.T) {
+	file := composed(t, "services:\n  web: {image: \"oci:web.oci\", ports: [8000], privileged: true,\n    network_mode: host}\n")
+	code, out, errs := command(t, nil, "compose", file)
+	if code != 1 || out != "" || strings.Count(errs, "\n  seen       line ") != 2 {
+		t.Errorf("exit code %d, %q, %s", code, out, errs)
+	}
+}

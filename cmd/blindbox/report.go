@@ -25,6 +25,7 @@ type refusal struct {
 	area     string // what it is about: hardware, code, channel, policy, usage ...
 	seen     string
 	brief    string // seen for a terminal, if that is too long for a line
+	apart    bool   // seen is several things, one on a line
 	expected string
 	also     []attest.Check // further checks that failed
 	places   []place        // in a file of the user's
@@ -111,6 +112,11 @@ func fromFailure(f *attest.Failure) *refusal {
 // which can write there what it likes.
 func fromCheck(c attest.Check) *refusal {
 	area, name, _ := strings.Cut(c.Name, ".")
+	if isAboutCaller(c) {
+		r := fail(catalogue.CodeBoxCaller, area, c.Seen, "a box that its policy names as a caller")
+		r.exit = exitRefused
+		return r
+	}
 	name = strings.ReplaceAll(name, "_", " ")
 	seen := strings.TrimSpace(name + " " + c.Seen)
 	if strings.HasPrefix(c.Seen, name+": ") {
@@ -126,6 +132,20 @@ func fromCheck(c attest.Check) *refusal {
 		r.seen = c.Seen // the label says what it is
 	}
 	return r
+}
+
+// isAboutCaller tells a box's own no to the evidence that we showed it. It has the
+// codes of ours to a box, whose fixes would have the reader accept another box.
+func isAboutCaller(c attest.Check) bool {
+	if c.Name != "channel.answer" {
+		return false
+	}
+	switch c.Code {
+	case attest.CodeMalformed, attest.CodePurposeMismatch, attest.CodeKindMismatch: // about the question
+		return strings.Contains(c.Seen, "peer.caller")
+	}
+	_, known := catalogue.ByCode(c.Code)
+	return known
 }
 
 func fromPartial(p *appraise.PartialError) *refusal {
@@ -248,7 +268,9 @@ func writeLine(w io.Writer, name, text string) {
 func (r *refusal) printShort(w io.Writer) {
 	fmt.Fprintf(w, "%s %s: %s\n", r.entry.ID(), r.area, r.entry.Title)
 	seen, expected := r.labels()
-	writeLine(w, seen, r.shorten(cmp.Or(r.brief, r.seen)))
+	for _, line := range r.seenLines() {
+		writeLine(w, seen, r.shorten(line))
+	}
 	for _, p := range r.places {
 		writeLine(w, "seen", fmt.Sprintf("%s:%s", p.File, p.Problem))
 	}
@@ -259,6 +281,13 @@ func (r *refusal) printShort(w io.Writer) {
 	if r.contacted {
 		fmt.Fprintln(w, "  nothing was sent.")
 	}
+}
+
+func (r *refusal) seenLines() []string {
+	if r.apart {
+		return strings.Split(r.seen, "\n")
+	}
+	return []string{cmp.Or(r.brief, r.seen)}
 }
 
 // shorten abridges numbers, but not in the names of files.

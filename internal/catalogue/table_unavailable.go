@@ -26,7 +26,7 @@ func unavailable() []Entry {
 			Title:   "a check was skipped",
 			Cause:   "There was nothing to compare with (a file has no connection, there is no trust file) or the trust file says any. A skipped check is never a pass: without the essential ones the verdict is PARTIAL, exit code 4.",
 			NotDone: "The box was not accepted for sending anything if the skipped check is an essential one.",
-			Fix:     "Verify a live box with a trust file. For a file, PARTIAL is as far as it goes.",
+			Fix:     "Verify a live box with a trust file. For saved evidence, PARTIAL is as far as it goes; for a receipt or a log, give the evidence for its key with `--bundle`.",
 			Example: "$ blindbox verify genoa.report.bin --at 2025-09-15\n...\nPARTIAL\nBBX-303 verdict: a check was skipped\n  seen       not checked: hardware (5 checks), code (measurement), channel (10 checks), policy (digest)",
 		},
 	}
@@ -47,9 +47,9 @@ func answers() []Entry {
 		{
 			Number: 401, Codes: []attest.Code{CodeBoxCaller},
 			Title:   "the box does not know the caller",
-			Cause:   "No API key, certificate or token, or one that the box's policy does not accept: its hash is not there, it has expired, it was issued by or for somebody else. The answer says which.",
+			Cause:   "No API key, certificate, token or evidence, or one that the box's policy does not accept: its hash is not there, it has expired, it was issued by or for somebody else, it is that of another box. The answer says which.",
 			NotDone: "The request did not reach a model or the app.",
-			Fix:     "Give the key with `--api-key-file` or BLINDBOX_API_KEY, a certificate with `--cert` and `--key`, and a token in the header Authorization of each request. Callers are fixed in box.yaml; another caller is another policy and another box.",
+			Fix:     "Give the key with `--api-key-file` or BLINDBOX_API_KEY, a certificate with `--cert` and `--key`, a token in the header Authorization of each request, and evidence with `--attest`. Callers are fixed in box.yaml; another caller is another policy and another box.",
 			Example: problem(401, "the box does not know the caller"),
 		},
 		{
