@@ -95,7 +95,27 @@ func linesOf(p *policy.Policy) ([]line, error) {
 			Kind: kind, Measurement: c.Attested.Measurement, Policy: c.Attested.Policy, Root: c.Attested.SimulatedRoot,
 		}})
 	}
+	if err := tooMany(lines); err != nil {
+		errs = append(errs, err)
+	}
 	return lines, errors.Join(errs...)
+}
+
+// tooMany refuses more lines than one question has room for: a caller could be any of
+// those with its kind and policy, and the last would be recognised never.
+func tooMany(lines []line) error {
+	type alike struct {
+		kind   attest.Kind
+		policy attest.Digest
+	}
+	seen := map[alike]int{}
+	for _, l := range lines {
+		a := alike{l.ref.Kind, l.ref.Policy}
+		if seen[a]++; seen[a] > wire.MaxReferences {
+			return fmt.Errorf("peers: caller %q (line %d) is one of more than %d with the kind %s and the policy sha256:%s", l.caller, l.number, wire.MaxReferences, a.kind, a.policy)
+		}
+	}
+	return nil
 }
 
 // Kinds are the kinds of hardware by which another box can be recognised: those
@@ -156,7 +176,7 @@ func (c *Checker) candidates(shown atls.Presented) ([]line, error) {
 		case l.ref.Kind != shown.Bundle.Evidence.Kind:
 		case l.ref.Policy != shown.Statement.Policy:
 			code = attest.CodePolicyMismatch
-		case len(out) < wire.MaxReferences:
+		default:
 			out = append(out, l)
 		}
 	}

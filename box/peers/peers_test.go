@@ -42,6 +42,11 @@ func fake(mode string) {
 		}
 	}
 	switch mode {
+	case "held": // until somebody has opened the pipe, and closed it again
+		if f, err := os.Open(os.Args[0][len("fake-held@"):] + ".pipe"); err == nil {
+			io.Copy(io.Discard, f)
+		}
+		mode = "yes"
 	case "dead":
 		syscall.Exit(1) // at once: with the race detector, others take a second
 	case "mute":
@@ -292,11 +297,14 @@ func TestStart(t *testing.T) {
 		}
 	}
 	c := checker(t, "yes", patience)
-	for range 2 { // the first one ends
+	var first *worker
+	for range 2 {
+		first = c.pool.spare
 		if err := c.Start(); err != nil {
 			t.Error(err)
 		}
 	}
+	<-first.gone // nobody would end it any more
 	c.Close()
 	if err := c.Start(); err == nil {
 		t.Error("started after the end")
@@ -315,6 +323,30 @@ func TestSpareKilled(t *testing.T) {
 	<-w.gone
 	if _, err := c.Check(t.Context(), shown()); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestClosedWhileStarting: a process that gets ready when the box has ended ends too.
+func TestClosedWhileStarting(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "pids")
+	if err := syscall.Mkfifo(file+".pipe", 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := checker(t, "held@"+file, patience)
+	prepared := make(chan struct{})
+	go func() { c.pool.prepare(); close(prepared) }()
+	pipe, err := os.OpenFile(file+".pipe", os.O_WRONLY, 0) // when it has been started
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+	pipe.Close()
+	<-prepared
+	if c.pool.spare != nil {
+		t.Error("a process waits for a caller of a box that has ended")
+	}
+	for _, pid := range pids(t, file) {
+		await(t, "it to end", func() bool { return syscall.Kill(pid, 0) != nil })
 	}
 }
 
@@ -384,6 +416,9 @@ func TestTurns(t *testing.T) {
 		})
 	}
 	await(t, "all turns to be taken", func() bool { return len(c.pool.turns) == maxProcesses })
+	if cap(c.pool.turns) != maxProcesses {
+		t.Errorf("%d turns, expected %d", cap(c.pool.turns), maxProcesses)
+	}
 	late, stop := context.WithCancel(t.Context())
 	stop()
 	if got, err := c.Check(late, shown()); got != nil || err == nil {
@@ -430,6 +465,18 @@ func TestNew(t *testing.T) {
 	}
 	if _, err := New(document(t), nil); err == nil || !strings.Contains(err.Error(), `"first" (line 5)`) {
 		t.Errorf("no verifier: %v", err)
+	}
+	for n, many := range map[int]bool{wire.MaxReferences: false, wire.MaxReferences + 1: true} {
+		alike := doc
+		for i := range n {
+			alike += fmt.Sprintf("  - {name: n%d, attested: {kind: sev-snp, measurement: \"%096x\", policy: \"sha256:%s\"}, may: [query]}\n", i, i+1, hash)
+		}
+		// One with another policy counts by itself.
+		alike += fmt.Sprintf("  - {name: o, attested: {kind: sev-snp, measurement: \"%096x\", policy: \"sha256:%s\"}, may: [query]}\n", 1, strings.Repeat("cd", 32))
+		_, err := New(parsed(t, alike), &Verifier{Program: "/x"})
+		if (err != nil) != many || many && !strings.Contains(err.Error(), `"n64" (line 68) is one of more than 64`) {
+			t.Errorf("%d boxes alike: %v", n, err)
+		}
 	}
 	c := checker(t, "yes", patience)
 	if cfg := c.Config(); cfg.Require || cfg.Skew != wire.Skew || len(cfg.Kinds) != 1 || cfg.Kinds[0] != attest.SNP || cfg.Check == nil {

@@ -204,6 +204,111 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// TestNotDumpable: others of the same account can neither read nor change the process;
+// what the kernel shows of it is root's then (proc(5)).
+func TestNotDumpable(t *testing.T) {
+	self, err := os.Open("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer self.Close()
+	cmd := exec.CommandContext(t.Context(), "/proc/self/fd/3")
+	cmd.Args, cmd.Env, cmd.ExtraFiles, cmd.Dir = []string{"waits"}, []string{}, []*os.File{self}, "/"
+	who := uint32(os.Geteuid())
+	if who == 0 {
+		who = 64210
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: who, Gid: who}}
+	}
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := bufio.NewReader(out).ReadString('\n'); line != "confined\n" {
+		t.Fatalf("%q, %v", line, err)
+	}
+	var st syscall.Stat_t
+	if err := syscall.Stat(fmt.Sprintf("/proc/%d/mem", cmd.Process.Pid), &st); err != nil || st.Uid != 0 {
+		t.Errorf("its memory is that of user %d, %v, expected root; it runs as %d", st.Uid, err, who)
+	}
+	in.Close()
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestFilter: what the kernel makes of each call, those of another architecture with
+// the same numbers above all: 5 is fstat here and open there.
+func TestFilter(t *testing.T) {
+	const deny = unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)
+	for _, n := range append(calls(), archCalls()...) {
+		if got := decides(t, auditArch, n, 0, 0); got != unix.SECCOMP_RET_ALLOW {
+			t.Errorf("call %d: %#x", n, got)
+		}
+		for _, other := range []uint32{unix.AUDIT_ARCH_I386, unix.AUDIT_ARCH_ARM, auditArch ^ 1} {
+			if got := decides(t, other, n, 0, 0); got != unix.SECCOMP_RET_KILL_PROCESS {
+				t.Errorf("call %d of the architecture %#x: %#x", n, other, got)
+			}
+		}
+		const x32 = 0x40000000
+		if got := decides(t, auditArch, n|x32, 0, 0); got != deny {
+			t.Errorf("call %d of x32: %#x", n, got)
+		}
+	}
+	for _, row := range []struct{ call, first, third, want uint32 }{
+		{unix.SYS_CLONE3, 0, 0, unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)},
+		{unix.SYS_CLONE, unix.CLONE_THREAD | unix.CLONE_VM, 0, unix.SECCOMP_RET_ALLOW},
+		{unix.SYS_CLONE, unix.CLONE_VM, 0, deny},
+		{unix.SYS_MMAP, 0, unix.PROT_WRITE, unix.SECCOMP_RET_ALLOW},
+		{unix.SYS_MMAP, 0, unix.PROT_EXEC, deny},
+		{unix.SYS_MPROTECT, 0, unix.PROT_READ, unix.SECCOMP_RET_ALLOW},
+		{unix.SYS_MPROTECT, 0, unix.PROT_READ | unix.PROT_EXEC, deny},
+		{unix.SYS_TGKILL, uint32(os.Getpid()), 0, unix.SECCOMP_RET_ALLOW},
+		{unix.SYS_TGKILL, uint32(os.Getppid()), 0, deny},
+		{unix.SYS_OPENAT, 0, 0, deny}, {unix.SYS_SOCKET, 0, 0, deny}, {unix.SYS_EXECVE, 0, 0, deny}, {unix.SYS_PRCTL, 0, 0, deny},
+	} {
+		if got := decides(t, auditArch, row.call, row.first, row.third); got != row.want {
+			t.Errorf("call %d with %#x and %#x: %#x, expected %#x", row.call, row.first, row.third, got, row.want)
+		}
+	}
+}
+
+// decides runs the filter, as far as it uses the language of filters (bpf(4)).
+func decides(t *testing.T, arch, call, first, third uint32) uint32 {
+	t.Helper()
+	data := map[uint32]uint32{offsetNumber: call, offsetArch: arch, offsetFirst: first, offsetThird: third}
+	code, a := program(), uint32(0)
+	for i := 0; i < len(code); i++ {
+		c, taken := code[i], false
+		switch c.Code {
+		case unix.BPF_LD | unix.BPF_W | unix.BPF_ABS:
+			a = data[c.K]
+			continue
+		case unix.BPF_RET | unix.BPF_K:
+			return c.K
+		case unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K:
+			taken = a == c.K
+		case unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K:
+			taken = a&c.K != 0
+		default:
+			t.Fatalf("instruction %#x", c.Code)
+		}
+		if taken {
+			i += int(c.Jt)
+		} else {
+			i += int(c.Jf)
+		}
+	}
+	t.Fatal("the filter has no end")
+	return 0
+}
+
 // TestMain's process that is called as the program is does what the program does.
 func TestKeep(t *testing.T) {
 	self, err := os.Executable()

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/blindbox/blindbox/appraise"
 	"github.com/blindbox/blindbox/attest"
 	"github.com/blindbox/blindbox/attest/sim"
 	"github.com/blindbox/blindbox/box/peers/wire"
@@ -167,6 +168,15 @@ func TestRefused(t *testing.T) {
 				t.Errorf("%+v, expected %s", a, tc.want)
 			}
 		})
+	}
+}
+
+// TestPartial: what was not looked at is why a caller is refused, by its name.
+func TestPartial(t *testing.T) {
+	skipped := attest.Check{Name: "hardware.revocation", Status: attest.Skip, Code: "no_crl", Seen: "no list"}
+	a := refusal(refused(&appraise.PartialError{Skipped: []attest.Check{skipped}}))
+	if a.Accepted || len(a.Failed) != 1 || a.Failed[0].Name != skipped.Name || a.Failed[0].Code != skipped.Code {
+		t.Errorf("%+v", a)
 	}
 }
 
