@@ -22,12 +22,25 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	sandbox.Keep(os.Args)
+	keepElsewhere()
 	if len(os.Args) > 1 && os.Args[1] == supervisorArg {
 		supervise(os.Args[2:])
 		return
 	}
 	os.Exit(m.Run())
+}
+
+// keepElsewhere is a keeper on another thread than the first one: a program can be on
+// any of its threads by the time that it calls Keep.
+func keepElsewhere() {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	done := make(chan bool)
+	go func() {
+		defer close(done)
+		sandbox.Keep(os.Args)
+	}()
+	<-done
 }
 
 // shift is a range of users that the machine has not.

@@ -54,7 +54,8 @@ func Keep(args []string) {
 
 // keep returns only if it failed.
 func keep(run, owner string, command []string) error {
-	if err := orphaned(); err != nil {
+	runtime.LockOSThread()
+	if err := endWithBox(); err != nil {
 		return err
 	}
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
@@ -82,6 +83,17 @@ func keep(run, owner string, command []string) error {
 		return fmt.Errorf("keeper: inherited files: %w", err)
 	}
 	return fmt.Errorf("keeper: %s: %w", command[0], unix.Exec(command[0], command, []string{"PATH=" + defaultPath}))
+}
+
+// endWithBox has the kernel end the process when the box ends. It was told that
+// before this program was started, of its first thread. We may be on another one by
+// now, and the thread that becomes the runtime is the only one that is left then
+// (execve(2)), and starts with nothing set (prctl(2), PR_SET_PDEATHSIG).
+func endWithBox() error {
+	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
+		return fmt.Errorf("keeper: end with the box: %w", err)
+	}
+	return orphaned()
 }
 
 // orphaned reports a box that ended before the kernel was told to end us with it.
