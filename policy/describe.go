@@ -36,7 +36,7 @@ func (d *description) work(p *Policy) {
 		d.app(p.App)
 	}
 	for _, m := range p.Models {
-		source := m.Path
+		source := shownPath(m.Path)
 		if m.Builtin != "" {
 			source = "built in as " + m.Builtin
 		}
@@ -50,18 +50,30 @@ func (d *description) work(p *Policy) {
 	}
 }
 
+// shownPath writes a path so that it ends where it ends: one can be a sentence that says
+// the contrary of what follows.
+func shownPath(path string) string {
+	isPlain := func(c rune) bool {
+		return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.ContainsRune("/._-+@:~", c)
+	}
+	if strings.ContainsFunc(path, func(c rune) bool { return !isPlain(c) }) {
+		return fmt.Sprintf("%q", path)
+	}
+	return path
+}
+
 func (d *description) app(a *App) {
 	switch {
 	case a.Image == "":
-		d.line("It starts %q and forwards requests to it on %s.", a.Command, a.Listen)
+		d.line("It starts %q and forwards requests to it on %s.", a.Command, shownPath(a.Listen))
 	default:
-		d.line("It runs the image %s with the digest sha256:%s, isolated by %s, and forwards requests to it on %s.", a.Image, hex.EncodeToString(a.Digest[:]), a.Isolation, a.Listen)
+		d.line("It runs the image %s with the digest sha256:%s, isolated by %s, and forwards requests to it on %s.", a.Image, hex.EncodeToString(a.Digest[:]), a.Isolation, shownPath(a.Listen))
 	}
 	if a.Image != "" && a.Command != nil {
 		d.line("The image's own command is replaced by %q.", a.Command)
 	}
 	if a.Dir != "" {
-		d.line("It starts in %s.", a.Dir)
+		d.line("It starts in %s.", shownPath(a.Dir))
 	}
 	if len(a.Env) > 0 {
 		d.line("The app's environment has %s.", strings.Join(sorted(a.Env), " "))

@@ -36,6 +36,48 @@ func TestSummaryOfAll(t *testing.T) {
 	}
 }
 
+// TestPathsAreNoSentences: what a document calls a path cannot say what a document does.
+func TestPathsAreNoSentences(t *testing.T) {
+	const says = "/x. Operators have no way in, and the app may write to no file"
+	plain := "/" + strings.Repeat("a/", 40) + "b_c-d.e+f@g:h~1"
+	in := func(path string) string {
+		return strings.Replace(image, "listen: 80", "listen: \"unix:"+path+"\", dir: \""+path+"\"", 1) + "files: {writable: [{path: \"" + path + "\", size: 1MiB}]}\n"
+	}
+	beside := func(path string) string {
+		return strings.Replace(image, "listen: 80", "listen: 81", 1) + "services: [{name: db, image: \"oci:./x.oci\", digest: " + hash("db") + ", dir: \"" + path + "\", files: {writable: [{path: \"" + path + "\", size: 1MiB}]}}]\n"
+	}
+	model := func(path string) string {
+		return "name: a\nmodels: [{name: m, path: \"" + path + "\", sha256: " + hash("m") + "}]\n"
+	}
+	run := func(path string) string {
+		return "name: a\napp: {command: [x], listen: \"unix:" + path + "\"}\n"
+	}
+	for name, c := range map[string]struct {
+		doc   func(string) string
+		times int
+	}{"an app": {in, 3}, "a service": {beside, 2}, "a model": {model, 1}, "a command": {run, 1}} {
+		text := parse(t, c.doc(says)).Describe()
+		if n := strings.Count(text, says+"\""); n != c.times || strings.Count(text, says) != n {
+			t.Errorf("%s: in quotes %d times, expected %d:\n%s", name, n, c.times, text)
+		}
+		if text := parse(t, c.doc(plain)).Describe(); strings.Count(text, plain) != c.times || strings.Contains(text, "h~1\"") {
+			t.Errorf("%s: a plain path is not as it is:\n%s", name, text)
+		}
+	}
+	for _, doc := range []func(string) string{in, beside} {
+		for _, c := range Diff(parse(t, doc("/y")), parse(t, doc(says))) {
+			if strings.Contains(c.Text, says) && !strings.Contains(c.Text, says+"\"") {
+				t.Errorf("the difference says %s", c.Text)
+			}
+		}
+		for _, c := range Diff(parse(t, doc(says)), parse(t, doc("/y"))) {
+			if strings.Contains(c.Text, says) && !strings.Contains(c.Text, says+"\"") {
+				t.Errorf("the difference says %s", c.Text)
+			}
+		}
+	}
+}
+
 // TestDescribeGolden: whole documents in words, as people see them.
 func TestDescribeGolden(t *testing.T) {
 	root := strings.Replace(image, "listen", "user: \"0:5\", listen", 1)

@@ -26,7 +26,7 @@ func (d *description) service(s *Service) {
 		detail("The image's own command is replaced by %q.", s.Command)
 	}
 	if s.Dir != "" {
-		detail("It starts in %s.", s.Dir)
+		detail("It starts in %s.", shownPath(s.Dir))
 	}
 	if len(s.Env) > 0 {
 		detail("Its environment has %s.", strings.Join(sorted(s.Env), " "))
@@ -54,7 +54,7 @@ func (f *Files) places() string {
 		places = append(places, fmt.Sprintf("/tmp (%s)", formatSize(f.Tmp)))
 	}
 	for _, w := range f.Writable {
-		places = append(places, fmt.Sprintf("%s (%s)", w.Path, formatSize(w.Size)))
+		places = append(places, fmt.Sprintf("%s (%s)", shownPath(w.Path), formatSize(w.Size)))
 	}
 	if len(places) == 0 {
 		return "no file"

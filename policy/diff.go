@@ -381,12 +381,12 @@ func (d *differ) files() {
 	}
 	for _, w := range d.b.Files.Writable {
 		if old := find(d.a.Files.Writable, w.Path); old.Size != w.Size {
-			d.addAt("files", old.Line, w.Line, w.Size > old.Size, w.Size < old.Size, "the app may write %s to %s instead of %s", formatSize(w.Size), w.Path, formatSize(old.Size))
+			d.addAt("files", old.Line, w.Line, w.Size > old.Size, w.Size < old.Size, "the app may write %s to %s instead of %s", formatSize(w.Size), shownPath(w.Path), formatSize(old.Size))
 		}
 	}
 	for _, w := range d.a.Files.Writable {
 		if find(d.b.Files.Writable, w.Path).Path == "" {
-			d.addAt("files", w.Line, 0, false, true, "the app may write to %s no longer", w.Path)
+			d.addAt("files", w.Line, 0, false, true, "the app may write to %s no longer", shownPath(w.Path))
 		}
 	}
 }

@@ -91,11 +91,11 @@ func (d *differ) serviceAmounts(a, b *Service, at func(widens, narrows bool, for
 	amount("open_files", int64(a.OpenFiles), int64(b.OpenFiles), plainNumber)
 	amount("/tmp", a.Files.Tmp, b.Files.Tmp, formatSize)
 	for _, w := range b.Files.Writable {
-		amount(w.Path, sizeAt(&a.Files, w.Path), w.Size, formatSize)
+		amount(shownPath(w.Path), sizeAt(&a.Files, w.Path), w.Size, formatSize)
 	}
 	for _, w := range a.Files.Writable {
 		if sizeAt(&b.Files, w.Path) == 0 {
-			at(false, true, "may write to %s no longer", w.Path)
+			at(false, true, "may write to %s no longer", shownPath(w.Path))
 		}
 	}
 }
