@@ -61,6 +61,10 @@ import (
 type Config struct {
 	Policy   *policy.Policy
 	Attester attest.Attester
+	// Simulation says that hardware that is simulated is meant to be: blindbox dev.
+	// What the policy says of platforms does not hold for it, and who sets this has
+	// to say so. Without it, simulated hardware is refused unless the policy names it.
+	Simulation bool
 	// Listener is where connections come from, TCP as a rule. The box closes it.
 	Listener net.Listener
 	// Builtin holds the ONNX files that are part of the program, by the name
@@ -158,7 +162,7 @@ func New(cfg Config) (*Box, error) {
 	if err != nil {
 		return nil, fmt.Errorf("box: %w", err)
 	}
-	if err := errors.Join(enforceable(p), platform(p, cfg.Attester.Kind())); err != nil {
+	if err := errors.Join(enforceable(p), platform(p, cfg.Attester.Kind(), cfg.Simulation)); err != nil {
 		return nil, err
 	}
 	door := closeDoor(cfg.Attester, p)

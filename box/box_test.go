@@ -125,6 +125,7 @@ func serve(t testing.TB, cfg Config) *running {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	r := &running{stop: stop, done: make(chan error, 1), events: &events{}}
+	cfg.Simulation = true
 	if cfg.Listener == nil {
 		cfg.Listener = listen(t)
 	}
@@ -478,7 +479,7 @@ func TestNewRefuses(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if c.cfg.Policy != nil && len(c.cfg.Policy.Models) > 0 {
-				c.cfg.Attester, c.cfg.Listener, c.cfg.Builtin = signer{}, listen(t), builtin
+				c.cfg.Attester, c.cfg.Simulation, c.cfg.Listener, c.cfg.Builtin = signer{}, true, listen(t), builtin
 			}
 			b, err := New(c.cfg)
 			if b != nil || err == nil || !strings.Contains(err.Error(), c.want) {
@@ -504,7 +505,7 @@ func TestClosedDoor(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			l := listen(t)
 			c.attester.policy = parsed(t, c.doc).Digest()
-			b, err := New(Config{Policy: parsed(t, c.doc), Attester: c.attester, Listener: l, Builtin: map[string][]byte{"tumour": tumour.Model()}})
+			b, err := New(Config{Simulation: true, Policy: parsed(t, c.doc), Attester: c.attester, Listener: l, Builtin: map[string][]byte{"tumour": tumour.Model()}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -721,7 +722,7 @@ func TestCleanStop(t *testing.T) {
 // TestServerTimeouts: a caller that sends its header a byte at a time, or
 // nothing, does not stay.
 func TestServerTimeouts(t *testing.T) {
-	b, err := New(Config{Policy: parsed(t, self(t, "quiet", "")), Attester: signer{}, Listener: listen(t)})
+	b, err := New(Config{Simulation: true, Policy: parsed(t, self(t, "quiet", "")), Attester: signer{}, Listener: listen(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

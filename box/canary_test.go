@@ -247,7 +247,7 @@ func TestCanaryBox(t *testing.T) {
 		stop()
 	}()
 	b, err := New(Config{
-		Policy: parsed(t, doc), Attester: launched(parsed(t, doc)), Listener: listen(t), Builtin: map[string][]byte{"tumour": tumour.Model()},
+		Simulation: true, Policy: parsed(t, doc), Attester: launched(parsed(t, doc)), Listener: listen(t), Builtin: map[string][]byte{"tumour": tumour.Model()},
 		Logs: os.Getenv("CANARY_LOGS"), Audit: os.Getenv("CANARY_AUDIT"),
 		Containers: &Containers{Images: os.Getenv("CANARY_IMAGES"), Dir: os.Getenv("CANARY_DIR"), Runtime: os.Getenv("CANARY_RUNTIME"), GVisor: os.Getenv("CANARY_GVISOR")},
 		Log:        func(e Event) { fmt.Printf("EVENT %s\n%+v\n", e, e.Counters) },

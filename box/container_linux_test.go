@@ -334,7 +334,7 @@ func TestImageRefused(t *testing.T) {
 			if row.change != nil {
 				row.change(&c)
 			}
-			b, err := New(Config{Policy: parsed(t, row.doc), Attester: launched(parsed(t, row.doc)), Listener: listen(t), Containers: &c})
+			b, err := New(Config{Simulation: true, Policy: parsed(t, row.doc), Attester: launched(parsed(t, row.doc)), Listener: listen(t), Containers: &c})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -380,7 +380,7 @@ func TestOneBox(t *testing.T) {
 	c, digest := contained(t)
 	p := parsed(t, withImage(digest, ""))
 	b := serve(t, Config{Policy: p, Containers: c})
-	second, err := New(Config{Policy: p, Attester: launched(p), Listener: listen(t), Containers: c})
+	second, err := New(Config{Simulation: true, Policy: p, Attester: launched(p), Listener: listen(t), Containers: c})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -58,7 +58,7 @@ func TestChangedEvidence(t *testing.T) {
 			p, l, events := parsed(t, self(t, "quiet", "")), listen(t), &events{}
 			a := &altered{signer: launched(p), change: c.change}
 			a.on.Store(true)
-			b, err := New(Config{Policy: p, Attester: a, Listener: l, Log: events.add})
+			b, err := New(Config{Simulation: true, Policy: p, Attester: a, Listener: l, Log: events.add})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -84,7 +84,7 @@ func TestChangedEvidence(t *testing.T) {
 // TestOtherPolicyAtLaunch: a byte of the policy is changed after the launch.
 func TestOtherPolicyAtLaunch(t *testing.T) {
 	doc := self(t, "quiet", "")
-	b, err := New(Config{Policy: parsed(t, doc+"#"), Attester: launched(parsed(t, doc)), Listener: listen(t)})
+	b, err := New(Config{Simulation: true, Policy: parsed(t, doc+"#"), Attester: launched(parsed(t, doc)), Listener: listen(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/blindbox/blindbox/attest"
 	"github.com/blindbox/blindbox/box/callers"
 )
 
@@ -43,7 +44,7 @@ func TestEnforceable(t *testing.T) {
 		app + "callers: [{anyone: true, may: [upload, list]}]\n":                                                   "callers.may.upload (line 3: no line of app.actions says which requests that is), callers.may.list (line 3: no line of app.actions says which requests that is)",
 		"name: a\nmodels: [{name: m, builtin: m}]\ncallers: [{anyone: true, may: [list, delete]}]\n":               "callers.may.delete (line 3: models are those of the policy, and there is no address for it)",
 	} {
-		_, err := New(Config{Policy: parsed(t, doc), Attester: signer{}, Listener: listen(t), Builtin: map[string][]byte{}, Identity: callers.NewClient()})
+		_, err := New(Config{Simulation: true, Policy: parsed(t, doc), Attester: signer{}, Listener: listen(t), Builtin: map[string][]byte{}, Identity: callers.NewClient()})
 		got := ""
 		if err != nil {
 			got = err.Error()
@@ -61,39 +62,62 @@ func TestEnforceable(t *testing.T) {
 // fetched.
 func TestNoWayToKeys(t *testing.T) {
 	p := parsed(t, "name: a\napp: {command: [/bin/true], listen: 127.0.0.1:1}\ncallers: [{oidc: \"https://a.example\", audience: a, may: [query]}]\n")
-	_, err := New(Config{Policy: p, Attester: signer{}, Listener: listen(t)})
+	_, err := New(Config{Simulation: true, Policy: p, Attester: signer{}, Listener: listen(t)})
 	if err == nil || !strings.Contains(err.Error(), `caller "oidc-a.example" (line 3)`) {
 		t.Errorf("got %v", err)
 	}
 }
 
-// TestPlatform: a box starts on hardware that the policy names, and on no other.
+// TestPlatform: a box starts on hardware that the policy names, without names on any
+// that is real, and on no other; on simulated hardware where that is meant.
 func TestPlatform(t *testing.T) {
 	const doc = "name: a\napp: {command: [/bin/true], listen: 127.0.0.1:1}\n"
-	for more, want := range map[string]string{
-		"":                                     "",
-		"platforms: [tdx, sim-sev-snp]\n":      "",
-		"platforms: [sev-snp, tdx]\n":          "box: this is sim-sev-snp, and the policy has platforms sev-snp, tdx (line 3); nothing was started",
-		"platforms: [tdx]\nfiles: {tmp: 1B}\n": "take the lines out, or use a version that enforces them\nbox: this is sim-sev-snp, and the policy has platforms tdx (line 3); nothing was started",
+	const real = "box: this is sim-sev-snp, which is simulated, expected real hardware: the policy does not name it under platforms; nothing was started"
+	other := func(k attest.Kind, list string) string {
+		return fmt.Sprintf("box: this is %s, and the policy has platforms %s (line 3); nothing was started", k, list)
+	}
+	for _, c := range []struct {
+		kind       attest.Kind
+		simulation bool
+		more, want string
+	}{
+		{attest.SimSNP, false, "", real},
+		{attest.SimSNP, false, "platforms: [tdx, sim-sev-snp]\n", ""},
+		{attest.SimSNP, false, "platforms: [sev-snp, tdx]\n", other(attest.SimSNP, "sev-snp, tdx")},
+		{attest.SimSNP, false, "platforms: [tdx]\nfiles: {tmp: 1B}\n", "take the lines out, or use a version that enforces them\n" + other(attest.SimSNP, "tdx")},
+		{attest.SimSNP, true, "", ""},
+		{attest.SimSNP, true, "platforms: [tdx]\n", ""},
+		{attest.SNP, false, "", ""},
+		{attest.SNP, false, "platforms: [sev-snp]\n", ""},
+		{attest.SNP, false, "platforms: [tdx, sim-sev-snp]\n", other(attest.SNP, "tdx, sim-sev-snp")},
+		{attest.SNP, true, "platforms: [tdx, sim-sev-snp]\n", other(attest.SNP, "tdx, sim-sev-snp")},
 	} {
-		_, err := New(Config{Policy: parsed(t, doc+more), Attester: signer{}, Listener: listen(t)})
-		if got := fmt.Sprint(err); want == "" && err != nil || want != "" && !strings.HasSuffix(got, want) {
-			t.Errorf("%s: got %v, expected %s", more, err, want)
+		_, err := New(Config{Policy: parsed(t, doc+c.more), Attester: ofKind{kind: c.kind}, Simulation: c.simulation, Listener: listen(t)})
+		if got := fmt.Sprint(err); c.want == "" && err != nil || c.want != "" && !strings.HasSuffix(got, c.want) {
+			t.Errorf("%s, meant to be simulated %t, %q: got %v, expected %s", c.kind, c.simulation, c.more, err, c.want)
 		}
 	}
 }
+
+// ofKind is hardware of that kind.
+type ofKind struct {
+	signer
+	kind attest.Kind
+}
+
+func (o ofKind) Kind() attest.Kind { return o.kind }
 
 // TestContainersMissing: a policy with an image needs a place to run it.
 func TestContainersMissing(t *testing.T) {
 	p := parsed(t, "name: a\napp: {image: oci:/x, digest: \"sha256:"+strings.Repeat("ab", 32)+"\", listen: 80}\n")
 	for want, c := range map[string]*Containers{"no place to run one": nil, "no runc": {Images: "/", Dir: "/x"}} {
-		_, err := New(Config{Policy: p, Attester: signer{}, Listener: listen(t), Containers: c})
+		_, err := New(Config{Simulation: true, Policy: p, Attester: signer{}, Listener: listen(t), Containers: c})
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, expected %s", err, want)
 		}
 	}
 	p = parsed(t, "name: a\napp: {image: oci:/x, digest: \"sha256:"+strings.Repeat("ab", 32)+"\", listen: 80, isolation: gvisor}\n")
-	_, err := New(Config{Policy: p, Attester: signer{}, Listener: listen(t), Containers: &Containers{Images: "/", Dir: "/x", Runtime: "/bin/runc"}})
+	_, err := New(Config{Simulation: true, Policy: p, Attester: signer{}, Listener: listen(t), Containers: &Containers{Images: "/", Dir: "/x", Runtime: "/bin/runc"}})
 	if err == nil || !strings.Contains(err.Error(), "isolation: gvisor (line 2), and there is no runsc on this machine; nothing was started: install") {
 		t.Errorf("got %v, expected that there is no runsc", err)
 	}

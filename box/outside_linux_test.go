@@ -137,7 +137,7 @@ func TestPlaces(t *testing.T) {
 		{seals, file, "", "sealed logs: "},
 		{"logs: sealed:age1qqqqqqqqq\n", dir, "", "seal: recipient"},
 	} {
-		_, err := New(Config{Policy: parsed(t, modelBox+twoKeys+c.more), Attester: signer{}, Listener: listen(t), Builtin: tumours(), Logs: c.logs, Audit: c.audit})
+		_, err := New(Config{Simulation: true, Policy: parsed(t, modelBox+twoKeys+c.more), Attester: signer{}, Listener: listen(t), Builtin: tumours(), Logs: c.logs, Audit: c.audit})
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%q, logs %q, audit %q: %v, expected %s", c.more, c.logs, c.audit, err, c.want)
 		}
@@ -146,7 +146,7 @@ func TestPlaces(t *testing.T) {
 	b := serve(t, Config{Policy: p, Builtin: tumours(), Audit: filepath.Join(dir, "one")})
 	refused := func(audit, want string) {
 		t.Helper()
-		second, err := New(Config{Policy: p, Attester: launched(p), Listener: listen(t), Builtin: tumours(), Audit: audit})
+		second, err := New(Config{Simulation: true, Policy: p, Attester: launched(p), Listener: listen(t), Builtin: tumours(), Audit: audit})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -201,7 +201,7 @@ func TestServiceRefused(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			p := parsed(t, row.doc)
-			b, err := New(Config{Policy: p, Attester: launched(p), Listener: listen(t), Containers: c})
+			b, err := New(Config{Simulation: true, Policy: p, Attester: launched(p), Listener: listen(t), Containers: c})
 			if err != nil {
 				t.Fatal(err)
 			}

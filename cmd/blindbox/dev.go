@@ -212,7 +212,7 @@ func (s *session) dev(ctx context.Context, o devOptions, command []string) error
 		_ = d.close()
 		return err
 	}
-	s.showDev(d, fault, container.less(), trust, keyFile)
+	s.showDev(d, fault, append(simulatedPlatforms(p), container.less()...), trust, keyFile)
 	select {
 	case <-ctx.Done():
 	case <-d.ended:

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -117,7 +118,7 @@ func startFaulty(ctx context.Context, root *sim.Root, p *policy.Policy, ln net.L
 		return failed(err)
 	}
 	cfg := box.Config{
-		Policy: p, Attester: attester, Listener: ln, Builtin: map[string][]byte{"tumour": tumour.Model()}, Identity: callers.NewClient(),
+		Policy: p, Attester: attester, Simulation: true, Listener: ln, Builtin: map[string][]byte{"tumour": tumour.Model()}, Identity: callers.NewClient(),
 		Log: at.log, AppOutput: at.output, Logs: at.logs, Audit: at.audit, Verifier: devVerifier(), Around: at.around, Decided: at.decided,
 	}
 	if at.container != nil {
@@ -142,6 +143,15 @@ func startFaulty(ctx context.Context, root *sim.Root, p *policy.Policy, ln net.L
 		}
 		return failed(d.err)
 	}
+}
+
+// simulatedPlatforms is what the policy says of hardware in vain: the file that is
+// measured stays as it is, and is tried here all the same. Never nil.
+func simulatedPlatforms(p *policy.Policy) []string {
+	if len(p.Platforms) == 0 || slices.Contains(p.Platforms, attest.SimSNP.String()) {
+		return []string{}
+	}
+	return []string{fmt.Sprintf("platforms %s (line %d): this is simulated hardware", strings.Join(p.Platforms, ", "), p.Line("platforms"))}
 }
 
 // close stops the box and waits for it. It may be called again.
