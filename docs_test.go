@@ -188,7 +188,11 @@ func (s *shell) run(t *testing.T, command string) string {
 	}
 }
 
+// patience is what a tool says on a machine that is slow at the moment.
+var patience = regexp.MustCompile(`(?m)^waiting for .*; Ctrl-C gives up\n`)
+
 func matches(want []string, got string) bool {
+	got = patience.ReplaceAllString(got, "")
 	var pattern strings.Builder
 	pattern.WriteString(`(?s)\A`)
 	for _, line := range want {
