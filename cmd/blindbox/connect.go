@@ -15,6 +15,7 @@ import (
 	"github.com/blindbox/blindbox/client"
 	"github.com/blindbox/blindbox/internal/catalogue"
 	"github.com/blindbox/blindbox/internal/connect"
+	"github.com/blindbox/blindbox/policy"
 )
 
 type connectOptions struct {
@@ -104,7 +105,7 @@ func (s *session) connect(ctx context.Context, address string, o connectOptions)
 	if err != nil {
 		return err
 	}
-	watch.start()
+	watch.start(v.policy)
 	if err := connect.Serve(ctx, ln, h); err != nil {
 		return fail(catalogue.CodeListen, "listen", err.Error(), "")
 	}
@@ -190,18 +191,19 @@ func requestRefusal(err error) *refusal {
 }
 
 // watcher tells the user when a box that was verified is refused later, once
-// for each change.
+// for each change, or has another policy than the one that was shown.
 type watcher struct {
 	session *session
 	mu      sync.Mutex
 	on      bool
 	last    string
+	shown   *policy.Policy
 }
 
-func (w *watcher) start() {
+func (w *watcher) start(shown *policy.Policy) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.on = true
+	w.on, w.shown = true, shown
 }
 
 func (w *watcher) see(v client.Verification) {
@@ -211,6 +213,9 @@ func (w *watcher) see(v client.Verification) {
 	err := v.Result.Err()
 	if err != nil {
 		now = refusalOf(err).Error()
+	}
+	if w.on && err == nil {
+		w.compare(v.Result.Policy())
 	}
 	if !w.on || now == w.last {
 		return
@@ -222,4 +227,23 @@ func (w *watcher) see(v client.Verification) {
 	}
 	w.session.note("REFUSED      the box changed; requests are answered with 502 and not forwarded\n")
 	refusalOf(err).print(w.session.stderr)
+}
+
+// compare says what is newly allowed, where the trust file accepts any policy or
+// several: what the user was shown of the box holds no longer.
+func (w *watcher) compare(p *policy.Policy) {
+	if p == nil || w.shown == nil || p.Digest() == w.shown.Digest() {
+		return
+	}
+	w.session.note("CHANGED      the box has another policy than the one that was shown, sha256:%x\n", p.Digest())
+	changes := policy.Diff(w.shown, p)
+	for _, c := range changes {
+		if c.Widens {
+			w.session.note("  newly      %s (line %d)\n", oneLine(c.Text), c.After)
+		}
+	}
+	if !changes.Widened() {
+		w.session.note("  newly      nothing is allowed that was not\n")
+	}
+	w.shown = p
 }

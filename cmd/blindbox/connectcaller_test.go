@@ -71,3 +71,47 @@ func TestCallerOfAllThatIsLimited(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// TestWatchedPolicy: a policy that follows the one that was shown is said once, with
+// what it allows more.
+func TestWatchedPolicy(t *testing.T) {
+	parsed := func(text string) *policy.Policy {
+		p, err := policy.Parse([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	const closed = "name: demo\nmodels: [{name: tumour, builtin: tumour}]\n"
+	shown, same, open := parsed(closed), parsed(closed), parsed(closed+"callers: [{anyone: true, may: [query]}]\n")
+	for _, c := range []struct {
+		name string
+		from *policy.Policy
+		to   []*policy.Policy
+		want []string
+	}{
+		{"the same", shown, []*policy.Policy{same}, nil},
+		{"none", shown, []*policy.Policy{nil}, nil},
+		{"nothing was shown", nil, []*policy.Policy{open}, nil},
+		{"more", shown, []*policy.Policy{open, open}, []string{"CHANGED ", "  newly      anyone may query, on every path (line 3)"}},
+		{"less", open, []*policy.Policy{shown}, []string{"CHANGED ", "  newly      nothing is allowed that was not"}},
+		{"back", shown, []*policy.Policy{open, same}, []string{"CHANGED ", "  newly      anyone", "CHANGED ", "  newly      nothing"}},
+	} {
+		var out strings.Builder
+		w := &watcher{session: &session{stderr: &out}}
+		w.start(c.from)
+		for _, p := range c.to {
+			w.compare(p)
+		}
+		lines := slices.Collect(strings.Lines(out.String()))
+		if len(lines) != len(c.want) {
+			t.Errorf("%s: it says\n%s", c.name, out.String())
+			continue
+		}
+		for i, want := range c.want {
+			if !strings.HasPrefix(lines[i], want) {
+				t.Errorf("%s: it says %s, expected %s", c.name, lines[i], want)
+			}
+		}
+	}
+}
