@@ -13,6 +13,7 @@ import (
 	"math/big"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -65,6 +66,46 @@ func signedBy(t *testing.T, template, by *x509.Certificate, key *ecdsa.PrivateKe
 		t.Fatal(err)
 	}
 	return cert, own
+}
+
+// TestOperatorCertificate: operate is known by a certificate, and by nothing without
+// it.
+func TestOperatorCertificate(t *testing.T) {
+	home := t.TempDir()
+	cert, key, ca := certificates(t, home)
+	addr, err := freeAddress()
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, err := exec.LookPath("app")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, trust := filepath.Join(home, "box.yaml"), filepath.Join(home, "trust.yaml")
+	doc := fmt.Sprintf("name: m\napp: {command: [%q, %q], listen: %q}\noperators:\n  - {name: oncall, certificate: {ca: %q, subject: clinic}, may: [restart]}\n", program, addr, addr, ca)
+	if err := os.WriteFile(file, []byte(doc), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	env := map[string]string{"BLINDBOX_HOME": home, "PATH": os.Getenv("PATH"), "HOME": home}
+	url := start(t, env, "dev", "-f", file, "--listen", "127.0.0.1:0", "--trust-out", trust).text(t, "url")
+	for _, c := range []struct {
+		name  string
+		flags []string
+		exit  int
+		want  string
+	}{
+		{"with", []string{"--cert", cert, "--key", key}, 0, "restarted"},
+		{"without", nil, 1, "BBX-401"},
+		{"no key", []string{"--cert", cert}, 1, "--cert and --key, expected both or none"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var out bytes.Buffer
+			exit, bad := operates(t.Context(), url, trust, env, strings.NewReader(""), &out, append([]string{"restart"}, c.flags...)...)
+			if exit != c.exit || !strings.Contains(out.String()+bad, c.want) {
+				t.Errorf("exit code %d, expected %d and %s\n%s%s", exit, c.exit, c.want, out.String(), bad)
+			}
+		})
+	}
 }
 
 // TestCallerCertificate: curl and connect are known by a certificate, and by nothing

@@ -20,6 +20,7 @@ import (
 
 type operateOptions struct {
 	trust, keyFile, tokenFile string
+	cert                      certFlags
 	silent                    bool
 	timeout                   time.Duration
 }
@@ -54,6 +55,7 @@ callers who accepted the box without them refuse it.`,
 	}
 	addTrustFlag(cmd, &o.trust)
 	addKeyFlag(cmd, &o.keyFile)
+	addCertFlags(cmd, &o.cert)
 	f := cmd.Flags()
 	f.StringVar(&o.tokenFile, "token-file", "", "file with a token of an identity provider, instead of an API key")
 	f.BoolVarP(&o.silent, "silent", "s", false, "do not print the verdict")
@@ -113,6 +115,9 @@ func (s *session) operate(ctx context.Context, want operation, o operateOptions)
 		return err
 	}
 	defer done()
+	if opts, err = s.withCertificate(o.cert, opts); err != nil {
+		return err
+	}
 	c, err := client.New(trust, opts...)
 	if err != nil {
 		return usage("%v", err)
