@@ -328,6 +328,7 @@ func (b *Box) serve(ctx context.Context, l net.Listener) error {
 	b.log(Event{Name: Serving, Detail: b.cfg.Listener.Addr().String()})
 	select {
 	case err := <-failed:
+		b.stop(srv, cut)
 		return fmt.Errorf("box: the listener failed: %w", err)
 	case err := <-b.broken:
 		b.stop(srv, cut)
