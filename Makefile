@@ -51,7 +51,7 @@ bench: ## the figures of docs/benchmarks.md, each beside its peer in the same ru
 fuzz: ## every fuzz target for FUZZTIME (60s)
 	@go run ./internal/fuzzrun -time $(FUZZTIME)
 
-mutants: ## switch off every check of attest, appraise and atls in turn: some test must notice
+mutants: ## switch off each check that decides about trust, in turn: some test must notice
 	@go run ./internal/mutants
 
 golden: ## rewrite golden files and generated pages after a deliberate change

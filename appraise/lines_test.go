@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/blindbox/blindbox/attest"
+	"github.com/blindbox/blindbox/attest/nvgpu"
+	"github.com/blindbox/blindbox/attest/snp"
 )
 
 func text(r Result) string {
@@ -68,6 +70,24 @@ policy     SKIP callers: 1 api key · logs: none · request <= 1 MiB · 16 at on
 		r := parseTest(t, tc.trust).Appraise(tc.f.in, tc.f.at)
 		if got := text(r); got != tc.want {
 			t.Errorf("%s:\n%swant\n%s", tc.name, got, tc.want)
+		}
+	}
+}
+
+// TestWhatIsNotKnown: a line says that something is missing, and nothing in its place.
+func TestWhatIsNotKnown(t *testing.T) {
+	proven := Result{claims: &attest.Claims{}, machine: newSNPMachine(&attest.Claims{}, &snp.Claims{})}
+	for want, got := range map[string]string{
+		"nothing was verified":                           Result{}.hardwareText(),
+		"not compared":                                   Result{reference: reference{name: "demo"}}.codeText(),
+		"not compared ":                                  proven.codeText() + " ",
+		"what the registers measured":                    Result{claims: &attest.Claims{}}.codeName(),
+		"not revoked":                                    revocationText(true, time.Time{}, time.Now()),
+		"what the device says that it runs":              missingRIMs(&nvgpu.Claims{}),
+		"a reference value, but the trust file has none": (&appraisal{trust: &Trust{}, claims: &attest.Claims{}}).expectedCode(nil),
+	} {
+		if got != want {
+			t.Errorf("got %q, expected %q", got, want)
 		}
 	}
 }

@@ -269,11 +269,48 @@ func returnsRefusal(r *ast.ReturnStmt) bool {
 	last := r.Results[len(r.Results)-1]
 	switch x := last.(type) {
 	case *ast.Ident:
-		return x.Name == "false" || x.Name == "err"
+		return x.Name == "false" || x.Name == "err" || x.Name == "refused" || isSentinel(x.Name)
+	case *ast.SelectorExpr:
+		return isSentinel(x.Sel.Name)
 	case *ast.CallExpr:
 		return callsRefusal(x)
+	case *ast.UnaryExpr:
+		return isReason(x.X)
 	}
-	return false
+	return isSentence(last)
+}
+
+// isSentinel reports whether a name is that of an error that stands somewhere else.
+func isSentinel(name string) bool {
+	rest, found := strings.CutPrefix(name, "err")
+	if !found {
+		rest, found = strings.CutPrefix(name, "Err")
+	}
+	return found && rest != "" && rest[0] >= 'A' && rest[0] <= 'Z'
+}
+
+// isReason reports whether an expression is a struct that says why not.
+func isReason(e ast.Expr) bool {
+	literal, ok := e.(*ast.CompositeLit)
+	if !ok {
+		return false
+	}
+	name, ok := literal.Type.(*ast.Ident)
+	return ok && (name.Name == "Refusal" || name.Name == "Spent")
+}
+
+// isSentence reports whether an expression begins with several words: the reason, in
+// functions that return it as a text. A single word is a name of something.
+func isSentence(e ast.Expr) bool {
+	for {
+		sum, ok := e.(*ast.BinaryExpr)
+		if !ok {
+			break
+		}
+		e = sum.X
+	}
+	text, ok := e.(*ast.BasicLit)
+	return ok && text.Kind == token.STRING && strings.Contains(strings.Trim(text.Value, "\"` "), " ")
 }
 
 func callsRefusal(c *ast.CallExpr) bool {
@@ -285,7 +322,8 @@ func callsRefusal(c *ast.CallExpr) bool {
 		name = f.Sel.Name
 	}
 	switch name {
-	case "Errorf", "New", "fail", "Fail", "failf", "refuse", "malformed", "unsupported", "NewFailure", "problem":
+	case "Errorf", "New", "fail", "Fail", "failf", "refuse", "malformed", "unsupported", "NewFailure", "problem",
+		"fault", "twice", "unknown", "expired", "badToken", "badCertificate", "noKeys":
 		return true
 	}
 	return false

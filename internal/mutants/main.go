@@ -29,7 +29,9 @@ import (
 var suspects = []string{
 	"./attest", "./attest/snp", "./attest/tdx", "./attest/sgx", "./attest/nitro", "./attest/tpm", "./attest/azure",
 	"./attest/nvgpu", "./attest/composite", "./attest/form", "./attest/internal/blob", "./attest/internal/pki",
-	"./attest/internal/dcap", "./attest/internal/tcg", "./appraise", "./atls",
+	"./attest/internal/dcap", "./attest/internal/tcg", "./attest/launch", "./appraise", "./atls", "./receipt",
+	"./box/audit", "./box/callers", "./box/operate", "./box/quota", "./box/receipt", "./box/seal", "./box/signing",
+	"./policy/learn",
 }
 
 // witnesses are the packages whose tests may notice, beside the suspects' own.

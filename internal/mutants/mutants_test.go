@@ -59,7 +59,8 @@ func TestInstrument(t *testing.T) {
 		got = append(got, strings.TrimPrefix(p.where(), toy+"/toy.go "))
 	}
 	want := []string{`Check: s == ""`, `Check: len(s) > 10`, `Check: s != word`,
-		`box.open: b.word == ""`, `box.open: err != nil`, `box.open: err != nil #2`, `Short: len(s) > 3`, `Verdicts: s == word`}
+		`box.open: b.word == ""`, `box.open: err != nil`, `box.open: err != nil #2`, `Short: len(s) > 3`,
+		`Find: s == ""`, `Admit: s == ""`, `Why: s != word`, `Verdicts: s == word`}
 	if !slices.Equal(got, want) {
 		t.Errorf("conditions %q, want %q", got, want)
 	}

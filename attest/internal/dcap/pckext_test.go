@@ -162,6 +162,7 @@ func TestDERLengths(t *testing.T) {
 		"long form of 1":      {0x04, 0x81, 0x01, 0},
 		"two bytes of 0x0001": {0x04, 0x82, 0x00, 0x01, 0},
 		"three bytes":         append([]byte{0x04, 0x83, 0, 0, 1}, 0),
+		"three bytes, long":   append([]byte{0x04, 0x83}, make([]byte, 200)...),
 		"no length":           {0x04},
 		"past the end":        {0x04, 2, 0},
 	} {

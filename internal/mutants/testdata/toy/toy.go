@@ -43,6 +43,41 @@ func Short(s string) error {
 	return nil
 }
 
+var errWord = errors.New("no word")
+
+// Refusal is why not.
+type Refusal struct{ Detail string }
+
+// Find, Admit and Why say the same in other ways.
+func Find(s string) error {
+	if s == "" {
+		return errWord
+	}
+	return nil
+}
+
+func Admit(s string) *Refusal {
+	if s == "" {
+		return &Refusal{"no word"}
+	}
+	return nil
+}
+
+func Why(s string) string {
+	if s != word {
+		return "another word: " + s
+	}
+	return ""
+}
+
+// Length has a condition that refuses nothing.
+func Length(s string) string {
+	if len(s) > 5 {
+		return "long"
+	}
+	return "short"
+}
+
 // Verdicts are what judge says.
 func Verdicts(s string) []bool {
 	return []bool{judge("word", s == word, "", "", "")}

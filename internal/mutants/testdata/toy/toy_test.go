@@ -23,6 +23,12 @@ func TestBox(t *testing.T) {
 	}
 }
 
+func TestOtherWays(t *testing.T) {
+	if Find("") == nil || Admit("") == nil || Why("barley") == "" {
+		t.Error("another word passes")
+	}
+}
+
 func TestVerdicts(t *testing.T) {
 	if Verdicts("barley")[0] {
 		t.Error("another word passes")
