@@ -46,6 +46,11 @@ func main() {
 		fmt.Println("somebody waits")
 		<-r.Context().Done()
 	})
+	http.HandleFunc("/hold", func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, "held")
+		w.(http.Flusher).Flush()
+		<-r.Context().Done()
+	})
 	answers("/dial", dial)
 	answers("/lookup", lookup)
 	answers("/direct", func(from string) (string, error) { return get(from, nil) })
