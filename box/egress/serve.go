@@ -248,7 +248,9 @@ const (
 const maxRequestLine = 8 << 10
 
 // recognise tells TLS and HTTP from everything else. What only resembles them, a
-// command of SMTP, say, is something else.
+// command of SMTP, say, is something else. It holds no app that means harm: an empty
+// line before the request, or a second's pause in it, is something else as well, and
+// many servers take it. The line allows any protocol, so nothing here can be strict.
 func recognise(b []byte) protocol {
 	if b[0] == 22 { // handshake, RFC 8446, section 5.1
 		return speaksTLS
