@@ -2,7 +2,9 @@ package box
 
 import (
 	"crypto/x509"
+	"errors"
 	"maps"
+	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -103,8 +105,34 @@ func TestNotStarted(t *testing.T) {
 	if c.Accepting() {
 		t.Error("an app without a process accepts connections")
 	}
+	c.services = []service{{"db", &sandbox.App{}}}
+	if _, err := c.Dial(t.Context()); err == nil || err.Error() != "the service db does not run now" {
+		t.Errorf("without its database: %v", err)
+	}
 	c = &container{}
 	if conn, err := c.Dial(t.Context()); conn != nil || err == nil || c.Accepting() {
 		t.Errorf("%v, %v, accepting %v", conn, err, c.Accepting())
+	}
+}
+
+// TestOneUser: where there is one user, no program can be another one, and nothing is
+// begun.
+func TestOneUser(t *testing.T) {
+	for _, more := range []string{
+		"services: [{name: db, image: \"oci:db\", digest: \"sha256:" + strings.Repeat("cd", 32) + "\"}]\n",
+		"",
+	} {
+		app := "oci:app\", listen: 80"
+		if more == "" {
+			app += ", isolation: gvisor"
+		}
+		c := containing(t, app, more)
+		c.cfg.OneUser, c.cfg.Dir = true, filepath.Join(t.TempDir(), "box")
+		if err := c.Start(t.Context()); err == nil || !strings.Contains(err.Error(), "services and gVisor need root") {
+			t.Errorf("%s: %v", app, err)
+		}
+		if _, err := os.Stat(c.cfg.Dir); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: the folder was made: %v", app, err)
+		}
 	}
 }

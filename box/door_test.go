@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/blindbox/blindbox/attest"
 	"github.com/blindbox/blindbox/attest/launch"
@@ -78,6 +79,33 @@ func TestChangedEvidence(t *testing.T) {
 				t.Errorf("events %v", names)
 			}
 		})
+	}
+}
+
+// misnamed is simulated hardware whose evidence is called real.
+type misnamed struct{ signer }
+
+func (m misnamed) Attest(ctx context.Context, b attest.Bound) (attest.Evidence, attest.Endorsements, error) {
+	ev, end, err := m.signer.Attest(ctx, b)
+	ev.Kind = attest.SNP
+	return ev, end, err
+}
+
+// TestOtherKind: evidence that is called another kind than the hardware's is none.
+func TestOtherKind(t *testing.T) {
+	p := parsed(t, self(t, "quiet", ""))
+	d := closeDoor(misnamed{launched(p)}, p)
+	s := attest.Statement{
+		Purpose: attest.PurposeSession, Role: attest.RoleServer, Nonce: [32]byte{1}, SPKI: attest.Digest{2}, Exporter: [32]byte{3},
+		Policy: p.Digest(), NotBefore: time.Unix(1, 0), NotAfter: time.Unix(2, 0),
+	}
+	bound, err := s.Bind()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ev, _, err := d.Attest(t.Context(), bound)
+	if !errors.Is(err, attest.ErrUnavailable) || !strings.Contains(err.Error(), "the attester of kind sim-sev-snp gave 1184 bytes of kind sev-snp") || ev.Data != nil {
+		t.Errorf("%v, %v", ev, err)
 	}
 }
 

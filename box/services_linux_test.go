@@ -191,12 +191,14 @@ func waitFor(t testing.TB, what string, done func() bool) {
 // not open, and leaves nothing.
 func TestServiceRefused(t *testing.T) {
 	c, digest := contained(t)
+	c.GVisor = "/none" // it is not come to
 	doc := withServices(digest, "", "")
 	for _, row := range []struct{ name, doc, want string }{
 		{"another digest", strings.Replace(doc, `db, image: "oci:app", digest: "`+digest, `db, image: "oci:app", digest: "sha256:`+strings.Repeat("ab", 32), 1), "the service db: "},
 		{"ends at once", strings.Replace(doc, "[/app, sleep]", "[/app, end], listen: 1", 1), "the service worker: sandbox: the app ended before it listened at 198.18.1.3:1: exit status 4"},
 		{"a capability", strings.Replace(doc, "[/app, sleep]", "[/app, sleep], capabilities: [CAP_SYS_ADMIN]", 1), "the service worker: sandbox: capability \"CAP_SYS_ADMIN\""},
 		{"listens for itself alone", strings.Replace(doc, "0.0.0.0:9000", "127.0.0.1:9000", 1), "stopped while the app was starting"},
+		{"less is enforced than it says", underGVisor(withServices(digest, ", capabilities: [CAP_SETUID]", "")), "the service db: the policy says more than this machine enforces"},
 		{"the app ends at once", strings.Replace(doc, "listen: 8000", "command: [/app, end], listen: 8000", 1), "exit status 4"},
 	} {
 		t.Run(row.name, func(t *testing.T) {

@@ -304,7 +304,9 @@ func TestStart(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	<-first.gone // nobody would end it any more
+	if _, err := first.in.Write([]byte{0}); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("nobody ends the process that was for the first caller: %v", err)
+	}
 	c.Close()
 	if err := c.Start(); err == nil {
 		t.Error("started after the end")
