@@ -8,7 +8,6 @@ import (
 
 	"github.com/blindbox/blindbox/attest"
 	"github.com/blindbox/blindbox/attest/nvgpu"
-	"github.com/blindbox/blindbox/attest/snp"
 )
 
 func text(r Result) string {
@@ -76,7 +75,7 @@ policy     SKIP callers: 1 api key · logs: none · request <= 1 MiB · 16 at on
 
 // TestWhatIsNotKnown: a line says that something is missing, and nothing in its place.
 func TestWhatIsNotKnown(t *testing.T) {
-	proven := Result{claims: &attest.Claims{}, machine: newSNPMachine(&attest.Claims{}, &snp.Claims{})}
+	proven := Result{claims: &attest.Claims{}, machine: snpMachine{}}
 	for want, got := range map[string]string{
 		"nothing was verified":                           Result{}.hardwareText(),
 		"not compared":                                   Result{reference: reference{name: "demo"}}.codeText(),

@@ -35,6 +35,10 @@ func TestOrdersAreWhole(t *testing.T) {
 	if o, err := st.order(t.Context(), true); err != errFrame || o.args != nil || o.terminal != nil {
 		t.Errorf("behind a size of three bytes: %+v, %v", o, err)
 	}
+	st, _ = sent(t, some(), io.Discard)
+	if o, err := st.order(t.Context(), false); err != io.EOF || o.args != nil {
+		t.Errorf("nothing was sent: %+v, %v", o, err)
+	}
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
 	st, _ = sent(t, some(), io.Discard, "sa")

@@ -22,6 +22,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -71,7 +72,7 @@ func run(o options) error {
 	}
 	defer os.RemoveAll(dir)
 	stopped := make(chan os.Signal, 1)
-	signal.Notify(stopped, os.Interrupt)
+	signal.Notify(stopped, os.Interrupt, syscall.SIGTERM)
 	go func() {
 		<-stopped
 		os.RemoveAll(dir)
