@@ -411,33 +411,57 @@ func TestPartKilledServing(t *testing.T) { underBoth(t, partKilledServing) }
 func partKilledServing(t *testing.T, c *Containers, digest string, isolated func(string) string) {
 	b := serve(t, Config{Policy: parsed(t, isolated(withService(digest))), Containers: c})
 	a := b.asked(t)
-	for i := range most {
-		all := victims(c)
-		if i == len(all) {
-			break
+	for _, of := range []string{filepath.Join(servicesName, "db"), "."} { // the app last
+		killed := 0
+		for ; ; killed++ {
+			id := groupIn(t, filepath.Join(c.Dir, of))
+			all := slices.DeleteFunc(victims(c), func(p part) bool { return !p.within(id) })
+			if killed >= len(all) {
+				break
+			}
+			victim, exits, other := all[killed], b.exits(), len(groupsOf(c))
+			wait := b.held(t)
+			victim.kill()
+			waitFor(t, "the end of what is told after "+victim.String(), func() bool { return b.exits() > exits })
+			waitFor(t, "the program of "+victim.String(), b.app.Accepting)
+			served := a.so()
+			waitFor(t, "answers after "+victim.String(), func() bool { return a.so() > served })
+			if of == "." {
+				wait()
+			}
+			allGone(t, all)
+			noGroups(t, []string{id})
+			if now := len(groupsOf(c)); now != 2 || other != 2 {
+				t.Errorf("after %s: %d programs, before %d, expected the app and a service", victim, now, other)
+			}
 		}
-		victim, exits, groups, app := all[i], b.exits(), groupsOf(c), cgroup(t, c)
-		wait := b.held(t)
-		victim.kill()
-		waitFor(t, "the end of what is told after "+victim.String(), func() bool { return b.exits() > exits })
-		waitFor(t, "the program of "+victim.String(), b.app.Accepting)
-		served := a.so()
-		waitFor(t, "answers after "+victim.String(), func() bool { return a.so() > served })
-		if victim.alive() {
-			t.Errorf("%s is not dead", victim)
-		}
-		now := groupsOf(c)
-		ended := slices.DeleteFunc(groups, func(id string) bool { return slices.Contains(now, id) })
-		if len(ended) != 1 || len(now) != 2 {
-			t.Errorf("after %s: the groups %q have ended, there are %q", victim, ended, now)
-		}
-		noGroups(t, ended)
-		if slices.Contains(ended, app) {
-			wait()
+		if killed < 2 {
+			t.Errorf("%s: %d processes, expected the runtime's and the program's", of, killed)
 		}
 	}
 	a.right(t)
 	endsClean(t, b, c)
+}
+
+// groupIn is the control group of what runs in a folder.
+func groupIn(t testing.TB, dir string) string {
+	t.Helper()
+	ids, _ := filepath.Glob(filepath.Join(dir, "runs", "run-*", "id"))
+	if len(ids) != 1 {
+		t.Fatalf("runs %q", ids)
+	}
+	id, err := os.ReadFile(ids[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(id)
+}
+
+// within reports whether a process is a program's, by its control group, or is the
+// runtime that was told of it.
+func (p part) within(group string) bool {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", p.pid))
+	return strings.Contains(p.line, group) || bytes.Contains(text, []byte(group))
 }
 
 // TestPartKilledStarting: whichever process of a program is killed while the box waits
