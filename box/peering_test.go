@@ -46,7 +46,7 @@ func boxverify(t testing.TB) string {
 func TestPeers(t *testing.T) {
 	v := &peers.Verifier{Program: boxverify(t), Apart: os.Geteuid() == 0, Limit: patience}
 	for name, test := range map[string]func(*testing.T, *peers.Verifier){
-		"known": testPeersKnown, "refused": testPeersRefused, "relayed": testPeersRelayed, "many": testManyPeers, "verifier gone": testVerifierGone,
+		"known": testPeersKnown, "refused": testPeersRefused, "relayed": testPeersRelayed, "many": testManyPeers, "verifier gone": testVerifierGone, "ended": testPeersEnd,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, v) })
 	}
@@ -280,6 +280,17 @@ func testPeersRelayed(t *testing.T, v *peers.Verifier) {
 		if err == nil || !strings.Contains(err.Error(), "not_bound") {
 			t.Errorf("%s: %v, expected not_bound", name, err)
 		}
+	}
+}
+
+// testPeersEnd: no process waits for a caller when the box has ended.
+func testPeersEnd(t *testing.T, v *peers.Verifier) {
+	a := newOtherBox(t, simRoot(t))
+	box := serve(t, Config{Policy: parsed(t, self(t, "talk", a.line("scribe", "may: [query]"))), Verifier: v})
+	box.stop()
+	box.done <- <-box.done
+	if err := box.peers.Start(); err == nil {
+		t.Error("a verifier waits for callers of a box that has ended")
 	}
 }
 

@@ -128,6 +128,21 @@ func TestPrograms(t *testing.T) {
 			return nil
 		})
 	}
+	// Where programs meet there is no IPv6, on no wire.
+	if err := within(n.app, func() error {
+		for _, link := range []string{"all", "lo", "p0", "p1", "p2"} {
+			text, err := os.ReadFile("/proc/sys/net/ipv6/conf/" + link + "/disable_ipv6")
+			if errors.Is(err, os.ErrNotExist) && link == "all" {
+				return nil // a kernel without it
+			}
+			if err != nil || string(text) != "1\n" {
+				t.Errorf("disable_ipv6 of %s at the crossing is %q, %v", link, text, err)
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Error(err)
+	}
 	sums, err := n.Listeners().Dropped()
 	if err != nil || sums[NoRoute] < 3 {
 		t.Errorf("counted %v, %v", sums, err)
