@@ -50,8 +50,8 @@ func Diff(before, after *Policy) Difference {
 	d.services()
 	d.models()
 	d.callers()
-	if d.a.Cedar != d.b.Cedar {
-		d.add("cedar", "cedar", true, false, "the Cedar rules changed, and cannot be compared")
+	if !sameCedar(d.a, d.b) {
+		d.add("cedar", "cedar", true, false, "the Cedar rules changed, and cannot be compared: try `blindbox policy test`")
 	}
 	d.egress()
 	d.files()
@@ -65,6 +65,36 @@ func Diff(before, after *Policy) Difference {
 type differ struct {
 	a, b *Policy
 	out  Difference
+}
+
+// sameCedar reports whether two documents have the same Cedar policies, in any
+// order: that, comments and space decide nothing.
+func sameCedar(a, b *Policy) bool {
+	if a.Cedar == b.Cedar {
+		return true
+	}
+	x, errX := a.cedarForms()
+	y, errY := b.cedarForms()
+	return errX == nil && errY == nil && slices.Equal(x, y)
+}
+
+// cedarForms writes each Cedar policy of the document as the tree that it was parsed
+// to, annotations included, and sorts them. Two texts of the same tree are the same
+// policy; the text that Cedar writes is none for this, since it leaves out brackets.
+func (p *Policy) cedarForms() ([]string, error) {
+	if p.compiled == nil {
+		return nil, nil
+	}
+	var forms []string
+	for _, r := range p.compiled.rules[p.compiled.short:] {
+		tree, err := r.policy.MarshalJSON()
+		if err != nil {
+			return nil, err
+		}
+		forms = append(forms, string(tree))
+	}
+	slices.Sort(forms)
+	return forms, nil
 }
 
 // add adds a change at a path that both documents can have.
@@ -120,7 +150,11 @@ func (d *differ) app() {
 		{"app.dir", a.Dir, b.Dir}, {"app.listen", a.Listen, b.Listen}, {"app.actions", a.actionRules(), b.actionRules()},
 	} {
 		if part.a != part.b {
-			d.add("app", part.path, true, true, "%s changed, and cannot be compared", part.path)
+			advice := ""
+			if part.path == "app.actions" {
+				advice = ": try `blindbox policy test`"
+			}
+			d.add("app", part.path, true, true, "%s changed, and cannot be compared%s", part.path, advice)
 		}
 	}
 	d.isolation(a, b)

@@ -33,6 +33,11 @@ func TestDiff(t *testing.T) {
 	elsewhere := "{name: else, certificate: {ca: " + hash("other ca") + ", subject: bob}, may: [observe]}"
 	token := `{name: token, oidc: "https://a.example", audience: b, may: [query]}`
 	team, role := `{name: team, oidc: "https://a.example", audience: b, claim: {team: x}, may: [observe]}`, `{name: role, oidc: "https://a.example", audience: b, claim: {role: z}, may: [query]}`
+	rules := func(lines ...string) string {
+		return caller("may: [query]") + "cedar: |\n  " + strings.Join(lines, "\n  ") + "\n"
+	}
+	const forbids, permits = `forbid(principal, action, resource) when { context.path == "/b" };`, `permit(principal == Caller::"ci", action, resource);`
+	const cedarChanged = "+ cedar 4:4 the Cedar rules changed, and cannot be compared: try `blindbox policy test`"
 	to := func(rest string) string { return head + "egress: {allow: [" + rest + "]}\n" }
 	for _, c := range []struct{ name, a, b, want string }{
 		{"nothing", whole, whole, ""},
@@ -81,13 +86,24 @@ func TestDiff(t *testing.T) {
 		{"tokens for two audiences", many(token, strings.Replace(team, "audience: b", "audience: c", 1)), many(token), "- callers 5:0 team may call no longer"},
 		{"tokens for two audiences of one party", many(token, strings.NewReplacer("audience: b", "audience: c", "team: x", "azp: b").Replace(team)), many(token), "- callers 5:0 team may call no longer\n+ callers 5:4 who was team can be token"},
 		{"a key beside a certificate", many(all, "{name: ci, api_key: "+key+", may: [observe]}"), many(all), "- callers 5:0 ci may call no longer"},
-		{"cedar", caller("may: [query]"), caller("may: [query]") + "cedar: |\n  forbid(principal, action, resource);\n", "+ cedar 0:4 the Cedar rules changed, and cannot be compared"},
+		{"cedar", caller("may: [query]"), caller("may: [query]") + "cedar: |\n  forbid(principal, action, resource);\n", "+ cedar 0:4 the Cedar rules changed, and cannot be compared: try `blindbox policy test`"},
+		{"cedar gone", rules("forbid(principal, action, resource);"), caller("may: [query]"), "+ cedar 4:0 the Cedar rules changed, and cannot be compared: try `blindbox policy test`"},
+		{"cedar with comments", rules(forbids, permits), rules("// never", "forbid (principal,action,", "  resource)  // at all", "when { (context.path) == \"/b\" };", permits), ""},
+		{"cedar in another order", rules(forbids, permits), rules(permits, forbids), ""},
+		{"cedar with another path", rules(forbids), rules(strings.Replace(forbids, "/b", "/c", 1)), cedarChanged},
+		{"cedar with another effect", rules(forbids), rules(strings.Replace(forbids, "forbid", "permit", 1)), cedarChanged},
+		{"cedar with another condition", rules(forbids), rules(strings.Replace(forbids, "when", "unless", 1)), cedarChanged},
+		{"cedar with another name", rules(forbids), rules("@id(\"b\")", forbids), cedarChanged},
+		{"cedar twice", rules(forbids), rules(forbids, forbids), cedarChanged},
+		{"cedar with other brackets", rules(strings.TrimSuffix(permits, ";") + " when { 3 - (2 - 1) == 2 };"), rules(strings.TrimSuffix(permits, ";") + " when { 3 - 2 - 1 == 2 };"), cedarChanged},
 
 		{"image", image, strings.Replace(image, "sha256:9f86", "sha256:9f87", 1), "* app 2:2 the app is another image, sha256:9f87d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08 instead of sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"},
 		{"image from elsewhere", image, strings.Replace(image, "oci:./x.oci", "oci:./y.oci", 1), "= app 2:2 the same image comes from oci:./y.oci instead of oci:./x.oci"},
 		{"image from elsewhere and another", image, strings.NewReplacer("./x.oci", "./y.oci", "sha256:9f86", "sha256:9f87").Replace(image), "* app 2:2 the app is another image, sha256:9f87d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08 instead of sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"},
 		{"command", image, img(", command: [a]"), "* app 0:2 app.command changed, and cannot be compared"},
 		{"words of a command", img(", command: [a b]"), img(", command: [a, b]"), "* app 2:2 app.command changed, and cannot be compared"},
+		{"actions", img(", actions: [{path: /up, is: upload}]"), img(", actions: [{path: /up, is: delete}]"), "* app 2:2 app.actions changed, and cannot be compared: try `blindbox policy test`"},
+		{"the same actions", img(", actions: [{path: /up, is: upload}]"), img(", actions: [{is: upload, path: \"/up\"}]"), ""},
 		{"env, dir", image, img(", env: {A: b}, dir: /x"), "* app 0:2 app.env changed, and cannot be compared\n* app 0:2 app.dir changed, and cannot be compared"},
 		{"listen", head, strings.Replace(head, ":80", ":81", 1), "* app 2:2 app.listen changed, and cannot be compared"},
 		{"gvisor", image, img(", isolation: gvisor"), "- app 0:2 the app is isolated by gvisor instead of runc"},
