@@ -109,7 +109,7 @@ func TestActionsAreTold(t *testing.T) {
 	if plain, _ := parse(t, full).MayDo("clinic"); strings.Contains(plain.String(), "action") {
 		t.Errorf("%s", plain)
 	}
-	if got := diffLines(t, withActions, strings.Replace(withActions, "is: delete", "is: query", 1)); got != "* app 6:6 app.actions changed, and cannot be compared" {
+	if got := diffLines(t, withActions, strings.Replace(withActions, "is: delete", "is: query", 1)); got != "* app 6:6 app.actions changed, and cannot be compared: try `blindbox policy test`" {
 		t.Errorf("%s", got)
 	}
 	found := false
