@@ -141,6 +141,7 @@ func TestRefused(t *testing.T) {
 		"payload no base64":   {parts[0] + ".!." + parts[2], "payload: not base64url"},
 		"signature no base64": {parts[0] + "." + parts[1] + ".!", "signature: not base64url"},
 		"key no base64":       {replace(s.x, "!"+s.x[1:]), "key: not base64url"},
+		"cut header":          {header(func(h string) string { return h[:len(headType+typ+headX)+10] }), "not that of a token"},
 		"short header":        {strict().EncodeToString([]byte("{}")) + "." + parts[1] + "." + parts[2], "not that of a token"},
 		"long header":         {header(func(h string) string { return h + "}" }), "not that of a token"},
 		"short signature":     {parts[0] + "." + parts[1] + "." + strict().EncodeToString(make([]byte, 63)), "63 bytes"},
@@ -157,7 +158,7 @@ func TestRefused(t *testing.T) {
 	if _, err := Open(token, "other+jws", 100); err == nil {
 		t.Error("a token of another type")
 	}
-	if _, err := Open(token, "", 100); err == nil || !strings.Contains(err.Error(), `type ""`) {
+	if _, err := Open(token, "", 100); err == nil || !strings.Contains(err.Error(), `type "", expected up to 64`) {
 		t.Errorf("no type: %v", err)
 	}
 	if _, err := Open(token, typ, 6); err == nil || !strings.Contains(err.Error(), "limit") {
@@ -189,6 +190,13 @@ type broken struct {
 
 func (b broken) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) { return b.out, b.err }
 
+// elsewhere is a signer whose public key is no point of its curve.
+type elsewhere struct{ crypto.Signer }
+
+func (elsewhere) Public() crypto.PublicKey {
+	return &ecdsa.PublicKey{Curve: elliptic.P256(), X: big.NewInt(1), Y: big.NewInt(1)}
+}
+
 func TestKeys(t *testing.T) {
 	if _, err := NewSigner(nil); err == nil {
 		t.Error("no key")
@@ -201,7 +209,8 @@ func TestKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, key := range []crypto.Signer{rsaKey, p384} {
+	offCurve := elsewhere{newKey(t)}
+	for _, key := range []crypto.Signer{rsaKey, p384, offCurve} {
 		if _, err := NewSigner(key); err == nil {
 			t.Errorf("%T is accepted", key)
 		}
@@ -224,7 +233,7 @@ func TestKeys(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if token, err := s.Sign(typ, nil); err == nil || token != "" {
+		if token, err := s.Sign(typ, nil); err == nil || token != "" || b.err != nil && !errors.Is(err, b.err) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
