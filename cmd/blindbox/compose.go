@@ -145,6 +145,13 @@ func readBelow(dir, name string) ([]byte, error) {
 		return nil, err
 	}
 	defer root.Close()
+	// Opening a pipe would wait for somebody to write to it.
+	switch info, err := root.Stat(name); {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%.200q is not a regular file: %w", name, os.ErrInvalid)
+	}
 	f, err := root.Open(name)
 	if err != nil {
 		return nil, err
