@@ -141,6 +141,9 @@ func (c *container) start(ctx context.Context) error {
 		network = ns.PathOf(0)
 	}
 	image, tree, err := c.unpack(c.policy.App.Image, c.policy.App.Digest, filepath.Join(c.cfg.Dir, "images"), userShift)
+	if err == nil {
+		err = hidesNothing(tree.Path, &c.policy.Files)
+	}
 	if err != nil {
 		return err
 	}
@@ -278,6 +281,21 @@ func (c *container) unpack(from string, digest oci.Digest, images string, shift 
 	c.later(func() { os.RemoveAll(images) })
 	tree, err := store.Get(image)
 	return image, tree, err
+}
+
+// hidesNothing refuses folders in memory that would hide files of the image.
+func hidesNothing(root string, f *policy.Files) error {
+	var all error
+	for _, w := range f.Writable {
+		file, err := sandbox.Hides(root, w.Path)
+		if err == nil && file != "" {
+			err = fmt.Errorf("the image has %.200q there, which the app would not see", file)
+		}
+		if err != nil {
+			all = errors.Join(all, fmt.Errorf("files.writable %s (line %d of the policy): %w; nothing was started: name a folder that is empty in the image, or not there, and have the app write to it", w.Path, w.Line, err))
+		}
+	}
+	return all
 }
 
 // layout is the path of an image.

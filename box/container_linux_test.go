@@ -68,7 +68,7 @@ func contained(t testing.TB) (c *Containers, digest string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	layer, err := ociforge.Tar(ociforge.Dir("etc/"), ociforge.Dir("data/"), ociforge.Dir("tmp/"), ociforge.File("app", text))
+	layer, err := ociforge.Tar(ociforge.Dir("etc/"), ociforge.Dir("data/"), ociforge.Dir("data/empty/"), ociforge.File("conf/app.conf", "of the image"), ociforge.Dir("tmp/"), ociforge.File("app", text))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -314,6 +314,7 @@ func imageEgress(t *testing.T, c *Containers, digest string, isolated func(strin
 func TestImageRefused(t *testing.T) {
 	c, digest := contained(t)
 	other := fmt.Sprintf("sha256:%x", sha256.Sum256([]byte("other")))
+	hiding := withImage(digest, "files:\n  writable:\n    - {path: /data, size: 1MiB}\n    - {path: /conf, size: 1MiB}\n    - {path: /new, size: 1MiB}\n")
 	for _, row := range []struct {
 		name, doc string
 		change    func(*Containers)
@@ -325,6 +326,8 @@ func TestImageRefused(t *testing.T) {
 		{"a capability", strings.Replace(withImage(digest, ""), "listen", "capabilities: [CAP_SYS_ADMIN], listen", 1), nil, "CAP_SYS_ADMIN"},
 		{"ends at once", strings.Replace(withImage(digest, ""), "listen", "command: [/app, end], listen", 1), nil, "exit status 4"},
 		{"no such program", strings.Replace(withImage(digest, ""), "listen", "command: [/none], listen", 1), nil, "/none"},
+		{"a folder that hides files", hiding, nil, fmt.Sprintf("files.writable /conf (line %d of the policy): the image has \"/conf/app.conf\" there", parsed(t, hiding).Files.Writable[1].Line)},
+		{"a file", withImage(digest, "files: {writable: [{path: /app, size: 1MiB}]}\n"), nil, "expected a folder or nothing in the image"},
 		{"relative folder", withImage(digest, ""), func(c *Containers) { c.Dir = "box" }, "expected an absolute path"},
 		{"a folder that cannot be made", withImage(digest, ""), func(c *Containers) { c.Dir = "/proc/self/box" }, "no such file"},
 		{"nothing of the runtime", withImage(digest, ""), func(c *Containers) { c.Runtime = "/none" }, "/none"},

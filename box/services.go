@@ -60,6 +60,9 @@ func (c *container) startServices(ctx context.Context, ns *egress.Namespace) err
 func (c *container) startService(ctx context.Context, ns *egress.Namespace, i int, dir string) error {
 	s, shift := &c.policy.Services[i], userShift+uint32(i+1)*usersEach
 	image, tree, err := c.unpack(s.Image, s.Digest, filepath.Join(dir, "images"), shift)
+	if err == nil {
+		err = hidesNothing(tree.Path, &s.Files)
+	}
 	if err != nil {
 		return err
 	}

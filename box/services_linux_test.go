@@ -195,6 +195,7 @@ func TestServiceRefused(t *testing.T) {
 	doc := withServices(digest, "", "")
 	for _, row := range []struct{ name, doc, want string }{
 		{"another digest", strings.Replace(doc, `db, image: "oci:app", digest: "`+digest, `db, image: "oci:app", digest: "sha256:`+strings.Repeat("ab", 32), 1), "the service db: "},
+		{"a folder that hides files", strings.Replace(doc, "[/app, sleep]", "[/app, sleep], files: {writable: [{path: /conf, size: 1MiB}]}", 1), "the service worker: files.writable /conf (line "},
 		{"ends at once", strings.Replace(doc, "[/app, sleep]", "[/app, end], listen: 1", 1), "the service worker: sandbox: the app ended before it listened at 198.18.1.3:1: exit status 4"},
 		{"a capability", strings.Replace(doc, "[/app, sleep]", "[/app, sleep], capabilities: [CAP_SYS_ADMIN]", 1), "the service worker: sandbox: capability \"CAP_SYS_ADMIN\""},
 		{"listens for itself alone", strings.Replace(doc, "0.0.0.0:9000", "127.0.0.1:9000", 1), "stopped while the app was starting"},

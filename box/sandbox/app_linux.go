@@ -97,6 +97,13 @@ func (a *App) start(ctx context.Context) error {
 	if err := a.clear(); err != nil {
 		return fmt.Errorf("sandbox: %w", err)
 	}
+	dir, err := a.cfg.workDir()
+	if err == nil {
+		err = a.cfg.makeFolder(dir)
+	}
+	if err != nil {
+		return err
+	}
 	r, err := enter(a.cfg.NetNS, a.cfg.lowPorts())
 	if err != nil {
 		return err

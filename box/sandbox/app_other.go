@@ -17,6 +17,9 @@ func New(Config) (*App, error) {
 	return nil, errors.New("sandbox: this system has no containers: an app from an image runs on Linux only")
 }
 
+// Hides fails.
+func Hides(root, folder string) (string, error) { return "", errors.ErrUnsupported }
+
 // Keep does nothing: there are no keepers.
 func Keep([]string) {}
 
