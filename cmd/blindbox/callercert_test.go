@@ -153,7 +153,12 @@ func TestCallerCertificate(t *testing.T) {
 	if resp.StatusCode != http.StatusOK {
 		t.Errorf("through connect: %s", resp.Status)
 	}
-	if caller, ok := proxy.document["caller"].(map[string]any); !ok || !strings.Contains(fmt.Sprint(caller["text"]), "You show a certificate") {
+	if caller, ok := proxy.document["caller"].(map[string]any); !ok || caller["name"] != "clinic" || fmt.Sprint(caller["may"]) != "[query]" {
 		t.Errorf("connect says %v", proxy.document["caller"])
+	}
+	stranger, strangersKey, _ := certificates(t, t.TempDir())
+	other := start(t, env, "connect", "--listen", "127.0.0.1:0", "--trust", trust, "--cert", stranger, "--key", strangersKey, url)
+	if caller, ok := other.document["caller"].(map[string]any); !ok || !strings.Contains(fmt.Sprint(caller["text"]), "knows nobody by your certificate") {
+		t.Errorf("connect says %v", other.document["caller"])
 	}
 }

@@ -97,8 +97,16 @@ func (s *session) connect(ctx context.Context, address string, o connectOptions)
 	if err != nil {
 		return err
 	}
+	var caller callerDocument
+	switch {
+	case v.policy == nil:
+	case v.err == nil && key == "" && o.cert.cert != "":
+		caller = callerByCertificate(ctx, c, u, v.policy)
+	default:
+		caller = callerOf(v.policy, key, s.now())
+	}
 	local := "http://" + ln.Addr().String()
-	if err := s.showConnected(v, took, local, key, o.cert.cert != "", o.show); err != nil {
+	if err := s.showConnected(v, took, local, caller, o.show); err != nil {
 		return err
 	}
 	h, err := connect.New(connect.Config{Target: u, Transport: c, APIKey: key, AllowOrigins: o.origins, Explain: explainToClient})
@@ -129,14 +137,9 @@ func verifyWith(ctx context.Context, c *client.Client, u *url.URL) (verdict, tim
 	return v, time.Since(began), nil
 }
 
-func (s *session) showConnected(v verdict, took time.Duration, local, key string, cert bool, show detail) error {
+func (s *session) showConnected(v verdict, took time.Duration, local string, caller callerDocument, show detail) error {
 	extra := v.extra(show)
-	var caller callerDocument
 	if v.policy != nil {
-		caller = callerOf(v.policy, key, s.now())
-		if key == "" && cert {
-			caller = nobody("You show a certificate: the box says, with each answer, whether it knows you by it.")
-		}
 		extra["caller"] = caller
 	}
 	if s.json() {

@@ -1,6 +1,11 @@
 package main
 
 import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/blindbox/blindbox/policy"
@@ -39,7 +44,15 @@ func callerOf(p *policy.Policy, key string, now time.Time) callerDocument {
 	case c.Expired(now):
 		return nobody("The box's policy knew you until " + c.Expires.UTC().Format(time.RFC3339) + ": every request will be refused.")
 	}
-	may, _ := p.MayDo(c.Name)
+	return callerNamed(p, c.Name, note)
+}
+
+// callerNamed says what the policy lets that caller do.
+func callerNamed(p *policy.Policy, name, note string) callerDocument {
+	may, known := p.MayDo(name)
+	if !known {
+		return nobody("The box takes you for a caller that its policy does not have.")
+	}
 	out := callerDocument{
 		Name: may.Caller, Kind: may.Kind, Line: may.Line, May: append([]policy.Action{}, may.May...),
 		Methods: may.Methods, Paths: may.Paths, Models: may.Models, Text: may.String() + note,
@@ -48,6 +61,37 @@ func callerOf(p *policy.Policy, key string, now time.Time) callerDocument {
 		out.Expires = &may.Expires
 	}
 	return out
+}
+
+// callerByCertificate asks the box, which was verified, who it takes the user for: who
+// a certificate is cannot be told from the policy alone. What that caller may do is
+// read in the policy that was verified.
+func callerByCertificate(ctx context.Context, box http.RoundTripper, u *url.URL, p *policy.Policy) callerDocument {
+	const most, atMost = 64 << 10, 15 * time.Second
+	untold := nobody("You show a certificate: the box says, with each answer, whether it knows you by it.")
+	ctx, cancel := context.WithTimeout(ctx, atMost)
+	defer cancel()
+	at := url.URL{Scheme: u.Scheme, Host: u.Host, Path: policy.ReservedPrefix + "/me"}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, at.String(), nil)
+	if err != nil {
+		return untold
+	}
+	res, err := box.RoundTrip(req)
+	if err != nil {
+		return untold
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(res.Body, most))
+	var me struct {
+		Caller string `json:"caller"`
+	}
+	switch {
+	case res.StatusCode == http.StatusUnauthorized:
+		return nobody("The box's policy knows nobody by your certificate: every request without a token that it knows will be refused.")
+	case err != nil || res.StatusCode != http.StatusOK || json.Unmarshal(text, &me) != nil:
+		return untold
+	}
+	return callerNamed(p, me.Caller, "")
 }
 
 func nobody(why string) callerDocument { return callerDocument{May: []policy.Action{}, Text: why} }
