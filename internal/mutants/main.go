@@ -32,7 +32,7 @@ var suspects = []string{
 	"./attest/nvgpu", "./attest/composite", "./attest/form", "./attest/internal/blob", "./attest/internal/pki",
 	"./attest/internal/dcap", "./attest/internal/tcg", "./attest/launch", "./appraise", "./atls", "./receipt",
 	"./box/audit", "./box/callers", "./box/operate", "./box/quota", "./box/receipt", "./box/seal", "./box/signing",
-	"./policy/learn",
+	"./policy", "./policy/learn", "./internal/jws", "./internal/strictjson",
 }
 
 // witnesses are the packages whose tests may notice, beside the suspects' own.

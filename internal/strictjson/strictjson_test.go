@@ -320,3 +320,14 @@ func BenchmarkFloats(b *testing.B) {
 		}
 	}
 }
+
+// TestNullIsSaid: what is there in its place is named.
+func TestNullIsSaid(t *testing.T) {
+	r, err := NewReader([]byte("1"), Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Null(); err == nil || !strings.Contains(err.Error(), "found number, expected null") {
+		t.Errorf("%v", err)
+	}
+}
