@@ -163,7 +163,7 @@ type filesDoc struct {
 
 type writableDoc struct {
 	Pos  strictyaml.Pos
-	Path text `yaml:"path,required" form:"file" doc:"Where it is."`
+	Path text `yaml:"path,required" form:"file" doc:"Where it is: a folder that holds no file in the image, or is not there."`
 	Size text `yaml:"size,required" form:"size" doc:"How much it holds."`
 }
 
