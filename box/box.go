@@ -379,10 +379,19 @@ func (b *Box) stop(srv *http.Server, cut context.CancelFunc) {
 	ctx, cancel := context.WithTimeout(context.Background(), b.grace)
 	defer cancel()
 	b.handler.Drain()
-	b.endOperations()
+	// What operators are at may hang, and they may read slowly.
+	operated := make(chan struct{})
+	go func() {
+		b.endOperations()
+		close(operated)
+	}()
 	srv.Shutdown(ctx)
 	// Upgraded connections are the server's no longer, but still ours.
 	b.handler.Wait(ctx)
+	select {
+	case <-operated:
+	case <-ctx.Done():
+	}
 	cut()
 	srv.Close()
 	ctx, cancel = context.WithTimeout(context.Background(), time.Second)

@@ -3,6 +3,7 @@ package box
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/binary"
 	"io"
 	"net/http"
@@ -270,6 +271,49 @@ func TestDebugOfAProcess(t *testing.T) {
 	err := <-b.done
 	if b.done <- err; err != nil {
 		t.Error(err)
+	}
+}
+
+// TestStopBesideAnOperator: what an operator is at keeps no box from its end, and nobody
+// is served for longer by it.
+func TestStopBesideAnOperator(t *testing.T) {
+	p := parsed(t, self(t, "quiet", withOperators("debug")))
+	b, err := New(Config{Policy: p, Listener: listen(t), Simulation: true, Attester: launched(p)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hangs, release := make(chan struct{}), make(chan struct{})
+	defer close(release)
+	b.operators.Service = operate.New(operate.Config{Restart: func(context.Context) error {
+		close(hangs)
+		<-release
+		return nil
+	}})
+	b.grace = 100 * time.Millisecond
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- b.Serve(ctx) }()
+	select {
+	case <-b.Ready():
+	case err := <-done:
+		t.Fatal(err)
+	}
+	r := &running{Box: b, addr: b.cfg.Listener.Addr().String()}
+	c, request := r.client(t, "http/1.1"), asOperator(t, juniorKey, "restart")
+	go func() {
+		if resp, err := c.Do(request); err == nil {
+			resp.Body.Close()
+		}
+	}()
+	<-hangs
+	stop()
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(patience):
+		t.Error("the box does not end")
 	}
 }
 
