@@ -12,6 +12,7 @@ PYTHON := $(abspath $(VENV))/bin/python
 GVISOR := v0.0.0-20260905035102-160fafc42237
 RUNSC  := $(CACHE)/gvisor-$(GVISOR)/runsc
 LLM    := $(CACHE)/llm.oci
+APPS   := $(CACHE)/apps
 # The race detector needs a C compiler; without one the tests run without it, and say so.
 RACE   := $(shell command -v $${CC:-cc} >/dev/null 2>&1 && echo -race)
 FUZZTIME ?= 60s
@@ -28,10 +29,11 @@ demo: ## a real model in a simulated box: verified, asked, and refused when tamp
 	@CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/blindbox
 	@bin/blindbox demo
 
-test: lint cross $(VENV)/.ready $(RUNSC) $(LLM)/index.json ## everything this machine can run: lint, cross builds, all tests (race detector)
+test: lint cross $(VENV)/.ready $(RUNSC) $(LLM)/index.json $(APPS)/.ready ## everything this machine can run: lint, cross builds, all tests (race detector)
 	@[ -n "$(RACE)" ] || echo "SKIP race detector: no C compiler"
 	@BLINDBOX_PYTHON="$$([ -x $(PYTHON) ] && echo $(PYTHON))" BLINDBOX_RUNSC="$$([ -x $(RUNSC) ] && echo $(abspath $(RUNSC)))" \
-	  BLINDBOX_LLM="$$([ -f $(LLM)/index.json ] && echo $(abspath $(LLM)))" go run ./internal/testrun $(RACE) ./...
+	  BLINDBOX_LLM="$$([ -f $(LLM)/index.json ] && echo $(abspath $(LLM)))" \
+	  BLINDBOX_APPS="$$([ -f $(APPS)/.ready ] && echo $(abspath $(APPS)))" go run ./internal/testrun $(RACE) ./...
 
 lint: ## gofmt, go vet, go mod tidy, staticcheck
 	@out=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$out" ] || { echo "not gofmt'ed: $$out"; exit 1; }
@@ -78,3 +80,9 @@ $(RUNSC):
 $(LLM)/index.json: examples/apps/recipes.go examples/apps/wheels.go examples/apps/image.go examples/apps/main.go
 	@rm -rf $(LLM)
 	@go run ./examples/apps -out $(CACHE) llm || { rm -rf $(LLM); echo "SKIP LLM: no apt-get, dpkg-deb or pip with an index behind them, or no wheel for this processor"; }
+
+# Programs as Debian has them (examples/apps), which several tests put into boxes.
+$(APPS)/.ready: examples/apps/recipes.go examples/apps/wheels.go examples/apps/image.go examples/apps/main.go
+	@rm -rf $(APPS)
+	@if go run ./examples/apps -out $(APPS) nginx redis postgresql python notes; then touch $@; \
+	  else rm -rf $(APPS); echo "SKIP images of Debian's programs: no apt-get or dpkg-deb, or no archive; the tests try once more"; fi

@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -23,16 +22,10 @@ func TestComposeExample(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("SKIP: containers need root")
 	}
-	for _, program := range []string{"runc", "apt-get", "dpkg-deb"} {
-		if _, err := exec.LookPath(program); err != nil {
-			t.Skip("SKIP: containers out of Debian packages:", err)
-		}
-	}
+	needsImages(t)
 	dir := t.TempDir()
-	made := exec.Command("go", "run", "./examples/apps", "-out", dir, "notes", "redis", "postgresql")
-	made.Dir = filepath.Join("..", "..")
-	if said, err := made.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, said)
+	if err := debianImages(dir, "notes", "redis", "postgresql"); err != nil {
+		t.Fatal(err)
 	}
 	file, err := os.ReadFile("../../examples/compose/compose.yaml")
 	if err != nil {

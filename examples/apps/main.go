@@ -145,6 +145,7 @@ func apt(cache, lists string, args ...string) error {
 	options := []string{
 		"-q", "-y", "-o", "Dir::State::status=" + filepath.Join(cache, "status"), "-o", "Dir::Cache::archives=" + cache,
 		"-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache=", "-o", "Debug::NoLocking=1", "-o", "APT::Sandbox::User=root",
+		"-o", "Acquire::Retries=3", "-o", "Acquire::http::Timeout=30", // an archive that stalls is asked again
 	}
 	if lists != "" {
 		options = append(options, "-o", "Dir::State::lists="+lists)
