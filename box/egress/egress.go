@@ -178,7 +178,7 @@ const pollEvery = time.Second
 // Serve takes connections until Close. It closes the listeners. The error says
 // why it ended if it was not asked to; no listener is left open then.
 func (p *Proxy) Serve(l Listeners) error {
-	if !p.adopt(l) {
+	if !p.adopt(l) || !p.begin() {
 		return net.ErrClosed
 	}
 	p.ledger.watch(l.Dropped)
@@ -202,6 +202,7 @@ func (p *Proxy) Serve(l Listeners) error {
 	if l.Dropped != nil {
 		p.goes(func() { ended <- p.poll() })
 	}
+	p.wg.Done() // all of them count by themselves now
 	var err error
 	select {
 	case <-p.ctx.Done(): // asked to
@@ -230,6 +231,19 @@ func (p *Proxy) poll() error {
 	}
 }
 
+// begin counts one that starts others, unless the proxy is closed: Close may be
+// called at the same time, and must wait for all or prevent them.
+func (p *Proxy) begin() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return false
+	}
+	p.wg.Add(1)
+	return true
+}
+
+// goes runs f, which Close waits for. Only what Close waits for itself may call it.
 func (p *Proxy) goes(f func()) {
 	p.wg.Add(1)
 	go func() {
