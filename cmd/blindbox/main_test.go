@@ -188,7 +188,7 @@ func freeAddress() (string, error) {
 	return "", last
 }
 
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // waitFile waits until a file is there: a box that runs has written its trust file.
 func waitFile(ts *testscript.TestScript, _ bool, args []string) {
