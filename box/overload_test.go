@@ -90,9 +90,7 @@ func TestOverload(t *testing.T) {
 		before := heap()
 		press()
 		press()
-		if more := heap() - before; more > 4<<20 {
-			t.Errorf("%s: %d KiB more are in use after %d refusals more", proto, more>>10, 2*crowd*rounds)
-		}
+		wantFreed(t, before, 4<<20)
 		release()
 		for _, resp := range held {
 			resp.Body.Close()
