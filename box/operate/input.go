@@ -63,11 +63,13 @@ func (in *input) pass(taken func(int) error) {
 			in.to.Close()
 			return
 		}
-		if _, err := in.to.Write(text); err != nil || taken(len(text)) != nil {
+		_, err := in.to.Write(text)
+		// Room is made before it is told: the operator may use it at once.
+		in.remove(len(text))
+		if err != nil || taken(len(text)) != nil {
 			in.close()
 			return
 		}
-		in.remove(len(text))
 	}
 }
 
