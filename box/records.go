@@ -22,7 +22,7 @@ import (
 type records struct {
 	cfg      signing.Config
 	key      atomic.Pointer[signing.Key]
-	made     time.Time // when the key was, by a clock that nobody sets
+	made     atomic.Pointer[time.Time] // when the key was, by a clock that nobody sets
 	ring     *audit.Ring
 	kept     *outside  // where the host keeps the audit log; nil if it does not
 	file     *appended // the log itself
@@ -70,8 +70,10 @@ func (b *Box) record(ctx context.Context) error {
 	defer cancel()
 	r := &records{
 		cfg:  signing.Config{Attester: b.cfg.Attester, Policy: b.policy.Bytes(), Now: time.Now, Life: b.keyLife},
-		ring: audit.NewRing(ringSize), sealed: b.sealed, made: time.Now(),
+		ring: audit.NewRing(ringSize), sealed: b.sealed,
 	}
+	made := time.Now()
+	r.made.Store(&made)
 	key, err := signing.New(ctx, r.cfg)
 	if err != nil {
 		return err
@@ -212,7 +214,7 @@ func (r *records) renew(ctx context.Context) error {
 // that the box counts as well: a clock that is set back makes no key live longer, and
 // one that is set forward, or that ran on while the machine slept, is noticed soon.
 func (r *records) left() time.Duration {
-	return min(time.Until(r.key.Load().Until()), r.cfg.Life-time.Since(r.made))
+	return min(time.Until(r.key.Load().Until()), r.cfg.Life-time.Since(*r.made.Load()))
 }
 
 // untilRenewal leaves a third of the key's life for the hardware to answer.
@@ -233,7 +235,7 @@ func (r *records) rekey(ctx context.Context) error {
 		return err
 	}
 	r.key.Store(key)
-	r.made = made
+	r.made.Store(&made)
 	return nil
 }
 

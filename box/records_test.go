@@ -274,7 +274,8 @@ func TestRenewalByTwoClocks(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		hardware := &failingLater{signer: launched(p)}
-		r := &records{cfg: signing.Config{Attester: hardware, Policy: p.Bytes(), Now: time.Now, Life: life}, made: time.Now()}
+		r := &records{cfg: signing.Config{Attester: hardware, Policy: p.Bytes(), Now: time.Now, Life: life}}
+		gone := func(d time.Duration) { made := time.Now().Add(-d); r.made.Store(&made) }
 		for _, tc := range []struct {
 			name        string
 			ahead, gone time.Duration
@@ -285,13 +286,13 @@ func TestRenewalByTwoClocks(t *testing.T) {
 			{"the clock was set forward", -10 * time.Hour, 0, life - 10*time.Hour},
 		} {
 			r.key.Store(at(tc.ahead))
-			r.made = time.Now().Add(-tc.gone)
+			gone(tc.gone)
 			if got := r.left(); got.Round(time.Minute) != tc.left || r.untilRenewal().Round(time.Minute) != tc.left-life/3 {
 				t.Errorf("%s: %s left, renewed in %s", tc.name, got, r.untilRenewal())
 			}
 		}
 		r.key.Store(at(0))
-		r.made = time.Now()
+		gone(0)
 		ended := make(chan error, 1)
 		go func() { ended <- r.renew(t.Context()) }()
 		time.Sleep(time.Hour)
