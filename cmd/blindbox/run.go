@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -72,6 +73,26 @@ func (s *session) home() (string, error) {
 	return filepath.Join(dir, "blindbox"), nil
 }
 
+// inTurn lets one write to w at a time: an app's output is copied by a goroutine of
+// its own, and notes come beside it. A file takes each write whole by itself.
+func inTurn(w io.Writer) io.Writer {
+	if _, ok := w.(*os.File); ok {
+		return w
+	}
+	return &turns{to: w}
+}
+
+type turns struct {
+	mu sync.Mutex
+	to io.Writer
+}
+
+func (t *turns) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.to.Write(p)
+}
+
 // run runs one command line and returns the exit code. Whatever goes wrong in
 // it, the user sees a number from the catalogue and never a stack.
 func run(ctx context.Context, s session) (code int) {
@@ -80,6 +101,7 @@ func run(ctx context.Context, s session) (code int) {
 			code = s.report(fail(catalogue.CodeInternal, "internal", fmt.Sprint(r), ""))
 		}
 	}()
+	s.stderr = inTurn(s.stderr)
 	root := newRoot(&s)
 	root.SetArgs(s.args)
 	root.SetIn(s.stdin)
