@@ -60,7 +60,7 @@ var catalogueParts = []part{
 		{id: "G37", what: "evidence that names the host to ask", answer: "refused", tests: "endorse/fetch.TestHosts endorse/source.TestRefusesWhatIsNoAddress", note: "Hosts are compiled in; what evidence says becomes part of a path and nothing else."},
 		{id: "G38", what: "content that leaks through messages and logs", answer: "refused", tests: "box.TestNothingIsLogged cmd/blindbox.TestOneLine atls.TestRefusal"},
 	}},
-	{"Freshness and the channel", "What a piece of evidence alone cannot show. Most rows are refused by the [channel](channel.md), before any byte of the application.", 'F', 20, []row{
+	{"Freshness and the channel", "What a piece of evidence alone cannot show. Most rows are refused by the [channel](channel.md), before any byte of the application.", 'F', 22, []row{
 		{id: "F01", what: "the nonce of another session", answer: "refused nonce_mismatch", tests: "atls.TestWrongStatement atls.TestReplay"},
 		{id: "F02", what: "a nonce or a time of zeros", tests: "atls.TestNonce attest.TestStatementRefuses", note: "The case is a time of zero: certificates of no time are good then."},
 		{id: "F03", what: "evidence for another TLS key", answer: "refused key_mismatch", tests: "atls.TestWrongStatement client.TestRelay"},
@@ -81,6 +81,8 @@ var catalogueParts = []part{
 		{id: "F18", what: "another deployment of the very same image and policy", note: "Two boxes of one image under one policy are the same box to a client. Give each a policy of its own (its `name` is part of it), or list the machines."},
 		{id: "F19", what: "tokens: no algorithm, another key, another audience", answer: "refused", tests: "box/callers.TestHostileTokens box/callers.TestAlgorithms", note: "Of callers, inside the box (BBX-401). About a box no token is read: evidence is verified, not somebody's word about it."},
 		{id: "F20", what: "evidence given to one relying party, shown to a second", answer: "refused nonce_mismatch", tests: "atls.TestReplay", note: "Each chooses its own nonce."},
+		{id: "F21", what: "a box that calls with evidence of another connection, of an earlier one, made as a server, of other code, of debug mode or old firmware", answer: "refused", tests: "box.TestPeers box/peers/judge.TestRefused", note: "Of callers, in the gate: no connection, whatever the policy says of anyone."},
+		{id: "F22", what: "evidence that takes over, ends, holds up or floods the program which reads it", answer: "refused unavailable", tests: "box/peers.TestVerdicts box/peers/judge.TestConfined box/peers/wire.TestAnswerRefused", note: "The program lives for that one caller. Taken over it can say yes to it ([RFC 008](rfc/008-another-box-is-a-caller.md))."},
 	}},
 	{"AMD SEV-SNP", "All cases with all their forms: [vectors/snp/CASES.md](../vectors/snp/CASES.md). Also run with Azure's paravisor on top.", 'S', 35, []row{
 		{id: "S01", what: "the host may read the memory (POLICY.DEBUG)"},
