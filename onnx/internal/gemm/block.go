@@ -1,0 +1,182 @@
+package gemm
+
+import "github.com/blindbox/blindbox/onnx/internal/kernel"
+
+// depth is how many steps of k a block makes before it goes on to the next
+// columns: 512 rows of a panel and of a tile's share of A stay in the caches of
+// a core. The sums of a tile wait in dst meanwhile.
+const depth = 512
+
+// tall is the most rows of a block, in tiles: with depth, about half of a
+// second-level cache of 1 MiB.
+const tall = 20
+
+// product is one multiplication: what is the same for all of its tiles.
+type product struct {
+	m, k, n int
+	a       View
+	dst     []float32
+	ldc     int
+	e       *Epilogue
+	from    int // where dst begins in the epilogue's C
+	level   kernel.Level
+}
+
+// check stops at what is too short for the shapes given.
+func (p *product) check() {
+	if p.m == 0 || p.n == 0 {
+		return
+	}
+	p.a.check(p.m, p.k)
+	View{p.dst, p.ldc, 1}.check(p.m, p.n)
+	if p.e.Bias != nil {
+		_ = p.e.Bias[p.n-1]
+	}
+	if p.e.RowBias != nil {
+		_ = p.e.RowBias[p.m-1]
+	}
+	if p.e.Beta != 0 {
+		View{p.e.C[p.from:], p.e.CRow, 1}.check(p.m, p.n)
+	}
+}
+
+// panels is where the tiles find their columns of B: in panels that follow each
+// other (step 0), each of k rows, or in rows that are step elements apart.
+type panels struct {
+	data    []float32
+	k, step int
+	first   int // the column of B that data begins with
+}
+
+// at returns the rows from k0 on of the width columns from c on, and the
+// distance between the rows.
+func (s *panels) at(c, width, k0 int) ([]float32, int) {
+	c -= s.first
+	if s.step == 0 {
+		return s.data[c*s.k+k0*width:], width
+	}
+	return s.data[k0*s.step+c:], s.step
+}
+
+// area is a part of the output.
+type area struct{ r0, r1, c0, c1 int }
+
+// block computes one part of the output, unless the context ends: then what is
+// in dst means nothing.
+func (p *product) block(on *kernel.On, at area, b panels) {
+	t := tile{aRow: p.a.Row, aCol: p.a.Col, cRow: p.ldc}
+	steps := p.steps()
+	for k0 := 0; k0 == 0 || k0 < p.k; k0 += steps {
+		if k0 > 0 && on.Err() != nil {
+			return
+		}
+		t.k = min(steps, p.k-k0)
+		t.flags = 0
+		if k0 > 0 {
+			t.flags = carry
+		}
+		if k0+t.k == p.k {
+			t.finishing(p.e)
+		}
+		p.sweep(&t, at, k0, b)
+	}
+	if p.e.Row != nil {
+		for r := at.r0; r < at.r1; r++ {
+			p.e.Row(p.level, p.dst[r*p.ldc+at.c0:r*p.ldc+at.c1])
+		}
+	}
+}
+
+// steps is depth, unless sums that wait in dst would destroy a C that is there.
+func (p *product) steps() int {
+	if p.e.Beta != 0 && &p.e.C[p.from] == &p.dst[0] {
+		return max(1, p.k)
+	}
+	return depth
+}
+
+// sweep does t.k steps from k0 on, panel by panel: a panel stays in the cache
+// while the tiles of all rows use it.
+func (p *product) sweep(t *tile, at area, k0 int, b panels) {
+	width := panelWidth(p.level)
+	for c := at.c0; c < at.c1; c += width {
+		t.cols = min(width, at.c1-c)
+		if p.k > 0 {
+			t.b, t.bRow = b.at(c, t.cols, k0)
+		}
+		if p.e.Bias != nil {
+			t.bias = p.e.Bias[c:]
+		}
+		p.column(t, at, k0, c)
+	}
+}
+
+// column does the tiles of one panel. Their heights differ by one at most: 13
+// rows are 7 and 6, which is faster than 12 and 1.
+func (p *product) column(t *tile, at area, k0, c int) {
+	rows, high := at.r1-at.r0, tileRows(p.level)
+	tiles := (rows + high - 1) / high
+	height, taller := rows/tiles, rows%tiles
+	for i, r := 0, at.r0; i < tiles; i++ {
+		t.rows = height
+		if i < taller {
+			t.rows++
+		}
+		if p.k > 0 {
+			t.a = p.a.Data[r*p.a.Row+k0*p.a.Col:]
+		}
+		t.c = p.dst[r*p.ldc+c:]
+		if t.flags&add != 0 {
+			t.extra = p.e.C[p.from+r*p.e.CRow+c:]
+		}
+		if p.e.RowBias != nil {
+			t.rowBias = p.e.RowBias[r:]
+		}
+		t.run(p.level)
+		r += t.rows
+	}
+}
+
+// grid cuts the output into parts that are computed one by one or side by side.
+type grid struct {
+	m, n          int
+	rows, columns int // parts
+	width         int // columns of a part
+}
+
+func (g *grid) units() int { return g.rows * g.columns }
+
+// at returns a part: all rows of some columns before the next columns.
+func (g *grid) at(unit int) area {
+	row, column := unit%g.rows, unit/g.rows
+	c := column * g.width
+	return area{row * g.m / g.rows, (row + 1) * g.m / g.rows, c, min(c+g.width, g.n)}
+}
+
+// cut chooses parts small enough to end within about a millisecond, to fit into
+// the caches, and to keep all workers busy.
+func (p *product) cut(workers int) grid {
+	if p.m == 0 || p.n == 0 {
+		return grid{rows: 1}
+	}
+	panel := panelWidth(p.level)
+	rows := ceil(ceil(p.m, tileRows(p.level)), tall)
+	steps := max(ceil(p.m, rows), 16) * panel * max(1, min(p.k, depth))
+	all := ceil(p.n, panel)
+	wide := min(all, max(1, budget(p.level)/steps))
+	if workers > 1 {
+		wide = max(1, min(wide, all*rows/(4*workers)))
+	}
+	columns := ceil(all, wide)
+	return grid{m: p.m, n: p.n, rows: rows, columns: columns, width: ceil(all, columns) * panel}
+}
+
+// budget is how many multiplications take well under a millisecond.
+func budget(level kernel.Level) int {
+	if level == kernel.Portable {
+		return 1 << 20
+	}
+	return 1 << 24
+}
+
+func ceil(a, b int) int { return (a + b - 1) / b }

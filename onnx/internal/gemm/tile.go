@@ -1,0 +1,77 @@
+package gemm
+
+import "github.com/blindbox/blindbox/onnx/internal/kernel"
+
+// tile is a piece of the output that is summed in registers, and where its
+// operands are. The assembly reads it field by field: gen/layout.go has the
+// same order, and a test compares the two.
+type tile struct {
+	a, b, c       []float32 // the first element of each
+	extra         []float32 // the matrix to add
+	bias, rowBias []float32 // for the first column and row, or nil
+
+	aRow, aCol, bRow, cRow, extraRow int // distances in elements
+	k, rows, cols                    int
+	flags                            int
+
+	alpha, beta, lo, hi float32
+}
+
+// What to do before and after the k steps.
+const (
+	carry  = 1 << iota // go on from the sums in c
+	finish             // multiply by alpha, and the biases
+	add                // add beta times extra
+	clip               // into lo..hi
+)
+
+// finishing sets what the last steps of a sum are followed by.
+func (t *tile) finishing(e *Epilogue) {
+	t.flags |= finish
+	t.alpha = e.Alpha
+	if e.Alpha == 0 {
+		t.alpha = 1
+	}
+	if e.Beta != 0 {
+		t.flags |= add
+		t.beta, t.extraRow = e.Beta, e.CRow
+	}
+	if e.Clip {
+		t.flags |= clip
+		t.lo, t.hi = e.Lo, e.Hi
+	}
+}
+
+// run computes the tile. Every slice must hold what rows, cols, k and the
+// distances say: Mul has checked that.
+func (t *tile) run(level kernel.Level) {
+	switch level {
+	case kernel.Portable:
+		t.portable()
+	default:
+		t.assembly(level)
+	}
+}
+
+// panelWidth is the number of columns of a panel and of a tile.
+func panelWidth(level kernel.Level) int {
+	switch level {
+	case kernel.Portable:
+		return 4
+	case kernel.AVX2:
+		return 4
+	}
+	return 4
+}
+
+// tileRows is the most rows of a tile. With the width it fills the registers:
+// 12 x 2 of 32 in AVX-512, 6 x 2 of 16 in AVX2.
+func tileRows(level kernel.Level) int {
+	switch level {
+	case kernel.Portable:
+		return 4
+	case kernel.AVX2:
+		return 4
+	}
+	return 4
+}

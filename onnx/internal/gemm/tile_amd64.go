@@ -1,0 +1,8 @@
+//go:build amd64 && !purego
+
+package gemm
+
+import "github.com/blindbox/blindbox/onnx/internal/kernel"
+
+// assembly is never reached: kernel.Best is Portable in this build.
+func (t *tile) assembly(kernel.Level) { t.portable() }
