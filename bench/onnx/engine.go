@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+
+	"github.com/blindbox/blindbox/onnx"
+)
+
+// listing is NAME.json, which models.py writes beside a model.
+type listing struct {
+	Inputs, Outputs []stored
+	Oracle          string
+}
+
+// stored is a tensor in a file: its elements, little-endian, row-major.
+type stored struct {
+	Name, Type, File string
+	Shape            []int64
+}
+
+func readListing(dir, name string) (listing, error) {
+	var l listing
+	text, err := os.ReadFile(filepath.Join(dir, name+".json"))
+	if err != nil {
+		return l, err
+	}
+	return l, json.Unmarshal(text, &l)
+}
+
+// engine is ours with one model.
+type engine struct {
+	dir     string
+	list    listing
+	session *onnx.Session
+	inputs  map[string]*onnx.Tensor
+	outputs map[string]*onnx.Tensor
+}
+
+func (e *engine) readInputs() error {
+	e.inputs = map[string]*onnx.Tensor{}
+	for _, s := range e.list.Inputs {
+		t, err := s.tensor(e.dir)
+		if err != nil {
+			return fmt.Errorf("input %s: %w", s.Name, err)
+		}
+		e.inputs[s.Name] = t
+	}
+	return nil
+}
+
+func (e *engine) open(path string, threads int) error {
+	file, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	lim := onnx.DefaultLimits()
+	lim.Bytes, lim.Weights = 2<<30, 1<<29
+	m, err := onnx.Parse(file, lim)
+	if err != nil {
+		return err
+	}
+	e.session, err = onnx.NewSession(m)
+	return err
+}
+
+func (e *engine) run() (err error) {
+	e.outputs, err = e.session.Run(context.Background(), e.inputs)
+	return err
+}
+
+// deviation is the largest of all outputs' (see compare).
+func (e *engine) deviation() (float64, error) {
+	worst := 0.0
+	for _, s := range e.list.Outputs {
+		want, err := s.tensor(e.dir)
+		if err != nil {
+			return 0, err
+		}
+		d, err := compare(e.outputs[s.Name], want)
+		if err != nil {
+			return 0, fmt.Errorf("output %s: %w", s.Name, err)
+		}
+		worst = max(worst, d)
+	}
+	return worst, nil
+}
+
+func (s stored) tensor(dir string) (*onnx.Tensor, error) {
+	data, err := os.ReadFile(filepath.Join(dir, s.File))
+	if err != nil {
+		return nil, err
+	}
+	t := &onnx.Tensor{Shape: s.Shape}
+	switch s.Type {
+	case "float32":
+		t.Type, t.F32 = onnx.Float32, make([]float32, len(data)/4)
+		for i := range t.F32 {
+			t.F32[i] = math.Float32frombits(binary.LittleEndian.Uint32(data[4*i:]))
+		}
+	case "int64":
+		t.Type, t.I64 = onnx.Int64, make([]int64, len(data)/8)
+		for i := range t.I64 {
+			t.I64[i] = int64(binary.LittleEndian.Uint64(data[8*i:]))
+		}
+	default:
+		return nil, fmt.Errorf("elements of type %s", s.Type)
+	}
+	return t, t.Check()
+}

@@ -1,0 +1,98 @@
+"""Makes the models that `make bench-onnx` measures, each with inputs and outputs.
+
+    python models.py --out DIR [NAME ...]
+
+For each model it writes NAME.onnx and NAME.json, which lists the inputs and the
+outputs: name, type, shape, and the file with the elements (little-endian,
+row-major). The outputs are those of ONNX Runtime. Models with real weights come
+out of packages; the others are architectures with seeded random weights, as
+PyTorch's exporters write them: good for speed, meaningless as predictions.
+"""
+
+import argparse
+import importlib
+import json
+import pathlib
+import sys
+import time
+
+import numpy as np
+import onnxruntime
+
+import packaged
+
+# Which module makes a model. Those of `exported` need requirements-export.txt.
+MODELS = {
+    "minilm-l6": "exported",
+    "resnet50": "exported",
+    "mobilenet-v2": "exported",
+    "bert-base": "exported",
+    "minilm-l6-int8": "packaged",
+    "ppocr-v4-det": "packaged",
+    "ppocr-v4-rec": "packaged",
+    "silero-vad": "packaged",
+    "distilbert": "exported",
+    "gpt2": "exported",
+    "vit-b16": "exported",
+    "wav2vec2-base": "exported",
+    "facenet": "exported",
+    "yolov5s": "exported",
+    "minilm-l6-dynamo": "exported",
+    "resnet50-dynamo": "exported",
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--out", type=pathlib.Path, required=True)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="all models without")
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    failed = 0
+    for name in args.names or MODELS:
+        start = time.monotonic()
+        try:
+            make(name, args.out)
+            print(f"ok    {name}  {time.monotonic() - start:.0f} s", flush=True)
+        except Exception as e:  # the other models are still of use
+            failed += 1
+            print(f"SKIP  {name}: {type(e).__name__}: {e}", flush=True)
+    sys.exit(1 if failed else 0)
+
+
+def make(name, out):
+    """Write one model. NAME.json comes last: where it is, the rest is complete."""
+    if name not in MODELS:
+        raise ValueError(f"no such model; there are {', '.join(MODELS)}")
+    recipe = getattr(importlib.import_module(MODELS[name]), name.replace("-", "_"))
+    model = out / f"{name}.onnx"
+    part = out / f"{name}.part.onnx"
+    inputs = recipe(part)
+    part.replace(model)
+    outputs = answers(model, inputs)
+    listing = {
+        "inputs": save(out, f"{name}.in", inputs),
+        "outputs": save(out, f"{name}.out", outputs),
+        "oracle": f"onnxruntime {onnxruntime.__version__}",
+    }
+    (out / f"{name}.json").write_text(json.dumps(listing, indent=1) + "\n")
+
+
+def answers(model, inputs):
+    session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
+    names = [o.name for o in session.get_outputs()]
+    return dict(zip(names, session.run(names, inputs)))
+
+
+def save(out, stem, tensors):
+    listed = []
+    for i, (name, t) in enumerate(tensors.items()):
+        t = np.asarray(t)
+        file = f"{stem}.{i}.bin"
+        t.astype(t.dtype.newbyteorder("<")).tofile(out / file)
+        listed.append({"name": name, "type": str(t.dtype), "shape": list(t.shape), "file": file})
+    return listed
+
+
+if __name__ == "__main__":
+    main()
