@@ -59,9 +59,9 @@ func panelWidth(level kernel.Level) int {
 	case kernel.Portable:
 		return 4
 	case kernel.AVX2:
-		return 4
+		return 16
 	}
-	return 4
+	return 32
 }
 
 // tileRows is the most rows of a tile. With the width it fills the registers:
@@ -71,7 +71,7 @@ func tileRows(level kernel.Level) int {
 	case kernel.Portable:
 		return 4
 	case kernel.AVX2:
-		return 4
+		return 6
 	}
-	return 4
+	return 12
 }

@@ -1,0 +1,47 @@
+package gemm
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/blindbox/blindbox/onnx/internal/kernel"
+)
+
+// BenchmarkMul has the shapes of known models, as m x k x n.
+func BenchmarkMul(b *testing.B) {
+	for _, s := range []struct {
+		model   string
+		m, k, n int
+	}{
+		{"MiniLM", 128, 384, 384},
+		{"MiniLM", 128, 384, 1536},
+		{"MiniLM", 128, 1536, 384},
+		{"BERT", 128, 768, 768},
+		{"BERT", 128, 768, 3072},
+		{"BERT", 128, 3072, 768},
+		{"ResNet", 3136, 576, 64},
+		{"ResNet", 784, 1152, 128},
+		{"ResNet", 49, 4608, 512},
+		{"wav2vec2", 499, 768, 768},
+		{"GPT2", 1, 768, 2304},
+		{"GPT2", 4, 768, 2304},
+	} {
+		for _, level := range kernel.Levels() {
+			if level == kernel.VNNI {
+				continue // as AVX512
+			}
+			b.Run(fmt.Sprintf("%s/%dx%dx%d/%v", s.model, s.m, s.k, s.n, level), func(b *testing.B) {
+				rng := newRand(1)
+				x, w := Dense(random(rng, s.m*s.k), s.k), Dense(random(rng, s.k*s.n), s.n)
+				dst := make([]float32, s.m*s.n)
+				on, packed, e := kernel.On{Level: level}, Pack(level, w, s.k, s.n), &Epilogue{Bias: random(rng, s.n)}
+				for b.Loop() {
+					if err := Mul(&on, dst, s.n, s.m, x, packed, e); err != nil {
+						b.Fatal(err)
+					}
+				}
+				b.ReportMetric(2*float64(s.m*s.k*s.n)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOPS")
+			})
+		}
+	}
+}

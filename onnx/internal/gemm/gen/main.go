@@ -1,0 +1,18 @@
+// Command gen writes the assembly of package gemm: tiles that are summed in
+// registers, for AVX2 and AVX-512, and the packing of transposed matrices. What
+// it writes is in the repository; a test compares.
+package main
+
+import (
+	. "github.com/mmcloughlin/avo/build"
+)
+
+func main() {
+	ConstraintExpr("amd64,!purego")
+	for _, m := range []machine{avx2(), avx512()} {
+		for _, w := range widths {
+			tile(m, w)
+		}
+	}
+	Generate()
+}
