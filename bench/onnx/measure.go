@@ -92,7 +92,7 @@ func race(workers [2]*worker, s settings) (measurement, error) {
 		m.side(i).gained = m.side(i).peak - w.hello.IdleKiB<<10
 	}
 	m.run = ratio(medians)
-	m.memory = float64(m.ours.gained) / float64(max(m.ort.gained, 1))
+	m.memory = float64(m.ours.peak) / float64(max(m.ort.peak, 1))
 	return m, nil
 }
 
@@ -140,13 +140,13 @@ func median[T cmp.Ordered](values []T) T {
 	return slices.Sorted(slices.Values(values))[len(values)/2]
 }
 
-const tableHead = `| model | threads | ORT p50 | ours p50 | ratio | ORT memory | ours | ratio | ORT load | ours | ratio | deviation |
+const tableHead = `| model | threads | ORT p50 | ours p50 | ratio | ORT peak | ours | ratio | ORT load | ours | ratio | deviation |
 |---|---|---|---|---|---|---|---|---|---|---|---|`
 
 const tableFoot = `
-p50: median of the runs. Memory: by how much the process grew, from before the model was loaded to its
-largest resident set (in brackets: that set, the runtime of Python or Go included). Load: from the file to
-a session that can run. Deviation: of the worst element of all outputs, as a share of what is allowed,
+p50: median of the runs. Peak: the largest resident set of a process that loads the model and runs it (in
+brackets: how much of it came with the model, the rest is the runtime of Python or Go). Load: from the file
+to a session that can run. Deviation: of the worst element of all outputs, as a share of what is allowed,
 |ours - ORT| <= 1e-4 * (largest |ORT| + |ORT|).
 `
 
@@ -156,7 +156,7 @@ func (m measurement) row(name string, threads int) string {
 		millis(m.ort.load), millis(m.ours.load), m.load, m.deviation)
 }
 
-func (s side) memory() string { return fmt.Sprintf("%d (%d) MiB", s.gained>>20, s.peak>>20) }
+func (s side) memory() string { return fmt.Sprintf("%d (%d) MiB", s.peak>>20, s.gained>>20) }
 
 func millis(d time.Duration) string {
 	return fmt.Sprintf("%.3g ms", float64(d.Nanoseconds())/1e6)

