@@ -1,0 +1,153 @@
+package conv
+
+import (
+	"fmt"
+
+	"github.com/blindbox/blindbox/onnx/internal/kernel"
+)
+
+// Conv is a convolution of one geometry, with its weights in the order in which
+// the kernels read them. It is immutable and safe for concurrent use.
+type Conv struct {
+	plan   *Plan
+	packed []float32
+}
+
+// New plans a convolution and packs its weights (M x C/groups x kernel, row-major)
+// and bias (M values, or none). in and out are the layouts of the arrays that Run
+// will see.
+func New(level kernel.Level, g Geometry, in, out Layout, weights, bias []float32) (*Conv, error) {
+	plan, err := NewPlan(level, g, in, out)
+	if err != nil {
+		return nil, err
+	}
+	packed := make([]float32, plan.PackedLen())
+	if err := plan.Pack(packed, weights, bias); err != nil {
+		return nil, err
+	}
+	return &Conv{plan, packed}, nil
+}
+
+// PackedBytes is the memory of the packed weights.
+func (c *Conv) PackedBytes() int { return 4 * len(c.packed) }
+
+// Scratch is the number of floats that Run needs besides its arguments.
+func (c *Conv) Scratch() int { return c.plan.Scratch() }
+
+// Run computes dst from src; see Plan.Run.
+func (c *Conv) Run(on *kernel.On, dst, src, residual []float32, act Activation, scratch []float32) error {
+	return c.plan.Run(on, c.packed, dst, src, residual, act, scratch)
+}
+
+// Plan is how a convolution of one geometry is computed at one level, without its
+// weights: for weights that a graph computes, Pack is called in each run.
+type Plan struct {
+	level   kernel.Level
+	g       Geometry
+	in, out Layout
+	block   int
+	how     method
+}
+
+// method is one way to compute a convolution.
+type method interface {
+	packedLen() int
+	pack(packed, weights []float32)
+	scratch() int
+	run(on *kernel.On, c *call) error
+}
+
+// call holds what one Run was given. The bias has a value for each lane of the
+// output's blocks.
+type call struct {
+	packed, bias, dst, src, residual, scratch []float32
+	act                                       Activation
+}
+
+// NewPlan chooses a method for a geometry.
+func NewPlan(level kernel.Level, g Geometry, in, out Layout) (*Plan, error) {
+	if err := g.check(); err != nil {
+		return nil, err
+	}
+	p := &Plan{level: level, g: g, in: in, out: out, block: Block(level)}
+	p.how = p.choose()
+	if n := p.how.packedLen(); n < 0 || n > maxFloats {
+		return nil, fmt.Errorf("conv: %d packed weights", n)
+	}
+	if n := p.how.scratch(); n < 0 || n > maxFloats {
+		return nil, fmt.Errorf("conv: %d floats of scratch", n)
+	}
+	return p, nil
+}
+
+// choose prefers the faster method that can do the geometry.
+func (p *Plan) choose() method {
+	if p.g.empty() || len(p.g.In) > 3 {
+		return newGeneral(p)
+	}
+	if m, ok := newDirect(p); ok {
+		return m
+	}
+	return newGeneral(p)
+}
+
+// lanes is the number of biases: one for each lane of the output blocks, and for a
+// set of them that begins at any channel.
+func (p *Plan) lanes() int { return (blocksOf(p.g.Filters, p.block) + maxSet) * p.block }
+
+// weights is the number of weights as ONNX has them.
+func (p *Plan) weights() int {
+	return p.g.Filters * (p.g.Channels / p.g.Groups) * pixels(p.g.Kernel)
+}
+
+// PackedLen is the number of floats that Pack fills: the weights in the method's
+// order or, if that could be wrong for their values, as they are; the bias; and
+// which of both it was.
+func (p *Plan) PackedLen() int { return max(p.how.packedLen(), p.weights()) + p.lanes() + 1 }
+
+// Scratch is the number of floats that Run needs besides its arguments. It does
+// not depend on the number of threads.
+func (p *Plan) Scratch() int { return p.how.scratch() }
+
+// Pack fills packed from weights (M x C/groups x kernel) and bias (M or none).
+//
+// The fast methods multiply padding, which is zero, by weights. That is no
+// convolution if a weight is infinite or NaN, so such weights go to the general
+// method, which leaves padding out.
+func (p *Plan) Pack(packed, weights, bias []float32) error {
+	if len(weights) != p.weights() || len(bias) != 0 && len(bias) != p.g.Filters || len(packed) != p.PackedLen() {
+		return fmt.Errorf("conv: %d weights and %d biases for %d filters of %d weights", len(weights), len(bias), p.g.Filters, p.weights())
+	}
+	rest := packed[len(packed)-p.lanes()-1:]
+	clear(rest)
+	copy(rest[1:], bias)
+	if !finite(weights) {
+		rest[0] = 1
+		copy(packed, weights)
+		return nil
+	}
+	p.how.pack(packed[:p.how.packedLen()], weights)
+	return nil
+}
+
+// finite says that no value is infinite or NaN.
+func finite(values []float32) bool {
+	var sum float32
+	for _, v := range values {
+		sum += v * 0
+	}
+	return sum == 0
+}
+
+// Run computes dst (N x M x Out) = act(convolution of src (N x C x In) + bias +
+// residual). residual is none or has the size and layout of dst, and must not
+// overlap it. The caller has checked the sizes. scratch has at least Scratch
+// floats.
+func (p *Plan) Run(on *kernel.On, packed, dst, src, residual []float32, act Activation, scratch []float32) error {
+	end := len(packed) - p.lanes()
+	c := &call{packed: packed[:end-1], bias: packed[end:], dst: dst, src: src, residual: residual, scratch: scratch, act: act}
+	if packed[end-1] != 0 {
+		return newGeneral(p).run(on, c)
+	}
+	return p.how.run(on, c)
+}

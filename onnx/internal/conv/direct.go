@@ -1,0 +1,226 @@
+package conv
+
+import "github.com/blindbox/blindbox/onnx/internal/kernel"
+
+// direct computes a convolution of up to three dimensions without any matrix in
+// between: microkernels hold some blocks of output channels for a few pixels in
+// registers, and broadcast the input or, depthwise, multiply it lane by lane.
+//
+// The work is cut in bands of the output. The band's input is staged if need be;
+// then sets of filters go over it one after the other, in chunks of input
+// channels whose weights stay in the first cache.
+type direct struct {
+	p      *Plan
+	form   form
+	grid   *grid
+	taps   []int // bytes; of one block, or of all channels of a group
+	units  int   // planes of the input: blocks of channels, or channels
+	sets   []set
+	direct bool // microkernels write into the output itself
+	rows   int  // output blocks of all groups
+	chunk  int  // input blocks whose weights are used at once
+}
+
+// set is some output blocks that are computed together.
+type set struct {
+	row    int // first block among direct.rows
+	f      int // blocks
+	weight int // where its filter begins
+	bias   int
+	unit   int // where its input begins
+	lanes  int // how many of its output channels are there
+	filter int // first output channel
+}
+
+// maxStage is the most floats that a band may have at the least: beyond it the
+// geometry is not worth staging.
+const maxStage = 64 << 20
+
+// newDirect plans a geometry; not ok means that another method has to.
+func newDirect(p *Plan) (*direct, bool) {
+	g := &p.g
+	per := g.Channels / g.Groups
+	m := &direct{p: p, form: formPlanar}
+	whole := per%p.block == 0 && g.Filters/g.Groups%p.block == 0
+	switch {
+	case per == 0:
+		return nil, false
+	case per == 1 && g.Filters == g.Groups && g.Groups > 1:
+		m.form = formDepth
+	case p.in == Planar && per < p.block && per*pixels(g.Kernel) < 4096, g.Groups > 1 && !whole:
+	default:
+		m.form = formBlocked
+	}
+	m.units = g.Channels
+	unitFloats := 1
+	if m.form != formPlanar {
+		m.units, unitFloats = blocksOf(g.Channels, p.block), p.block
+	}
+	other := (p.in == Blocked) != (m.form != formPlanar)
+	m.grid = newGrid(g, other, m.units*unitFloats)
+	if m.grid.least > maxStage {
+		return nil, false
+	}
+	m.direct = p.out == Blocked && (g.Groups == 1 || whole || m.form == formDepth)
+	m.offsets()
+	m.arrange()
+	return m, true
+}
+
+// offsets fills the taps: bytes from the first tap's pixel.
+func (m *direct) offsets() {
+	m.taps = m.grid.taps()
+	unit := 4 * m.lane()
+	for i := range m.taps {
+		m.taps[i] *= unit
+	}
+	if m.form != formPlanar {
+		return
+	}
+	one := m.taps
+	m.taps = nil
+	for c := range m.p.g.Channels / m.p.g.Groups {
+		for _, t := range one {
+			m.taps = append(m.taps, t+c*m.grid.planePixels()*4)
+		}
+	}
+}
+
+// lane is the number of floats of a pixel in a plane of the input.
+func (m *direct) lane() int {
+	if m.form == formPlanar {
+		return 1
+	}
+	return m.p.block
+}
+
+// chunkFloats is how many weights a chunk may have.
+const chunkFloats = 8 << 10
+
+// arrange divides the output blocks into sets.
+func (m *direct) arrange() {
+	g, block := &m.p.g, m.p.block
+	if m.form == formDepth {
+		m.arrangeDepth()
+		return
+	}
+	filters, per := g.Filters/g.Groups, g.Channels/g.Groups
+	split := divide(m.p.level, m.form, blocksOf(filters, block), m.grid.cols)
+	m.chunk = max(1, chunkFloats/(len(m.taps)*block*block*split[0]))
+	weight := 0
+	for group := range g.Groups {
+		done := 0
+		for _, f := range split {
+			s := set{row: m.rows, f: f, weight: weight, filter: group*filters + done, bias: group*filters + done}
+			s.lanes = min(f*block, filters-done)
+			s.unit = group * per / m.lane()
+			m.sets = append(m.sets, s)
+			m.rows += f
+			done += f * block
+			weight += f * block * per * m.grid.kernel.pixels()
+		}
+	}
+}
+
+// arrangeDepth has a set for each block: its input and output are the same block.
+func (m *direct) arrangeDepth() {
+	block := m.p.block
+	m.chunk = 1
+	for b := range m.units {
+		m.sets = append(m.sets, set{
+			row: b, f: 1, weight: b * block * len(m.taps), bias: b * block, unit: b,
+			lanes: min(block, m.p.g.Filters-b*block), filter: b * block,
+		})
+	}
+	m.rows = m.units
+}
+
+// divide cuts n blocks into sets so that the microkernels take the fewest cycles
+// for a row of pixels.
+func divide(level kernel.Level, how form, n, pixels int) []int {
+	best := make([]float64, n+1)
+	from := make([]int, n+1)
+	for i := 1; i <= n; i++ {
+		for f := 1; f <= min(maxSet, i); f++ {
+			c := best[i-f] + cycles(level, how, f, pixels)
+			if from[i] == 0 || c < best[i]-1e-9 {
+				best[i], from[i] = c, f
+			}
+		}
+	}
+	var sets []int
+	for ; n > 0; n -= from[n] {
+		sets = append(sets, from[n])
+	}
+	return sets
+}
+
+// cycles estimates the time for a row of n pixels of f blocks per input channel:
+// two multiplications or two loads a cycle, and four cycles until a sum can go on.
+func cycles(level kernel.Level, how form, f, n int) float64 {
+	most := widest(level, how, f)
+	calls := (n + most - 1) / most
+	total := 0.0
+	for i := range calls {
+		q := (n + i) / calls
+		total += max(float64(f*q)/2, float64(f+q)/2, 4) + 0.3
+	}
+	return total
+}
+
+func (m *direct) packedLen() int {
+	if m.form == formDepth {
+		return m.units * m.p.block * len(m.taps)
+	}
+	per := m.p.g.Channels / m.p.g.Groups
+	return m.rows * m.p.block * per * m.grid.kernel.pixels()
+}
+
+// pack orders the weights as the microkernels read them.
+func (m *direct) pack(packed, weights []float32) {
+	clear(packed)
+	per, taps := m.p.g.Channels/m.p.g.Groups, m.grid.kernel.pixels()
+	if m.form == formDepth {
+		per = 1
+	}
+	for _, s := range m.sets {
+		width := s.f * m.p.block
+		for l := range s.lanes {
+			w := weights[(s.filter+l)*per*taps:]
+			for c := range per {
+				for t := range taps {
+					packed[s.weight+m.place(c, t, per, taps)*width+l] = w[c*taps+t]
+				}
+			}
+		}
+	}
+}
+
+// place is where channel c of tap t stands in a set: by blocks of channels, or by
+// channels.
+func (m *direct) place(c, t, per, taps int) int {
+	if m.form != formBlocked {
+		return c*taps + t
+	}
+	first := c - c%m.p.block
+	used := min(m.p.block, per-first)
+	return first*taps + t*used + c%m.p.block
+}
+
+// stageLen and bandLen are the floats of the staged input and of an output that
+// is computed before it is reordered.
+func (m *direct) stageLen() int {
+	if !m.grid.staged {
+		return 0
+	}
+	return m.units * m.lane() * m.grid.planePixels()
+}
+
+func (m *direct) bandLen() int {
+	if m.direct {
+		return 0
+	}
+	return m.rows * m.p.block * m.grid.rows * m.grid.cols
+}
+
+func (m *direct) scratch() int { return m.stageLen() + m.bandLen() }

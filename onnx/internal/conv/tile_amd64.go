@@ -1,0 +1,26 @@
+//go:build amd64 && !purego
+
+package conv
+
+import "github.com/blindbox/blindbox/onnx/internal/kernel"
+
+//go:generate go run ./gen -out tile_amd64.s -dispatch dispatch_amd64.go
+
+// assembly calls the microkernel for q pixels of f blocks.
+func (t *tile) assembly(level kernel.Level, how form, f, q int) {
+	wide := level >= kernel.AVX512
+	switch {
+	case how == formBlocked && wide:
+		t.blocked16(f, q)
+	case how == formBlocked:
+		t.blocked8(f, q)
+	case how == formPlanar && wide:
+		t.planar16(f, q)
+	case how == formPlanar:
+		t.planar8(f, q)
+	case wide:
+		t.depth16(f, q)
+	default:
+		t.depth8(f, q)
+	}
+}

@@ -1,0 +1,8 @@
+//go:build !amd64 || purego
+
+package conv
+
+import "github.com/blindbox/blindbox/onnx/internal/kernel"
+
+// assembly is never reached: without assembly the best level is Portable.
+func (t *tile) assembly(_ kernel.Level, how form, f, q int) { t.portable(how, f, q, 8) }
