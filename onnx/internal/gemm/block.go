@@ -107,16 +107,34 @@ func (p *product) sweep(t *tile, at area, k0 int, b panels) {
 		if p.e.Bias != nil {
 			t.bias = p.e.Bias[c:]
 		}
-		p.column(t, at, k0, c)
+		p.column(t, at, k0, c, b.next(p, at, k0, c))
 	}
+}
+
+// next is what the tiles read after the columns at c: the next columns, or the
+// next steps, or nil if that is not known.
+func (s *panels) next(p *product, at area, k0, c int) []float32 {
+	width := panelWidth(p.level)
+	if c += width; c >= at.c1 && k0+depth < p.k {
+		c, k0 = at.c0, k0+depth
+	} else if c >= at.c1 {
+		k0 = 0
+	}
+	from := (c-s.first)*s.k + k0*width
+	if s.step != 0 || from >= len(s.data) {
+		return nil
+	}
+	return s.data[from:]
 }
 
 // column does the tiles of one panel. Their heights differ by one at most: 13
 // rows are 7 and 6, which is faster than 12 and 1.
-func (p *product) column(t *tile, at area, k0, c int) {
+func (p *product) column(t *tile, at area, k0, c int, ahead []float32) {
 	rows, high := at.r1-at.r0, tileRows(p.level)
 	tiles := (rows + high - 1) / high
 	height, taller := rows/tiles, rows%tiles
+	t.aheadStep = ceil(4*t.cols, tiles)
+	share := ceil(t.k*t.aheadStep, 4)
 	for i, r := 0, at.r0; i < tiles; i++ {
 		t.rows = height
 		if i < taller {
@@ -132,6 +150,7 @@ func (p *product) column(t *tile, at area, k0, c int) {
 		if p.e.RowBias != nil {
 			t.rowBias = p.e.RowBias[r:]
 		}
+		t.ahead = ahead[min(i*share, len(ahead)):]
 		t.run(p.level)
 		r += t.rows
 	}

@@ -50,10 +50,12 @@ func TestLayout(t *testing.T) {
 		"rows":     {unsafe.Offsetof(x.rows), 192},
 		"cols":     {unsafe.Offsetof(x.cols), 200},
 		"flags":    {unsafe.Offsetof(x.flags), 208},
-		"alpha":    {unsafe.Offsetof(x.alpha), 216},
-		"beta":     {unsafe.Offsetof(x.beta), 220},
-		"lo":       {unsafe.Offsetof(x.lo), 224},
-		"hi":       {unsafe.Offsetof(x.hi), 228},
+		"ahead":    {unsafe.Offsetof(x.ahead), 216},
+		"step":     {unsafe.Offsetof(x.aheadStep), 240},
+		"alpha":    {unsafe.Offsetof(x.alpha), 248},
+		"beta":     {unsafe.Offsetof(x.beta), 252},
+		"lo":       {unsafe.Offsetof(x.lo), 256},
+		"hi":       {unsafe.Offsetof(x.hi), 260},
 	} {
 		if offsets[0] != offsets[1] {
 			t.Errorf("%s is at %d, the generator says %d", name, offsets[0], offsets[1])

@@ -14,6 +14,11 @@ type tile struct {
 	k, rows, cols                    int
 	flags                            int
 
+	// What the next tiles read of B, to be in the second-level cache by then:
+	// each of the k steps asks for 128 bytes, aheadStep bytes further on.
+	ahead     []float32
+	aheadStep int
+
 	alpha, beta, lo, hi float32
 }
 

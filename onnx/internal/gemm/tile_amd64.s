@@ -23,7 +23,7 @@ DATA laneMask<>+60(SB)/4, $0x00000000
 GLOBL laneMask<>(SB), RODATA|NOPTR, $64
 
 // func tileAVX2Wide(t *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·tileAVX2Wide(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), DI
 	MOVQ (DI), SI
@@ -39,6 +39,8 @@ TEXT ·tileAVX2Wide(SB), NOSPLIT, $0-8
 	SHLQ $0x02, R12
 	MOVQ 184(DI), CX
 	MOVQ 208(DI), R13
+	MOVQ 216(DI), R15
+	MOVQ 240(DI), R14
 	MOVQ 192(DI), AX
 	CMPQ AX, $0x06
 	JEQ  rows6
@@ -73,26 +75,38 @@ rows6:
 
 carry6:
 	MOVQ    48(DI), AX
-	MOVQ    168(DI), R15
-	SHLQ    $0x02, R15
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Y2
 	VMOVUPS 32(AX), Y3
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Y4
 	VMOVUPS 32(AX), Y5
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Y6
 	VMOVUPS 32(AX), Y7
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Y8
 	VMOVUPS 32(AX), Y9
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Y10
 	VMOVUPS 32(AX), Y11
-	ADDQ    R15, AX
 
 start6:
 	TESTQ CX, CX
@@ -119,6 +133,9 @@ step6:
 	VBROADCASTSS (SI)(R10*1), Y15
 	VFMADD231PS  Y12, Y15, Y10
 	VFMADD231PS  Y13, Y15, Y11
+	PREFETCHT1   (R15)
+	PREFETCHT1   64(R15)
+	ADDQ         R14, R15
 	ADDQ         R12, BX
 	ADDQ         R11, SI
 	DECQ         CX
@@ -127,7 +144,7 @@ step6:
 summed6:
 	TESTQ        $0x00000002, R13
 	JZ           store6
-	VBROADCASTSS 216(DI), Y14
+	VBROADCASTSS 248(DI), Y14
 	VMULPS       Y14, Y0, Y0
 	VMULPS       Y14, Y1, Y1
 	VMULPS       Y14, Y2, Y2
@@ -184,7 +201,7 @@ unbiased6:
 even6:
 	TESTQ        $0x00000004, R13
 	JZ           added6
-	VBROADCASTSS 220(DI), Y14
+	VBROADCASTSS 252(DI), Y14
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -221,8 +238,8 @@ even6:
 added6:
 	TESTQ        $0x00000008, R13
 	JZ           store6
-	VBROADCASTSS 224(DI), Y12
-	VBROADCASTSS 228(DI), Y13
+	VBROADCASTSS 256(DI), Y12
+	VBROADCASTSS 260(DI), Y13
 	VMAXPS       Y0, Y12, Y0
 	VMINPS       Y0, Y13, Y0
 	VMAXPS       Y1, Y12, Y1
@@ -288,23 +305,32 @@ rows5:
 
 carry5:
 	MOVQ    48(DI), AX
-	MOVQ    168(DI), R15
-	SHLQ    $0x02, R15
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Y2
 	VMOVUPS 32(AX), Y3
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Y4
 	VMOVUPS 32(AX), Y5
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Y6
 	VMOVUPS 32(AX), Y7
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Y8
 	VMOVUPS 32(AX), Y9
-	ADDQ    R15, AX
 
 start5:
 	TESTQ CX, CX
@@ -328,6 +354,9 @@ step5:
 	VBROADCASTSS (SI)(R8*4), Y14
 	VFMADD231PS  Y12, Y14, Y8
 	VFMADD231PS  Y13, Y14, Y9
+	PREFETCHT1   (R15)
+	PREFETCHT1   64(R15)
+	ADDQ         R14, R15
 	ADDQ         R12, BX
 	ADDQ         R11, SI
 	DECQ         CX
@@ -336,7 +365,7 @@ step5:
 summed5:
 	TESTQ        $0x00000002, R13
 	JZ           store5
-	VBROADCASTSS 216(DI), Y14
+	VBROADCASTSS 248(DI), Y14
 	VMULPS       Y14, Y0, Y0
 	VMULPS       Y14, Y1, Y1
 	VMULPS       Y14, Y2, Y2
@@ -386,7 +415,7 @@ unbiased5:
 even5:
 	TESTQ        $0x00000004, R13
 	JZ           added5
-	VBROADCASTSS 220(DI), Y14
+	VBROADCASTSS 252(DI), Y14
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -418,8 +447,8 @@ even5:
 added5:
 	TESTQ        $0x00000008, R13
 	JZ           store5
-	VBROADCASTSS 224(DI), Y12
-	VBROADCASTSS 228(DI), Y13
+	VBROADCASTSS 256(DI), Y12
+	VBROADCASTSS 260(DI), Y13
 	VMAXPS       Y0, Y12, Y0
 	VMINPS       Y0, Y13, Y0
 	VMAXPS       Y1, Y12, Y1
@@ -476,20 +505,26 @@ rows4:
 
 carry4:
 	MOVQ    48(DI), AX
-	MOVQ    168(DI), R15
-	SHLQ    $0x02, R15
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Y2
 	VMOVUPS 32(AX), Y3
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Y4
 	VMOVUPS 32(AX), Y5
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Y6
 	VMOVUPS 32(AX), Y7
-	ADDQ    R15, AX
 
 start4:
 	TESTQ CX, CX
@@ -510,6 +545,9 @@ step4:
 	VBROADCASTSS (SI)(R9*1), Y15
 	VFMADD231PS  Y12, Y15, Y6
 	VFMADD231PS  Y13, Y15, Y7
+	PREFETCHT1   (R15)
+	PREFETCHT1   64(R15)
+	ADDQ         R14, R15
 	ADDQ         R12, BX
 	ADDQ         R11, SI
 	DECQ         CX
@@ -518,7 +556,7 @@ step4:
 summed4:
 	TESTQ        $0x00000002, R13
 	JZ           store4
-	VBROADCASTSS 216(DI), Y14
+	VBROADCASTSS 248(DI), Y14
 	VMULPS       Y14, Y0, Y0
 	VMULPS       Y14, Y1, Y1
 	VMULPS       Y14, Y2, Y2
@@ -561,7 +599,7 @@ unbiased4:
 even4:
 	TESTQ        $0x00000004, R13
 	JZ           added4
-	VBROADCASTSS 220(DI), Y14
+	VBROADCASTSS 252(DI), Y14
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -588,8 +626,8 @@ even4:
 added4:
 	TESTQ        $0x00000008, R13
 	JZ           store4
-	VBROADCASTSS 224(DI), Y12
-	VBROADCASTSS 228(DI), Y13
+	VBROADCASTSS 256(DI), Y12
+	VBROADCASTSS 260(DI), Y13
 	VMAXPS       Y0, Y12, Y0
 	VMINPS       Y0, Y13, Y0
 	VMAXPS       Y1, Y12, Y1
@@ -637,17 +675,20 @@ rows3:
 
 carry3:
 	MOVQ    48(DI), AX
-	MOVQ    168(DI), R15
-	SHLQ    $0x02, R15
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Y2
 	VMOVUPS 32(AX), Y3
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Y4
 	VMOVUPS 32(AX), Y5
-	ADDQ    R15, AX
 
 start3:
 	TESTQ CX, CX
@@ -665,6 +706,9 @@ step3:
 	VBROADCASTSS (SI)(R8*2), Y14
 	VFMADD231PS  Y12, Y14, Y4
 	VFMADD231PS  Y13, Y14, Y5
+	PREFETCHT1   (R15)
+	PREFETCHT1   64(R15)
+	ADDQ         R14, R15
 	ADDQ         R12, BX
 	ADDQ         R11, SI
 	DECQ         CX
@@ -673,7 +717,7 @@ step3:
 summed3:
 	TESTQ        $0x00000002, R13
 	JZ           store3
-	VBROADCASTSS 216(DI), Y14
+	VBROADCASTSS 248(DI), Y14
 	VMULPS       Y14, Y0, Y0
 	VMULPS       Y14, Y1, Y1
 	VMULPS       Y14, Y2, Y2
@@ -709,7 +753,7 @@ unbiased3:
 even3:
 	TESTQ        $0x00000004, R13
 	JZ           added3
-	VBROADCASTSS 220(DI), Y14
+	VBROADCASTSS 252(DI), Y14
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -731,8 +775,8 @@ even3:
 added3:
 	TESTQ        $0x00000008, R13
 	JZ           store3
-	VBROADCASTSS 224(DI), Y12
-	VBROADCASTSS 228(DI), Y13
+	VBROADCASTSS 256(DI), Y12
+	VBROADCASTSS 260(DI), Y13
 	VMAXPS       Y0, Y12, Y0
 	VMINPS       Y0, Y13, Y0
 	VMAXPS       Y1, Y12, Y1
@@ -771,14 +815,14 @@ rows2:
 
 carry2:
 	MOVQ    48(DI), AX
-	MOVQ    168(DI), R15
-	SHLQ    $0x02, R15
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Y2
 	VMOVUPS 32(AX), Y3
-	ADDQ    R15, AX
 
 start2:
 	TESTQ CX, CX
@@ -793,6 +837,9 @@ step2:
 	VBROADCASTSS (SI)(R8*1), Y15
 	VFMADD231PS  Y12, Y15, Y2
 	VFMADD231PS  Y13, Y15, Y3
+	PREFETCHT1   (R15)
+	PREFETCHT1   64(R15)
+	ADDQ         R14, R15
 	ADDQ         R12, BX
 	ADDQ         R11, SI
 	DECQ         CX
@@ -801,7 +848,7 @@ step2:
 summed2:
 	TESTQ        $0x00000002, R13
 	JZ           store2
-	VBROADCASTSS 216(DI), Y14
+	VBROADCASTSS 248(DI), Y14
 	VMULPS       Y14, Y0, Y0
 	VMULPS       Y14, Y1, Y1
 	VMULPS       Y14, Y2, Y2
@@ -830,7 +877,7 @@ unbiased2:
 even2:
 	TESTQ        $0x00000004, R13
 	JZ           added2
-	VBROADCASTSS 220(DI), Y14
+	VBROADCASTSS 252(DI), Y14
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -847,8 +894,8 @@ even2:
 added2:
 	TESTQ        $0x00000008, R13
 	JZ           store2
-	VBROADCASTSS 224(DI), Y12
-	VBROADCASTSS 228(DI), Y13
+	VBROADCASTSS 256(DI), Y12
+	VBROADCASTSS 260(DI), Y13
 	VMAXPS       Y0, Y12, Y0
 	VMINPS       Y0, Y13, Y0
 	VMAXPS       Y1, Y12, Y1
@@ -878,11 +925,8 @@ rows1:
 
 carry1:
 	MOVQ    48(DI), AX
-	MOVQ    168(DI), R15
-	SHLQ    $0x02, R15
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
-	ADDQ    R15, AX
 
 start1:
 	TESTQ CX, CX
@@ -894,6 +938,9 @@ step1:
 	VBROADCASTSS (SI), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
+	PREFETCHT1   (R15)
+	PREFETCHT1   64(R15)
+	ADDQ         R14, R15
 	ADDQ         R12, BX
 	ADDQ         R11, SI
 	DECQ         CX
@@ -902,7 +949,7 @@ step1:
 summed1:
 	TESTQ        $0x00000002, R13
 	JZ           store1
-	VBROADCASTSS 216(DI), Y14
+	VBROADCASTSS 248(DI), Y14
 	VMULPS       Y14, Y0, Y0
 	VMULPS       Y14, Y1, Y1
 	MOVQ         96(DI), AX
@@ -924,7 +971,7 @@ unbiased1:
 even1:
 	TESTQ        $0x00000004, R13
 	JZ           added1
-	VBROADCASTSS 220(DI), Y14
+	VBROADCASTSS 252(DI), Y14
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -936,8 +983,8 @@ even1:
 added1:
 	TESTQ        $0x00000008, R13
 	JZ           store1
-	VBROADCASTSS 224(DI), Y12
-	VBROADCASTSS 228(DI), Y13
+	VBROADCASTSS 256(DI), Y12
+	VBROADCASTSS 260(DI), Y13
 	VMAXPS       Y0, Y12, Y0
 	VMINPS       Y0, Y13, Y0
 	VMAXPS       Y1, Y12, Y1
@@ -955,7 +1002,7 @@ done:
 	RET
 
 // func tileAVX2Edge(t *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·tileAVX2Edge(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), DI
 	MOVQ 200(DI), R8
@@ -978,6 +1025,8 @@ TEXT ·tileAVX2Edge(SB), NOSPLIT, $0-8
 	SHLQ    $0x02, R12
 	MOVQ    184(DI), CX
 	MOVQ    208(DI), R13
+	MOVQ    216(DI), R15
+	MOVQ    240(DI), R14
 	MOVQ    192(DI), AX
 	CMPQ    AX, $0x06
 	JEQ     rows6
@@ -1012,26 +1061,38 @@ rows6:
 
 carry6:
 	MOVQ       48(DI), AX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
 	VMOVUPS    (AX), Y0
 	VMASKMOVPS 32(AX), Y15, Y1
-	ADDQ       R15, AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
 	VMOVUPS    (AX), Y2
 	VMASKMOVPS 32(AX), Y15, Y3
-	ADDQ       R15, AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
 	VMOVUPS    (AX), Y4
 	VMASKMOVPS 32(AX), Y15, Y5
-	ADDQ       R15, AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
 	VMOVUPS    (AX), Y6
 	VMASKMOVPS 32(AX), Y15, Y7
-	ADDQ       R15, AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
 	VMOVUPS    (AX), Y8
 	VMASKMOVPS 32(AX), Y15, Y9
-	ADDQ       R15, AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
 	VMOVUPS    (AX), Y10
 	VMASKMOVPS 32(AX), Y15, Y11
-	ADDQ       R15, AX
 
 start6:
 	TESTQ CX, CX
@@ -1058,6 +1119,9 @@ step6:
 	VBROADCASTSS (SI)(R10*1), Y14
 	VFMADD231PS  Y12, Y14, Y10
 	VFMADD231PS  Y13, Y14, Y11
+	PREFETCHT1   (R15)
+	PREFETCHT1   64(R15)
+	ADDQ         R14, R15
 	ADDQ         R12, BX
 	ADDQ         R11, SI
 	DECQ         CX
@@ -1066,7 +1130,7 @@ step6:
 summed6:
 	TESTQ        $0x00000002, R13
 	JZ           store6
-	VBROADCASTSS 216(DI), Y14
+	VBROADCASTSS 248(DI), Y14
 	VMULPS       Y14, Y0, Y0
 	VMULPS       Y14, Y1, Y1
 	VMULPS       Y14, Y2, Y2
@@ -1123,7 +1187,7 @@ unbiased6:
 even6:
 	TESTQ        $0x00000004, R13
 	JZ           added6
-	VBROADCASTSS 220(DI), Y14
+	VBROADCASTSS 252(DI), Y14
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -1160,8 +1224,8 @@ even6:
 added6:
 	TESTQ        $0x00000008, R13
 	JZ           store6
-	VBROADCASTSS 224(DI), Y12
-	VBROADCASTSS 228(DI), Y13
+	VBROADCASTSS 256(DI), Y12
+	VBROADCASTSS 260(DI), Y13
 	VMAXPS       Y0, Y12, Y0
 	VMINPS       Y0, Y13, Y0
 	VMAXPS       Y1, Y12, Y1
@@ -1227,23 +1291,32 @@ rows5:
 
 carry5:
 	MOVQ       48(DI), AX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
 	VMOVUPS    (AX), Y0
 	VMASKMOVPS 32(AX), Y15, Y1
-	ADDQ       R15, AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
 	VMOVUPS    (AX), Y2
 	VMASKMOVPS 32(AX), Y15, Y3
-	ADDQ       R15, AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
 	VMOVUPS    (AX), Y4
 	VMASKMOVPS 32(AX), Y15, Y5
-	ADDQ       R15, AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
 	VMOVUPS    (AX), Y6
 	VMASKMOVPS 32(AX), Y15, Y7
-	ADDQ       R15, AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
 	VMOVUPS    (AX), Y8
 	VMASKMOVPS 32(AX), Y15, Y9
-	ADDQ       R15, AX
 
 start5:
 	TESTQ CX, CX
@@ -1267,6 +1340,9 @@ step5:
 	VBROADCASTSS (SI)(R8*4), Y14
 	VFMADD231PS  Y12, Y14, Y8
 	VFMADD231PS  Y13, Y14, Y9
+	PREFETCHT1   (R15)
+	PREFETCHT1   64(R15)
+	ADDQ         R14, R15
 	ADDQ         R12, BX
 	ADDQ         R11, SI
 	DECQ         CX
@@ -1275,7 +1351,7 @@ step5:
 summed5:
 	TESTQ        $0x00000002, R13
 	JZ           store5
-	VBROADCASTSS 216(DI), Y14
+	VBROADCASTSS 248(DI), Y14
 	VMULPS       Y14, Y0, Y0
 	VMULPS       Y14, Y1, Y1
 	VMULPS       Y14, Y2, Y2
@@ -1325,7 +1401,7 @@ unbiased5:
 even5:
 	TESTQ        $0x00000004, R13
 	JZ           added5
-	VBROADCASTSS 220(DI), Y14
+	VBROADCASTSS 252(DI), Y14
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -1357,8 +1433,8 @@ even5:
 added5:
 	TESTQ        $0x00000008, R13
 	JZ           store5
-	VBROADCASTSS 224(DI), Y12
-	VBROADCASTSS 228(DI), Y13
+	VBROADCASTSS 256(DI), Y12
+	VBROADCASTSS 260(DI), Y13
 	VMAXPS       Y0, Y12, Y0
 	VMINPS       Y0, Y13, Y0
 	VMAXPS       Y1, Y12, Y1
@@ -1415,20 +1491,26 @@ rows4:
 
 carry4:
 	MOVQ       48(DI), AX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
 	VMOVUPS    (AX), Y0
 	VMASKMOVPS 32(AX), Y15, Y1
-	ADDQ       R15, AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
 	VMOVUPS    (AX), Y2
 	VMASKMOVPS 32(AX), Y15, Y3
-	ADDQ       R15, AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
 	VMOVUPS    (AX), Y4
 	VMASKMOVPS 32(AX), Y15, Y5
-	ADDQ       R15, AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
 	VMOVUPS    (AX), Y6
 	VMASKMOVPS 32(AX), Y15, Y7
-	ADDQ       R15, AX
 
 start4:
 	TESTQ CX, CX
@@ -1449,6 +1531,9 @@ step4:
 	VBROADCASTSS (SI)(R9*1), Y14
 	VFMADD231PS  Y12, Y14, Y6
 	VFMADD231PS  Y13, Y14, Y7
+	PREFETCHT1   (R15)
+	PREFETCHT1   64(R15)
+	ADDQ         R14, R15
 	ADDQ         R12, BX
 	ADDQ         R11, SI
 	DECQ         CX
@@ -1457,7 +1542,7 @@ step4:
 summed4:
 	TESTQ        $0x00000002, R13
 	JZ           store4
-	VBROADCASTSS 216(DI), Y14
+	VBROADCASTSS 248(DI), Y14
 	VMULPS       Y14, Y0, Y0
 	VMULPS       Y14, Y1, Y1
 	VMULPS       Y14, Y2, Y2
@@ -1500,7 +1585,7 @@ unbiased4:
 even4:
 	TESTQ        $0x00000004, R13
 	JZ           added4
-	VBROADCASTSS 220(DI), Y14
+	VBROADCASTSS 252(DI), Y14
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -1527,8 +1612,8 @@ even4:
 added4:
 	TESTQ        $0x00000008, R13
 	JZ           store4
-	VBROADCASTSS 224(DI), Y12
-	VBROADCASTSS 228(DI), Y13
+	VBROADCASTSS 256(DI), Y12
+	VBROADCASTSS 260(DI), Y13
 	VMAXPS       Y0, Y12, Y0
 	VMINPS       Y0, Y13, Y0
 	VMAXPS       Y1, Y12, Y1
@@ -1576,17 +1661,20 @@ rows3:
 
 carry3:
 	MOVQ       48(DI), AX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
 	VMOVUPS    (AX), Y0
 	VMASKMOVPS 32(AX), Y15, Y1
-	ADDQ       R15, AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
 	VMOVUPS    (AX), Y2
 	VMASKMOVPS 32(AX), Y15, Y3
-	ADDQ       R15, AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
 	VMOVUPS    (AX), Y4
 	VMASKMOVPS 32(AX), Y15, Y5
-	ADDQ       R15, AX
 
 start3:
 	TESTQ CX, CX
@@ -1604,6 +1692,9 @@ step3:
 	VBROADCASTSS (SI)(R8*2), Y14
 	VFMADD231PS  Y12, Y14, Y4
 	VFMADD231PS  Y13, Y14, Y5
+	PREFETCHT1   (R15)
+	PREFETCHT1   64(R15)
+	ADDQ         R14, R15
 	ADDQ         R12, BX
 	ADDQ         R11, SI
 	DECQ         CX
@@ -1612,7 +1703,7 @@ step3:
 summed3:
 	TESTQ        $0x00000002, R13
 	JZ           store3
-	VBROADCASTSS 216(DI), Y14
+	VBROADCASTSS 248(DI), Y14
 	VMULPS       Y14, Y0, Y0
 	VMULPS       Y14, Y1, Y1
 	VMULPS       Y14, Y2, Y2
@@ -1648,7 +1739,7 @@ unbiased3:
 even3:
 	TESTQ        $0x00000004, R13
 	JZ           added3
-	VBROADCASTSS 220(DI), Y14
+	VBROADCASTSS 252(DI), Y14
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -1670,8 +1761,8 @@ even3:
 added3:
 	TESTQ        $0x00000008, R13
 	JZ           store3
-	VBROADCASTSS 224(DI), Y12
-	VBROADCASTSS 228(DI), Y13
+	VBROADCASTSS 256(DI), Y12
+	VBROADCASTSS 260(DI), Y13
 	VMAXPS       Y0, Y12, Y0
 	VMINPS       Y0, Y13, Y0
 	VMAXPS       Y1, Y12, Y1
@@ -1710,14 +1801,14 @@ rows2:
 
 carry2:
 	MOVQ       48(DI), AX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
 	VMOVUPS    (AX), Y0
 	VMASKMOVPS 32(AX), Y15, Y1
-	ADDQ       R15, AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
 	VMOVUPS    (AX), Y2
 	VMASKMOVPS 32(AX), Y15, Y3
-	ADDQ       R15, AX
 
 start2:
 	TESTQ CX, CX
@@ -1732,6 +1823,9 @@ step2:
 	VBROADCASTSS (SI)(R8*1), Y14
 	VFMADD231PS  Y12, Y14, Y2
 	VFMADD231PS  Y13, Y14, Y3
+	PREFETCHT1   (R15)
+	PREFETCHT1   64(R15)
+	ADDQ         R14, R15
 	ADDQ         R12, BX
 	ADDQ         R11, SI
 	DECQ         CX
@@ -1740,7 +1834,7 @@ step2:
 summed2:
 	TESTQ        $0x00000002, R13
 	JZ           store2
-	VBROADCASTSS 216(DI), Y14
+	VBROADCASTSS 248(DI), Y14
 	VMULPS       Y14, Y0, Y0
 	VMULPS       Y14, Y1, Y1
 	VMULPS       Y14, Y2, Y2
@@ -1769,7 +1863,7 @@ unbiased2:
 even2:
 	TESTQ        $0x00000004, R13
 	JZ           added2
-	VBROADCASTSS 220(DI), Y14
+	VBROADCASTSS 252(DI), Y14
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -1786,8 +1880,8 @@ even2:
 added2:
 	TESTQ        $0x00000008, R13
 	JZ           store2
-	VBROADCASTSS 224(DI), Y12
-	VBROADCASTSS 228(DI), Y13
+	VBROADCASTSS 256(DI), Y12
+	VBROADCASTSS 260(DI), Y13
 	VMAXPS       Y0, Y12, Y0
 	VMINPS       Y0, Y13, Y0
 	VMAXPS       Y1, Y12, Y1
@@ -1817,11 +1911,8 @@ rows1:
 
 carry1:
 	MOVQ       48(DI), AX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
 	VMOVUPS    (AX), Y0
 	VMASKMOVPS 32(AX), Y15, Y1
-	ADDQ       R15, AX
 
 start1:
 	TESTQ CX, CX
@@ -1833,6 +1924,9 @@ step1:
 	VBROADCASTSS (SI), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
+	PREFETCHT1   (R15)
+	PREFETCHT1   64(R15)
+	ADDQ         R14, R15
 	ADDQ         R12, BX
 	ADDQ         R11, SI
 	DECQ         CX
@@ -1841,7 +1935,7 @@ step1:
 summed1:
 	TESTQ        $0x00000002, R13
 	JZ           store1
-	VBROADCASTSS 216(DI), Y14
+	VBROADCASTSS 248(DI), Y14
 	VMULPS       Y14, Y0, Y0
 	VMULPS       Y14, Y1, Y1
 	MOVQ         96(DI), AX
@@ -1863,7 +1957,7 @@ unbiased1:
 even1:
 	TESTQ        $0x00000004, R13
 	JZ           added1
-	VBROADCASTSS 220(DI), Y14
+	VBROADCASTSS 252(DI), Y14
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -1875,8 +1969,8 @@ even1:
 added1:
 	TESTQ        $0x00000008, R13
 	JZ           store1
-	VBROADCASTSS 224(DI), Y12
-	VBROADCASTSS 228(DI), Y13
+	VBROADCASTSS 256(DI), Y12
+	VBROADCASTSS 260(DI), Y13
 	VMAXPS       Y0, Y12, Y0
 	VMINPS       Y0, Y13, Y0
 	VMAXPS       Y1, Y12, Y1
@@ -1894,7 +1988,7 @@ done:
 	RET
 
 // func tileAVX2Narrow(t *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·tileAVX2Narrow(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), DI
 	MOVQ 200(DI), R8
@@ -1916,6 +2010,8 @@ TEXT ·tileAVX2Narrow(SB), NOSPLIT, $0-8
 	SHLQ    $0x02, R12
 	MOVQ    184(DI), CX
 	MOVQ    208(DI), R13
+	MOVQ    216(DI), R15
+	MOVQ    240(DI), R14
 	MOVQ    192(DI), AX
 	CMPQ    AX, $0x06
 	JEQ     rows6
@@ -1944,20 +2040,32 @@ rows6:
 
 carry6:
 	MOVQ       48(DI), AX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
 	VMASKMOVPS (AX), Y15, Y0
-	ADDQ       R15, AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
 	VMASKMOVPS (AX), Y15, Y1
-	ADDQ       R15, AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
 	VMASKMOVPS (AX), Y15, Y2
-	ADDQ       R15, AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
 	VMASKMOVPS (AX), Y15, Y3
-	ADDQ       R15, AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
 	VMASKMOVPS (AX), Y15, Y4
-	ADDQ       R15, AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
 	VMASKMOVPS (AX), Y15, Y5
-	ADDQ       R15, AX
 
 start6:
 	TESTQ CX, CX
@@ -1977,6 +2085,9 @@ step6:
 	VFMADD231PS  Y12, Y14, Y4
 	VBROADCASTSS (SI)(R10*1), Y14
 	VFMADD231PS  Y12, Y14, Y5
+	PREFETCHT1   (R15)
+	PREFETCHT1   64(R15)
+	ADDQ         R14, R15
 	ADDQ         R12, BX
 	ADDQ         R11, SI
 	DECQ         CX
@@ -1985,7 +2096,7 @@ step6:
 summed6:
 	TESTQ        $0x00000002, R13
 	JZ           store6
-	VBROADCASTSS 216(DI), Y14
+	VBROADCASTSS 248(DI), Y14
 	VMULPS       Y14, Y0, Y0
 	VMULPS       Y14, Y1, Y1
 	VMULPS       Y14, Y2, Y2
@@ -2023,7 +2134,7 @@ unbiased6:
 even6:
 	TESTQ        $0x00000004, R13
 	JZ           added6
-	VBROADCASTSS 220(DI), Y14
+	VBROADCASTSS 252(DI), Y14
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -2048,8 +2159,8 @@ even6:
 added6:
 	TESTQ        $0x00000008, R13
 	JZ           store6
-	VBROADCASTSS 224(DI), Y12
-	VBROADCASTSS 228(DI), Y13
+	VBROADCASTSS 256(DI), Y12
+	VBROADCASTSS 260(DI), Y13
 	VMAXPS       Y0, Y12, Y0
 	VMINPS       Y0, Y13, Y0
 	VMAXPS       Y1, Y12, Y1
@@ -2092,18 +2203,27 @@ rows5:
 
 carry5:
 	MOVQ       48(DI), AX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
 	VMASKMOVPS (AX), Y15, Y0
-	ADDQ       R15, AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
 	VMASKMOVPS (AX), Y15, Y1
-	ADDQ       R15, AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
 	VMASKMOVPS (AX), Y15, Y2
-	ADDQ       R15, AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
 	VMASKMOVPS (AX), Y15, Y3
-	ADDQ       R15, AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
 	VMASKMOVPS (AX), Y15, Y4
-	ADDQ       R15, AX
 
 start5:
 	TESTQ CX, CX
@@ -2121,6 +2241,9 @@ step5:
 	VFMADD231PS  Y12, Y14, Y3
 	VBROADCASTSS (SI)(R8*4), Y14
 	VFMADD231PS  Y12, Y14, Y4
+	PREFETCHT1   (R15)
+	PREFETCHT1   64(R15)
+	ADDQ         R14, R15
 	ADDQ         R12, BX
 	ADDQ         R11, SI
 	DECQ         CX
@@ -2129,7 +2252,7 @@ step5:
 summed5:
 	TESTQ        $0x00000002, R13
 	JZ           store5
-	VBROADCASTSS 216(DI), Y14
+	VBROADCASTSS 248(DI), Y14
 	VMULPS       Y14, Y0, Y0
 	VMULPS       Y14, Y1, Y1
 	VMULPS       Y14, Y2, Y2
@@ -2163,7 +2286,7 @@ unbiased5:
 even5:
 	TESTQ        $0x00000004, R13
 	JZ           added5
-	VBROADCASTSS 220(DI), Y14
+	VBROADCASTSS 252(DI), Y14
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -2185,8 +2308,8 @@ even5:
 added5:
 	TESTQ        $0x00000008, R13
 	JZ           store5
-	VBROADCASTSS 224(DI), Y12
-	VBROADCASTSS 228(DI), Y13
+	VBROADCASTSS 256(DI), Y12
+	VBROADCASTSS 260(DI), Y13
 	VMAXPS       Y0, Y12, Y0
 	VMINPS       Y0, Y13, Y0
 	VMAXPS       Y1, Y12, Y1
@@ -2224,16 +2347,22 @@ rows4:
 
 carry4:
 	MOVQ       48(DI), AX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
 	VMASKMOVPS (AX), Y15, Y0
-	ADDQ       R15, AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
 	VMASKMOVPS (AX), Y15, Y1
-	ADDQ       R15, AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
 	VMASKMOVPS (AX), Y15, Y2
-	ADDQ       R15, AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
 	VMASKMOVPS (AX), Y15, Y3
-	ADDQ       R15, AX
 
 start4:
 	TESTQ CX, CX
@@ -2249,6 +2378,9 @@ step4:
 	VFMADD231PS  Y12, Y14, Y2
 	VBROADCASTSS (SI)(R9*1), Y14
 	VFMADD231PS  Y12, Y14, Y3
+	PREFETCHT1   (R15)
+	PREFETCHT1   64(R15)
+	ADDQ         R14, R15
 	ADDQ         R12, BX
 	ADDQ         R11, SI
 	DECQ         CX
@@ -2257,7 +2389,7 @@ step4:
 summed4:
 	TESTQ        $0x00000002, R13
 	JZ           store4
-	VBROADCASTSS 216(DI), Y14
+	VBROADCASTSS 248(DI), Y14
 	VMULPS       Y14, Y0, Y0
 	VMULPS       Y14, Y1, Y1
 	VMULPS       Y14, Y2, Y2
@@ -2287,7 +2419,7 @@ unbiased4:
 even4:
 	TESTQ        $0x00000004, R13
 	JZ           added4
-	VBROADCASTSS 220(DI), Y14
+	VBROADCASTSS 252(DI), Y14
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -2306,8 +2438,8 @@ even4:
 added4:
 	TESTQ        $0x00000008, R13
 	JZ           store4
-	VBROADCASTSS 224(DI), Y12
-	VBROADCASTSS 228(DI), Y13
+	VBROADCASTSS 256(DI), Y12
+	VBROADCASTSS 260(DI), Y13
 	VMAXPS       Y0, Y12, Y0
 	VMINPS       Y0, Y13, Y0
 	VMAXPS       Y1, Y12, Y1
@@ -2340,14 +2472,17 @@ rows3:
 
 carry3:
 	MOVQ       48(DI), AX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
 	VMASKMOVPS (AX), Y15, Y0
-	ADDQ       R15, AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
 	VMASKMOVPS (AX), Y15, Y1
-	ADDQ       R15, AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
 	VMASKMOVPS (AX), Y15, Y2
-	ADDQ       R15, AX
 
 start3:
 	TESTQ CX, CX
@@ -2361,6 +2496,9 @@ step3:
 	VFMADD231PS  Y12, Y14, Y1
 	VBROADCASTSS (SI)(R8*2), Y14
 	VFMADD231PS  Y12, Y14, Y2
+	PREFETCHT1   (R15)
+	PREFETCHT1   64(R15)
+	ADDQ         R14, R15
 	ADDQ         R12, BX
 	ADDQ         R11, SI
 	DECQ         CX
@@ -2369,7 +2507,7 @@ step3:
 summed3:
 	TESTQ        $0x00000002, R13
 	JZ           store3
-	VBROADCASTSS 216(DI), Y14
+	VBROADCASTSS 248(DI), Y14
 	VMULPS       Y14, Y0, Y0
 	VMULPS       Y14, Y1, Y1
 	VMULPS       Y14, Y2, Y2
@@ -2395,7 +2533,7 @@ unbiased3:
 even3:
 	TESTQ        $0x00000004, R13
 	JZ           added3
-	VBROADCASTSS 220(DI), Y14
+	VBROADCASTSS 252(DI), Y14
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -2411,8 +2549,8 @@ even3:
 added3:
 	TESTQ        $0x00000008, R13
 	JZ           store3
-	VBROADCASTSS 224(DI), Y12
-	VBROADCASTSS 228(DI), Y13
+	VBROADCASTSS 256(DI), Y12
+	VBROADCASTSS 260(DI), Y13
 	VMAXPS       Y0, Y12, Y0
 	VMINPS       Y0, Y13, Y0
 	VMAXPS       Y1, Y12, Y1
@@ -2440,12 +2578,12 @@ rows2:
 
 carry2:
 	MOVQ       48(DI), AX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
 	VMASKMOVPS (AX), Y15, Y0
-	ADDQ       R15, AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
+	ADDQ       168(DI), AX
 	VMASKMOVPS (AX), Y15, Y1
-	ADDQ       R15, AX
 
 start2:
 	TESTQ CX, CX
@@ -2457,6 +2595,9 @@ step2:
 	VFMADD231PS  Y12, Y14, Y0
 	VBROADCASTSS (SI)(R8*1), Y14
 	VFMADD231PS  Y12, Y14, Y1
+	PREFETCHT1   (R15)
+	PREFETCHT1   64(R15)
+	ADDQ         R14, R15
 	ADDQ         R12, BX
 	ADDQ         R11, SI
 	DECQ         CX
@@ -2465,7 +2606,7 @@ step2:
 summed2:
 	TESTQ        $0x00000002, R13
 	JZ           store2
-	VBROADCASTSS 216(DI), Y14
+	VBROADCASTSS 248(DI), Y14
 	VMULPS       Y14, Y0, Y0
 	VMULPS       Y14, Y1, Y1
 	MOVQ         96(DI), AX
@@ -2487,7 +2628,7 @@ unbiased2:
 even2:
 	TESTQ        $0x00000004, R13
 	JZ           added2
-	VBROADCASTSS 220(DI), Y14
+	VBROADCASTSS 252(DI), Y14
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -2500,8 +2641,8 @@ even2:
 added2:
 	TESTQ        $0x00000008, R13
 	JZ           store2
-	VBROADCASTSS 224(DI), Y12
-	VBROADCASTSS 228(DI), Y13
+	VBROADCASTSS 256(DI), Y12
+	VBROADCASTSS 260(DI), Y13
 	VMAXPS       Y0, Y12, Y0
 	VMINPS       Y0, Y13, Y0
 	VMAXPS       Y1, Y12, Y1
@@ -2524,10 +2665,7 @@ rows1:
 
 carry1:
 	MOVQ       48(DI), AX
-	MOVQ       168(DI), R15
-	SHLQ       $0x02, R15
 	VMASKMOVPS (AX), Y15, Y0
-	ADDQ       R15, AX
 
 start1:
 	TESTQ CX, CX
@@ -2537,6 +2675,9 @@ step1:
 	VMASKMOVPS   (BX), Y15, Y12
 	VBROADCASTSS (SI), Y14
 	VFMADD231PS  Y12, Y14, Y0
+	PREFETCHT1   (R15)
+	PREFETCHT1   64(R15)
+	ADDQ         R14, R15
 	ADDQ         R12, BX
 	ADDQ         R11, SI
 	DECQ         CX
@@ -2545,7 +2686,7 @@ step1:
 summed1:
 	TESTQ        $0x00000002, R13
 	JZ           store1
-	VBROADCASTSS 216(DI), Y14
+	VBROADCASTSS 248(DI), Y14
 	VMULPS       Y14, Y0, Y0
 	MOVQ         96(DI), AX
 	TESTQ        AX, AX
@@ -2563,7 +2704,7 @@ unbiased1:
 even1:
 	TESTQ        $0x00000004, R13
 	JZ           added1
-	VBROADCASTSS 220(DI), Y14
+	VBROADCASTSS 252(DI), Y14
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -2573,8 +2714,8 @@ even1:
 added1:
 	TESTQ        $0x00000008, R13
 	JZ           store1
-	VBROADCASTSS 224(DI), Y12
-	VBROADCASTSS 228(DI), Y13
+	VBROADCASTSS 256(DI), Y12
+	VBROADCASTSS 260(DI), Y13
 	VMAXPS       Y0, Y12, Y0
 	VMINPS       Y0, Y13, Y0
 
@@ -2589,7 +2730,7 @@ done:
 	RET
 
 // func tileAVX512Wide(t *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·tileAVX512Wide(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), DI
 	MOVQ (DI), SI
@@ -2605,6 +2746,8 @@ TEXT ·tileAVX512Wide(SB), NOSPLIT, $0-8
 	SHLQ $0x02, R12
 	MOVQ 184(DI), CX
 	MOVQ 208(DI), R13
+	MOVQ 216(DI), R15
+	MOVQ 240(DI), R14
 	MOVQ 192(DI), AX
 	CMPQ AX, $0x0c
 	JEQ  rows12
@@ -2663,44 +2806,74 @@ rows12:
 
 carry12:
 	MOVQ    48(DI), AX
-	MOVQ    168(DI), R15
-	SHLQ    $0x02, R15
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z2
 	VMOVUPS 64(AX), Z3
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z4
 	VMOVUPS 64(AX), Z5
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z6
 	VMOVUPS 64(AX), Z7
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z8
 	VMOVUPS 64(AX), Z9
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z10
 	VMOVUPS 64(AX), Z11
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z12
 	VMOVUPS 64(AX), Z13
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z14
 	VMOVUPS 64(AX), Z15
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z16
 	VMOVUPS 64(AX), Z17
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z18
 	VMOVUPS 64(AX), Z19
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z20
 	VMOVUPS 64(AX), Z21
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z22
 	VMOVUPS 64(AX), Z23
-	ADDQ    R15, AX
 
 start12:
 	TESTQ CX, CX
@@ -2745,6 +2918,9 @@ step12:
 	VBROADCASTSS (DX)(R10*1), Z31
 	VFMADD231PS  Z24, Z31, Z22
 	VFMADD231PS  Z25, Z31, Z23
+	PREFETCHT1   (R15)
+	PREFETCHT1   64(R15)
+	ADDQ         R14, R15
 	ADDQ         R12, BX
 	ADDQ         R11, SI
 	ADDQ         R11, DX
@@ -2754,7 +2930,7 @@ step12:
 summed12:
 	TESTQ        $0x00000002, R13
 	JZ           store12
-	VBROADCASTSS 216(DI), Z26
+	VBROADCASTSS 248(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
@@ -2853,7 +3029,7 @@ unbiased12:
 even12:
 	TESTQ        $0x00000004, R13
 	JZ           added12
-	VBROADCASTSS 220(DI), Z26
+	VBROADCASTSS 252(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -2920,8 +3096,8 @@ even12:
 added12:
 	TESTQ        $0x00000008, R13
 	JZ           store12
-	VBROADCASTSS 224(DI), Z24
-	VBROADCASTSS 228(DI), Z25
+	VBROADCASTSS 256(DI), Z24
+	VBROADCASTSS 260(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -3041,41 +3217,68 @@ rows11:
 
 carry11:
 	MOVQ    48(DI), AX
-	MOVQ    168(DI), R15
-	SHLQ    $0x02, R15
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z2
 	VMOVUPS 64(AX), Z3
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z4
 	VMOVUPS 64(AX), Z5
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z6
 	VMOVUPS 64(AX), Z7
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z8
 	VMOVUPS 64(AX), Z9
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z10
 	VMOVUPS 64(AX), Z11
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z12
 	VMOVUPS 64(AX), Z13
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z14
 	VMOVUPS 64(AX), Z15
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z16
 	VMOVUPS 64(AX), Z17
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z18
 	VMOVUPS 64(AX), Z19
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z20
 	VMOVUPS 64(AX), Z21
-	ADDQ    R15, AX
 
 start11:
 	TESTQ CX, CX
@@ -3117,6 +3320,9 @@ step11:
 	VBROADCASTSS (DX)(R8*4), Z30
 	VFMADD231PS  Z24, Z30, Z20
 	VFMADD231PS  Z25, Z30, Z21
+	PREFETCHT1   (R15)
+	PREFETCHT1   64(R15)
+	ADDQ         R14, R15
 	ADDQ         R12, BX
 	ADDQ         R11, SI
 	ADDQ         R11, DX
@@ -3126,7 +3332,7 @@ step11:
 summed11:
 	TESTQ        $0x00000002, R13
 	JZ           store11
-	VBROADCASTSS 216(DI), Z26
+	VBROADCASTSS 248(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
@@ -3218,7 +3424,7 @@ unbiased11:
 even11:
 	TESTQ        $0x00000004, R13
 	JZ           added11
-	VBROADCASTSS 220(DI), Z26
+	VBROADCASTSS 252(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -3280,8 +3486,8 @@ even11:
 added11:
 	TESTQ        $0x00000008, R13
 	JZ           store11
-	VBROADCASTSS 224(DI), Z24
-	VBROADCASTSS 228(DI), Z25
+	VBROADCASTSS 256(DI), Z24
+	VBROADCASTSS 260(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -3392,38 +3598,62 @@ rows10:
 
 carry10:
 	MOVQ    48(DI), AX
-	MOVQ    168(DI), R15
-	SHLQ    $0x02, R15
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z2
 	VMOVUPS 64(AX), Z3
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z4
 	VMOVUPS 64(AX), Z5
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z6
 	VMOVUPS 64(AX), Z7
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z8
 	VMOVUPS 64(AX), Z9
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z10
 	VMOVUPS 64(AX), Z11
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z12
 	VMOVUPS 64(AX), Z13
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z14
 	VMOVUPS 64(AX), Z15
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z16
 	VMOVUPS 64(AX), Z17
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z18
 	VMOVUPS 64(AX), Z19
-	ADDQ    R15, AX
 
 start10:
 	TESTQ CX, CX
@@ -3462,6 +3692,9 @@ step10:
 	VBROADCASTSS (DX)(R9*1), Z29
 	VFMADD231PS  Z24, Z29, Z18
 	VFMADD231PS  Z25, Z29, Z19
+	PREFETCHT1   (R15)
+	PREFETCHT1   64(R15)
+	ADDQ         R14, R15
 	ADDQ         R12, BX
 	ADDQ         R11, SI
 	ADDQ         R11, DX
@@ -3471,7 +3704,7 @@ step10:
 summed10:
 	TESTQ        $0x00000002, R13
 	JZ           store10
-	VBROADCASTSS 216(DI), Z26
+	VBROADCASTSS 248(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
@@ -3556,7 +3789,7 @@ unbiased10:
 even10:
 	TESTQ        $0x00000004, R13
 	JZ           added10
-	VBROADCASTSS 220(DI), Z26
+	VBROADCASTSS 252(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -3613,8 +3846,8 @@ even10:
 added10:
 	TESTQ        $0x00000008, R13
 	JZ           store10
-	VBROADCASTSS 224(DI), Z24
-	VBROADCASTSS 228(DI), Z25
+	VBROADCASTSS 256(DI), Z24
+	VBROADCASTSS 260(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -3716,35 +3949,56 @@ rows9:
 
 carry9:
 	MOVQ    48(DI), AX
-	MOVQ    168(DI), R15
-	SHLQ    $0x02, R15
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z2
 	VMOVUPS 64(AX), Z3
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z4
 	VMOVUPS 64(AX), Z5
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z6
 	VMOVUPS 64(AX), Z7
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z8
 	VMOVUPS 64(AX), Z9
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z10
 	VMOVUPS 64(AX), Z11
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z12
 	VMOVUPS 64(AX), Z13
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z14
 	VMOVUPS 64(AX), Z15
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z16
 	VMOVUPS 64(AX), Z17
-	ADDQ    R15, AX
 
 start9:
 	TESTQ CX, CX
@@ -3780,6 +4034,9 @@ step9:
 	VBROADCASTSS (DX)(R8*2), Z28
 	VFMADD231PS  Z24, Z28, Z16
 	VFMADD231PS  Z25, Z28, Z17
+	PREFETCHT1   (R15)
+	PREFETCHT1   64(R15)
+	ADDQ         R14, R15
 	ADDQ         R12, BX
 	ADDQ         R11, SI
 	ADDQ         R11, DX
@@ -3789,7 +4046,7 @@ step9:
 summed9:
 	TESTQ        $0x00000002, R13
 	JZ           store9
-	VBROADCASTSS 216(DI), Z26
+	VBROADCASTSS 248(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
@@ -3867,7 +4124,7 @@ unbiased9:
 even9:
 	TESTQ        $0x00000004, R13
 	JZ           added9
-	VBROADCASTSS 220(DI), Z26
+	VBROADCASTSS 252(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -3919,8 +4176,8 @@ even9:
 added9:
 	TESTQ        $0x00000008, R13
 	JZ           store9
-	VBROADCASTSS 224(DI), Z24
-	VBROADCASTSS 228(DI), Z25
+	VBROADCASTSS 256(DI), Z24
+	VBROADCASTSS 260(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -4013,32 +4270,50 @@ rows8:
 
 carry8:
 	MOVQ    48(DI), AX
-	MOVQ    168(DI), R15
-	SHLQ    $0x02, R15
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z2
 	VMOVUPS 64(AX), Z3
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z4
 	VMOVUPS 64(AX), Z5
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z6
 	VMOVUPS 64(AX), Z7
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z8
 	VMOVUPS 64(AX), Z9
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z10
 	VMOVUPS 64(AX), Z11
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z12
 	VMOVUPS 64(AX), Z13
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z14
 	VMOVUPS 64(AX), Z15
-	ADDQ    R15, AX
 
 start8:
 	TESTQ CX, CX
@@ -4071,6 +4346,9 @@ step8:
 	VBROADCASTSS (DX)(R8*1), Z27
 	VFMADD231PS  Z24, Z27, Z14
 	VFMADD231PS  Z25, Z27, Z15
+	PREFETCHT1   (R15)
+	PREFETCHT1   64(R15)
+	ADDQ         R14, R15
 	ADDQ         R12, BX
 	ADDQ         R11, SI
 	ADDQ         R11, DX
@@ -4080,7 +4358,7 @@ step8:
 summed8:
 	TESTQ        $0x00000002, R13
 	JZ           store8
-	VBROADCASTSS 216(DI), Z26
+	VBROADCASTSS 248(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
@@ -4151,7 +4429,7 @@ unbiased8:
 even8:
 	TESTQ        $0x00000004, R13
 	JZ           added8
-	VBROADCASTSS 220(DI), Z26
+	VBROADCASTSS 252(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -4198,8 +4476,8 @@ even8:
 added8:
 	TESTQ        $0x00000008, R13
 	JZ           store8
-	VBROADCASTSS 224(DI), Z24
-	VBROADCASTSS 228(DI), Z25
+	VBROADCASTSS 256(DI), Z24
+	VBROADCASTSS 260(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -4283,29 +4561,44 @@ rows7:
 
 carry7:
 	MOVQ    48(DI), AX
-	MOVQ    168(DI), R15
-	SHLQ    $0x02, R15
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z2
 	VMOVUPS 64(AX), Z3
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z4
 	VMOVUPS 64(AX), Z5
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z6
 	VMOVUPS 64(AX), Z7
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z8
 	VMOVUPS 64(AX), Z9
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z10
 	VMOVUPS 64(AX), Z11
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z12
 	VMOVUPS 64(AX), Z13
-	ADDQ    R15, AX
 
 start7:
 	TESTQ CX, CX
@@ -4335,6 +4628,9 @@ step7:
 	VBROADCASTSS (DX), Z26
 	VFMADD231PS  Z24, Z26, Z12
 	VFMADD231PS  Z25, Z26, Z13
+	PREFETCHT1   (R15)
+	PREFETCHT1   64(R15)
+	ADDQ         R14, R15
 	ADDQ         R12, BX
 	ADDQ         R11, SI
 	ADDQ         R11, DX
@@ -4344,7 +4640,7 @@ step7:
 summed7:
 	TESTQ        $0x00000002, R13
 	JZ           store7
-	VBROADCASTSS 216(DI), Z26
+	VBROADCASTSS 248(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
@@ -4408,7 +4704,7 @@ unbiased7:
 even7:
 	TESTQ        $0x00000004, R13
 	JZ           added7
-	VBROADCASTSS 220(DI), Z26
+	VBROADCASTSS 252(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -4450,8 +4746,8 @@ even7:
 added7:
 	TESTQ        $0x00000008, R13
 	JZ           store7
-	VBROADCASTSS 224(DI), Z24
-	VBROADCASTSS 228(DI), Z25
+	VBROADCASTSS 256(DI), Z24
+	VBROADCASTSS 260(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -4526,26 +4822,38 @@ rows6:
 
 carry6:
 	MOVQ    48(DI), AX
-	MOVQ    168(DI), R15
-	SHLQ    $0x02, R15
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z2
 	VMOVUPS 64(AX), Z3
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z4
 	VMOVUPS 64(AX), Z5
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z6
 	VMOVUPS 64(AX), Z7
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z8
 	VMOVUPS 64(AX), Z9
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z10
 	VMOVUPS 64(AX), Z11
-	ADDQ    R15, AX
 
 start6:
 	TESTQ CX, CX
@@ -4572,6 +4880,9 @@ step6:
 	VBROADCASTSS (SI)(R10*1), Z31
 	VFMADD231PS  Z24, Z31, Z10
 	VFMADD231PS  Z25, Z31, Z11
+	PREFETCHT1   (R15)
+	PREFETCHT1   64(R15)
+	ADDQ         R14, R15
 	ADDQ         R12, BX
 	ADDQ         R11, SI
 	DECQ         CX
@@ -4580,7 +4891,7 @@ step6:
 summed6:
 	TESTQ        $0x00000002, R13
 	JZ           store6
-	VBROADCASTSS 216(DI), Z26
+	VBROADCASTSS 248(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
@@ -4637,7 +4948,7 @@ unbiased6:
 even6:
 	TESTQ        $0x00000004, R13
 	JZ           added6
-	VBROADCASTSS 220(DI), Z26
+	VBROADCASTSS 252(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -4674,8 +4985,8 @@ even6:
 added6:
 	TESTQ        $0x00000008, R13
 	JZ           store6
-	VBROADCASTSS 224(DI), Z24
-	VBROADCASTSS 228(DI), Z25
+	VBROADCASTSS 256(DI), Z24
+	VBROADCASTSS 260(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -4741,23 +5052,32 @@ rows5:
 
 carry5:
 	MOVQ    48(DI), AX
-	MOVQ    168(DI), R15
-	SHLQ    $0x02, R15
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z2
 	VMOVUPS 64(AX), Z3
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z4
 	VMOVUPS 64(AX), Z5
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z6
 	VMOVUPS 64(AX), Z7
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z8
 	VMOVUPS 64(AX), Z9
-	ADDQ    R15, AX
 
 start5:
 	TESTQ CX, CX
@@ -4781,6 +5101,9 @@ step5:
 	VBROADCASTSS (SI)(R8*4), Z30
 	VFMADD231PS  Z24, Z30, Z8
 	VFMADD231PS  Z25, Z30, Z9
+	PREFETCHT1   (R15)
+	PREFETCHT1   64(R15)
+	ADDQ         R14, R15
 	ADDQ         R12, BX
 	ADDQ         R11, SI
 	DECQ         CX
@@ -4789,7 +5112,7 @@ step5:
 summed5:
 	TESTQ        $0x00000002, R13
 	JZ           store5
-	VBROADCASTSS 216(DI), Z26
+	VBROADCASTSS 248(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
@@ -4839,7 +5162,7 @@ unbiased5:
 even5:
 	TESTQ        $0x00000004, R13
 	JZ           added5
-	VBROADCASTSS 220(DI), Z26
+	VBROADCASTSS 252(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -4871,8 +5194,8 @@ even5:
 added5:
 	TESTQ        $0x00000008, R13
 	JZ           store5
-	VBROADCASTSS 224(DI), Z24
-	VBROADCASTSS 228(DI), Z25
+	VBROADCASTSS 256(DI), Z24
+	VBROADCASTSS 260(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -4929,20 +5252,26 @@ rows4:
 
 carry4:
 	MOVQ    48(DI), AX
-	MOVQ    168(DI), R15
-	SHLQ    $0x02, R15
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z2
 	VMOVUPS 64(AX), Z3
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z4
 	VMOVUPS 64(AX), Z5
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z6
 	VMOVUPS 64(AX), Z7
-	ADDQ    R15, AX
 
 start4:
 	TESTQ CX, CX
@@ -4963,6 +5292,9 @@ step4:
 	VBROADCASTSS (SI)(R9*1), Z29
 	VFMADD231PS  Z24, Z29, Z6
 	VFMADD231PS  Z25, Z29, Z7
+	PREFETCHT1   (R15)
+	PREFETCHT1   64(R15)
+	ADDQ         R14, R15
 	ADDQ         R12, BX
 	ADDQ         R11, SI
 	DECQ         CX
@@ -4971,7 +5303,7 @@ step4:
 summed4:
 	TESTQ        $0x00000002, R13
 	JZ           store4
-	VBROADCASTSS 216(DI), Z26
+	VBROADCASTSS 248(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
@@ -5014,7 +5346,7 @@ unbiased4:
 even4:
 	TESTQ        $0x00000004, R13
 	JZ           added4
-	VBROADCASTSS 220(DI), Z26
+	VBROADCASTSS 252(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -5041,8 +5373,8 @@ even4:
 added4:
 	TESTQ        $0x00000008, R13
 	JZ           store4
-	VBROADCASTSS 224(DI), Z24
-	VBROADCASTSS 228(DI), Z25
+	VBROADCASTSS 256(DI), Z24
+	VBROADCASTSS 260(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -5090,17 +5422,20 @@ rows3:
 
 carry3:
 	MOVQ    48(DI), AX
-	MOVQ    168(DI), R15
-	SHLQ    $0x02, R15
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z2
 	VMOVUPS 64(AX), Z3
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z4
 	VMOVUPS 64(AX), Z5
-	ADDQ    R15, AX
 
 start3:
 	TESTQ CX, CX
@@ -5118,6 +5453,9 @@ step3:
 	VBROADCASTSS (SI)(R8*2), Z28
 	VFMADD231PS  Z24, Z28, Z4
 	VFMADD231PS  Z25, Z28, Z5
+	PREFETCHT1   (R15)
+	PREFETCHT1   64(R15)
+	ADDQ         R14, R15
 	ADDQ         R12, BX
 	ADDQ         R11, SI
 	DECQ         CX
@@ -5126,7 +5464,7 @@ step3:
 summed3:
 	TESTQ        $0x00000002, R13
 	JZ           store3
-	VBROADCASTSS 216(DI), Z26
+	VBROADCASTSS 248(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
@@ -5162,7 +5500,7 @@ unbiased3:
 even3:
 	TESTQ        $0x00000004, R13
 	JZ           added3
-	VBROADCASTSS 220(DI), Z26
+	VBROADCASTSS 252(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -5184,8 +5522,8 @@ even3:
 added3:
 	TESTQ        $0x00000008, R13
 	JZ           store3
-	VBROADCASTSS 224(DI), Z24
-	VBROADCASTSS 228(DI), Z25
+	VBROADCASTSS 256(DI), Z24
+	VBROADCASTSS 260(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -5224,14 +5562,14 @@ rows2:
 
 carry2:
 	MOVQ    48(DI), AX
-	MOVQ    168(DI), R15
-	SHLQ    $0x02, R15
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
-	ADDQ    R15, AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
+	ADDQ    168(DI), AX
 	VMOVUPS (AX), Z2
 	VMOVUPS 64(AX), Z3
-	ADDQ    R15, AX
 
 start2:
 	TESTQ CX, CX
@@ -5246,6 +5584,9 @@ step2:
 	VBROADCASTSS (SI)(R8*1), Z27
 	VFMADD231PS  Z24, Z27, Z2
 	VFMADD231PS  Z25, Z27, Z3
+	PREFETCHT1   (R15)
+	PREFETCHT1   64(R15)
+	ADDQ         R14, R15
 	ADDQ         R12, BX
 	ADDQ         R11, SI
 	DECQ         CX
@@ -5254,7 +5595,7 @@ step2:
 summed2:
 	TESTQ        $0x00000002, R13
 	JZ           store2
-	VBROADCASTSS 216(DI), Z26
+	VBROADCASTSS 248(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
@@ -5283,7 +5624,7 @@ unbiased2:
 even2:
 	TESTQ        $0x00000004, R13
 	JZ           added2
-	VBROADCASTSS 220(DI), Z26
+	VBROADCASTSS 252(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -5300,8 +5641,8 @@ even2:
 added2:
 	TESTQ        $0x00000008, R13
 	JZ           store2
-	VBROADCASTSS 224(DI), Z24
-	VBROADCASTSS 228(DI), Z25
+	VBROADCASTSS 256(DI), Z24
+	VBROADCASTSS 260(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -5331,11 +5672,8 @@ rows1:
 
 carry1:
 	MOVQ    48(DI), AX
-	MOVQ    168(DI), R15
-	SHLQ    $0x02, R15
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
-	ADDQ    R15, AX
 
 start1:
 	TESTQ CX, CX
@@ -5347,6 +5685,9 @@ step1:
 	VBROADCASTSS (SI), Z26
 	VFMADD231PS  Z24, Z26, Z0
 	VFMADD231PS  Z25, Z26, Z1
+	PREFETCHT1   (R15)
+	PREFETCHT1   64(R15)
+	ADDQ         R14, R15
 	ADDQ         R12, BX
 	ADDQ         R11, SI
 	DECQ         CX
@@ -5355,7 +5696,7 @@ step1:
 summed1:
 	TESTQ        $0x00000002, R13
 	JZ           store1
-	VBROADCASTSS 216(DI), Z26
+	VBROADCASTSS 248(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	MOVQ         96(DI), AX
@@ -5377,7 +5718,7 @@ unbiased1:
 even1:
 	TESTQ        $0x00000004, R13
 	JZ           added1
-	VBROADCASTSS 220(DI), Z26
+	VBROADCASTSS 252(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -5389,8 +5730,8 @@ even1:
 added1:
 	TESTQ        $0x00000008, R13
 	JZ           store1
-	VBROADCASTSS 224(DI), Z24
-	VBROADCASTSS 228(DI), Z25
+	VBROADCASTSS 256(DI), Z24
+	VBROADCASTSS 260(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -5408,7 +5749,7 @@ done:
 	RET
 
 // func tileAVX512Edge(t *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·tileAVX512Edge(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), DI
 	MOVQ 200(DI), R8
@@ -5433,6 +5774,8 @@ TEXT ·tileAVX512Edge(SB), NOSPLIT, $0-8
 	SHLQ  $0x02, R12
 	MOVQ  184(DI), CX
 	MOVQ  208(DI), R13
+	MOVQ  216(DI), R15
+	MOVQ  240(DI), R14
 	MOVQ  192(DI), AX
 	CMPQ  AX, $0x0c
 	JEQ   rows12
@@ -5491,44 +5834,74 @@ rows12:
 
 carry12:
 	MOVQ      48(DI), AX
-	MOVQ      168(DI), R15
-	SHLQ      $0x02, R15
 	VMOVUPS   (AX), Z0
 	VMOVUPS.Z 64(AX), K1, Z1
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z2
 	VMOVUPS.Z 64(AX), K1, Z3
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z4
 	VMOVUPS.Z 64(AX), K1, Z5
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z6
 	VMOVUPS.Z 64(AX), K1, Z7
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z8
 	VMOVUPS.Z 64(AX), K1, Z9
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z10
 	VMOVUPS.Z 64(AX), K1, Z11
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z12
 	VMOVUPS.Z 64(AX), K1, Z13
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z14
 	VMOVUPS.Z 64(AX), K1, Z15
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z16
 	VMOVUPS.Z 64(AX), K1, Z17
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z18
 	VMOVUPS.Z 64(AX), K1, Z19
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z20
 	VMOVUPS.Z 64(AX), K1, Z21
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z22
 	VMOVUPS.Z 64(AX), K1, Z23
-	ADDQ      R15, AX
 
 start12:
 	TESTQ CX, CX
@@ -5573,6 +5946,9 @@ step12:
 	VBROADCASTSS (DX)(R10*1), Z31
 	VFMADD231PS  Z24, Z31, Z22
 	VFMADD231PS  Z25, Z31, Z23
+	PREFETCHT1   (R15)
+	PREFETCHT1   64(R15)
+	ADDQ         R14, R15
 	ADDQ         R12, BX
 	ADDQ         R11, SI
 	ADDQ         R11, DX
@@ -5582,7 +5958,7 @@ step12:
 summed12:
 	TESTQ        $0x00000002, R13
 	JZ           store12
-	VBROADCASTSS 216(DI), Z26
+	VBROADCASTSS 248(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
@@ -5681,7 +6057,7 @@ unbiased12:
 even12:
 	TESTQ        $0x00000004, R13
 	JZ           added12
-	VBROADCASTSS 220(DI), Z26
+	VBROADCASTSS 252(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -5748,8 +6124,8 @@ even12:
 added12:
 	TESTQ        $0x00000008, R13
 	JZ           store12
-	VBROADCASTSS 224(DI), Z24
-	VBROADCASTSS 228(DI), Z25
+	VBROADCASTSS 256(DI), Z24
+	VBROADCASTSS 260(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -5869,41 +6245,68 @@ rows11:
 
 carry11:
 	MOVQ      48(DI), AX
-	MOVQ      168(DI), R15
-	SHLQ      $0x02, R15
 	VMOVUPS   (AX), Z0
 	VMOVUPS.Z 64(AX), K1, Z1
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z2
 	VMOVUPS.Z 64(AX), K1, Z3
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z4
 	VMOVUPS.Z 64(AX), K1, Z5
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z6
 	VMOVUPS.Z 64(AX), K1, Z7
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z8
 	VMOVUPS.Z 64(AX), K1, Z9
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z10
 	VMOVUPS.Z 64(AX), K1, Z11
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z12
 	VMOVUPS.Z 64(AX), K1, Z13
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z14
 	VMOVUPS.Z 64(AX), K1, Z15
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z16
 	VMOVUPS.Z 64(AX), K1, Z17
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z18
 	VMOVUPS.Z 64(AX), K1, Z19
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z20
 	VMOVUPS.Z 64(AX), K1, Z21
-	ADDQ      R15, AX
 
 start11:
 	TESTQ CX, CX
@@ -5945,6 +6348,9 @@ step11:
 	VBROADCASTSS (DX)(R8*4), Z30
 	VFMADD231PS  Z24, Z30, Z20
 	VFMADD231PS  Z25, Z30, Z21
+	PREFETCHT1   (R15)
+	PREFETCHT1   64(R15)
+	ADDQ         R14, R15
 	ADDQ         R12, BX
 	ADDQ         R11, SI
 	ADDQ         R11, DX
@@ -5954,7 +6360,7 @@ step11:
 summed11:
 	TESTQ        $0x00000002, R13
 	JZ           store11
-	VBROADCASTSS 216(DI), Z26
+	VBROADCASTSS 248(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
@@ -6046,7 +6452,7 @@ unbiased11:
 even11:
 	TESTQ        $0x00000004, R13
 	JZ           added11
-	VBROADCASTSS 220(DI), Z26
+	VBROADCASTSS 252(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -6108,8 +6514,8 @@ even11:
 added11:
 	TESTQ        $0x00000008, R13
 	JZ           store11
-	VBROADCASTSS 224(DI), Z24
-	VBROADCASTSS 228(DI), Z25
+	VBROADCASTSS 256(DI), Z24
+	VBROADCASTSS 260(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -6220,38 +6626,62 @@ rows10:
 
 carry10:
 	MOVQ      48(DI), AX
-	MOVQ      168(DI), R15
-	SHLQ      $0x02, R15
 	VMOVUPS   (AX), Z0
 	VMOVUPS.Z 64(AX), K1, Z1
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z2
 	VMOVUPS.Z 64(AX), K1, Z3
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z4
 	VMOVUPS.Z 64(AX), K1, Z5
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z6
 	VMOVUPS.Z 64(AX), K1, Z7
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z8
 	VMOVUPS.Z 64(AX), K1, Z9
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z10
 	VMOVUPS.Z 64(AX), K1, Z11
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z12
 	VMOVUPS.Z 64(AX), K1, Z13
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z14
 	VMOVUPS.Z 64(AX), K1, Z15
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z16
 	VMOVUPS.Z 64(AX), K1, Z17
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z18
 	VMOVUPS.Z 64(AX), K1, Z19
-	ADDQ      R15, AX
 
 start10:
 	TESTQ CX, CX
@@ -6290,6 +6720,9 @@ step10:
 	VBROADCASTSS (DX)(R9*1), Z29
 	VFMADD231PS  Z24, Z29, Z18
 	VFMADD231PS  Z25, Z29, Z19
+	PREFETCHT1   (R15)
+	PREFETCHT1   64(R15)
+	ADDQ         R14, R15
 	ADDQ         R12, BX
 	ADDQ         R11, SI
 	ADDQ         R11, DX
@@ -6299,7 +6732,7 @@ step10:
 summed10:
 	TESTQ        $0x00000002, R13
 	JZ           store10
-	VBROADCASTSS 216(DI), Z26
+	VBROADCASTSS 248(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
@@ -6384,7 +6817,7 @@ unbiased10:
 even10:
 	TESTQ        $0x00000004, R13
 	JZ           added10
-	VBROADCASTSS 220(DI), Z26
+	VBROADCASTSS 252(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -6441,8 +6874,8 @@ even10:
 added10:
 	TESTQ        $0x00000008, R13
 	JZ           store10
-	VBROADCASTSS 224(DI), Z24
-	VBROADCASTSS 228(DI), Z25
+	VBROADCASTSS 256(DI), Z24
+	VBROADCASTSS 260(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -6544,35 +6977,56 @@ rows9:
 
 carry9:
 	MOVQ      48(DI), AX
-	MOVQ      168(DI), R15
-	SHLQ      $0x02, R15
 	VMOVUPS   (AX), Z0
 	VMOVUPS.Z 64(AX), K1, Z1
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z2
 	VMOVUPS.Z 64(AX), K1, Z3
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z4
 	VMOVUPS.Z 64(AX), K1, Z5
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z6
 	VMOVUPS.Z 64(AX), K1, Z7
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z8
 	VMOVUPS.Z 64(AX), K1, Z9
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z10
 	VMOVUPS.Z 64(AX), K1, Z11
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z12
 	VMOVUPS.Z 64(AX), K1, Z13
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z14
 	VMOVUPS.Z 64(AX), K1, Z15
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z16
 	VMOVUPS.Z 64(AX), K1, Z17
-	ADDQ      R15, AX
 
 start9:
 	TESTQ CX, CX
@@ -6608,6 +7062,9 @@ step9:
 	VBROADCASTSS (DX)(R8*2), Z28
 	VFMADD231PS  Z24, Z28, Z16
 	VFMADD231PS  Z25, Z28, Z17
+	PREFETCHT1   (R15)
+	PREFETCHT1   64(R15)
+	ADDQ         R14, R15
 	ADDQ         R12, BX
 	ADDQ         R11, SI
 	ADDQ         R11, DX
@@ -6617,7 +7074,7 @@ step9:
 summed9:
 	TESTQ        $0x00000002, R13
 	JZ           store9
-	VBROADCASTSS 216(DI), Z26
+	VBROADCASTSS 248(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
@@ -6695,7 +7152,7 @@ unbiased9:
 even9:
 	TESTQ        $0x00000004, R13
 	JZ           added9
-	VBROADCASTSS 220(DI), Z26
+	VBROADCASTSS 252(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -6747,8 +7204,8 @@ even9:
 added9:
 	TESTQ        $0x00000008, R13
 	JZ           store9
-	VBROADCASTSS 224(DI), Z24
-	VBROADCASTSS 228(DI), Z25
+	VBROADCASTSS 256(DI), Z24
+	VBROADCASTSS 260(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -6841,32 +7298,50 @@ rows8:
 
 carry8:
 	MOVQ      48(DI), AX
-	MOVQ      168(DI), R15
-	SHLQ      $0x02, R15
 	VMOVUPS   (AX), Z0
 	VMOVUPS.Z 64(AX), K1, Z1
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z2
 	VMOVUPS.Z 64(AX), K1, Z3
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z4
 	VMOVUPS.Z 64(AX), K1, Z5
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z6
 	VMOVUPS.Z 64(AX), K1, Z7
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z8
 	VMOVUPS.Z 64(AX), K1, Z9
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z10
 	VMOVUPS.Z 64(AX), K1, Z11
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z12
 	VMOVUPS.Z 64(AX), K1, Z13
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z14
 	VMOVUPS.Z 64(AX), K1, Z15
-	ADDQ      R15, AX
 
 start8:
 	TESTQ CX, CX
@@ -6899,6 +7374,9 @@ step8:
 	VBROADCASTSS (DX)(R8*1), Z27
 	VFMADD231PS  Z24, Z27, Z14
 	VFMADD231PS  Z25, Z27, Z15
+	PREFETCHT1   (R15)
+	PREFETCHT1   64(R15)
+	ADDQ         R14, R15
 	ADDQ         R12, BX
 	ADDQ         R11, SI
 	ADDQ         R11, DX
@@ -6908,7 +7386,7 @@ step8:
 summed8:
 	TESTQ        $0x00000002, R13
 	JZ           store8
-	VBROADCASTSS 216(DI), Z26
+	VBROADCASTSS 248(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
@@ -6979,7 +7457,7 @@ unbiased8:
 even8:
 	TESTQ        $0x00000004, R13
 	JZ           added8
-	VBROADCASTSS 220(DI), Z26
+	VBROADCASTSS 252(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -7026,8 +7504,8 @@ even8:
 added8:
 	TESTQ        $0x00000008, R13
 	JZ           store8
-	VBROADCASTSS 224(DI), Z24
-	VBROADCASTSS 228(DI), Z25
+	VBROADCASTSS 256(DI), Z24
+	VBROADCASTSS 260(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -7111,29 +7589,44 @@ rows7:
 
 carry7:
 	MOVQ      48(DI), AX
-	MOVQ      168(DI), R15
-	SHLQ      $0x02, R15
 	VMOVUPS   (AX), Z0
 	VMOVUPS.Z 64(AX), K1, Z1
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z2
 	VMOVUPS.Z 64(AX), K1, Z3
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z4
 	VMOVUPS.Z 64(AX), K1, Z5
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z6
 	VMOVUPS.Z 64(AX), K1, Z7
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z8
 	VMOVUPS.Z 64(AX), K1, Z9
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z10
 	VMOVUPS.Z 64(AX), K1, Z11
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z12
 	VMOVUPS.Z 64(AX), K1, Z13
-	ADDQ      R15, AX
 
 start7:
 	TESTQ CX, CX
@@ -7163,6 +7656,9 @@ step7:
 	VBROADCASTSS (DX), Z26
 	VFMADD231PS  Z24, Z26, Z12
 	VFMADD231PS  Z25, Z26, Z13
+	PREFETCHT1   (R15)
+	PREFETCHT1   64(R15)
+	ADDQ         R14, R15
 	ADDQ         R12, BX
 	ADDQ         R11, SI
 	ADDQ         R11, DX
@@ -7172,7 +7668,7 @@ step7:
 summed7:
 	TESTQ        $0x00000002, R13
 	JZ           store7
-	VBROADCASTSS 216(DI), Z26
+	VBROADCASTSS 248(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
@@ -7236,7 +7732,7 @@ unbiased7:
 even7:
 	TESTQ        $0x00000004, R13
 	JZ           added7
-	VBROADCASTSS 220(DI), Z26
+	VBROADCASTSS 252(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -7278,8 +7774,8 @@ even7:
 added7:
 	TESTQ        $0x00000008, R13
 	JZ           store7
-	VBROADCASTSS 224(DI), Z24
-	VBROADCASTSS 228(DI), Z25
+	VBROADCASTSS 256(DI), Z24
+	VBROADCASTSS 260(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -7354,26 +7850,38 @@ rows6:
 
 carry6:
 	MOVQ      48(DI), AX
-	MOVQ      168(DI), R15
-	SHLQ      $0x02, R15
 	VMOVUPS   (AX), Z0
 	VMOVUPS.Z 64(AX), K1, Z1
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z2
 	VMOVUPS.Z 64(AX), K1, Z3
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z4
 	VMOVUPS.Z 64(AX), K1, Z5
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z6
 	VMOVUPS.Z 64(AX), K1, Z7
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z8
 	VMOVUPS.Z 64(AX), K1, Z9
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z10
 	VMOVUPS.Z 64(AX), K1, Z11
-	ADDQ      R15, AX
 
 start6:
 	TESTQ CX, CX
@@ -7400,6 +7908,9 @@ step6:
 	VBROADCASTSS (SI)(R10*1), Z31
 	VFMADD231PS  Z24, Z31, Z10
 	VFMADD231PS  Z25, Z31, Z11
+	PREFETCHT1   (R15)
+	PREFETCHT1   64(R15)
+	ADDQ         R14, R15
 	ADDQ         R12, BX
 	ADDQ         R11, SI
 	DECQ         CX
@@ -7408,7 +7919,7 @@ step6:
 summed6:
 	TESTQ        $0x00000002, R13
 	JZ           store6
-	VBROADCASTSS 216(DI), Z26
+	VBROADCASTSS 248(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
@@ -7465,7 +7976,7 @@ unbiased6:
 even6:
 	TESTQ        $0x00000004, R13
 	JZ           added6
-	VBROADCASTSS 220(DI), Z26
+	VBROADCASTSS 252(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -7502,8 +8013,8 @@ even6:
 added6:
 	TESTQ        $0x00000008, R13
 	JZ           store6
-	VBROADCASTSS 224(DI), Z24
-	VBROADCASTSS 228(DI), Z25
+	VBROADCASTSS 256(DI), Z24
+	VBROADCASTSS 260(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -7569,23 +8080,32 @@ rows5:
 
 carry5:
 	MOVQ      48(DI), AX
-	MOVQ      168(DI), R15
-	SHLQ      $0x02, R15
 	VMOVUPS   (AX), Z0
 	VMOVUPS.Z 64(AX), K1, Z1
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z2
 	VMOVUPS.Z 64(AX), K1, Z3
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z4
 	VMOVUPS.Z 64(AX), K1, Z5
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z6
 	VMOVUPS.Z 64(AX), K1, Z7
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z8
 	VMOVUPS.Z 64(AX), K1, Z9
-	ADDQ      R15, AX
 
 start5:
 	TESTQ CX, CX
@@ -7609,6 +8129,9 @@ step5:
 	VBROADCASTSS (SI)(R8*4), Z30
 	VFMADD231PS  Z24, Z30, Z8
 	VFMADD231PS  Z25, Z30, Z9
+	PREFETCHT1   (R15)
+	PREFETCHT1   64(R15)
+	ADDQ         R14, R15
 	ADDQ         R12, BX
 	ADDQ         R11, SI
 	DECQ         CX
@@ -7617,7 +8140,7 @@ step5:
 summed5:
 	TESTQ        $0x00000002, R13
 	JZ           store5
-	VBROADCASTSS 216(DI), Z26
+	VBROADCASTSS 248(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
@@ -7667,7 +8190,7 @@ unbiased5:
 even5:
 	TESTQ        $0x00000004, R13
 	JZ           added5
-	VBROADCASTSS 220(DI), Z26
+	VBROADCASTSS 252(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -7699,8 +8222,8 @@ even5:
 added5:
 	TESTQ        $0x00000008, R13
 	JZ           store5
-	VBROADCASTSS 224(DI), Z24
-	VBROADCASTSS 228(DI), Z25
+	VBROADCASTSS 256(DI), Z24
+	VBROADCASTSS 260(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -7757,20 +8280,26 @@ rows4:
 
 carry4:
 	MOVQ      48(DI), AX
-	MOVQ      168(DI), R15
-	SHLQ      $0x02, R15
 	VMOVUPS   (AX), Z0
 	VMOVUPS.Z 64(AX), K1, Z1
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z2
 	VMOVUPS.Z 64(AX), K1, Z3
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z4
 	VMOVUPS.Z 64(AX), K1, Z5
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z6
 	VMOVUPS.Z 64(AX), K1, Z7
-	ADDQ      R15, AX
 
 start4:
 	TESTQ CX, CX
@@ -7791,6 +8320,9 @@ step4:
 	VBROADCASTSS (SI)(R9*1), Z29
 	VFMADD231PS  Z24, Z29, Z6
 	VFMADD231PS  Z25, Z29, Z7
+	PREFETCHT1   (R15)
+	PREFETCHT1   64(R15)
+	ADDQ         R14, R15
 	ADDQ         R12, BX
 	ADDQ         R11, SI
 	DECQ         CX
@@ -7799,7 +8331,7 @@ step4:
 summed4:
 	TESTQ        $0x00000002, R13
 	JZ           store4
-	VBROADCASTSS 216(DI), Z26
+	VBROADCASTSS 248(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
@@ -7842,7 +8374,7 @@ unbiased4:
 even4:
 	TESTQ        $0x00000004, R13
 	JZ           added4
-	VBROADCASTSS 220(DI), Z26
+	VBROADCASTSS 252(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -7869,8 +8401,8 @@ even4:
 added4:
 	TESTQ        $0x00000008, R13
 	JZ           store4
-	VBROADCASTSS 224(DI), Z24
-	VBROADCASTSS 228(DI), Z25
+	VBROADCASTSS 256(DI), Z24
+	VBROADCASTSS 260(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -7918,17 +8450,20 @@ rows3:
 
 carry3:
 	MOVQ      48(DI), AX
-	MOVQ      168(DI), R15
-	SHLQ      $0x02, R15
 	VMOVUPS   (AX), Z0
 	VMOVUPS.Z 64(AX), K1, Z1
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z2
 	VMOVUPS.Z 64(AX), K1, Z3
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z4
 	VMOVUPS.Z 64(AX), K1, Z5
-	ADDQ      R15, AX
 
 start3:
 	TESTQ CX, CX
@@ -7946,6 +8481,9 @@ step3:
 	VBROADCASTSS (SI)(R8*2), Z28
 	VFMADD231PS  Z24, Z28, Z4
 	VFMADD231PS  Z25, Z28, Z5
+	PREFETCHT1   (R15)
+	PREFETCHT1   64(R15)
+	ADDQ         R14, R15
 	ADDQ         R12, BX
 	ADDQ         R11, SI
 	DECQ         CX
@@ -7954,7 +8492,7 @@ step3:
 summed3:
 	TESTQ        $0x00000002, R13
 	JZ           store3
-	VBROADCASTSS 216(DI), Z26
+	VBROADCASTSS 248(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
@@ -7990,7 +8528,7 @@ unbiased3:
 even3:
 	TESTQ        $0x00000004, R13
 	JZ           added3
-	VBROADCASTSS 220(DI), Z26
+	VBROADCASTSS 252(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -8012,8 +8550,8 @@ even3:
 added3:
 	TESTQ        $0x00000008, R13
 	JZ           store3
-	VBROADCASTSS 224(DI), Z24
-	VBROADCASTSS 228(DI), Z25
+	VBROADCASTSS 256(DI), Z24
+	VBROADCASTSS 260(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -8052,14 +8590,14 @@ rows2:
 
 carry2:
 	MOVQ      48(DI), AX
-	MOVQ      168(DI), R15
-	SHLQ      $0x02, R15
 	VMOVUPS   (AX), Z0
 	VMOVUPS.Z 64(AX), K1, Z1
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS   (AX), Z2
 	VMOVUPS.Z 64(AX), K1, Z3
-	ADDQ      R15, AX
 
 start2:
 	TESTQ CX, CX
@@ -8074,6 +8612,9 @@ step2:
 	VBROADCASTSS (SI)(R8*1), Z27
 	VFMADD231PS  Z24, Z27, Z2
 	VFMADD231PS  Z25, Z27, Z3
+	PREFETCHT1   (R15)
+	PREFETCHT1   64(R15)
+	ADDQ         R14, R15
 	ADDQ         R12, BX
 	ADDQ         R11, SI
 	DECQ         CX
@@ -8082,7 +8623,7 @@ step2:
 summed2:
 	TESTQ        $0x00000002, R13
 	JZ           store2
-	VBROADCASTSS 216(DI), Z26
+	VBROADCASTSS 248(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
@@ -8111,7 +8652,7 @@ unbiased2:
 even2:
 	TESTQ        $0x00000004, R13
 	JZ           added2
-	VBROADCASTSS 220(DI), Z26
+	VBROADCASTSS 252(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -8128,8 +8669,8 @@ even2:
 added2:
 	TESTQ        $0x00000008, R13
 	JZ           store2
-	VBROADCASTSS 224(DI), Z24
-	VBROADCASTSS 228(DI), Z25
+	VBROADCASTSS 256(DI), Z24
+	VBROADCASTSS 260(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -8159,11 +8700,8 @@ rows1:
 
 carry1:
 	MOVQ      48(DI), AX
-	MOVQ      168(DI), R15
-	SHLQ      $0x02, R15
 	VMOVUPS   (AX), Z0
 	VMOVUPS.Z 64(AX), K1, Z1
-	ADDQ      R15, AX
 
 start1:
 	TESTQ CX, CX
@@ -8175,6 +8713,9 @@ step1:
 	VBROADCASTSS (SI), Z26
 	VFMADD231PS  Z24, Z26, Z0
 	VFMADD231PS  Z25, Z26, Z1
+	PREFETCHT1   (R15)
+	PREFETCHT1   64(R15)
+	ADDQ         R14, R15
 	ADDQ         R12, BX
 	ADDQ         R11, SI
 	DECQ         CX
@@ -8183,7 +8724,7 @@ step1:
 summed1:
 	TESTQ        $0x00000002, R13
 	JZ           store1
-	VBROADCASTSS 216(DI), Z26
+	VBROADCASTSS 248(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	MOVQ         96(DI), AX
@@ -8205,7 +8746,7 @@ unbiased1:
 even1:
 	TESTQ        $0x00000004, R13
 	JZ           added1
-	VBROADCASTSS 220(DI), Z26
+	VBROADCASTSS 252(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -8217,8 +8758,8 @@ even1:
 added1:
 	TESTQ        $0x00000008, R13
 	JZ           store1
-	VBROADCASTSS 224(DI), Z24
-	VBROADCASTSS 228(DI), Z25
+	VBROADCASTSS 256(DI), Z24
+	VBROADCASTSS 260(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -8236,7 +8777,7 @@ done:
 	RET
 
 // func tileAVX512Narrow(t *byte)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·tileAVX512Narrow(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), DI
 	MOVQ 200(DI), R8
@@ -8260,6 +8801,8 @@ TEXT ·tileAVX512Narrow(SB), NOSPLIT, $0-8
 	SHLQ  $0x02, R12
 	MOVQ  184(DI), CX
 	MOVQ  208(DI), R13
+	MOVQ  216(DI), R15
+	MOVQ  240(DI), R14
 	MOVQ  192(DI), AX
 	CMPQ  AX, $0x0c
 	JEQ   rows12
@@ -8306,32 +8849,62 @@ rows12:
 
 carry12:
 	MOVQ      48(DI), AX
-	MOVQ      168(DI), R15
-	SHLQ      $0x02, R15
 	VMOVUPS.Z (AX), K1, Z0
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z1
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z2
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z3
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z4
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z5
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z6
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z7
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z8
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z9
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z10
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z11
-	ADDQ      R15, AX
 
 start12:
 	TESTQ CX, CX
@@ -8363,6 +8936,9 @@ step12:
 	VFMADD231PS  Z24, Z30, Z10
 	VBROADCASTSS (DX)(R10*1), Z31
 	VFMADD231PS  Z24, Z31, Z11
+	PREFETCHT1   (R15)
+	PREFETCHT1   64(R15)
+	ADDQ         R14, R15
 	ADDQ         R12, BX
 	ADDQ         R11, SI
 	ADDQ         R11, DX
@@ -8372,7 +8948,7 @@ step12:
 summed12:
 	TESTQ        $0x00000002, R13
 	JZ           store12
-	VBROADCASTSS 216(DI), Z26
+	VBROADCASTSS 248(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
@@ -8434,7 +9010,7 @@ unbiased12:
 even12:
 	TESTQ        $0x00000004, R13
 	JZ           added12
-	VBROADCASTSS 220(DI), Z26
+	VBROADCASTSS 252(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -8477,8 +9053,8 @@ even12:
 added12:
 	TESTQ        $0x00000008, R13
 	JZ           store12
-	VBROADCASTSS 224(DI), Z24
-	VBROADCASTSS 228(DI), Z25
+	VBROADCASTSS 256(DI), Z24
+	VBROADCASTSS 260(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -8551,30 +9127,57 @@ rows11:
 
 carry11:
 	MOVQ      48(DI), AX
-	MOVQ      168(DI), R15
-	SHLQ      $0x02, R15
 	VMOVUPS.Z (AX), K1, Z0
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z1
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z2
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z3
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z4
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z5
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z6
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z7
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z8
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z9
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z10
-	ADDQ      R15, AX
 
 start11:
 	TESTQ CX, CX
@@ -8604,6 +9207,9 @@ step11:
 	VFMADD231PS  Z24, Z29, Z9
 	VBROADCASTSS (DX)(R8*4), Z30
 	VFMADD231PS  Z24, Z30, Z10
+	PREFETCHT1   (R15)
+	PREFETCHT1   64(R15)
+	ADDQ         R14, R15
 	ADDQ         R12, BX
 	ADDQ         R11, SI
 	ADDQ         R11, DX
@@ -8613,7 +9219,7 @@ step11:
 summed11:
 	TESTQ        $0x00000002, R13
 	JZ           store11
-	VBROADCASTSS 216(DI), Z26
+	VBROADCASTSS 248(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
@@ -8671,7 +9277,7 @@ unbiased11:
 even11:
 	TESTQ        $0x00000004, R13
 	JZ           added11
-	VBROADCASTSS 220(DI), Z26
+	VBROADCASTSS 252(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -8711,8 +9317,8 @@ even11:
 added11:
 	TESTQ        $0x00000008, R13
 	JZ           store11
-	VBROADCASTSS 224(DI), Z24
-	VBROADCASTSS 228(DI), Z25
+	VBROADCASTSS 256(DI), Z24
+	VBROADCASTSS 260(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -8780,28 +9386,52 @@ rows10:
 
 carry10:
 	MOVQ      48(DI), AX
-	MOVQ      168(DI), R15
-	SHLQ      $0x02, R15
 	VMOVUPS.Z (AX), K1, Z0
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z1
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z2
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z3
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z4
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z5
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z6
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z7
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z8
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z9
-	ADDQ      R15, AX
 
 start10:
 	TESTQ CX, CX
@@ -8829,6 +9459,9 @@ step10:
 	VFMADD231PS  Z24, Z28, Z8
 	VBROADCASTSS (DX)(R9*1), Z29
 	VFMADD231PS  Z24, Z29, Z9
+	PREFETCHT1   (R15)
+	PREFETCHT1   64(R15)
+	ADDQ         R14, R15
 	ADDQ         R12, BX
 	ADDQ         R11, SI
 	ADDQ         R11, DX
@@ -8838,7 +9471,7 @@ step10:
 summed10:
 	TESTQ        $0x00000002, R13
 	JZ           store10
-	VBROADCASTSS 216(DI), Z26
+	VBROADCASTSS 248(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
@@ -8892,7 +9525,7 @@ unbiased10:
 even10:
 	TESTQ        $0x00000004, R13
 	JZ           added10
-	VBROADCASTSS 220(DI), Z26
+	VBROADCASTSS 252(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -8929,8 +9562,8 @@ even10:
 added10:
 	TESTQ        $0x00000008, R13
 	JZ           store10
-	VBROADCASTSS 224(DI), Z24
-	VBROADCASTSS 228(DI), Z25
+	VBROADCASTSS 256(DI), Z24
+	VBROADCASTSS 260(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -8993,26 +9626,47 @@ rows9:
 
 carry9:
 	MOVQ      48(DI), AX
-	MOVQ      168(DI), R15
-	SHLQ      $0x02, R15
 	VMOVUPS.Z (AX), K1, Z0
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z1
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z2
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z3
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z4
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z5
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z6
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z7
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z8
-	ADDQ      R15, AX
 
 start9:
 	TESTQ CX, CX
@@ -9038,6 +9692,9 @@ step9:
 	VFMADD231PS  Z24, Z27, Z7
 	VBROADCASTSS (DX)(R8*2), Z28
 	VFMADD231PS  Z24, Z28, Z8
+	PREFETCHT1   (R15)
+	PREFETCHT1   64(R15)
+	ADDQ         R14, R15
 	ADDQ         R12, BX
 	ADDQ         R11, SI
 	ADDQ         R11, DX
@@ -9047,7 +9704,7 @@ step9:
 summed9:
 	TESTQ        $0x00000002, R13
 	JZ           store9
-	VBROADCASTSS 216(DI), Z26
+	VBROADCASTSS 248(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
@@ -9097,7 +9754,7 @@ unbiased9:
 even9:
 	TESTQ        $0x00000004, R13
 	JZ           added9
-	VBROADCASTSS 220(DI), Z26
+	VBROADCASTSS 252(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -9131,8 +9788,8 @@ even9:
 added9:
 	TESTQ        $0x00000008, R13
 	JZ           store9
-	VBROADCASTSS 224(DI), Z24
-	VBROADCASTSS 228(DI), Z25
+	VBROADCASTSS 256(DI), Z24
+	VBROADCASTSS 260(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -9190,24 +9847,42 @@ rows8:
 
 carry8:
 	MOVQ      48(DI), AX
-	MOVQ      168(DI), R15
-	SHLQ      $0x02, R15
 	VMOVUPS.Z (AX), K1, Z0
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z1
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z2
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z3
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z4
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z5
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z6
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z7
-	ADDQ      R15, AX
 
 start8:
 	TESTQ CX, CX
@@ -9231,6 +9906,9 @@ step8:
 	VFMADD231PS  Z24, Z26, Z6
 	VBROADCASTSS (DX)(R8*1), Z27
 	VFMADD231PS  Z24, Z27, Z7
+	PREFETCHT1   (R15)
+	PREFETCHT1   64(R15)
+	ADDQ         R14, R15
 	ADDQ         R12, BX
 	ADDQ         R11, SI
 	ADDQ         R11, DX
@@ -9240,7 +9918,7 @@ step8:
 summed8:
 	TESTQ        $0x00000002, R13
 	JZ           store8
-	VBROADCASTSS 216(DI), Z26
+	VBROADCASTSS 248(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
@@ -9286,7 +9964,7 @@ unbiased8:
 even8:
 	TESTQ        $0x00000004, R13
 	JZ           added8
-	VBROADCASTSS 220(DI), Z26
+	VBROADCASTSS 252(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -9317,8 +9995,8 @@ even8:
 added8:
 	TESTQ        $0x00000008, R13
 	JZ           store8
-	VBROADCASTSS 224(DI), Z24
-	VBROADCASTSS 228(DI), Z25
+	VBROADCASTSS 256(DI), Z24
+	VBROADCASTSS 260(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -9371,22 +10049,37 @@ rows7:
 
 carry7:
 	MOVQ      48(DI), AX
-	MOVQ      168(DI), R15
-	SHLQ      $0x02, R15
 	VMOVUPS.Z (AX), K1, Z0
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z1
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z2
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z3
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z4
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z5
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z6
-	ADDQ      R15, AX
 
 start7:
 	TESTQ CX, CX
@@ -9408,6 +10101,9 @@ step7:
 	VFMADD231PS  Z24, Z31, Z5
 	VBROADCASTSS (DX), Z26
 	VFMADD231PS  Z24, Z26, Z6
+	PREFETCHT1   (R15)
+	PREFETCHT1   64(R15)
+	ADDQ         R14, R15
 	ADDQ         R12, BX
 	ADDQ         R11, SI
 	ADDQ         R11, DX
@@ -9417,7 +10113,7 @@ step7:
 summed7:
 	TESTQ        $0x00000002, R13
 	JZ           store7
-	VBROADCASTSS 216(DI), Z26
+	VBROADCASTSS 248(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
@@ -9459,7 +10155,7 @@ unbiased7:
 even7:
 	TESTQ        $0x00000004, R13
 	JZ           added7
-	VBROADCASTSS 220(DI), Z26
+	VBROADCASTSS 252(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -9487,8 +10183,8 @@ even7:
 added7:
 	TESTQ        $0x00000008, R13
 	JZ           store7
-	VBROADCASTSS 224(DI), Z24
-	VBROADCASTSS 228(DI), Z25
+	VBROADCASTSS 256(DI), Z24
+	VBROADCASTSS 260(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -9536,20 +10232,32 @@ rows6:
 
 carry6:
 	MOVQ      48(DI), AX
-	MOVQ      168(DI), R15
-	SHLQ      $0x02, R15
 	VMOVUPS.Z (AX), K1, Z0
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z1
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z2
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z3
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z4
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z5
-	ADDQ      R15, AX
 
 start6:
 	TESTQ CX, CX
@@ -9569,6 +10277,9 @@ step6:
 	VFMADD231PS  Z24, Z30, Z4
 	VBROADCASTSS (SI)(R10*1), Z31
 	VFMADD231PS  Z24, Z31, Z5
+	PREFETCHT1   (R15)
+	PREFETCHT1   64(R15)
+	ADDQ         R14, R15
 	ADDQ         R12, BX
 	ADDQ         R11, SI
 	DECQ         CX
@@ -9577,7 +10288,7 @@ step6:
 summed6:
 	TESTQ        $0x00000002, R13
 	JZ           store6
-	VBROADCASTSS 216(DI), Z26
+	VBROADCASTSS 248(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
@@ -9615,7 +10326,7 @@ unbiased6:
 even6:
 	TESTQ        $0x00000004, R13
 	JZ           added6
-	VBROADCASTSS 220(DI), Z26
+	VBROADCASTSS 252(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -9640,8 +10351,8 @@ even6:
 added6:
 	TESTQ        $0x00000008, R13
 	JZ           store6
-	VBROADCASTSS 224(DI), Z24
-	VBROADCASTSS 228(DI), Z25
+	VBROADCASTSS 256(DI), Z24
+	VBROADCASTSS 260(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -9684,18 +10395,27 @@ rows5:
 
 carry5:
 	MOVQ      48(DI), AX
-	MOVQ      168(DI), R15
-	SHLQ      $0x02, R15
 	VMOVUPS.Z (AX), K1, Z0
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z1
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z2
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z3
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z4
-	ADDQ      R15, AX
 
 start5:
 	TESTQ CX, CX
@@ -9713,6 +10433,9 @@ step5:
 	VFMADD231PS  Z24, Z29, Z3
 	VBROADCASTSS (SI)(R8*4), Z30
 	VFMADD231PS  Z24, Z30, Z4
+	PREFETCHT1   (R15)
+	PREFETCHT1   64(R15)
+	ADDQ         R14, R15
 	ADDQ         R12, BX
 	ADDQ         R11, SI
 	DECQ         CX
@@ -9721,7 +10444,7 @@ step5:
 summed5:
 	TESTQ        $0x00000002, R13
 	JZ           store5
-	VBROADCASTSS 216(DI), Z26
+	VBROADCASTSS 248(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
@@ -9755,7 +10478,7 @@ unbiased5:
 even5:
 	TESTQ        $0x00000004, R13
 	JZ           added5
-	VBROADCASTSS 220(DI), Z26
+	VBROADCASTSS 252(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -9777,8 +10500,8 @@ even5:
 added5:
 	TESTQ        $0x00000008, R13
 	JZ           store5
-	VBROADCASTSS 224(DI), Z24
-	VBROADCASTSS 228(DI), Z25
+	VBROADCASTSS 256(DI), Z24
+	VBROADCASTSS 260(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -9816,16 +10539,22 @@ rows4:
 
 carry4:
 	MOVQ      48(DI), AX
-	MOVQ      168(DI), R15
-	SHLQ      $0x02, R15
 	VMOVUPS.Z (AX), K1, Z0
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z1
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z2
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z3
-	ADDQ      R15, AX
 
 start4:
 	TESTQ CX, CX
@@ -9841,6 +10570,9 @@ step4:
 	VFMADD231PS  Z24, Z28, Z2
 	VBROADCASTSS (SI)(R9*1), Z29
 	VFMADD231PS  Z24, Z29, Z3
+	PREFETCHT1   (R15)
+	PREFETCHT1   64(R15)
+	ADDQ         R14, R15
 	ADDQ         R12, BX
 	ADDQ         R11, SI
 	DECQ         CX
@@ -9849,7 +10581,7 @@ step4:
 summed4:
 	TESTQ        $0x00000002, R13
 	JZ           store4
-	VBROADCASTSS 216(DI), Z26
+	VBROADCASTSS 248(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
@@ -9879,7 +10611,7 @@ unbiased4:
 even4:
 	TESTQ        $0x00000004, R13
 	JZ           added4
-	VBROADCASTSS 220(DI), Z26
+	VBROADCASTSS 252(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -9898,8 +10630,8 @@ even4:
 added4:
 	TESTQ        $0x00000008, R13
 	JZ           store4
-	VBROADCASTSS 224(DI), Z24
-	VBROADCASTSS 228(DI), Z25
+	VBROADCASTSS 256(DI), Z24
+	VBROADCASTSS 260(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -9932,14 +10664,17 @@ rows3:
 
 carry3:
 	MOVQ      48(DI), AX
-	MOVQ      168(DI), R15
-	SHLQ      $0x02, R15
 	VMOVUPS.Z (AX), K1, Z0
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z1
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z2
-	ADDQ      R15, AX
 
 start3:
 	TESTQ CX, CX
@@ -9953,6 +10688,9 @@ step3:
 	VFMADD231PS  Z24, Z27, Z1
 	VBROADCASTSS (SI)(R8*2), Z28
 	VFMADD231PS  Z24, Z28, Z2
+	PREFETCHT1   (R15)
+	PREFETCHT1   64(R15)
+	ADDQ         R14, R15
 	ADDQ         R12, BX
 	ADDQ         R11, SI
 	DECQ         CX
@@ -9961,7 +10699,7 @@ step3:
 summed3:
 	TESTQ        $0x00000002, R13
 	JZ           store3
-	VBROADCASTSS 216(DI), Z26
+	VBROADCASTSS 248(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
@@ -9987,7 +10725,7 @@ unbiased3:
 even3:
 	TESTQ        $0x00000004, R13
 	JZ           added3
-	VBROADCASTSS 220(DI), Z26
+	VBROADCASTSS 252(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -10003,8 +10741,8 @@ even3:
 added3:
 	TESTQ        $0x00000008, R13
 	JZ           store3
-	VBROADCASTSS 224(DI), Z24
-	VBROADCASTSS 228(DI), Z25
+	VBROADCASTSS 256(DI), Z24
+	VBROADCASTSS 260(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -10032,12 +10770,12 @@ rows2:
 
 carry2:
 	MOVQ      48(DI), AX
-	MOVQ      168(DI), R15
-	SHLQ      $0x02, R15
 	VMOVUPS.Z (AX), K1, Z0
-	ADDQ      R15, AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
+	ADDQ      168(DI), AX
 	VMOVUPS.Z (AX), K1, Z1
-	ADDQ      R15, AX
 
 start2:
 	TESTQ CX, CX
@@ -10049,6 +10787,9 @@ step2:
 	VFMADD231PS  Z24, Z26, Z0
 	VBROADCASTSS (SI)(R8*1), Z27
 	VFMADD231PS  Z24, Z27, Z1
+	PREFETCHT1   (R15)
+	PREFETCHT1   64(R15)
+	ADDQ         R14, R15
 	ADDQ         R12, BX
 	ADDQ         R11, SI
 	DECQ         CX
@@ -10057,7 +10798,7 @@ step2:
 summed2:
 	TESTQ        $0x00000002, R13
 	JZ           store2
-	VBROADCASTSS 216(DI), Z26
+	VBROADCASTSS 248(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	MOVQ         96(DI), AX
@@ -10079,7 +10820,7 @@ unbiased2:
 even2:
 	TESTQ        $0x00000004, R13
 	JZ           added2
-	VBROADCASTSS 220(DI), Z26
+	VBROADCASTSS 252(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -10092,8 +10833,8 @@ even2:
 added2:
 	TESTQ        $0x00000008, R13
 	JZ           store2
-	VBROADCASTSS 224(DI), Z24
-	VBROADCASTSS 228(DI), Z25
+	VBROADCASTSS 256(DI), Z24
+	VBROADCASTSS 260(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -10116,10 +10857,7 @@ rows1:
 
 carry1:
 	MOVQ      48(DI), AX
-	MOVQ      168(DI), R15
-	SHLQ      $0x02, R15
 	VMOVUPS.Z (AX), K1, Z0
-	ADDQ      R15, AX
 
 start1:
 	TESTQ CX, CX
@@ -10129,6 +10867,9 @@ step1:
 	VMOVUPS.Z    (BX), K1, Z24
 	VBROADCASTSS (SI), Z26
 	VFMADD231PS  Z24, Z26, Z0
+	PREFETCHT1   (R15)
+	PREFETCHT1   64(R15)
+	ADDQ         R14, R15
 	ADDQ         R12, BX
 	ADDQ         R11, SI
 	DECQ         CX
@@ -10137,7 +10878,7 @@ step1:
 summed1:
 	TESTQ        $0x00000002, R13
 	JZ           store1
-	VBROADCASTSS 216(DI), Z26
+	VBROADCASTSS 248(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	MOVQ         96(DI), AX
 	TESTQ        AX, AX
@@ -10155,7 +10896,7 @@ unbiased1:
 even1:
 	TESTQ        $0x00000004, R13
 	JZ           added1
-	VBROADCASTSS 220(DI), Z26
+	VBROADCASTSS 252(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -10165,8 +10906,8 @@ even1:
 added1:
 	TESTQ        $0x00000008, R13
 	JZ           store1
-	VBROADCASTSS 224(DI), Z24
-	VBROADCASTSS 228(DI), Z25
+	VBROADCASTSS 256(DI), Z24
+	VBROADCASTSS 260(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 

@@ -73,4 +73,3 @@ func (s shape) clip() {
 		VMINPS(s.sum(row, v), hi, s.sum(row, v))
 	})
 }
-

@@ -26,19 +26,21 @@ var widths = []width{
 
 // Registers with one meaning in a whole tile. Distances are in bytes.
 var (
-	self   = RDI
-	aLow   = RSI // row 0 of A
-	aHigh  = RDX // row 6 of A
-	aRow   = R8
-	aRow3  = R9
-	aRow5  = R10
-	aCol   = R11
-	b      = RBX
-	bRow   = R12
-	steps  = RCX
-	flags  = R13
-	cursor = RAX // moves down the rows of C, or of what is added
-	stride = RDX // of the cursor, when A is not needed any more
+	self      = RDI
+	aLow      = RSI // row 0 of A
+	aHigh     = RDX // row 6 of A
+	aRow      = R8
+	aRow3     = R9
+	aRow5     = R10
+	aCol      = R11
+	b         = RBX
+	bRow      = R12
+	steps     = RCX
+	flags     = R13
+	ahead     = R15 // of B
+	aheadStep = R14
+	cursor    = RAX // moves down the rows of C, or of what is added
+	stride    = RDX // of the cursor, when A is not needed any more
 )
 
 // shape is a tile of one height.
@@ -96,6 +98,8 @@ func operands() {
 	SHLQ(Imm(2), bRow)
 	MOVQ(field(fieldK), steps)
 	MOVQ(field(fieldFlags), flags)
+	MOVQ(field(fieldAhead), ahead)
+	MOVQ(field(fieldAheadStep), aheadStep)
 }
 
 // sum is the register of the sums of a row and vector.
@@ -178,13 +182,15 @@ func (s shape) begin() {
 	JMP(LabelRef(s.label("start")))
 	Label(s.label("carry"))
 	MOVQ(field(fieldC), cursor)
-	MOVQ(field(fieldCRow), R15)
-	SHLQ(Imm(2), R15)
 	for row := range s.height {
 		for v := range s.vectors {
 			s.load(cursor, v, s.sum(row, v))
 		}
-		ADDQ(R15, cursor)
+		if row < s.height-1 { // no register is free for the distance in bytes
+			for range 4 {
+				ADDQ(field(fieldCRow), cursor)
+			}
+		}
 	}
 	Label(s.label("start"))
 	TESTQ(steps, steps)
@@ -204,6 +210,9 @@ func (s shape) loop() {
 			VFMADD231PS(s.column(v), x, s.sum(row, v))
 		}
 	}
+	PREFETCHT1(Mem{Base: ahead})
+	PREFETCHT1(Mem{Base: ahead, Disp: 64})
+	ADDQ(aheadStep, ahead)
 	ADDQ(bRow, b)
 	ADDQ(aCol, aLow)
 	if s.height > 6 {
