@@ -17,7 +17,7 @@ type product struct {
 	a       View
 	dst     []float32
 	ldc     int
-	e       *Epilogue
+	e       Epilogue
 	from    int // where dst begins in the epilogue's C
 	level   kernel.Level
 }
@@ -76,7 +76,7 @@ func (p *product) block(on *kernel.On, at area, b panels) {
 			t.flags = carry
 		}
 		if k0+t.k == p.k {
-			t.finishing(p.e)
+			t.finishing(&p.e)
 		}
 		p.sweep(&t, at, k0, b)
 	}

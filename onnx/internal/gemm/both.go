@@ -25,7 +25,7 @@ func MulBoth(on *kernel.On, dst []float32, ldc, m, k, n int, a, b View, batch Ba
 	if batch.At == nil {
 		batch = Batch{1, func(int) (a, b, dst int) { return 0, 0, 0 }}
 	}
-	j := job{b: b, batch: batch, product: product{m: m, k: k, n: n, a: a, dst: dst, ldc: ldc, e: e, level: on.Level}}
+	j := job{b: b, batch: batch, product: product{m: m, k: k, n: n, a: a, dst: dst, ldc: ldc, e: *e, level: on.Level}}
 	if m == 0 || n == 0 || batch.Count <= 0 {
 		return on.Err()
 	}

@@ -66,7 +66,7 @@ type Epilogue struct {
 //
 // On one thread it takes no memory from the heap. The error is the context's.
 func Mul(on *kernel.On, dst []float32, ldc, m int, a View, b *Packed, e *Epilogue) error {
-	p := product{m: m, k: b.k, n: b.n, a: a, dst: dst, ldc: ldc, e: e, level: b.level}
+	p := product{m: m, k: b.k, n: b.n, a: a, dst: dst, ldc: ldc, e: *e, level: b.level}
 	p.check()
 	g := p.cut(on.Workers())
 	if on.Workers() > 1 {
