@@ -3,30 +3,28 @@ package model
 import (
 	"fmt"
 
-	"github.com/blindbox/blindbox/onnx"
+	"github.com/blindbox/blindbox/onnx/tensor"
 )
 
-// datatypeOf names an element type as the protocol does (Tensor Data Types).
-func datatypeOf(t onnx.DataType) string {
-	switch t {
-	case onnx.Float32:
-		return "FP32"
-	case onnx.Int64:
-		return "INT64"
-	case onnx.Bool:
-		return "BOOL"
-	case onnx.String:
-		return "BYTES"
+// datatypes lists the element types that JSON can carry, as the protocol names them
+// (Tensor Data Types).
+func datatypes() map[tensor.DataType]string {
+	return map[tensor.DataType]string{
+		tensor.Bool: "BOOL", tensor.String: "BYTES", tensor.Float32: "FP32", tensor.Float64: "FP64",
+		tensor.Int8: "INT8", tensor.Int16: "INT16", tensor.Int32: "INT32", tensor.Int64: "INT64",
+		tensor.Uint8: "UINT8", tensor.Uint16: "UINT16", tensor.Uint32: "UINT32", tensor.Uint64: "UINT64",
 	}
-	return ""
 }
 
+// datatypeOf names an element type as the protocol does; "" is one it has no name for.
+func datatypeOf(t tensor.DataType) string { return datatypes()[t] }
+
 // datatypeNamed is the element type of a protocol name.
-func datatypeNamed(name string) (onnx.DataType, error) {
-	for _, t := range []onnx.DataType{onnx.Float32, onnx.Int64, onnx.Bool, onnx.String} {
-		if datatypeOf(t) == name {
+func datatypeNamed(name string) (tensor.DataType, error) {
+	for t, known := range datatypes() {
+		if known == name {
 			return t, nil
 		}
 	}
-	return 0, fmt.Errorf("datatype %.20q is not supported; there are FP32, INT64, BOOL and BYTES", name)
+	return 0, fmt.Errorf("datatype %.20q is not supported; there are FP32, FP64, INT8 to INT64, UINT8 to UINT64, BOOL and BYTES", name)
 }

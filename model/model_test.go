@@ -17,8 +17,8 @@ import (
 	"time"
 
 	"github.com/blindbox/blindbox/examples/tumour"
-	"github.com/blindbox/blindbox/onnx"
 	pb "github.com/blindbox/blindbox/onnx/onnxtest"
+	"github.com/blindbox/blindbox/onnx/tensor"
 )
 
 // echo is a model that gives back one input of each type, and a row sum.
@@ -253,7 +253,7 @@ func TestBadRequests(t *testing.T) {
 		"data element null":        {good(`[true,false]`, `[true,null]`), "found null, expected bool"},
 		"data object":              {good(`[true,false]`, `{"a":1}`), "found object, expected array"},
 		"datatype unknown":         {good(`"BOOL"`, `"FP8"`), `datatype "FP8" is not supported`},
-		"datatype of others":       {good(`"BOOL"`, `"FP64"`), `datatype "FP64" is not supported; there are FP32`},
+		"datatype of others":       {good(`"BOOL"`, `"FP8"`), `datatype "FP8" is not supported; there are FP32`},
 		"datatype case":            {good(`"BOOL"`, `"bool"`), "is not supported"},
 		"datatype not the model's": {good(`"BOOL","data":[true,false]`, `"INT64","data":[1,0]`), `input "b": datatype INT64, expected BOOL`},
 		"shape negative":           {good(`"shape":[2],"datatype":"BOOL"`, `"shape":[-2],"datatype":"BOOL"`), "shape holds -2"},
@@ -435,16 +435,16 @@ func TestConcurrencyIsBounded(t *testing.T) {
 // TestMemoryOfAllRuns: a run that other runs leave no memory for is turned away
 // and may try again; one that would never fit is told so.
 func TestMemoryOfAllRuns(t *testing.T) {
-	h := handler(t, WithMemory(1<<10))
+	h := handler(t, WithMemory(1<<12))
 	s := h.(*server)
 	share := s.budget.Share()
 	hold := func(n int) error {
-		in := &onnx.Tensor{Type: onnx.Float32, Shape: []int64{int64(n), 2}, F32: make([]float32, 2*n)}
+		in := tensor.Of(make([]float32, 2*n), int64(n), 2)
 		_, err := mustLoad(t, "one", pb.Model(pb.Input("f", 1, "n", 2), pb.Node("", "Identity", []string{"f"}, []string{"y"}), pb.OpenOutput("y", 1))).
-			Session.RunWithin(t.Context(), map[string]*onnx.Tensor{"f": in}, share)
+			Session.RunWithin(t.Context(), map[string]*tensor.Tensor{"f": in}, share)
 		return err
 	}
-	if err := hold(64); err != nil {
+	if err := hold(256); err != nil {
 		t.Fatal(err)
 	}
 	const path = "/v2/models/slow/infer"

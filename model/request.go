@@ -7,12 +7,13 @@ import (
 
 	"github.com/blindbox/blindbox/internal/strictjson"
 	"github.com/blindbox/blindbox/onnx"
+	"github.com/blindbox/blindbox/onnx/tensor"
 )
 
 // request is a checked inference request.
 type request struct {
 	id      string
-	inputs  map[string]*onnx.Tensor
+	inputs  map[string]*tensor.Tensor
 	outputs []string // empty: all
 }
 
@@ -37,7 +38,7 @@ func parseRequest(data []byte, m *served, elements int64) (*request, error) {
 		return nil, err
 	}
 	p := &requestReader{r: r, m: m, elements: elements}
-	p.q.inputs = make(map[string]*onnx.Tensor, len(m.inputs))
+	p.q.inputs = make(map[string]*tensor.Tensor, len(m.inputs))
 	if err := r.Object(p.member); err != nil {
 		return nil, err
 	}
@@ -131,7 +132,7 @@ func (p *requestReader) input() error {
 }
 
 // tensor checks an input against the model before its elements are read.
-func (p *requestReader) tensor(name, datatype string, shape []int64, data []byte) (*onnx.Tensor, error) {
+func (p *requestReader) tensor(name, datatype string, shape []int64, data []byte) (*tensor.Tensor, error) {
 	if _, ok := p.q.inputs[name]; ok {
 		return nil, errors.New("is there twice")
 	}

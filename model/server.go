@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/blindbox/blindbox/onnx"
+	"github.com/blindbox/blindbox/onnx/tensor"
 )
 
 // version is the only version that a model has: another file is another model,
@@ -284,7 +285,7 @@ func (s *server) read(ctx context.Context, w http.ResponseWriter, r *http.Reques
 }
 
 // run waits for its turn and runs the model.
-func (s *server) run(ctx context.Context, m *served, q *request, share *onnx.Share) (map[string]*onnx.Tensor, error) {
+func (s *server) run(ctx context.Context, m *served, q *request, share *onnx.Share) (map[string]*tensor.Tensor, error) {
 	select {
 	case s.runs <- struct{}{}:
 		defer func() { <-s.runs }()

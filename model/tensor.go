@@ -9,12 +9,12 @@ import (
 	"strconv"
 
 	"github.com/blindbox/blindbox/internal/strictjson"
-	"github.com/blindbox/blindbox/onnx"
+	"github.com/blindbox/blindbox/onnx/tensor"
 )
 
 // readTensor reads a tensor's data: a flat array in row-major order, or arrays
 // inside arrays that follow the shape. n is the shape's element count.
-func readTensor(data []byte, typ onnx.DataType, shape []int64, n int64) (*onnx.Tensor, error) {
+func readTensor(data []byte, typ tensor.DataType, shape []int64, n int64) (*tensor.Tensor, error) {
 	// An element takes at least two bytes with its comma or bracket, so what the
 	// shape claims and the text cannot hold takes no memory.
 	if n > int64(len(data))/2 {
@@ -24,35 +24,88 @@ func readTensor(data []byte, typ onnx.DataType, shape []int64, n int64) (*onnx.T
 	if err != nil {
 		return nil, err
 	}
-	t := &onnx.Tensor{Type: typ, Shape: shape}
-	e := &elementReader{r: r, t: t, n: n}
-	e.reserve()
+	e := &elementReader{shape: shape, n: n, r: r}
+	if e.column = e.columnOf(typ); e.column == nil {
+		return nil, fmt.Errorf("elements of type %s cannot be read from JSON", typ)
+	}
 	if err := e.outer(); err != nil {
 		return nil, err
 	}
-	if got := int64(t.Len()); got != n {
+	if got := e.column.len(); got != n {
 		return nil, fmt.Errorf("shape %v needs %d elements, data has %d", shape, n, got)
 	}
-	return t, nil
+	return e.column.tensor(shape), nil
 }
 
 type elementReader struct {
-	r *strictjson.Reader
-	t *onnx.Tensor
-	n int64
+	r      *strictjson.Reader
+	shape  []int64
+	n      int64
+	column column
 }
 
-func (e *elementReader) reserve() {
-	switch e.t.Type {
-	case onnx.Float32:
-		e.t.F32 = make([]float32, 0, e.n)
-	case onnx.Int64:
-		e.t.I64 = make([]int64, 0, e.n)
-	case onnx.Bool:
-		e.t.Bool = make([]bool, 0, e.n)
-	case onnx.String:
-		e.t.Str = make([]string, 0, e.n)
+// column gathers the elements of a tensor.
+type column interface {
+	read() error
+	len() int64
+	tensor(shape []int64) *tensor.Tensor
+}
+
+type columnOf[T tensor.Elem] struct {
+	data []T
+	next func() (T, error)
+}
+
+func (c *columnOf[T]) read() error {
+	v, err := c.next()
+	c.data = append(c.data, v)
+	return err
+}
+
+func (c *columnOf[T]) len() int64                          { return int64(len(c.data)) }
+func (c *columnOf[T]) tensor(shape []int64) *tensor.Tensor { return tensor.Of(c.data, shape...) }
+
+// columnOf makes the column of an element type; nil for one that JSON has no form for.
+func (e *elementReader) columnOf(t tensor.DataType) column {
+	switch t {
+	case tensor.Bool:
+		return newColumn(e.n, e.r.Bool)
+	case tensor.String:
+		return newColumn(e.n, e.r.String)
+	case tensor.Float32:
+		return newColumn(e.n, func() (float32, error) { v, err := e.r.Float(32); return float32(v), err })
+	case tensor.Float64:
+		return newColumn(e.n, func() (float64, error) { return e.r.Float(64) })
+	case tensor.Int8:
+		return newColumn(e.n, signed[int8](e.r, 8))
+	case tensor.Int16:
+		return newColumn(e.n, signed[int16](e.r, 16))
+	case tensor.Int32:
+		return newColumn(e.n, signed[int32](e.r, 32))
+	case tensor.Int64:
+		return newColumn(e.n, signed[int64](e.r, 64))
+	case tensor.Uint8:
+		return newColumn(e.n, unsigned[uint8](e.r, 8))
+	case tensor.Uint16:
+		return newColumn(e.n, unsigned[uint16](e.r, 16))
+	case tensor.Uint32:
+		return newColumn(e.n, unsigned[uint32](e.r, 32))
+	case tensor.Uint64:
+		return newColumn(e.n, unsigned[uint64](e.r, 64))
 	}
+	return nil
+}
+
+func newColumn[T tensor.Elem](n int64, next func() (T, error)) column {
+	return &columnOf[T]{make([]T, 0, n), next}
+}
+
+func signed[T int8 | int16 | int32 | int64](r *strictjson.Reader, bits int) func() (T, error) {
+	return func() (T, error) { v, err := r.Int(bits); return T(v), err }
+}
+
+func unsigned[T uint8 | uint16 | uint32 | uint64](r *strictjson.Reader, bits int) func() (T, error) {
+	return func() (T, error) { v, err := r.Uint(bits); return T(v), err }
 }
 
 // outer reads the data array; its first element tells flat from nested.
@@ -66,13 +119,13 @@ func (e *elementReader) outer() error {
 		if !nested {
 			return e.element()
 		}
-		if rows++; len(e.t.Shape) < 2 {
-			return fmt.Errorf("arrays inside arrays for shape %v", e.t.Shape)
+		if rows++; len(e.shape) < 2 {
+			return fmt.Errorf("arrays inside arrays for shape %v", e.shape)
 		}
 		return e.nested(1)
 	})
-	if err == nil && nested && rows != e.t.Shape[0] {
-		err = fmt.Errorf("data has %d rows, shape is %v", rows, e.t.Shape)
+	if err == nil && nested && rows != e.shape[0] {
+		err = fmt.Errorf("data has %d rows, shape is %v", rows, e.shape)
 	}
 	return err
 }
@@ -82,46 +135,27 @@ func (e *elementReader) nested(dim int) error {
 	n := int64(0)
 	err := e.r.Array(func() error {
 		n++
-		if dim == len(e.t.Shape)-1 {
+		if dim == len(e.shape)-1 {
 			return e.element()
 		}
 		return e.nested(dim + 1)
 	})
-	if err == nil && n != e.t.Shape[dim] {
-		err = fmt.Errorf("an array of dimension %d has %d elements, shape is %v", dim, n, e.t.Shape)
+	if err == nil && n != e.shape[dim] {
+		err = fmt.Errorf("an array of dimension %d has %d elements, shape is %v", dim, n, e.shape)
 	}
 	return err
 }
 
 // element reads one element of the tensor's type.
-func (e *elementReader) element() (err error) {
-	t := e.t
-	if int64(t.Len()) == e.n {
-		return fmt.Errorf("shape %v needs %d elements, data has more", t.Shape, e.n)
+func (e *elementReader) element() error {
+	if e.column.len() == e.n {
+		return fmt.Errorf("shape %v needs %d elements, data has more", e.shape, e.n)
 	}
-	switch t.Type {
-	case onnx.Float32:
-		var v float64
-		v, err = e.r.Float(32)
-		t.F32 = append(t.F32, float32(v))
-	case onnx.Int64:
-		var v int64
-		v, err = e.r.Int(64)
-		t.I64 = append(t.I64, v)
-	case onnx.Bool:
-		var v bool
-		v, err = e.r.Bool()
-		t.Bool = append(t.Bool, v)
-	default:
-		var v string
-		v, err = e.r.String()
-		t.Str = append(t.Str, v)
-	}
-	return err
+	return e.column.read()
 }
 
 // encodeAnswer writes an $inference_response object within the limits.
-func encodeAnswer(m *served, q *request, out map[string]*onnx.Tensor, elements, bytes int64) ([]byte, error) {
+func encodeAnswer(m *served, q *request, out map[string]*tensor.Tensor, elements, bytes int64) ([]byte, error) {
 	names := q.outputs
 	if len(names) == 0 {
 		for _, v := range m.outputs {
@@ -159,7 +193,7 @@ func quoted(s string) []byte {
 	return b
 }
 
-func appendTensor(b []byte, name string, t *onnx.Tensor, limit int64) ([]byte, error) {
+func appendTensor(b []byte, name string, t *tensor.Tensor, limit int64) ([]byte, error) {
 	b = append(append(b, `{"name":`...), quoted(name)...)
 	b = append(b, `,"datatype":"`+datatypeOf(t.Type)+`","shape":[`...)
 	for i, d := range t.Shape {
@@ -167,27 +201,68 @@ func appendTensor(b []byte, name string, t *onnx.Tensor, limit int64) ([]byte, e
 	}
 	b = append(b, `],"data":[`...)
 	b = slices.Grow(b, 2*t.Len())
+	put := putter(t)
+	if put == nil {
+		return nil, fail(http.StatusUnprocessableEntity, "output %.80q is %s, which the protocol's JSON cannot carry", name, t.Type)
+	}
 	for i := range t.Len() {
-		b = comma(b, i)
-		switch t.Type {
-		case onnx.Float32:
-			v := float64(t.F32[i])
-			if math.IsNaN(v) || math.IsInf(v, 0) {
-				return nil, fail(http.StatusUnprocessableEntity, "output %.80q holds a value that is not a number or infinite, which JSON cannot carry", name)
-			}
-			b = strconv.AppendFloat(b, v, 'g', -1, 32)
-		case onnx.Int64:
-			b = strconv.AppendInt(b, t.I64[i], 10)
-		case onnx.Bool:
-			b = strconv.AppendBool(b, t.Bool[i])
-		default:
-			b = append(b, quoted(t.Str[i])...)
+		var ok bool
+		if b, ok = put(comma(b, i), i); !ok {
+			return nil, fail(http.StatusUnprocessableEntity, "output %.80q holds a value that is not a number or infinite, which JSON cannot carry", name)
 		}
 		if int64(len(b)) > limit {
 			return nil, fail(http.StatusBadRequest, "the answer is larger than %d bytes", limit)
 		}
 	}
 	return append(b, "]}"...), nil
+}
+
+// putter writes element i of a tensor; it says no to what JSON cannot carry.
+func putter(t *tensor.Tensor) func(b []byte, i int) ([]byte, bool) {
+	switch t.Type {
+	case tensor.Bool:
+		d := tensor.Data[bool](t)
+		return func(b []byte, i int) ([]byte, bool) { return strconv.AppendBool(b, d[i]), true }
+	case tensor.String:
+		d := tensor.Data[string](t)
+		return func(b []byte, i int) ([]byte, bool) { return append(b, quoted(d[i])...), true }
+	case tensor.Float32:
+		return floats(tensor.Data[float32](t), 32)
+	case tensor.Float64:
+		return floats(tensor.Data[float64](t), 64)
+	case tensor.Int8:
+		return integers(tensor.Data[int8](t))
+	case tensor.Int16:
+		return integers(tensor.Data[int16](t))
+	case tensor.Int32:
+		return integers(tensor.Data[int32](t))
+	case tensor.Int64:
+		return integers(tensor.Data[int64](t))
+	case tensor.Uint8:
+		return integers(tensor.Data[uint8](t))
+	case tensor.Uint16:
+		return integers(tensor.Data[uint16](t))
+	case tensor.Uint32:
+		return integers(tensor.Data[uint32](t))
+	case tensor.Uint64:
+		d := tensor.Data[uint64](t)
+		return func(b []byte, i int) ([]byte, bool) { return strconv.AppendUint(b, d[i], 10), true }
+	}
+	return nil
+}
+
+func floats[T float32 | float64](d []T, bits int) func(b []byte, i int) ([]byte, bool) {
+	return func(b []byte, i int) ([]byte, bool) {
+		v := float64(d[i])
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return b, false
+		}
+		return strconv.AppendFloat(b, v, 'g', -1, bits), true
+	}
+}
+
+func integers[T int8 | int16 | int32 | int64 | uint8 | uint16 | uint32](d []T) func(b []byte, i int) ([]byte, bool) {
+	return func(b []byte, i int) ([]byte, bool) { return strconv.AppendInt(b, int64(d[i]), 10), true }
 }
 
 func comma(b []byte, i int) []byte {

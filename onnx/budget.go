@@ -41,11 +41,10 @@ func (s *Share) Release() {
 	s.held = 0
 }
 
-// take adds to the share. A nil share is not bounded.
-func (s *Share) take(bytes int64) error {
+// Take adds to the share. An error that wraps [ErrBusy] says that other shares have
+// what is missing, one that wraps [ErrLimit] that the whole budget would not do.
+func (s *Share) Take(bytes int64) error {
 	switch {
-	case s == nil:
-		return nil
 	case bytes > s.budget.total-s.held:
 		return fmt.Errorf("%w: %d bytes more than the %d held, at most %d in all runs together", ErrLimit, bytes, s.held, s.budget.total)
 	case s.budget.left.Add(-bytes) < 0:
@@ -56,23 +55,8 @@ func (s *Share) take(bytes int64) error {
 	return nil
 }
 
-// give takes from the share what the run has let go.
-func (s *Share) give(bytes int64) {
-	if s != nil {
-		s.budget.left.Add(bytes)
-		s.held -= bytes
-	}
-}
-
-// width is the size of one element in bytes, as [Limits] says.
-func (t DataType) width() int64 {
-	switch t {
-	case Float32:
-		return 4
-	case Int64:
-		return 8
-	case String:
-		return 16
-	}
-	return 1
+// Give takes from the share what is not needed any more.
+func (s *Share) Give(bytes int64) {
+	s.budget.left.Add(bytes)
+	s.held -= bytes
 }

@@ -3,12 +3,15 @@ package onnx
 import (
 	"errors"
 	"fmt"
+	"github.com/blindbox/blindbox/onnx/internal/graph"
+	"github.com/blindbox/blindbox/onnx/internal/op"
+	"github.com/blindbox/blindbox/onnx/internal/plan"
 	"strings"
 )
 
 // ErrLimit is wrapped by every error that says a tensor or a run would be
 // larger than the limits of the model's session.
-var ErrLimit = errors.New("over the limit")
+var ErrLimit = plan.ErrLimit
 
 // NodeError says which node of a graph is wrong, and why.
 type NodeError struct {
@@ -32,12 +35,16 @@ func (e *NodeError) Error() string {
 
 func (e *NodeError) Unwrap() error { return e.Reason }
 
-func (n *node) fail(err error) error {
-	var in *operandError
-	if errors.As(err, &in) && in.index < len(n.inputs) {
-		err = fmt.Errorf("input %d %s: %w", in.index, quote(n.inputs[in.index]), in.reason)
+// quote bounds a name from a model before it goes into a message.
+func quote(name string) string { return op.Quote(name) }
+
+// failed says which node an error is about, and by name which operand.
+func failed(n *graph.Node, err error) error {
+	var in *op.OperandError
+	if errors.As(err, &in) && in.Index < len(n.Inputs) {
+		err = fmt.Errorf("input %d %s: %w", in.Index, quote(n.Inputs[in.Index]), in.Reason)
 	}
-	return &NodeError{Index: n.index, Name: n.name, Op: n.op, Reason: err}
+	return &NodeError{Index: n.Index, Name: n.Name, Op: n.Op, Reason: err}
 }
 
 // InputError says what is wrong with a tensor that was handed to Run.
@@ -51,18 +58,6 @@ func (e *InputError) Error() string {
 }
 
 func (e *InputError) Unwrap() error { return e.Reason }
-
-// operandError lets an operator name the operand that is wrong by its number.
-type operandError struct {
-	index  int
-	reason error
-}
-
-func (e *operandError) Error() string { return fmt.Sprintf("input %d: %v", e.index, e.reason) }
-
-func badInput(index int, format string, args ...any) error {
-	return &operandError{index, fmt.Errorf(format, args...)}
-}
 
 // recovered turns a panic into an error. No input is known to cause one; this
 // is the last line that keeps a mistake here from ending the process. The

@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/blindbox/blindbox/onnx"
+	"github.com/blindbox/blindbox/onnx/tensor"
 )
 
 // A model is read within limits, checked, and run.
@@ -28,13 +29,13 @@ func Example() {
 	for _, v := range append(s.Inputs(), s.Outputs()...) {
 		fmt.Println(v.Name, v.Type, v.Shape)
 	}
-	record := &onnx.Tensor{Type: onnx.Float32, Shape: []int64{1, 30}, F32: make([]float32, 30)}
-	out, err := s.Run(context.Background(), map[string]*onnx.Tensor{"features": record})
+	record := tensor.Of(make([]float32, 30), 1, 30)
+	out, err := s.Run(context.Background(), map[string]*tensor.Tensor{"features": record})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println("class", out["label"].I64[0])
+	fmt.Println("class", tensor.Data[int64](out["label"])[0])
 	// Output:
 	// features float32 [-1 30]
 	// probabilities float32 [-1 2]
@@ -59,8 +60,8 @@ func ExampleSession_Run_wrongInput() {
 		fmt.Println(err)
 		return
 	}
-	short := &onnx.Tensor{Type: onnx.Float32, Shape: []int64{1, 3}, F32: []float32{1, 2, 3}}
-	_, err = s.Run(context.Background(), map[string]*onnx.Tensor{"features": short})
+	short := tensor.Of([]float32{1, 2, 3}, 1, 3)
+	_, err = s.Run(context.Background(), map[string]*tensor.Tensor{"features": short})
 	fmt.Println(err)
 	// Output: onnx: input "features": has shape [1 3], expected [-1 30]
 }

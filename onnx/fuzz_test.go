@@ -8,6 +8,7 @@ import (
 	"time"
 
 	pb "github.com/blindbox/blindbox/onnx/onnxtest"
+	"github.com/blindbox/blindbox/onnx/tensor"
 )
 
 // seeds are the demo's model, a slice of the recorded operator cases, and small
@@ -34,7 +35,7 @@ func seeds(f *testing.F) [][]byte {
 // fuzzLimits keeps one case short.
 func fuzzLimits() Limits {
 	lim := DefaultLimits()
-	lim.Nodes, lim.Weights, lim.Elements, lim.RunElements = 1000, 1<<16, 1<<12, 1<<14
+	lim.Nodes, lim.Weights, lim.Elements, lim.RunBytes, lim.RunSteps = 1000, 1<<16, 1<<12, 1<<18, 1<<8
 	return lim
 }
 
@@ -77,7 +78,7 @@ func FuzzRun(f *testing.F) {
 			return
 		}
 		src := source{values, 0}
-		in := map[string]*Tensor{}
+		in := map[string]*tensor.Tensor{}
 		for _, v := range s.Inputs() {
 			in[v.Name] = src.tensor(v)
 		}
@@ -110,7 +111,7 @@ func (s *source) next() int64 {
 	return int64(int8(s.bytes[(s.at-1)%len(s.bytes)]))
 }
 
-func (s *source) tensor(v ValueInfo) *Tensor {
+func (s *source) tensor(v ValueInfo) *tensor.Tensor {
 	shape := v.Shape
 	if shape == nil {
 		shape = make([]int64, (s.next()&3+4)%4)
@@ -127,17 +128,20 @@ func (s *source) tensor(v ValueInfo) *Tensor {
 			n = 0 // wrong on purpose, and cheap
 		}
 	}
-	t := newTensor(v.Type, shape, n)
-	for i := range n {
+	t, err := tensor.New(v.Type, shape)
+	if err != nil {
+		return tensor.Scalar(float32(n)) // of a wrong shape or type: refused
+	}
+	for i := range t.Len() {
 		switch v.Type {
-		case Float32:
-			t.F32[i] = float32(s.next()) / 16
-		case Int64:
-			t.I64[i] = s.next()
-		case Bool:
-			t.Bool[i] = s.next()&1 == 1
-		case String:
-			t.Str[i] = string(rune(s.next()&0x7f + 1))
+		case tensor.Float32:
+			tensor.Data[float32](t)[i] = float32(s.next()) / 16
+		case tensor.Int64:
+			tensor.Data[int64](t)[i] = s.next()
+		case tensor.Bool:
+			tensor.Data[bool](t)[i] = s.next()&1 == 1
+		case tensor.String:
+			tensor.Data[string](t)[i] = string(rune(s.next()&0x7f + 1))
 		}
 	}
 	return t

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	pb "github.com/blindbox/blindbox/onnx/onnxtest"
+	"github.com/blindbox/blindbox/onnx/tensor"
 )
 
 // load parses and plans a model; the error is that of either.
@@ -93,8 +94,8 @@ func TestHugeConstantOfShape(t *testing.T) {
 		wantError(t, err, `node 0 "big" (ConstantOfShape): output 0: over the limit`)
 
 		s := mustLoad(t, pb.Model(pb.Input("s", 7, "n"), fill, y()))
-		in := &Tensor{Type: Int64, Shape: []int64{int64(len(shape))}, I64: shape}
-		_, err = s.Run(t.Context(), map[string]*Tensor{"s": in})
+		in := tensor.Of(shape, int64(len(shape)))
+		_, err = s.Run(t.Context(), map[string]*tensor.Tensor{"s": in})
 		wantError(t, err, `node 0 "big" (ConstantOfShape): output 0: over the limit`)
 		if !errors.Is(err, ErrLimit) {
 			t.Errorf("%v is not ErrLimit", err)
@@ -105,82 +106,86 @@ func TestHugeConstantOfShape(t *testing.T) {
 func TestExpandAndBroadcastBombs(t *testing.T) {
 	s := mustLoad(t, pb.Model(pb.Input("a", 1, "n", 1), pb.Input("b", 1, 1, "m"), pb.Node("", "Add", []string{"a", "b"}, []string{"y"}), y()))
 	n := int64(1 << 14)
-	a := &Tensor{Type: Float32, Shape: []int64{n, 1}, F32: make([]float32, n)}
-	b := &Tensor{Type: Float32, Shape: []int64{1, n}, F32: make([]float32, n)}
-	_, err := s.Run(t.Context(), map[string]*Tensor{"a": a, "b": b})
+	a := tensor.Of(make([]float32, n), n, 1)
+	b := tensor.Of(make([]float32, n), 1, n)
+	_, err := s.Run(t.Context(), map[string]*tensor.Tensor{"a": a, "b": b})
 	if !errors.Is(err, ErrLimit) {
 		t.Errorf("got %v", err)
 	}
 }
 
-func TestRunBudgetCountsWhatIsAlive(t *testing.T) {
-	lim := DefaultLimits()
-	lim.RunElements = 100
+// TestRunTakesWhatItsPlanSays: of a long chain only neighbours are alive at once, and a
+// value that is read again later stays.
+func TestRunTakesWhatItsPlanSays(t *testing.T) {
 	chain := []byte{}
 	for i := range 50 {
-		chain = append(chain, pb.Node("", "Relu", []string{fmt.Sprint("v", i)}, []string{fmt.Sprint("v", i+1)})...)
-	}
-	run := func(nodes []byte, n int64) error {
-		s, err := load(pb.Model(pb.Input("v0", 1, "n"), nodes, pb.OpenOutput("v50", 1)), lim)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, err = s.Run(t.Context(), map[string]*Tensor{"v0": {Type: Float32, Shape: []int64{n}, F32: make([]float32, n)}})
-		return err
-	}
-	if err := run(chain, 50); err != nil {
-		t.Errorf("two values of 50 alive at once: %v", err)
-	}
-	if err := run(chain, 51); !errors.Is(err, ErrLimit) {
-		t.Errorf("two values of 51 alive at once: %v", err)
+		chain = append(chain, pb.Node("", "Softmax", []string{fmt.Sprint("v", i)}, []string{fmt.Sprint("v", i+1)})...)
 	}
 	keep := append(chain[:len(chain):len(chain)], pb.Node("", "Add", []string{"v0", "v1"}, []string{"z"})...)
 	keep = append(keep, pb.OpenOutput("z", 1)...)
-	if err := run(keep, 25); err != nil {
-		t.Errorf("v0, v1 and two more of 25: %v", err)
-	}
-	if err := run(keep, 26); !errors.Is(err, ErrLimit) {
-		t.Errorf("v0, v1 and two more of 26: %v", err)
+	const n = 1 << 12
+	for name, c := range map[string]struct {
+		nodes []byte
+		most  int64 // values of n elements
+	}{"chain": {chain, 2}, "kept": {keep, 3}} {
+		model := pb.Model(pb.Input("v0", 1, "n"), c.nodes, pb.OpenOutput("v50", 1))
+		m, err := mustLoad(t, model).Plan(map[string][]int64{"v0": {n}})
+		if err != nil || m.Work < 4*n || m.Work > 4*n*c.most || !m.Exact {
+			t.Errorf("%s: %+v, %v", name, m, err)
+		}
+		for _, short := range []int64{0, 4096} {
+			lim := DefaultLimits()
+			lim.RunBytes = 4*n + m.Work + m.Outputs + 1024 - short
+			s, err := load(model, lim)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = s.Run(t.Context(), map[string]*tensor.Tensor{"v0": vec(make([]float32, n)...)})
+			if errors.Is(err, ErrLimit) != (short > 0) {
+				t.Errorf("%s, %d bytes short: %v", name, short, err)
+			}
+		}
 	}
 }
 
 // TestBudgetOfAllRuns: what one run holds, another cannot, until it is given
 // back; what is let go during a run is free at once; outputs count until then.
 func TestBudgetOfAllRuns(t *testing.T) {
-	s := mustLoad(t, pb.Model(pb.Input("x", 7, "n"), pb.Node("", "Neg", []string{"x"}, []string{"a"}), pb.Node("", "Neg", []string{"a"}, []string{"b"}),
-		pb.Node("", "Neg", []string{"b"}, []string{"y"}), pb.OpenOutput("y", 7)))
-	b := NewBudget(2 * 8 * 10)
+	s := mustLoad(t, pb.Model(pb.Input("x", 1, "n"), pb.Node("", "Softmax", []string{"x"}, []string{"a"}), pb.Node("", "Softmax", []string{"a"}, []string{"b"}),
+		pb.Node("", "Softmax", []string{"b"}, []string{"y"}), pb.OpenOutput("y", 1)))
+	const n, margin = 4096, 256
+	m, err := s.Plan(map[string][]int64{"x": {n}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := 4*n + m.Work + m.Outputs + margin
+	b := NewBudget(all)
 	run := func(n int64, share *Share) error {
-		_, err := s.RunWithin(t.Context(), map[string]*Tensor{"x": {Type: Int64, Shape: []int64{n}, I64: make([]int64, n)}}, share)
+		_, err := s.RunWithin(t.Context(), map[string]*tensor.Tensor{"x": tensor.Of(make([]float32, n), n)}, share)
 		return err
 	}
 	first, second := b.Share(), b.Share()
-	if err := run(10, first); err != nil || b.left.Load() != 80 {
-		t.Fatalf("two values of 10 at once: %v, %d bytes left, expected 80", err, b.left.Load())
+	if err := run(n, first); err != nil || b.left.Load() != all-4*n {
+		t.Fatalf("one run: %v, %d bytes left of %d, expected all but the output", err, b.left.Load(), all)
 	}
-	if err := run(10, second); !errors.Is(err, ErrBusy) || errors.Is(err, ErrLimit) {
+	if err := run(n, second); !errors.Is(err, ErrBusy) || errors.Is(err, ErrLimit) {
 		t.Errorf("while the other's output is held: %v", err)
 	}
 	second.Release()
-	if err := run(5, second); err != nil {
+	if err := run(n/4, second); err != nil {
 		t.Errorf("what is left is enough: %v", err)
 	}
 	second.Release()
 	first.Release()
 	first.Release()
-	if b.left.Load() != 160 {
-		t.Errorf("%d bytes left, expected 160", b.left.Load())
+	if b.left.Load() != all {
+		t.Errorf("%d bytes left, expected %d", b.left.Load(), all)
 	}
-	if err := run(11, second); !errors.Is(err, ErrLimit) {
+	if err := run(2*n, second); !errors.Is(err, ErrLimit) {
 		t.Errorf("more than the whole budget: %v", err)
 	}
-	if second.Release(); b.left.Load() != 160 {
-		t.Errorf("%d bytes left, expected 160", b.left.Load())
-	}
-	for typ, width := range map[DataType]int64{Float32: 4, Int64: 8, String: 16, Bool: 1} {
-		if typ.width() != width {
-			t.Errorf("%s: %d bytes, expected %d", typ, typ.width(), width)
-		}
+	if second.Release(); b.left.Load() != all {
+		t.Errorf("%d bytes left, expected %d", b.left.Load(), all)
 	}
 }
 
@@ -270,8 +275,8 @@ func TestChainOf50000Nodes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := s.Run(t.Context(), map[string]*Tensor{"v0": {Type: Float32, Shape: []int64{1}, F32: []float32{7}}})
-	if err != nil || out[fmt.Sprint("v", n)].F32[0] != 7 {
+	out, err := s.Run(t.Context(), map[string]*tensor.Tensor{"v0": tensor.Of([]float32{7}, 1)})
+	if err != nil || tensor.Data[float32](out[fmt.Sprint("v", n)])[0] != 7 {
 		t.Fatalf("%v, %v", out, err)
 	}
 	runtime.ReadMemStats(&after)
@@ -287,13 +292,13 @@ func TestZeroInputModel(t *testing.T) {
 	if len(s.Inputs()) != 0 {
 		t.Errorf("inputs %v", s.Inputs())
 	}
-	for _, in := range []map[string]*Tensor{nil, {}} {
+	for _, in := range []map[string]*tensor.Tensor{nil, {}} {
 		out, err := s.Run(t.Context(), in)
-		if err != nil || out["y"].F32[0] != 2.5 || len(out["y"].Shape) != 0 {
+		if err != nil || tensor.Data[float32](out["y"])[0] != 2.5 || len(out["y"].Shape) != 0 {
 			t.Errorf("%v, %v", out, err)
 		}
 	}
-	_, err := s.Run(t.Context(), map[string]*Tensor{"x": nil})
+	_, err := s.Run(t.Context(), map[string]*tensor.Tensor{"x": nil})
 	wantError(t, err, `input "x": the model has no such input`)
 }
 
@@ -305,10 +310,10 @@ func TestRankZeroInput(t *testing.T) {
 				out = 7
 			}
 			s := mustLoad(t, pb.Model(pb.Input("x", 1), pb.Node("", op, []string{"x"}, []string{"y"}), pb.OpenOutput("y", out)))
-			if _, err := s.Run(t.Context(), map[string]*Tensor{"x": {Type: Float32, F32: []float32{1}}}); err != nil {
+			if _, err := s.Run(t.Context(), map[string]*tensor.Tensor{"x": tensor.Of([]float32{1})}); err != nil {
 				t.Error(err)
 			}
-			_, err := s.Run(t.Context(), map[string]*Tensor{"x": {Type: Float32, Shape: []int64{1}, F32: []float32{1}}})
+			_, err := s.Run(t.Context(), map[string]*tensor.Tensor{"x": tensor.Of([]float32{1}, 1)})
 			wantError(t, err, "has shape [1], expected []")
 		})
 	}
@@ -320,15 +325,15 @@ func TestRankZeroInput(t *testing.T) {
 	wantError(t, err, "is a scalar")
 }
 
-func TestUnsupportedTypesAreNamed(t *testing.T) {
-	for number, name := range map[int64]string{10: "float16", 16: "bfloat16", 11: "float64", 6: "int32", 99: "type 99", 0: "undefined"} {
-		_, err := load(pb.Model(pb.Input("x", number, "n"), relu(), pb.OpenOutput("y", number)), DefaultLimits())
-		wantError(t, err, "element type "+name+" is not supported")
-		_, err = load(pb.Model(pb.Initializer(pb.Head("x", number, 0), pb.Msg(9)), relu(), pb.OpenOutput("y", number)), DefaultLimits())
-		wantError(t, err, "element type "+name+" is not supported")
+func TestTypesAreNamed(t *testing.T) {
+	for number, name := range map[int64]string{99: "type -1", 0: "undefined"} {
+		_, err := load(pb.Model(pb.Initializer(pb.Head("x", number, 0), pb.Msg(9)), relu(), pb.OpenOutput("y", number)), DefaultLimits())
+		wantError(t, err, `initializer "x": `+name+" is not an element type")
 	}
-	_, err := load(pb.Model(x(), pb.Node("", "Cast", []string{"x"}, []string{"y"}, pb.AttrInt("to", 10)), pb.OpenOutput("y", 10)), DefaultLimits())
-	wantError(t, err, "to float16 is not supported")
+	_, err := load(pb.Model(pb.Input("x", 0, "n"), relu(), pb.OpenOutput("y", 0)), DefaultLimits())
+	wantError(t, err, `input "x" has no type`)
+	_, err = load(pb.Model(pb.Input("x", 8, "n"), relu(), pb.OpenOutput("y", 8)), DefaultLimits())
+	wantError(t, err, `input 0 "x": is string, expected float32 or`)
 }
 
 // TestRunEndsWithItsContext multiplies for many seconds unless it is stopped inside
@@ -336,17 +341,17 @@ func TestUnsupportedTypesAreNamed(t *testing.T) {
 func TestRunEndsWithItsContext(t *testing.T) {
 	s := mustLoad(t, pb.Model(pb.Input("a", 1, "n", "n"), pb.Node("", "MatMul", []string{"a", "a"}, []string{"y"}), y()))
 	n := int64(3000)
-	a := &Tensor{Type: Float32, Shape: []int64{n, n}, F32: make([]float32, n*n)}
+	a := tensor.Of(make([]float32, n*n), n, n)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	start := time.Now()
-	_, err := s.Run(ctx, map[string]*Tensor{"a": a})
+	_, err := s.Run(ctx, map[string]*tensor.Tensor{"a": a})
 	if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > 4*time.Second {
 		t.Errorf("%v after %v", err, time.Since(start))
 	}
 	cancelled, stop := context.WithCancel(t.Context())
 	stop()
-	if _, err := s.Run(cancelled, map[string]*Tensor{"a": {Type: Float32, Shape: []int64{1, 1}, F32: []float32{1}}}); !errors.Is(err, context.Canceled) {
+	if _, err := s.Run(cancelled, map[string]*tensor.Tensor{"a": tensor.Of([]float32{1}, 1, 1)}); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
 }
@@ -355,20 +360,20 @@ func TestRunEndsWithItsContext(t *testing.T) {
 // large must not make a loop count them.
 func TestEmptyTensorsDoNotLoop(t *testing.T) {
 	const big = int64(1 << 26)
-	empty := func(shape ...int64) *Tensor { return &Tensor{Type: Float32, Shape: shape} }
+	empty := func(shape ...int64) *tensor.Tensor { return tensor.Of([]float32(nil), shape...) }
 	for name, c := range map[string]struct {
 		node []byte
-		in   []*Tensor
+		in   []*tensor.Tensor
 	}{
-		"Softmax":   {pb.Node("", "Softmax", []string{"a"}, []string{"y"}, pb.AttrInt("axis", 0)), []*Tensor{empty(0, big, big)}},
-		"MatMul":    {pb.Node("", "MatMul", []string{"a", "b"}, []string{"y"}), []*Tensor{empty(big, big, 0), empty(0, 0)}},
-		"Transpose": {pb.Node("", "Transpose", []string{"a"}, []string{"y"}), []*Tensor{empty(0, big, big)}},
-		"Add":       {pb.Node("", "Add", []string{"a", "a"}, []string{"y"}), []*Tensor{empty(big, big, 0)}},
-		"Concat":    {pb.Node("", "Concat", []string{"a", "a"}, []string{"y"}, pb.AttrInt("axis", 0)), []*Tensor{empty(1, big, 0)}},
+		"Softmax":   {pb.Node("", "Softmax", []string{"a"}, []string{"y"}, pb.AttrInt("axis", 0)), []*tensor.Tensor{empty(0, big, big)}},
+		"MatMul":    {pb.Node("", "MatMul", []string{"a", "b"}, []string{"y"}), []*tensor.Tensor{empty(big, big, 0), empty(0, 0)}},
+		"Transpose": {pb.Node("", "Transpose", []string{"a"}, []string{"y"}), []*tensor.Tensor{empty(0, big, big)}},
+		"Add":       {pb.Node("", "Add", []string{"a", "a"}, []string{"y"}), []*tensor.Tensor{empty(big, big, 0)}},
+		"Concat":    {pb.Node("", "Concat", []string{"a", "a"}, []string{"y"}, pb.AttrInt("axis", 0)), []*tensor.Tensor{empty(1, big, 0)}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			graph := [][]byte{c.node, y()}
-			feed := map[string]*Tensor{}
+			feed := map[string]*tensor.Tensor{}
 			for i, in := range c.in {
 				id := string(rune('a' + i))
 				graph = append(graph, pb.Input(id, 1, make([]any, len(in.Shape))...))
@@ -405,21 +410,21 @@ func TestWeightsStayTheSessions(t *testing.T) {
 		pb.Node("", "Identity", []string{"w"}, []string{"a"}), pb.OpenOutput("a", 1),
 		pb.Node("", "Relu", []string{"x"}, []string{"r"}), pb.Node("", "Identity", []string{"r"}, []string{"b"}),
 		pb.OpenOutput("r", 1), pb.OpenOutput("b", 1)))
-	in := &Tensor{Type: Float32, Shape: []int64{1}, F32: []float32{5}}
+	in := tensor.Of([]float32{5}, 1)
 	for range 2 {
-		out, err := s.Run(t.Context(), map[string]*Tensor{"x": in})
+		out, err := s.Run(t.Context(), map[string]*tensor.Tensor{"x": in})
 		if err != nil {
 			t.Fatal(err)
 		}
 		for name, want := range map[string]float32{"w": 1, "a": 1, "x": 5, "r": 5, "b": 5} {
-			if got := out[name].F32[0]; got != want {
+			if got := tensor.Data[float32](out[name])[0]; got != want {
 				t.Errorf("%s is %v, want %v", name, got, want)
 			}
-			out[name].F32[0] = -1
+			tensor.Data[float32](out[name])[0] = -1
 			out[name].Shape[0] = -1
 		}
 	}
-	if in.F32[0] != 5 || in.Shape[0] != 1 {
+	if tensor.Data[float32](in)[0] != 5 || in.Shape[0] != 1 {
 		t.Error("the caller's input was written to")
 	}
 }

@@ -4,8 +4,8 @@ import "fmt"
 
 // Limits bounds what a model may make this process hold and do. Every field
 // must be positive: a limit that was forgotten is an error, not "unlimited".
-// An element takes 4 bytes (float32), 8 (int64), 1 (bool), or 16 and its text
-// (string; copies of a string inside a run share the text).
+// The sizes of elements are those of [tensor.DataType.Size]; the text of strings is
+// not counted.
 type Limits struct {
 	Bytes        int64 // length of the model file in bytes
 	Nodes        int   // nodes of all graphs together
@@ -17,7 +17,8 @@ type Limits struct {
 	StringBytes  int   // length of one name or string element in bytes
 	Weights      int64 // elements of all stored tensors together
 	Elements     int64 // elements of any one tensor during a run
-	RunElements  int64 // elements alive at the same time during one run
+	RunBytes     int64 // bytes of all tensors alive at the same time during one run
+	RunSteps     int64 // turns of all loops of one run together
 }
 
 // DefaultLimits returns bounds that fit models of up to about 500 MB of
@@ -34,7 +35,8 @@ func DefaultLimits() Limits {
 		StringBytes:  64 << 10,
 		Weights:      128 << 20,
 		Elements:     64 << 20,
-		RunElements:  128 << 20,
+		RunBytes:     1 << 30,
+		RunSteps:     1 << 20,
 	}
 }
 
@@ -46,7 +48,7 @@ func (l Limits) check() error {
 		{"Bytes", l.Bytes}, {"Nodes", int64(l.Nodes)}, {"Initializers", int64(l.Initializers)},
 		{"Values", int64(l.Values)}, {"Attributes", int64(l.Attributes)}, {"Depth", int64(l.Depth)},
 		{"Rank", int64(l.Rank)}, {"StringBytes", int64(l.StringBytes)}, {"Weights", l.Weights},
-		{"Elements", l.Elements}, {"RunElements", l.RunElements},
+		{"Elements", l.Elements}, {"RunBytes", l.RunBytes}, {"RunSteps", l.RunSteps},
 	} {
 		if f.value <= 0 {
 			return fmt.Errorf("onnx: limit %s is %d, it must be positive", f.name, f.value)

@@ -5,6 +5,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"github.com/blindbox/blindbox/onnx/internal/op"
+	"github.com/blindbox/blindbox/onnx/tensor"
 	"math"
 	"os"
 	"slices"
@@ -46,44 +48,45 @@ func vectors(t testing.TB) []vector {
 	return out
 }
 
-func (v vectorTensor) tensor(t testing.TB) *Tensor {
+func (v vectorTensor) tensor(t testing.TB) *tensor.Tensor {
 	t.Helper()
-	out := &Tensor{Shape: v.S}
-	for _, raw := range v.D {
-		var err error
-		switch v.T {
-		case "float32":
-			out.Type = Float32
-			var f float64
-			switch s := strings.Trim(string(raw), `"`); s {
-			case "nan":
-				f = math.NaN()
-			case "inf", "-inf":
-				f = math.Inf(map[string]int{"inf": 1, "-inf": -1}[s])
-			default:
-				err = json.Unmarshal(raw, &f)
-			}
-			out.F32 = append(out.F32, float32(f))
-		case "int64":
-			out.I64 = append(out.I64, 0)
-			err = json.Unmarshal(raw, &out.I64[len(out.I64)-1])
-		case "bool":
-			out.Bool = append(out.Bool, false)
-			err = json.Unmarshal(raw, &out.Bool[len(out.Bool)-1])
-		case "string":
-			out.Str = append(out.Str, "")
-			err = json.Unmarshal(raw, &out.Str[len(out.Str)-1])
-		}
-		if err != nil {
+	switch v.T {
+	case "float32":
+		return tensor.Of(numbers(t, v.D), v.S...)
+	case "int64":
+		return tensor.Of(decoded[int64](t, v.D), v.S...)
+	case "bool":
+		return tensor.Of(decoded[bool](t, v.D), v.S...)
+	}
+	return tensor.Of(decoded[string](t, v.D), v.S...)
+}
+
+func decoded[T any](t testing.TB, raw []json.RawMessage) []T {
+	out := make([]T, len(raw))
+	for i := range raw {
+		if err := json.Unmarshal(raw[i], &out[i]); err != nil {
 			t.Fatal(err)
 		}
 	}
-	out.Type = map[string]DataType{"float32": Float32, "int64": Int64, "bool": Bool, "string": String}[v.T]
 	return out
 }
 
-func (v vector) inputs(t testing.TB) map[string]*Tensor {
-	in := map[string]*Tensor{}
+// numbers reads floats, of which some are no JSON numbers.
+func numbers(t testing.TB, raw []json.RawMessage) []float32 {
+	special := map[string]float64{"nan": math.NaN(), "inf": math.Inf(1), "-inf": math.Inf(-1)}
+	out := make([]float32, len(raw))
+	for i := range raw {
+		if f, ok := special[strings.Trim(string(raw[i]), `"`)]; ok {
+			out[i] = float32(f)
+			continue
+		}
+		out[i] = decoded[float32](t, raw[i:i+1])[0]
+	}
+	return out
+}
+
+func (v vector) inputs(t testing.TB) map[string]*tensor.Tensor {
+	in := map[string]*tensor.Tensor{}
 	for name, x := range v.In {
 		in[name] = x.tensor(t)
 	}
@@ -92,15 +95,15 @@ func (v vector) inputs(t testing.TB) map[string]*Tensor {
 
 // close says whether two tensors agree: exactly, except that floats may differ
 // by the given part of their size.
-func differs(got, want *Tensor, tolerance float64) error {
+func differs(got, want *tensor.Tensor, tolerance float64) error {
 	if got.Type != want.Type || !slices.Equal(got.Shape, want.Shape) {
 		return fmt.Errorf("got %s%v, want %s%v", got.Type, got.Shape, want.Type, want.Shape)
 	}
-	if !slices.Equal(got.I64, want.I64) || !slices.Equal(got.Str, want.Str) || !slices.Equal(got.Bool, want.Bool) {
+	if !slices.Equal(tensor.Data[int64](got), tensor.Data[int64](want)) || !slices.Equal(tensor.Data[string](got), tensor.Data[string](want)) || !slices.Equal(tensor.Data[bool](got), tensor.Data[bool](want)) {
 		return fmt.Errorf("got %v, want %v", *got, *want)
 	}
-	for i := range want.F32 {
-		a, b := float64(got.F32[i]), float64(want.F32[i])
+	for i := range tensor.Data[float32](want) {
+		a, b := float64(tensor.Data[float32](got)[i]), float64(tensor.Data[float32](want)[i])
 		same := a == b || math.IsNaN(a) && math.IsNaN(b)
 		if !same && !(math.Abs(a-b) <= tolerance*max(1, math.Abs(b))) {
 			return fmt.Errorf("element %d: got %v, want %v", i, a, b)
@@ -114,8 +117,8 @@ func differs(got, want *Tensor, tolerance float64) error {
 func TestOperatorsAgreeWithOnnxruntime(t *testing.T) {
 	seen := map[string]bool{}
 	for _, v := range vectors(t) {
-		op, _, _ := strings.Cut(v.Name, "/")
-		seen[op] = true
+		name, _, _ := strings.Cut(v.Name, "/")
+		seen[name] = true
 		t.Run(v.Name, func(t *testing.T) {
 			m, err := Parse(v.Model, DefaultLimits())
 			if err != nil {
@@ -134,9 +137,9 @@ func TestOperatorsAgreeWithOnnxruntime(t *testing.T) {
 			}
 		})
 	}
-	for op := range operatorTable() {
-		if !seen[op] {
-			t.Errorf("operator %s has no recorded case", op)
+	for name := range op.Table() {
+		if !seen[name] {
+			t.Errorf("operator %s has no recorded case", name)
 		}
 	}
 }

@@ -4,10 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"unicode/utf8"
 
+	"github.com/blindbox/blindbox/onnx/internal/graph"
 	"github.com/blindbox/blindbox/onnx/internal/wire"
+	"github.com/blindbox/blindbox/onnx/tensor"
 )
 
 // The versions that this engine reads. Operator sets before 13 give several
@@ -147,8 +148,11 @@ func (p *parser) model(data []byte) (*Model, error) {
 	if body == nil {
 		return nil, errors.New("no graph")
 	}
-	m.graph, err = p.graph(body, 1)
-	return m, err
+	if m.graph, err = p.graph(body, 1); err != nil {
+		return nil, err
+	}
+	m.graph.Versioned(m.opset)
+	return m, nil
 }
 
 // opset reads an OperatorSetIdProto. Versions of other domains do not matter:
@@ -188,25 +192,25 @@ func (p *parser) opset(f wire.Field, m *Model) error {
 func defaultDomain(d string) bool { return d == "" || d == "ai.onnx" }
 
 // graph reads a GraphProto; depth counts the graphs around it and itself.
-func (p *parser) graph(data []byte, depth int) (*graph, error) {
+func (p *parser) graph(data []byte, depth int) (*graph.Graph, error) {
 	if depth > p.lim.Depth {
 		return nil, fmt.Errorf("graphs inside graphs: more than %d levels", p.lim.Depth)
 	}
-	g := &graph{}
+	g := &graph.Graph{}
 	err := message(data, fields(1, 5, 11, 12, 13, 14, 15, 16), func(f wire.Field) (err error) {
 		switch f.Number {
 		case 1:
 			err = p.node(f, g, depth)
 		case 2:
-			g.name, err = p.text(f)
+			g.Name, err = p.text(f)
 		case 5:
 			err = p.initializer(f, g)
 		case 11:
-			err = p.value(f, "input", &g.inputs)
+			err = p.value(f, "input", &g.Inputs)
 		case 12:
-			err = p.value(f, "output", &g.outputs)
+			err = p.value(f, "output", &g.Outputs)
 		case 13:
-			err = p.value(f, "value", &g.values)
+			err = p.value(f, "value", &g.Values)
 		case 10, 16: // notes
 		case 14:
 			err = errors.New("quantization annotations are not supported")
@@ -224,7 +228,7 @@ func (p *parser) graph(data []byte, depth int) (*graph, error) {
 }
 
 // node reads a NodeProto.
-func (p *parser) node(f wire.Field, g *graph, depth int) error {
+func (p *parser) node(f wire.Field, g *graph.Graph, depth int) error {
 	data, err := f.Bytes()
 	if err != nil {
 		return err
@@ -232,21 +236,21 @@ func (p *parser) node(f wire.Field, g *graph, depth int) error {
 	if err := count(&p.nodes, p.lim.Nodes, "nodes"); err != nil {
 		return err
 	}
-	n := node{index: len(g.nodes)}
+	n := graph.Node{Index: len(g.Nodes)}
 	err = message(data, fields(1, 2, 5, 9, 10), func(f wire.Field) (err error) {
 		switch f.Number {
 		case 1:
-			err = p.valueName(f, &n.inputs)
+			err = p.valueName(f, &n.Inputs)
 		case 2:
-			err = p.valueName(f, &n.outputs)
+			err = p.valueName(f, &n.Outputs)
 		case 3:
-			n.name, err = p.text(f)
+			n.Name, err = p.text(f)
 		case 4:
-			n.op, err = p.text(f)
+			n.Op, err = p.text(f)
 		case 5:
 			err = p.attribute(f, &n, depth)
 		case 7:
-			n.domain, err = p.text(f)
+			n.Domain, err = p.text(f)
 		case 6, 9, 10: // notes, device hints
 		case 8:
 			err = errors.New("overloads of functions are not supported")
@@ -256,9 +260,9 @@ func (p *parser) node(f wire.Field, g *graph, depth int) error {
 		return err
 	})
 	if err != nil {
-		return &NodeError{Index: n.index, Name: n.name, Op: n.op, Reason: err}
+		return &NodeError{Index: n.Index, Name: n.Name, Op: n.Op, Reason: err}
 	}
-	g.nodes = append(g.nodes, n)
+	g.Nodes = append(g.Nodes, n)
 	return nil
 }
 
@@ -272,7 +276,7 @@ func (p *parser) valueName(f wire.Field, names *[]string) error {
 }
 
 // initializer reads a stored tensor of a graph.
-func (p *parser) initializer(f wire.Field, g *graph) error {
+func (p *parser) initializer(f wire.Field, g *graph.Graph) error {
 	data, err := f.Bytes()
 	if err != nil {
 		return err
@@ -284,21 +288,12 @@ func (p *parser) initializer(f wire.Field, g *graph) error {
 	if err != nil {
 		return fmt.Errorf("initializer %s: %w", quote(name), err)
 	}
-	g.stored = append(g.stored, storedTensor{name, t})
+	g.Stored = append(g.Stored, graph.Stored{Name: name, Tensor: t})
 	return nil
 }
 
-// quote bounds a name from a model before it goes into a message.
-func quote(name string) string {
-	const most = 80
-	if len(name) > most {
-		return strconv.Quote(name[:most]) + "..."
-	}
-	return strconv.Quote(name)
-}
-
 // value reads a ValueInfoProto.
-func (p *parser) value(f wire.Field, what string, list *[]valueDecl) error {
+func (p *parser) value(f wire.Field, what string, list *[]graph.Decl) error {
 	data, err := f.Bytes()
 	if err != nil {
 		return err
@@ -306,11 +301,11 @@ func (p *parser) value(f wire.Field, what string, list *[]valueDecl) error {
 	if err := count(&p.values, p.lim.Values, "inputs and outputs"); err != nil {
 		return err
 	}
-	var v valueDecl
+	var v graph.Decl
 	err = message(data, fields(4), func(f wire.Field) (err error) {
 		switch f.Number {
 		case 1:
-			v.name, err = p.text(f)
+			v.Name, err = p.text(f)
 		case 2:
 			err = p.valueType(f, &v)
 		case 3, 4: // notes
@@ -320,14 +315,14 @@ func (p *parser) value(f wire.Field, what string, list *[]valueDecl) error {
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("%s %s: %w", what, quote(v.name), err)
+		return fmt.Errorf("%s %s: %w", what, quote(v.Name), err)
 	}
 	*list = append(*list, v)
 	return nil
 }
 
 // valueType reads a TypeProto; only dense tensors exist here.
-func (p *parser) valueType(f wire.Field, v *valueDecl) error {
+func (p *parser) valueType(f wire.Field, v *graph.Decl) error {
 	data, err := f.Bytes()
 	if err != nil {
 		return err
@@ -346,7 +341,7 @@ func (p *parser) valueType(f wire.Field, v *valueDecl) error {
 }
 
 // tensorType reads a TypeProto.Tensor.
-func (p *parser) tensorType(f wire.Field, v *valueDecl) error {
+func (p *parser) tensorType(f wire.Field, v *graph.Decl) error {
 	data, err := f.Bytes()
 	if err != nil {
 		return err
@@ -355,10 +350,10 @@ func (p *parser) tensorType(f wire.Field, v *valueDecl) error {
 		switch f.Number {
 		case 1:
 			t, err := f.Int()
-			v.typ = dataType(t)
+			v.Type = tensor.TypeNumbered(t)
 			return err
 		case 2:
-			v.ranked = true
+			v.Ranked = true
 			return p.shape(f, v)
 		}
 		return unknownField(f)
@@ -366,7 +361,7 @@ func (p *parser) tensorType(f wire.Field, v *valueDecl) error {
 }
 
 // shape reads a TensorShapeProto.
-func (p *parser) shape(f wire.Field, v *valueDecl) error {
+func (p *parser) shape(f wire.Field, v *graph.Decl) error {
 	data, err := f.Bytes()
 	if err != nil {
 		return err
@@ -375,12 +370,12 @@ func (p *parser) shape(f wire.Field, v *valueDecl) error {
 		if f.Number != 1 {
 			return unknownField(f)
 		}
-		if len(v.shape) == p.lim.Rank {
+		if len(v.Shape) == p.lim.Rank {
 			return fmt.Errorf("more than %d dimensions", p.lim.Rank)
 		}
 		size, symbol, err := p.dimension(f)
-		v.shape = append(v.shape, size)
-		v.symbols = append(v.symbols, symbol)
+		v.Shape = append(v.Shape, size)
+		v.Symbols = append(v.Symbols, symbol)
 		return err
 	})
 }
@@ -413,16 +408,8 @@ func (p *parser) dimension(f wire.Field) (size int64, symbol string, err error) 
 	return size, symbol, err
 }
 
-// dataType keeps numbers outside the enum from wrapping into it.
-func dataType(v int64) DataType {
-	if v < 0 || v > 1<<16 {
-		return -1
-	}
-	return DataType(v)
-}
-
 // attribute reads an AttributeProto.
-func (p *parser) attribute(f wire.Field, n *node, depth int) error {
+func (p *parser) attribute(f wire.Field, n *graph.Node, depth int) error {
 	data, err := f.Bytes()
 	if err != nil {
 		return err
@@ -430,7 +417,7 @@ func (p *parser) attribute(f wire.Field, n *node, depth int) error {
 	if err := count(&p.attributes, p.lim.Attributes, "attributes"); err != nil {
 		return err
 	}
-	var a attribute
+	var a graph.Attribute
 	var holds fieldSet
 	err = message(data, fields(7, 8, 9, 10, 11, 15, 23), func(f wire.Field) error {
 		if f.Number < 64 {
@@ -442,47 +429,47 @@ func (p *parser) attribute(f wire.Field, n *node, depth int) error {
 		err = checkAttribute(a, holds, n)
 	}
 	if err != nil {
-		return fmt.Errorf("attribute %s: %w", quote(a.name), err)
+		return fmt.Errorf("attribute %s: %w", quote(a.Name), err)
 	}
-	n.attrs = append(n.attrs, a)
+	n.Attrs = append(n.Attrs, a)
 	return nil
 }
 
-func (p *parser) attributeField(f wire.Field, a *attribute, depth int) (err error) {
+func (p *parser) attributeField(f wire.Field, a *graph.Attribute, depth int) (err error) {
 	switch f.Number {
 	case 1:
-		a.name, err = p.text(f)
+		a.Name, err = p.text(f)
 	case 2:
-		a.f, err = f.Float()
+		a.F, err = f.Float()
 	case 3:
-		a.i, err = f.Int()
+		a.I, err = f.Int()
 	case 4:
-		a.s, err = p.text(f)
+		a.S, err = p.text(f)
 	case 5:
 		err = p.attributeTensor(f, a)
 	case 6, 11:
-		err = p.subgraph(f, depth)
+		err = p.subgraph(f, a, depth)
 	case 7:
 		err = f.Floats(func(v float32) error {
-			a.floats = append(a.floats, v)
+			a.Floats = append(a.Floats, v)
 			return p.addWeights(1)
 		})
 	case 8:
 		err = f.Ints(func(v int64) error {
-			a.ints = append(a.ints, v)
+			a.Ints = append(a.Ints, v)
 			return p.addWeights(1)
 		})
 	case 9:
 		var s string
 		if s, err = p.text(f); err == nil {
-			a.strings = append(a.strings, s)
+			a.Strings = append(a.Strings, s)
 			err = p.addWeights(1)
 		}
 	case 13: // notes
 	case 20:
 		var k int64
 		k, err = f.Int()
-		a.kind = attrKind(dataType(k))
+		a.Kind = graph.Kind(tensor.TypeNumbered(k))
 	case 21:
 		err = errors.New("references to attributes of functions are not supported")
 	case 10, 14, 15, 22, 23:
@@ -493,7 +480,7 @@ func (p *parser) attributeField(f wire.Field, a *attribute, depth int) (err erro
 	return err
 }
 
-func (p *parser) attributeTensor(f wire.Field, a *attribute) error {
+func (p *parser) attributeTensor(f wire.Field, a *graph.Attribute) error {
 	data, err := f.Bytes()
 	if err != nil {
 		return err
@@ -501,25 +488,24 @@ func (p *parser) attributeTensor(f wire.Field, a *attribute) error {
 	if err := count(&p.stored, p.lim.Initializers, "stored tensors"); err != nil {
 		return err
 	}
-	_, a.t, err = p.tensor(data)
+	_, a.T, err = p.tensor(data)
 	return err
 }
 
-// subgraph reads a graph inside a node against the limits. No operator of this
-// engine takes one, so what was read is not kept.
-func (p *parser) subgraph(f wire.Field, depth int) error {
+// subgraph reads a graph inside a node.
+func (p *parser) subgraph(f wire.Field, a *graph.Attribute, depth int) error {
 	data, err := f.Bytes()
 	if err != nil {
 		return err
 	}
-	_, err = p.graph(data, depth+1)
+	a.G, err = p.graph(data, depth+1)
 	return err
 }
 
 // valueField maps each kind of attribute to the field that holds its value.
-func (k attrKind) valueField() int {
+func valueField(k graph.Kind) int {
 	switch k {
-	case attrFloat, attrInt, attrString, attrTensor, attrGraph, attrFloats, attrInts, attrStrings:
+	case graph.Float, graph.Int, graph.String, graph.Tensor, graph.Sub, graph.Floats, graph.Ints, graph.Strings:
 		return [...]int{0, 2, 3, 4, 5, 6, 7, 8, 9}[k]
 	case 10: // tensors
 		return 10
@@ -533,24 +519,24 @@ const maxNodeAttributes = 256
 
 // checkAttribute refuses an attribute whose value is not of the kind it claims
 // (an absent field is the value zero, as in all of proto3), or that is there twice.
-func checkAttribute(a attribute, holds fieldSet, n *node) error {
-	own := a.kind.valueField()
+func checkAttribute(a graph.Attribute, holds fieldSet, n *graph.Node) error {
+	own := valueField(a.Kind)
 	if own == 0 {
-		return fmt.Errorf("kind %d (%s) is not supported", a.kind, a.kind)
+		return fmt.Errorf("kind %d (%s) is not supported", a.Kind, a.Kind)
 	}
 	values := fields(2, 3, 4, 5, 6, 7, 8, 9, 10, 11)
 	if other := holds & values &^ fields(own); other != 0 {
-		return fmt.Errorf("says it holds %s, but holds another kind too", a.kind)
+		return fmt.Errorf("says it holds %s, but holds another kind too", a.Kind)
 	}
-	if a.kind == attrTensor && a.t == nil {
+	if a.Kind == graph.Tensor && a.T == nil {
 		return errors.New("no tensor")
 	}
 	// Each is compared with all before it. No operator has a tenth as many.
-	if len(n.attrs) == maxNodeAttributes {
+	if len(n.Attrs) == maxNodeAttributes {
 		return fmt.Errorf("more than %d attributes of one node", maxNodeAttributes)
 	}
-	same := func(b attribute) bool { return a.name == b.name }
-	if slices.ContainsFunc(n.attrs, same) {
+	same := func(b graph.Attribute) bool { return a.Name == b.Name }
+	if slices.ContainsFunc(n.Attrs, same) {
 		return errors.New("is there twice")
 	}
 	return nil

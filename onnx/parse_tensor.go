@@ -7,12 +7,13 @@ import (
 	"math"
 
 	"github.com/blindbox/blindbox/onnx/internal/wire"
+	"github.com/blindbox/blindbox/onnx/tensor"
 )
 
 // tensorProto is a TensorProto before its pieces are known to agree.
 type tensorProto struct {
 	name   string
-	typ    DataType
+	typ    tensor.DataType
 	dims   []int64
 	raw    []byte
 	hasRaw bool
@@ -33,7 +34,7 @@ func (p *parser) addWeights(n int64) error {
 
 // tensor reads a TensorProto. The name is returned with an error too, as far as
 // it was read, for the message.
-func (p *parser) tensor(data []byte) (string, *Tensor, error) {
+func (p *parser) tensor(data []byte) (string, *tensor.Tensor, error) {
 	var tp tensorProto
 	err := message(data, fields(1, 4, 5, 6, 7, 10, 11, 13, 16), func(f wire.Field) error {
 		return p.tensorField(f, &tp)
@@ -58,7 +59,7 @@ func (p *parser) tensorField(f wire.Field, tp *tensorProto) (err error) {
 	case 2:
 		var t int64
 		t, err = f.Int()
-		tp.typ = dataType(t)
+		tp.typ = tensor.TypeNumbered(t)
 	case 3:
 		err = errors.New("segments are not supported")
 	case 4:
@@ -104,11 +105,11 @@ func (p *parser) tensorField(f wire.Field, tp *tensorProto) (err error) {
 }
 
 // assemble checks that type, shape and elements agree.
-func (p *parser) assemble(tp *tensorProto) (*Tensor, error) {
-	if !tp.typ.Supported() {
-		return nil, fmt.Errorf("element type %s is not supported; this engine has float32, int64, bool and string", tp.typ)
+func (p *parser) assemble(tp *tensorProto) (*tensor.Tensor, error) {
+	if !tp.typ.Element() {
+		return nil, fmt.Errorf("%s is not an element type", tp.typ)
 	}
-	n, err := countElements(tp.dims)
+	n, err := tensor.Count(tp.dims)
 	if err != nil {
 		return nil, err
 	}
@@ -118,16 +119,10 @@ func (p *parser) assemble(tp *tensorProto) (*Tensor, error) {
 	if err := tp.oneSource(); err != nil {
 		return nil, err
 	}
-	t := &Tensor{Type: tp.typ, Shape: tp.dims}
 	if tp.hasRaw {
-		err = p.fillRaw(t, tp.raw, n)
-	} else {
-		err = tp.fillTyped(t)
+		return p.raw(tp, n)
 	}
-	if err != nil {
-		return nil, err
-	}
-	return t, t.Check()
+	return tp.typed()
 }
 
 // oneSource refuses elements in a field that the type does not use, or in two.
@@ -135,13 +130,13 @@ func (tp *tensorProto) oneSource() error {
 	typed := len(tp.floats) + len(tp.ints32) + len(tp.ints64) + len(tp.texts)
 	own := 0
 	switch tp.typ {
-	case Float32:
+	case tensor.Float32:
 		own = len(tp.floats)
-	case Bool:
+	case tensor.Bool:
 		own = len(tp.ints32)
-	case Int64:
+	case tensor.Int64:
 		own = len(tp.ints64)
-	case String:
+	case tensor.String:
 		own = len(tp.texts)
 	}
 	if typed != own {
@@ -153,62 +148,61 @@ func (tp *tensorProto) oneSource() error {
 	return nil
 }
 
-func (tp *tensorProto) fillTyped(t *Tensor) error {
-	switch t.Type {
-	case Float32:
-		t.F32 = tp.floats
-	case Int64:
-		t.I64 = tp.ints64
-	case String:
-		t.Str = tp.texts
-	case Bool:
-		t.Bool = make([]bool, len(tp.ints32))
+// typed makes a tensor of the elements in the field of its type.
+func (tp *tensorProto) typed() (*tensor.Tensor, error) {
+	var t *tensor.Tensor
+	switch tp.typ {
+	case tensor.Float32:
+		t = tensor.Of(tp.floats, tp.dims...)
+	case tensor.Int64:
+		t = tensor.Of(tp.ints64, tp.dims...)
+	case tensor.String:
+		t = tensor.Of(tp.texts, tp.dims...)
+	case tensor.Bool:
+		b := make([]bool, len(tp.ints32))
 		for i, v := range tp.ints32 {
 			if v != 0 && v != 1 {
-				return fmt.Errorf("bool element %d is %d, must be 0 or 1", i, v)
+				return nil, fmt.Errorf("bool element %d is %d, must be 0 or 1", i, v)
 			}
-			t.Bool[i] = v == 1
+			b[i] = v == 1
 		}
+		t = tensor.Of(b, tp.dims...)
 	}
-	return nil
+	return t, t.Check()
 }
 
-// fillRaw decodes raw_data: little-endian, fixed width (onnx.proto3, TensorProto).
-func (p *parser) fillRaw(t *Tensor, raw []byte, n int64) error {
-	width := int64(1)
-	switch t.Type {
-	case Float32:
-		width = 4
-	case Int64:
-		width = 8
-	case String:
-		return errors.New("strings cannot be stored raw")
+// raw decodes raw_data: little-endian, fixed width (onnx.proto3, TensorProto).
+func (p *parser) raw(tp *tensorProto, n int64) (*tensor.Tensor, error) {
+	if tp.typ == tensor.String {
+		return nil, errors.New("strings cannot be stored raw")
 	}
-	if n > math.MaxInt64/width || int64(len(raw)) != n*width {
-		return fmt.Errorf("shape %v needs %d %s elements of %d bytes, got %d bytes", t.Shape, n, t.Type, width, len(raw))
+	width := tp.typ.Size()
+	if n > math.MaxInt64/width || int64(len(tp.raw)) != n*width {
+		return nil, fmt.Errorf("shape %v needs %d %s elements of %d bytes, got %d bytes", tp.dims, n, tp.typ, width, len(tp.raw))
 	}
 	if err := p.addWeights(n); err != nil {
-		return err
+		return nil, err
 	}
-	switch t.Type {
-	case Float32:
-		t.F32 = make([]float32, n)
-		for i := range t.F32 {
-			t.F32[i] = math.Float32frombits(binary.LittleEndian.Uint32(raw[4*i:]))
+	t, err := tensor.New(tp.typ, tp.dims)
+	if err != nil {
+		return nil, err
+	}
+	switch tp.typ {
+	case tensor.Float32:
+		for i := range n {
+			tensor.Data[float32](t)[i] = math.Float32frombits(binary.LittleEndian.Uint32(tp.raw[4*i:]))
 		}
-	case Int64:
-		t.I64 = make([]int64, n)
-		for i := range t.I64 {
-			t.I64[i] = int64(binary.LittleEndian.Uint64(raw[8*i:]))
+	case tensor.Int64:
+		for i := range n {
+			tensor.Data[int64](t)[i] = int64(binary.LittleEndian.Uint64(tp.raw[8*i:]))
 		}
-	case Bool:
-		t.Bool = make([]bool, n)
-		for i, b := range raw {
+	case tensor.Bool:
+		for i, b := range tp.raw {
 			if b > 1 {
-				return fmt.Errorf("bool element %d is %d, must be 0 or 1", i, b)
+				return nil, fmt.Errorf("bool element %d is %d, must be 0 or 1", i, b)
 			}
-			t.Bool[i] = b == 1
+			tensor.Data[bool](t)[i] = b == 1
 		}
 	}
-	return nil
+	return t, nil
 }

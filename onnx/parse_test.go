@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	pb "github.com/blindbox/blindbox/onnx/onnxtest"
+	"github.com/blindbox/blindbox/onnx/tensor"
 )
 
 func TestMalformedModels(t *testing.T) {
@@ -62,7 +63,7 @@ func TestMalformedModels(t *testing.T) {
 		"no operator":                 {pb.Model(x(), pb.Msg(1, pb.Str(1, "x"), pb.Str(2, "y")), y()), "no operator"},
 		"unknown domain":              {pb.Model(x(), pb.Msg(1, pb.Str(1, "x"), pb.Str(2, "y"), pb.Str(4, "Relu"), pb.Str(7, "com.example")), y()), `domain "com.example" is not supported`},
 		"unknown operator":            {pb.Model(x(), pb.Node("", "Frob", []string{"x"}, []string{"y"}), y()), "node 0 (Frob): operator is not supported by this engine"},
-		"all unknown operators":       {pb.Model(x(), pb.Node("", "Frob", []string{"x"}, []string{"a"}), pb.Node("", "Nicate", []string{"a"}, []string{"y"}), y()), "missing in all: Frob, Nicate"},
+		"all unknown operators":       {pb.Model(x(), pb.Node("", "Frob", []string{"x"}, []string{"a"}), pb.Node("", "Nicate", []string{"a"}, []string{"y"}), y()), "missing in all: \"Frob\", \"Nicate\""},
 		"overload":                    {pb.Model(pb.Msg(1, pb.Str(8, "v2"))), "overloads"},
 		"too few inputs":              {pb.Model(x(), pb.Node("", "Add", []string{"x"}, []string{"y"}), y()), "has 1 inputs, expected 2"},
 		"too many inputs":             {pb.Model(x(), pb.Node("", "Relu", []string{"x", "x"}, []string{"y"}), y()), "has 2 inputs, expected 1"},
@@ -124,7 +125,7 @@ func TestLimitsAreHeld(t *testing.T) {
 		"has 3 elements, the limit is 2": func(l *Limits) { l.Elements = 2 },
 		"string of 6 bytes":              func(l *Limits) { l.StringBytes = 5 },
 		"limit Nodes is 0":               func(l *Limits) { l.Nodes = 0 },
-		"limit RunElements is -1":        func(l *Limits) { l.RunElements = -1 },
+		"limit RunBytes is -1":           func(l *Limits) { l.RunBytes = -1 },
 		"limit Bytes is 0":               func(l *Limits) { *l = Limits{} },
 	} {
 		lim := DefaultLimits()
@@ -159,7 +160,7 @@ func TestPackedAndUnpackedMeanTheSame(t *testing.T) {
 	} {
 		s := mustLoad(t, pb.Model(pb.Initializer(w), pb.Output("w", 1, 2)))
 		out, err := s.Run(t.Context(), nil)
-		if err != nil || out["w"].F32[0] != 1 || out["w"].F32[1] != 2 {
+		if err != nil || tensor.Data[float32](out["w"])[0] != 1 || tensor.Data[float32](out["w"])[1] != 2 {
 			t.Errorf("%s: %v, %v", name, out, err)
 		}
 	}
@@ -178,7 +179,7 @@ func TestModelSharesNothingWithItsBytes(t *testing.T) {
 		t.Fatalf("%v", err)
 	}
 	out, err := s.Run(t.Context(), nil)
-	if err != nil || out["w"].F32[1] != 2 {
+	if err != nil || tensor.Data[float32](out["w"])[1] != 2 {
 		t.Errorf("%v, %v", out, err)
 	}
 }

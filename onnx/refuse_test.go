@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	pb "github.com/blindbox/blindbox/onnx/onnxtest"
+	"github.com/blindbox/blindbox/onnx/tensor"
 )
 
 // TestOperatorsRefuse holds every operator to what it says it takes, when the
@@ -89,28 +90,28 @@ func TestOperatorsRefuse(t *testing.T) {
 
 // TestParametersThatOnlyARunShows: the same, for lists that are fed.
 func TestParametersThatOnlyARunShows(t *testing.T) {
-	list := func(v ...int64) *Tensor { return &Tensor{Type: Int64, Shape: []int64{int64(len(v))}, I64: v} }
+	list := func(v ...int64) *tensor.Tensor { return tensor.Of(v, int64(len(v))) }
 	open := func(name string, typ int64) []byte {
 		return pb.Msg(11, pb.Str(1, name), pb.Msg(2, pb.Msg(1, pb.Int(1, typ))))
 	}
 	for name, c := range map[string]struct {
 		op   string
-		in   []*Tensor
+		in   []*tensor.Tensor
 		want string
 	}{
-		"fill negative":      {"ConstantOfShape", []*Tensor{list(-1)}, "asks for dimension -1"},
-		"fill both negative": {"ConstantOfShape", []*Tensor{list(-2, -2)}, "asks for dimension -2"},
-		"slice axes count":   {"Slice", []*Tensor{vec(1, 2), list(0), list(1), list(0, 1)}, "has 2 entries for 1 starts"},
-		"slice steps count":  {"Slice", []*Tensor{vec(1, 2), list(0), list(1), list(0), list(1, 1)}, "has 2 entries for 1 starts"},
-		"fed scalar list":    {"Reshape", []*Tensor{vec(1), {Type: Int64, I64: []int64{1}}}, "has shape [], must be a list"},
-		"matrix rank":        {"Gemm", []*Tensor{vec(1), vec(1)}, "must be a matrix"},
-		"scalar product":     {"MatMul", []*Tensor{{Type: Float32, F32: []float32{1}}, vec(1)}, "is a scalar"},
-		"open dimensions":    {"ReduceMax", []*Tensor{vec()}, "has no element along a reduced axis"},
+		"fill negative":      {"ConstantOfShape", []*tensor.Tensor{list(-1)}, "asks for dimension -1"},
+		"fill both negative": {"ConstantOfShape", []*tensor.Tensor{list(-2, -2)}, "asks for dimension -2"},
+		"slice axes count":   {"Slice", []*tensor.Tensor{vec(1, 2), list(0), list(1), list(0, 1)}, "has 2 entries for 1 starts"},
+		"slice steps count":  {"Slice", []*tensor.Tensor{vec(1, 2), list(0), list(1), list(0), list(1, 1)}, "has 2 entries for 1 starts"},
+		"fed scalar list":    {"Reshape", []*tensor.Tensor{vec(1), tensor.Of([]int64{1})}, "has shape [], must be a list"},
+		"matrix rank":        {"Gemm", []*tensor.Tensor{vec(1), vec(1)}, "must be a matrix"},
+		"scalar product":     {"MatMul", []*tensor.Tensor{tensor.Of([]float32{1}), vec(1)}, "is a scalar"},
+		"open dimensions":    {"ReduceMax", []*tensor.Tensor{vec()}, "has no element along a reduced axis"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var graph [][]byte
 			var names []string
-			feed := map[string]*Tensor{}
+			feed := map[string]*tensor.Tensor{}
 			for n, in := range c.in {
 				id := string(rune('a' + n))
 				names = append(names, id)
@@ -135,7 +136,7 @@ func TestOpenRanksStayOpen(t *testing.T) {
 		"Add": nil, "Max": nil, "Equal": nil, "MatMul": nil, "Concat": pb.AttrInt("axis", 0),
 	} {
 		s := mustLoad(t, pb.Model(open("a", 1), pb.Input("b", 1, 2), pb.Node("", op, []string{"a", "b"}, []string{"y"}, attrs), pb.OpenOutput("y", 0)))
-		out, err := s.Run(t.Context(), map[string]*Tensor{"a": vec(1, 2), "b": vec(3, 4)})
+		out, err := s.Run(t.Context(), map[string]*tensor.Tensor{"a": vec(1, 2), "b": vec(3, 4)})
 		if err != nil {
 			t.Errorf("%s: %v", op, err)
 			continue
@@ -149,12 +150,12 @@ func TestOpenRanksStayOpen(t *testing.T) {
 		"Identity": nil, "Flatten": nil, "Shape": nil, "Cast": pb.AttrInt("to", 7), "Not": nil,
 	} {
 		typ := int64(1)
-		in := &Tensor{Type: Float32, Shape: []int64{1, 2, 2}, F32: []float32{1, 2, 3, 4}}
+		in := tensor.Of([]float32{1, 2, 3, 4}, 1, 2, 2)
 		if op == "Not" {
-			typ, in = 9, &Tensor{Type: Bool, Shape: []int64{1, 2}, Bool: []bool{true, false}}
+			typ, in = 9, tensor.Of([]bool{true, false}, 1, 2)
 		}
 		s := mustLoad(t, pb.Model(open("a", typ), pb.Node("", op, []string{"a"}, []string{"y"}, attrs), pb.OpenOutput("y", 0)))
-		if _, err := s.Run(t.Context(), map[string]*Tensor{"a": in}); err != nil {
+		if _, err := s.Run(t.Context(), map[string]*tensor.Tensor{"a": in}); err != nil {
 			t.Errorf("%s: %v", op, err)
 		}
 	}
@@ -169,7 +170,7 @@ func TestCountElements(t *testing.T) {
 		{nil, 1, true}, {[]int64{2, 3}, 6, true}, {[]int64{5, 0, 7}, 0, true}, {[]int64{-1}, 0, false},
 		{[]int64{math.MaxInt64}, math.MaxInt64, true}, {[]int64{1 << 32, 1 << 31}, 0, false}, {[]int64{0, -3}, 0, false},
 	} {
-		n, err := countElements(c.shape)
+		n, err := tensor.Count(c.shape)
 		if (err == nil) != c.ok || n != c.want {
 			t.Errorf("%v: %d, %v", c.shape, n, err)
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/blindbox/blindbox/examples/tumour"
 	"github.com/blindbox/blindbox/onnx"
+	"github.com/blindbox/blindbox/onnx/tensor"
 )
 
 // record is one line of testdata/held_out.json, which train.py writes.
@@ -50,12 +51,12 @@ func session(t testing.TB) *onnx.Session {
 	return s
 }
 
-func batch(rs []record) map[string]*onnx.Tensor {
-	x := &onnx.Tensor{Type: onnx.Float32, Shape: []int64{int64(len(rs)), 30}}
+func batch(rs []record) map[string]*tensor.Tensor {
+	var x []float32
 	for _, r := range rs {
-		x.F32 = append(x.F32, r.Features...)
+		x = append(x, r.Features...)
 	}
-	return map[string]*onnx.Tensor{"features": x}
+	return map[string]*tensor.Tensor{"features": tensor.Of(x, int64(len(rs)), 30)}
 }
 
 func TestDigestIsTheModels(t *testing.T) {
@@ -80,8 +81,8 @@ func TestHeldOutRecordsAgreeWithOnnxruntime(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := alone["probabilities"].F32
-		if !slices.Equal(p, together["probabilities"].F32[2*i:2*i+2]) {
+		p := tensor.Data[float32](alone["probabilities"])
+		if !slices.Equal(p, tensor.Data[float32](together["probabilities"])[2*i:2*i+2]) {
 			t.Errorf("record %d answers differently in a batch", r.Record)
 		}
 		for j, want := range r.Probabilities {
@@ -89,10 +90,10 @@ func TestHeldOutRecordsAgreeWithOnnxruntime(t *testing.T) {
 				t.Errorf("record %d: got %v, onnxruntime %v", r.Record, p, r.Probabilities)
 			}
 		}
-		if got := alone["label"].I64[0]; got != r.Label {
+		if got := tensor.Data[int64](alone["label"])[0]; got != r.Label {
 			t.Errorf("record %d: got label %d, onnxruntime %d", r.Record, got, r.Label)
 		}
-		if int(alone["label"].I64[0]) == r.True {
+		if int(tensor.Data[int64](alone["label"])[0]) == r.True {
 			correct++
 		}
 	}

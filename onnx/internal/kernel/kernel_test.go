@@ -35,7 +35,7 @@ func naive(shape []int64, operands []Operand, do func(at []int)) {
 func walked(t *testing.T, shape []int64, operands []Operand) [][]int {
 	t.Helper()
 	var got [][]int
-	err := Walk(t.Context(), shape, operands, func(n int, at, step []int) error {
+	err := Walk(&On{Context: t.Context()}, shape, operands, func(n int, at, step []int) error {
 		if n <= 0 || n > chunk {
 			t.Errorf("run of %d elements", n)
 		}
@@ -96,7 +96,7 @@ func TestWalkCutsLongRuns(t *testing.T) {
 func TestWalkJoinsDimensions(t *testing.T) {
 	runs := 0
 	shape := []int64{4, 5, 6}
-	err := Walk(t.Context(), shape, []Operand{Dense(shape), Broadcast(nil, shape)}, func(int, []int, []int) error { runs++; return nil })
+	err := Walk(&On{Context: t.Context()}, shape, []Operand{Dense(shape), Broadcast(nil, shape)}, func(int, []int, []int) error { runs++; return nil })
 	if err != nil || runs != 1 {
 		t.Errorf("%d runs, %v", runs, err)
 	}
@@ -104,18 +104,19 @@ func TestWalkJoinsDimensions(t *testing.T) {
 
 func TestLoopsEndWithTheContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
+	on := &On{Context: ctx}
 	cancel()
 	big := int64(4 * chunk)
 	calls := 0
 	count := func(int, []int, []int) error { calls++; return nil }
-	flat := Walk(ctx, []int64{big}, []Operand{Dense([]int64{big})}, count)
-	rows := Walk(ctx, []int64{big, 2}, []Operand{{Strides: []int{1, int(big)}}}, count)
+	flat := Walk(on, []int64{big}, []Operand{Dense([]int64{big})}, count)
+	rows := Walk(on, []int64{big, 2}, []Operand{{Strides: []int{1, int(big)}}}, count)
 	data := make([]float32, big)
 	m := Matrix{Data: data, Row: 256, Col: 1}
-	product := MatMul(ctx, make([]float32, 256*256), 256, 256, 256, 1, m, m)
+	product := MatMul(on, make([]float32, 256*256), 256, 256, 256, 1, m, m)
 	lanes := LanesOf([]int64{big / 4, 4}, 1)
-	normal := Softmax(ctx, make([]float32, big), data, lanes, false)
-	best := ArgBest(ctx, make([]int64, big/4), data, lanes, false, func(a, b float32) bool { return a > b })
+	normal := Softmax(on, make([]float32, big), data, lanes, false)
+	best := ArgBest(on, make([]int64, big/4), data, lanes, false, func(a, b float32) bool { return a > b })
 	for i, err := range []error{flat, rows, product, normal, best} {
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("loop %d: %v", i, err)
@@ -130,7 +131,7 @@ func TestWalkReturnsTheCallbacksError(t *testing.T) {
 	stop := errors.New("stop")
 	for _, n := range []int64{1, 2 * chunk} {
 		calls := 0
-		err := Walk(t.Context(), []int64{n}, []Operand{Dense([]int64{n})}, func(int, []int, []int) error { calls++; return stop })
+		err := Walk(&On{Context: t.Context()}, []int64{n}, []Operand{Dense([]int64{n})}, func(int, []int, []int) error { calls++; return stop })
 		if !errors.Is(err, stop) || calls != 1 {
 			t.Errorf("%d calls, %v", calls, err)
 		}
@@ -149,7 +150,7 @@ func TestMatMul(t *testing.T) {
 		for name, v := range views {
 			dst := random(rng, m*n)
 			want := slices.Clone(dst)
-			if err := MatMul(t.Context(), dst, m, k, n, 0.5, v[0], v[1]); err != nil {
+			if err := MatMul(&On{Context: t.Context()}, dst, m, k, n, 0.5, v[0], v[1]); err != nil {
 				t.Fatal(err)
 			}
 			for i := range m {
@@ -177,7 +178,7 @@ func random(rng *rand.Rand, n int) []float32 {
 
 func TestLanesWithoutElements(t *testing.T) {
 	huge := Lanes{Outer: 1 << 60, N: 0, Inner: 1 << 60}
-	if err := Softmax(t.Context(), nil, nil, huge, false); err != nil {
+	if err := Softmax(&On{Context: t.Context()}, nil, nil, huge, false); err != nil {
 		t.Error(err)
 	}
 }
@@ -187,7 +188,7 @@ func BenchmarkMatMul(b *testing.B) {
 	m := Matrix{Data: random(rand.New(rand.NewPCG(5, 6)), n*n), Row: n, Col: 1}
 	dst := make([]float32, n*n)
 	for b.Loop() {
-		if err := MatMul(b.Context(), dst, n, n, n, 1, m, m); err != nil {
+		if err := MatMul(&On{Context: b.Context()}, dst, n, n, n, 1, m, m); err != nil {
 			b.Fatal(err)
 		}
 	}

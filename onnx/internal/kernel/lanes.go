@@ -1,7 +1,6 @@
 package kernel
 
 import (
-	"context"
 	"math"
 )
 
@@ -22,7 +21,7 @@ func LanesOf(shape []int64, axis int) Lanes {
 }
 
 // each calls do with the first element and the number of every lane.
-func (l Lanes) each(ctx context.Context, do func(start, lane int)) error {
+func (l Lanes) each(on *On, do func(start, lane int)) error {
 	if l.N == 0 { // nothing to do, however many lanes there are
 		return nil
 	}
@@ -31,7 +30,7 @@ func (l Lanes) each(ctx context.Context, do func(start, lane int)) error {
 		for i := range l.Inner {
 			if since += l.N + 1; since > chunk {
 				since = 0
-				if err := ctx.Err(); err != nil {
+				if err := on.Err(); err != nil {
 					return err
 				}
 			}
@@ -42,9 +41,9 @@ func (l Lanes) each(ctx context.Context, do func(start, lane int)) error {
 }
 
 // Softmax writes exp(x - max) / sum along every lane, or its logarithm.
-func Softmax(ctx context.Context, dst, src []float32, l Lanes, logarithm bool) error {
+func Softmax(on *On, dst, src []float32, l Lanes, logarithm bool) error {
 	end := l.N * l.Inner
-	return l.each(ctx, func(start, _ int) {
+	return l.each(on, func(start, _ int) {
 		top := float32(math.Inf(-1))
 		for i := start; i < start+end; i += l.Inner {
 			top = max(top, src[i])
@@ -70,8 +69,8 @@ func Softmax(ctx context.Context, dst, src []float32, l Lanes, logarithm bool) e
 
 // ArgBest writes, for every lane, the position of the element that better
 // prefers to all others: the first of equals, or the last. N must be positive.
-func ArgBest[T any](ctx context.Context, dst []int64, src []T, l Lanes, last bool, better func(a, b T) bool) error {
-	return l.each(ctx, func(start, lane int) {
+func ArgBest[T any](on *On, dst []int64, src []T, l Lanes, last bool, better func(a, b T) bool) error {
+	return l.each(on, func(start, lane int) {
 		best := 0
 		for n := 1; n < l.N; n++ {
 			x, top := src[start+n*l.Inner], src[start+best*l.Inner]

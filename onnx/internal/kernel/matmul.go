@@ -1,7 +1,5 @@
 package kernel
 
-import "context"
-
 // Matrix is a view of a slice: element (r, c) is Data[r*Row + c*Col].
 type Matrix struct {
 	Data     []float32
@@ -14,14 +12,14 @@ type Matrix struct {
 // The sums run over k in rising order, in float32, so that an element does not
 // depend on how many rows are computed together: one record gives the same
 // answer alone and in a batch.
-func MatMul(ctx context.Context, dst []float32, m, k, n int, scale float32, a, b Matrix) error {
+func MatMul(on *On, dst []float32, m, k, n int, scale float32, a, b Matrix) error {
 	since := 0
 	for i := range m {
 		row := dst[i*n : (i+1)*n]
 		for p := 0; p < k; p++ {
 			if since += n; since > chunk {
 				since = 0
-				if err := ctx.Err(); err != nil {
+				if err := on.Err(); err != nil {
 					return err
 				}
 			}

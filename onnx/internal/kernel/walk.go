@@ -4,7 +4,6 @@
 package kernel
 
 import (
-	"context"
 	"slices"
 )
 
@@ -59,7 +58,7 @@ type Run func(n int, at, step []int) error
 
 // Walk visits every index of shape in row-major order and hands the operands'
 // elements to do in runs, as long as the operands allow and the context lives.
-func Walk(ctx context.Context, shape []int64, operands []Operand, do Run) error {
+func Walk(on *On, shape []int64, operands []Operand, do Run) error {
 	dims, strides := merge(shape, operands)
 	last := len(dims) - 1
 	inner, step := dims[last], strides[last]
@@ -78,11 +77,11 @@ func Walk(ctx context.Context, shape []int64, operands []Operand, do Run) error 
 	for done, i := 0, 0; i < outer; i++ {
 		if done += inner; done > chunk {
 			done = 0
-			if err := ctx.Err(); err != nil {
+			if err := on.Err(); err != nil {
 				return err
 			}
 		}
-		if err := runInner(ctx, inner, at, step, do); err != nil {
+		if err := runInner(on, inner, at, step, do); err != nil {
 			return err
 		}
 		advance(index, dims, strides, at)
@@ -91,13 +90,13 @@ func Walk(ctx context.Context, shape []int64, operands []Operand, do Run) error 
 }
 
 // runInner cuts a long innermost run into chunks.
-func runInner(ctx context.Context, inner int, at, step []int, do Run) error {
+func runInner(on *On, inner int, at, step []int, do Run) error {
 	if inner <= chunk {
 		return do(inner, at, step)
 	}
 	pos := slices.Clone(at)
 	for left := inner; left > 0; {
-		if err := ctx.Err(); err != nil {
+		if err := on.Err(); err != nil {
 			return err
 		}
 		n := min(left, chunk)

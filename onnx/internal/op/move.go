@@ -1,21 +1,22 @@
-package onnx
+package op
 
 import (
-	"context"
 	"fmt"
 	"math"
 	"slices"
 
 	"github.com/blindbox/blindbox/onnx/internal/kernel"
+
+	"github.com/blindbox/blindbox/onnx/tensor"
 )
 
-func moveOperators() map[string]operatorSpec {
-	return map[string]operatorSpec{
-		"Transpose": {1, 1, 1, makeTranspose},
-		"Concat":    {1, variadic, 1, makeConcat},
-		"Slice":     {3, 5, 1, func(*attributes, int64) (operator, error) { return slicing{}, nil }},
-		"Gather":    {2, 2, 1, func(a *attributes, _ int64) (operator, error) { return gather{a.int("axis", 0)}, nil }},
-		"Expand":    {2, 2, 1, func(*attributes, int64) (operator, error) { return expanding{}, nil }},
+func moveOperators() map[string]Spec {
+	return map[string]Spec{
+		"Transpose": {MinIn: 1, MaxIn: 1, MaxOut: 1, Make: makeTranspose},
+		"Concat":    {MinIn: 1, MaxIn: Variadic, MaxOut: 1, Make: makeConcat},
+		"Slice":     {MinIn: 3, MaxIn: 5, MaxOut: 1, Make: func(*Attributes, int64) (Operator, error) { return slicing{}, nil }},
+		"Gather":    {MinIn: 2, MaxIn: 2, MaxOut: 1, Make: func(a *Attributes, _ int64) (Operator, error) { return gather{a.int("axis", 0)}, nil }},
+		"Expand":    {MinIn: 2, MaxIn: 2, MaxOut: 1, Make: func(*Attributes, int64) (Operator, error) { return expanding{}, nil }},
 	}
 }
 
@@ -25,7 +26,7 @@ type transpose struct {
 	given bool
 }
 
-func makeTranspose(a *attributes, _ int64) (operator, error) {
+func makeTranspose(a *Attributes, _ int64) (Operator, error) {
 	perm, given := a.ints("perm")
 	return transpose{perm, given}, nil
 }
@@ -53,25 +54,25 @@ func (o transpose) order(rank int) ([]int64, error) {
 	return o.perm, nil
 }
 
-func (o transpose) infer(in []*info) ([]info, error) {
+func (o transpose) Infer(in []*Info) ([]Info, error) {
 	if err := needType(in, 0, anyType()...); err != nil {
 		return nil, err
 	}
-	if !in[0].ranked {
-		return []info{unranked(in[0].typ)}, nil
+	if !in[0].Ranked {
+		return []Info{unranked(in[0].Type)}, nil
 	}
-	perm, err := o.order(len(in[0].shape))
+	perm, err := o.order(len(in[0].Shape))
 	if err != nil {
-		return nil, &operandError{0, err}
+		return nil, &OperandError{0, err}
 	}
 	shape := make([]int64, len(perm))
 	for i, p := range perm {
-		shape[i] = in[0].shape[p]
+		shape[i] = in[0].Shape[p]
 	}
-	return []info{ranked(in[0].typ, shape...)}, nil
+	return []Info{ranked(in[0].Type, shape...)}, nil
 }
 
-func (o transpose) run(ctx context.Context, in, out []*Tensor) error {
+func (o transpose) Run(env *Env, in, out []*tensor.Tensor) error {
 	perm, err := o.order(len(in[0].Shape))
 	if err != nil {
 		return err
@@ -81,49 +82,49 @@ func (o transpose) run(ctx context.Context, in, out []*Tensor) error {
 	for i, p := range perm {
 		from.Strides[i] = own[p]
 	}
-	return move(ctx, out[0], 0, in[0], from, out[0].Shape)
+	return move(env, out[0], 0, in[0], from, out[0].Shape)
 }
 
 // concat joins operands along an axis.
 type concat struct{ axis int64 }
 
-func makeConcat(a *attributes, _ int64) (operator, error) {
+func makeConcat(a *Attributes, _ int64) (Operator, error) {
 	if !a.has("axis") {
 		return nil, fmt.Errorf("attribute \"axis\" is required")
 	}
 	return concat{a.int("axis", 0)}, nil
 }
 
-func (o concat) infer(in []*info) ([]info, error) {
+func (o concat) Infer(in []*Info) ([]Info, error) {
 	if err := needSame(in, anyType()...); err != nil {
 		return nil, err
 	}
 	var shape []int64
 	at, open := 0, false
 	for i, v := range in {
-		if !v.ranked {
+		if !v.Ranked {
 			open = true
 			continue
 		}
 		if shape == nil {
 			var err error
-			if at, err = axis(o.axis, len(v.shape)); err != nil {
-				return nil, &operandError{i, err}
+			if at, err = axis(o.axis, len(v.Shape)); err != nil {
+				return nil, &OperandError{i, err}
 			}
-			shape = slices.Clone(v.shape)
+			shape = slices.Clone(v.Shape)
 			continue
 		}
-		if err := o.join(shape, v.shape, at); err != nil {
-			return nil, &operandError{i, err}
+		if err := o.join(shape, v.Shape, at); err != nil {
+			return nil, &OperandError{i, err}
 		}
 	}
 	if shape == nil {
-		return []info{unranked(in[0].typ)}, nil
+		return []Info{unranked(in[0].Type)}, nil
 	}
 	if open {
 		shape[at] = -1
 	}
-	return []info{ranked(in[0].typ, shape...)}, nil
+	return []Info{ranked(in[0].Type, shape...)}, nil
 }
 
 // join adds shape next to shape along dimension at.
@@ -151,7 +152,7 @@ func (o concat) join(shape, next []int64, at int) error {
 	return nil
 }
 
-func (o concat) run(ctx context.Context, in, out []*Tensor) error {
+func (o concat) Run(env *Env, in, out []*tensor.Tensor) error {
 	at, err := axis(o.axis, len(out[0].Shape))
 	if err != nil {
 		return err
@@ -160,7 +161,7 @@ func (o concat) run(ctx context.Context, in, out []*Tensor) error {
 	offset := 0
 	for _, t := range in {
 		to := kernel.Operand{Offset: offset, Strides: strides}
-		if err := copyTo(ctx, out[0], to, t, kernel.Dense(t.Shape), t.Shape); err != nil {
+		if err := copyTo(env, out[0], to, t, kernel.Dense(t.Shape), t.Shape); err != nil {
 			return err
 		}
 		offset += strides[at] * int(t.Shape[at])
@@ -175,7 +176,7 @@ type slicing struct{}
 // cut is one dimension's share: n elements from start on, step apart.
 type cut struct{ start, step, n int64 }
 
-func (o slicing) infer(in []*info) ([]info, error) {
+func (o slicing) Infer(in []*Info) ([]Info, error) {
 	if err := needType(in, 0, anyType()...); err != nil {
 		return nil, err
 	}
@@ -190,26 +191,26 @@ func (o slicing) infer(in []*info) ([]info, error) {
 		_, ok := in[i].ints()
 		allKnown = allKnown && ok
 	}
-	if !in[0].ranked {
-		return []info{unranked(in[0].typ)}, nil
+	if !in[0].Ranked {
+		return []Info{unranked(in[0].Type)}, nil
 	}
 	if !allKnown {
-		return []info{ranked(in[0].typ, openShape(len(in[0].shape))...)}, nil
+		return []Info{ranked(in[0].Type, openShape(len(in[0].Shape))...)}, nil
 	}
 	cuts, err := o.cuts(in)
 	if err != nil {
 		return nil, err
 	}
-	shape := slices.Clone(in[0].shape)
+	shape := slices.Clone(in[0].Shape)
 	for d, c := range cuts {
 		shape[d] = c.n
 	}
-	return []info{ranked(in[0].typ, shape...)}, nil
+	return []Info{ranked(in[0].Type, shape...)}, nil
 }
 
 // cuts works out the share of every dimension; n is -1 where it is open.
-func (o slicing) cuts(in []*info) ([]cut, error) {
-	shape := in[0].shape
+func (o slicing) cuts(in []*Info) ([]cut, error) {
+	shape := in[0].Shape
 	cuts := make([]cut, len(shape))
 	for d, size := range shape {
 		cuts[d] = cut{0, 1, size}
@@ -217,7 +218,7 @@ func (o slicing) cuts(in []*info) ([]cut, error) {
 	starts, _ := in[1].ints()
 	ends, _ := in[2].ints()
 	if len(ends) != len(starts) {
-		return nil, badInput(2, "has %d ends for %d starts", len(ends), len(starts))
+		return nil, BadInput(2, "has %d ends for %d starts", len(ends), len(starts))
 	}
 	axes := make([]int64, len(starts))
 	for i := range axes {
@@ -230,17 +231,17 @@ func (o slicing) cuts(in []*info) ([]cut, error) {
 		}
 		v, _ := in[i+3].ints()
 		if len(v) != len(starts) {
-			return nil, badInput(i+3, "has %d entries for %d starts", len(v), len(starts))
+			return nil, BadInput(i+3, "has %d entries for %d starts", len(v), len(starts))
 		}
 		*list = v
 	}
 	if _, err := axesSet(axes, len(shape)); err != nil {
-		return nil, &operandError{3, err}
+		return nil, &OperandError{3, err}
 	}
 	for i, a := range axes {
 		d, _ := axis(a, len(shape))
 		if steps[i] == 0 {
-			return nil, badInput(4, "holds a step of 0")
+			return nil, BadInput(4, "holds a step of 0")
 		}
 		cuts[d] = newCut(starts[i], ends[i], steps[i], shape[d])
 	}
@@ -274,11 +275,11 @@ func newCut(start, end, step, size int64) cut {
 	return cut{start, step, (start-end-1)/-max(step, -math.MaxInt64) + 1}
 }
 
-func (o slicing) run(ctx context.Context, in, out []*Tensor) error {
-	infos := make([]*info, len(in))
+func (o slicing) Run(env *Env, in, out []*tensor.Tensor) error {
+	infos := make([]*Info, len(in))
 	for i, t := range in {
 		if t != nil {
-			v := known(t)
+			v := Known(t)
 			infos[i] = &v
 		}
 	}
@@ -293,57 +294,68 @@ func (o slicing) run(ctx context.Context, in, out []*Tensor) error {
 			from.Strides[d] *= int(c.step)
 		}
 	}
-	return move(ctx, out[0], 0, in[0], from, out[0].Shape)
+	return move(env, out[0], 0, in[0], from, out[0].Shape)
 }
 
 // gather picks slices of operand 0 along an axis by the indices in operand 1.
 type gather struct{ axis int64 }
 
-func (o gather) infer(in []*info) ([]info, error) {
+func (o gather) Infer(in []*Info) ([]Info, error) {
 	if err := needType(in, 0, anyType()...); err != nil {
 		return nil, err
 	}
-	if err := needType(in, 1, Int64); err != nil {
+	if err := needType(in, 1, tensor.Int64); err != nil {
 		return nil, err
 	}
-	if !in[0].ranked {
-		return []info{unranked(in[0].typ)}, nil
+	if !in[0].Ranked {
+		return []Info{unranked(in[0].Type)}, nil
 	}
-	at, err := axis(o.axis, len(in[0].shape))
+	at, err := axis(o.axis, len(in[0].Shape))
 	if err != nil {
-		return nil, &operandError{0, err}
+		return nil, &OperandError{0, err}
 	}
-	if v, ok := in[1].ints(); ok && in[0].shape[at] != -1 {
-		for _, i := range v {
-			if size := in[0].shape[at]; i < -size || i >= size {
-				return nil, badInput(1, "index %d is outside of dimension %d", i, size)
-			}
+	if v, ok := in[1].ints(); ok && in[0].Shape[at] != -1 {
+		if err := within(v, in[0].Shape[at]); err != nil {
+			return nil, err
 		}
 	}
-	if !in[1].ranked {
-		return []info{unranked(in[0].typ)}, nil
+	if !in[1].Ranked {
+		return []Info{unranked(in[0].Type)}, nil
 	}
-	return []info{ranked(in[0].typ, slices.Concat(in[0].shape[:at], in[1].shape, in[0].shape[at+1:])...)}, nil
+	return []Info{ranked(in[0].Type, slices.Concat(in[0].Shape[:at], in[1].Shape, in[0].Shape[at+1:])...)}, nil
 }
 
-func (o gather) run(ctx context.Context, in, out []*Tensor) error {
+func (o gather) Run(env *Env, in, out []*tensor.Tensor) error {
 	at, err := axis(o.axis, len(in[0].Shape))
 	if err != nil {
 		return err
 	}
 	size := in[0].Shape[at]
+	if err := within(tensor.Data[int64](in[1]), size); err != nil {
+		return err
+	}
 	lanes := kernel.LanesOf(in[0].Shape, at)
 	inner := int64(lanes.Inner)
 	shape := []int64{int64(lanes.Outer), inner}
-	to := kernel.Operand{Strides: []int{len(in[1].I64) * lanes.Inner, 1}}
+	to := kernel.Operand{Strides: []int{len(tensor.Data[int64](in[1])) * lanes.Inner, 1}}
 	from := kernel.Operand{Strides: []int{lanes.N * lanes.Inner, 1}}
-	for i, index := range in[1].I64 {
+	for i, index := range tensor.Data[int64](in[1]) {
 		if index < 0 {
 			index += size
 		}
 		to.Offset, from.Offset = i*lanes.Inner, int(index)*lanes.Inner
-		if err := copyTo(ctx, out[0], to, in[0], from, shape); err != nil {
+		if err := copyTo(env, out[0], to, in[0], from, shape); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// within refuses indices (operand 1) that are outside of a dimension.
+func within(indices []int64, size int64) error {
+	for _, i := range indices {
+		if i < -size || i >= size {
+			return BadInput(1, "index %d is outside of dimension %d", i, size)
 		}
 	}
 	return nil
@@ -352,7 +364,7 @@ func (o gather) run(ctx context.Context, in, out []*Tensor) error {
 // expanding repeats operand 0 to the shape in operand 1, both ways broadcast.
 type expanding struct{}
 
-func (expanding) infer(in []*info) ([]info, error) {
+func (expanding) Infer(in []*Info) ([]Info, error) {
 	if err := needType(in, 0, anyType()...); err != nil {
 		return nil, err
 	}
@@ -360,19 +372,19 @@ func (expanding) infer(in []*info) ([]info, error) {
 		return nil, err
 	}
 	want, ok := in[1].ints()
-	if !ok || !in[0].ranked {
-		return []info{unranked(in[0].typ)}, nil
+	if !ok || !in[0].Ranked {
+		return []Info{unranked(in[0].Type)}, nil
 	}
 	for _, d := range want {
 		if d < 0 {
-			return nil, badInput(1, "asks for dimension %d", d)
+			return nil, BadInput(1, "asks for dimension %d", d)
 		}
 	}
-	shape, err := broadcastShapes(in[0].shape, want)
+	shape, err := broadcastShapes(in[0].Shape, want)
 	if err != nil {
-		return nil, &operandError{1, err}
+		return nil, &OperandError{1, err}
 	}
-	return []info{ranked(in[0].typ, shape...)}, nil
+	return []Info{ranked(in[0].Type, shape...)}, nil
 }
 
-func (expanding) run(ctx context.Context, in, out []*Tensor) error { return expand(ctx, out[0], in[0]) }
+func (expanding) Run(env *Env, in, out []*tensor.Tensor) error { return expand(env, out[0], in[0]) }

@@ -1,20 +1,21 @@
-package onnx
+package op
 
 import (
-	"context"
 	"fmt"
 	"math"
 	"slices"
+
+	"github.com/blindbox/blindbox/onnx/tensor"
 )
 
-func shapeOperators() map[string]operatorSpec {
-	return map[string]operatorSpec{
-		"Identity":  {1, 1, 1, func(*attributes, int64) (operator, error) { return identity{}, nil }},
-		"Reshape":   {2, 2, 1, makeReshape},
-		"Flatten":   {1, 1, 1, func(a *attributes, _ int64) (operator, error) { return flatten{axis: a.int("axis", 1)}, nil }},
-		"Squeeze":   {1, 2, 1, func(*attributes, int64) (operator, error) { return squeeze{}, nil }},
-		"Unsqueeze": {2, 2, 1, func(*attributes, int64) (operator, error) { return unsqueeze{}, nil }},
-		"Shape":     {1, 1, 1, makeShape},
+func shapeOperators() map[string]Spec {
+	return map[string]Spec{
+		"Identity":  {MinIn: 1, MaxIn: 1, MaxOut: 1, Make: func(*Attributes, int64) (Operator, error) { return identity{}, nil }},
+		"Reshape":   {MinIn: 2, MaxIn: 2, MaxOut: 1, Make: makeReshape},
+		"Flatten":   {MinIn: 1, MaxIn: 1, MaxOut: 1, Make: func(a *Attributes, _ int64) (Operator, error) { return flatten{axis: a.int("axis", 1)}, nil }},
+		"Squeeze":   {MinIn: 1, MaxIn: 2, MaxOut: 1, Make: func(*Attributes, int64) (Operator, error) { return squeeze{}, nil }},
+		"Unsqueeze": {MinIn: 2, MaxIn: 2, MaxOut: 1, Make: func(*Attributes, int64) (Operator, error) { return unsqueeze{}, nil }},
+		"Shape":     {MinIn: 1, MaxIn: 1, MaxOut: 1, Make: makeShape},
 	}
 }
 
@@ -22,16 +23,16 @@ func shapeOperators() map[string]operatorSpec {
 // under another shape.
 type sameElements struct{}
 
-func (sameElements) view()                                       {}
-func (sameElements) run(_ context.Context, _, _ []*Tensor) error { return nil }
+func (sameElements) View()                                   {}
+func (sameElements) Run(_ *Env, _, _ []*tensor.Tensor) error { return nil }
 
 type identity struct{ sameElements }
 
-func (identity) infer(in []*info) ([]info, error) {
+func (identity) Infer(in []*Info) ([]Info, error) {
 	if err := needType(in, 0, anyType()...); err != nil {
 		return nil, err
 	}
-	return []info{*in[0]}, nil
+	return []Info{*in[0]}, nil
 }
 
 // reshape takes the new shape from operand 1: -1 once for "what is left", and 0
@@ -41,7 +42,7 @@ type reshape struct {
 	allowZero bool
 }
 
-func makeReshape(a *attributes, opset int64) (operator, error) {
+func makeReshape(a *Attributes, opset int64) (Operator, error) {
 	o := reshape{}
 	if opset >= 14 {
 		o.allowZero = a.flag("allowzero", false)
@@ -49,7 +50,7 @@ func makeReshape(a *attributes, opset int64) (operator, error) {
 	return o, nil
 }
 
-func (o reshape) infer(in []*info) ([]info, error) {
+func (o reshape) Infer(in []*Info) ([]Info, error) {
 	if err := needType(in, 0, anyType()...); err != nil {
 		return nil, err
 	}
@@ -58,20 +59,20 @@ func (o reshape) infer(in []*info) ([]info, error) {
 	}
 	want, ok := in[1].ints()
 	if !ok {
-		if in[1].complete() && in[1].shape[0] < math.MaxInt8 {
-			return []info{ranked(in[0].typ, openShape(int(in[1].shape[0]))...)}, nil
+		if in[1].Complete() && in[1].Shape[0] < math.MaxInt8 {
+			return []Info{ranked(in[0].Type, openShape(int(in[1].Shape[0]))...)}, nil
 		}
-		return []info{unranked(in[0].typ)}, nil
+		return []Info{unranked(in[0].Type)}, nil
 	}
 	shape, err := o.resolve(want, in[0])
 	if err != nil {
-		return nil, &operandError{1, err}
+		return nil, &OperandError{1, err}
 	}
-	return []info{ranked(in[0].typ, shape...)}, nil
+	return []Info{ranked(in[0].Type, shape...)}, nil
 }
 
 // resolve replaces 0 and -1 in the wanted shape as far as the operand is known.
-func (o reshape) resolve(want []int64, from *info) ([]int64, error) {
+func (o reshape) resolve(want []int64, from *Info) ([]int64, error) {
 	shape := slices.Clone(want)
 	rest, open := -1, false
 	for i, d := range want {
@@ -83,32 +84,32 @@ func (o reshape) resolve(want []int64, from *info) ([]int64, error) {
 		case d == -1:
 			rest = i
 		case d == 0 && !o.allowZero:
-			if !from.ranked {
+			if !from.Ranked {
 				shape[i], open = -1, true
 				continue
 			}
-			if i >= len(from.shape) {
+			if i >= len(from.Shape) {
 				return nil, fmt.Errorf("asks for dimension %d of %s", i, *from)
 			}
-			shape[i] = from.shape[i]
+			shape[i] = from.Shape[i]
 			open = open || shape[i] == -1
 		}
 	}
-	if open || !from.complete() {
+	if open || !from.Complete() {
 		return shape, nil
 	}
-	return fillRest(shape, rest, from.shape)
+	return fillRest(shape, rest, from.Shape)
 }
 
 // fillRest sets dimension rest (-1: none) so that the element counts agree.
 func fillRest(shape []int64, rest int, from []int64) ([]int64, error) {
-	have, err := countElements(from)
+	have, err := tensor.Count(from)
 	if err != nil {
 		return nil, err
 	}
 	if rest >= 0 {
 		shape[rest] = 1
-		others, err := countElements(shape)
+		others, err := tensor.Count(shape)
 		if err != nil {
 			return nil, err
 		}
@@ -117,7 +118,7 @@ func fillRest(shape []int64, rest int, from []int64) ([]int64, error) {
 		}
 		shape[rest] = have / others
 	}
-	got, err := countElements(shape)
+	got, err := tensor.Count(shape)
 	if err != nil {
 		return nil, err
 	}
@@ -133,16 +134,16 @@ type flatten struct {
 	axis int64
 }
 
-func (o flatten) infer(in []*info) ([]info, error) {
+func (o flatten) Infer(in []*Info) ([]Info, error) {
 	if err := needType(in, 0, anyType()...); err != nil {
 		return nil, err
 	}
-	if !in[0].ranked {
-		return []info{ranked(in[0].typ, -1, -1)}, nil
+	if !in[0].Ranked {
+		return []Info{ranked(in[0].Type, -1, -1)}, nil
 	}
-	shape := in[0].shape
+	shape := in[0].Shape
 	if o.axis < -int64(len(shape)) || o.axis > int64(len(shape)) {
-		return nil, badInput(0, "axis %d is outside of rank %d", o.axis, len(shape))
+		return nil, BadInput(0, "axis %d is outside of rank %d", o.axis, len(shape))
 	}
 	at := o.axis
 	if at < 0 {
@@ -150,13 +151,13 @@ func (o flatten) infer(in []*info) ([]info, error) {
 	}
 	rows, err := countOpen(shape[:at])
 	if err != nil {
-		return nil, &operandError{0, err}
+		return nil, &OperandError{0, err}
 	}
 	columns, err := countOpen(shape[at:])
 	if err != nil {
-		return nil, &operandError{0, err}
+		return nil, &OperandError{0, err}
 	}
-	return []info{ranked(in[0].typ, rows, columns)}, nil
+	return []Info{ranked(in[0].Type, rows, columns)}, nil
 }
 
 // countOpen multiplies dimensions; -1 if one is open.
@@ -164,13 +165,13 @@ func countOpen(shape []int64) (int64, error) {
 	if slices.Contains(shape, -1) {
 		return -1, nil
 	}
-	return countElements(shape)
+	return tensor.Count(shape)
 }
 
 // squeeze drops dimensions of size one: those named by operand 1, or all.
 type squeeze struct{ sameElements }
 
-func (squeeze) infer(in []*info) ([]info, error) {
+func (squeeze) Infer(in []*Info) ([]Info, error) {
 	if err := needType(in, 0, anyType()...); err != nil {
 		return nil, err
 	}
@@ -182,32 +183,32 @@ func (squeeze) infer(in []*info) ([]info, error) {
 		}
 		var ok bool
 		if axes, ok = in[1].ints(); !ok {
-			return []info{unranked(in[0].typ)}, nil
+			return []Info{unranked(in[0].Type)}, nil
 		}
 	}
-	if !in[0].ranked || !named && !in[0].complete() {
-		return []info{unranked(in[0].typ)}, nil
+	if !in[0].Ranked || !named && !in[0].Complete() {
+		return []Info{unranked(in[0].Type)}, nil
 	}
-	set, err := axesSet(axes, len(in[0].shape))
+	set, err := axesSet(axes, len(in[0].Shape))
 	if err != nil {
-		return nil, &operandError{1, err}
+		return nil, &OperandError{1, err}
 	}
 	shape := []int64{}
-	for i, d := range in[0].shape {
+	for i, d := range in[0].Shape {
 		switch {
 		case named && !set[i], !named && d != 1:
 			shape = append(shape, d)
 		case d != 1 && d != -1:
-			return nil, badInput(0, "dimension %d of shape %v is not 1", i, in[0].shape)
+			return nil, BadInput(0, "dimension %d of shape %v is not 1", i, in[0].Shape)
 		}
 	}
-	return []info{ranked(in[0].typ, shape...)}, nil
+	return []Info{ranked(in[0].Type, shape...)}, nil
 }
 
 // unsqueeze adds dimensions of size one where operand 1 says.
 type unsqueeze struct{ sameElements }
 
-func (unsqueeze) infer(in []*info) ([]info, error) {
+func (unsqueeze) Infer(in []*Info) ([]Info, error) {
 	if err := needType(in, 0, anyType()...); err != nil {
 		return nil, err
 	}
@@ -215,17 +216,17 @@ func (unsqueeze) infer(in []*info) ([]info, error) {
 		return nil, err
 	}
 	axes, ok := in[1].ints()
-	if !ok || !in[0].ranked {
-		return []info{unranked(in[0].typ)}, nil
+	if !ok || !in[0].Ranked {
+		return []Info{unranked(in[0].Type)}, nil
 	}
 	if len(axes) > math.MaxInt8 {
-		return nil, badInput(1, "names %d axes", len(axes))
+		return nil, BadInput(1, "names %d axes", len(axes))
 	}
-	set, err := axesSet(axes, len(in[0].shape)+len(axes))
+	set, err := axesSet(axes, len(in[0].Shape)+len(axes))
 	if err != nil {
-		return nil, &operandError{1, err}
+		return nil, &OperandError{1, err}
 	}
-	shape, rest := make([]int64, 0, len(set)), in[0].shape
+	shape, rest := make([]int64, 0, len(set)), in[0].Shape
 	for _, added := range set {
 		if added {
 			shape = append(shape, 1)
@@ -234,13 +235,13 @@ func (unsqueeze) infer(in []*info) ([]info, error) {
 		shape = append(shape, rest[0])
 		rest = rest[1:]
 	}
-	return []info{ranked(in[0].typ, shape...)}, nil
+	return []Info{ranked(in[0].Type, shape...)}, nil
 }
 
 // shapeOf gives the dimensions of its operand from start to end.
 type shapeOf struct{ start, end int64 }
 
-func makeShape(a *attributes, opset int64) (operator, error) {
+func makeShape(a *Attributes, opset int64) (Operator, error) {
 	o := shapeOf{0, math.MaxInt64}
 	if opset >= 15 {
 		o = shapeOf{a.int("start", 0), a.int("end", math.MaxInt64)}
@@ -261,22 +262,22 @@ func (o shapeOf) slice(shape []int64) []int64 {
 	return shape[start:max(start, end)]
 }
 
-func (o shapeOf) infer(in []*info) ([]info, error) {
+func (o shapeOf) Infer(in []*Info) ([]Info, error) {
 	if err := needType(in, 0, anyType()...); err != nil {
 		return nil, err
 	}
-	if !in[0].ranked {
-		return []info{ranked(Int64, -1)}, nil
+	if !in[0].Ranked {
+		return []Info{ranked(tensor.Int64, -1)}, nil
 	}
-	dims := o.slice(in[0].shape)
-	out := ranked(Int64, int64(len(dims)))
+	dims := o.slice(in[0].Shape)
+	out := ranked(tensor.Int64, int64(len(dims)))
 	if !slices.Contains(dims, -1) {
-		out.value = &Tensor{Type: Int64, Shape: []int64{int64(len(dims))}, I64: slices.Clone(dims)}
+		out.Value = tensor.List(slices.Clone(dims)...)
 	}
-	return []info{out}, nil
+	return []Info{out}, nil
 }
 
-func (o shapeOf) run(_ context.Context, in, out []*Tensor) error {
-	copy(out[0].I64, o.slice(in[0].Shape))
+func (o shapeOf) Run(_ *Env, in, out []*tensor.Tensor) error {
+	copy(tensor.Data[int64](out[0]), o.slice(in[0].Shape))
 	return nil
 }

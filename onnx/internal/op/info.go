@@ -1,60 +1,71 @@
-package onnx
+package op
 
 import (
 	"fmt"
 	"slices"
+
+	"github.com/blindbox/blindbox/onnx/tensor"
 )
 
-// info is what is known of a value: its type always; of its shape, the rank
-// (ranked) and the dimensions that are not -1; its elements, if value is set.
+// Info is what is known of a value: its type always; of its shape, the rank
+// (Ranked) and the dimensions that are not -1; its elements, if Value is set. Of a
+// sequence or an optional, Item is the type of what it holds, and Inner the type of
+// what a held list holds.
 //
 // The same functions infer shapes twice. When a session is made, dimensions may
-// be open and mistakes in the model are found. During a run everything is
-// known, so the same code gives the exact shape of each result, and the memory
-// for it is checked against the limits before it is taken.
-type info struct {
-	typ    DataType
-	ranked bool
-	shape  []int64
-	value  *Tensor
+// be open and mistakes in the model are found. When the shapes of the inputs are
+// known, the same code gives the exact shape of each result, and the memory for it is
+// planned and checked against the limits before it is taken.
+type Info struct {
+	Type        tensor.DataType
+	Item, Inner tensor.DataType
+	Ranked      bool
+	Shape       []int64
+	Value       *tensor.Tensor
 }
 
-func known(t *Tensor) info { return info{typ: t.Type, ranked: true, shape: t.Shape, value: t} }
+// Known is all that there is to know of a value.
+func Known(t *tensor.Tensor) Info {
+	return Info{Type: t.Type, Item: t.ItemType, Inner: t.Inner, Ranked: t.Type.Element(), Shape: t.Shape, Value: t}
+}
 
-func ranked(t DataType, shape ...int64) info { return info{typ: t, ranked: true, shape: shape} }
+func ranked(t tensor.DataType, shape ...int64) Info { return Info{Type: t, Ranked: true, Shape: shape} }
 
-func unranked(t DataType) info { return info{typ: t} }
+func unranked(t tensor.DataType) Info { return Info{Type: t} }
 
-// complete says whether every dimension is known.
-func (v info) complete() bool { return v.ranked && !slices.Contains(v.shape, -1) }
+// Complete says whether every dimension is known.
+func (v Info) Complete() bool { return v.Ranked && !slices.Contains(v.Shape, -1) }
 
-func (v info) String() string {
-	if !v.ranked {
-		return fmt.Sprintf("%s of unknown rank", v.typ)
+func (v Info) String() string {
+	switch {
+	case v.Type == tensor.Sequence || v.Type == tensor.Optional:
+		return fmt.Sprintf("%s of %s", v.Type, v.Item)
+	case !v.Ranked:
+		return fmt.Sprintf("%s of unknown rank", v.Type)
 	}
-	return fmt.Sprintf("%s%v", v.typ, v.shape)
+	return fmt.Sprintf("%s%v", v.Type, v.Shape)
 }
 
 // ints returns the elements of an int64 vector (or scalar) if they are known.
-func (v info) ints() ([]int64, bool) {
-	if v.value == nil || v.value.Type != Int64 {
+func (v Info) ints() ([]int64, bool) {
+	if v.Value == nil || v.Value.Type != tensor.Int64 {
 		return nil, false
 	}
-	return v.value.I64, true
+	return tensor.Data[int64](v.Value), true
 }
 
 // needType refuses a missing operand, or one of a type that is not in allowed.
-func needType(in []*info, index int, allowed ...DataType) error {
+func needType(in []*Info, index int, allowed ...tensor.DataType) error {
 	if in[index] == nil {
-		return badInput(index, "is required")
+		return BadInput(index, "is required")
 	}
-	if !slices.Contains(allowed, in[index].typ) {
-		return badInput(index, "is %s, expected %s", in[index].typ, oneOf(allowed))
+	if !slices.Contains(allowed, in[index].Type) {
+		return BadInput(index, "is %s, expected %s", in[index].Type, oneOf(allowed))
 	}
 	return nil
 }
 
-func oneOf(types []DataType) string {
+func oneOf(types []tensor.DataType) string {
 	s := ""
 	for i, t := range types {
 		if i > 0 {
@@ -66,19 +77,20 @@ func oneOf(types []DataType) string {
 }
 
 // needSame refuses operands whose type differs from the first one's.
-func needSame(in []*info, allowed ...DataType) error {
+func needSame(in []*Info, allowed ...tensor.DataType) error {
 	for i := range in {
 		if err := needType(in, i, allowed...); err != nil {
 			return err
 		}
-		if in[i].typ != in[0].typ {
-			return badInput(i, "is %s, but input 0 is %s", in[i].typ, in[0].typ)
+		if in[i].Type != in[0].Type {
+			return BadInput(i, "is %s, but input 0 is %s", in[i].Type, in[0].Type)
 		}
 	}
 	return nil
 }
 
-func anyType() []DataType { return []DataType{Float32, Int64, Bool, String} }
+// anyType is every type that a tensor has; lists are none.
+func anyType() []tensor.DataType { return tensor.Types() }
 
 // sameDim joins two views of one dimension, of which either may be open.
 func sameDim(a, b int64) (int64, bool) {
@@ -105,17 +117,17 @@ func broadcastDim(a, b int64) (int64, bool) {
 
 // broadcast joins the shapes of all operands (numpy's rules; ONNX,
 // Broadcasting.md). The result is unranked if one of them is.
-func broadcast(in []*info) (shape []int64, isRanked bool, err error) {
+func broadcast(in []*Info) (shape []int64, isRanked bool, err error) {
 	for i, v := range in {
-		if !v.ranked {
+		if !v.Ranked {
 			return nil, false, nil
 		}
 		if i == 0 {
-			shape = slices.Clone(v.shape)
+			shape = slices.Clone(v.Shape)
 			continue
 		}
-		if shape, err = broadcastShapes(shape, v.shape); err != nil {
-			return nil, false, &operandError{i, err}
+		if shape, err = broadcastShapes(shape, v.Shape); err != nil {
+			return nil, false, &OperandError{i, err}
 		}
 	}
 	return shape, true, nil

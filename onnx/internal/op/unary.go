@@ -1,10 +1,11 @@
-package onnx
+package op
 
 import (
-	"context"
 	"math"
 
 	"github.com/blindbox/blindbox/onnx/internal/kernel"
+
+	"github.com/blindbox/blindbox/onnx/tensor"
 )
 
 // unary is an operator that changes every element by itself.
@@ -13,11 +14,11 @@ type unary struct {
 	i64 func(int64) int64 // nil: float32 only
 }
 
-func unaryOperators() map[string]operatorSpec {
-	one := func(op operator) operatorSpec {
-		return operatorSpec{1, 1, 1, func(*attributes, int64) (operator, error) { return op, nil }}
+func unaryOperators() map[string]Spec {
+	one := func(op Operator) Spec {
+		return Spec{MinIn: 1, MaxIn: 1, MaxOut: 1, Make: func(*Attributes, int64) (Operator, error) { return op, nil }}
 	}
-	return map[string]operatorSpec{
+	return map[string]Spec{
 		"Relu":       one(unary{f32: func(x float32) float32 { return max(x, 0) }, i64: func(x int64) int64 { return max(x, 0) }}),
 		"Neg":        one(unary{f32: func(x float32) float32 { return -x }, i64: func(x int64) int64 { return -x }}),
 		"Abs":        one(unary{f32: abs32, i64: func(x int64) int64 { return max(x, -x) }}),
@@ -28,8 +29,8 @@ func unaryOperators() map[string]operatorSpec {
 		"Sqrt":       one(unary{f32: wide(math.Sqrt)}),
 		"Erf":        one(unary{f32: wide(math.Erf)}),
 		"Reciprocal": one(unary{f32: func(x float32) float32 { return 1 / x }}),
-		"LeakyRelu":  {1, 1, 1, makeLeakyRelu},
-		"Clip":       {1, 3, 1, func(*attributes, int64) (operator, error) { return clip{}, nil }},
+		"LeakyRelu":  {MinIn: 1, MaxIn: 1, MaxOut: 1, Make: makeLeakyRelu},
+		"Clip":       {MinIn: 1, MaxIn: 3, MaxOut: 1, Make: func(*Attributes, int64) (Operator, error) { return clip{}, nil }},
 	}
 }
 
@@ -42,7 +43,7 @@ func abs32(x float32) float32 { return float32(math.Abs(float64(x))) }
 
 func sigmoid(x float32) float32 { return float32(1 / (1 + math.Exp(-float64(x)))) }
 
-func makeLeakyRelu(a *attributes, _ int64) (operator, error) {
+func makeLeakyRelu(a *Attributes, _ int64) (Operator, error) {
 	slope := a.float("alpha", 0.01)
 	return unary{f32: func(x float32) float32 {
 		if x < 0 {
@@ -52,28 +53,28 @@ func makeLeakyRelu(a *attributes, _ int64) (operator, error) {
 	}}, nil
 }
 
-func (o unary) infer(in []*info) ([]info, error) {
-	allowed := []DataType{Float32}
+func (o unary) Infer(in []*Info) ([]Info, error) {
+	allowed := []tensor.DataType{tensor.Float32}
 	if o.i64 != nil {
-		allowed = append(allowed, Int64)
+		allowed = append(allowed, tensor.Int64)
 	}
 	if err := needType(in, 0, allowed...); err != nil {
 		return nil, err
 	}
-	return []info{{typ: in[0].typ, ranked: in[0].ranked, shape: in[0].shape}}, nil
+	return []Info{{Type: in[0].Type, Ranked: in[0].Ranked, Shape: in[0].Shape}}, nil
 }
 
-func (o unary) run(ctx context.Context, in, out []*Tensor) error {
-	if in[0].Type == Float32 {
-		return apply(ctx, out[0].F32, in[0].F32, o.f32)
+func (o unary) Run(env *Env, in, out []*tensor.Tensor) error {
+	if in[0].Type == tensor.Float32 {
+		return apply(env, tensor.Data[float32](out[0]), tensor.Data[float32](in[0]), o.f32)
 	}
-	return apply(ctx, out[0].I64, in[0].I64, o.i64)
+	return apply(env, tensor.Data[int64](out[0]), tensor.Data[int64](in[0]), o.i64)
 }
 
 // apply computes dst[i] = f(src[i]).
-func apply[T, R any](ctx context.Context, dst []R, src []T, f func(T) R) error {
+func apply[T, R any](env *Env, dst []R, src []T, f func(T) R) error {
 	shape := []int64{int64(len(dst))}
-	return kernel.Walk(ctx, shape, []kernel.Operand{kernel.Dense(shape)}, func(n int, at, _ []int) error {
+	return kernel.Walk(env.On, shape, []kernel.Operand{kernel.Dense(shape)}, func(n int, at, _ []int) error {
 		to, from := dst[at[0]:at[0]+n], src[at[0]:at[0]+n]
 		for i := range to {
 			to[i] = f(from[i])
@@ -86,48 +87,48 @@ func apply[T, R any](ctx context.Context, dst []R, src []T, f func(T) R) error {
 // optional scalars.
 type clip struct{}
 
-func (clip) infer(in []*info) ([]info, error) {
-	if err := needType(in, 0, Float32, Int64); err != nil {
+func (clip) Infer(in []*Info) ([]Info, error) {
+	if err := needType(in, 0, tensor.Float32, tensor.Int64); err != nil {
 		return nil, err
 	}
 	for i := 1; i < len(in); i++ {
 		if in[i] == nil {
 			continue
 		}
-		if err := needType(in, i, in[0].typ); err != nil {
+		if err := needType(in, i, in[0].Type); err != nil {
 			return nil, err
 		}
-		if in[i].ranked && len(in[i].shape) != 0 {
-			return nil, badInput(i, "has shape %v, must be a scalar", in[i].shape)
+		if in[i].Ranked && len(in[i].Shape) != 0 {
+			return nil, BadInput(i, "has shape %v, must be a scalar", in[i].Shape)
 		}
 	}
-	return []info{{typ: in[0].typ, ranked: in[0].ranked, shape: in[0].shape}}, nil
+	return []Info{{Type: in[0].Type, Ranked: in[0].Ranked, Shape: in[0].Shape}}, nil
 }
 
-func (clip) run(ctx context.Context, in, out []*Tensor) error {
-	bound := func(i int) *Tensor {
+func (clip) Run(env *Env, in, out []*tensor.Tensor) error {
+	bound := func(i int) *tensor.Tensor {
 		if i < len(in) {
 			return in[i]
 		}
 		return nil
 	}
 	low, high := bound(1), bound(2)
-	if in[0].Type == Int64 {
+	if in[0].Type == tensor.Int64 {
 		lo, hi := int64(math.MinInt64), int64(math.MaxInt64)
 		if low != nil {
-			lo = low.I64[0]
+			lo = tensor.Data[int64](low)[0]
 		}
 		if high != nil {
-			hi = high.I64[0]
+			hi = tensor.Data[int64](high)[0]
 		}
-		return apply(ctx, out[0].I64, in[0].I64, func(x int64) int64 { return min(max(x, lo), hi) })
+		return apply(env, tensor.Data[int64](out[0]), tensor.Data[int64](in[0]), func(x int64) int64 { return min(max(x, lo), hi) })
 	}
 	lo, hi := float32(math.Inf(-1)), float32(math.Inf(1))
 	if low != nil {
-		lo = low.F32[0]
+		lo = tensor.Data[float32](low)[0]
 	}
 	if high != nil {
-		hi = high.F32[0]
+		hi = tensor.Data[float32](high)[0]
 	}
-	return apply(ctx, out[0].F32, in[0].F32, func(x float32) float32 { return min(max(x, lo), hi) })
+	return apply(env, tensor.Data[float32](out[0]), tensor.Data[float32](in[0]), func(x float32) float32 { return min(max(x, lo), hi) })
 }

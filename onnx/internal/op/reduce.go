@@ -1,11 +1,12 @@
-package onnx
+package op
 
 import (
-	"context"
 	"errors"
 	"math"
 
 	"github.com/blindbox/blindbox/onnx/internal/kernel"
+
+	"github.com/blindbox/blindbox/onnx/tensor"
 )
 
 // reduction says how elements along the reduced axes become one.
@@ -20,8 +21,8 @@ type reduction struct {
 	empty     bool // defined over no elements
 }
 
-func reduceOperators() map[string]operatorSpec {
-	table := map[string]operatorSpec{}
+func reduceOperators() map[string]Spec {
+	table := map[string]Spec{}
 	for _, r := range []reduction{
 		{name: "ReduceSum", axesSince: 13, empty: true,
 			f32: func(s, x float64) float64 { return s + x }, i64: func(s, x int64) int64 { return s + x }},
@@ -32,7 +33,7 @@ func reduceOperators() map[string]operatorSpec {
 		{name: "ReduceMin", axesSince: 18, start: math.Inf(1), startInt: math.MaxInt64,
 			f32: func(s, x float64) float64 { return min(s, x) }, i64: func(s, x int64) int64 { return min(s, x) }},
 	} {
-		table[r.name] = operatorSpec{1, 2, 1, r.make}
+		table[r.name] = Spec{MinIn: 1, MaxIn: 2, MaxOut: 1, Make: r.make}
 	}
 	return table
 }
@@ -46,7 +47,7 @@ type reduce struct {
 	noop      bool // no axes: change nothing, instead of reducing all
 }
 
-func (r reduction) make(a *attributes, opset int64) (operator, error) {
+func (r reduction) make(a *Attributes, opset int64) (Operator, error) {
 	o := reduce{reduction: r, keep: a.flag("keepdims", true)}
 	if opset < r.axesSince {
 		o.attribute = true
@@ -58,7 +59,7 @@ func (r reduction) make(a *attributes, opset int64) (operator, error) {
 }
 
 // reduced marks the axes that go away. It is nil if they are not known yet.
-func (o reduce) reduced(in []*info) ([]bool, error) {
+func (o reduce) reduced(in []*Info) ([]bool, error) {
 	axes, at := o.axes, 0
 	if !o.attribute && len(in) > 1 && in[1] != nil {
 		v, ok := in[1].ints()
@@ -67,9 +68,9 @@ func (o reduce) reduced(in []*info) ([]bool, error) {
 		}
 		axes, at = v, 1
 	}
-	set, err := axesSet(axes, len(in[0].shape))
+	set, err := axesSet(axes, len(in[0].Shape))
 	if err != nil {
-		return nil, &operandError{at, err}
+		return nil, &OperandError{at, err}
 	}
 	if len(axes) == 0 && !o.noop {
 		for i := range set {
@@ -79,12 +80,12 @@ func (o reduce) reduced(in []*info) ([]bool, error) {
 	return set, nil
 }
 
-func (o reduce) infer(in []*info) ([]info, error) {
+func (o reduce) Infer(in []*Info) ([]Info, error) {
 	if err := o.check(in); err != nil {
 		return nil, err
 	}
-	if !in[0].ranked {
-		return []info{unranked(in[0].typ)}, nil
+	if !in[0].Ranked {
+		return []Info{unranked(in[0].Type)}, nil
 	}
 	set, err := o.reduced(in)
 	if err != nil {
@@ -92,28 +93,28 @@ func (o reduce) infer(in []*info) ([]info, error) {
 	}
 	if set == nil {
 		if o.keep {
-			return []info{ranked(in[0].typ, openShape(len(in[0].shape))...)}, nil
+			return []Info{ranked(in[0].Type, openShape(len(in[0].Shape))...)}, nil
 		}
-		return []info{unranked(in[0].typ)}, nil
+		return []Info{unranked(in[0].Type)}, nil
 	}
 	shape := []int64{}
-	for i, d := range in[0].shape {
+	for i, d := range in[0].Shape {
 		switch {
 		case !set[i]:
 			shape = append(shape, d)
 		case d == 0 && !o.empty:
-			return nil, &operandError{0, errors.New("has no element along a reduced axis")}
+			return nil, &OperandError{0, errors.New("has no element along a reduced axis")}
 		case o.keep:
 			shape = append(shape, 1)
 		}
 	}
-	return []info{ranked(in[0].typ, shape...)}, nil
+	return []Info{ranked(in[0].Type, shape...)}, nil
 }
 
-func (o reduce) check(in []*info) error {
-	allowed := []DataType{Float32}
+func (o reduce) check(in []*Info) error {
+	allowed := []tensor.DataType{tensor.Float32}
 	if o.i64 != nil {
-		allowed = append(allowed, Int64)
+		allowed = append(allowed, tensor.Int64)
 	}
 	if err := needType(in, 0, allowed...); err != nil {
 		return err
@@ -122,27 +123,27 @@ func (o reduce) check(in []*info) error {
 		return nil
 	}
 	if o.attribute {
-		return badInput(1, "is not expected: before operator set %d the axes are an attribute", o.axesSince)
+		return BadInput(1, "is not expected: before operator set %d the axes are an attribute", o.axesSince)
 	}
 	return needVector(in, 1)
 }
 
 // needVector refuses anything but a list of int64.
-func needVector(in []*info, index int) error {
-	if err := needType(in, index, Int64); err != nil {
+func needVector(in []*Info, index int) error {
+	if err := needType(in, index, tensor.Int64); err != nil {
 		return err
 	}
-	if in[index].ranked && len(in[index].shape) != 1 {
-		return badInput(index, "has shape %v, must be a list", in[index].shape)
+	if in[index].Ranked && len(in[index].Shape) != 1 {
+		return BadInput(index, "has shape %v, must be a list", in[index].Shape)
 	}
 	return nil
 }
 
-func (o reduce) run(ctx context.Context, in, out []*Tensor) error {
-	infos := make([]*info, len(in))
+func (o reduce) Run(env *Env, in, out []*tensor.Tensor) error {
+	infos := make([]*Info, len(in))
 	for i, t := range in {
 		if t != nil {
-			v := known(t)
+			v := Known(t)
 			infos[i] = &v
 		}
 	}
@@ -158,22 +159,22 @@ func (o reduce) run(ctx context.Context, in, out []*Tensor) error {
 		}
 	}
 	operands := []kernel.Operand{kernel.Dense(shape), kernel.Broadcast(onto, shape)}
-	if in[0].Type == Int64 {
-		return o.integers(ctx, in[0], out[0], operands)
+	if in[0].Type == tensor.Int64 {
+		return o.integers(env, in[0], out[0], operands)
 	}
-	return o.floats(ctx, in[0], out[0], operands)
+	return o.floats(env, in[0], out[0], operands)
 }
 
 // floats sums in float64: the order of a reduction is no part of its meaning.
-func (o reduce) floats(ctx context.Context, in, out *Tensor, operands []kernel.Operand) error {
-	sums := make([]float64, len(out.F32))
+func (o reduce) floats(env *Env, in, out *tensor.Tensor, operands []kernel.Operand) error {
+	sums := make([]float64, len(tensor.Data[float32](out)))
 	for i := range sums {
 		sums[i] = o.start
 	}
-	err := kernel.Walk(ctx, in.Shape, operands, func(n int, at, step []int) error {
+	err := kernel.Walk(env.On, in.Shape, operands, func(n int, at, step []int) error {
 		for i := range n {
 			to := at[1] + i*step[1]
-			sums[to] = o.f32(sums[to], float64(in.F32[at[0]+i*step[0]]))
+			sums[to] = o.f32(sums[to], float64(tensor.Data[float32](in)[at[0]+i*step[0]]))
 		}
 		return nil
 	})
@@ -182,22 +183,22 @@ func (o reduce) floats(ctx context.Context, in, out *Tensor, operands []kernel.O
 	}
 	scale := 1.0
 	if o.mean {
-		scale = float64(len(in.F32) / len(sums))
+		scale = float64(len(tensor.Data[float32](in)) / len(sums))
 	}
 	for i, s := range sums {
-		out.F32[i] = float32(s / scale)
+		tensor.Data[float32](out)[i] = float32(s / scale)
 	}
 	return nil
 }
 
-func (o reduce) integers(ctx context.Context, in, out *Tensor, operands []kernel.Operand) error {
-	for i := range out.I64 {
-		out.I64[i] = o.startInt
+func (o reduce) integers(env *Env, in, out *tensor.Tensor, operands []kernel.Operand) error {
+	for i := range tensor.Data[int64](out) {
+		tensor.Data[int64](out)[i] = o.startInt
 	}
-	return kernel.Walk(ctx, in.Shape, operands, func(n int, at, step []int) error {
+	return kernel.Walk(env.On, in.Shape, operands, func(n int, at, step []int) error {
 		for i := range n {
 			to := at[1] + i*step[1]
-			out.I64[to] = o.i64(out.I64[to], in.I64[at[0]+i*step[0]])
+			tensor.Data[int64](out)[to] = o.i64(tensor.Data[int64](out)[to], tensor.Data[int64](in)[at[0]+i*step[0]])
 		}
 		return nil
 	})

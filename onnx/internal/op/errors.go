@@ -1,0 +1,18 @@
+package op
+
+import "fmt"
+
+// OperandError lets an operator name the operand that is wrong by its number.
+type OperandError struct {
+	Index  int
+	Reason error
+}
+
+func (e *OperandError) Error() string { return fmt.Sprintf("input %d: %v", e.Index, e.Reason) }
+
+func (e *OperandError) Unwrap() error { return e.Reason }
+
+// BadInput says what is wrong with an operand.
+func BadInput(index int, format string, args ...any) error {
+	return &OperandError{index, fmt.Errorf(format, args...)}
+}

@@ -1,0 +1,314 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/blindbox/blindbox/onnx/internal/kernel"
+	"github.com/blindbox/blindbox/onnx/internal/op"
+	"github.com/blindbox/blindbox/onnx/tensor"
+)
+
+// place says where the elements of a value are during a run.
+type place uint8
+
+const (
+	unplaced place = iota
+	fixed          // in the program: a weight or constant
+	given          // in what the caller gave
+	arena          // in the run's arena, at an offset
+	heap           // in memory of their own: an output, or strings
+	late           // in memory that is taken when the step runs, since its size shows only then
+	view           // in another value's memory
+)
+
+// Bound is a program with the shapes of its inputs known: what runs, in which order,
+// and where each value is.
+type Bound struct {
+	program *Program
+	key     []int64
+	values  []boundValue
+	steps   []boundStep
+	arena   int64 // bytes
+	outputs int64 // bytes of outputs and other values outside of the arena
+	exact   bool  // no value is late
+	owned   bool  // each output is in memory that is its own
+	frames  pool
+}
+
+type boundValue struct {
+	info   op.Info
+	place  place
+	offset int64 // in the arena
+	root   int   // of a view: the value whose memory it is
+	last   int   // step that reads it last; the number of steps if it is an output
+}
+
+// boundStep is a step that a run takes. If dynamic, shapes of its results are inferred
+// when it runs.
+type boundStep struct {
+	*Step
+	dynamic bool
+	scratch int64 // floats
+	offset  int64 // of the scratch memory in the arena
+	free    []int // late values that no later step reads
+}
+
+// maxBound is how many bindings a program keeps: a caller with more shapes than that
+// pays for planning again.
+const maxBound = 16
+
+// Bind plans a run for inputs of the given shapes, in the order of Inputs. Lists have
+// none.
+func (p *Program) Bind(shapes [][]int64, threads int) (*Bound, error) {
+	key := bindingKey(shapes, threads)
+	if b := p.lookup(key); b != nil {
+		return b, nil
+	}
+	b := &Bound{program: p, key: key, values: make([]boundValue, len(p.Values)), exact: true}
+	if err := b.enter(shapes); err != nil {
+		return nil, err
+	}
+	on := &kernel.On{Level: p.options.Level, Threads: threads}
+	for i := range p.Steps {
+		if err := b.step(&p.Steps[i], on); err != nil {
+			return nil, failed(p.Steps[i].Node, err)
+		}
+	}
+	b.lifetimes()
+	if err := b.layout(); err != nil {
+		return nil, err
+	}
+	p.keep(b)
+	return b, nil
+}
+
+func bindingKey(shapes [][]int64, threads int) []int64 {
+	key := []int64{int64(threads)}
+	for _, s := range shapes {
+		key = append(append(key, int64(len(s))), s...)
+	}
+	return key
+}
+
+// lookup finds a binding made before, and moves it to the end of the list.
+func (p *Program) lookup(key []int64) *Bound {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i, b := range p.bound {
+		if slices.Equal(b.key, key) {
+			p.bound = append(slices.Delete(p.bound, i, i+1), b)
+			return b
+		}
+	}
+	return nil
+}
+
+func (p *Program) keep(b *Bound) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.bound) == maxBound {
+		p.bound = slices.Delete(p.bound, 0, 1)
+	}
+	p.bound = append(p.bound, b)
+}
+
+// enter sets what is known before the first step.
+func (b *Bound) enter(shapes [][]int64) error {
+	p := b.program
+	for id := range p.Values {
+		v := &b.values[id]
+		v.root = id
+		if info := p.Values[id].Info; info.Value != nil {
+			v.info, v.place = info, fixed
+		}
+	}
+	for i, id := range p.Inputs {
+		v := &b.values[id]
+		v.info, v.place = p.Values[id].Info, given
+		if !v.info.Type.Element() {
+			continue
+		}
+		v.info.Ranked, v.info.Shape = true, shapes[i]
+		if err := p.options.Limits.checkShape(v.info); err != nil {
+			return fmt.Errorf("input %s: %w", op.Quote(p.Values[id].Name), err)
+		}
+	}
+	return nil
+}
+
+// operands collects what is known of a step's operands.
+func (b *Bound) operands(ids []int) []*op.Info {
+	in := make([]*op.Info, len(ids))
+	for i, id := range ids {
+		switch {
+		case id < 0:
+		case b.values[id].place == unplaced: // a weight that its operator has packed
+			in[i] = &b.program.Values[id].Info
+		default:
+			in[i] = &b.values[id].info
+		}
+	}
+	return in
+}
+
+// step infers a step's results and decides whether it runs, and when its results get
+// their memory.
+func (b *Bound) step(st *Step, on *kernel.On) error {
+	in := b.operands(st.In)
+	results, err := st.Op.Infer(in)
+	if err != nil {
+		return err
+	}
+	if len(results) < len(st.Out) {
+		return fmt.Errorf("gives %d results, had %d", len(results), len(st.Out))
+	}
+	results = results[:len(st.Out)]
+	_, maker := st.Op.(op.Maker)
+	bs := boundStep{Step: st, dynamic: maker}
+	for i, r := range results {
+		if err := b.program.options.Limits.checkShape(r); err != nil {
+			return fmt.Errorf("output %d: %w", i, err)
+		}
+		bs.dynamic = bs.dynamic || !r.Complete()
+	}
+	if !maker {
+		if done, err := b.known(st, in, results); done || err != nil {
+			return err
+		}
+	}
+	for i, id := range st.Out {
+		v := &b.values[id]
+		v.info, v.place = results[i], b.placeOf(st, results[i], bs.dynamic)
+		if v.place == view {
+			v.root = b.values[st.In[0]].root
+		}
+		b.exact = b.exact && v.place != late
+	}
+	if s, ok := st.Op.(op.Scratcher); ok && !bs.dynamic {
+		if bs.scratch = s.Scratch(on, in); bs.scratch < 0 {
+			return fmt.Errorf("%w: scratch memory", ErrLimit)
+		}
+	}
+	b.steps = append(b.steps, bs)
+	return nil
+}
+
+func (b *Bound) placeOf(st *Step, r op.Info, dynamic bool) place {
+	_, isView := st.Op.(op.Viewer)
+	switch {
+	case dynamic:
+		return late
+	case isView:
+		return view
+	case r.Type == tensor.String:
+		return heap
+	}
+	return arena
+}
+
+// known enters the results of a step that need no run: arithmetic on shapes.
+func (b *Bound) known(st *Step, in []*op.Info, results []op.Info) (bool, error) {
+	var values []*tensor.Tensor
+	if allKnown(results) {
+		for _, r := range results {
+			values = append(values, r.Value)
+		}
+	} else {
+		if _, ok := st.Op.(op.Packer); ok {
+			return false, nil
+		}
+		small := int64(1) << 62 // nothing large is folded here: it would be held beside the arena
+		var err error
+		if values, err = foldNow(b.program, st, in, results, &small); err != nil {
+			return false, err
+		}
+	}
+	if values == nil {
+		return false, nil
+	}
+	for i, id := range st.Out {
+		b.values[id].info, b.values[id].place = op.Known(values[i]), fixed
+	}
+	return true, nil
+}
+
+// lifetimes finds the last reader of each piece of memory, drops steps without
+// readers, and takes outputs out of the arena.
+func (b *Bound) lifetimes() {
+	for id := range b.values {
+		b.values[id].last = -1
+	}
+	for _, id := range b.program.Outputs {
+		root := &b.values[b.values[id].root]
+		root.last = len(b.steps)
+		if root.place == arena {
+			root.place = heap
+		}
+		b.values[id].last = len(b.steps)
+	}
+	kept := make([]boundStep, 0, len(b.steps))
+	for _, st := range slices.Backward(b.steps) { // first which are kept, then their numbers
+		if slices.ContainsFunc(st.Out, func(id int) bool { return b.values[id].last >= 0 }) {
+			for _, id := range st.In {
+				if id >= 0 {
+					b.touch(id, 0)
+				}
+			}
+			kept = append(kept, st)
+		}
+	}
+	slices.Reverse(kept)
+	b.steps = kept
+	for i, st := range b.steps {
+		for _, id := range st.In {
+			if id >= 0 {
+				b.touch(id, i)
+			}
+		}
+		for _, id := range st.Out {
+			b.touch(id, i) // a result that nobody reads has its place while the step runs
+		}
+	}
+	for _, id := range b.program.Outputs {
+		b.touch(id, len(b.steps))
+	}
+	b.releases()
+	b.owned = b.ownsOutputs()
+}
+
+// ownsOutputs says whether no output shares memory with anything.
+func (b *Bound) ownsOutputs() bool {
+	seen := map[int]bool{}
+	for _, id := range b.program.Outputs {
+		root := b.values[id].root
+		if b.values[root].place != heap || seen[root] {
+			return false
+		}
+		seen[root] = true
+	}
+	return true
+}
+
+// touch says that a step reads or writes a value, and so the memory that it is in.
+func (b *Bound) touch(id, step int) {
+	v := &b.values[id]
+	v.last = max(v.last, step)
+	root := &b.values[v.root]
+	root.last = max(root.last, step)
+}
+
+// releases tells each step which late values it is the last to read. Their memory may
+// be shared with values made of them, so this only lets go of references.
+func (b *Bound) releases() {
+	for id, v := range b.values {
+		if (v.place == late || v.place == view || v.place == heap) && v.last >= 0 && v.last < len(b.steps) {
+			st := &b.steps[v.last]
+			st.free = append(st.free, id)
+		}
+	}
+}
+
+// Bytes is what a run takes beside the weights and its inputs, in bytes: the arena,
+// and what is outside of it. exact is false if parts of it show only while it runs.
+func (b *Bound) Bytes() (arena, outputs int64, exact bool) { return b.arena, b.outputs, b.exact }

@@ -1,0 +1,167 @@
+package plan
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/blindbox/blindbox/onnx/internal/graph"
+	"github.com/blindbox/blindbox/onnx/internal/op"
+	"github.com/blindbox/blindbox/onnx/tensor"
+)
+
+// body is a graph inside a node, as a program. All bodies of one node take the same
+// captured values.
+type body struct {
+	program  *Program
+	declared []op.Info
+	captured int
+}
+
+// bodies compiles the graphs inside a node. What they read from around them becomes
+// further operands of the node.
+func (c *compiler) bodies(n *graph.Node) (map[string]op.Body, []int, error) {
+	free := map[string]bool{}
+	for _, a := range n.Attrs {
+		if a.Kind == graph.Sub {
+			freeNames(a.G, map[string]bool{}, free)
+		}
+	}
+	var captured, constants []Value
+	var ids []int
+	for _, name := range slices.Sorted(maps.Keys(free)) {
+		id, ok := c.ids[name]
+		if !ok {
+			return nil, nil, fmt.Errorf("a graph inside reads %s, which nothing makes", op.Quote(name))
+		}
+		v := Value{name, c.Values[id].Info}
+		if v.Info.Value != nil {
+			constants = append(constants, v)
+			continue
+		}
+		captured = append(captured, v)
+		ids = append(ids, id)
+	}
+	var all map[string]op.Body
+	for _, a := range n.Attrs {
+		if a.Kind != graph.Sub {
+			continue
+		}
+		p, err := compile(a.G, c.options, captured, constants)
+		if err != nil {
+			return nil, nil, fmt.Errorf("graph %s: %w", op.Quote(a.Name), err)
+		}
+		b := &body{program: p, captured: len(captured)}
+		for _, id := range p.Inputs[:len(p.Inputs)-len(captured)] {
+			b.declared = append(b.declared, p.Values[id].Info)
+		}
+		if all == nil {
+			all = map[string]op.Body{}
+		}
+		all[a.Name] = b
+	}
+	return all, ids, nil
+}
+
+// freeNames collects the names that a graph reads and does not make.
+func freeNames(g *graph.Graph, around, free map[string]bool) {
+	made := maps.Clone(around)
+	for _, s := range g.Stored {
+		made[s.Name] = true
+	}
+	for _, d := range g.Inputs {
+		made[d.Name] = true
+	}
+	for _, n := range g.Nodes {
+		for _, name := range n.Inputs {
+			if name != "" && !made[name] {
+				free[name] = true
+			}
+		}
+		for _, a := range n.Attrs {
+			if a.Kind == graph.Sub {
+				freeNames(a.G, made, free)
+			}
+		}
+		for _, name := range n.Outputs {
+			made[name] = true
+		}
+	}
+	for _, d := range g.Outputs {
+		if !made[d.Name] {
+			free[d.Name] = true
+		}
+	}
+}
+
+func (b *body) Inputs() []op.Info { return b.declared }
+func (b *body) Captured() int     { return b.captured }
+func (b *body) Outputs() int      { return len(b.program.Outputs) }
+
+// Infer follows the body's steps with what is known of its inputs.
+func (b *body) Infer(in []*op.Info) ([]op.Info, error) {
+	p := b.program
+	if len(in) != len(p.Inputs) {
+		return nil, fmt.Errorf("the graph inside takes %d values, gets %d", len(p.Inputs)-b.captured, len(in)-b.captured)
+	}
+	infos := make([]op.Info, len(p.Values))
+	for id, v := range p.Values {
+		if v.Info.Value != nil {
+			infos[id] = v.Info
+		}
+	}
+	for i, id := range p.Inputs {
+		if in[i] == nil {
+			return nil, fmt.Errorf("input %d of the graph inside is missing", i)
+		}
+		if err := agree(p.Values[id].Info, *in[i]); err != nil {
+			return nil, fmt.Errorf("input %s of the graph inside: %w", op.Quote(p.Values[id].Name), err)
+		}
+		infos[id] = *in[i]
+	}
+	for i := range p.Steps {
+		if err := p.follow(&p.Steps[i], infos); err != nil {
+			return nil, failed(p.Steps[i].Node, err)
+		}
+	}
+	out := make([]op.Info, len(p.Outputs))
+	for i, id := range p.Outputs {
+		out[i] = infos[id]
+		out[i].Value = nil
+	}
+	return out, nil
+}
+
+// follow infers one step from infos into infos.
+func (p *Program) follow(st *Step, infos []op.Info) error {
+	in := make([]*op.Info, len(st.In))
+	for i, id := range st.In {
+		if id >= 0 {
+			in[i] = &infos[id]
+			if infos[id].Type == 0 { // packed away: type and shape are known still
+				in[i] = &p.Values[id].Info
+			}
+		}
+	}
+	results, err := st.Op.Infer(in)
+	if err != nil {
+		return err
+	}
+	for i, id := range st.Out {
+		if err := p.options.Limits.checkShape(results[i]); err != nil {
+			return fmt.Errorf("output %d: %w", i, err)
+		}
+		infos[id] = results[i]
+	}
+	return nil
+}
+
+// Run runs the body inside of the run that env belongs to.
+func (b *body) Run(env *op.Env, in []*tensor.Tensor) ([]*tensor.Tensor, error) {
+	r, ok := env.Engine.(*run)
+	if !ok {
+		return nil, fmt.Errorf("a graph inside a node runs inside a run only")
+	}
+	out, _, err := b.program.run(r, in)
+	return out, err
+}

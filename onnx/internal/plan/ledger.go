@@ -1,0 +1,118 @@
+package plan
+
+import (
+	"fmt"
+
+	"github.com/blindbox/blindbox/onnx/tensor"
+)
+
+// Share is what a run may hold of a budget that several runs have together. It is for
+// one run at a time.
+type Share interface {
+	Take(bytes int64) error
+	Give(bytes int64)
+}
+
+// ledger counts the bytes that a run holds. What comes and goes with a plan is taken
+// and given exactly. Tensors that are made on the way (late values, what loops gather)
+// may be shared in ways that nobody follows, so they are counted when they are made;
+// when the limit is near, those that the run can still reach are counted anew.
+type ledger struct {
+	limit  int64
+	share  Share // nil: no budget beside the limit
+	exact  int64 // planned memory
+	made   int64 // made on the way, as counted last
+	frames []*frame
+	kept   []*tensor.Tensor // what operators say they hold
+	inputs []*tensor.Tensor
+}
+
+// take counts planned memory.
+func (l *ledger) take(bytes int64) error {
+	if bytes > l.limit-l.exact-l.made {
+		l.recount()
+	}
+	if bytes > l.limit-l.exact-l.made {
+		return fmt.Errorf("%w: %d bytes more than the %d that the run holds, at most %d", ErrLimit, bytes, l.exact+l.made, l.limit)
+	}
+	if l.share != nil {
+		if err := l.share.Take(bytes); err != nil {
+			return err
+		}
+	}
+	l.exact += bytes
+	return nil
+}
+
+// give is the end of planned memory.
+func (l *ledger) give(bytes int64) {
+	l.exact -= bytes
+	if l.share != nil {
+		l.share.Give(bytes)
+	}
+}
+
+// make makes a tensor on the way.
+func (l *ledger) make(limits Limits, t tensor.DataType, shape []int64) (*tensor.Tensor, error) {
+	if !t.Element() {
+		return nil, fmt.Errorf("%s is not an element type", t)
+	}
+	if err := limits.checkDims(shape); err != nil {
+		return nil, err
+	}
+	bytes := elements(shape)*t.Size() + smallest
+	if err := l.take(bytes); err != nil {
+		return nil, err
+	}
+	l.exact -= bytes
+	l.made += bytes
+	return tensor.New(t, shape)
+}
+
+// smallest is what a tensor costs beside its elements, so that a million empty ones do
+// not count as nothing.
+const smallest = 128
+
+// recount finds what of the tensors that were made can still be reached.
+func (l *ledger) recount() {
+	seen := map[uintptr]bool{}
+	now := int64(0)
+	for _, in := range l.inputs { // counted by whoever brought them
+		mark(in, seen)
+	}
+	for _, f := range l.frames {
+		for id, v := range f.values {
+			if v != nil && f.bound.values[id].counted() {
+				now += mark(v, seen)
+			}
+		}
+	}
+	for _, v := range l.kept {
+		now += mark(v, seen)
+	}
+	now = min(now, l.made)
+	if l.share != nil {
+		l.share.Give(l.made - now)
+	}
+	l.made = now
+}
+
+// counted says whether a value may be one that was made on the way; all others are
+// part of the plan.
+func (v *boundValue) counted() bool {
+	return v.place == late || v.place == heap || v.place == view || v.place == given
+}
+
+// mark counts a tensor whose memory was not seen before.
+func mark(t *tensor.Tensor, seen map[uintptr]bool) int64 {
+	n := int64(smallest)
+	for _, item := range t.Items {
+		n += mark(item, seen)
+	}
+	at := tensor.Address(t)
+	if at == 0 || seen[at] {
+		return n
+	}
+	seen[at] = true
+	return n + t.Bytes()
+}

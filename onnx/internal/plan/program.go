@@ -1,0 +1,127 @@
+// Package plan turns a graph into a program and runs it. A program is steps over
+// numbered values (compile.go); bound to the shapes of its inputs it knows the place
+// of every value in memory and what a run takes, before it takes it (bind.go,
+// memory.go); then it runs (run.go). Graphs inside nodes are programs of their own
+// (body.go).
+//
+// What only shows while a run goes on, such as how often a loop turns, is counted as
+// it comes (ledger.go).
+package plan
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/blindbox/blindbox/onnx/internal/graph"
+	"github.com/blindbox/blindbox/onnx/internal/kernel"
+	"github.com/blindbox/blindbox/onnx/internal/op"
+	"github.com/blindbox/blindbox/onnx/tensor"
+)
+
+// ErrLimit is wrapped by every error that says something would be larger than the
+// limits.
+var ErrLimit = errors.New("over the limit")
+
+// Limits bounds what a program may hold and do.
+type Limits struct {
+	Rank     int
+	Elements int64 // of any one tensor
+	Bytes    int64 // of all tensors that are alive at the same time in one run
+	Steps    int64 // turns of all loops of one run together
+}
+
+// Options says how programs are made.
+type Options struct {
+	Limits  Limits
+	Table   map[string]op.Spec
+	Level   kernel.Level
+	Rewrite func(*Program) error // replaces steps by faster ones; nil: none
+	Poison  bool                 // fill memory with garbage before each run, to show that nothing reads it
+}
+
+// Program is a graph that is ready to be bound to shapes. It is immutable and safe
+// for concurrent use once Compile has returned it.
+type Program struct {
+	Values  []Value
+	Steps   []Step
+	Inputs  []int // values that a run is given
+	Outputs []int // values that a run gives; one may be there twice
+	options Options
+	mu      sync.Mutex
+	bound   []*Bound // most recently used last
+}
+
+// Value is what a program computes with. A fixed one has Info.Value set: a weight or
+// a constant.
+type Value struct {
+	Name string
+	Info op.Info
+}
+
+// Step is one operator at work. Values are numbers; -1 is one that is left out.
+type Step struct {
+	Node *graph.Node // for messages
+	Op   op.Operator
+	In   []int
+	Out  []int
+}
+
+// Level is the instructions that the program's steps may use.
+func (p *Program) Level() kernel.Level { return p.options.Level }
+
+// Add enters a value and returns its number.
+func (p *Program) Add(name string, info op.Info) int {
+	p.Values = append(p.Values, Value{name, info})
+	return len(p.Values) - 1
+}
+
+// Fixed returns the elements of a weight or constant; nil for any other value.
+func (p *Program) Fixed(id int) *tensor.Tensor {
+	if id < 0 {
+		return nil
+	}
+	return p.Values[id].Info.Value
+}
+
+// FixedBytes is the memory of all weights and constants that the program holds as
+// tensors.
+func (p *Program) FixedBytes() int64 {
+	n := int64(0)
+	for _, v := range p.Values {
+		if v.Info.Value != nil {
+			n += v.Info.Value.Bytes()
+		}
+	}
+	return n
+}
+
+// infos collects what is known of a step's operands.
+func (p *Program) infos(ids []int) []*op.Info {
+	in := make([]*op.Info, len(ids))
+	for i, id := range ids {
+		if id >= 0 {
+			in[i] = &p.Values[id].Info
+		}
+	}
+	return in
+}
+
+// StepError says in which step something went wrong.
+type StepError struct {
+	Node   *graph.Node
+	Reason error
+}
+
+func (e *StepError) Error() string { return fmt.Sprintf("node %d: %v", e.Node.Index, e.Reason) }
+
+func (e *StepError) Unwrap() error { return e.Reason }
+
+// failed names the node of an error, unless a node inside of it is named already.
+func failed(n *graph.Node, err error) error {
+	var inside *StepError
+	if err == nil || errors.As(err, &inside) {
+		return err
+	}
+	return &StepError{n, err}
+}

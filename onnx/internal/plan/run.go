@@ -1,0 +1,365 @@
+package plan
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/blindbox/blindbox/onnx/internal/kernel"
+	"github.com/blindbox/blindbox/onnx/internal/op"
+	"github.com/blindbox/blindbox/onnx/tensor"
+)
+
+// run is one run of a program, with the runs of the bodies inside of it.
+type run struct {
+	on     *kernel.On
+	ledger ledger
+	steps  int64 // turns of loops that are left
+}
+
+// frame is the memory of one run of a bound program. Frames are used again: values
+// whose place is planned keep their tensors.
+type frame struct {
+	bound  *Bound
+	arena  *tensor.Arena
+	values []*tensor.Tensor
+	in     []*tensor.Tensor
+	out    []*tensor.Tensor
+	infos  []op.Info
+	known  []*op.Info
+}
+
+// pool keeps frames between runs as long as memory is not needed otherwise.
+type pool struct{ frames sync.Pool }
+
+// Run runs the program on inputs, in the order of Inputs, whose types and shapes the
+// caller has held against the program's. What it returns is the caller's own. What is
+// still taken from the share afterwards is for the outputs.
+func (p *Program) Run(ctx context.Context, threads int, inputs []*tensor.Tensor, share Share) ([]*tensor.Tensor, error) {
+	r := &run{on: &kernel.On{Context: ctx, Level: p.options.Level, Threads: threads}, steps: p.options.Limits.Steps}
+	r.ledger = ledger{limit: p.options.Limits.Bytes, share: share, inputs: inputs}
+	defer func() { r.ledger.give(r.ledger.exact + r.ledger.made) }()
+	for _, t := range inputs {
+		if err := r.ledger.take(t.Bytes()); err != nil {
+			return nil, err
+		}
+	}
+	out, b, err := p.run(r, inputs)
+	if err != nil {
+		return nil, err
+	}
+	if !b.owned {
+		if err := p.own(r, out); err != nil {
+			return nil, err
+		}
+	}
+	for _, t := range out {
+		r.ledger.exact -= t.Bytes() // the share keeps them: they live on
+	}
+	return out, nil
+}
+
+// own copies outputs that share memory with the program, the inputs or each other.
+func (p *Program) own(r *run, out []*tensor.Tensor) error {
+	shared := map[uintptr]bool{}
+	for _, v := range p.Values {
+		if v.Info.Value != nil {
+			addresses(v.Info.Value, shared)
+		}
+	}
+	for _, t := range r.ledger.inputs {
+		addresses(t, shared)
+	}
+	for i, t := range out {
+		at := map[uintptr]bool{}
+		addresses(t, at)
+		clone := len(t.Items) > 0 || len(at) == 0
+		for a := range at {
+			clone = clone || shared[a]
+		}
+		if clone {
+			if err := r.ledger.take(t.Bytes()); err != nil {
+				return fmt.Errorf("output %d: %w", i, err)
+			}
+			out[i] = t.Clone()
+		}
+		addresses(out[i], shared)
+	}
+	return nil
+}
+
+func addresses(t *tensor.Tensor, into map[uintptr]bool) {
+	if a := tensor.Address(t); a != 0 {
+		into[a] = true
+	}
+	for _, item := range t.Items {
+		addresses(item, into)
+	}
+}
+
+// run runs the program inside of a run.
+func (p *Program) run(r *run, inputs []*tensor.Tensor) ([]*tensor.Tensor, *Bound, error) {
+	shapes := make([][]int64, len(inputs))
+	for i, t := range inputs {
+		shapes[i] = t.Shape
+	}
+	b, err := p.Bind(shapes, r.on.Threads)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := r.ledger.take(b.arena); err != nil {
+		return nil, nil, err
+	}
+	defer r.ledger.give(b.arena)
+	f, err := b.frame()
+	if err != nil {
+		return nil, nil, err
+	}
+	r.ledger.frames = append(r.ledger.frames, f)
+	defer func() {
+		r.ledger.frames = r.ledger.frames[:len(r.ledger.frames)-1]
+		f.release()
+	}()
+	out, err := f.run(r, inputs)
+	return out, b, err
+}
+
+// frame takes one from the pool or makes it.
+func (b *Bound) frame() (*frame, error) {
+	f, ok := b.frames.frames.Get().(*frame)
+	if !ok {
+		f = &frame{bound: b, arena: tensor.NewArena(b.arena), values: make([]*tensor.Tensor, len(b.values))}
+		for id := range b.values {
+			if err := f.settle(id); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if b.program.options.Poison {
+		f.arena.Fill(0xff)
+	}
+	return f, nil
+}
+
+// settle makes the tensor of a value whose place is the same in every run.
+func (f *frame) settle(id int) (err error) {
+	v := &f.bound.values[id]
+	root := &f.bound.values[v.root]
+	switch {
+	case v.place == fixed:
+		f.values[id] = v.info.Value
+	case v.last < 0:
+	case v.place == arena:
+		f.values[id], err = f.arena.At(v.offset, v.info.Type, v.info.Shape)
+	case v.place == view && root.place == fixed:
+		f.values[id] = root.info.Value.Reshaped(v.info.Shape)
+	case v.place == view && root.place == arena:
+		f.values[id], err = f.arena.At(root.offset, v.info.Type, v.info.Shape)
+	}
+	return err
+}
+
+// release puts the frame back, without what belonged to the run.
+func (f *frame) release() {
+	for id := range f.values {
+		if v := &f.bound.values[id]; v.place == given || v.place == heap || v.place == late || v.place == view && !f.bound.settled(v) {
+			f.values[id] = nil
+		}
+	}
+	clear(f.in)
+	clear(f.out)
+	clear(f.infos)
+	f.bound.frames.frames.Put(f)
+}
+
+// settled says whether a view's memory is the same in every run.
+func (b *Bound) settled(v *boundValue) bool {
+	root := b.values[v.root].place
+	return root == fixed || root == arena
+}
+
+// run takes the steps.
+func (f *frame) run(r *run, inputs []*tensor.Tensor) ([]*tensor.Tensor, error) {
+	b := f.bound
+	for i, id := range b.program.Inputs {
+		f.values[id] = inputs[i]
+	}
+	for i := range b.steps {
+		st := &b.steps[i]
+		if err := r.on.Err(); err != nil {
+			return nil, err
+		}
+		if err := f.step(r, st); err != nil {
+			return nil, failed(st.Node, err)
+		}
+		for _, id := range st.free {
+			f.values[id] = nil
+		}
+	}
+	out := make([]*tensor.Tensor, len(b.program.Outputs))
+	for i, id := range b.program.Outputs {
+		out[i] = f.values[id]
+	}
+	return out, nil
+}
+
+// step takes one step.
+func (f *frame) step(r *run, st *boundStep) error {
+	f.in, f.out = f.in[:0], f.out[:0]
+	for _, id := range st.In {
+		var t *tensor.Tensor
+		if id >= 0 {
+			t = f.values[id]
+		}
+		f.in = append(f.in, t)
+	}
+	if st.dynamic {
+		return f.dynamic(r, st)
+	}
+	some := false
+	for _, id := range st.Out {
+		if err := f.place(r, st, id); err != nil {
+			return err
+		}
+		f.out = append(f.out, f.values[id])
+		some = some || f.values[id].Len() > 0
+	}
+	if _, isView := st.Op.(op.Viewer); isView || !some {
+		return nil
+	}
+	env := op.Env{On: r.on, New: r.new(f.bound.program)}
+	if st.scratch > 0 {
+		var err error
+		if env.Scratch, err = f.arena.Floats(st.offset, st.scratch); err != nil {
+			return err
+		}
+	}
+	return st.Op.Run(&env, f.in, f.out)
+}
+
+// place gives a result its memory, if it has none yet.
+func (f *frame) place(r *run, st *boundStep, id int) (err error) {
+	if f.values[id] != nil {
+		return nil
+	}
+	v := &f.bound.values[id]
+	if v.place == view {
+		f.values[id] = f.in[0].Reshaped(v.info.Shape)
+		return nil
+	}
+	f.values[id], err = r.ledger.make(f.bound.program.options.Limits, v.info.Type, v.info.Shape)
+	return err
+}
+
+func (r *run) new(p *Program) func(tensor.DataType, []int64) (*tensor.Tensor, error) {
+	return func(t tensor.DataType, shape []int64) (*tensor.Tensor, error) {
+		return r.ledger.make(p.options.Limits, t, shape)
+	}
+}
+
+// dynamic takes a step whose results' sizes show only now.
+func (f *frame) dynamic(r *run, st *boundStep) error {
+	p := f.bound.program
+	kept := len(r.ledger.kept)
+	env := &op.Env{On: r.on, New: r.new(p), Steps: &r.steps, Engine: r,
+		Keep: func(values ...*tensor.Tensor) { r.ledger.kept = append(r.ledger.kept, values...) }}
+	defer func() { r.ledger.kept = r.ledger.kept[:kept] }()
+	if maker, ok := st.Op.(op.Maker); ok {
+		// A body inside may run this frame's bound program again, but never this frame.
+		out, err := maker.Make(env, slices.Clone(f.in))
+		if err != nil {
+			return err
+		}
+		return f.accept(st, out)
+	}
+	out, err := f.late(env, r, st)
+	if err != nil {
+		return err
+	}
+	for i, id := range st.Out {
+		f.values[id] = out[i]
+	}
+	return nil
+}
+
+// accept holds what an operator made to what it said it would make.
+func (f *frame) accept(st *boundStep, out []*tensor.Tensor) error {
+	if len(out) < len(st.Out) {
+		return fmt.Errorf("made %d results of %d", len(out), len(st.Out))
+	}
+	for i, id := range st.Out {
+		if out[i] == nil {
+			return fmt.Errorf("output %d is missing", i)
+		}
+		if err := agree(f.bound.values[id].info, op.Known(out[i])); err != nil {
+			return fmt.Errorf("output %d: %w", i, err)
+		}
+		f.values[id] = out[i]
+	}
+	return nil
+}
+
+// late infers a step with everything known, takes memory and runs it.
+func (f *frame) late(env *op.Env, r *run, st *boundStep) ([]*tensor.Tensor, error) {
+	p := f.bound.program
+	f.infos, f.known = f.infos[:0], f.known[:0]
+	for i, id := range st.In {
+		var v op.Info
+		switch {
+		case f.in[i] != nil:
+			v = op.Known(f.in[i])
+		case id >= 0:
+			v = p.Values[id].Info // packed away
+		}
+		f.infos = append(f.infos, v)
+	}
+	for i, id := range st.In {
+		var v *op.Info
+		if id >= 0 {
+			v = &f.infos[i]
+		}
+		f.known = append(f.known, v)
+	}
+	results, err := st.Op.Infer(f.known)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]*tensor.Tensor, len(st.Out))
+	some := false
+	for i := range out {
+		if err := p.options.Limits.checkShape(results[i]); err != nil {
+			return nil, fmt.Errorf("output %d: %w", i, err)
+		}
+		if !results[i].Complete() {
+			return nil, fmt.Errorf("output %d: shape %s is not known", i, results[i])
+		}
+		if _, ok := st.Op.(op.Viewer); ok {
+			out[i] = f.in[0].Reshaped(slices.Clone(results[i].Shape))
+			return out, out[i].Check()
+		}
+		if out[i], err = r.ledger.make(p.options.Limits, results[i].Type, results[i].Shape); err != nil {
+			return nil, fmt.Errorf("output %d: %w", i, err)
+		}
+		some = some || out[i].Len() > 0
+	}
+	if !some {
+		return out, nil
+	}
+	if s, ok := st.Op.(op.Scratcher); ok {
+		if err := r.scratch(env, p, s.Scratch(env.On, f.known)); err != nil {
+			return nil, err
+		}
+	}
+	return out, st.Op.Run(env, f.in, out)
+}
+
+// scratch takes scratch memory for one step.
+func (r *run) scratch(env *op.Env, p *Program, n int64) error {
+	t, err := r.ledger.make(p.options.Limits, tensor.Float32, []int64{n})
+	if err != nil {
+		return fmt.Errorf("scratch memory: %w", err)
+	}
+	env.Scratch = tensor.Data[float32](t)
+	return nil
+}
