@@ -448,7 +448,7 @@ func TestMemoryOfAllRuns(t *testing.T) {
 		t.Fatal(err)
 	}
 	const path = "/v2/models/slow/infer"
-	status, answer, header := call(t, h, "POST", path, square(10))
+	status, answer, header := call(t, h, "POST", path, square(12))
 	wantFailure(t, status, answer, 503, "try again")
 	if header.Get("Retry-After") != "1" {
 		t.Errorf("Retry-After %q", header.Get("Retry-After"))

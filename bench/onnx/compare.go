@@ -6,7 +6,7 @@ import (
 	"math"
 	"slices"
 
-	"github.com/blindbox/blindbox/onnx"
+	"github.com/blindbox/blindbox/onnx/tensor"
 )
 
 // tolerance is how far an output may be from the peer's: for every element
@@ -16,17 +16,17 @@ const tolerance = 1e-4
 
 // compare returns the worst element's share of the tolerance: up to 1 is within
 // it. Whole numbers must be equal.
-func compare(got, want *onnx.Tensor) (float64, error) {
+func compare(got, want *tensor.Tensor) (float64, error) {
 	if got == nil {
 		return 0, errors.New("is missing")
 	}
 	if got.Type != want.Type || !slices.Equal(got.Shape, want.Shape) {
 		return 0, fmt.Errorf("is %s%v, expected %s%v", got.Type, got.Shape, want.Type, want.Shape)
 	}
-	if !slices.Equal(got.I64, want.I64) {
+	if !slices.Equal(tensor.Data[int64](got), tensor.Data[int64](want)) {
 		return 0, errors.New("has other integers")
 	}
-	return deviation(got.F32, want.F32), nil
+	return deviation(tensor.Data[float32](got), tensor.Data[float32](want)), nil
 }
 
 func deviation(got, want []float32) float64 {

@@ -4,7 +4,7 @@ import (
 	"math"
 	"testing"
 
-	"github.com/blindbox/blindbox/onnx"
+	"github.com/blindbox/blindbox/onnx/tensor"
 )
 
 func TestDeviation(t *testing.T) {
@@ -30,11 +30,11 @@ func TestDeviation(t *testing.T) {
 }
 
 func TestCompareRefusesAnotherKind(t *testing.T) {
-	want := &onnx.Tensor{Type: onnx.Float32, Shape: []int64{2}, F32: []float32{1, 2}}
-	for name, got := range map[string]*onnx.Tensor{
+	want := tensor.Of([]float32{1, 2}, 2)
+	for name, got := range map[string]*tensor.Tensor{
 		"none":          nil,
-		"another type":  {Type: onnx.Int64, Shape: []int64{2}, I64: []int64{1, 2}},
-		"another shape": {Type: onnx.Float32, Shape: []int64{1, 2}, F32: []float32{1, 2}},
+		"another type":  tensor.Of([]int64{1, 2}, 2),
+		"another shape": tensor.Of([]float32{1, 2}, 1, 2),
 	} {
 		if _, err := compare(got, want); err == nil {
 			t.Errorf("%s: no error", name)

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"github.com/blindbox/blindbox/onnx"
+	"github.com/blindbox/blindbox/onnx/tensor"
 )
 
 // listing is NAME.json, which models.py writes beside a model.
@@ -38,12 +39,12 @@ type engine struct {
 	dir     string
 	list    listing
 	session *onnx.Session
-	inputs  map[string]*onnx.Tensor
-	outputs map[string]*onnx.Tensor
+	inputs  map[string]*tensor.Tensor
+	outputs map[string]*tensor.Tensor
 }
 
 func (e *engine) readInputs() error {
-	e.inputs = map[string]*onnx.Tensor{}
+	e.inputs = map[string]*tensor.Tensor{}
 	for _, s := range e.list.Inputs {
 		t, err := s.tensor(e.dir)
 		if err != nil {
@@ -65,7 +66,7 @@ func (e *engine) open(path string, threads int) error {
 	if err != nil {
 		return err
 	}
-	e.session, err = onnx.NewSession(m)
+	e.session, err = onnx.NewSession(m, onnx.WithThreads(threads))
 	return err
 }
 
@@ -91,25 +92,26 @@ func (e *engine) deviation() (float64, error) {
 	return worst, nil
 }
 
-func (s stored) tensor(dir string) (*onnx.Tensor, error) {
+func (s stored) tensor(dir string) (*tensor.Tensor, error) {
 	data, err := os.ReadFile(filepath.Join(dir, s.File))
 	if err != nil {
 		return nil, err
 	}
-	t := &onnx.Tensor{Shape: s.Shape}
 	switch s.Type {
 	case "float32":
-		t.Type, t.F32 = onnx.Float32, make([]float32, len(data)/4)
-		for i := range t.F32 {
-			t.F32[i] = math.Float32frombits(binary.LittleEndian.Uint32(data[4*i:]))
+		d := make([]float32, len(data)/4)
+		for i := range d {
+			d[i] = math.Float32frombits(binary.LittleEndian.Uint32(data[4*i:]))
 		}
+		t := tensor.Of(d, s.Shape...)
+		return t, t.Check()
 	case "int64":
-		t.Type, t.I64 = onnx.Int64, make([]int64, len(data)/8)
-		for i := range t.I64 {
-			t.I64[i] = int64(binary.LittleEndian.Uint64(data[8*i:]))
+		d := make([]int64, len(data)/8)
+		for i := range d {
+			d[i] = int64(binary.LittleEndian.Uint64(data[8*i:]))
 		}
-	default:
-		return nil, fmt.Errorf("elements of type %s", s.Type)
+		t := tensor.Of(d, s.Shape...)
+		return t, t.Check()
 	}
-	return t, t.Check()
+	return nil, fmt.Errorf("elements of type %s", s.Type)
 }
