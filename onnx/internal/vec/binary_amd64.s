@@ -1886,13 +1886,11 @@ rounds:
 	VMOVUPS     (BX)(AX*4), Y0
 	VMOVUPS     (SI)(AX*4), Y1
 	VMOVUPS     (DI)(AX*4), Y2
-	VMOVAPS     Y2, Y2
 	VFMADD231PS Y1, Y0, Y2
 	VMOVUPS     Y2, (DX)(AX*4)
 	VMOVUPS     32(BX)(AX*4), Y0
 	VMOVUPS     32(SI)(AX*4), Y1
 	VMOVUPS     32(DI)(AX*4), Y2
-	VMOVAPS     Y2, Y2
 	VFMADD231PS Y1, Y0, Y2
 	VMOVUPS     Y2, 32(DX)(AX*4)
 	ADDQ        $+16, AX
@@ -1907,7 +1905,6 @@ vectors:
 	VMOVUPS     (BX)(AX*4), Y0
 	VMOVUPS     (SI)(AX*4), Y1
 	VMOVUPS     (DI)(AX*4), Y2
-	VMOVAPS     Y2, Y2
 	VFMADD231PS Y1, Y0, Y2
 	VMOVUPS     Y2, (DX)(AX*4)
 	ADDQ        $+8, AX
@@ -1925,7 +1922,6 @@ vectorsTest:
 	VMASKMOVPS  (BX)(AX*4), Y0, Y1
 	VMASKMOVPS  (SI)(AX*4), Y0, Y2
 	VMASKMOVPS  (DI)(AX*4), Y0, Y3
-	VMOVAPS     Y3, Y3
 	VFMADD231PS Y2, Y1, Y3
 	VMASKMOVPS  Y3, Y0, (DX)(AX*4)
 
@@ -1948,13 +1944,11 @@ rounds:
 	VMOVUPS     (BX)(AX*4), Z0
 	VMOVUPS     (SI)(AX*4), Z1
 	VMOVUPS     (DI)(AX*4), Z2
-	VMOVAPS     Z2, Z2
 	VFMADD231PS Z1, Z0, Z2
 	VMOVUPS     Z2, (DX)(AX*4)
 	VMOVUPS     64(BX)(AX*4), Z0
 	VMOVUPS     64(SI)(AX*4), Z1
 	VMOVUPS     64(DI)(AX*4), Z2
-	VMOVAPS     Z2, Z2
 	VFMADD231PS Z1, Z0, Z2
 	VMOVUPS     Z2, 64(DX)(AX*4)
 	ADDQ        $+32, AX
@@ -1969,7 +1963,6 @@ vectors:
 	VMOVUPS     (BX)(AX*4), Z0
 	VMOVUPS     (SI)(AX*4), Z1
 	VMOVUPS     (DI)(AX*4), Z2
-	VMOVAPS     Z2, Z2
 	VFMADD231PS Z1, Z0, Z2
 	VMOVUPS     Z2, (DX)(AX*4)
 	ADDQ        $+16, AX
@@ -1986,7 +1979,6 @@ vectorsTest:
 	VMOVUPS.Z   (BX)(AX*4), K1, Z0
 	VMOVUPS.Z   (SI)(AX*4), K1, Z1
 	VMOVUPS.Z   (DI)(AX*4), K1, Z2
-	VMOVAPS     Z2, Z2
 	VFMADD231PS Z1, Z0, Z2
 	VMOVUPS     Z2, K1, (DX)(AX*4)
 

@@ -23,3 +23,4 @@
 // into stretches.
 package vec
 
+//go:generate go run ./gen
