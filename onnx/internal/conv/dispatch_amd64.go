@@ -496,6 +496,18 @@ func depth16q13(t *tile)
 //go:noescape
 func depth16q14(t *tile)
 
+//go:noescape
+func max8(t *poolTile)
+
+//go:noescape
+func mean8(t *poolTile)
+
+//go:noescape
+func max16(t *poolTile)
+
+//go:noescape
+func mean16(t *poolTile)
+
 func (t *tile) blocked8(f, q int) {
 	switch f<<4 | q {
 	case 1<<4 | 1:
@@ -851,5 +863,21 @@ func (t *tile) depth16(f, q int) {
 		depth16q13(t)
 	case 1<<4 | 14:
 		depth16q14(t)
+	}
+}
+
+func (t *poolTile) pool8(mean bool) {
+	if mean {
+		mean8(t)
+	} else {
+		max8(t)
+	}
+}
+
+func (t *poolTile) pool16(mean bool) {
+	if mean {
+		mean16(t)
+	} else {
+		max16(t)
 	}
 }

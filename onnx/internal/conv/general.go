@@ -17,25 +17,28 @@ func (m general) run(on *kernel.On, c *call) error {
 	rows := pixels(g.Out[:len(g.Out)-1])
 	return on.Parallel(g.Batch*g.Filters*rows, func(part int) {
 		nf, row := part/rows, part%rows
-		m.row(c, nf/g.Filters, nf%g.Filters, row)
+		m.row(on, c, nf/g.Filters, nf%g.Filters, row)
 	})
 }
 
 // row computes one output row of one filter.
-func (m general) row(c *call, n, f, row int) {
+func (m general) row(on *kernel.On, c *call, n, f, row int) {
 	g := &m.p.g
 	src := newView(m.p.in, g.Channels, g.In, m.p.block)
 	dst := newView(m.p.out, g.Filters, g.Out, m.p.block)
 	w := newWindow(g, row)
-	per := g.Channels / g.Groups
+	per, taps := g.Channels/g.Groups, pixels(g.Kernel)
 	first := f / (g.Filters / g.Groups) * per
 	width := g.Out[len(g.Out)-1]
 	for x := range width {
+		if on.Err() != nil {
+			return
+		}
 		sum := c.bias[f]
 		w.visit(x, func(tap, pixel int) {
-			at := (f*per)*w.taps + tap
+			at := (f*per)*taps + tap
 			for ch := range per {
-				sum += c.src[src.at(n, first+ch, pixel)] * c.packed[at+ch*w.taps]
+				sum += c.src[src.at(n, first+ch, pixel)] * c.packed[at+ch*taps]
 			}
 		})
 		at := dst.at(n, f, row*width+x)

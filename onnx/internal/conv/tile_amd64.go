@@ -24,3 +24,12 @@ func (t *tile) assembly(level kernel.Level, how form, f, q int) {
 		t.depth8(f, q)
 	}
 }
+
+// assembly calls the pooling kernel.
+func (t *poolTile) assembly(mean bool, block int) {
+	if block == maxBlock {
+		t.pool16(mean)
+		return
+	}
+	t.pool8(mean)
+}

@@ -32358,3 +32358,291 @@ store:
 	JNZ     tile
 	VZEROUPPER
 	RET
+
+// func max8(t uintptr)
+// Requires: AVX
+TEXT ·max8(SB), NOSPLIT, $0-8
+	MOVQ         t+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         24(AX), SI
+	MOVQ         72(AX), DX
+	MOVQ         80(AX), BX
+	VBROADCASTSS 88(AX), Y4
+	VBROADCASTSS 92(AX), Y6
+	SUBQ         $0x04, DX
+	JLT          rest
+
+many:
+	LEAQ    (SI)(BX*1), DI
+	LEAQ    (DI)(BX*1), R8
+	LEAQ    (R8)(BX*1), R9
+	MOVQ    48(AX), R10
+	MOVQ    56(AX), R11
+	VMOVAPS Y6, Y0
+	VMOVAPS Y6, Y1
+	VMOVAPS Y6, Y2
+	VMOVAPS Y6, Y3
+
+manytap:
+	MOVQ    (R10), R12
+	VMOVUPS (SI)(R12*1), Y5
+	VMAXPS  Y0, Y5, Y0
+	VMOVUPS (DI)(R12*1), Y5
+	VMAXPS  Y1, Y5, Y1
+	VMOVUPS (R8)(R12*1), Y5
+	VMAXPS  Y2, Y5, Y2
+	VMOVUPS (R9)(R12*1), Y5
+	VMAXPS  Y3, Y5, Y3
+	ADDQ    $0x08, R10
+	DECQ    R11
+	JNZ     manytap
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	VMOVUPS Y2, 64(CX)
+	VMOVUPS Y3, 96(CX)
+	LEAQ    (R9)(BX*1), SI
+	ADDQ    $0x00000080, CX
+	SUBQ    $0x04, DX
+	JGE     many
+
+rest:
+	ADDQ $0x04, DX
+	JEQ  done
+
+one:
+	MOVQ    48(AX), R10
+	MOVQ    56(AX), R11
+	VMOVAPS Y6, Y0
+
+onetap:
+	MOVQ    (R10), R12
+	VMOVUPS (SI)(R12*1), Y5
+	VMAXPS  Y0, Y5, Y0
+	ADDQ    $0x08, R10
+	DECQ    R11
+	JNZ     onetap
+	VMOVUPS Y0, (CX)
+	LEAQ    (SI)(BX*1), SI
+	ADDQ    $0x00000020, CX
+	SUBQ    $0x01, DX
+	JNE     one
+
+done:
+	VZEROUPPER
+	RET
+
+// func mean8(t uintptr)
+// Requires: AVX
+TEXT ·mean8(SB), NOSPLIT, $0-8
+	MOVQ         t+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         24(AX), SI
+	MOVQ         72(AX), DX
+	MOVQ         80(AX), BX
+	VBROADCASTSS 88(AX), Y4
+	VBROADCASTSS 92(AX), Y6
+	SUBQ         $0x04, DX
+	JLT          rest
+
+many:
+	LEAQ    (SI)(BX*1), DI
+	LEAQ    (DI)(BX*1), R8
+	LEAQ    (R8)(BX*1), R9
+	MOVQ    48(AX), R10
+	MOVQ    56(AX), R11
+	VMOVAPS Y6, Y0
+	VMOVAPS Y6, Y1
+	VMOVAPS Y6, Y2
+	VMOVAPS Y6, Y3
+
+manytap:
+	MOVQ    (R10), R12
+	VADDPS  (SI)(R12*1), Y0, Y0
+	VADDPS  (DI)(R12*1), Y1, Y1
+	VADDPS  (R8)(R12*1), Y2, Y2
+	VADDPS  (R9)(R12*1), Y3, Y3
+	ADDQ    $0x08, R10
+	DECQ    R11
+	JNZ     manytap
+	VMULPS  Y4, Y0, Y0
+	VMOVUPS Y0, (CX)
+	VMULPS  Y4, Y1, Y1
+	VMOVUPS Y1, 32(CX)
+	VMULPS  Y4, Y2, Y2
+	VMOVUPS Y2, 64(CX)
+	VMULPS  Y4, Y3, Y3
+	VMOVUPS Y3, 96(CX)
+	LEAQ    (R9)(BX*1), SI
+	ADDQ    $0x00000080, CX
+	SUBQ    $0x04, DX
+	JGE     many
+
+rest:
+	ADDQ $0x04, DX
+	JEQ  done
+
+one:
+	MOVQ    48(AX), R10
+	MOVQ    56(AX), R11
+	VMOVAPS Y6, Y0
+
+onetap:
+	MOVQ    (R10), R12
+	VADDPS  (SI)(R12*1), Y0, Y0
+	ADDQ    $0x08, R10
+	DECQ    R11
+	JNZ     onetap
+	VMULPS  Y4, Y0, Y0
+	VMOVUPS Y0, (CX)
+	LEAQ    (SI)(BX*1), SI
+	ADDQ    $0x00000020, CX
+	SUBQ    $0x01, DX
+	JNE     one
+
+done:
+	VZEROUPPER
+	RET
+
+// func max16(t uintptr)
+// Requires: AVX, AVX512F
+TEXT ·max16(SB), NOSPLIT, $0-8
+	MOVQ         t+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         24(AX), SI
+	MOVQ         72(AX), DX
+	MOVQ         80(AX), BX
+	VBROADCASTSS 88(AX), Z4
+	VBROADCASTSS 92(AX), Z6
+	SUBQ         $0x04, DX
+	JLT          rest
+
+many:
+	LEAQ    (SI)(BX*1), DI
+	LEAQ    (DI)(BX*1), R8
+	LEAQ    (R8)(BX*1), R9
+	MOVQ    48(AX), R10
+	MOVQ    56(AX), R11
+	VMOVAPS Z6, Z0
+	VMOVAPS Z6, Z1
+	VMOVAPS Z6, Z2
+	VMOVAPS Z6, Z3
+
+manytap:
+	MOVQ    (R10), R12
+	VMOVUPS (SI)(R12*1), Z5
+	VMAXPS  Z0, Z5, Z0
+	VMOVUPS (DI)(R12*1), Z5
+	VMAXPS  Z1, Z5, Z1
+	VMOVUPS (R8)(R12*1), Z5
+	VMAXPS  Z2, Z5, Z2
+	VMOVUPS (R9)(R12*1), Z5
+	VMAXPS  Z3, Z5, Z3
+	ADDQ    $0x08, R10
+	DECQ    R11
+	JNZ     manytap
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	VMOVUPS Z2, 128(CX)
+	VMOVUPS Z3, 192(CX)
+	LEAQ    (R9)(BX*1), SI
+	ADDQ    $0x00000100, CX
+	SUBQ    $0x04, DX
+	JGE     many
+
+rest:
+	ADDQ $0x04, DX
+	JEQ  done
+
+one:
+	MOVQ    48(AX), R10
+	MOVQ    56(AX), R11
+	VMOVAPS Z6, Z0
+
+onetap:
+	MOVQ    (R10), R12
+	VMOVUPS (SI)(R12*1), Z5
+	VMAXPS  Z0, Z5, Z0
+	ADDQ    $0x08, R10
+	DECQ    R11
+	JNZ     onetap
+	VMOVUPS Z0, (CX)
+	LEAQ    (SI)(BX*1), SI
+	ADDQ    $0x00000040, CX
+	SUBQ    $0x01, DX
+	JNE     one
+
+done:
+	VZEROUPPER
+	RET
+
+// func mean16(t uintptr)
+// Requires: AVX, AVX512F
+TEXT ·mean16(SB), NOSPLIT, $0-8
+	MOVQ         t+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         24(AX), SI
+	MOVQ         72(AX), DX
+	MOVQ         80(AX), BX
+	VBROADCASTSS 88(AX), Z4
+	VBROADCASTSS 92(AX), Z6
+	SUBQ         $0x04, DX
+	JLT          rest
+
+many:
+	LEAQ    (SI)(BX*1), DI
+	LEAQ    (DI)(BX*1), R8
+	LEAQ    (R8)(BX*1), R9
+	MOVQ    48(AX), R10
+	MOVQ    56(AX), R11
+	VMOVAPS Z6, Z0
+	VMOVAPS Z6, Z1
+	VMOVAPS Z6, Z2
+	VMOVAPS Z6, Z3
+
+manytap:
+	MOVQ    (R10), R12
+	VADDPS  (SI)(R12*1), Z0, Z0
+	VADDPS  (DI)(R12*1), Z1, Z1
+	VADDPS  (R8)(R12*1), Z2, Z2
+	VADDPS  (R9)(R12*1), Z3, Z3
+	ADDQ    $0x08, R10
+	DECQ    R11
+	JNZ     manytap
+	VMULPS  Z4, Z0, Z0
+	VMOVUPS Z0, (CX)
+	VMULPS  Z4, Z1, Z1
+	VMOVUPS Z1, 64(CX)
+	VMULPS  Z4, Z2, Z2
+	VMOVUPS Z2, 128(CX)
+	VMULPS  Z4, Z3, Z3
+	VMOVUPS Z3, 192(CX)
+	LEAQ    (R9)(BX*1), SI
+	ADDQ    $0x00000100, CX
+	SUBQ    $0x04, DX
+	JGE     many
+
+rest:
+	ADDQ $0x04, DX
+	JEQ  done
+
+one:
+	MOVQ    48(AX), R10
+	MOVQ    56(AX), R11
+	VMOVAPS Z6, Z0
+
+onetap:
+	MOVQ    (R10), R12
+	VADDPS  (SI)(R12*1), Z0, Z0
+	ADDQ    $0x08, R10
+	DECQ    R11
+	JNZ     onetap
+	VMULPS  Z4, Z0, Z0
+	VMOVUPS Z0, (CX)
+	LEAQ    (SI)(BX*1), SI
+	ADDQ    $0x00000040, CX
+	SUBQ    $0x01, DX
+	JNE     one
+
+done:
+	VZEROUPPER
+	RET

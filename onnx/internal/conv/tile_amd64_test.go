@@ -10,23 +10,29 @@ import (
 	"reflect"
 	"regexp"
 	"strconv"
+	"strings"
 	"testing"
 )
 
 // TestTileLayout: the assembly reads fields by their offsets.
 func TestTileLayout(t *testing.T) {
-	source, err := os.ReadFile("gen/kernel.go")
+	checkLayout(t, reflect.TypeFor[tile](), "gen/kernel.go", "tile")
+	checkLayout(t, reflect.TypeFor[poolTile](), "gen/pool.go", "pool")
+}
+
+func checkLayout(t *testing.T, fields reflect.Type, file, prefix string) {
+	t.Helper()
+	source, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	found := regexp.MustCompile(`(?m)^\ttile(\w+) += (\d+)$`).FindAllStringSubmatch(string(source), -1)
-	if want := reflect.TypeFor[tile]().NumField(); len(found) != want {
-		t.Errorf("%d offsets for %d fields", len(found), want)
+	found := regexp.MustCompile(`(?m)^\t`+prefix+`(\w+) += (\d+)$`).FindAllStringSubmatch(string(source), -1)
+	if len(found) != fields.NumField() {
+		t.Fatalf("%s: %d offsets for %d fields", file, len(found), fields.NumField())
 	}
 	for i, f := range found {
-		field := reflect.TypeFor[tile]().Field(i)
-		if got := f[2]; got != strconv.Itoa(int(field.Offset)) {
-			t.Errorf("field %s is at %d, the generator says %s", field.Name, field.Offset, got)
+		if field := fields.Field(i); f[2] != strconv.Itoa(int(field.Offset)) || !strings.EqualFold(f[1], field.Name) {
+			t.Errorf("field %s is at %d, %s says %s at %s", field.Name, field.Offset, file, f[1], f[2])
 		}
 	}
 }

@@ -6,3 +6,6 @@ import "github.com/blindbox/blindbox/onnx/internal/kernel"
 
 // assembly is never reached: without assembly the best level is Portable.
 func (t *tile) assembly(_ kernel.Level, how form, f, q int) { t.portable(how, f, q, 8) }
+
+// assembly is never reached either.
+func (t *poolTile) assembly(mean bool, block int) { t.portable(mean, block) }

@@ -48,6 +48,9 @@ func main() {
 			family(s, form, &stubs, &choice)
 		}
 	}
+	for _, s := range isas() {
+		pools(s, &stubs, &choice)
+	}
 	if *dispatch != "" {
 		writeDispatch(*dispatch, stubs.String(), choice.String())
 	}
