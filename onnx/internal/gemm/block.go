@@ -150,7 +150,11 @@ func (p *product) column(t *tile, at area, k0, c int, ahead []float32) {
 		if p.e.RowBias != nil {
 			t.rowBias = p.e.RowBias[r:]
 		}
-		t.ahead = ahead[min(i*share, len(ahead)):]
+		if i*share < len(ahead) {
+			t.ahead = ahead[i*share:]
+		} else {
+			t.ahead, t.aheadStep = t.b, 0
+		}
 		t.run(p.level)
 		r += t.rows
 	}

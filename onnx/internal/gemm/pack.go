@@ -58,9 +58,22 @@ func packPanel(level kernel.Level, dst []float32, b View, k, c, width int) {
 		}
 		return
 	}
-	for r := range k {
-		row := dst[r*width : (r+1)*width]
-		at := r*b.Row + c*b.Col
+	rows, columns := 0, 0
+	if b.Row == 1 && level != kernel.Portable {
+		rows, columns = turn(dst, b, k, c, width)
+	}
+	gather(dst, b, 0, rows, c, columns, width)
+	gather(dst, b, rows, k, c, 0, width)
+}
+
+// gather copies the columns from "from" on of some rows, one by one.
+func gather(dst []float32, b View, r0, r1, c, from, width int) {
+	if from == width {
+		return
+	}
+	for r := r0; r < r1; r++ {
+		row := dst[r*width+from : (r+1)*width]
+		at := r*b.Row + (c+from)*b.Col
 		for j := range row {
 			row[j] = b.Data[at]
 			at += b.Col

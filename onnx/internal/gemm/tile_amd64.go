@@ -27,6 +27,24 @@ func tileAVX512Edge(t *tile)
 //go:noescape
 func tileAVX512Narrow(t *tile)
 
+//go:noescape
+func turnAVX2(dst, src *float32, dstRow, srcRow, blocks int)
+
+// turn packs columns c to c+width of b, whose columns are contiguous, as far as
+// they are whole squares of 8 x 8, and returns how many rows and columns that is.
+func turn(dst []float32, b View, k, c, width int) (rows, columns int) {
+	rows, columns = k&^7, width&^7
+	if rows == 0 || columns == 0 {
+		return 0, 0
+	}
+	for j := 0; j < columns; j += 8 {
+		src := b.Data[(c+j)*b.Col:]
+		_, _ = src[7*b.Col+rows-1], dst[(rows-1)*width+j+7]
+		turnAVX2(&dst[j], &src[0], width, b.Col, rows/8)
+	}
+	return rows, columns
+}
+
 // assembly picks the form for the level and the columns.
 func (t *tile) assembly(level kernel.Level) {
 	if level == kernel.AVX2 {

@@ -6,3 +6,6 @@ import "github.com/blindbox/blindbox/onnx/internal/kernel"
 
 // assembly is never reached: kernel.Best is Portable in this build.
 func (t *tile) assembly(kernel.Level) { t.portable() }
+
+// turn leaves all to the caller.
+func turn([]float32, View, int, int, int) (rows, columns int) { return 0, 0 }

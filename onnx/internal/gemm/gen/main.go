@@ -14,5 +14,6 @@ func main() {
 			tile(m, w)
 		}
 	}
+	turn()
 	Generate()
 }
