@@ -30,7 +30,7 @@ func echo() []byte {
 		pb.Output("of", 1, "n", 2), pb.Output("oi", 7, "k"), pb.Output("ob", 9, "k"), pb.Output("os", 8))
 }
 
-// slow multiplies a square matrix by itself 200 times: with 400 rows, for seconds.
+// slow multiplies a square matrix by itself 200 times: with 1800 rows, for seconds.
 func slow() []byte {
 	graph := pb.Input("x", 1, "n", "n")
 	last := "x"
@@ -385,9 +385,9 @@ func square(n int) string {
 }
 
 func TestDeadline(t *testing.T) {
-	h := handler(t, WithDeadline(time.Second))
-	status, answer, _ := call(t, h, "POST", "/v2/models/slow/infer", square(400))
-	wantFailure(t, status, answer, 504, "the run took longer than 1s")
+	h := handler(t, WithDeadline(3 * time.Second))
+	status, answer, _ := call(t, h, "POST", "/v2/models/slow/infer", square(1800))
+	wantFailure(t, status, answer, 504, "the run took longer than 3s")
 }
 
 // TestConcurrencyIsBounded fills the one run and checks that the second waits,

@@ -1,50 +1,89 @@
 package op
 
 import (
-	"github.com/blindbox/blindbox/onnx/internal/kernel"
+	"slices"
 
+	"github.com/blindbox/blindbox/onnx/internal/gemm"
+	"github.com/blindbox/blindbox/onnx/internal/kernel"
 	"github.com/blindbox/blindbox/onnx/tensor"
 )
 
 func matrixOperators() map[string]Spec {
 	return map[string]Spec{
-		"MatMul": {MinIn: 2, MaxIn: 2, MaxOut: 1, Make: func(*Attributes, int64) (Operator, error) { return matMul{}, nil }},
+		"MatMul": {MinIn: 2, MaxIn: 2, MaxOut: 1, Make: func(*Attributes, int64) (Operator, error) { return &Product{}, nil }},
 		"Gemm":   {MinIn: 2, MaxIn: 3, MaxOut: 1, Make: makeGemm},
 	}
 }
 
-// matMul multiplies stacks of matrices by numpy's rules: a vector on the left is
-// a row, on the right a column, and the stacks broadcast.
-type matMul struct{}
+// Product multiplies stacks of float32 matrices and does what follows:
+//
+//	act(Alpha * A x B + Beta * C + D)
+//
+// Operands are A, B, C and D; C and D may be missing. Stacks follow numpy's rules: a
+// vector on the left is a row, on the right a column, and stacks broadcast. C broadcasts
+// to the result one way, D has its shape. It is immutable.
+type Product struct {
+	Matrices       bool    // Gemm: operands are matrices, not stacks
+	TransA, TransB bool    // the matrices of A or B are given transposed
+	Alpha, Beta    float32 // 0 stands for 1
+	Act            Activation
 
-// split cuts a shape into the stack and the matrix, after a vector has become a
-// matrix.
-func split(shape []int64, left bool) (stack, matrix []int64) {
-	if len(shape) == 1 {
-		if left {
-			return nil, []int64{1, shape[0]}
-		}
-		return nil, []int64{shape[0], 1}
-	}
-	return shape[:len(shape)-2], shape[len(shape)-2:]
+	packed *gemm.Packed // B, if it is known
+	bias   []float32    // Beta * C, if it is known and one number for each column
 }
 
-func (matMul) Infer(in []*Info) ([]Info, error) {
-	for i := range in {
-		if err := needType(in, i, tensor.Float32); err != nil {
-			return nil, err
-		}
-		if in[i].Ranked && len(in[i].Shape) == 0 {
-			return nil, BadInput(i, "is a scalar, must have at least one dimension")
-		}
+func makeGemm(a *Attributes, opset int64) (Operator, error) {
+	o := &Product{Matrices: true, Alpha: a.float("alpha", 1), Beta: a.float("beta", 1),
+		TransA: a.flag("transA", false), TransB: a.flag("transB", false)}
+	if opset < 7 {
+		a.int("broadcast", 0)
+	}
+	if o.Alpha == 0 || o.Beta == 0 {
+		return zeroScaled{o, o.Alpha == 0, o.Beta == 0}, nil
+	}
+	return o, nil
+}
+
+// factor is a scale of which the zero value is 1.
+func factor(f float32) float32 {
+	if f == 0 {
+		return 1
+	}
+	return f
+}
+
+// split cuts a shape into the stack and the rows and columns of its matrices, after a
+// vector has become a matrix and transposition.
+func split(shape []int64, left, turned bool) (stack []int64, rows, columns int64) {
+	switch n := len(shape); {
+	case n == 1 && left:
+		return nil, 1, shape[0]
+	case n == 1:
+		return nil, shape[0], 1
+	default:
+		stack, rows, columns = shape[:n-2], shape[n-2], shape[n-1]
+	}
+	if turned {
+		rows, columns = columns, rows
+	}
+	return stack, rows, columns
+}
+
+// Infer follows numpy's matmul, or ONNX's Gemm.
+func (o *Product) Infer(in []*Info) ([]Info, error) {
+	if err := o.check(in); err != nil {
+		return nil, err
 	}
 	a, b := in[0], in[1]
 	if !a.Ranked || !b.Ranked {
-		return []Info{unranked(tensor.Float32)}, nil
+		return o.unranked(in)
 	}
-	stackA, matrixA := split(a.Shape, true)
-	stackB, matrixB := split(b.Shape, false)
-	if _, ok := sameDim(matrixA[1], matrixB[0]); !ok {
+	stackA, m, k := split(a.Shape, true, o.TransA)
+	stackB, kB, n := split(b.Shape, false, o.TransB)
+	if _, ok := sameDim(k, kB); !ok {
+		if o.Matrices {
+			return nil, BadInput(1, "has %d rows after transposition, but A has %d columns", kB, k)
+		}
 		return nil, BadInput(1, "has shape %v, which does not multiply with %v", b.Shape, a.Shape)
 	}
 	shape, err := broadcastShapes(stackA, stackB)
@@ -52,95 +91,53 @@ func (matMul) Infer(in []*Info) ([]Info, error) {
 		return nil, &OperandError{1, err}
 	}
 	if len(a.Shape) > 1 {
-		shape = append(shape, matrixA[0])
+		shape = append(shape, m)
 	}
 	if len(b.Shape) > 1 {
-		shape = append(shape, matrixB[1])
+		shape = append(shape, n)
+	}
+	for i, v := range in[2:] {
+		if v == nil || !v.Ranked {
+			continue
+		}
+		if !fitsInto(v.Shape, shape) || i == 1 && len(v.Shape) != len(shape) {
+			return nil, BadInput(2+i, "has shape %v, which does not broadcast to %v", v.Shape, shape)
+		}
 	}
 	return []Info{ranked(tensor.Float32, shape...)}, nil
 }
 
-func (matMul) Run(env *Env, in, out []*tensor.Tensor) error {
-	stackA, matrixA := split(in[0].Shape, true)
-	stackB, matrixB := split(in[1].Shape, false)
-	stack, err := broadcastShapes(stackA, stackB)
-	if err != nil {
-		return err
+func (o *Product) unranked(in []*Info) ([]Info, error) {
+	if !o.Matrices {
+		return []Info{unranked(tensor.Float32)}, nil
 	}
-	m, k, n := int(matrixA[0]), int(matrixA[1]), int(matrixB[1])
-	operands := []kernel.Operand{
-		times(kernel.Dense(stack), m*n),
-		times(kernel.Broadcast(stackA, stack), m*k),
-		times(kernel.Broadcast(stackB, stack), k*n),
+	m, n := int64(-1), int64(-1)
+	if in[0].Ranked {
+		_, m, _ = split(in[0].Shape, true, o.TransA)
 	}
-	return kernel.Walk(env.On, stack, operands, func(count int, at, step []int) error {
-		for i := range count {
-			dst := tensor.Data[float32](out[0])[at[0]+i*step[0]:]
-			a := kernel.Matrix{Data: tensor.Data[float32](in[0])[at[1]+i*step[1]:], Row: k, Col: 1}
-			b := kernel.Matrix{Data: tensor.Data[float32](in[1])[at[2]+i*step[2]:], Row: n, Col: 1}
-			if err := kernel.MatMul(env.On, dst[:m*n], m, k, n, 1, a, b); err != nil {
-				return err
-			}
+	if in[1].Ranked {
+		_, _, n = split(in[1].Shape, false, o.TransB)
+	}
+	return []Info{ranked(tensor.Float32, m, n)}, nil
+}
+
+func (o *Product) check(in []*Info) error {
+	for i, v := range in {
+		if i > 1 && v == nil {
+			continue
 		}
-		return nil
-	})
-}
-
-// times makes an operand's strides count matrices of the given size.
-func times(o kernel.Operand, size int) kernel.Operand {
-	for i := range o.Strides {
-		o.Strides[i] *= size
-	}
-	return o
-}
-
-// gemm computes alpha * A * B + beta * C, with A and B possibly transposed.
-type gemm struct {
-	alpha, beta    float32
-	transA, transB bool
-}
-
-func makeGemm(a *Attributes, _ int64) (Operator, error) {
-	return gemm{a.float("alpha", 1), a.float("beta", 1), a.flag("transA", false), a.flag("transB", false)}, nil
-}
-
-// turn returns a matrix shape after an optional transposition; -1 for all that
-// is not known.
-func turn(v *Info, transposed bool) (rows, columns int64) {
-	if !v.Ranked {
-		return -1, -1
-	}
-	if transposed {
-		return v.Shape[1], v.Shape[0]
-	}
-	return v.Shape[0], v.Shape[1]
-}
-
-func (o gemm) Infer(in []*Info) ([]Info, error) {
-	for i := range 2 {
 		if err := needType(in, i, tensor.Float32); err != nil {
-			return nil, err
+			return err
 		}
-		if in[i].Ranked && len(in[i].Shape) != 2 {
-			return nil, BadInput(i, "has shape %v, must be a matrix", in[i].Shape)
+		switch {
+		case i > 1 || !v.Ranked:
+		case o.Matrices && len(v.Shape) != 2:
+			return BadInput(i, "has shape %v, must be a matrix", v.Shape)
+		case len(v.Shape) == 0:
+			return BadInput(i, "is a scalar, must have at least one dimension")
 		}
 	}
-	m, k := turn(in[0], o.transA)
-	kB, n := turn(in[1], o.transB)
-	if _, ok := sameDim(k, kB); !ok {
-		return nil, BadInput(1, "has %d rows after transposition, but A has %d columns", kB, k)
-	}
-	shape := []int64{m, n}
-	if len(in) < 3 || in[2] == nil {
-		return []Info{ranked(tensor.Float32, shape...)}, nil
-	}
-	if err := needType(in, 2, tensor.Float32); err != nil {
-		return nil, err
-	}
-	if in[2].Ranked && !fitsInto(in[2].Shape, shape) {
-		return nil, BadInput(2, "has shape %v, which does not broadcast to %v", in[2].Shape, shape)
-	}
-	return []Info{ranked(tensor.Float32, shape...)}, nil
+	return nil
 }
 
 // fitsInto says whether shape can be repeated to fill target, which stays as it
@@ -158,74 +155,213 @@ func fitsInto(shape, target []int64) bool {
 	return true
 }
 
-func (o gemm) Run(env *Env, in, out []*tensor.Tensor) error {
-	dst := out[0]
+// Pack lays out B for the tiles of the level if it is one known matrix, and keeps C if
+// that is one known number for each column.
+func (o *Product) Pack(level kernel.Level, fixed func(int) *tensor.Tensor, in []*Info) (Operator, []int, error) {
+	b := fixed(1)
+	if b == nil || len(b.Shape) != 2 || o.packed != nil {
+		return nil, nil, nil
+	}
+	_, k, n := split(b.Shape, false, o.TransB)
+	packed, unread := *o, []int{1}
+	packed.packed = gemm.Pack(level, view(tensor.Data[float32](b), b.Shape, o.TransB), int(k), int(n))
 	if len(in) > 2 && in[2] != nil {
-		if err := expand(env, dst, in[2]); err != nil {
-			return err
+		if c := fixed(2); c != nil && perColumn(c.Shape, n) {
+			packed.bias = scaled(tensor.Data[float32](c), factor(o.Beta))
+			unread = append(unread, 2)
 		}
-		if o.beta != 1 {
-			if err := apply(env, tensor.Data[float32](dst), tensor.Data[float32](dst), func(x float32) float32 { return o.beta * x }); err != nil {
+	}
+	return &packed, unread, nil
+}
+
+// perColumn says whether a shape is one number for each of n columns.
+func perColumn(shape []int64, n int64) bool {
+	for i, d := range shape {
+		if last := i == len(shape)-1; last && d != n || !last && d != 1 {
+			return false
+		}
+	}
+	return len(shape) > 0
+}
+
+func scaled(v []float32, by float32) []float32 {
+	out := slices.Clone(v)
+	for i := range out {
+		out[i] *= by
+	}
+	return out
+}
+
+// view is the matrix in the last two dimensions of a shape.
+func view(data []float32, shape []int64, turned bool) gemm.View {
+	columns := int(shape[len(shape)-1])
+	if turned {
+		return gemm.View{Data: data, Row: 1, Col: columns}
+	}
+	return gemm.Dense(data, columns)
+}
+
+// Scratch is what products of two stacks need.
+func (o *Product) Scratch(on *kernel.On, in []*Info) int64 {
+	if o.packed != nil {
+		return 0
+	}
+	_, k, n := split(in[1].Shape, false, o.TransB)
+	return int64(gemm.ScratchLen(on.Workers(), int(k), int(n)))
+}
+
+// Run multiplies.
+func (o *Product) Run(env *Env, in, out []*tensor.Tensor) error {
+	dst := tensor.Data[float32](out[0])
+	stackA, m, k := split(in[0].Shape, true, o.TransA)
+	n := int64(1)
+	if o.packed != nil {
+		n = int64(o.packed.N())
+	} else {
+		_, _, n = split(in[1].Shape, false, o.TransB)
+	}
+	e, err := o.epilogue(env, in, out[0], int(n))
+	if err != nil {
+		return err
+	}
+	a := tensor.Data[float32](in[0])
+	if o.packed != nil && !o.TransA {
+		return gemm.Mul(env.On, dst, int(n), len(dst)/int(n), gemm.Dense(a, int(k)), o.packed, e)
+	}
+	if o.packed != nil {
+		for i := range countStack(stackA) {
+			at := view(a[i*m*k:], in[0].Shape, true)
+			rows := *e
+			if e.C != nil {
+				rows.C = e.C[i*m*n:]
+			}
+			if err := gemm.Mul(env.On, dst[i*m*n:], int(n), int(m), at, o.packed, &rows); err != nil {
 				return err
 			}
 		}
-	}
-	a, k := matrix(in[0], o.transA)
-	b, _ := matrix(in[1], o.transB)
-	return kernel.MatMul(env.On, tensor.Data[float32](dst), int(dst.Shape[0]), k, int(dst.Shape[1]), o.alpha, a, b)
-}
-
-// matrix views a rank-2 tensor, and returns its number of columns.
-func matrix(t *tensor.Tensor, transposed bool) (kernel.Matrix, int) {
-	rows, columns := int(t.Shape[0]), int(t.Shape[1])
-	if transposed {
-		return kernel.Matrix{Data: tensor.Data[float32](t), Row: 1, Col: columns}, rows
-	}
-	return kernel.Matrix{Data: tensor.Data[float32](t), Row: columns, Col: 1}, columns
-}
-
-// expand repeats src to fill dst; both have one type.
-func expand(env *Env, dst, src *tensor.Tensor) error {
-	return move(env, dst, 0, src, kernel.Broadcast(src.Shape, dst.Shape), dst.Shape)
-}
-
-// move copies the elements of src that the operand selects, in the shape given,
-// to dst from element offset on, densely.
-func move(env *Env, dst *tensor.Tensor, offset int, src *tensor.Tensor, from kernel.Operand, shape []int64) error {
-	return copyTo(env, dst, kernel.Operand{Offset: offset, Strides: kernel.Strides(shape)}, src, from, shape)
-}
-
-func copyTo(env *Env, dst *tensor.Tensor, to kernel.Operand, src *tensor.Tensor, from kernel.Operand, shape []int64) error {
-	return kernel.Walk(env.On, shape, []kernel.Operand{to, from}, copierOf(dst, src))
-}
-
-// copierOf moves elements of any type as words of their size.
-func copierOf(dst, src *tensor.Tensor) kernel.Run {
-	if dst.Type == tensor.String {
-		return copier(tensor.Words[string](dst), tensor.Words[string](src))
-	}
-	switch dst.Type.Size() {
-	case 1:
-		return copier(tensor.Words[uint8](dst), tensor.Words[uint8](src))
-	case 2:
-		return copier(tensor.Words[uint16](dst), tensor.Words[uint16](src))
-	case 4:
-		return copier(tensor.Words[uint32](dst), tensor.Words[uint32](src))
-	case 8:
-		return copier(tensor.Words[uint64](dst), tensor.Words[uint64](src))
-	}
-	return copier(tensor.Words[[2]uint64](dst), tensor.Words[[2]uint64](src))
-}
-
-func copier[T any](dst, src []T) kernel.Run {
-	return func(n int, at, step []int) error {
-		if step[0] == 1 && step[1] == 1 {
-			copy(dst[at[0]:at[0]+n], src[at[1]:])
-			return nil
-		}
-		for i := range n {
-			dst[at[0]+i*step[0]] = src[at[1]+i*step[1]]
-		}
 		return nil
 	}
+	return o.both(env, in, out, e)
+}
+
+func countStack(stack []int64) int64 {
+	n := int64(1)
+	for _, d := range stack {
+		n *= d
+	}
+	return n
+}
+
+// both multiplies two stacks.
+func (o *Product) both(env *Env, in, out []*tensor.Tensor, e *gemm.Epilogue) error {
+	stackA, m, k := split(in[0].Shape, true, o.TransA)
+	stackB, _, n := split(in[1].Shape, false, o.TransB)
+	stack, err := broadcastShapes(stackA, stackB)
+	if err != nil {
+		return err
+	}
+	a, b := tensor.Data[float32](in[0]), tensor.Data[float32](in[1])
+	viewA, viewB := gemm.Dense(a, int(k)), gemm.Dense(b, int(n))
+	if o.TransA {
+		viewA = view(a, in[0].Shape, true)
+	}
+	if o.TransB && len(in[1].Shape) > 1 {
+		viewB = view(b, in[1].Shape, true)
+	}
+	batch := gemm.Batch{Count: int(countStack(stack))}
+	if batch.Count != 1 {
+		batch.At = stacked(stack, stackA, stackB, int(m*k), int(k*n), int(m*n))
+	}
+	return gemm.MulBoth(env.On, tensor.Data[float32](out[0]), int(n), int(m), int(k), int(n), viewA, viewB, batch, e, env.Scratch)
+}
+
+// stacked finds where each product of a broadcast stack begins.
+func stacked(stack, stackA, stackB []int64, a, b, dst int) func(int) (int, int, int) {
+	dims := kernel.Strides(stack)
+	stepsA, stepsB := kernel.BroadcastStrides(stackA, stack), kernel.BroadcastStrides(stackB, stack)
+	return func(i int) (int, int, int) {
+		atA, atB := 0, 0
+		for d, rest := 0, i; d < len(dims); d++ {
+			atA += rest / dims[d] * stepsA[d]
+			atB += rest / dims[d] * stepsB[d]
+			rest %= dims[d]
+		}
+		return atA * a, atB * b, i * dst
+	}
+}
+
+// epilogue says what becomes of the product. What is added and is not one number for
+// each column is put into the result first.
+func (o *Product) epilogue(env *Env, in []*tensor.Tensor, out *tensor.Tensor, n int) (*gemm.Epilogue, error) {
+	e := &gemm.Epilogue{Alpha: o.Alpha, Bias: o.bias, Row: o.Act.Row()}
+	e.Lo, e.Hi, e.Clip = o.Act.Bounds()
+	if d := operand(in, 3); d != nil {
+		e.C, e.CRow, e.Beta = tensor.Data[float32](d), n, 1
+	}
+	c := operand(in, 2)
+	switch {
+	case c == nil || o.bias != nil:
+		return e, nil
+	case factor(o.Beta) == 1 && perColumn(c.Shape, int64(n)):
+		e.Bias = tensor.Data[float32](c)
+		return e, nil
+	case e.C == nil && slices.Equal(c.Shape, out.Shape):
+		e.C, e.CRow, e.Beta = tensor.Data[float32](c), n, factor(o.Beta)
+		return e, nil
+	}
+	if err := o.spread(env, c, operand(in, 3), out); err != nil {
+		return nil, err
+	}
+	e.C, e.CRow, e.Beta = tensor.Data[float32](out), n, 1
+	return e, nil
+}
+
+// spread puts Beta * c + d into the result.
+func (o *Product) spread(env *Env, c, d, out *tensor.Tensor) error {
+	if err := expand(env, out, c); err != nil {
+		return err
+	}
+	dst, beta := tensor.Data[float32](out), factor(o.Beta)
+	if d == nil {
+		return apply(env, dst, dst, func(x float32) float32 { return beta * x })
+	}
+	for i, v := range tensor.Data[float32](d) {
+		dst[i] = beta*dst[i] + v
+	}
+	return nil
+}
+
+// operand is an operand that may be missing.
+func operand(in []*tensor.Tensor, i int) *tensor.Tensor {
+	if i < len(in) {
+		return in[i]
+	}
+	return nil
+}
+
+// zeroScaled is a Gemm with alpha or beta zero. What is scaled by zero is left out,
+// whatever it holds.
+type zeroScaled struct {
+	*Product
+	noProduct, noC bool
+}
+
+func (o zeroScaled) Run(env *Env, in, out []*tensor.Tensor) error {
+	in = slices.Clone(in)
+	if o.noC && len(in) > 2 {
+		in[2] = nil
+	}
+	if !o.noProduct {
+		return o.Product.Run(env, in, out)
+	}
+	if c := operand(in, 2); c != nil {
+		return o.spread(env, c, nil, out[0])
+	}
+	clear(tensor.Data[float32](out[0]))
+	return nil
+}
+
+// Pack keeps the plain form: a product by zero needs no speed.
+func (o zeroScaled) Pack(kernel.Level, func(int) *tensor.Tensor, []*Info) (Operator, []int, error) {
+	return nil, nil, nil
 }

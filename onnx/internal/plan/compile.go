@@ -413,8 +413,49 @@ func (p *Program) prune() {
 }
 
 // pack lets operators prepare themselves for their weights, and lets go of the
-// weights that nobody reads any more.
+// weights that nobody reads any more. What is packed beside a weight that stays, since
+// others read it too, may take as much again as all weights: a model must not make one
+// matrix many.
 func (p *Program) pack() error {
+	readers, spare := p.readers(), p.FixedBytes()
+	for i := range p.Steps {
+		st := &p.Steps[i]
+		packer, ok := st.Op.(op.Packer)
+		if !ok {
+			continue
+		}
+		beside := int64(0)
+		fixed := func(i int) *tensor.Tensor {
+			t := p.Fixed(st.In[i])
+			if t == nil || readers[st.In[i]] == 1 {
+				return t
+			}
+			if beside += t.Bytes(); beside > spare {
+				return nil
+			}
+			return t
+		}
+		packed, unread, err := packer.Pack(p.options.Level, fixed, p.infos(st.In))
+		if err != nil {
+			return failed(st.Node, err)
+		}
+		if packed == nil {
+			continue
+		}
+		st.Op = packed
+		spare -= beside
+		for _, k := range unread {
+			id := st.In[k]
+			if readers[id]--; readers[id] == 0 {
+				p.Values[id].Info.Value = nil
+			}
+		}
+	}
+	return nil
+}
+
+// readers counts who reads each value: steps, and the caller.
+func (p *Program) readers() []int {
 	readers := make([]int, len(p.Values))
 	for _, st := range p.Steps {
 		for _, id := range st.In {
@@ -426,26 +467,5 @@ func (p *Program) pack() error {
 	for _, id := range p.Outputs {
 		readers[id]++
 	}
-	for i := range p.Steps {
-		st := &p.Steps[i]
-		packer, ok := st.Op.(op.Packer)
-		if !ok {
-			continue
-		}
-		packed, unread, err := packer.Pack(p.options.Level, func(i int) *tensor.Tensor { return p.Fixed(st.In[i]) }, p.infos(st.In))
-		if err != nil {
-			return failed(st.Node, err)
-		}
-		if packed == nil {
-			continue
-		}
-		st.Op = packed
-		for _, k := range unread {
-			id := st.In[k]
-			if readers[id]--; readers[id] == 0 {
-				p.Values[id].Info.Value = nil
-			}
-		}
-	}
-	return nil
+	return readers
 }
