@@ -5,7 +5,6 @@ import "github.com/blindbox/blindbox/onnx/internal/graph"
 // Model is a parsed model: well formed and bounded, not yet known to be
 // runnable. It shares no memory with the bytes it was read from.
 type Model struct {
-	opset  int64 // version of the default operator set
 	graph  *graph.Graph
 	limits Limits
 }

@@ -24,14 +24,15 @@ type Stored struct {
 // Node is a NodeProto. An empty input or output name is an optional one that the
 // model leaves out. Index is its place in the file, for messages.
 type Node struct {
-	Index   int
-	Name    string
-	Op      string
-	Domain  string
-	Opset   int64 // version of the node's domain
-	Inputs  []string
-	Outputs []string
-	Attrs   []Attribute
+	Index    int
+	Name     string
+	Op       string
+	Domain   string
+	Opset    int64  // version of the node's domain
+	Overload string // which of the model's functions of one name; none is left after the parser
+	Inputs   []string
+	Outputs  []string
+	Attrs    []Attribute
 }
 
 // Kind numbers the kinds of attributes as AttributeProto.AttributeType does.
@@ -73,7 +74,8 @@ type Attribute struct {
 	Ints    []int64
 	Strings []string
 	Tensors []*tensor.Tensor
-	Type    Decl // without a name
+	Type    Decl   // without a name
+	Ref     string // the attribute of the function around it that has the value; none is left after the parser
 }
 
 // Decl is a ValueInfoProto: what the model says about a value. Without a shape
