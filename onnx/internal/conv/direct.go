@@ -94,8 +94,14 @@ func (m *direct) lane() int {
 	return m.p.block
 }
 
-// chunkFloats is how many weights a chunk may have.
-const chunkFloats = 8 << 10
+// chunkFloats is how many weights a chunk should have: those of a small layer stay
+// in the second cache anyway, and those of a large one should stay in the first.
+func chunkFloats(weights int) int {
+	if weights > 256<<10 {
+		return 8 << 10
+	}
+	return 20 << 10
+}
 
 // arrange divides the output blocks into sets.
 func (m *direct) arrange() {
@@ -106,7 +112,7 @@ func (m *direct) arrange() {
 	}
 	filters, per := g.Filters/g.Groups, g.Channels/g.Groups
 	split := divide(m.p.level, m.form, blocksOf(filters, block), m.grid.cols)
-	m.chunk = max(1, chunkFloats/(len(m.taps)*block*block*split[0]))
+	m.chunk = max(1, chunkFloats(m.p.weights())/(len(m.taps)*block*block*split[0]))
 	weight := 0
 	for group := range g.Groups {
 		done := 0
@@ -157,13 +163,17 @@ func divide(level kernel.Level, how form, n, pixels int) []int {
 
 // cycles estimates the time for a row of n pixels of f blocks per input channel:
 // two multiplications or two loads a cycle, and four cycles until a sum can go on.
+// More than two blocks were measured to be slower than that.
 func cycles(level kernel.Level, how form, f, n int) float64 {
 	most := widest(level, how, f)
 	calls := (n + most - 1) / most
-	total := 0.0
+	total, slow := 0.0, 1.0
+	if f > 2 {
+		slow = 1.1
+	}
 	for i := range calls {
 		q := (n + i) / calls
-		total += max(float64(f*q)/2, float64(f+q)/2, 4) + 0.3
+		total += max(float64(f*q)/2*slow, float64(f+q)/2, 4) + 0.3
 	}
 	return total
 }

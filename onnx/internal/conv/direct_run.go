@@ -111,13 +111,15 @@ func (w *work) do() {
 	for from := 0; from < blocks; from += m.chunk {
 		to := min(from+m.chunk, blocks)
 		t := w.tile(from, to, blocks)
-		for y := range w.band.rows {
+		rows, cols := w.lines()
+		for y := range rows {
 			if w.on.Err() != nil {
 				return
 			}
 			row := t
 			w.place(&row, w.band.y+y, from)
-			row.run(m.p.level, m.form, w.set.f, w.band.cols)
+			w.hint(&row, y, cols, to-from)
+			row.run(m.p.level, m.form, w.set.f, cols)
 		}
 	}
 	if m.direct {
@@ -125,6 +127,16 @@ func (w *work) do() {
 	} else {
 		w.emit()
 	}
+}
+
+// lines says in how many runs of how many pixels the part is done: all rows are one
+// if they follow each other in the input and in the output.
+func (w *work) lines() (rows, cols int) {
+	b, r := w.band, w.m.grid
+	if r.rowPixels() == b.cols && r.cols == b.cols && r.out[2] == b.cols {
+		return 1, b.rows * b.cols
+	}
+	return b.rows, b.cols
 }
 
 // tile prepares all that the rows of a chunk of input blocks have in common.
@@ -152,6 +164,31 @@ func (w *work) tile(from, to, blocks int) tile {
 		t.residual = c.residual
 	}
 	return t
+}
+
+// hintLine and hintFloats are a line of the cache, and how many weights a round of
+// the innermost loop tells the cache of.
+const (
+	hintLine   = 16
+	hintFloats = 2 * hintLine
+	hintRound  = 4 // channels
+)
+
+// hint points the tile at the weights of the next chunk, which the rows of this
+// one bring into the second cache bit by bit.
+func (w *work) hint(t *tile, row, cols, blocks int) {
+	m := w.m
+	if m.form != formBlocked {
+		return
+	}
+	used := blocks * m.p.block * len(m.taps) * w.set.f * m.p.block
+	most := widest(m.p.level, m.form, w.set.f)
+	calls := (cols + most - 1) / most
+	rounds := blocks * m.p.block / hintRound * len(m.taps) * calls
+	at := row * rounds * hintFloats
+	if at < used && used+at < len(t.filter) {
+		t.ahead, t.stride = t.filter[used+at:], 4*hintFloats
+	}
 }
 
 // blockPixels is the distance of output blocks where the microkernels write.

@@ -20,6 +20,8 @@ type tile struct {
 	lo, hi   float32
 	alpha    float32
 	act      actKind
+	ahead    []float32 // weights that will be needed later: the cache is told
+	stride   int       // bytes from one hint to the next
 }
 
 // form is a family of microkernels.

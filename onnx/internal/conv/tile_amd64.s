@@ -5,12 +5,13 @@
 #include "textflag.h"
 
 // func blocked8f1q1(t uintptr)
-// Requires: AVX, CMOV, FMA3
+// Requires: AVX, CMOV, FMA3, MMX+
 TEXT ·blocked8f1q1(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -56,6 +57,9 @@ channels:
 	VMOVUPS      96(R12), Y1
 	VBROADCASTSS 12(R10), Y2
 	VFMADD231PS  Y1, Y2, Y0
+	PREFETCHT1   (R14)
+	PREFETCHT1   64(R14)
+	ADDQ         224(AX), R14
 	ADDQ         $0x10, R10
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x04, R11
@@ -115,12 +119,13 @@ store:
 	RET
 
 // func blocked8f1q2(t uintptr)
-// Requires: AVX, CMOV, FMA3
+// Requires: AVX, CMOV, FMA3, MMX+
 TEXT ·blocked8f1q2(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -176,6 +181,9 @@ channels:
 	VFMADD231PS  Y2, Y3, Y0
 	VBROADCASTSS 44(R10), Y3
 	VFMADD231PS  Y2, Y3, Y1
+	PREFETCHT1   (R14)
+	PREFETCHT1   64(R14)
+	ADDQ         224(AX), R14
 	ADDQ         $0x10, R10
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x04, R11
@@ -243,12 +251,13 @@ store:
 	RET
 
 // func blocked8f1q3(t uintptr)
-// Requires: AVX, CMOV, FMA3
+// Requires: AVX, CMOV, FMA3, MMX+
 TEXT ·blocked8f1q3(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -314,6 +323,9 @@ channels:
 	VFMADD231PS  Y3, Y4, Y1
 	VBROADCASTSS 76(R10), Y4
 	VFMADD231PS  Y3, Y4, Y2
+	PREFETCHT1   (R14)
+	PREFETCHT1   64(R14)
+	ADDQ         224(AX), R14
 	ADDQ         $0x10, R10
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x04, R11
@@ -389,12 +401,13 @@ store:
 	RET
 
 // func blocked8f1q4(t uintptr)
-// Requires: AVX, CMOV, FMA3
+// Requires: AVX, CMOV, FMA3, MMX+
 TEXT ·blocked8f1q4(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -470,6 +483,9 @@ channels:
 	VFMADD231PS  Y4, Y5, Y2
 	VBROADCASTSS 108(R10), Y5
 	VFMADD231PS  Y4, Y5, Y3
+	PREFETCHT1   (R14)
+	PREFETCHT1   64(R14)
+	ADDQ         224(AX), R14
 	ADDQ         $0x10, R10
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x04, R11
@@ -553,12 +569,13 @@ store:
 	RET
 
 // func blocked8f1q5(t uintptr)
-// Requires: AVX, CMOV, FMA3
+// Requires: AVX, CMOV, FMA3, MMX+
 TEXT ·blocked8f1q5(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -644,6 +661,9 @@ channels:
 	VFMADD231PS  Y5, Y6, Y3
 	VBROADCASTSS 140(R10), Y6
 	VFMADD231PS  Y5, Y6, Y4
+	PREFETCHT1   (R14)
+	PREFETCHT1   64(R14)
+	ADDQ         224(AX), R14
 	ADDQ         $0x10, R10
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x04, R11
@@ -735,12 +755,13 @@ store:
 	RET
 
 // func blocked8f1q6(t uintptr)
-// Requires: AVX, CMOV, FMA3
+// Requires: AVX, CMOV, FMA3, MMX+
 TEXT ·blocked8f1q6(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -836,6 +857,9 @@ channels:
 	VFMADD231PS  Y6, Y7, Y4
 	VBROADCASTSS 172(R10), Y7
 	VFMADD231PS  Y6, Y7, Y5
+	PREFETCHT1   (R14)
+	PREFETCHT1   64(R14)
+	ADDQ         224(AX), R14
 	ADDQ         $0x10, R10
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x04, R11
@@ -935,12 +959,13 @@ store:
 	RET
 
 // func blocked8f1q7(t uintptr)
-// Requires: AVX, CMOV, FMA3
+// Requires: AVX, CMOV, FMA3, MMX+
 TEXT ·blocked8f1q7(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -1046,6 +1071,9 @@ channels:
 	VFMADD231PS  Y7, Y8, Y5
 	VBROADCASTSS 204(R10), Y8
 	VFMADD231PS  Y7, Y8, Y6
+	PREFETCHT1   (R14)
+	PREFETCHT1   64(R14)
+	ADDQ         224(AX), R14
 	ADDQ         $0x10, R10
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x04, R11
@@ -1153,12 +1181,13 @@ store:
 	RET
 
 // func blocked8f1q8(t uintptr)
-// Requires: AVX, CMOV, FMA3
+// Requires: AVX, CMOV, FMA3, MMX+
 TEXT ·blocked8f1q8(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -1274,6 +1303,9 @@ channels:
 	VFMADD231PS  Y8, Y9, Y6
 	VBROADCASTSS 236(R10), Y9
 	VFMADD231PS  Y8, Y9, Y7
+	PREFETCHT1   (R14)
+	PREFETCHT1   64(R14)
+	ADDQ         224(AX), R14
 	ADDQ         $0x10, R10
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x04, R11
@@ -1389,12 +1421,13 @@ store:
 	RET
 
 // func blocked8f1q9(t uintptr)
-// Requires: AVX, CMOV, FMA3
+// Requires: AVX, CMOV, FMA3, MMX+
 TEXT ·blocked8f1q9(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -1520,6 +1553,9 @@ channels:
 	VFMADD231PS  Y9, Y10, Y7
 	VBROADCASTSS 268(R10), Y10
 	VFMADD231PS  Y9, Y10, Y8
+	PREFETCHT1   (R14)
+	PREFETCHT1   64(R14)
+	ADDQ         224(AX), R14
 	ADDQ         $0x10, R10
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x04, R11
@@ -1643,12 +1679,13 @@ store:
 	RET
 
 // func blocked8f1q10(t uintptr)
-// Requires: AVX, CMOV, FMA3
+// Requires: AVX, CMOV, FMA3, MMX+
 TEXT ·blocked8f1q10(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -1784,6 +1821,9 @@ channels:
 	VFMADD231PS  Y10, Y11, Y8
 	VBROADCASTSS 300(R10), Y11
 	VFMADD231PS  Y10, Y11, Y9
+	PREFETCHT1   (R14)
+	PREFETCHT1   64(R14)
+	ADDQ         224(AX), R14
 	ADDQ         $0x10, R10
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x04, R11
@@ -1915,12 +1955,13 @@ store:
 	RET
 
 // func blocked8f1q11(t uintptr)
-// Requires: AVX, CMOV, FMA3
+// Requires: AVX, CMOV, FMA3, MMX+
 TEXT ·blocked8f1q11(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -2066,6 +2107,9 @@ channels:
 	VFMADD231PS  Y11, Y12, Y9
 	VBROADCASTSS 332(R10), Y12
 	VFMADD231PS  Y11, Y12, Y10
+	PREFETCHT1   (R14)
+	PREFETCHT1   64(R14)
+	ADDQ         224(AX), R14
 	ADDQ         $0x10, R10
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x04, R11
@@ -2205,12 +2249,13 @@ store:
 	RET
 
 // func blocked8f1q12(t uintptr)
-// Requires: AVX, CMOV, FMA3
+// Requires: AVX, CMOV, FMA3, MMX+
 TEXT ·blocked8f1q12(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -2366,6 +2411,9 @@ channels:
 	VFMADD231PS  Y12, Y13, Y10
 	VBROADCASTSS 364(R10), Y13
 	VFMADD231PS  Y12, Y13, Y11
+	PREFETCHT1   (R14)
+	PREFETCHT1   64(R14)
+	ADDQ         224(AX), R14
 	ADDQ         $0x10, R10
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x04, R11
@@ -2513,12 +2561,13 @@ store:
 	RET
 
 // func blocked8f2q1(t uintptr)
-// Requires: AVX, CMOV, FMA3
+// Requires: AVX, CMOV, FMA3, MMX+
 TEXT ·blocked8f2q1(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -2575,6 +2624,9 @@ channels:
 	VBROADCASTSS 12(R10), Y4
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
+	PREFETCHT1   (R14)
+	PREFETCHT1   64(R14)
+	ADDQ         224(AX), R14
 	ADDQ         $0x10, R10
 	ADDQ         $0x00000100, R12
 	SUBQ         $0x04, R11
@@ -2644,12 +2696,13 @@ store:
 	RET
 
 // func blocked8f2q2(t uintptr)
-// Requires: AVX, CMOV, FMA3
+// Requires: AVX, CMOV, FMA3, MMX+
 TEXT ·blocked8f2q2(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -2722,6 +2775,9 @@ channels:
 	VBROADCASTSS 44(R10), Y6
 	VFMADD231PS  Y4, Y6, Y1
 	VFMADD231PS  Y5, Y6, Y3
+	PREFETCHT1   (R14)
+	PREFETCHT1   64(R14)
+	ADDQ         224(AX), R14
 	ADDQ         $0x10, R10
 	ADDQ         $0x00000100, R12
 	SUBQ         $0x04, R11
@@ -2806,12 +2862,13 @@ store:
 	RET
 
 // func blocked8f2q3(t uintptr)
-// Requires: AVX, CMOV, FMA3
+// Requires: AVX, CMOV, FMA3, MMX+
 TEXT ·blocked8f2q3(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -2900,6 +2957,9 @@ channels:
 	VBROADCASTSS 76(R10), Y8
 	VFMADD231PS  Y6, Y8, Y2
 	VFMADD231PS  Y7, Y8, Y5
+	PREFETCHT1   (R14)
+	PREFETCHT1   64(R14)
+	ADDQ         224(AX), R14
 	ADDQ         $0x10, R10
 	ADDQ         $0x00000100, R12
 	SUBQ         $0x04, R11
@@ -2999,12 +3059,13 @@ store:
 	RET
 
 // func blocked8f2q4(t uintptr)
-// Requires: AVX, CMOV, FMA3
+// Requires: AVX, CMOV, FMA3, MMX+
 TEXT ·blocked8f2q4(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -3109,6 +3170,9 @@ channels:
 	VBROADCASTSS 108(R10), Y10
 	VFMADD231PS  Y8, Y10, Y3
 	VFMADD231PS  Y9, Y10, Y7
+	PREFETCHT1   (R14)
+	PREFETCHT1   64(R14)
+	ADDQ         224(AX), R14
 	ADDQ         $0x10, R10
 	ADDQ         $0x00000100, R12
 	SUBQ         $0x04, R11
@@ -3223,12 +3287,13 @@ store:
 	RET
 
 // func blocked8f2q5(t uintptr)
-// Requires: AVX, CMOV, FMA3
+// Requires: AVX, CMOV, FMA3, MMX+
 TEXT ·blocked8f2q5(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -3349,6 +3414,9 @@ channels:
 	VBROADCASTSS 140(R10), Y12
 	VFMADD231PS  Y10, Y12, Y4
 	VFMADD231PS  Y11, Y12, Y9
+	PREFETCHT1   (R14)
+	PREFETCHT1   64(R14)
+	ADDQ         224(AX), R14
 	ADDQ         $0x10, R10
 	ADDQ         $0x00000100, R12
 	SUBQ         $0x04, R11
@@ -3478,12 +3546,13 @@ store:
 	RET
 
 // func blocked8f2q6(t uintptr)
-// Requires: AVX, CMOV, FMA3
+// Requires: AVX, CMOV, FMA3, MMX+
 TEXT ·blocked8f2q6(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -3620,6 +3689,9 @@ channels:
 	VBROADCASTSS 172(R10), Y14
 	VFMADD231PS  Y12, Y14, Y5
 	VFMADD231PS  Y13, Y14, Y11
+	PREFETCHT1   (R14)
+	PREFETCHT1   64(R14)
+	ADDQ         224(AX), R14
 	ADDQ         $0x10, R10
 	ADDQ         $0x00000100, R12
 	SUBQ         $0x04, R11
@@ -3764,12 +3836,13 @@ store:
 	RET
 
 // func blocked8f3q1(t uintptr)
-// Requires: AVX, CMOV, FMA3
+// Requires: AVX, CMOV, FMA3, MMX+
 TEXT ·blocked8f3q1(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -3837,6 +3910,9 @@ channels:
 	VFMADD231PS  Y3, Y6, Y0
 	VFMADD231PS  Y4, Y6, Y1
 	VFMADD231PS  Y5, Y6, Y2
+	PREFETCHT1   (R14)
+	PREFETCHT1   64(R14)
+	ADDQ         224(AX), R14
 	ADDQ         $0x10, R10
 	ADDQ         $0x00000180, R12
 	SUBQ         $0x04, R11
@@ -3916,12 +3992,13 @@ store:
 	RET
 
 // func blocked8f3q2(t uintptr)
-// Requires: AVX, CMOV, FMA3
+// Requires: AVX, CMOV, FMA3, MMX+
 TEXT ·blocked8f3q2(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -4011,6 +4088,9 @@ channels:
 	VFMADD231PS  Y6, Y9, Y1
 	VFMADD231PS  Y7, Y9, Y3
 	VFMADD231PS  Y8, Y9, Y5
+	PREFETCHT1   (R14)
+	PREFETCHT1   64(R14)
+	ADDQ         224(AX), R14
 	ADDQ         $0x10, R10
 	ADDQ         $0x00000180, R12
 	SUBQ         $0x04, R11
@@ -4112,12 +4192,13 @@ store:
 	RET
 
 // func blocked8f3q3(t uintptr)
-// Requires: AVX, CMOV, FMA3
+// Requires: AVX, CMOV, FMA3, MMX+
 TEXT ·blocked8f3q3(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -4229,6 +4310,9 @@ channels:
 	VFMADD231PS  Y9, Y12, Y2
 	VFMADD231PS  Y10, Y12, Y5
 	VFMADD231PS  Y11, Y12, Y8
+	PREFETCHT1   (R14)
+	PREFETCHT1   64(R14)
+	ADDQ         224(AX), R14
 	ADDQ         $0x10, R10
 	ADDQ         $0x00000180, R12
 	SUBQ         $0x04, R11
@@ -4352,12 +4436,13 @@ store:
 	RET
 
 // func blocked8f3q4(t uintptr)
-// Requires: AVX, CMOV, FMA3
+// Requires: AVX, CMOV, FMA3, MMX+
 TEXT ·blocked8f3q4(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -4491,6 +4576,9 @@ channels:
 	VFMADD231PS  Y12, Y15, Y3
 	VFMADD231PS  Y13, Y15, Y7
 	VFMADD231PS  Y14, Y15, Y11
+	PREFETCHT1   (R14)
+	PREFETCHT1   64(R14)
+	ADDQ         224(AX), R14
 	ADDQ         $0x10, R10
 	ADDQ         $0x00000180, R12
 	SUBQ         $0x04, R11
@@ -4636,12 +4724,13 @@ store:
 	RET
 
 // func blocked8f4q1(t uintptr)
-// Requires: AVX, CMOV, FMA3
+// Requires: AVX, CMOV, FMA3, MMX+
 TEXT ·blocked8f4q1(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -4720,6 +4809,9 @@ channels:
 	VFMADD231PS  Y5, Y8, Y1
 	VFMADD231PS  Y6, Y8, Y2
 	VFMADD231PS  Y7, Y8, Y3
+	PREFETCHT1   (R14)
+	PREFETCHT1   64(R14)
+	ADDQ         224(AX), R14
 	ADDQ         $0x10, R10
 	ADDQ         $0x00000200, R12
 	SUBQ         $0x04, R11
@@ -4809,12 +4901,13 @@ store:
 	RET
 
 // func blocked8f4q2(t uintptr)
-// Requires: AVX, CMOV, FMA3
+// Requires: AVX, CMOV, FMA3, MMX+
 TEXT ·blocked8f4q2(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -4921,6 +5014,9 @@ channels:
 	VFMADD231PS  Y9, Y12, Y3
 	VFMADD231PS  Y10, Y12, Y5
 	VFMADD231PS  Y11, Y12, Y7
+	PREFETCHT1   (R14)
+	PREFETCHT1   64(R14)
+	ADDQ         224(AX), R14
 	ADDQ         $0x10, R10
 	ADDQ         $0x00000200, R12
 	SUBQ         $0x04, R11
@@ -5039,12 +5135,13 @@ store:
 	RET
 
 // func blocked8f4q3(t uintptr)
-// Requires: AVX, CMOV, FMA3
+// Requires: AVX, CMOV, FMA3, MMX+
 TEXT ·blocked8f4q3(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -5175,6 +5272,9 @@ channels:
 	VFMADD231PS  Y13, Y15, Y5
 	VFMADD231PS  Y14, Y15, Y8
 	VFMADD231PS  480(R12), Y15, Y11
+	PREFETCHT1   (R14)
+	PREFETCHT1   64(R14)
+	ADDQ         224(AX), R14
 	ADDQ         $0x10, R10
 	ADDQ         $0x00000200, R12
 	SUBQ         $0x04, R11
@@ -9941,12 +10041,13 @@ store:
 	RET
 
 // func blocked16f1q1(t uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, CMOV
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·blocked16f1q1(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -9988,6 +10089,9 @@ channels:
 	VFMADD231PS.BCST 8(R10), Z1, Z0
 	VMOVUPS          192(R12), Z1
 	VFMADD231PS.BCST 12(R10), Z1, Z0
+	PREFETCHT1       (R14)
+	PREFETCHT1       64(R14)
+	ADDQ             224(AX), R14
 	ADDQ             $0x10, R10
 	ADDQ             $0x00000100, R12
 	SUBQ             $0x04, R11
@@ -10046,12 +10150,13 @@ store:
 	RET
 
 // func blocked16f1q2(t uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, CMOV
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·blocked16f1q2(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -10099,6 +10204,9 @@ channels:
 	VMOVUPS          192(R12), Z2
 	VFMADD231PS.BCST 12(R10), Z2, Z0
 	VFMADD231PS.BCST 76(R10), Z2, Z1
+	PREFETCHT1       (R14)
+	PREFETCHT1       64(R14)
+	ADDQ             224(AX), R14
 	ADDQ             $0x10, R10
 	ADDQ             $0x00000100, R12
 	SUBQ             $0x04, R11
@@ -10164,12 +10272,13 @@ store:
 	RET
 
 // func blocked16f1q3(t uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, CMOV
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·blocked16f1q3(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -10223,6 +10332,9 @@ channels:
 	VFMADD231PS.BCST 12(R10), Z3, Z0
 	VFMADD231PS.BCST 76(R10), Z3, Z1
 	VFMADD231PS.BCST 140(R10), Z3, Z2
+	PREFETCHT1       (R14)
+	PREFETCHT1       64(R14)
+	ADDQ             224(AX), R14
 	ADDQ             $0x10, R10
 	ADDQ             $0x00000100, R12
 	SUBQ             $0x04, R11
@@ -10295,12 +10407,13 @@ store:
 	RET
 
 // func blocked16f1q4(t uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, CMOV
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·blocked16f1q4(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -10360,6 +10473,9 @@ channels:
 	VFMADD231PS.BCST 76(R10), Z4, Z1
 	VFMADD231PS.BCST 140(R10), Z4, Z2
 	VFMADD231PS.BCST 204(R10), Z4, Z3
+	PREFETCHT1       (R14)
+	PREFETCHT1       64(R14)
+	ADDQ             224(AX), R14
 	ADDQ             $0x10, R10
 	ADDQ             $0x00000100, R12
 	SUBQ             $0x04, R11
@@ -10439,12 +10555,13 @@ store:
 	RET
 
 // func blocked16f1q5(t uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, CMOV
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·blocked16f1q5(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -10510,6 +10627,9 @@ channels:
 	VFMADD231PS.BCST 140(R10), Z5, Z2
 	VFMADD231PS.BCST 204(R10), Z5, Z3
 	VFMADD231PS.BCST 268(R10), Z5, Z4
+	PREFETCHT1       (R14)
+	PREFETCHT1       64(R14)
+	ADDQ             224(AX), R14
 	ADDQ             $0x10, R10
 	ADDQ             $0x00000100, R12
 	SUBQ             $0x04, R11
@@ -10596,12 +10716,13 @@ store:
 	RET
 
 // func blocked16f1q6(t uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, CMOV
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·blocked16f1q6(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -10673,6 +10794,9 @@ channels:
 	VFMADD231PS.BCST 204(R10), Z6, Z3
 	VFMADD231PS.BCST 268(R10), Z6, Z4
 	VFMADD231PS.BCST 332(R10), Z6, Z5
+	PREFETCHT1       (R14)
+	PREFETCHT1       64(R14)
+	ADDQ             224(AX), R14
 	ADDQ             $0x10, R10
 	ADDQ             $0x00000100, R12
 	SUBQ             $0x04, R11
@@ -10766,12 +10890,13 @@ store:
 	RET
 
 // func blocked16f1q7(t uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, CMOV
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·blocked16f1q7(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -10849,6 +10974,9 @@ channels:
 	VFMADD231PS.BCST 268(R10), Z7, Z4
 	VFMADD231PS.BCST 332(R10), Z7, Z5
 	VFMADD231PS.BCST 396(R10), Z7, Z6
+	PREFETCHT1       (R14)
+	PREFETCHT1       64(R14)
+	ADDQ             224(AX), R14
 	ADDQ             $0x10, R10
 	ADDQ             $0x00000100, R12
 	SUBQ             $0x04, R11
@@ -10949,12 +11077,13 @@ store:
 	RET
 
 // func blocked16f1q8(t uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, CMOV
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·blocked16f1q8(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -11038,6 +11167,9 @@ channels:
 	VFMADD231PS.BCST 332(R10), Z8, Z5
 	VFMADD231PS.BCST 396(R10), Z8, Z6
 	VFMADD231PS.BCST 460(R10), Z8, Z7
+	PREFETCHT1       (R14)
+	PREFETCHT1       64(R14)
+	ADDQ             224(AX), R14
 	ADDQ             $0x10, R10
 	ADDQ             $0x00000100, R12
 	SUBQ             $0x04, R11
@@ -11145,12 +11277,13 @@ store:
 	RET
 
 // func blocked16f1q9(t uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, CMOV
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·blocked16f1q9(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -11240,6 +11373,9 @@ channels:
 	VFMADD231PS.BCST 396(R10), Z9, Z6
 	VFMADD231PS.BCST 460(R10), Z9, Z7
 	VFMADD231PS.BCST 524(R10), Z9, Z8
+	PREFETCHT1       (R14)
+	PREFETCHT1       64(R14)
+	ADDQ             224(AX), R14
 	ADDQ             $0x10, R10
 	ADDQ             $0x00000100, R12
 	SUBQ             $0x04, R11
@@ -11354,12 +11490,13 @@ store:
 	RET
 
 // func blocked16f1q10(t uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, CMOV
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·blocked16f1q10(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -11455,6 +11592,9 @@ channels:
 	VFMADD231PS.BCST 460(R10), Z10, Z7
 	VFMADD231PS.BCST 524(R10), Z10, Z8
 	VFMADD231PS.BCST 588(R10), Z10, Z9
+	PREFETCHT1       (R14)
+	PREFETCHT1       64(R14)
+	ADDQ             224(AX), R14
 	ADDQ             $0x10, R10
 	ADDQ             $0x00000100, R12
 	SUBQ             $0x04, R11
@@ -11576,12 +11716,13 @@ store:
 	RET
 
 // func blocked16f1q11(t uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, CMOV
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·blocked16f1q11(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -11683,6 +11824,9 @@ channels:
 	VFMADD231PS.BCST 524(R10), Z11, Z8
 	VFMADD231PS.BCST 588(R10), Z11, Z9
 	VFMADD231PS.BCST 652(R10), Z11, Z10
+	PREFETCHT1       (R14)
+	PREFETCHT1       64(R14)
+	ADDQ             224(AX), R14
 	ADDQ             $0x10, R10
 	ADDQ             $0x00000100, R12
 	SUBQ             $0x04, R11
@@ -11811,12 +11955,13 @@ store:
 	RET
 
 // func blocked16f1q12(t uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, CMOV
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·blocked16f1q12(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -11924,6 +12069,9 @@ channels:
 	VFMADD231PS.BCST 588(R10), Z12, Z9
 	VFMADD231PS.BCST 652(R10), Z12, Z10
 	VFMADD231PS.BCST 716(R10), Z12, Z11
+	PREFETCHT1       (R14)
+	PREFETCHT1       64(R14)
+	ADDQ             224(AX), R14
 	ADDQ             $0x10, R10
 	ADDQ             $0x00000100, R12
 	SUBQ             $0x04, R11
@@ -12059,12 +12207,13 @@ store:
 	RET
 
 // func blocked16f1q13(t uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, CMOV
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·blocked16f1q13(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -12178,6 +12327,9 @@ channels:
 	VFMADD231PS.BCST 652(R10), Z13, Z10
 	VFMADD231PS.BCST 716(R10), Z13, Z11
 	VFMADD231PS.BCST 780(R10), Z13, Z12
+	PREFETCHT1       (R14)
+	PREFETCHT1       64(R14)
+	ADDQ             224(AX), R14
 	ADDQ             $0x10, R10
 	ADDQ             $0x00000100, R12
 	SUBQ             $0x04, R11
@@ -12320,12 +12472,13 @@ store:
 	RET
 
 // func blocked16f1q14(t uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, CMOV
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·blocked16f1q14(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -12445,6 +12598,9 @@ channels:
 	VFMADD231PS.BCST 716(R10), Z14, Z11
 	VFMADD231PS.BCST 780(R10), Z14, Z12
 	VFMADD231PS.BCST 844(R10), Z14, Z13
+	PREFETCHT1       (R14)
+	PREFETCHT1       64(R14)
+	ADDQ             224(AX), R14
 	ADDQ             $0x10, R10
 	ADDQ             $0x00000100, R12
 	SUBQ             $0x04, R11
@@ -12594,12 +12750,13 @@ store:
 	RET
 
 // func blocked16f2q1(t uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, CMOV
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·blocked16f2q1(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -12656,6 +12813,9 @@ channels:
 	VBROADCASTSS 12(R10), Z4
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
+	PREFETCHT1   (R14)
+	PREFETCHT1   64(R14)
+	ADDQ         224(AX), R14
 	ADDQ         $0x10, R10
 	ADDQ         $0x00000200, R12
 	SUBQ         $0x04, R11
@@ -12725,12 +12885,13 @@ store:
 	RET
 
 // func blocked16f2q2(t uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, CMOV
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·blocked16f2q2(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -12803,6 +12964,9 @@ channels:
 	VBROADCASTSS 76(R10), Z6
 	VFMADD231PS  Z4, Z6, Z1
 	VFMADD231PS  Z5, Z6, Z3
+	PREFETCHT1   (R14)
+	PREFETCHT1   64(R14)
+	ADDQ         224(AX), R14
 	ADDQ         $0x10, R10
 	ADDQ         $0x00000200, R12
 	SUBQ         $0x04, R11
@@ -12887,12 +13051,13 @@ store:
 	RET
 
 // func blocked16f2q3(t uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, CMOV
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·blocked16f2q3(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -12981,6 +13146,9 @@ channels:
 	VBROADCASTSS 140(R10), Z8
 	VFMADD231PS  Z6, Z8, Z2
 	VFMADD231PS  Z7, Z8, Z5
+	PREFETCHT1   (R14)
+	PREFETCHT1   64(R14)
+	ADDQ         224(AX), R14
 	ADDQ         $0x10, R10
 	ADDQ         $0x00000200, R12
 	SUBQ         $0x04, R11
@@ -13080,12 +13248,13 @@ store:
 	RET
 
 // func blocked16f2q4(t uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, CMOV
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·blocked16f2q4(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -13190,6 +13359,9 @@ channels:
 	VBROADCASTSS 204(R10), Z10
 	VFMADD231PS  Z8, Z10, Z3
 	VFMADD231PS  Z9, Z10, Z7
+	PREFETCHT1   (R14)
+	PREFETCHT1   64(R14)
+	ADDQ         224(AX), R14
 	ADDQ         $0x10, R10
 	ADDQ         $0x00000200, R12
 	SUBQ         $0x04, R11
@@ -13304,12 +13476,13 @@ store:
 	RET
 
 // func blocked16f2q5(t uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, CMOV
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·blocked16f2q5(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -13430,6 +13603,9 @@ channels:
 	VBROADCASTSS 268(R10), Z12
 	VFMADD231PS  Z10, Z12, Z4
 	VFMADD231PS  Z11, Z12, Z9
+	PREFETCHT1   (R14)
+	PREFETCHT1   64(R14)
+	ADDQ         224(AX), R14
 	ADDQ         $0x10, R10
 	ADDQ         $0x00000200, R12
 	SUBQ         $0x04, R11
@@ -13559,12 +13735,13 @@ store:
 	RET
 
 // func blocked16f2q6(t uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, CMOV
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·blocked16f2q6(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -13701,6 +13878,9 @@ channels:
 	VBROADCASTSS 332(R10), Z14
 	VFMADD231PS  Z12, Z14, Z5
 	VFMADD231PS  Z13, Z14, Z11
+	PREFETCHT1   (R14)
+	PREFETCHT1   64(R14)
+	ADDQ         224(AX), R14
 	ADDQ         $0x10, R10
 	ADDQ         $0x00000200, R12
 	SUBQ         $0x04, R11
@@ -13845,12 +14025,13 @@ store:
 	RET
 
 // func blocked16f2q7(t uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, CMOV
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·blocked16f2q7(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -14003,6 +14184,9 @@ channels:
 	VBROADCASTSS 396(R10), Z16
 	VFMADD231PS  Z14, Z16, Z6
 	VFMADD231PS  Z15, Z16, Z13
+	PREFETCHT1   (R14)
+	PREFETCHT1   64(R14)
+	ADDQ         224(AX), R14
 	ADDQ         $0x10, R10
 	ADDQ         $0x00000200, R12
 	SUBQ         $0x04, R11
@@ -14162,12 +14346,13 @@ store:
 	RET
 
 // func blocked16f2q8(t uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, CMOV
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·blocked16f2q8(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -14336,6 +14521,9 @@ channels:
 	VBROADCASTSS 460(R10), Z18
 	VFMADD231PS  Z16, Z18, Z7
 	VFMADD231PS  Z17, Z18, Z15
+	PREFETCHT1   (R14)
+	PREFETCHT1   64(R14)
+	ADDQ         224(AX), R14
 	ADDQ         $0x10, R10
 	ADDQ         $0x00000200, R12
 	SUBQ         $0x04, R11
@@ -14510,12 +14698,13 @@ store:
 	RET
 
 // func blocked16f2q9(t uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, CMOV
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·blocked16f2q9(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -14700,6 +14889,9 @@ channels:
 	VBROADCASTSS 524(R10), Z20
 	VFMADD231PS  Z18, Z20, Z8
 	VFMADD231PS  Z19, Z20, Z17
+	PREFETCHT1   (R14)
+	PREFETCHT1   64(R14)
+	ADDQ         224(AX), R14
 	ADDQ         $0x10, R10
 	ADDQ         $0x00000200, R12
 	SUBQ         $0x04, R11
@@ -14889,12 +15081,13 @@ store:
 	RET
 
 // func blocked16f2q10(t uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, CMOV
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·blocked16f2q10(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -15095,6 +15288,9 @@ channels:
 	VBROADCASTSS 588(R10), Z22
 	VFMADD231PS  Z20, Z22, Z9
 	VFMADD231PS  Z21, Z22, Z19
+	PREFETCHT1   (R14)
+	PREFETCHT1   64(R14)
+	ADDQ         224(AX), R14
 	ADDQ         $0x10, R10
 	ADDQ         $0x00000200, R12
 	SUBQ         $0x04, R11
@@ -15299,12 +15495,13 @@ store:
 	RET
 
 // func blocked16f2q11(t uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, CMOV
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·blocked16f2q11(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -15521,6 +15718,9 @@ channels:
 	VBROADCASTSS 652(R10), Z24
 	VFMADD231PS  Z22, Z24, Z10
 	VFMADD231PS  Z23, Z24, Z21
+	PREFETCHT1   (R14)
+	PREFETCHT1   64(R14)
+	ADDQ         224(AX), R14
 	ADDQ         $0x10, R10
 	ADDQ         $0x00000200, R12
 	SUBQ         $0x04, R11
@@ -15740,12 +15940,13 @@ store:
 	RET
 
 // func blocked16f2q12(t uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, CMOV
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·blocked16f2q12(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -15978,6 +16179,9 @@ channels:
 	VBROADCASTSS 716(R10), Z26
 	VFMADD231PS  Z24, Z26, Z11
 	VFMADD231PS  Z25, Z26, Z23
+	PREFETCHT1   (R14)
+	PREFETCHT1   64(R14)
+	ADDQ         224(AX), R14
 	ADDQ         $0x10, R10
 	ADDQ         $0x00000200, R12
 	SUBQ         $0x04, R11
@@ -16212,12 +16416,13 @@ store:
 	RET
 
 // func blocked16f2q13(t uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, CMOV
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·blocked16f2q13(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -16466,6 +16671,9 @@ channels:
 	VBROADCASTSS 780(R10), Z28
 	VFMADD231PS  Z26, Z28, Z12
 	VFMADD231PS  Z27, Z28, Z25
+	PREFETCHT1   (R14)
+	PREFETCHT1   64(R14)
+	ADDQ         224(AX), R14
 	ADDQ         $0x10, R10
 	ADDQ         $0x00000200, R12
 	SUBQ         $0x04, R11
@@ -16715,12 +16923,13 @@ store:
 	RET
 
 // func blocked16f2q14(t uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, CMOV
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·blocked16f2q14(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -16985,6 +17194,9 @@ channels:
 	VBROADCASTSS 844(R10), Z30
 	VFMADD231PS  Z28, Z30, Z13
 	VFMADD231PS  Z29, Z30, Z27
+	PREFETCHT1   (R14)
+	PREFETCHT1   64(R14)
+	ADDQ         224(AX), R14
 	ADDQ         $0x10, R10
 	ADDQ         $0x00000200, R12
 	SUBQ         $0x04, R11
@@ -17249,12 +17461,13 @@ store:
 	RET
 
 // func blocked16f3q1(t uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, CMOV
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·blocked16f3q1(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -17322,6 +17535,9 @@ channels:
 	VFMADD231PS  Z3, Z6, Z0
 	VFMADD231PS  Z4, Z6, Z1
 	VFMADD231PS  Z5, Z6, Z2
+	PREFETCHT1   (R14)
+	PREFETCHT1   64(R14)
+	ADDQ         224(AX), R14
 	ADDQ         $0x10, R10
 	ADDQ         $0x00000300, R12
 	SUBQ         $0x04, R11
@@ -17401,12 +17617,13 @@ store:
 	RET
 
 // func blocked16f3q2(t uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, CMOV
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·blocked16f3q2(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -17496,6 +17713,9 @@ channels:
 	VFMADD231PS  Z6, Z9, Z1
 	VFMADD231PS  Z7, Z9, Z3
 	VFMADD231PS  Z8, Z9, Z5
+	PREFETCHT1   (R14)
+	PREFETCHT1   64(R14)
+	ADDQ         224(AX), R14
 	ADDQ         $0x10, R10
 	ADDQ         $0x00000300, R12
 	SUBQ         $0x04, R11
@@ -17597,12 +17817,13 @@ store:
 	RET
 
 // func blocked16f3q3(t uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, CMOV
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·blocked16f3q3(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -17714,6 +17935,9 @@ channels:
 	VFMADD231PS  Z9, Z12, Z2
 	VFMADD231PS  Z10, Z12, Z5
 	VFMADD231PS  Z11, Z12, Z8
+	PREFETCHT1   (R14)
+	PREFETCHT1   64(R14)
+	ADDQ         224(AX), R14
 	ADDQ         $0x10, R10
 	ADDQ         $0x00000300, R12
 	SUBQ         $0x04, R11
@@ -17837,12 +18061,13 @@ store:
 	RET
 
 // func blocked16f3q4(t uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, CMOV
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·blocked16f3q4(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -17976,6 +18201,9 @@ channels:
 	VFMADD231PS  Z12, Z15, Z3
 	VFMADD231PS  Z13, Z15, Z7
 	VFMADD231PS  Z14, Z15, Z11
+	PREFETCHT1   (R14)
+	PREFETCHT1   64(R14)
+	ADDQ         224(AX), R14
 	ADDQ         $0x10, R10
 	ADDQ         $0x00000300, R12
 	SUBQ         $0x04, R11
@@ -18121,12 +18349,13 @@ store:
 	RET
 
 // func blocked16f3q5(t uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, CMOV
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·blocked16f3q5(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -18282,6 +18511,9 @@ channels:
 	VFMADD231PS  Z15, Z18, Z4
 	VFMADD231PS  Z16, Z18, Z9
 	VFMADD231PS  Z17, Z18, Z14
+	PREFETCHT1   (R14)
+	PREFETCHT1   64(R14)
+	ADDQ         224(AX), R14
 	ADDQ         $0x10, R10
 	ADDQ         $0x00000300, R12
 	SUBQ         $0x04, R11
@@ -18449,12 +18681,13 @@ store:
 	RET
 
 // func blocked16f3q6(t uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, CMOV
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·blocked16f3q6(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -18632,6 +18865,9 @@ channels:
 	VFMADD231PS  Z18, Z21, Z5
 	VFMADD231PS  Z19, Z21, Z11
 	VFMADD231PS  Z20, Z21, Z17
+	PREFETCHT1   (R14)
+	PREFETCHT1   64(R14)
+	ADDQ         224(AX), R14
 	ADDQ         $0x10, R10
 	ADDQ         $0x00000300, R12
 	SUBQ         $0x04, R11
@@ -18821,12 +19057,13 @@ store:
 	RET
 
 // func blocked16f3q7(t uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, CMOV
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·blocked16f3q7(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -19026,6 +19263,9 @@ channels:
 	VFMADD231PS  Z21, Z24, Z6
 	VFMADD231PS  Z22, Z24, Z13
 	VFMADD231PS  Z23, Z24, Z20
+	PREFETCHT1   (R14)
+	PREFETCHT1   64(R14)
+	ADDQ         224(AX), R14
 	ADDQ         $0x10, R10
 	ADDQ         $0x00000300, R12
 	SUBQ         $0x04, R11
@@ -19237,12 +19477,13 @@ store:
 	RET
 
 // func blocked16f3q8(t uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, CMOV
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·blocked16f3q8(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -19464,6 +19705,9 @@ channels:
 	VFMADD231PS  Z24, Z27, Z7
 	VFMADD231PS  Z25, Z27, Z15
 	VFMADD231PS  Z26, Z27, Z23
+	PREFETCHT1   (R14)
+	PREFETCHT1   64(R14)
+	ADDQ         224(AX), R14
 	ADDQ         $0x10, R10
 	ADDQ         $0x00000300, R12
 	SUBQ         $0x04, R11
@@ -19697,12 +19941,13 @@ store:
 	RET
 
 // func blocked16f3q9(t uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, CMOV
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·blocked16f3q9(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -19946,6 +20191,9 @@ channels:
 	VFMADD231PS  Z27, Z30, Z8
 	VFMADD231PS  Z28, Z30, Z17
 	VFMADD231PS  Z29, Z30, Z26
+	PREFETCHT1   (R14)
+	PREFETCHT1   64(R14)
+	ADDQ         224(AX), R14
 	ADDQ         $0x10, R10
 	ADDQ         $0x00000300, R12
 	SUBQ         $0x04, R11
@@ -20201,12 +20449,13 @@ store:
 	RET
 
 // func blocked16f4q1(t uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, CMOV
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·blocked16f4q1(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -20285,6 +20534,9 @@ channels:
 	VFMADD231PS  Z5, Z8, Z1
 	VFMADD231PS  Z6, Z8, Z2
 	VFMADD231PS  Z7, Z8, Z3
+	PREFETCHT1   (R14)
+	PREFETCHT1   64(R14)
+	ADDQ         224(AX), R14
 	ADDQ         $0x10, R10
 	ADDQ         $0x00000400, R12
 	SUBQ         $0x04, R11
@@ -20374,12 +20626,13 @@ store:
 	RET
 
 // func blocked16f4q2(t uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, CMOV
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·blocked16f4q2(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -20486,6 +20739,9 @@ channels:
 	VFMADD231PS  Z9, Z12, Z3
 	VFMADD231PS  Z10, Z12, Z5
 	VFMADD231PS  Z11, Z12, Z7
+	PREFETCHT1   (R14)
+	PREFETCHT1   64(R14)
+	ADDQ         224(AX), R14
 	ADDQ         $0x10, R10
 	ADDQ         $0x00000400, R12
 	SUBQ         $0x04, R11
@@ -20604,12 +20860,13 @@ store:
 	RET
 
 // func blocked16f4q3(t uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, CMOV
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·blocked16f4q3(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -20744,6 +21001,9 @@ channels:
 	VFMADD231PS  Z13, Z16, Z5
 	VFMADD231PS  Z14, Z16, Z8
 	VFMADD231PS  Z15, Z16, Z11
+	PREFETCHT1   (R14)
+	PREFETCHT1   64(R14)
+	ADDQ         224(AX), R14
 	ADDQ         $0x10, R10
 	ADDQ         $0x00000400, R12
 	SUBQ         $0x04, R11
@@ -20891,12 +21151,13 @@ store:
 	RET
 
 // func blocked16f4q4(t uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, CMOV
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·blocked16f4q4(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -21059,6 +21320,9 @@ channels:
 	VFMADD231PS  Z17, Z20, Z7
 	VFMADD231PS  Z18, Z20, Z11
 	VFMADD231PS  Z19, Z20, Z15
+	PREFETCHT1   (R14)
+	PREFETCHT1   64(R14)
+	ADDQ         224(AX), R14
 	ADDQ         $0x10, R10
 	ADDQ         $0x00000400, R12
 	SUBQ         $0x04, R11
@@ -21235,12 +21499,13 @@ store:
 	RET
 
 // func blocked16f4q5(t uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, CMOV
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·blocked16f4q5(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -21431,6 +21696,9 @@ channels:
 	VFMADD231PS  Z21, Z24, Z9
 	VFMADD231PS  Z22, Z24, Z14
 	VFMADD231PS  Z23, Z24, Z19
+	PREFETCHT1   (R14)
+	PREFETCHT1   64(R14)
+	ADDQ         224(AX), R14
 	ADDQ         $0x10, R10
 	ADDQ         $0x00000400, R12
 	SUBQ         $0x04, R11
@@ -21636,12 +21904,13 @@ store:
 	RET
 
 // func blocked16f4q6(t uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, CMOV
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·blocked16f4q6(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -21860,6 +22129,9 @@ channels:
 	VFMADD231PS  Z25, Z28, Z11
 	VFMADD231PS  Z26, Z28, Z17
 	VFMADD231PS  Z27, Z28, Z23
+	PREFETCHT1   (R14)
+	PREFETCHT1   64(R14)
+	ADDQ         224(AX), R14
 	ADDQ         $0x10, R10
 	ADDQ         $0x00000400, R12
 	SUBQ         $0x04, R11
@@ -22094,12 +22366,13 @@ store:
 	RET
 
 // func blocked16f4q7(t uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, CMOV
+// Requires: AVX, AVX512DQ, AVX512F, CMOV, MMX+
 TEXT ·blocked16f4q7(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ 176(AX), BX
 	XORQ DX, DX
+	MOVQ 200(AX), R14
 
 tile:
 	CMPQ    80(AX), $0x00
@@ -22342,6 +22615,9 @@ channels:
 	VFMADD231PS  Z29, Z31, Z13
 	VFMADD231PS  Z30, Z31, Z20
 	VFMADD231PS  960(R12), Z31, Z27
+	PREFETCHT1   (R14)
+	PREFETCHT1   64(R14)
+	ADDQ         224(AX), R14
 	ADDQ         $0x10, R10
 	ADDQ         $0x00000400, R12
 	SUBQ         $0x04, R11

@@ -25,6 +25,8 @@ const (
 	tileHi       = 188
 	tileAlpha    = 192
 	tileAct      = 196
+	tileAhead    = 200
+	tileStride   = 224
 )
 
 const (
@@ -34,6 +36,9 @@ const (
 
 // unroll is how many channels a round of the innermost loop has.
 const unroll = 4
+
+// hints is how many lines of weights the cache is told of in a round.
+const hints = 2
 
 // kernel is one microkernel: q pixels of f blocks of output channels.
 type kernel struct {
@@ -45,6 +50,7 @@ type kernel struct {
 	count, in, blocks      reg.GPVirtual
 	tap, taps, pixel, left reg.GPVirtual
 	filter, tmp, channels  reg.GPVirtual
+	ahead                  reg.GPVirtual
 }
 
 func (k *kernel) name() string {
@@ -92,12 +98,15 @@ func (k *kernel) write() {
 	Doc(fmt.Sprintf("%s computes t.count tiles of %d pixels by %d blocks.", k.name(), k.q, k.f))
 	k.tile = GP64()
 	Load(Param("t"), k.tile)
-	for _, r := range []*reg.GPVirtual{&k.src, &k.off, &k.count, &k.in, &k.blocks, &k.tap, &k.taps, &k.pixel, &k.left, &k.filter, &k.tmp, &k.channels} {
+	for _, r := range []*reg.GPVirtual{&k.src, &k.off, &k.count, &k.in, &k.blocks, &k.tap, &k.taps, &k.pixel, &k.left, &k.filter, &k.tmp, &k.channels, &k.ahead} {
 		*r = GP64()
 	}
 	k.get(tileSrc, k.src)
 	k.get(tileCount, k.count)
 	XORQ(k.off, k.off)
+	if k.form == "blocked" {
+		k.get(tileAhead, k.ahead)
+	}
 	Label("tile")
 	k.begin()
 	k.get(tileFilter, k.filter)
@@ -153,6 +162,10 @@ func (k *kernel) sumBlocked() {
 	for c := range unroll {
 		k.step(c)
 	}
+	for i := range hints {
+		PREFETCHT1(Mem{Base: k.ahead, Disp: 64 * i})
+	}
+	ADDQ(k.field(tileStride), k.ahead)
 	ADDQ(Imm(4*unroll), k.pixel)
 	ADDQ(U32(unroll*k.f*k.vector()), k.filter)
 	SUBQ(Imm(unroll), k.left)
