@@ -46,7 +46,7 @@ func BenchmarkRows(b *testing.B) {
 	src := ramp(rows * n)
 	dst := make([]float32, len(src))
 	by := Norm{Gamma: ramp(n), Beta: ramp(n), Epsilon: 1e-5}
-	sums := make([]float32, rows)
+	sums, bytes, halves := make([]float32, n), make([]uint8, len(src)), make([]uint16, len(src))
 	for _, c := range []struct {
 		name string
 		run  func(level kernel.Level)
@@ -56,8 +56,14 @@ func BenchmarkRows(b *testing.B) {
 		{"LogSoftmax", func(l kernel.Level) { LogSoftmax(l, dst, src, rows, n) }},
 		{"LayerNorm", func(l kernel.Level) { LayerNorm(l, dst, src, rows, n, by) }},
 		{"RMSNorm", func(l kernel.Level) { RMSNorm(l, dst, src, rows, n, by) }},
-		{"Sum", func(l kernel.Level) { Sum(l, sums, src, n) }},
-		{"MaxRow", func(l kernel.Level) { MaxRow(l, sums, src, n) }},
+		{"Sum", func(l kernel.Level) { Sum(l, sums[:rows], src, n) }},
+		{"SumColumns", func(l kernel.Level) { SumColumns(l, sums[:n], src, rows, n) }},
+		{"Transpose2D", func(l kernel.Level) { Transpose2D(l, dst, rows, src, n, rows, n) }},
+		{"QuantizeUint8", func(l kernel.Level) { QuantizeUint8(l, bytes, src, 0.1, 3) }},
+		{"DequantizeUint8", func(l kernel.Level) { DequantizeUint8(l, dst, bytes, 0.1, 3) }},
+		{"ToFloat16", func(l kernel.Level) { ToFloat16(l, halves, src) }},
+		{"FromFloat16", func(l kernel.Level) { FromFloat16(l, dst, halves) }},
+		{"MaxRow", func(l kernel.Level) { MaxRow(l, sums[:rows], src, n) }},
 	} {
 		for _, level := range kernel.Levels() {
 			if level > kernel.AVX512 {

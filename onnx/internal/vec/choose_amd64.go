@@ -626,3 +626,163 @@ func normalScale(level kernel.Level, dst, src, gamma []float32, center, factor f
 		normalScalePortable(dst, src, gamma, center, factor)
 	}
 }
+
+func fromFloat16(level kernel.Level, dst []float32, src []uint16) {
+	src = src[:len(dst)]
+	switch {
+	case level >= kernel.AVX512:
+		fromFloat16AVX512(dst, src)
+	case level >= kernel.AVX2:
+		fromFloat16AVX2(dst, src)
+	default:
+		fromFloat16Portable(dst, src)
+	}
+}
+
+func toFloat16(level kernel.Level, dst []uint16, src []float32) {
+	src = src[:len(dst)]
+	switch {
+	case level >= kernel.AVX512:
+		toFloat16AVX512(dst, src)
+	case level >= kernel.AVX2:
+		toFloat16AVX2(dst, src)
+	default:
+		toFloat16Portable(dst, src)
+	}
+}
+
+func fromBfloat16(level kernel.Level, dst []float32, src []uint16) {
+	src = src[:len(dst)]
+	switch {
+	case level >= kernel.AVX512:
+		fromBfloat16AVX512(dst, src)
+	case level >= kernel.AVX2:
+		fromBfloat16AVX2(dst, src)
+	default:
+		fromBfloat16Portable(dst, src)
+	}
+}
+
+func toBfloat16(level kernel.Level, dst []uint16, src []float32) {
+	src = src[:len(dst)]
+	switch {
+	case level >= kernel.AVX512:
+		toBfloat16AVX512(dst, src)
+	case level >= kernel.AVX2:
+		toBfloat16AVX2(dst, src)
+	default:
+		toBfloat16Portable(dst, src)
+	}
+}
+
+func fromInt32(level kernel.Level, dst []float32, src []int32) {
+	src = src[:len(dst)]
+	switch {
+	case level >= kernel.AVX512:
+		fromInt32AVX512(dst, src)
+	case level >= kernel.AVX2:
+		fromInt32AVX2(dst, src)
+	default:
+		fromInt32Portable(dst, src)
+	}
+}
+
+func toInt32(level kernel.Level, dst []int32, src []float32) {
+	src = src[:len(dst)]
+	switch {
+	case level >= kernel.AVX512:
+		toInt32AVX512(dst, src)
+	case level >= kernel.AVX2:
+		toInt32AVX2(dst, src)
+	default:
+		toInt32Portable(dst, src)
+	}
+}
+
+func fromInt64(level kernel.Level, dst []float32, src []int64) {
+	src = src[:len(dst)]
+	switch {
+	case level >= kernel.AVX512:
+		fromInt64AVX512(dst, src)
+	default:
+		fromInt64Portable(dst, src)
+	}
+}
+
+func toInt64(level kernel.Level, dst []int64, src []float32) {
+	src = src[:len(dst)]
+	switch {
+	case level >= kernel.AVX512:
+		toInt64AVX512(dst, src)
+	default:
+		toInt64Portable(dst, src)
+	}
+}
+
+func quantizeInt8(level kernel.Level, dst []int8, src []float32, scale, zero float32) {
+	src = src[:len(dst)]
+	switch {
+	case level >= kernel.AVX512:
+		quantizeInt8AVX512(dst, src, scale, zero)
+	case level >= kernel.AVX2:
+		quantizeInt8AVX2(dst, src, scale, zero)
+	default:
+		quantizeInt8Portable(dst, src, scale, zero)
+	}
+}
+
+func quantizeUint8(level kernel.Level, dst []uint8, src []float32, scale, zero float32) {
+	src = src[:len(dst)]
+	switch {
+	case level >= kernel.AVX512:
+		quantizeUint8AVX512(dst, src, scale, zero)
+	case level >= kernel.AVX2:
+		quantizeUint8AVX2(dst, src, scale, zero)
+	default:
+		quantizeUint8Portable(dst, src, scale, zero)
+	}
+}
+
+func dequantizeInt8(level kernel.Level, dst []float32, src []int8, scale, zero float32) {
+	src = src[:len(dst)]
+	switch {
+	case level >= kernel.AVX512:
+		dequantizeInt8AVX512(dst, src, scale, zero)
+	case level >= kernel.AVX2:
+		dequantizeInt8AVX2(dst, src, scale, zero)
+	default:
+		dequantizeInt8Portable(dst, src, scale, zero)
+	}
+}
+
+func dequantizeUint8(level kernel.Level, dst []float32, src []uint8, scale, zero float32) {
+	src = src[:len(dst)]
+	switch {
+	case level >= kernel.AVX512:
+		dequantizeUint8AVX512(dst, src, scale, zero)
+	case level >= kernel.AVX2:
+		dequantizeUint8AVX2(dst, src, scale, zero)
+	default:
+		dequantizeUint8Portable(dst, src, scale, zero)
+	}
+}
+
+func sumColumns(level kernel.Level, dst, src []float32, rows, stride int) {
+	switch {
+	case level >= kernel.AVX512:
+		sumColumnsAVX512(dst, src, rows, stride)
+	case level >= kernel.AVX2:
+		sumColumnsAVX2(dst, src, rows, stride)
+	default:
+		sumColumnsPortable(dst, src, rows, stride)
+	}
+}
+
+func transpose8(level kernel.Level, dst, src []float32, dstStride, srcStride, blocks int) {
+	switch {
+	case level >= kernel.AVX2:
+		transpose8AVX2(dst, src, dstStride, srcStride, blocks)
+	default:
+		transpose8Portable(dst, src, dstStride, srcStride, blocks)
+	}
+}

@@ -269,3 +269,71 @@ func normalScale(_ kernel.Level, dst, src, gamma []float32, center, factor float
 	gamma = gamma[:len(dst)]
 	normalScalePortable(dst, src, gamma, center, factor)
 }
+
+func fromFloat16(_ kernel.Level, dst []float32, src []uint16) {
+	src = src[:len(dst)]
+	fromFloat16Portable(dst, src)
+}
+
+func toFloat16(_ kernel.Level, dst []uint16, src []float32) {
+	src = src[:len(dst)]
+	toFloat16Portable(dst, src)
+}
+
+func fromBfloat16(_ kernel.Level, dst []float32, src []uint16) {
+	src = src[:len(dst)]
+	fromBfloat16Portable(dst, src)
+}
+
+func toBfloat16(_ kernel.Level, dst []uint16, src []float32) {
+	src = src[:len(dst)]
+	toBfloat16Portable(dst, src)
+}
+
+func fromInt32(_ kernel.Level, dst []float32, src []int32) {
+	src = src[:len(dst)]
+	fromInt32Portable(dst, src)
+}
+
+func toInt32(_ kernel.Level, dst []int32, src []float32) {
+	src = src[:len(dst)]
+	toInt32Portable(dst, src)
+}
+
+func fromInt64(_ kernel.Level, dst []float32, src []int64) {
+	src = src[:len(dst)]
+	fromInt64Portable(dst, src)
+}
+
+func toInt64(_ kernel.Level, dst []int64, src []float32) {
+	src = src[:len(dst)]
+	toInt64Portable(dst, src)
+}
+
+func quantizeInt8(_ kernel.Level, dst []int8, src []float32, scale, zero float32) {
+	src = src[:len(dst)]
+	quantizeInt8Portable(dst, src, scale, zero)
+}
+
+func quantizeUint8(_ kernel.Level, dst []uint8, src []float32, scale, zero float32) {
+	src = src[:len(dst)]
+	quantizeUint8Portable(dst, src, scale, zero)
+}
+
+func dequantizeInt8(_ kernel.Level, dst []float32, src []int8, scale, zero float32) {
+	src = src[:len(dst)]
+	dequantizeInt8Portable(dst, src, scale, zero)
+}
+
+func dequantizeUint8(_ kernel.Level, dst []float32, src []uint8, scale, zero float32) {
+	src = src[:len(dst)]
+	dequantizeUint8Portable(dst, src, scale, zero)
+}
+
+func sumColumns(_ kernel.Level, dst, src []float32, rows, stride int) {
+	sumColumnsPortable(dst, src, rows, stride)
+}
+
+func transpose8(_ kernel.Level, dst, src []float32, dstStride, srcStride, blocks int) {
+	transpose8Portable(dst, src, dstStride, srcStride, blocks)
+}

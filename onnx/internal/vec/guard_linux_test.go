@@ -62,4 +62,12 @@ func rowsInside(level kernel.Level, a, b []float32) {
 	MaxRow(level, one, a, n)
 	MinRow(level, one, a, n)
 	Dot(level, a, b)
+	if n > 16 {
+		Transpose2D(level, a, 8, b, n/8, 8, n/8)
+		Transpose2D(level, a, n/8, b, 8, n/8, 8)
+		SumColumns(level, a[:n/2], b, 2, n/2)
+	}
+	half := unsafe.Slice((*uint16)(unsafe.Pointer(unsafe.SliceData(b))), 2*n)
+	FromFloat16(level, a, half[n:])
+	ToFloat16(level, half[n:], a)
 }

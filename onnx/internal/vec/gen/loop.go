@@ -1,9 +1,6 @@
 package main
 
 import (
-	"fmt"
-	"strings"
-
 	"github.com/mmcloughlin/avo/attr"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
@@ -37,20 +34,8 @@ type fold struct {
 
 func (l *loop) slices() []string { return append(append([]string{}, l.out...), l.in...) }
 
-// parameters is the parameter list in Go.
-func (l *loop) parameters() string {
-	s := strings.Join(l.slices(), ", ") + " []float32"
-	if len(l.scalars) > 0 {
-		s += ", " + strings.Join(l.scalars, ", ") + " float32"
-	}
-	return s
-}
-
-func (l *loop) result() string {
-	if l.fold == nil {
-		return ""
-	}
-	return " float32"
+func (l *loop) signature() signature {
+	return signature{name: l.name, slices: l.slices(), scalars: l.scalars, result: l.fold != nil}
 }
 
 // running is a loop while its instructions are emitted.
@@ -65,11 +50,7 @@ type running struct {
 }
 
 func (l *loop) emit(m *machine) {
-	m.Function(l.name + m.suffix())
-	m.Attributes(noSplit)
-	m.SignatureExpr("func(" + l.parameters() + ")" + l.result())
-	m.Pragma("noescape")
-	m.Doc(fmt.Sprintf("%s%s %s.", l.name, m.suffix(), l.does))
+	m.begin(l.signature(), l.does)
 	r := l.enter(m)
 	r.rounds("rounds", max(1, l.unroll))
 	if l.unroll > 1 {
@@ -92,15 +73,7 @@ func (l *loop) enter(m *machine) *running {
 	}
 	m.Load(m.Param(l.slices()[0]).Len(), r.left)
 	m.XORQ(r.at, r.at)
-	for _, name := range l.scalars {
-		at, err := m.Param(name).Resolve()
-		if err != nil {
-			panic(err)
-		}
-		v := m.vector()
-		m.VBROADCASTSS(at.Addr, v)
-		r.scalars = append(r.scalars, v)
-	}
+	r.scalars = m.scalars(l.scalars)
 	if l.fold != nil {
 		for range max(1, l.unroll) {
 			v := m.vector()

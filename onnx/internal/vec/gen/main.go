@@ -10,16 +10,14 @@ import (
 	"log"
 	"os"
 	"path/filepath"
+	"slices"
 
-	"github.com/mmcloughlin/avo/attr"
 	"github.com/mmcloughlin/avo/build"
 	"github.com/mmcloughlin/avo/ir"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/pass"
 	"github.com/mmcloughlin/avo/printer"
 )
-
-const noSplit = attr.NOSPLIT
 
 func main() {
 	dir := flag.String("dir", ".", "where the files go")
@@ -29,18 +27,36 @@ func main() {
 	}
 }
 
+// family is functions that share a file.
+type family struct {
+	name      string
+	functions []function
+}
+
+func of[F function](functions []F) []function {
+	var all []function
+	for _, f := range functions {
+		all = append(all, f)
+	}
+	return all
+}
+
 func generate(dir string) error {
-	families := map[string][]*loop{"unary": unary(), "binary": binary(), "rows": rows()}
-	var all []*loop
-	for _, name := range []string{"unary", "binary", "rows"} {
-		if err := assemble(dir, name, families[name]); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+	var all []signature
+	for _, f := range []family{
+		{"unary", of(unary())}, {"binary", of(binary())}, {"rows", of(rows())},
+		{"convert", of(conversions())}, {"matrix", []function{sumColumns{}, transpose{}}},
+	} {
+		if err := assemble(dir, f); err != nil {
+			return fmt.Errorf("%s: %w", f.name, err)
 		}
-		all = append(all, families[name]...)
+		for _, each := range f.functions {
+			all = append(all, each.signature())
+		}
 	}
 	for _, f := range []struct {
 		name string
-		text func([]*loop) string
+		text func([]signature) string
 	}{{"choose_amd64.go", chooseVector}, {"choose_other.go", choosePortable}} {
 		source, err := format.Source([]byte(f.text(all)))
 		if err != nil {
@@ -54,13 +70,14 @@ func generate(dir string) error {
 }
 
 // assemble writes the assembly and the stubs of a family.
-func assemble(dir, name string, family []*loop) error {
+func assemble(dir string, of family) error {
 	c := build.NewContext()
 	c.ConstraintExpr("amd64,!purego")
 	constants := map[uint32]operand.Mem{}
-	for _, l := range family {
-		l.emit(&machine{Context: c, constants: constants})
-		l.emit(&machine{Context: c, constants: constants, avx512: true})
+	for _, f := range of.functions {
+		for _, level := range slices.Backward(f.signature().forms()) {
+			f.emit(&machine{Context: c, constants: constants, avx512: level == "AVX512"})
+		}
 	}
 	file, err := c.Result()
 	if err != nil {
@@ -81,7 +98,7 @@ func assemble(dir, name string, family []*loop) error {
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(filepath.Join(dir, name+out.suffix), text, 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, of.name+out.suffix), text, 0o644); err != nil {
 			return err
 		}
 	}
