@@ -124,7 +124,7 @@ func TestOperatorsAgreeWithOnnxruntime(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s, err := NewSession(m)
+			s, err := NewSession(m, WithPoison())
 			if err != nil {
 				t.Fatal(err)
 			}

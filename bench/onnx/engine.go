@@ -46,7 +46,7 @@ type engine struct {
 func (e *engine) readInputs() error {
 	e.inputs = map[string]*tensor.Tensor{}
 	for _, s := range e.list.Inputs {
-		t, err := s.tensor(e.dir)
+		t, err := s.read(e.dir)
 		if err != nil {
 			return fmt.Errorf("input %s: %w", s.Name, err)
 		}
@@ -79,7 +79,7 @@ func (e *engine) run() (err error) {
 func (e *engine) deviation() (float64, error) {
 	worst := 0.0
 	for _, s := range e.list.Outputs {
-		want, err := s.tensor(e.dir)
+		want, err := s.read(e.dir)
 		if err != nil {
 			return 0, err
 		}
@@ -92,26 +92,27 @@ func (e *engine) deviation() (float64, error) {
 	return worst, nil
 }
 
-func (s stored) tensor(dir string) (*tensor.Tensor, error) {
+func (s stored) read(dir string) (*tensor.Tensor, error) {
 	data, err := os.ReadFile(filepath.Join(dir, s.File))
 	if err != nil {
 		return nil, err
 	}
+	var t *tensor.Tensor
 	switch s.Type {
 	case "float32":
-		d := make([]float32, len(data)/4)
-		for i := range d {
-			d[i] = math.Float32frombits(binary.LittleEndian.Uint32(data[4*i:]))
+		floats := make([]float32, len(data)/4)
+		for i := range floats {
+			floats[i] = math.Float32frombits(binary.LittleEndian.Uint32(data[4*i:]))
 		}
-		t := tensor.Of(d, s.Shape...)
-		return t, t.Check()
+		t = tensor.Of(floats, s.Shape...)
 	case "int64":
-		d := make([]int64, len(data)/8)
-		for i := range d {
-			d[i] = int64(binary.LittleEndian.Uint64(data[8*i:]))
+		ints := make([]int64, len(data)/8)
+		for i := range ints {
+			ints[i] = int64(binary.LittleEndian.Uint64(data[8*i:]))
 		}
-		t := tensor.Of(d, s.Shape...)
-		return t, t.Check()
+		t = tensor.Of(ints, s.Shape...)
+	default:
+		return nil, fmt.Errorf("elements of type %s", s.Type)
 	}
-	return nil, fmt.Errorf("elements of type %s", s.Type)
+	return t, t.Check()
 }

@@ -164,7 +164,7 @@ Start with:  blindbox demo      no hardware and no network needed`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageOf(cmd, "%s", err) })
 	root.AddCommand(newPin(s), newImage(s), newCompose(s), newOperate(s))
 	root.AddCommand(
-		newDemo(s), newDev(s), newVerify(s), newInspect(s), newConnect(s), newCurl(s), newTrust(s),
+		newDemo(s), newDev(s), newVerify(s), newInspect(s), newModel(s), newConnect(s), newCurl(s), newTrust(s),
 		newPolicy(s), newEndorsements(s), newReceipt(s), newAudit(s), newLogs(s),
 		newExplain(s), newVersion(s),
 	)

@@ -1,0 +1,286 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/blindbox/blindbox/internal/catalogue"
+	"github.com/blindbox/blindbox/onnx"
+)
+
+func newModel(s *session) *cobra.Command {
+	group := &cobra.Command{
+		Use:   "model",
+		Short: "Look at a model file",
+		Args:  exactly(1, "a command: show"),
+		RunE:  func(cmd *cobra.Command, args []string) error { return unknownCommand(cmd, args[0]) },
+	}
+	var shapes []string
+	show := &cobra.Command{
+		Use:   "show FILE",
+		Short: "Say what an ONNX model takes and gives, and whether a box can run it",
+		Long: `Show the inputs and outputs of an ONNX model, its operators, its size and its
+digest, and whether a box can run it. The file is read as a box reads it, and as
+little trusted. Nothing is run.
+
+What a run takes in memory depends on the shapes of its inputs. For those that the
+model leaves open, give a shape with --shape.`,
+		Args: exactly(1, "one FILE"),
+		RunE: func(_ *cobra.Command, args []string) error { return s.modelShow(args[0], shapes) },
+	}
+	show.Flags().StringArrayVar(&shapes, "shape", nil, "INPUT=SIZES, as in \"tokens=1,128\"; may be repeated")
+	group.AddCommand(show)
+	return group
+}
+
+// shownModel is what `model show` prints.
+type shownModel struct {
+	File       string          `json:"file"`
+	Bytes      int             `json:"bytes"`
+	Digest     string          `json:"sha256"`
+	Opset      int64           `json:"opset"`
+	Tensors    int             `json:"tensors"`
+	Parameters int64           `json:"parameters"`
+	Weights    int64           `json:"parameter_bytes"`
+	Inputs     []shownValue    `json:"inputs"`
+	Outputs    []shownValue    `json:"outputs"`
+	Operators  []shownOperator `json:"operators"`
+	Runs       bool            `json:"runs"`
+	Reason     string          `json:"reason,omitempty"` // why not
+	Memory     *shownMemory    `json:"memory,omitempty"`
+}
+
+type shownValue struct {
+	Name  string `json:"name"`
+	Type  string `json:"type"`
+	Shape []any  `json:"shape"` // sizes, and names or null for those that are open; null: any rank
+}
+
+type shownOperator struct {
+	Name      string `json:"name"`
+	Nodes     int    `json:"nodes"`
+	Supported bool   `json:"supported"`
+}
+
+// shownMemory is what one run takes beside the model, in bytes.
+type shownMemory struct {
+	Shapes  map[string][]int64 `json:"shapes"`
+	Work    int64              `json:"work"`
+	Outputs int64              `json:"outputs"`
+	Exact   bool               `json:"exact"` // false: some sizes only show in a run, and come on top
+}
+
+func (s *session) modelShow(file string, shapes []string) error {
+	given, err := parseShapes(shapes)
+	if err != nil {
+		return err
+	}
+	limits := onnx.DefaultLimits()
+	data, err := s.readFile(file, limits.Bytes)
+	if err != nil {
+		return err
+	}
+	m, err := onnx.Parse(data, limits)
+	if err != nil {
+		return fail(catalogue.CodeFile, "model", err.Error(), "an ONNX model within the limits of a box")
+	}
+	d := m.Describe()
+	shown := describeModel(file, data, d)
+	if err := shown.prepare(m, d.Inputs, given); err != nil {
+		return err
+	}
+	s.writeModel(shown)
+	return nil
+}
+
+// parseShapes reads INPUT=1,128. A name may have a = in it, sizes may not.
+func parseShapes(list []string) (map[string][]int64, error) {
+	given := map[string][]int64{}
+	for _, text := range list {
+		i := strings.LastIndex(text, "=")
+		if i < 0 {
+			return nil, usage("--shape %q, expected INPUT=SIZES, as in tokens=1,128", text)
+		}
+		if _, twice := given[text[:i]]; twice {
+			return nil, usage("--shape %s is there twice", oneLine(text[:i]))
+		}
+		shape := []int64{}
+		for _, word := range strings.Split(text[i+1:], ",") {
+			n, err := strconv.ParseInt(word, 10, 64)
+			if err != nil || n < 0 {
+				return nil, usage("--shape %q: %q is not a size", text, word)
+			}
+			shape = append(shape, n)
+		}
+		given[text[:i]] = shape
+	}
+	return given, nil
+}
+
+func describeModel(file string, data []byte, d onnx.Description) *shownModel {
+	digest := sha256.Sum256(data)
+	shown := &shownModel{
+		File: file, Bytes: len(data), Digest: hex.EncodeToString(digest[:]), Opset: d.Opset,
+		Tensors: d.Tensors, Parameters: d.Parameters, Weights: d.Bytes,
+		Inputs: shownValues(d.Inputs), Outputs: shownValues(d.Outputs), Operators: []shownOperator{},
+	}
+	for _, o := range d.Operators {
+		shown.Operators = append(shown.Operators, shownOperator(o))
+	}
+	return shown
+}
+
+func shownValues(list []onnx.ValueInfo) []shownValue {
+	out := make([]shownValue, len(list))
+	for i, v := range list {
+		out[i] = shownValue{Name: v.Name, Type: typeOf(v)}
+		if v.Shape != nil {
+			out[i].Shape = []any{}
+		}
+		for k, n := range v.Shape {
+			switch {
+			case n >= 0:
+				out[i].Shape = append(out[i].Shape, n)
+			case v.Symbols[k] != "":
+				out[i].Shape = append(out[i].Shape, v.Symbols[k])
+			default:
+				out[i].Shape = append(out[i].Shape, nil)
+			}
+		}
+	}
+	return out
+}
+
+func typeOf(v onnx.ValueInfo) string {
+	text := v.Type.String()
+	if v.Item != 0 {
+		text += " of " + v.Item.String()
+	}
+	if v.Inner != 0 {
+		text += " of " + v.Inner.String()
+	}
+	return text
+}
+
+// prepare says whether the model runs, and what a run takes if all shapes are known.
+// Only a shape that was given and does not fit is an error.
+func (m *shownModel) prepare(model *onnx.Model, inputs []onnx.ValueInfo, given map[string][]int64) error {
+	session, err := onnx.NewSession(model)
+	if err != nil {
+		m.Reason = err.Error()
+		return nil
+	}
+	m.Runs = true
+	shapes, known := knownShapes(inputs, given)
+	if len(shapes) < len(given) {
+		return usage("--shape for an input that the model does not have, it has %s", oneLine(names(inputs)))
+	}
+	if !known {
+		return nil
+	}
+	need, err := session.Plan(shapes)
+	if err != nil && len(given) > 0 {
+		return usage("%s", oneLine(err.Error()))
+	}
+	if err == nil {
+		m.Memory = &shownMemory{Shapes: shapes, Work: need.Work, Outputs: need.Outputs, Exact: need.Exact}
+	}
+	return nil
+}
+
+// knownShapes joins what the model says with what was given, and says whether that is all.
+func knownShapes(inputs []onnx.ValueInfo, given map[string][]int64) (map[string][]int64, bool) {
+	shapes, known := map[string][]int64{}, true
+	for _, v := range inputs {
+		shape, ok := given[v.Name]
+		if !ok {
+			shape = v.Shape
+		}
+		open := shape == nil && v.Type.Element()
+		for _, n := range shape {
+			open = open || n < 0
+		}
+		if open {
+			known = false
+			continue
+		}
+		shapes[v.Name] = shape
+	}
+	return shapes, known
+}
+
+func names(list []onnx.ValueInfo) string {
+	var out []string
+	for _, v := range list {
+		out = append(out, v.Name)
+	}
+	return strings.Join(out, ", ")
+}
+
+func (s *session) writeModel(m *shownModel) {
+	if s.json() {
+		s.writeJSON(m)
+		return
+	}
+	s.printf("file        %s, %d bytes\n", oneLine(m.File), m.Bytes)
+	s.printf("sha256      %s\n", m.Digest)
+	s.printf("opset       %d\n", m.Opset)
+	s.printf("parameters  %d in %d tensors, %d bytes\n", m.Parameters, m.Tensors, m.Weights)
+	s.writeValues("inputs", m.Inputs)
+	s.writeValues("outputs", m.Outputs)
+	s.printf("operators\n")
+	for _, o := range m.Operators {
+		missing := ""
+		if !o.Supported {
+			missing = "  not supported"
+		}
+		s.printf("  %5d  %s%s\n", o.Nodes, oneLine(o.Name), missing)
+	}
+	s.printf("runs        %s\n", m.verdict())
+	if m.Memory != nil {
+		s.printf("memory      %s\n", m.Memory)
+	} else if m.Runs {
+		s.printf("memory      depends on the sizes that are open: --shape INPUT=SIZES\n")
+	}
+}
+
+func (m *shownModel) verdict() string {
+	if m.Runs {
+		return "yes"
+	}
+	return "no: " + oneLine(m.Reason)
+}
+
+func (m *shownMemory) String() string {
+	text := fmt.Sprintf("%d bytes for each run, and %d for its outputs", m.Work, m.Outputs)
+	if !m.Exact {
+		text += ", and what only a run shows"
+	}
+	return text
+}
+
+func (s *session) writeValues(title string, list []shownValue) {
+	s.printf("%s\n", title)
+	for _, v := range list {
+		s.printf("  %s %s %s\n", oneLine(v.Name), v.Type, oneLine(shapeText(v.Shape)))
+	}
+}
+
+func shapeText(shape []any) string {
+	if shape == nil {
+		return "of any shape"
+	}
+	words := make([]string, len(shape))
+	for i, d := range shape {
+		words[i] = "?"
+		if d != nil {
+			words[i] = fmt.Sprint(d)
+		}
+	}
+	return "[" + strings.Join(words, ", ") + "]"
+}
