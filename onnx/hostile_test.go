@@ -210,7 +210,7 @@ func TestDeepSubgraphs(t *testing.T) {
 		graph = pb.Node("", "If", []string{"x"}, []string{"y"}, body(graph))
 	}
 	_, err := load(pb.Model(x(), graph, y()), DefaultLimits())
-	wantError(t, err, "graphs inside graphs: more than 4 levels")
+	wantError(t, err, "graphs inside graphs: more than 8 levels")
 	if len(err.Error()) > 2000 {
 		t.Errorf("message of %d bytes", len(err.Error()))
 	}

@@ -30,7 +30,7 @@ func DefaultLimits() Limits {
 		Initializers: 20_000,
 		Values:       100_000,
 		Attributes:   200_000,
-		Depth:        4,
+		Depth:        8,
 		Rank:         16,
 		StringBytes:  64 << 10,
 		Weights:      128 << 20,

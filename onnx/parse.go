@@ -170,7 +170,7 @@ func (p *parser) model(r *wire.Reader) (*Model, error) {
 	if err := checkGraph(g, nil); err != nil {
 		return nil, err
 	}
-	return &Model{graph: g, limits: p.lim}, nil
+	return &Model{opset: in.opsets[""], graph: g, limits: p.lim}, nil
 }
 
 func (p *parser) modelField(f wire.Field, in *file) (err error) {

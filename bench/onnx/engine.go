@@ -56,13 +56,14 @@ func (e *engine) readInputs() error {
 }
 
 func (e *engine) open(path string, threads int) error {
-	file, err := os.ReadFile(path)
+	file, err := os.Open(path)
 	if err != nil {
 		return err
 	}
+	defer file.Close()
 	lim := onnx.DefaultLimits()
 	lim.Bytes, lim.Weights = 2<<30, 1<<29
-	m, err := onnx.Parse(file, lim)
+	m, err := onnx.ParseFrom(file, lim)
 	if err != nil {
 		return err
 	}

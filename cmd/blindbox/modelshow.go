@@ -4,6 +4,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"hash"
+	"io"
+	"os"
 	"strconv"
 	"strings"
 
@@ -41,7 +44,7 @@ model leaves open, give a shape with --shape.`,
 // shownModel is what `model show` prints.
 type shownModel struct {
 	File       string          `json:"file"`
-	Bytes      int             `json:"bytes"`
+	Bytes      int64           `json:"bytes"`
 	Digest     string          `json:"sha256"`
 	Opset      int64           `json:"opset"`
 	Tensors    int             `json:"tensors"`
@@ -80,22 +83,36 @@ func (s *session) modelShow(file string, shapes []string) error {
 	if err != nil {
 		return err
 	}
-	limits := onnx.DefaultLimits()
-	data, err := s.readFile(file, limits.Bytes)
+	m, read, err := s.readModel(file)
 	if err != nil {
 		return err
 	}
-	m, err := onnx.Parse(data, limits)
-	if err != nil {
-		return fail(catalogue.CodeFile, "model", err.Error(), "an ONNX model within the limits of a box")
-	}
 	d := m.Describe()
-	shown := describeModel(file, data, d)
+	shown := describeModel(file, read, d)
 	if err := shown.prepare(m, d.Inputs, given); err != nil {
 		return err
 	}
 	s.writeModel(shown)
 	return nil
+}
+
+// readModel reads a file as a box does, and hashes it on the way.
+func (s *session) readModel(file string) (*onnx.Model, *digested, error) {
+	in := s.stdin
+	if file != "-" {
+		f, err := os.Open(file)
+		if err != nil {
+			return nil, nil, fail(catalogue.CodeFile, "file", err.Error(), "")
+		}
+		defer f.Close()
+		in = f
+	}
+	read := &digested{hash: sha256.New()}
+	m, err := onnx.ParseFrom(io.TeeReader(in, read), onnx.DefaultLimits())
+	if err != nil {
+		return nil, nil, fail(catalogue.CodeFile, "model", err.Error(), "an ONNX model within the limits of a box")
+	}
+	return m, read, nil
 }
 
 // parseShapes reads INPUT=1,128. A name may have a = in it, sizes may not.
@@ -122,10 +139,20 @@ func parseShapes(list []string) (map[string][]int64, error) {
 	return given, nil
 }
 
-func describeModel(file string, data []byte, d onnx.Description) *shownModel {
-	digest := sha256.Sum256(data)
+// digested hashes a file while it is read: it need not fit into memory.
+type digested struct {
+	hash  hash.Hash
+	bytes int64
+}
+
+func (d *digested) Write(p []byte) (int, error) {
+	d.bytes += int64(len(p))
+	return d.hash.Write(p)
+}
+
+func describeModel(file string, read *digested, d onnx.Description) *shownModel {
 	shown := &shownModel{
-		File: file, Bytes: len(data), Digest: hex.EncodeToString(digest[:]), Opset: d.Opset,
+		File: file, Bytes: read.bytes, Digest: hex.EncodeToString(read.hash.Sum(nil)), Opset: d.Opset,
 		Tensors: d.Tensors, Parameters: d.Parameters, Weights: d.Bytes,
 		Inputs: shownValues(d.Inputs), Outputs: shownValues(d.Outputs), Operators: []shownOperator{},
 	}
