@@ -29,13 +29,14 @@ func MulBoth(on *kernel.On, dst []float32, ldc, m, k, n int, a, b View, batch Ba
 	if m == 0 || n == 0 || batch.Count <= 0 {
 		return on.Err()
 	}
-	j.grid = j.cut(on.Workers())
+	workers := j.workers(on, batch.Count)
+	j.grid = j.cut(workers)
 	if !j.inPlace() {
 		j.grid.width = min(j.grid.width, stripe)
 		j.grid.columns = ceil(n, j.grid.width)
-		j.scratch = scratch[:ScratchLen(on.Workers(), k, n)]
+		j.scratch = scratch[:ScratchLen(workers, k, n)]
 	}
-	if on.Workers() > 1 {
+	if workers > 1 {
 		return j.spread(on)
 	}
 	held := none
@@ -70,8 +71,13 @@ func (j job) spread(on *kernel.On) error {
 	return on.Share(j.parts(), func(lane, part int) { held[lane] = j.part(on, lane, part, held[lane]) })
 }
 
-// inPlace says that tiles can read b as it is.
-func (j *job) inPlace() bool { return j.b.Col == 1 && j.b.Row > 0 }
+// inPlace says that tiles can read b as it is, and should: rows that are a
+// multiple of 2 KiB apart fall into the same few sets of a cache, which costs
+// more than packing them once if there are many rows of a to multiply.
+func (j *job) inPlace() bool {
+	crowded := j.b.Row%512 == 0 && j.m >= 64
+	return j.b.Col == 1 && j.b.Row > 0 && !crowded
+}
 
 // part computes one part of one product. held is the stripe that the lane's
 // scratch has from before; it returns the one it has now.

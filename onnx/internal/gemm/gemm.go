@@ -68,8 +68,9 @@ type Epilogue struct {
 func Mul(on *kernel.On, dst []float32, ldc, m int, a View, b *Packed, e *Epilogue) error {
 	p := product{m: m, k: b.k, n: b.n, a: a, dst: dst, ldc: ldc, e: *e, level: b.level}
 	p.check()
-	g := p.cut(on.Workers())
-	if on.Workers() > 1 {
+	workers := p.workers(on, 1)
+	g := p.cut(workers)
+	if workers > 1 {
 		return b.spread(on, p, g)
 	}
 	for unit := range g.units() {

@@ -199,7 +199,7 @@ func TestBatch(t *testing.T) {
 	for _, level := range kernel.Levels() {
 		for seed := range 40 {
 			rng := newRand(uint64(seed))
-			count, m, k, n := 1+rng.IntN(5), 1+rng.IntN(20), rng.IntN(20), 1+rng.IntN(300)
+			count, m, k, n := 1+rng.IntN(5), 1+rng.IntN(90), rng.IntN(60), 1+rng.IntN(600)
 			a, b, c := random(rng, count*m*k), random(rng, 2*k*n), random(rng, count*m*n)
 			bView := View{b, n, 1}
 			if seed%2 == 0 {
