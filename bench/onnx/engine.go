@@ -17,6 +17,7 @@ import (
 type listing struct {
 	Inputs, Outputs []stored
 	Oracle          string
+	Goal            float64 // our time with one thread, at most so many times the peer's
 }
 
 // stored is a tensor in a file: its elements, little-endian, row-major.
