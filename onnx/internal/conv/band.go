@@ -93,7 +93,7 @@ const (
 // cut chooses the size of bands: whole rows, or parts of the row if there is but
 // one.
 func (r *grid) cut(perPixel int) {
-	r.rows, r.cols = r.out[1], r.out[2]
+	r.rows, r.cols = max(1, r.out[1]), max(1, r.out[2])
 	grids := r.kernel[0] * r.phases[1] * r.phases[2]
 	cost := func(rows, cols int) float64 { // which may be beyond an int
 		return float64(rows+r.reach(1)) * float64(cols+r.reach(2)) * float64(grids) * float64(perPixel)

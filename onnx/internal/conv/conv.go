@@ -51,8 +51,7 @@ type Plan struct {
 
 // method is one way to compute a convolution.
 type method interface {
-	packedLen() int
-	pack(packed, weights []float32)
+	order
 	scratch() int
 	run(on *kernel.On, c *call) error
 }
@@ -66,29 +65,36 @@ type call struct {
 
 // NewPlan chooses a method for a geometry.
 func NewPlan(level kernel.Level, g Geometry, in, out Layout) (*Plan, error) {
-	if err := g.check(); err != nil {
-		return nil, err
-	}
 	p := &Plan{level: level, g: g, in: in, out: out, block: Block(level)}
-	p.how = p.choose()
-	if n := p.how.packedLen(); n < 0 || n > maxFloats {
-		return nil, fmt.Errorf("conv: %d packed weights", n)
-	}
-	if n := p.how.scratch(); n < 0 || n > maxFloats {
-		return nil, fmt.Errorf("conv: %d floats of scratch", n)
-	}
-	return p, nil
+	return p.choose(nil)
 }
 
-// choose prefers the faster method that can do the geometry.
-func (p *Plan) choose() method {
-	if p.g.empty() || len(p.g.In) > 3 {
-		return newGeneral(p)
+// For plans the same convolution for input of another size: it reads the weights
+// that were packed for this one.
+func (p *Plan) For(batch int, in, begin, out []int) (*Plan, error) {
+	next := *p
+	next.g.Batch, next.g.In, next.g.Begin, next.g.Out = batch, in, begin, out
+	return next.choose(p)
+}
+
+// choose prefers the direct method. The weights lie as those of plan like do.
+func (p *Plan) choose(like *Plan) (*Plan, error) {
+	if err := p.g.check(); err != nil {
+		return nil, err
 	}
-	if m, ok := newDirect(p); ok {
-		return m
+	p.how = general{p, plainOrder{p}}
+	if like != nil {
+		p.how = general{p, like.how}
 	}
-	return newGeneral(p)
+	if m, ok := newDirect(p, like); ok {
+		p.how = m
+	}
+	for _, n := range []int{p.how.packedLen(), p.how.scratch()} {
+		if n < 0 || n > maxFloats {
+			return nil, fmt.Errorf("conv: %d floats of weights or scratch", n)
+		}
+	}
+	return p, nil
 }
 
 // lanes is the number of biases: one for each lane of the output blocks, and for a
@@ -100,10 +106,9 @@ func (p *Plan) weights() int {
 	return p.g.Filters * (p.g.Channels / p.g.Groups) * pixels(p.g.Kernel)
 }
 
-// PackedLen is the number of floats that Pack fills: the weights in the method's
-// order or, if that could be wrong for their values, as they are; the bias; and
-// which of both it was.
-func (p *Plan) PackedLen() int { return max(p.how.packedLen(), p.weights()) + p.lanes() + 1 }
+// PackedLen is the number of floats that Pack fills: the weights, the biases, and
+// whether all weights are finite.
+func (p *Plan) PackedLen() int { return p.how.packedLen() + p.lanes() + 1 }
 
 // Scratch is the number of floats that Run needs besides its arguments. It does
 // not depend on the number of threads.
@@ -111,22 +116,30 @@ func (p *Plan) Scratch() int { return p.how.scratch() }
 
 // Pack fills packed from weights (M x C/groups x kernel) and bias (M or none).
 //
-// The fast methods multiply padding, which is zero, by weights. That is no
+// The direct method multiplies padding, which is zero, by weights. That is no
 // convolution if a weight is infinite or NaN, so such weights go to the general
 // method, which leaves padding out.
 func (p *Plan) Pack(packed, weights, bias []float32) error {
 	if len(weights) != p.weights() || len(bias) != 0 && len(bias) != p.g.Filters || len(packed) != p.PackedLen() {
 		return fmt.Errorf("conv: %d weights and %d biases for %d filters of %d weights", len(weights), len(bias), p.g.Filters, p.weights())
 	}
-	rest := packed[len(packed)-p.lanes()-1:]
-	clear(rest)
-	copy(rest[1:], bias)
+	clear(packed)
+	rest := packed[p.how.packedLen():]
 	if !finite(weights) {
 		rest[0] = 1
-		copy(packed, weights)
-		return nil
 	}
-	p.how.pack(packed[:p.how.packedLen()], weights)
+	copy(rest[1:], bias)
+	taps := pixels(p.g.Kernel)
+	for f := range p.g.Filters {
+		base, width := p.how.filterAt(f)
+		for c := range p.g.Channels / p.g.Groups {
+			at, step := p.how.channelAt(c)
+			for tap, w := range weights[:taps] {
+				packed[base+width*(at+tap*step)] = w
+			}
+			weights = weights[taps:]
+		}
+	}
 	return nil
 }
 
@@ -144,10 +157,13 @@ func finite(values []float32) bool {
 // overlap it. The caller has checked the sizes. scratch has at least Scratch
 // floats.
 func (p *Plan) Run(on *kernel.On, packed, dst, src, residual []float32, act Activation, scratch []float32) error {
+	if p.g.empty() {
+		return on.Err()
+	}
 	end := len(packed) - p.lanes()
 	c := &call{packed: packed[:end-1], bias: packed[end:], dst: dst, src: src, residual: residual, scratch: scratch, act: act}
 	if packed[end-1] != 0 {
-		return newGeneral(p).run(on, c)
+		return general{p, p.how}.run(on, c)
 	}
 	return p.how.run(on, c)
 }

@@ -16,9 +16,10 @@ type direct struct {
 	taps   []int // bytes; of one block, or of all channels of a group
 	units  int   // planes of the input: blocks of channels, or channels
 	sets   []set
-	direct bool // microkernels write into the output itself
-	rows   int  // output blocks of all groups
-	chunk  int  // input blocks whose weights are used at once
+	direct bool  // microkernels write into the output itself
+	rows   int   // output blocks of all groups
+	split  []int // blocks of the sets of a group
+	chunk  int   // input blocks whose weights are used at once
 }
 
 // set is some output blocks that are computed together.
@@ -37,13 +38,13 @@ type set struct {
 const maxStage = 64 << 20
 
 // newDirect plans a geometry; not ok means that another method has to.
-func newDirect(p *Plan) (*direct, bool) {
+func newDirect(p *Plan, like *Plan) (*direct, bool) {
 	g := &p.g
 	per := g.Channels / g.Groups
 	m := &direct{p: p, form: formPlanar}
 	whole := per%p.block == 0 && g.Filters/g.Groups%p.block == 0
 	switch {
-	case per == 0:
+	case per == 0 || g.Filters == 0 || len(g.In) > 3:
 		return nil, false
 	case per == 1 && g.Filters == g.Groups && g.Groups > 1:
 		m.form = formDepth
@@ -63,7 +64,15 @@ func newDirect(p *Plan) (*direct, bool) {
 	}
 	m.direct = p.out == Blocked && (g.Groups == 1 || whole || m.form == formDepth)
 	m.offsets()
-	m.arrange()
+	split := divide(p.level, m.form, blocksOf(g.Filters/g.Groups, p.block), m.grid.cols)
+	if like != nil {
+		old, ok := like.how.(*direct)
+		if !ok {
+			return nil, false
+		}
+		split = old.split
+	}
+	m.arrange(split)
 	return m, true
 }
 
@@ -103,15 +112,15 @@ func chunkFloats(weights int) int {
 	return 20 << 10
 }
 
-// arrange divides the output blocks into sets.
-func (m *direct) arrange() {
+// arrange divides the output blocks of each group into sets.
+func (m *direct) arrange(split []int) {
+	m.split = split
 	g, block := &m.p.g, m.p.block
 	if m.form == formDepth {
 		m.arrangeDepth()
 		return
 	}
 	filters, per := g.Filters/g.Groups, g.Channels/g.Groups
-	split := divide(m.p.level, m.form, blocksOf(filters, block), m.grid.cols)
 	m.chunk = max(1, chunkFloats(m.p.weights())/(len(m.taps)*block*block*split[0]))
 	weight := 0
 	for group := range g.Groups {
@@ -186,35 +195,36 @@ func (m *direct) packedLen() int {
 	return m.rows * m.p.block * per * m.grid.kernel.pixels()
 }
 
-// pack orders the weights as the microkernels read them.
-func (m *direct) pack(packed, weights []float32) {
-	clear(packed)
-	per, taps := m.p.g.Channels/m.p.g.Groups, m.grid.kernel.pixels()
+// filterAt is where the weights of a filter begin, and how many filters lie side by
+// side.
+func (m *direct) filterAt(f int) (base, width int) {
+	per, taps, block := m.p.g.Channels/m.p.g.Groups, m.grid.kernel.pixels(), m.p.block
 	if m.form == formDepth {
-		per = 1
+		return f/block*taps*block + f%block, block
 	}
-	for _, s := range m.sets {
-		width := s.f * m.p.block
-		for l := range s.lanes {
-			w := weights[(s.filter+l)*per*taps:]
-			for c := range per {
-				for t := range taps {
-					packed[s.weight+m.place(c, t, per, taps)*width+l] = w[c*taps+t]
-				}
-			}
+	filters := m.p.g.Filters / m.p.g.Groups
+	base, lane := f/filters*(m.rows/m.p.g.Groups)*block*per*taps, f%filters
+	for _, size := range m.split {
+		width = size * block
+		if lane < width {
+			break
 		}
+		lane -= width
+		base += width * per * taps
 	}
+	return base + lane, width
 }
 
-// place is where channel c of tap t stands in a set: by blocks of channels, or by
-// channels.
-func (m *direct) place(c, t, per, taps int) int {
+// channelAt is where channel c stands in a set: by blocks of channels, then taps,
+// or by channels.
+func (m *direct) channelAt(c int) (at, step int) {
+	taps := m.grid.kernel.pixels()
 	if m.form != formBlocked {
-		return c*taps + t
+		return c * taps, 1
 	}
-	first := c - c%m.p.block
-	used := min(m.p.block, per-first)
-	return first*taps + t*used + c%m.p.block
+	block := m.p.block
+	first := c - c%block
+	return first*taps + c%block, min(block, m.p.g.Channels/m.p.g.Groups-first)
 }
 
 // stageLen and bandLen are the floats of the staged input and of an output that

@@ -4,13 +4,31 @@ import "github.com/blindbox/blindbox/onnx/internal/kernel"
 
 // general computes a convolution of any rank and any groups, in either layout,
 // one element after the other. It never touches padding.
-type general struct{ p *Plan }
+type general struct {
+	p *Plan
+	order
+}
 
-func newGeneral(p *Plan) method { return general{p} }
+// order is where packed weights lie: one of filter f, channel c of its group and a
+// tap at base + width*(at + tap*step).
+type order interface {
+	packedLen() int
+	filterAt(f int) (base, width int)
+	channelAt(c int) (at, step int)
+}
 
-func (m general) packedLen() int                 { return m.p.weights() }
-func (m general) pack(packed, weights []float32) { copy(packed, weights) }
-func (m general) scratch() int                   { return 0 }
+// plainOrder is that of ONNX: M x C/groups x kernel.
+type plainOrder struct{ p *Plan }
+
+func (o plainOrder) packedLen() int { return o.p.weights() }
+
+func (o plainOrder) filterAt(f int) (base, width int) {
+	return f * o.p.g.Channels / o.p.g.Groups * pixels(o.p.g.Kernel), 1
+}
+
+func (o plainOrder) channelAt(c int) (at, step int) { return c * pixels(o.p.g.Kernel), 1 }
+
+func (m general) scratch() int { return 0 }
 
 func (m general) run(on *kernel.On, c *call) error {
 	g := &m.p.g
@@ -27,21 +45,22 @@ func (m general) row(on *kernel.On, c *call, n, f, row int) {
 	src := newView(m.p.in, g.Channels, g.In, m.p.block)
 	dst := newView(m.p.out, g.Filters, g.Out, m.p.block)
 	w := newWindow(g, row)
-	per, taps := g.Channels/g.Groups, pixels(g.Kernel)
+	per := g.Channels / g.Groups
+	base, width := m.filterAt(f)
 	first := f / (g.Filters / g.Groups) * per
-	width := g.Out[len(g.Out)-1]
-	for x := range width {
+	columns := g.Out[len(g.Out)-1]
+	for x := range columns {
 		if on.Err() != nil {
 			return
 		}
 		sum := c.bias[f]
 		w.visit(x, func(tap, pixel int) {
-			at := (f*per)*taps + tap
 			for ch := range per {
-				sum += c.src[src.at(n, first+ch, pixel)] * c.packed[at+ch*taps]
+				at, step := m.channelAt(ch)
+				sum += c.src[src.at(n, first+ch, pixel)] * c.packed[base+width*(at+tap*step)]
 			}
 		})
-		at := dst.at(n, f, row*width+x)
+		at := dst.at(n, f, row*columns+x)
 		if c.residual != nil {
 			sum += c.residual[at]
 		}

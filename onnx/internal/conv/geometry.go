@@ -18,7 +18,7 @@ type Geometry struct {
 	Kernel   []int
 	Strides  []int
 	Dilation []int
-	Begin    []int // padding before; never negative
+	Begin    []int // padding before; of a convolution it may be negative, which cuts
 	Out      []int // spatial
 }
 
@@ -91,7 +91,7 @@ func (g *Geometry) checkDim(d int) error {
 			return fmt.Errorf("conv: kernel, stride or dilation %d in dimension %d", s, d)
 		}
 	}
-	if g.In[d] < 0 || g.Out[d] < 0 || g.Begin[d] < 0 || g.Begin[d] > math.MaxInt32 {
+	if g.In[d] < 0 || g.Out[d] < 0 || g.Begin[d] < -math.MaxInt32 || g.Begin[d] > math.MaxInt32 {
 		return fmt.Errorf("conv: sizes %d to %d with padding %d in dimension %d", g.In[d], g.Out[d], g.Begin[d], d)
 	}
 	reach, err := product(g.Out[d]+1, g.Strides[d])

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/blindbox/blindbox/onnx/internal/kernel"
@@ -94,6 +95,9 @@ func randomGeometry(rng *rand.Rand, maxRank int) Geometry {
 		g.Dilation = append(g.Dilation, 1+pick(4, 3))
 		g.Begin = append(g.Begin, pick(2, 5))
 		d := len(g.In) - 1
+		if rng.IntN(8) == 0 && g.In[d] > 3 {
+			g.Begin[d] = -rng.IntN(3)
+		}
 		out := OutDim(g.In[d], g.Kernel[d], g.Strides[d], g.Dilation[d], g.Begin[d], pick(2, 5), false)
 		if out == 0 {
 			g.Kernel[d], out = 1, OutDim(g.In[d], 1, g.Strides[d], 1, g.Begin[d], 0, false)
@@ -195,6 +199,11 @@ func (tr *trial) run(t *testing.T, on *kernel.On, in, out Layout) []float32 {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if len(tr.src)%2 == 0 { // plans of other sizes read the same weights
+		if c, err = tr.resized(on.Level, in, out); err != nil {
+			t.Fatal(err)
+		}
+	}
 	src := lay(t, on, in, tr.src, g.Batch, g.Channels, pixels(g.In))
 	residual := lay(t, on, out, tr.residual, g.Batch, g.Filters, pixels(g.Out))
 	dst := random(rand.New(rand.NewPCG(9, 9)), laidLen(on, out, g.Batch, g.Filters, pixels(g.Out)))
@@ -203,6 +212,21 @@ func (tr *trial) run(t *testing.T, on *kernel.On, in, out Layout) []float32 {
 		t.Fatal(err)
 	}
 	return unlay(t, on, out, dst, g.Batch, g.Filters, pixels(g.Out))
+}
+
+// resized packs the weights for one size and plans for another.
+func (tr *trial) resized(level kernel.Level, in, out Layout) (*Conv, error) {
+	g := tr.g
+	g.In, g.Out, g.Begin = slices.Clone(g.In), slices.Clone(g.Out), slices.Clone(g.Begin)
+	for d := range g.In {
+		g.In[d], g.Out[d], g.Begin[d] = 100, 5, 0
+	}
+	c, err := New(level, g, in, out, tr.weights, tr.bias)
+	if err != nil {
+		return nil, err
+	}
+	plan, err := c.plan.For(tr.g.Batch, tr.g.In, tr.g.Begin, tr.g.Out)
+	return &Conv{plan, c.packed}, err
 }
 
 func compare(t *testing.T, what string, got []float32, want, allowed []float64) {

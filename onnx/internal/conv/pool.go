@@ -56,6 +56,9 @@ func newPool(level kernel.Level, g Geometry, layout Layout) (*Pool, error) {
 	}
 	g.Kernel = whole
 	for d := range g.In {
+		if g.Begin[d] < 0 {
+			return nil, fmt.Errorf("conv: padding %d before dimension %d", g.Begin[d], d)
+		}
 		if err := g.checkDim(d); err != nil {
 			return nil, err
 		}
