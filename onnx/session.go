@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/blindbox/blindbox/onnx/internal/fuse"
 	"github.com/blindbox/blindbox/onnx/internal/graph"
 	"github.com/blindbox/blindbox/onnx/internal/kernel"
 	"github.com/blindbox/blindbox/onnx/internal/op"
@@ -99,6 +100,10 @@ func Instructions() []string {
 	return names
 }
 
+// WithoutFusion runs the model's operators one by one, as they stand in the file.
+// Results differ by rounding only: tests use it to show that.
+func WithoutFusion() Option { return func(o *options) { o.plan.Rewrite = nil } }
+
 // WithPoison fills the memory of each run with garbage first. Results do not change:
 // tests use it to show that no run reads what another one left.
 func WithPoison() Option { return func(o *options) { o.plan.Poison = true } }
@@ -111,7 +116,7 @@ func NewSession(m *Model, opts ...Option) (s *Session, err error) {
 	if m == nil || m.graph == nil {
 		return nil, errors.New("onnx: no model, or one that a session was made of already")
 	}
-	o := options{threads: 1, plan: plan.Options{Limits: m.limits.plan(), Table: op.Table(), Level: kernel.Best()}}
+	o := options{threads: 1, plan: plan.Options{Limits: m.limits.plan(), Table: op.Table(), Level: kernel.Best(), Rewrite: fuse.All}}
 	for _, opt := range opts {
 		opt(&o)
 	}

@@ -44,6 +44,10 @@ type Problem struct {
 	// scores are -Inf, gets NaN, as it would from the operators by themselves.
 	Mask Strided
 
+	// Guarded lets a query whose weights are not numbers, for example since it may see
+	// no key, take zero from every value.
+	Guarded bool
+
 	// Causal lets query i see the keys 0 to Past+i only; none of the others is
 	// looked at, whatever it holds.
 	Causal bool
@@ -112,10 +116,23 @@ func (p *Problem) part(on *kernel.On, part, blocks int, scratch []float32) error
 	if err := p.weigh(on, b, h, from, queries, keys, weights, packed); err != nil {
 		return err
 	}
+	if p.Guarded {
+		guard(weights, queries, keys)
+	}
 	out := p.Out.at(b, h)
 	v := p.V.at(b, h/max(1, p.Group))
 	return gemm.MulBoth(on, out.Data[from*out.Row:], out.Row, queries, keys, p.Values,
 		gemm.Dense(weights, keys), v, gemm.Batch{}, &gemm.Epilogue{}, packed)
+}
+
+// guard clears rows of weights that are not numbers: one such weight makes all of its
+// row so.
+func guard(weights []float32, queries, keys int) {
+	for i := range queries {
+		if row := weights[i*keys : (i+1)*keys]; len(row) > 0 && row[0] != row[0] {
+			clear(row)
+		}
+	}
 }
 
 // visible is the number of keys that query i may see.

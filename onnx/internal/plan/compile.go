@@ -68,12 +68,12 @@ func compile(g *graph.Graph, o Options, captured []Value, constants []Value) (*P
 
 // finish drops what is not needed, rewrites, and prepares operators for their weights.
 func (p *Program) finish() error {
-	p.prune()
+	p.Prune()
 	if p.options.Rewrite != nil {
 		if err := p.options.Rewrite(p); err != nil {
 			return err
 		}
-		p.prune()
+		p.Prune()
 	}
 	return p.pack()
 }
@@ -385,8 +385,8 @@ func (l Limits) checkCount(shape []int64) error {
 	return nil
 }
 
-// prune drops steps that no output needs, and the tensors that no step reads.
-func (p *Program) prune() {
+// Prune drops steps that no output needs, and the tensors that no step reads.
+func (p *Program) Prune() {
 	needed := make([]bool, len(p.Values))
 	for _, id := range p.Outputs {
 		needed[id] = true
@@ -417,7 +417,7 @@ func (p *Program) prune() {
 // others read it too, may take as much again as all weights: a model must not make one
 // matrix many.
 func (p *Program) pack() error {
-	readers, spare := p.readers(), p.FixedBytes()
+	readers, spare := p.Readers(), p.FixedBytes()
 	for i := range p.Steps {
 		st := &p.Steps[i]
 		packer, ok := st.Op.(op.Packer)
@@ -454,8 +454,8 @@ func (p *Program) pack() error {
 	return nil
 }
 
-// readers counts who reads each value: steps, and the caller.
-func (p *Program) readers() []int {
+// Readers counts who reads each value: steps, and the caller.
+func (p *Program) Readers() []int {
 	readers := make([]int, len(p.Values))
 	for _, st := range p.Steps {
 		for _, id := range st.In {
