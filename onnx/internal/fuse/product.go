@@ -2,6 +2,7 @@ package fuse
 
 import (
 	"math"
+	"slices"
 
 	"github.com/blindbox/blindbox/onnx/internal/op"
 	"github.com/blindbox/blindbox/onnx/internal/plan"
@@ -37,7 +38,7 @@ func addition(r *rewriter, st *plan.Step) error {
 		switch {
 		case in[2] < 0 && in[3] < 0 && r.rows(st.Out[0], added) && r.sameRank(st.In[k], st.Out[0]):
 			in[2] = added
-		case in[3] < 0 && r.sameShape(added, st.In[k]) && r.sameShape(added, st.Out[0]):
+		case in[3] < 0 && r.f32(added) && r.likely(added, st.In[k]):
 			in[3] = added
 		default:
 			continue
@@ -55,20 +56,12 @@ func (r *rewriter) sameRank(a, b int) bool {
 	return ok && known && len(x) == len(y)
 }
 
-// sameShape says whether two values must have one shape: every dimension is known and
-// equal, or is one that an addition cannot repeat.
-func (r *rewriter) sameShape(a, b int) bool {
+// likely says whether two values have one shape as far as anything is known. If they
+// turn out to differ, the product still adds them, only slower.
+func (r *rewriter) likely(a, b int) bool {
 	x, ok := r.shape(a)
 	y, known := r.shape(b)
-	if !ok || !known || len(x) != len(y) || len(x) == 0 {
-		return false
-	}
-	for i := range x {
-		if x[i] != y[i] {
-			return false
-		}
-	}
-	return true
+	return ok && known && len(x) > 0 && slices.Equal(x, y)
 }
 
 // activation moves a function of single elements into the product before it.

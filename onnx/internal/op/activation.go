@@ -75,3 +75,21 @@ func (a Activation) Row() func(kernel.Level, []float32) {
 	}
 	return func(l kernel.Level, row []float32) { f(l, row, row) }
 }
+
+// apply applies the activation in place.
+func (a Activation) apply(env *Env, data []float32) error {
+	low, high, bounded := a.Bounds()
+	row := a.Row()
+	if row == nil && !bounded {
+		return nil
+	}
+	const part = 1 << 14
+	return env.On.Parallel((len(data)+part-1)/part, func(i int) {
+		d := data[i*part : min(len(data), (i+1)*part)]
+		if bounded {
+			vec.Clip(env.On.Level, d, d, low, high)
+			return
+		}
+		row(env.On.Level, d)
+	})
+}

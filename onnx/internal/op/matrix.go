@@ -21,7 +21,7 @@ func matrixOperators() map[string]Spec {
 //
 // Operands are A, B, C and D; C and D may be missing. Stacks follow numpy's rules: a
 // vector on the left is a row, on the right a column, and stacks broadcast. C broadcasts
-// to the result one way, D has its shape. It is immutable.
+// to the product; D and the sum of the others broadcast both ways. It is immutable.
 type Product struct {
 	Matrices       bool    // Gemm: operands are matrices, not stacks
 	TransA, TransB bool    // the matrices of A or B are given transposed
@@ -96,12 +96,12 @@ func (o *Product) Infer(in []*Info) ([]Info, error) {
 	if len(b.Shape) > 1 {
 		shape = append(shape, n)
 	}
-	for i, v := range in[2:] {
-		if v == nil || !v.Ranked {
-			continue
-		}
-		if !fitsInto(v.Shape, shape) || i == 1 && len(v.Shape) != len(shape) {
-			return nil, BadInput(2+i, "has shape %v, which does not broadcast to %v", v.Shape, shape)
+	if len(in) > 2 && in[2] != nil && in[2].Ranked && !fitsInto(in[2].Shape, shape) {
+		return nil, BadInput(2, "has shape %v, which does not broadcast to %v", in[2].Shape, shape)
+	}
+	if len(in) > 3 && in[3] != nil && in[3].Ranked {
+		if shape, err = broadcastShapes(shape, in[3].Shape); err != nil {
+			return nil, &OperandError{3, err}
 		}
 	}
 	return []Info{ranked(tensor.Float32, shape...)}, nil
@@ -201,17 +201,82 @@ func view(data []float32, shape []int64, turned bool) gemm.View {
 	return gemm.Dense(data, columns)
 }
 
-// Scratch is what products of two stacks need.
+// Scratch is what products of two stacks need, and a product that D does not have the
+// shape of.
 func (o *Product) Scratch(on *kernel.On, in []*Info) int64 {
-	if o.packed != nil {
-		return 0
+	n := int64(0)
+	if o.packed == nil {
+		_, k, columns := split(in[1].Shape, false, o.TransB)
+		n = int64(gemm.ScratchLen(on.Workers(), int(k), int(columns)))
 	}
-	_, k, n := split(in[1].Shape, false, o.TransB)
-	return int64(gemm.ScratchLen(on.Workers(), int(k), int(n)))
+	if alone, differs := o.alone(in); differs {
+		n += countStack(alone)
+	}
+	return n
+}
+
+// alone is the shape of the product without D, and whether D has another one.
+func (o *Product) alone(in []*Info) ([]int64, bool) {
+	if len(in) < 4 || in[3] == nil {
+		return nil, false
+	}
+	results, err := o.Infer(in[:3])
+	if err != nil {
+		return nil, false
+	}
+	return results[0].Shape, !slices.Equal(results[0].Shape, in[3].Shape)
 }
 
 // Run multiplies.
 func (o *Product) Run(env *Env, in, out []*tensor.Tensor) error {
+	if len(in) > 3 && in[3] != nil {
+		if shape, differs := o.alone(o.infos(in)); differs {
+			return o.apart(env, in, out, shape)
+		}
+	}
+	return o.together(env, in, out)
+}
+
+// infos describes operands, of which B may be packed away.
+func (o *Product) infos(in []*tensor.Tensor) []*Info {
+	infos := make([]*Info, len(in))
+	for i, t := range in {
+		if t != nil {
+			v := Known(t)
+			infos[i] = &v
+		}
+	}
+	if in[1] == nil {
+		k, n := int64(o.packed.K()), int64(o.packed.N())
+		if o.TransB {
+			k, n = n, k
+		}
+		v := ranked(tensor.Float32, k, n)
+		infos[1] = &v
+	}
+	return infos
+}
+
+// apart multiplies first and adds D then, since one of them repeats.
+func (o *Product) apart(env *Env, in, out []*tensor.Tensor, shape []int64) error {
+	n := countStack(shape)
+	product := tensor.Of(env.Scratch[:n], shape...)
+	first := *o
+	first.Act = Activation{}
+	rest := *env
+	rest.Scratch = env.Scratch[n:]
+	if err := first.together(&rest, in[:3], []*tensor.Tensor{product}); err != nil {
+		return err
+	}
+	sum := kernel.Add[float32]
+	if err := zip(env, out[0].Shape, tensor.Data[float32](out[0]), shape, env.Scratch[:n], in[3].Shape, tensor.Data[float32](in[3]), sum); err != nil {
+		return err
+	}
+	return o.Act.apply(env, tensor.Data[float32](out[0]))
+}
+
+// together multiplies and adds in one go.
+func (o *Product) together(env *Env, in, out []*tensor.Tensor) error {
 	dst := tensor.Data[float32](out[0])
 	stackA, m, k := split(in[0].Shape, true, o.TransA)
 	n := int64(1)
