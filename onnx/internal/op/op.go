@@ -107,7 +107,7 @@ func Table() map[string]Spec {
 	table := map[string]Spec{}
 	for _, family := range []map[string]Spec{
 		arithmeticOperators(), unaryOperators(), logicOperators(), matrixOperators(), softmaxOperators(),
-		reduceOperators(), shapeOperators(), moveOperators(), constantOperators(),
+		reduceOperators(), quantizeOperators(), shapeOperators(), moveOperators(), constantOperators(),
 	} {
 		for name, spec := range family {
 			table[name] = spec
