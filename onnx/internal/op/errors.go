@@ -16,3 +16,12 @@ func (e *OperandError) Unwrap() error { return e.Reason }
 func BadInput(index int, format string, args ...any) error {
 	return &OperandError{index, fmt.Errorf(format, args...)}
 }
+
+// attributeError says what is wrong with an attribute.
+func attributeError(name string, err error) error {
+	return fmt.Errorf("attribute %s: %w", Quote(name), err)
+}
+
+func tooMany(inputs, most int) error {
+	return fmt.Errorf("has %d inputs, expected at most %d in this operator set", inputs, most)
+}

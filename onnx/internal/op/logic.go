@@ -33,11 +33,10 @@ func logicOperators() map[string]Spec {
 		"GreaterOrEqual": two(compare{
 			f32: kernel.Each(func(a, b float32) bool { return a >= b }),
 			i64: kernel.Each(func(a, b int64) bool { return a >= b })}),
-		"And":   two(compare{bool: kernel.Each(func(a, b bool) bool { return a && b })}),
-		"Or":    two(compare{bool: kernel.Each(func(a, b bool) bool { return a || b })}),
-		"Xor":   two(compare{bool: kernel.Each(func(a, b bool) bool { return a != b })}),
-		"Not":   {MinIn: 1, MaxIn: 1, MaxOut: 1, Make: func(*Attributes, int64) (Operator, error) { return not{}, nil }},
-		"Where": {MinIn: 3, MaxIn: 3, MaxOut: 1, Make: func(*Attributes, int64) (Operator, error) { return where{}, nil }},
+		"And": two(compare{bool: kernel.Each(func(a, b bool) bool { return a && b })}),
+		"Or":  two(compare{bool: kernel.Each(func(a, b bool) bool { return a || b })}),
+		"Xor": two(compare{bool: kernel.Each(func(a, b bool) bool { return a != b })}),
+		"Not": {MinIn: 1, MaxIn: 1, MaxOut: 1, Make: func(*Attributes, int64) (Operator, error) { return not{}, nil }},
 	}
 }
 
@@ -104,54 +103,4 @@ func (not) Infer(in []*Info) ([]Info, error) {
 
 func (not) Run(env *Env, in, out []*tensor.Tensor) error {
 	return apply(env, tensor.Data[bool](out[0]), tensor.Data[bool](in[0]), func(x bool) bool { return !x })
-}
-
-// where takes elements of operand 1 where operand 0 is true, else of operand 2.
-type where struct{}
-
-func (where) Infer(in []*Info) ([]Info, error) {
-	if err := needType(in, 0, tensor.Bool); err != nil {
-		return nil, err
-	}
-	if err := needType(in, 1, anyType()...); err != nil {
-		return nil, err
-	}
-	if err := needType(in, 2, in[1].Type); err != nil {
-		return nil, err
-	}
-	shape, isRanked, err := broadcast(in)
-	return []Info{{Type: in[1].Type, Ranked: isRanked, Shape: shape}}, err
-}
-
-func (where) Run(env *Env, in, out []*tensor.Tensor) error {
-	shape := out[0].Shape
-	operands := []kernel.Operand{kernel.Dense(shape)}
-	for _, t := range in {
-		operands = append(operands, kernel.Broadcast(t.Shape, shape))
-	}
-	var pick kernel.Run
-	switch out[0].Type {
-	case tensor.Float32:
-		pick = picker(tensor.Data[float32](out[0]), tensor.Data[bool](in[0]), tensor.Data[float32](in[1]), tensor.Data[float32](in[2]))
-	case tensor.Int64:
-		pick = picker(tensor.Data[int64](out[0]), tensor.Data[bool](in[0]), tensor.Data[int64](in[1]), tensor.Data[int64](in[2]))
-	case tensor.String:
-		pick = picker(tensor.Data[string](out[0]), tensor.Data[bool](in[0]), tensor.Data[string](in[1]), tensor.Data[string](in[2]))
-	default:
-		pick = picker(tensor.Data[bool](out[0]), tensor.Data[bool](in[0]), tensor.Data[bool](in[1]), tensor.Data[bool](in[2]))
-	}
-	return kernel.Walk(env.On, shape, operands, pick)
-}
-
-func picker[T any](dst []T, choose []bool, a, b []T) kernel.Run {
-	return func(n int, at, step []int) error {
-		for i := range n {
-			if choose[at[1]+i*step[1]] {
-				dst[at[0]+i] = a[at[2]+i*step[2]]
-			} else {
-				dst[at[0]+i] = b[at[3]+i*step[3]]
-			}
-		}
-		return nil
-	}
 }

@@ -11,11 +11,13 @@ import (
 func shapeOperators() map[string]Spec {
 	return map[string]Spec{
 		"Identity":  {MinIn: 1, MaxIn: 1, MaxOut: 1, Make: func(*Attributes, int64) (Operator, error) { return identity{}, nil }},
-		"Reshape":   {MinIn: 2, MaxIn: 2, MaxOut: 1, Make: makeReshape},
+		"Reshape":   {MinIn: 2, MaxIn: 2, MaxOut: 1, Make: makeReshape, Since: 5},
 		"Flatten":   {MinIn: 1, MaxIn: 1, MaxOut: 1, Make: func(a *Attributes, _ int64) (Operator, error) { return flatten{axis: a.int("axis", 1)}, nil }},
-		"Squeeze":   {MinIn: 1, MaxIn: 2, MaxOut: 1, Make: func(*Attributes, int64) (Operator, error) { return squeeze{}, nil }},
-		"Unsqueeze": {MinIn: 2, MaxIn: 2, MaxOut: 1, Make: func(*Attributes, int64) (Operator, error) { return unsqueeze{}, nil }},
+		"Squeeze":   {MinIn: 1, MaxIn: 2, MaxOut: 1, Make: makeSqueeze},
+		"Unsqueeze": {MinIn: 1, MaxIn: 2, MaxOut: 1, Make: makeUnsqueeze},
 		"Shape":     {MinIn: 1, MaxIn: 1, MaxOut: 1, Make: makeShape},
+		"Size":      {MinIn: 1, MaxIn: 1, MaxOut: 1, Make: func(*Attributes, int64) (Operator, error) { return sizeOf{}, nil }},
+		"BitCast":   {MinIn: 1, MaxIn: 1, MaxOut: 1, Make: makeBitCast, Since: 26},
 	}
 }
 
@@ -26,11 +28,12 @@ type sameElements struct{}
 func (sameElements) View()                                   {}
 func (sameElements) Run(_ *Env, _, _ []*tensor.Tensor) error { return nil }
 
+// identity takes lists too.
 type identity struct{ sameElements }
 
 func (identity) Infer(in []*Info) ([]Info, error) {
-	if err := needType(in, 0, anyType()...); err != nil {
-		return nil, err
+	if in[0] == nil {
+		return nil, BadInput(0, "is required")
 	}
 	return []Info{*in[0]}, nil
 }
@@ -51,7 +54,7 @@ func makeReshape(a *Attributes, opset int64) (Operator, error) {
 }
 
 func (o reshape) Infer(in []*Info) ([]Info, error) {
-	if err := needType(in, 0, anyType()...); err != nil {
+	if err := needTensor(in, 0); err != nil {
 		return nil, err
 	}
 	if err := needVector(in, 1); err != nil {
@@ -135,7 +138,7 @@ type flatten struct {
 }
 
 func (o flatten) Infer(in []*Info) ([]Info, error) {
-	if err := needType(in, 0, anyType()...); err != nil {
+	if err := needTensor(in, 0); err != nil {
 		return nil, err
 	}
 	if !in[0].Ranked {
@@ -168,76 +171,6 @@ func countOpen(shape []int64) (int64, error) {
 	return tensor.Count(shape)
 }
 
-// squeeze drops dimensions of size one: those named by operand 1, or all.
-type squeeze struct{ sameElements }
-
-func (squeeze) Infer(in []*Info) ([]Info, error) {
-	if err := needType(in, 0, anyType()...); err != nil {
-		return nil, err
-	}
-	var axes []int64
-	named := len(in) > 1 && in[1] != nil
-	if named {
-		if err := needVector(in, 1); err != nil {
-			return nil, err
-		}
-		var ok bool
-		if axes, ok = in[1].ints(); !ok {
-			return []Info{unranked(in[0].Type)}, nil
-		}
-	}
-	if !in[0].Ranked || !named && !in[0].Complete() {
-		return []Info{unranked(in[0].Type)}, nil
-	}
-	set, err := axesSet(axes, len(in[0].Shape))
-	if err != nil {
-		return nil, &OperandError{1, err}
-	}
-	shape := []int64{}
-	for i, d := range in[0].Shape {
-		switch {
-		case named && !set[i], !named && d != 1:
-			shape = append(shape, d)
-		case d != 1 && d != -1:
-			return nil, BadInput(0, "dimension %d of shape %v is not 1", i, in[0].Shape)
-		}
-	}
-	return []Info{ranked(in[0].Type, shape...)}, nil
-}
-
-// unsqueeze adds dimensions of size one where operand 1 says.
-type unsqueeze struct{ sameElements }
-
-func (unsqueeze) Infer(in []*Info) ([]Info, error) {
-	if err := needType(in, 0, anyType()...); err != nil {
-		return nil, err
-	}
-	if err := needVector(in, 1); err != nil {
-		return nil, err
-	}
-	axes, ok := in[1].ints()
-	if !ok || !in[0].Ranked {
-		return []Info{unranked(in[0].Type)}, nil
-	}
-	if len(axes) > math.MaxInt8 {
-		return nil, BadInput(1, "names %d axes", len(axes))
-	}
-	set, err := axesSet(axes, len(in[0].Shape)+len(axes))
-	if err != nil {
-		return nil, &OperandError{1, err}
-	}
-	shape, rest := make([]int64, 0, len(set)), in[0].Shape
-	for _, added := range set {
-		if added {
-			shape = append(shape, 1)
-			continue
-		}
-		shape = append(shape, rest[0])
-		rest = rest[1:]
-	}
-	return []Info{ranked(in[0].Type, shape...)}, nil
-}
-
 // shapeOf gives the dimensions of its operand from start to end.
 type shapeOf struct{ start, end int64 }
 
@@ -263,7 +196,7 @@ func (o shapeOf) slice(shape []int64) []int64 {
 }
 
 func (o shapeOf) Infer(in []*Info) ([]Info, error) {
-	if err := needType(in, 0, anyType()...); err != nil {
+	if err := needTensor(in, 0); err != nil {
 		return nil, err
 	}
 	if !in[0].Ranked {
@@ -279,5 +212,28 @@ func (o shapeOf) Infer(in []*Info) ([]Info, error) {
 
 func (o shapeOf) Run(_ *Env, in, out []*tensor.Tensor) error {
 	copy(tensor.Data[int64](out[0]), o.slice(in[0].Shape))
+	return nil
+}
+
+// sizeOf gives the number of elements of its operand, a scalar.
+type sizeOf struct{}
+
+func (sizeOf) Infer(in []*Info) ([]Info, error) {
+	if err := needTensor(in, 0); err != nil {
+		return nil, err
+	}
+	out := ranked(tensor.Int64)
+	if in[0].Complete() {
+		n, err := tensor.Count(in[0].Shape)
+		if err != nil {
+			return nil, &OperandError{0, err}
+		}
+		out.Value = tensor.Scalar(n)
+	}
+	return []Info{out}, nil
+}
+
+func (sizeOf) Run(_ *Env, in, out []*tensor.Tensor) error {
+	tensor.Data[int64](out[0])[0] = int64(in[0].Len())
 	return nil
 }
