@@ -13,6 +13,15 @@ import (
 // lowest bits on (onnx.proto3, TensorProto). No piece ends inside an element, and all
 // pieces together have the elements of t.
 func decoder(t *tensor.Tensor) func([]byte) error {
+	if b := tensor.LittleEndian(t); b != nil {
+		return decodeBytes(b)
+	}
+	return decoderByElement(t)
+}
+
+// decoderByElement is for types that memory has in another form than files, and for
+// all types on machines of another byte order.
+func decoderByElement(t *tensor.Tensor) func([]byte) error {
 	switch t.Type {
 	case tensor.Bool:
 		return decodeBools(tensor.Data[bool](t))

@@ -1,6 +1,7 @@
 package tensor
 
 import (
+	"encoding/binary"
 	"fmt"
 	"reflect"
 	"slices"
@@ -192,6 +193,18 @@ func Words[W Word](t *Tensor) []W {
 		return nil
 	}
 	return unsafe.Slice((*W)(reflect.ValueOf(t.data).UnsafePointer()), n)
+}
+
+// LittleEndian views the elements of t as the bytes that files have for them. It
+// returns nil where memory has them otherwise: on machines of another order, for
+// strings and bools (of which few bytes are valid), and for types below a byte.
+func LittleEndian(t *Tensor) []byte {
+	n := int64(t.Len())
+	own := t.Type == String || t.Type == Bool || t.Type.Packed() > 1
+	if t.data == nil || n == 0 || own || binary.NativeEndian.Uint16([]byte{1, 0}) != 1 {
+		return nil
+	}
+	return unsafe.Slice((*byte)(reflect.ValueOf(t.data).UnsafePointer()), n*t.Type.Size())
 }
 
 // Address tells tensors that share their elements from others: two that begin at the

@@ -2,6 +2,7 @@ package tensor
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -152,5 +153,23 @@ func TestCloneSharesNothing(t *testing.T) {
 	Data[float32](v)[0], v.Shape[0] = 9, 9
 	if got := c.Items[0]; Data[float32](got)[0] != 1 || got.Shape[0] != 2 {
 		t.Errorf("%v", got)
+	}
+}
+
+func TestLittleEndian(t *testing.T) {
+	x := List[uint32](1, 0x01020304)
+	if got := LittleEndian(x); !slices.Equal(got, []byte{1, 0, 0, 0, 4, 3, 2, 1}) {
+		t.Errorf("got %v", got)
+	}
+	for name, x := range map[string]*Tensor{
+		"strings":      List("a"),
+		"bools":        List(true),
+		"below a byte": List[I4](1),
+		"nothing":      List[float32](),
+		"a list":       SequenceOf(Float32),
+	} {
+		if got := LittleEndian(x); got != nil {
+			t.Errorf("%s: got %v", name, got)
+		}
 	}
 }
