@@ -15,13 +15,14 @@ func matrixOperators() map[string]Spec {
 	}
 }
 
-// Product multiplies stacks of float32 matrices and does what follows:
+// Product multiplies stacks of matrices and does what follows:
 //
 //	act(Alpha * A x B + Beta * C + D)
 //
 // Operands are A, B, C and D; C and D may be missing. Stacks follow numpy's rules: a
 // vector on the left is a row, on the right a column, and stacks broadcast. C broadcasts
-// to the product; D and the sum of the others broadcast both ways. It is immutable.
+// to the product; D and the sum of the others broadcast both ways. Act and D are for
+// float32 alone. It is immutable.
 type Product struct {
 	Matrices       bool    // Gemm: operands are matrices, not stacks
 	TransA, TransB bool    // the matrices of A or B are given transposed
@@ -104,12 +105,12 @@ func (o *Product) Infer(in []*Info) ([]Info, error) {
 			return nil, &OperandError{3, err}
 		}
 	}
-	return []Info{ranked(tensor.Float32, shape...)}, nil
+	return []Info{ranked(in[0].Type, shape...)}, nil
 }
 
 func (o *Product) unranked(in []*Info) ([]Info, error) {
 	if !o.Matrices {
-		return []Info{unranked(tensor.Float32)}, nil
+		return []Info{unranked(in[0].Type)}, nil
 	}
 	m, n := int64(-1), int64(-1)
 	if in[0].Ranked {
@@ -118,7 +119,7 @@ func (o *Product) unranked(in []*Info) ([]Info, error) {
 	if in[1].Ranked {
 		_, _, n = split(in[1].Shape, false, o.TransB)
 	}
-	return []Info{ranked(tensor.Float32, m, n)}, nil
+	return []Info{ranked(in[0].Type, m, n)}, nil
 }
 
 func (o *Product) check(in []*Info) error {
@@ -126,8 +127,15 @@ func (o *Product) check(in []*Info) error {
 		if i > 1 && v == nil {
 			continue
 		}
-		if err := needType(in, i, tensor.Float32); err != nil {
+		allowed := numberTypes()
+		if i > 0 {
+			allowed = []tensor.DataType{in[0].Type}
+		}
+		if err := needType(in, i, allowed...); err != nil {
 			return err
+		}
+		if v.Type != tensor.Float32 && (o.Act.Kind != NoActivation || len(in) > 3) {
+			return BadInput(i, "is %s, fused products are of float32", v.Type)
 		}
 		switch {
 		case i > 1 || !v.Ranked:
@@ -159,7 +167,7 @@ func fitsInto(shape, target []int64) bool {
 // that is one known number for each column.
 func (o *Product) Pack(level kernel.Level, fixed func(int) *tensor.Tensor, in []*Info) (Operator, []int, error) {
 	b := fixed(1)
-	if b == nil || len(b.Shape) != 2 || o.packed != nil {
+	if b == nil || b.Type != tensor.Float32 || len(b.Shape) != 2 || o.packed != nil {
 		return nil, nil, nil
 	}
 	_, k, n := split(b.Shape, false, o.TransB)
@@ -204,6 +212,9 @@ func view(data []float32, shape []int64, turned bool) gemm.View {
 // Scratch is what products of two stacks need, and a product that D does not have the
 // shape of.
 func (o *Product) Scratch(on *kernel.On, in []*Info) int64 {
+	if in[0].Type != tensor.Float32 {
+		return 0
+	}
 	n := int64(0)
 	if o.packed == nil {
 		_, k, columns := split(in[1].Shape, false, o.TransB)
@@ -229,6 +240,9 @@ func (o *Product) alone(in []*Info) ([]int64, bool) {
 
 // Run multiplies.
 func (o *Product) Run(env *Env, in, out []*tensor.Tensor) error {
+	if in[0].Type != tensor.Float32 {
+		return o.numbers(env, in, out, factor(o.Alpha), factor(o.Beta))
+	}
 	if len(in) > 3 && in[3] != nil {
 		if shape, differs := o.alone(o.infos(in)); differs {
 			return o.apart(env, in, out, shape)
@@ -268,8 +282,7 @@ func (o *Product) apart(env *Env, in, out []*tensor.Tensor, shape []int64) error
 	if err := first.together(&rest, in[:3], []*tensor.Tensor{product}); err != nil {
 		return err
 	}
-	sum := kernel.Add[float32]
-	if err := zip(env, out[0].Shape, tensor.Data[float32](out[0]), shape, env.Scratch[:n], in[3].Shape, tensor.Data[float32](in[3]), sum); err != nil {
+	if err := two(env, out[0], product, in[3], add[float64]); err != nil {
 		return err
 	}
 	return o.Act.apply(env, tensor.Data[float32](out[0]))
@@ -415,6 +428,9 @@ func (o zeroScaled) Run(env *Env, in, out []*tensor.Tensor) error {
 	in = slices.Clone(in)
 	if o.noC && len(in) > 2 {
 		in[2] = nil
+	}
+	if in[0].Type != tensor.Float32 {
+		return o.numbers(env, in, out, o.Alpha, factor(o.Beta))
 	}
 	if !o.noProduct {
 		return o.Product.Run(env, in, out)

@@ -106,8 +106,9 @@ const Variadic = 1 << 30
 func Table() map[string]Spec {
 	table := map[string]Spec{}
 	for _, family := range []map[string]Spec{
-		arithmeticOperators(), unaryOperators(), logicOperators(), matrixOperators(), softmaxOperators(),
-		reduceOperators(), quantizeOperators(), shapeOperators(), moveOperators(), constantOperators(),
+		arithmeticOperators(), foldOperators(), unaryOperators(), activationOperators(), logicOperators(), castOperators(),
+		matrixOperators(), softmaxOperators(), normalizeOperators(), reduceOperators(), argOperators(), cumulateOperators(),
+		generateOperators(), lossOperators(), quantizeOperators(), shapeOperators(), moveOperators(), constantOperators(),
 	} {
 		for name, spec := range family {
 			table[name] = spec

@@ -1,205 +1,153 @@
 package op
 
 import (
-	"errors"
 	"math"
-
-	"github.com/blindbox/blindbox/onnx/internal/kernel"
 
 	"github.com/blindbox/blindbox/onnx/tensor"
 )
 
-// reduction says how elements along the reduced axes become one.
+// reduction says how numbers along the reduced axes become one.
 type reduction struct {
-	name      string
 	axesSince int64 // operator set from which the axes are an operand, not an attribute
-	f32       func(sum, x float64) float64
-	i64       func(sum, x int64) int64 // nil: float32 only
-	start     float64
-	startInt  int64
-	mean      bool
-	empty     bool // defined over no elements
+	start     start
+	f         func(sum, x float64) float64
+	i         func(sum, x int64) int64 // without i and u, integers compute as floats
+	u         func(sum, x uint64) uint64
+	finish    func(sum, n float64) float64 // nil: the sum is the result
 }
 
 func reduceOperators() map[string]Spec {
-	table := map[string]Spec{}
-	for _, r := range []reduction{
-		{name: "ReduceSum", axesSince: 13, empty: true,
-			f32: func(s, x float64) float64 { return s + x }, i64: func(s, x int64) int64 { return s + x }},
-		{name: "ReduceMean", axesSince: 18, mean: true,
-			f32: func(s, x float64) float64 { return s + x }},
-		{name: "ReduceMax", axesSince: 18, start: math.Inf(-1), startInt: math.MinInt64,
-			f32: func(s, x float64) float64 { return max(s, x) }, i64: func(s, x int64) int64 { return max(s, x) }},
-		{name: "ReduceMin", axesSince: 18, start: math.Inf(1), startInt: math.MaxInt64,
-			f32: func(s, x float64) float64 { return min(s, x) }, i64: func(s, x int64) int64 { return min(s, x) }},
-	} {
-		table[r.name] = Spec{MinIn: 1, MaxIn: 2, MaxOut: 1, Make: r.make}
+	sum := reduction{axesSince: 18, f: add[float64], i: add[int64], u: add[uint64]}
+	squares := reduction{axesSince: 18, f: addSquare[float64], i: addSquare[int64], u: addSquare[uint64]}
+	table := map[string]reduction{
+		"ReduceL1": {axesSince: 18, f: func(s, x float64) float64 { return s + math.Abs(x) },
+			i: func(s, x int64) int64 { return s + absInt(x) }, u: add[uint64]},
+		"ReduceMax":       {axesSince: 18, start: startLowest, f: larger[float64], i: larger[int64], u: larger[uint64]},
+		"ReduceMin":       {axesSince: 18, start: startHighest, f: smaller[float64], i: smaller[int64], u: smaller[uint64]},
+		"ReduceProd":      {axesSince: 18, start: startOne, f: mul[float64], i: mul[int64], u: mul[uint64]},
+		"ReduceSumSquare": squares,
+		"ReduceMean":      sum.then(func(sum, n float64) float64 { return sum / n }),
+		"ReduceL2":        squares.then(func(sum, _ float64) float64 { return math.Sqrt(sum) }),
+		"ReduceLogSum":    sum.then(func(sum, _ float64) float64 { return math.Log(sum) }),
 	}
-	return table
+	sum.axesSince = 13
+	table["ReduceSum"] = sum
+	specs := map[string]Spec{"ReduceLogSumExp": reducer(18, func(over axes) Operator { return logSumExp{over} })}
+	for name, r := range table {
+		specs[name] = reducer(r.axesSince, func(over axes) Operator { return reduce{over, r} })
+	}
+	return specs
 }
 
-// reduce is a reduction over axes: from an attribute, from operand 1, or all.
+func reducer(axesSince int64, of func(axes) Operator) Spec {
+	return Spec{MinIn: 1, MaxIn: 2, MaxOut: 1, Make: func(a *Attributes, opset int64) (Operator, error) {
+		return of(axesOf(a, opset, axesSince)), nil
+	}}
+}
+
+func addSquare[V numeric](s, x V) V { return s + x*x }
+
+// then is the reduction with one more step. It computes integers as floats.
+func (r reduction) then(f func(sum, n float64) float64) reduction {
+	r.i, r.u, r.finish = nil, nil, f
+	return r
+}
+
+// start is the sum over no elements.
+type start int
+
+const (
+	startZero start = iota
+	startOne
+	startLowest  // number of the type
+	startHighest // number of the type
+)
+
+func startOf[V numeric](s start, t tensor.DataType) V {
+	if s == startZero || s == startOne {
+		return V(s)
+	}
+	var v V
+	bits := 8 * t.Size()
+	switch p := any(&v).(type) {
+	case *float64:
+		*p = math.Inf(1)
+		if s == startLowest {
+			*p = math.Inf(-1)
+		}
+	case *int64:
+		*p = -1 << (bits - 1)
+		if s == startHighest {
+			*p = -1 - *p
+		}
+	case *uint64:
+		if s == startHighest {
+			*p = 1<<bits - 1
+		}
+		if s == startHighest && t == tensor.Bool {
+			*p = 1
+		}
+	}
+	return v
+}
+
+// reduce is a reduction over axes.
 type reduce struct {
+	axes
 	reduction
-	axes      []int64
-	attribute bool // the axes are the attribute's, operand 1 must not be there
-	keep      bool
-	noop      bool // no axes: change nothing, instead of reducing all
-}
-
-func (r reduction) make(a *Attributes, opset int64) (Operator, error) {
-	o := reduce{reduction: r, keep: a.flag("keepdims", true)}
-	if opset < r.axesSince {
-		o.attribute = true
-		o.axes, _ = a.ints("axes")
-	} else {
-		o.noop = a.flag("noop_with_empty_axes", false)
-	}
-	return o, nil
-}
-
-// reduced marks the axes that go away. It is nil if they are not known yet.
-func (o reduce) reduced(in []*Info) ([]bool, error) {
-	axes, at := o.axes, 0
-	if !o.attribute && len(in) > 1 && in[1] != nil {
-		v, ok := in[1].ints()
-		if !ok {
-			return nil, nil
-		}
-		axes, at = v, 1
-	}
-	set, err := axesSet(axes, len(in[0].Shape))
-	if err != nil {
-		return nil, &OperandError{at, err}
-	}
-	if len(axes) == 0 && !o.noop {
-		for i := range set {
-			set[i] = true
-		}
-	}
-	return set, nil
-}
-
-func (o reduce) Infer(in []*Info) ([]Info, error) {
-	if err := o.check(in); err != nil {
-		return nil, err
-	}
-	if !in[0].Ranked {
-		return []Info{unranked(in[0].Type)}, nil
-	}
-	set, err := o.reduced(in)
-	if err != nil {
-		return nil, err
-	}
-	if set == nil {
-		if o.keep {
-			return []Info{ranked(in[0].Type, openShape(len(in[0].Shape))...)}, nil
-		}
-		return []Info{unranked(in[0].Type)}, nil
-	}
-	shape := []int64{}
-	for i, d := range in[0].Shape {
-		switch {
-		case !set[i]:
-			shape = append(shape, d)
-		case d == 0 && !o.empty:
-			return nil, &OperandError{0, errors.New("has no element along a reduced axis")}
-		case o.keep:
-			shape = append(shape, 1)
-		}
-	}
-	return []Info{ranked(in[0].Type, shape...)}, nil
-}
-
-func (o reduce) check(in []*Info) error {
-	allowed := []tensor.DataType{tensor.Float32}
-	if o.i64 != nil {
-		allowed = append(allowed, tensor.Int64)
-	}
-	if err := needType(in, 0, allowed...); err != nil {
-		return err
-	}
-	if len(in) < 2 || in[1] == nil {
-		return nil
-	}
-	if o.attribute {
-		return BadInput(1, "is not expected: before operator set %d the axes are an attribute", o.axesSince)
-	}
-	return needVector(in, 1)
-}
-
-// needVector refuses anything but a list of int64.
-func needVector(in []*Info, index int) error {
-	if err := needType(in, index, tensor.Int64); err != nil {
-		return err
-	}
-	if in[index].Ranked && len(in[index].Shape) != 1 {
-		return BadInput(index, "has shape %v, must be a list", in[index].Shape)
-	}
-	return nil
 }
 
 func (o reduce) Run(env *Env, in, out []*tensor.Tensor) error {
-	infos := make([]*Info, len(in))
-	for i, t := range in {
-		if t != nil {
-			v := Known(t)
-			infos[i] = &v
-		}
+	class := classOf(in[0].Type)
+	switch {
+	case o.i == nil || class == floating:
+		return reduceTo(env, o, in, out[0], o.f)
+	case class == signed:
+		return reduceTo(env, o, in, out[0], o.i)
 	}
-	set, err := o.reduced(infos)
-	if err != nil {
-		return err
-	}
-	shape := in[0].Shape
-	onto := append([]int64(nil), shape...)
-	for i := range onto {
-		if set[i] {
-			onto[i] = 1
-		}
-	}
-	operands := []kernel.Operand{kernel.Dense(shape), kernel.Broadcast(onto, shape)}
-	if in[0].Type == tensor.Int64 {
-		return o.integers(env, in[0], out[0], operands)
-	}
-	return o.floats(env, in[0], out[0], operands)
+	return reduceTo(env, o, in, out[0], o.u)
 }
 
-// floats sums in float64: the order of a reduction is no part of its meaning.
-func (o reduce) floats(env *Env, in, out *tensor.Tensor, operands []kernel.Operand) error {
-	sums := make([]float64, len(tensor.Data[float32](out)))
+func reduceTo[V numeric](env *Env, o reduce, in []*tensor.Tensor, out *tensor.Tensor, f func(sum, x V) V) error {
+	sums := make([]V, out.Len())
+	from := startOf[V](o.start, in[0].Type)
 	for i := range sums {
-		sums[i] = o.start
+		sums[i] = from
 	}
-	err := kernel.Walk(env.On, in.Shape, operands, func(n int, at, step []int) error {
-		for i := range n {
-			to := at[1] + i*step[1]
-			sums[to] = o.f32(sums[to], float64(tensor.Data[float32](in)[at[0]+i*step[0]]))
-		}
-		return nil
-	})
-	if err != nil {
+	if err := accumulate(env, o.axes, in, sums, f); err != nil {
 		return err
 	}
-	scale := 1.0
-	if o.mean {
-		scale = float64(len(tensor.Data[float32](in)) / len(sums))
+	if o.finish != nil {
+		n := float64(in[0].Len()) / float64(len(sums))
+		for i, s := range sums {
+			sums[i] = V(o.finish(float64(s), n))
+		}
 	}
-	for i, s := range sums {
-		tensor.Data[float32](out)[i] = float32(s / scale)
-	}
+	writer[V](out)(sums, 0, 1)
 	return nil
 }
 
-func (o reduce) integers(env *Env, in, out *tensor.Tensor, operands []kernel.Operand) error {
-	for i := range tensor.Data[int64](out) {
-		tensor.Data[int64](out)[i] = o.startInt
+// logSumExp is log(sum(exp(x))). The largest x is taken out of the sum first, so that
+// no power overflows.
+type logSumExp struct{ axes }
+
+func (o logSumExp) Run(env *Env, in, out []*tensor.Tensor) error {
+	tops, sums := make([]float64, out[0].Len()), make([]float64, out[0].Len())
+	for i := range tops {
+		tops[i] = math.Inf(-1)
 	}
-	return kernel.Walk(env.On, in.Shape, operands, func(n int, at, step []int) error {
-		for i := range n {
-			to := at[1] + i*step[1]
-			tensor.Data[int64](out)[to] = o.i64(tensor.Data[int64](out)[to], tensor.Data[int64](in)[at[0]+i*step[0]])
+	if err := accumulate(env, o.axes, in, tops, larger[float64]); err != nil {
+		return err
+	}
+	for i, top := range tops {
+		if math.IsInf(top, 0) {
+			tops[i] = 0
 		}
-		return nil
-	})
+	}
+	err := o.visit(env, in, func(x float64, to int) { sums[to] += math.Exp(x - tops[to]) })
+	for i := range sums {
+		sums[i] = tops[i] + math.Log(sums[i])
+	}
+	writer[float64](out[0])(sums, 0, 1)
+	return err
 }

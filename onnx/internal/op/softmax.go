@@ -1,107 +1,198 @@
 package op
 
 import (
-	"errors"
-	"slices"
+	"fmt"
+	"math"
 
 	"github.com/blindbox/blindbox/onnx/internal/kernel"
-
 	"github.com/blindbox/blindbox/onnx/tensor"
 )
 
 func softmaxOperators() map[string]Spec {
 	return map[string]Spec{
-		"Softmax":    {MinIn: 1, MaxIn: 1, MaxOut: 1, Make: makeSoftmax(false)},
-		"LogSoftmax": {MinIn: 1, MaxIn: 1, MaxOut: 1, Make: makeSoftmax(true)},
-		"ArgMax":     {MinIn: 1, MaxIn: 1, MaxOut: 1, Make: makeArg(true)},
-		"ArgMin":     {MinIn: 1, MaxIn: 1, MaxOut: 1, Make: makeArg(false)},
+		"Softmax":         {MinIn: 1, MaxIn: 1, MaxOut: 1, Make: makeSoftmax(false)},
+		"LogSoftmax":      {MinIn: 1, MaxIn: 1, MaxOut: 1, Make: makeSoftmax(true)},
+		"Hardmax":         {MinIn: 1, MaxIn: 1, MaxOut: 1, Make: makeHardmax},
+		"LpNormalization": {MinIn: 1, MaxIn: 1, MaxOut: 1, Make: makeLpNormalization},
 	}
 }
 
-// softmax normalises along one axis (from operator set 13 on; before, it
-// flattened the tensor first).
+// along is an operator on lanes of floats: the elements that differ in their place
+// along one axis alone. Before operator set 13, softmax and hardmax took the axis and
+// all behind it for one.
+type along struct {
+	axis    int64
+	flatten bool
+}
+
+func alongOf(a *Attributes, opset int64) along {
+	if opset < 13 {
+		return along{a.int("axis", 1), true}
+	}
+	return along{axis: a.int("axis", -1)}
+}
+
+func (o along) Infer(in []*Info) ([]Info, error) {
+	if err := needType(in, 0, floatTypes()...); err != nil {
+		return nil, err
+	}
+	if in[0].Ranked {
+		if _, err := o.lanes(in[0].Shape); err != nil {
+			return nil, &OperandError{0, err}
+		}
+	}
+	return likeFirst(in), nil
+}
+
+func (along) InPlace() []int { return []int{0} }
+
+// lanes cuts a shape.
+func (o along) lanes(shape []int64) (kernel.Lanes, error) {
+	at, err := axis(o.axis, len(shape))
+	if o.flatten && o.axis == int64(len(shape)) {
+		at, err = len(shape), nil
+	}
+	if err != nil {
+		return kernel.Lanes{}, err
+	}
+	if !o.flatten {
+		return kernel.LanesOf(shape, at), nil
+	}
+	l := kernel.Lanes{Outer: 1, N: 1, Inner: 1}
+	for i, d := range shape {
+		if i < at {
+			l.Outer *= int(d)
+		} else {
+			l.N *= int(d)
+		}
+	}
+	return l, nil
+}
+
+// eachLane reads every lane, lets do change it, and writes it.
+func (o along) eachLane(env *Env, out, in *tensor.Tensor, do func(lane []float64)) error {
+	l, err := o.lanes(in.Shape)
+	if err != nil {
+		return err
+	}
+	return lanes(env, l, out, in, do)
+}
+
+// lanes reads every lane, lets do change it, and writes it. Both tensors have the same
+// lanes and may be one.
+func lanes[V numeric](env *Env, l kernel.Lanes, out, in *tensor.Tensor, do func(lane []V)) error {
+	from, to, lane := reader[V](in), writer[V](out), make([]V, l.N)
+	since := 0
+	for outer := range l.Outer {
+		for inner := range l.Inner {
+			if since += l.N + 1; since > 1<<14 {
+				since = 0
+				if err := env.On.Err(); err != nil {
+					return err
+				}
+			}
+			at := outer*l.N*l.Inner + inner
+			from(lane, at, l.Inner)
+			do(lane)
+			to(lane, at, l.Inner)
+		}
+	}
+	return nil
+}
+
+// softmax makes of every lane exp(x) / sum(exp(x)), or its logarithm.
 type softmax struct {
-	axis      int64
+	along
 	logarithm bool
 }
 
 func makeSoftmax(logarithm bool) func(*Attributes, int64) (Operator, error) {
-	return func(a *Attributes, _ int64) (Operator, error) {
-		return softmax{a.int("axis", -1), logarithm}, nil
+	return func(a *Attributes, opset int64) (Operator, error) {
+		return softmax{alongOf(a, opset), logarithm}, nil
 	}
-}
-
-func (o softmax) Infer(in []*Info) ([]Info, error) {
-	if err := needType(in, 0, tensor.Float32); err != nil {
-		return nil, err
-	}
-	if in[0].Ranked {
-		if _, err := axis(o.axis, len(in[0].Shape)); err != nil {
-			return nil, &OperandError{0, err}
-		}
-	}
-	return []Info{{Type: tensor.Float32, Ranked: in[0].Ranked, Shape: in[0].Shape}}, nil
 }
 
 func (o softmax) Run(env *Env, in, out []*tensor.Tensor) error {
-	at, err := axis(o.axis, len(in[0].Shape))
-	if err != nil {
-		return err
-	}
-	return kernel.Softmax(env.On, tensor.Data[float32](out[0]), tensor.Data[float32](in[0]), kernel.LanesOf(in[0].Shape, at), o.logarithm)
-}
-
-// arg finds the position of the largest or smallest element along an axis.
-type arg struct {
-	axis          int64
-	keep          bool
-	last, largest bool
-}
-
-func makeArg(largest bool) func(*Attributes, int64) (Operator, error) {
-	return func(a *Attributes, _ int64) (Operator, error) {
-		return arg{a.int("axis", 0), a.flag("keepdims", true), a.flag("select_last_index", false), largest}, nil
-	}
-}
-
-func (o arg) Infer(in []*Info) ([]Info, error) {
-	if err := needType(in, 0, tensor.Float32, tensor.Int64); err != nil {
-		return nil, err
-	}
-	if !in[0].Ranked {
-		return []Info{unranked(tensor.Int64)}, nil
-	}
-	shape := slices.Clone(in[0].Shape)
-	at, err := axis(o.axis, len(shape))
-	if err != nil {
-		return nil, &OperandError{0, err}
-	}
-	if shape[at] == 0 {
-		return nil, &OperandError{0, errors.New("has no element along the axis")}
-	}
-	if o.keep {
-		shape[at] = 1
-	} else {
-		shape = slices.Delete(shape, at, at+1)
-	}
-	return []Info{ranked(tensor.Int64, shape...)}, nil
-}
-
-func (o arg) Run(env *Env, in, out []*tensor.Tensor) error {
-	at, err := axis(o.axis, len(in[0].Shape))
-	if err != nil {
-		return err
-	}
-	lanes := kernel.LanesOf(in[0].Shape, at)
 	if in[0].Type == tensor.Float32 {
-		return kernel.ArgBest(env.On, tensor.Data[int64](out[0]), tensor.Data[float32](in[0]), lanes, o.last, better[float32](o.largest))
+		l, err := o.lanes(in[0].Shape)
+		if err != nil {
+			return err
+		}
+		return kernel.Softmax(env.On, tensor.Data[float32](out[0]), tensor.Data[float32](in[0]), l, o.logarithm)
 	}
-	return kernel.ArgBest(env.On, tensor.Data[int64](out[0]), tensor.Data[int64](in[0]), lanes, o.last, better[int64](o.largest))
+	return o.eachLane(env, out[0], in[0], func(lane []float64) { softmaxOf(lane, o.logarithm) })
 }
 
-func better[T kernel.Number](largest bool) func(a, b T) bool {
-	if largest {
-		return func(a, b T) bool { return a > b }
+func softmaxOf(lane []float64, logarithm bool) {
+	top, sum := math.Inf(-1), 0.0
+	for _, x := range lane {
+		top = max(top, x)
 	}
-	return func(a, b T) bool { return a < b }
+	for _, x := range lane {
+		sum += math.Exp(x - top)
+	}
+	for i, x := range lane {
+		if logarithm {
+			lane[i] = x - top - math.Log(sum)
+		} else {
+			lane[i] = math.Exp(x-top) / sum
+		}
+	}
+}
+
+// hardmax makes 1 of the first largest number of every lane, and 0 of all others.
+type hardmax struct{ along }
+
+func makeHardmax(a *Attributes, opset int64) (Operator, error) {
+	return hardmax{alongOf(a, opset)}, nil
+}
+
+func (o hardmax) Run(env *Env, in, out []*tensor.Tensor) error {
+	return o.eachLane(env, out[0], in[0], func(lane []float64) {
+		best := 0
+		for i, x := range lane {
+			if x > lane[best] {
+				best = i
+			}
+		}
+		clear(lane)
+		lane[best] = 1
+	})
+}
+
+// lpNormalization divides every lane by its norm: the sum of magnitudes (p 1) or the
+// root of the sum of squares (p 2). A lane of zeros stays.
+type lpNormalization struct {
+	along
+	p int64
+}
+
+func makeLpNormalization(a *Attributes, _ int64) (Operator, error) {
+	o := lpNormalization{along{axis: a.int("axis", -1)}, a.int("p", 2)}
+	if o.p != 1 && o.p != 2 {
+		return nil, fmt.Errorf("attribute \"p\" is %d, must be 1 or 2", o.p)
+	}
+	return o, nil
+}
+
+func (o lpNormalization) Run(env *Env, in, out []*tensor.Tensor) error {
+	return o.eachLane(env, out[0], in[0], func(lane []float64) {
+		norm := 0.0
+		for _, x := range lane {
+			if o.p == 1 {
+				norm += math.Abs(x)
+			} else {
+				norm += x * x
+			}
+		}
+		if o.p == 2 {
+			norm = math.Sqrt(norm)
+		}
+		if norm == 0 {
+			return
+		}
+		for i := range lane {
+			lane[i] /= norm
+		}
+	})
 }

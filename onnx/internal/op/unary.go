@@ -2,133 +2,164 @@ package op
 
 import (
 	"math"
-
-	"github.com/blindbox/blindbox/onnx/internal/kernel"
+	"slices"
 
 	"github.com/blindbox/blindbox/onnx/tensor"
 )
 
-// unary is an operator that changes every element by itself.
+// unary is an operator that changes every number by itself. It takes the types of
+// the classes that it has a function for.
 type unary struct {
-	f32 func(float32) float32
-	i64 func(int64) int64 // nil: float32 only
+	f func(float64) float64
+	i func(int64) int64
+	u func(uint64) uint64
 }
 
 func unaryOperators() map[string]Spec {
-	one := func(op Operator) Spec {
-		return Spec{MinIn: 1, MaxIn: 1, MaxOut: 1, Make: func(*Attributes, int64) (Operator, error) { return op, nil }}
+	table := map[string]Spec{
+		"Abs":        simple(unary{math.Abs, absInt, same[uint64]}),
+		"Neg":        simple(unary{f: func(x float64) float64 { return -x }, i: func(x int64) int64 { return -x }}),
+		"Sign":       simple(unary{sign, signInt, func(x uint64) uint64 { return min(x, 1) }}),
+		"Relu":       simple(unary{f: func(x float64) float64 { return max(x, 0) }, i: func(x int64) int64 { return max(x, 0) }}),
+		"BitwiseNot": simple(unary{i: func(x int64) int64 { return ^x }, u: func(x uint64) uint64 { return ^x }}),
+		"Not":        simple(not{}),
+		"IsNaN":      simple(test{math.IsNaN}),
+		"IsInf":      {MinIn: 1, MaxIn: 1, MaxOut: 1, Make: makeIsInf},
 	}
-	return map[string]Spec{
-		"Relu":       one(unary{f32: func(x float32) float32 { return max(x, 0) }, i64: func(x int64) int64 { return max(x, 0) }}),
-		"Neg":        one(unary{f32: func(x float32) float32 { return -x }, i64: func(x int64) int64 { return -x }}),
-		"Abs":        one(unary{f32: abs32, i64: func(x int64) int64 { return max(x, -x) }}),
-		"Sigmoid":    one(unary{f32: sigmoid}),
-		"Tanh":       one(unary{f32: wide(math.Tanh)}),
-		"Exp":        one(unary{f32: wide(math.Exp)}),
-		"Log":        one(unary{f32: wide(math.Log)}),
-		"Sqrt":       one(unary{f32: wide(math.Sqrt)}),
-		"Erf":        one(unary{f32: wide(math.Erf)}),
-		"Reciprocal": one(unary{f32: func(x float32) float32 { return 1 / x }}),
-		"LeakyRelu":  {MinIn: 1, MaxIn: 1, MaxOut: 1, Make: makeLeakyRelu},
-		"Clip":       {MinIn: 1, MaxIn: 3, MaxOut: 1, Make: func(*Attributes, int64) (Operator, error) { return clip{}, nil }},
+	for name, f := range floatFunctions() {
+		table[name] = simple(unary{f: f})
+	}
+	return table
+}
+
+// simple is an operator on one operand, without attributes that matter.
+func simple(o Operator) Spec {
+	return Spec{MinIn: 1, MaxIn: 1, MaxOut: 1, Make: func(a *Attributes, opset int64) (Operator, error) {
+		legacy(a, opset)
+		return o, nil
+	}}
+}
+
+// legacy takes an attribute of operator sets before 6 that was a hint to share memory.
+func legacy(a *Attributes, opset int64) {
+	if opset < 6 {
+		a.ints("consumed_inputs")
 	}
 }
 
-// wide computes in float64 and rounds once.
-func wide(f func(float64) float64) func(float32) float32 {
-	return func(x float32) float32 { return float32(f(float64(x))) }
+// floatFunctions are the operators on floats alone.
+func floatFunctions() map[string]func(float64) float64 {
+	return map[string]func(float64) float64{
+		"Acos": math.Acos, "Acosh": math.Acosh, "Asin": math.Asin, "Asinh": math.Asinh, "Atan": math.Atan, "Atanh": math.Atanh,
+		"Cos": math.Cos, "Cosh": math.Cosh, "Sin": math.Sin, "Sinh": math.Sinh, "Tan": math.Tan, "Tanh": math.Tanh,
+		"Ceil": math.Ceil, "Floor": math.Floor, "Round": math.RoundToEven,
+		"Exp": math.Exp, "Log": math.Log, "Sqrt": math.Sqrt, "Erf": math.Erf,
+		"Reciprocal": func(x float64) float64 { return 1 / x },
+		"Sigmoid":    sigmoid,
+		"HardSwish":  func(x float64) float64 { return x * max(0, min(1, x/6+0.5)) },
+		"Mish":       func(x float64) float64 { return x * math.Tanh(softplus(x)) },
+		"Softplus":   softplus,
+		"Softsign":   func(x float64) float64 { return x / (1 + math.Abs(x)) },
+	}
 }
 
-func abs32(x float32) float32 { return float32(math.Abs(float64(x))) }
+func same[V numeric](x V) V { return x }
 
-func sigmoid(x float32) float32 { return float32(1 / (1 + math.Exp(-float64(x)))) }
+func absInt(x int64) int64 { return max(x, -x) }
 
-func makeLeakyRelu(a *Attributes, _ int64) (Operator, error) {
-	slope := a.float("alpha", 0.01)
-	return unary{f32: func(x float32) float32 {
-		if x < 0 {
-			return slope * x
-		}
-		return x
-	}}, nil
+func sign(x float64) float64 {
+	if x > 0 {
+		return 1
+	} else if x < 0 {
+		return -1
+	}
+	return x // zero, or NaN
+}
+
+func signInt(x int64) int64 {
+	if x > 0 {
+		return 1
+	}
+	return x >> 63
+}
+
+func sigmoid(x float64) float64 { return 1 / (1 + math.Exp(-x)) }
+
+// softplus is log(1 + exp(x)) without overflow.
+func softplus(x float64) float64 { return max(x, 0) + math.Log1p(math.Exp(-math.Abs(x))) }
+
+func (o unary) types() []tensor.DataType {
+	var t []tensor.DataType
+	if o.f != nil {
+		t = floatTypes()
+	}
+	if o.i != nil {
+		t = append(t, signedTypes()...)
+	}
+	if o.u != nil {
+		t = append(t, unsignedTypes()...)
+	}
+	return t
+}
+
+// likeFirst is a result of the type and shape of operand 0.
+func likeFirst(in []*Info) []Info {
+	return []Info{{Type: in[0].Type, Ranked: in[0].Ranked, Shape: in[0].Shape}}
 }
 
 func (o unary) Infer(in []*Info) ([]Info, error) {
-	allowed := []tensor.DataType{tensor.Float32}
-	if o.i64 != nil {
-		allowed = append(allowed, tensor.Int64)
-	}
-	if err := needType(in, 0, allowed...); err != nil {
+	if err := needType(in, 0, o.types()...); err != nil {
 		return nil, err
 	}
-	return []Info{{Type: in[0].Type, Ranked: in[0].Ranked, Shape: in[0].Shape}}, nil
+	return likeFirst(in), nil
 }
+
+func (o unary) InPlace() []int { return []int{0} }
 
 func (o unary) Run(env *Env, in, out []*tensor.Tensor) error {
-	if in[0].Type == tensor.Float32 {
-		return apply(env, tensor.Data[float32](out[0]), tensor.Data[float32](in[0]), o.f32)
-	}
-	return apply(env, tensor.Data[int64](out[0]), tensor.Data[int64](in[0]), o.i64)
+	return oneBy(env, out[0], in[0], o.f, o.i, o.u)
 }
 
-// apply computes dst[i] = f(src[i]).
-func apply[T, R any](env *Env, dst []R, src []T, f func(T) R) error {
-	shape := []int64{int64(len(dst))}
-	return kernel.Walk(env.On, shape, []kernel.Operand{kernel.Dense(shape)}, func(n int, at, _ []int) error {
-		to, from := dst[at[0]:at[0]+n], src[at[0]:at[0]+n]
-		for i := range to {
-			to[i] = f(from[i])
-		}
-		return nil
-	})
+// test is a question about a float.
+type test struct{ f func(float64) bool }
+
+// makeIsInf leaves out the infinities that the attributes do not ask for.
+func makeIsInf(a *Attributes, _ int64) (Operator, error) {
+	low, high := a.flag("detect_negative", true), a.flag("detect_positive", true)
+	return test{func(x float64) bool { return low && math.IsInf(x, -1) || high && math.IsInf(x, 1) }}, nil
 }
 
-// clip bounds elements from below (operand 1) and above (operand 2), both
-// optional scalars.
-type clip struct{}
-
-func (clip) Infer(in []*Info) ([]Info, error) {
-	if err := needType(in, 0, tensor.Float32, tensor.Int64); err != nil {
+func (o test) Infer(in []*Info) ([]Info, error) {
+	types := slices.DeleteFunc(tensor.Types(), func(t tensor.DataType) bool { return classOf(t) != floating })
+	if err := needType(in, 0, types...); err != nil {
 		return nil, err
 	}
-	for i := 1; i < len(in); i++ {
-		if in[i] == nil {
-			continue
-		}
-		if err := needType(in, i, in[0].Type); err != nil {
-			return nil, err
-		}
-		if in[i].Ranked && len(in[i].Shape) != 0 {
-			return nil, BadInput(i, "has shape %v, must be a scalar", in[i].Shape)
-		}
-	}
-	return []Info{{Type: in[0].Type, Ranked: in[0].Ranked, Shape: in[0].Shape}}, nil
+	return []Info{{Type: tensor.Bool, Ranked: in[0].Ranked, Shape: in[0].Shape}}, nil
 }
 
-func (clip) Run(env *Env, in, out []*tensor.Tensor) error {
-	bound := func(i int) *tensor.Tensor {
-		if i < len(in) {
-			return in[i]
-		}
-		return nil
+func (o test) Run(env *Env, in, out []*tensor.Tensor) error {
+	return one(env, out[0], in[0], func(x float64) uint64 { return truth(o.f(x)) })
+}
+
+// truth is a bool as a number.
+func truth(b bool) uint64 {
+	if b {
+		return 1
 	}
-	low, high := bound(1), bound(2)
-	if in[0].Type == tensor.Int64 {
-		lo, hi := int64(math.MinInt64), int64(math.MaxInt64)
-		if low != nil {
-			lo = tensor.Data[int64](low)[0]
-		}
-		if high != nil {
-			hi = tensor.Data[int64](high)[0]
-		}
-		return apply(env, tensor.Data[int64](out[0]), tensor.Data[int64](in[0]), func(x int64) int64 { return min(max(x, lo), hi) })
+	return 0
+}
+
+type not struct{}
+
+func (not) Infer(in []*Info) ([]Info, error) {
+	if err := needType(in, 0, tensor.Bool); err != nil {
+		return nil, err
 	}
-	lo, hi := float32(math.Inf(-1)), float32(math.Inf(1))
-	if low != nil {
-		lo = tensor.Data[float32](low)[0]
-	}
-	if high != nil {
-		hi = tensor.Data[float32](high)[0]
-	}
-	return apply(env, tensor.Data[float32](out[0]), tensor.Data[float32](in[0]), func(x float32) float32 { return min(max(x, lo), hi) })
+	return likeFirst(in), nil
+}
+
+func (not) InPlace() []int { return []int{0} }
+
+func (not) Run(env *Env, in, out []*tensor.Tensor) error {
+	return one(env, out[0], in[0], func(x uint64) uint64 { return 1 - x })
 }
