@@ -65,7 +65,7 @@ type area struct{ r0, r1, c0, c1 int }
 // block computes one part of the output, unless the context ends: then what is
 // in dst means nothing.
 func (p *product) block(on *kernel.On, at area, b panels) {
-	t := tile{aRow: p.a.Row, aCol: p.a.Col, cRow: p.ldc}
+	t := tile{aCol: p.a.Col, cRow: p.ldc}
 	steps := p.steps()
 	for k0 := 0; k0 == 0 || k0 < p.k; k0 += steps {
 		if k0 > 0 && on.Err() != nil {
@@ -132,34 +132,24 @@ func (s *panels) next(p *product, at area, steps, k0, c int) []float32 {
 // column does the tiles of one panel. Their heights differ by one at most: 13
 // rows are 7 and 6, which is faster than 12 and 1.
 func (p *product) column(t *tile, at area, k0, c int, ahead []float32) {
-	rows, high := at.r1-at.r0, tileRows(p.level)
-	tiles := (rows + high - 1) / high
-	height, taller := rows/tiles, rows%tiles
-	t.aheadStep = ceil(4*t.cols, tiles)
-	share := ceil(t.k*t.aheadStep, 4)
-	for i, r := 0, at.r0; i < tiles; i++ {
-		t.rows = height
-		if i < taller {
-			t.rows++
-		}
-		if p.k > 0 {
-			t.a = p.a.Data[r*p.a.Row+k0*p.a.Col:]
-		}
-		t.c = p.dst[r*p.ldc+c:]
-		if t.flags&add != 0 {
-			t.extra = p.e.C[p.from+r*p.e.CRow+c:]
-		}
-		if p.e.RowBias != nil {
-			t.rowBias = p.e.RowBias[r:]
-		}
-		if i*share < len(ahead) {
-			t.ahead = ahead[i*share:]
-		} else {
-			t.ahead, t.aheadStep = t.b, 0
-		}
-		t.run(p.level)
-		r += t.rows
+	rows := at.r1 - at.r0
+	t.tiles = ceil(rows, tileRows(p.level))
+	t.height, t.taller = rows/t.tiles, rows%t.tiles
+	t.ahead, t.aheadStep = ahead, ceil(4*t.cols, t.tiles)
+	if len(ahead) == 0 {
+		t.ahead, t.aheadStep = t.b, 0
 	}
+	if p.k > 0 {
+		t.a, t.aRow = p.a.Data[at.r0*p.a.Row+k0*p.a.Col:], p.a.Row
+	}
+	t.c = p.dst[at.r0*p.ldc+c:]
+	if t.flags&add != 0 {
+		t.extra = p.e.C[p.from+at.r0*p.e.CRow+c:]
+	}
+	if p.e.RowBias != nil {
+		t.rowBias = p.e.RowBias[at.r0:]
+	}
+	t.run(p.level)
 }
 
 // grid cuts the output into parts that are computed one by one or side by side.

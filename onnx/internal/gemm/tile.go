@@ -3,16 +3,20 @@ package gemm
 import "github.com/blindbox/blindbox/onnx/internal/kernel"
 
 // tile is a piece of the output that is summed in registers, and where its
-// operands are. The assembly reads it field by field: gen/layout.go has the
-// same order, and a test compares the two.
+// operands are; and so for the tiles below it, one after the other. The assembly
+// reads it field by field: gen/layout.go has the same order, and a test compares
+// the two.
 type tile struct {
 	a, b, c       []float32 // the first element of each
 	extra         []float32 // the matrix to add
 	bias, rowBias []float32 // for the first column and row, or nil
 
 	aRow, aCol, bRow, cRow, extraRow int // distances in elements
-	k, rows, cols                    int
+	k, cols                          int
 	flags                            int
+
+	// There are so many tiles of so many rows; the first few have one row more.
+	tiles, height, taller int
 
 	// What the next tiles read of B, to be in the second-level cache by then:
 	// each of the k steps asks for 128 bytes, aheadStep bytes further on.
@@ -25,17 +29,18 @@ type tile struct {
 // What to do before and after the k steps.
 const (
 	carry  = 1 << iota // go on from the sums in c
-	finish             // multiply by alpha, and the biases
+	finish             // what follows, and the biases
 	add                // add beta times extra
 	clip               // into lo..hi
+	scale              // multiply by alpha
 )
 
 // finishing sets what the last steps of a sum are followed by.
 func (t *tile) finishing(e *Epilogue) {
 	t.flags |= finish
-	t.alpha = e.Alpha
-	if e.Alpha == 0 {
-		t.alpha = 1
+	if e.Alpha != 0 {
+		t.flags |= scale
+		t.alpha = e.Alpha
 	}
 	if e.Beta != 0 {
 		t.flags |= add
@@ -47,8 +52,8 @@ func (t *tile) finishing(e *Epilogue) {
 	}
 }
 
-// run computes the tile. Every slice must hold what rows, cols, k and the
-// distances say: Mul has checked that.
+// run computes the tiles and changes t on the way. Every slice must hold what the
+// distances and counts say: Mul has checked that.
 func (t *tile) run(level kernel.Level) {
 	switch level {
 	case kernel.Portable:

@@ -26,22 +26,30 @@ GLOBL laneMask<>(SB), RODATA|NOPTR, $64
 // Requires: AVX, FMA3, MMX+
 TEXT ·tileAVX2Wide(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), DI
-	MOVQ (DI), SI
 	MOVQ 144(DI), R8
 	SHLQ $0x02, R8
 	LEAQ (R8)(R8*2), R9
 	LEAQ (R8)(R8*4), R10
-	LEAQ (SI)(R9*2), DX
 	MOVQ 152(DI), R11
 	SHLQ $0x02, R11
-	MOVQ 24(DI), BX
 	MOVQ 160(DI), R12
 	SHLQ $0x02, R12
+	MOVQ 200(DI), R13
+	MOVQ 232(DI), R15
+	MOVQ 256(DI), R14
+
+next:
+	MOVQ (DI), SI
+	LEAQ (SI)(R9*2), DX
+	MOVQ 24(DI), BX
 	MOVQ 184(DI), CX
-	MOVQ 208(DI), R13
-	MOVQ 216(DI), R15
-	MOVQ 240(DI), R14
-	MOVQ 192(DI), AX
+	MOVQ 216(DI), AX
+	CMPQ 224(DI), $0x00
+	JEQ  pick
+	DECQ 224(DI)
+	INCQ AX
+
+pick:
 	CMPQ AX, $0x06
 	JEQ  rows6
 	CMPQ AX, $0x05
@@ -144,7 +152,9 @@ step6:
 summed6:
 	TESTQ        $0x00000002, R13
 	JZ           store6
-	VBROADCASTSS 248(DI), Y14
+	TESTQ        $0x00000010, R13
+	JZ           scaled6
+	VBROADCASTSS 264(DI), Y14
 	VMULPS       Y14, Y0, Y0
 	VMULPS       Y14, Y1, Y1
 	VMULPS       Y14, Y2, Y2
@@ -157,23 +167,25 @@ summed6:
 	VMULPS       Y14, Y9, Y9
 	VMULPS       Y14, Y10, Y10
 	VMULPS       Y14, Y11, Y11
-	MOVQ         96(DI), AX
-	TESTQ        AX, AX
-	JZ           unbiased6
-	VMOVUPS      (AX), Y12
-	VMOVUPS      32(AX), Y13
-	VADDPS       Y12, Y0, Y0
-	VADDPS       Y13, Y1, Y1
-	VADDPS       Y12, Y2, Y2
-	VADDPS       Y13, Y3, Y3
-	VADDPS       Y12, Y4, Y4
-	VADDPS       Y13, Y5, Y5
-	VADDPS       Y12, Y6, Y6
-	VADDPS       Y13, Y7, Y7
-	VADDPS       Y12, Y8, Y8
-	VADDPS       Y13, Y9, Y9
-	VADDPS       Y12, Y10, Y10
-	VADDPS       Y13, Y11, Y11
+
+scaled6:
+	MOVQ    96(DI), AX
+	TESTQ   AX, AX
+	JZ      unbiased6
+	VMOVUPS (AX), Y12
+	VMOVUPS 32(AX), Y13
+	VADDPS  Y12, Y0, Y0
+	VADDPS  Y13, Y1, Y1
+	VADDPS  Y12, Y2, Y2
+	VADDPS  Y13, Y3, Y3
+	VADDPS  Y12, Y4, Y4
+	VADDPS  Y13, Y5, Y5
+	VADDPS  Y12, Y6, Y6
+	VADDPS  Y13, Y7, Y7
+	VADDPS  Y12, Y8, Y8
+	VADDPS  Y13, Y9, Y9
+	VADDPS  Y12, Y10, Y10
+	VADDPS  Y13, Y11, Y11
 
 unbiased6:
 	MOVQ         120(DI), AX
@@ -201,7 +213,7 @@ unbiased6:
 even6:
 	TESTQ        $0x00000004, R13
 	JZ           added6
-	VBROADCASTSS 252(DI), Y14
+	VBROADCASTSS 268(DI), Y14
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -238,8 +250,8 @@ even6:
 added6:
 	TESTQ        $0x00000008, R13
 	JZ           store6
-	VBROADCASTSS 256(DI), Y12
-	VBROADCASTSS 260(DI), Y13
+	VBROADCASTSS 272(DI), Y12
+	VBROADCASTSS 276(DI), Y13
 	VMAXPS       Y0, Y12, Y0
 	VMINPS       Y0, Y13, Y0
 	VMAXPS       Y1, Y12, Y1
@@ -286,7 +298,22 @@ store6:
 	ADDQ    DX, AX
 	VMOVUPS Y10, (AX)
 	VMOVUPS Y11, 32(AX)
-	JMP     done
+	DECQ    208(DI)
+	JZ      done
+	ADDQ    DX, AX
+	MOVQ    AX, 48(DI)
+	IMUL3Q  $0x06, R8, AX
+	ADDQ    AX, (DI)
+	CMPQ    120(DI), $0x00
+	JEQ     unshifted6
+	ADDQ    $0x18, 120(DI)
+
+unshifted6:
+	TESTQ  $0x00000004, R13
+	JZ     next
+	IMUL3Q $0x18, 176(DI), AX
+	ADDQ   AX, 72(DI)
+	JMP    next
 
 rows5:
 	TESTQ  $0x00000001, R13
@@ -365,7 +392,9 @@ step5:
 summed5:
 	TESTQ        $0x00000002, R13
 	JZ           store5
-	VBROADCASTSS 248(DI), Y14
+	TESTQ        $0x00000010, R13
+	JZ           scaled5
+	VBROADCASTSS 264(DI), Y14
 	VMULPS       Y14, Y0, Y0
 	VMULPS       Y14, Y1, Y1
 	VMULPS       Y14, Y2, Y2
@@ -376,21 +405,23 @@ summed5:
 	VMULPS       Y14, Y7, Y7
 	VMULPS       Y14, Y8, Y8
 	VMULPS       Y14, Y9, Y9
-	MOVQ         96(DI), AX
-	TESTQ        AX, AX
-	JZ           unbiased5
-	VMOVUPS      (AX), Y12
-	VMOVUPS      32(AX), Y13
-	VADDPS       Y12, Y0, Y0
-	VADDPS       Y13, Y1, Y1
-	VADDPS       Y12, Y2, Y2
-	VADDPS       Y13, Y3, Y3
-	VADDPS       Y12, Y4, Y4
-	VADDPS       Y13, Y5, Y5
-	VADDPS       Y12, Y6, Y6
-	VADDPS       Y13, Y7, Y7
-	VADDPS       Y12, Y8, Y8
-	VADDPS       Y13, Y9, Y9
+
+scaled5:
+	MOVQ    96(DI), AX
+	TESTQ   AX, AX
+	JZ      unbiased5
+	VMOVUPS (AX), Y12
+	VMOVUPS 32(AX), Y13
+	VADDPS  Y12, Y0, Y0
+	VADDPS  Y13, Y1, Y1
+	VADDPS  Y12, Y2, Y2
+	VADDPS  Y13, Y3, Y3
+	VADDPS  Y12, Y4, Y4
+	VADDPS  Y13, Y5, Y5
+	VADDPS  Y12, Y6, Y6
+	VADDPS  Y13, Y7, Y7
+	VADDPS  Y12, Y8, Y8
+	VADDPS  Y13, Y9, Y9
 
 unbiased5:
 	MOVQ         120(DI), AX
@@ -415,7 +446,7 @@ unbiased5:
 even5:
 	TESTQ        $0x00000004, R13
 	JZ           added5
-	VBROADCASTSS 252(DI), Y14
+	VBROADCASTSS 268(DI), Y14
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -447,8 +478,8 @@ even5:
 added5:
 	TESTQ        $0x00000008, R13
 	JZ           store5
-	VBROADCASTSS 256(DI), Y12
-	VBROADCASTSS 260(DI), Y13
+	VBROADCASTSS 272(DI), Y12
+	VBROADCASTSS 276(DI), Y13
 	VMAXPS       Y0, Y12, Y0
 	VMINPS       Y0, Y13, Y0
 	VMAXPS       Y1, Y12, Y1
@@ -488,7 +519,22 @@ store5:
 	ADDQ    DX, AX
 	VMOVUPS Y8, (AX)
 	VMOVUPS Y9, 32(AX)
-	JMP     done
+	DECQ    208(DI)
+	JZ      done
+	ADDQ    DX, AX
+	MOVQ    AX, 48(DI)
+	IMUL3Q  $0x05, R8, AX
+	ADDQ    AX, (DI)
+	CMPQ    120(DI), $0x00
+	JEQ     unshifted5
+	ADDQ    $0x14, 120(DI)
+
+unshifted5:
+	TESTQ  $0x00000004, R13
+	JZ     next
+	IMUL3Q $0x14, 176(DI), AX
+	ADDQ   AX, 72(DI)
+	JMP    next
 
 rows4:
 	TESTQ  $0x00000001, R13
@@ -556,7 +602,9 @@ step4:
 summed4:
 	TESTQ        $0x00000002, R13
 	JZ           store4
-	VBROADCASTSS 248(DI), Y14
+	TESTQ        $0x00000010, R13
+	JZ           scaled4
+	VBROADCASTSS 264(DI), Y14
 	VMULPS       Y14, Y0, Y0
 	VMULPS       Y14, Y1, Y1
 	VMULPS       Y14, Y2, Y2
@@ -565,19 +613,21 @@ summed4:
 	VMULPS       Y14, Y5, Y5
 	VMULPS       Y14, Y6, Y6
 	VMULPS       Y14, Y7, Y7
-	MOVQ         96(DI), AX
-	TESTQ        AX, AX
-	JZ           unbiased4
-	VMOVUPS      (AX), Y12
-	VMOVUPS      32(AX), Y13
-	VADDPS       Y12, Y0, Y0
-	VADDPS       Y13, Y1, Y1
-	VADDPS       Y12, Y2, Y2
-	VADDPS       Y13, Y3, Y3
-	VADDPS       Y12, Y4, Y4
-	VADDPS       Y13, Y5, Y5
-	VADDPS       Y12, Y6, Y6
-	VADDPS       Y13, Y7, Y7
+
+scaled4:
+	MOVQ    96(DI), AX
+	TESTQ   AX, AX
+	JZ      unbiased4
+	VMOVUPS (AX), Y12
+	VMOVUPS 32(AX), Y13
+	VADDPS  Y12, Y0, Y0
+	VADDPS  Y13, Y1, Y1
+	VADDPS  Y12, Y2, Y2
+	VADDPS  Y13, Y3, Y3
+	VADDPS  Y12, Y4, Y4
+	VADDPS  Y13, Y5, Y5
+	VADDPS  Y12, Y6, Y6
+	VADDPS  Y13, Y7, Y7
 
 unbiased4:
 	MOVQ         120(DI), AX
@@ -599,7 +649,7 @@ unbiased4:
 even4:
 	TESTQ        $0x00000004, R13
 	JZ           added4
-	VBROADCASTSS 252(DI), Y14
+	VBROADCASTSS 268(DI), Y14
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -626,8 +676,8 @@ even4:
 added4:
 	TESTQ        $0x00000008, R13
 	JZ           store4
-	VBROADCASTSS 256(DI), Y12
-	VBROADCASTSS 260(DI), Y13
+	VBROADCASTSS 272(DI), Y12
+	VBROADCASTSS 276(DI), Y13
 	VMAXPS       Y0, Y12, Y0
 	VMINPS       Y0, Y13, Y0
 	VMAXPS       Y1, Y12, Y1
@@ -660,7 +710,22 @@ store4:
 	ADDQ    DX, AX
 	VMOVUPS Y6, (AX)
 	VMOVUPS Y7, 32(AX)
-	JMP     done
+	DECQ    208(DI)
+	JZ      done
+	ADDQ    DX, AX
+	MOVQ    AX, 48(DI)
+	IMUL3Q  $0x04, R8, AX
+	ADDQ    AX, (DI)
+	CMPQ    120(DI), $0x00
+	JEQ     unshifted4
+	ADDQ    $0x10, 120(DI)
+
+unshifted4:
+	TESTQ  $0x00000004, R13
+	JZ     next
+	IMUL3Q $0x10, 176(DI), AX
+	ADDQ   AX, 72(DI)
+	JMP    next
 
 rows3:
 	TESTQ  $0x00000001, R13
@@ -717,24 +782,28 @@ step3:
 summed3:
 	TESTQ        $0x00000002, R13
 	JZ           store3
-	VBROADCASTSS 248(DI), Y14
+	TESTQ        $0x00000010, R13
+	JZ           scaled3
+	VBROADCASTSS 264(DI), Y14
 	VMULPS       Y14, Y0, Y0
 	VMULPS       Y14, Y1, Y1
 	VMULPS       Y14, Y2, Y2
 	VMULPS       Y14, Y3, Y3
 	VMULPS       Y14, Y4, Y4
 	VMULPS       Y14, Y5, Y5
-	MOVQ         96(DI), AX
-	TESTQ        AX, AX
-	JZ           unbiased3
-	VMOVUPS      (AX), Y12
-	VMOVUPS      32(AX), Y13
-	VADDPS       Y12, Y0, Y0
-	VADDPS       Y13, Y1, Y1
-	VADDPS       Y12, Y2, Y2
-	VADDPS       Y13, Y3, Y3
-	VADDPS       Y12, Y4, Y4
-	VADDPS       Y13, Y5, Y5
+
+scaled3:
+	MOVQ    96(DI), AX
+	TESTQ   AX, AX
+	JZ      unbiased3
+	VMOVUPS (AX), Y12
+	VMOVUPS 32(AX), Y13
+	VADDPS  Y12, Y0, Y0
+	VADDPS  Y13, Y1, Y1
+	VADDPS  Y12, Y2, Y2
+	VADDPS  Y13, Y3, Y3
+	VADDPS  Y12, Y4, Y4
+	VADDPS  Y13, Y5, Y5
 
 unbiased3:
 	MOVQ         120(DI), AX
@@ -753,7 +822,7 @@ unbiased3:
 even3:
 	TESTQ        $0x00000004, R13
 	JZ           added3
-	VBROADCASTSS 252(DI), Y14
+	VBROADCASTSS 268(DI), Y14
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -775,8 +844,8 @@ even3:
 added3:
 	TESTQ        $0x00000008, R13
 	JZ           store3
-	VBROADCASTSS 256(DI), Y12
-	VBROADCASTSS 260(DI), Y13
+	VBROADCASTSS 272(DI), Y12
+	VBROADCASTSS 276(DI), Y13
 	VMAXPS       Y0, Y12, Y0
 	VMINPS       Y0, Y13, Y0
 	VMAXPS       Y1, Y12, Y1
@@ -802,7 +871,22 @@ store3:
 	ADDQ    DX, AX
 	VMOVUPS Y4, (AX)
 	VMOVUPS Y5, 32(AX)
-	JMP     done
+	DECQ    208(DI)
+	JZ      done
+	ADDQ    DX, AX
+	MOVQ    AX, 48(DI)
+	IMUL3Q  $0x03, R8, AX
+	ADDQ    AX, (DI)
+	CMPQ    120(DI), $0x00
+	JEQ     unshifted3
+	ADDQ    $0x0c, 120(DI)
+
+unshifted3:
+	TESTQ  $0x00000004, R13
+	JZ     next
+	IMUL3Q $0x0c, 176(DI), AX
+	ADDQ   AX, 72(DI)
+	JMP    next
 
 rows2:
 	TESTQ  $0x00000001, R13
@@ -848,20 +932,24 @@ step2:
 summed2:
 	TESTQ        $0x00000002, R13
 	JZ           store2
-	VBROADCASTSS 248(DI), Y14
+	TESTQ        $0x00000010, R13
+	JZ           scaled2
+	VBROADCASTSS 264(DI), Y14
 	VMULPS       Y14, Y0, Y0
 	VMULPS       Y14, Y1, Y1
 	VMULPS       Y14, Y2, Y2
 	VMULPS       Y14, Y3, Y3
-	MOVQ         96(DI), AX
-	TESTQ        AX, AX
-	JZ           unbiased2
-	VMOVUPS      (AX), Y12
-	VMOVUPS      32(AX), Y13
-	VADDPS       Y12, Y0, Y0
-	VADDPS       Y13, Y1, Y1
-	VADDPS       Y12, Y2, Y2
-	VADDPS       Y13, Y3, Y3
+
+scaled2:
+	MOVQ    96(DI), AX
+	TESTQ   AX, AX
+	JZ      unbiased2
+	VMOVUPS (AX), Y12
+	VMOVUPS 32(AX), Y13
+	VADDPS  Y12, Y0, Y0
+	VADDPS  Y13, Y1, Y1
+	VADDPS  Y12, Y2, Y2
+	VADDPS  Y13, Y3, Y3
 
 unbiased2:
 	MOVQ         120(DI), AX
@@ -877,7 +965,7 @@ unbiased2:
 even2:
 	TESTQ        $0x00000004, R13
 	JZ           added2
-	VBROADCASTSS 252(DI), Y14
+	VBROADCASTSS 268(DI), Y14
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -894,8 +982,8 @@ even2:
 added2:
 	TESTQ        $0x00000008, R13
 	JZ           store2
-	VBROADCASTSS 256(DI), Y12
-	VBROADCASTSS 260(DI), Y13
+	VBROADCASTSS 272(DI), Y12
+	VBROADCASTSS 276(DI), Y13
 	VMAXPS       Y0, Y12, Y0
 	VMINPS       Y0, Y13, Y0
 	VMAXPS       Y1, Y12, Y1
@@ -914,7 +1002,22 @@ store2:
 	ADDQ    DX, AX
 	VMOVUPS Y2, (AX)
 	VMOVUPS Y3, 32(AX)
-	JMP     done
+	DECQ    208(DI)
+	JZ      done
+	ADDQ    DX, AX
+	MOVQ    AX, 48(DI)
+	IMUL3Q  $0x02, R8, AX
+	ADDQ    AX, (DI)
+	CMPQ    120(DI), $0x00
+	JEQ     unshifted2
+	ADDQ    $0x08, 120(DI)
+
+unshifted2:
+	TESTQ  $0x00000004, R13
+	JZ     next
+	IMUL3Q $0x08, 176(DI), AX
+	ADDQ   AX, 72(DI)
+	JMP    next
 
 rows1:
 	TESTQ  $0x00000001, R13
@@ -949,16 +1052,20 @@ step1:
 summed1:
 	TESTQ        $0x00000002, R13
 	JZ           store1
-	VBROADCASTSS 248(DI), Y14
+	TESTQ        $0x00000010, R13
+	JZ           scaled1
+	VBROADCASTSS 264(DI), Y14
 	VMULPS       Y14, Y0, Y0
 	VMULPS       Y14, Y1, Y1
-	MOVQ         96(DI), AX
-	TESTQ        AX, AX
-	JZ           unbiased1
-	VMOVUPS      (AX), Y12
-	VMOVUPS      32(AX), Y13
-	VADDPS       Y12, Y0, Y0
-	VADDPS       Y13, Y1, Y1
+
+scaled1:
+	MOVQ    96(DI), AX
+	TESTQ   AX, AX
+	JZ      unbiased1
+	VMOVUPS (AX), Y12
+	VMOVUPS 32(AX), Y13
+	VADDPS  Y12, Y0, Y0
+	VADDPS  Y13, Y1, Y1
 
 unbiased1:
 	MOVQ         120(DI), AX
@@ -971,7 +1078,7 @@ unbiased1:
 even1:
 	TESTQ        $0x00000004, R13
 	JZ           added1
-	VBROADCASTSS 252(DI), Y14
+	VBROADCASTSS 268(DI), Y14
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -983,8 +1090,8 @@ even1:
 added1:
 	TESTQ        $0x00000008, R13
 	JZ           store1
-	VBROADCASTSS 256(DI), Y12
-	VBROADCASTSS 260(DI), Y13
+	VBROADCASTSS 272(DI), Y12
+	VBROADCASTSS 276(DI), Y13
 	VMAXPS       Y0, Y12, Y0
 	VMINPS       Y0, Y13, Y0
 	VMAXPS       Y1, Y12, Y1
@@ -996,6 +1103,22 @@ store1:
 	SHLQ    $0x02, DX
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
+	DECQ    208(DI)
+	JZ      done
+	ADDQ    DX, AX
+	MOVQ    AX, 48(DI)
+	IMUL3Q  $0x01, R8, AX
+	ADDQ    AX, (DI)
+	CMPQ    120(DI), $0x00
+	JEQ     unshifted1
+	ADDQ    $0x04, 120(DI)
+
+unshifted1:
+	TESTQ  $0x00000004, R13
+	JZ     next
+	IMUL3Q $0x04, 176(DI), AX
+	ADDQ   AX, 72(DI)
+	JMP    next
 
 done:
 	VZEROUPPER
@@ -1005,42 +1128,50 @@ done:
 // Requires: AVX, FMA3, MMX+
 TEXT ·tileAVX2Edge(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), DI
-	MOVQ 200(DI), R8
+	MOVQ 192(DI), R8
 	SUBQ $0x08, R8
 
 	// The mask is read from a table: as many ones as lanes in use, then zeros
 	LEAQ    laneMask<>+0(SB), AX
 	NEGQ    R8
 	VMOVUPS 32(AX)(R8*4), Y15
-	MOVQ    (DI), SI
 	MOVQ    144(DI), R8
 	SHLQ    $0x02, R8
 	LEAQ    (R8)(R8*2), R9
 	LEAQ    (R8)(R8*4), R10
-	LEAQ    (SI)(R9*2), DX
 	MOVQ    152(DI), R11
 	SHLQ    $0x02, R11
-	MOVQ    24(DI), BX
 	MOVQ    160(DI), R12
 	SHLQ    $0x02, R12
-	MOVQ    184(DI), CX
-	MOVQ    208(DI), R13
-	MOVQ    216(DI), R15
-	MOVQ    240(DI), R14
-	MOVQ    192(DI), AX
-	CMPQ    AX, $0x06
-	JEQ     rows6
-	CMPQ    AX, $0x05
-	JEQ     rows5
-	CMPQ    AX, $0x04
-	JEQ     rows4
-	CMPQ    AX, $0x03
-	JEQ     rows3
-	CMPQ    AX, $0x02
-	JEQ     rows2
-	CMPQ    AX, $0x01
-	JEQ     rows1
-	JMP     done
+	MOVQ    200(DI), R13
+	MOVQ    232(DI), R15
+	MOVQ    256(DI), R14
+
+next:
+	MOVQ (DI), SI
+	LEAQ (SI)(R9*2), DX
+	MOVQ 24(DI), BX
+	MOVQ 184(DI), CX
+	MOVQ 216(DI), AX
+	CMPQ 224(DI), $0x00
+	JEQ  pick
+	DECQ 224(DI)
+	INCQ AX
+
+pick:
+	CMPQ AX, $0x06
+	JEQ  rows6
+	CMPQ AX, $0x05
+	JEQ  rows5
+	CMPQ AX, $0x04
+	JEQ  rows4
+	CMPQ AX, $0x03
+	JEQ  rows3
+	CMPQ AX, $0x02
+	JEQ  rows2
+	CMPQ AX, $0x01
+	JEQ  rows1
+	JMP  done
 
 rows6:
 	TESTQ  $0x00000001, R13
@@ -1130,7 +1261,9 @@ step6:
 summed6:
 	TESTQ        $0x00000002, R13
 	JZ           store6
-	VBROADCASTSS 248(DI), Y14
+	TESTQ        $0x00000010, R13
+	JZ           scaled6
+	VBROADCASTSS 264(DI), Y14
 	VMULPS       Y14, Y0, Y0
 	VMULPS       Y14, Y1, Y1
 	VMULPS       Y14, Y2, Y2
@@ -1143,23 +1276,25 @@ summed6:
 	VMULPS       Y14, Y9, Y9
 	VMULPS       Y14, Y10, Y10
 	VMULPS       Y14, Y11, Y11
-	MOVQ         96(DI), AX
-	TESTQ        AX, AX
-	JZ           unbiased6
-	VMOVUPS      (AX), Y12
-	VMASKMOVPS   32(AX), Y15, Y13
-	VADDPS       Y12, Y0, Y0
-	VADDPS       Y13, Y1, Y1
-	VADDPS       Y12, Y2, Y2
-	VADDPS       Y13, Y3, Y3
-	VADDPS       Y12, Y4, Y4
-	VADDPS       Y13, Y5, Y5
-	VADDPS       Y12, Y6, Y6
-	VADDPS       Y13, Y7, Y7
-	VADDPS       Y12, Y8, Y8
-	VADDPS       Y13, Y9, Y9
-	VADDPS       Y12, Y10, Y10
-	VADDPS       Y13, Y11, Y11
+
+scaled6:
+	MOVQ       96(DI), AX
+	TESTQ      AX, AX
+	JZ         unbiased6
+	VMOVUPS    (AX), Y12
+	VMASKMOVPS 32(AX), Y15, Y13
+	VADDPS     Y12, Y0, Y0
+	VADDPS     Y13, Y1, Y1
+	VADDPS     Y12, Y2, Y2
+	VADDPS     Y13, Y3, Y3
+	VADDPS     Y12, Y4, Y4
+	VADDPS     Y13, Y5, Y5
+	VADDPS     Y12, Y6, Y6
+	VADDPS     Y13, Y7, Y7
+	VADDPS     Y12, Y8, Y8
+	VADDPS     Y13, Y9, Y9
+	VADDPS     Y12, Y10, Y10
+	VADDPS     Y13, Y11, Y11
 
 unbiased6:
 	MOVQ         120(DI), AX
@@ -1187,7 +1322,7 @@ unbiased6:
 even6:
 	TESTQ        $0x00000004, R13
 	JZ           added6
-	VBROADCASTSS 252(DI), Y14
+	VBROADCASTSS 268(DI), Y14
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -1224,8 +1359,8 @@ even6:
 added6:
 	TESTQ        $0x00000008, R13
 	JZ           store6
-	VBROADCASTSS 256(DI), Y12
-	VBROADCASTSS 260(DI), Y13
+	VBROADCASTSS 272(DI), Y12
+	VBROADCASTSS 276(DI), Y13
 	VMAXPS       Y0, Y12, Y0
 	VMINPS       Y0, Y13, Y0
 	VMAXPS       Y1, Y12, Y1
@@ -1272,7 +1407,22 @@ store6:
 	ADDQ       DX, AX
 	VMOVUPS    Y10, (AX)
 	VMASKMOVPS Y11, Y15, 32(AX)
-	JMP        done
+	DECQ       208(DI)
+	JZ         done
+	ADDQ       DX, AX
+	MOVQ       AX, 48(DI)
+	IMUL3Q     $0x06, R8, AX
+	ADDQ       AX, (DI)
+	CMPQ       120(DI), $0x00
+	JEQ        unshifted6
+	ADDQ       $0x18, 120(DI)
+
+unshifted6:
+	TESTQ  $0x00000004, R13
+	JZ     next
+	IMUL3Q $0x18, 176(DI), AX
+	ADDQ   AX, 72(DI)
+	JMP    next
 
 rows5:
 	TESTQ  $0x00000001, R13
@@ -1351,7 +1501,9 @@ step5:
 summed5:
 	TESTQ        $0x00000002, R13
 	JZ           store5
-	VBROADCASTSS 248(DI), Y14
+	TESTQ        $0x00000010, R13
+	JZ           scaled5
+	VBROADCASTSS 264(DI), Y14
 	VMULPS       Y14, Y0, Y0
 	VMULPS       Y14, Y1, Y1
 	VMULPS       Y14, Y2, Y2
@@ -1362,21 +1514,23 @@ summed5:
 	VMULPS       Y14, Y7, Y7
 	VMULPS       Y14, Y8, Y8
 	VMULPS       Y14, Y9, Y9
-	MOVQ         96(DI), AX
-	TESTQ        AX, AX
-	JZ           unbiased5
-	VMOVUPS      (AX), Y12
-	VMASKMOVPS   32(AX), Y15, Y13
-	VADDPS       Y12, Y0, Y0
-	VADDPS       Y13, Y1, Y1
-	VADDPS       Y12, Y2, Y2
-	VADDPS       Y13, Y3, Y3
-	VADDPS       Y12, Y4, Y4
-	VADDPS       Y13, Y5, Y5
-	VADDPS       Y12, Y6, Y6
-	VADDPS       Y13, Y7, Y7
-	VADDPS       Y12, Y8, Y8
-	VADDPS       Y13, Y9, Y9
+
+scaled5:
+	MOVQ       96(DI), AX
+	TESTQ      AX, AX
+	JZ         unbiased5
+	VMOVUPS    (AX), Y12
+	VMASKMOVPS 32(AX), Y15, Y13
+	VADDPS     Y12, Y0, Y0
+	VADDPS     Y13, Y1, Y1
+	VADDPS     Y12, Y2, Y2
+	VADDPS     Y13, Y3, Y3
+	VADDPS     Y12, Y4, Y4
+	VADDPS     Y13, Y5, Y5
+	VADDPS     Y12, Y6, Y6
+	VADDPS     Y13, Y7, Y7
+	VADDPS     Y12, Y8, Y8
+	VADDPS     Y13, Y9, Y9
 
 unbiased5:
 	MOVQ         120(DI), AX
@@ -1401,7 +1555,7 @@ unbiased5:
 even5:
 	TESTQ        $0x00000004, R13
 	JZ           added5
-	VBROADCASTSS 252(DI), Y14
+	VBROADCASTSS 268(DI), Y14
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -1433,8 +1587,8 @@ even5:
 added5:
 	TESTQ        $0x00000008, R13
 	JZ           store5
-	VBROADCASTSS 256(DI), Y12
-	VBROADCASTSS 260(DI), Y13
+	VBROADCASTSS 272(DI), Y12
+	VBROADCASTSS 276(DI), Y13
 	VMAXPS       Y0, Y12, Y0
 	VMINPS       Y0, Y13, Y0
 	VMAXPS       Y1, Y12, Y1
@@ -1474,7 +1628,22 @@ store5:
 	ADDQ       DX, AX
 	VMOVUPS    Y8, (AX)
 	VMASKMOVPS Y9, Y15, 32(AX)
-	JMP        done
+	DECQ       208(DI)
+	JZ         done
+	ADDQ       DX, AX
+	MOVQ       AX, 48(DI)
+	IMUL3Q     $0x05, R8, AX
+	ADDQ       AX, (DI)
+	CMPQ       120(DI), $0x00
+	JEQ        unshifted5
+	ADDQ       $0x14, 120(DI)
+
+unshifted5:
+	TESTQ  $0x00000004, R13
+	JZ     next
+	IMUL3Q $0x14, 176(DI), AX
+	ADDQ   AX, 72(DI)
+	JMP    next
 
 rows4:
 	TESTQ  $0x00000001, R13
@@ -1542,7 +1711,9 @@ step4:
 summed4:
 	TESTQ        $0x00000002, R13
 	JZ           store4
-	VBROADCASTSS 248(DI), Y14
+	TESTQ        $0x00000010, R13
+	JZ           scaled4
+	VBROADCASTSS 264(DI), Y14
 	VMULPS       Y14, Y0, Y0
 	VMULPS       Y14, Y1, Y1
 	VMULPS       Y14, Y2, Y2
@@ -1551,19 +1722,21 @@ summed4:
 	VMULPS       Y14, Y5, Y5
 	VMULPS       Y14, Y6, Y6
 	VMULPS       Y14, Y7, Y7
-	MOVQ         96(DI), AX
-	TESTQ        AX, AX
-	JZ           unbiased4
-	VMOVUPS      (AX), Y12
-	VMASKMOVPS   32(AX), Y15, Y13
-	VADDPS       Y12, Y0, Y0
-	VADDPS       Y13, Y1, Y1
-	VADDPS       Y12, Y2, Y2
-	VADDPS       Y13, Y3, Y3
-	VADDPS       Y12, Y4, Y4
-	VADDPS       Y13, Y5, Y5
-	VADDPS       Y12, Y6, Y6
-	VADDPS       Y13, Y7, Y7
+
+scaled4:
+	MOVQ       96(DI), AX
+	TESTQ      AX, AX
+	JZ         unbiased4
+	VMOVUPS    (AX), Y12
+	VMASKMOVPS 32(AX), Y15, Y13
+	VADDPS     Y12, Y0, Y0
+	VADDPS     Y13, Y1, Y1
+	VADDPS     Y12, Y2, Y2
+	VADDPS     Y13, Y3, Y3
+	VADDPS     Y12, Y4, Y4
+	VADDPS     Y13, Y5, Y5
+	VADDPS     Y12, Y6, Y6
+	VADDPS     Y13, Y7, Y7
 
 unbiased4:
 	MOVQ         120(DI), AX
@@ -1585,7 +1758,7 @@ unbiased4:
 even4:
 	TESTQ        $0x00000004, R13
 	JZ           added4
-	VBROADCASTSS 252(DI), Y14
+	VBROADCASTSS 268(DI), Y14
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -1612,8 +1785,8 @@ even4:
 added4:
 	TESTQ        $0x00000008, R13
 	JZ           store4
-	VBROADCASTSS 256(DI), Y12
-	VBROADCASTSS 260(DI), Y13
+	VBROADCASTSS 272(DI), Y12
+	VBROADCASTSS 276(DI), Y13
 	VMAXPS       Y0, Y12, Y0
 	VMINPS       Y0, Y13, Y0
 	VMAXPS       Y1, Y12, Y1
@@ -1646,7 +1819,22 @@ store4:
 	ADDQ       DX, AX
 	VMOVUPS    Y6, (AX)
 	VMASKMOVPS Y7, Y15, 32(AX)
-	JMP        done
+	DECQ       208(DI)
+	JZ         done
+	ADDQ       DX, AX
+	MOVQ       AX, 48(DI)
+	IMUL3Q     $0x04, R8, AX
+	ADDQ       AX, (DI)
+	CMPQ       120(DI), $0x00
+	JEQ        unshifted4
+	ADDQ       $0x10, 120(DI)
+
+unshifted4:
+	TESTQ  $0x00000004, R13
+	JZ     next
+	IMUL3Q $0x10, 176(DI), AX
+	ADDQ   AX, 72(DI)
+	JMP    next
 
 rows3:
 	TESTQ  $0x00000001, R13
@@ -1703,24 +1891,28 @@ step3:
 summed3:
 	TESTQ        $0x00000002, R13
 	JZ           store3
-	VBROADCASTSS 248(DI), Y14
+	TESTQ        $0x00000010, R13
+	JZ           scaled3
+	VBROADCASTSS 264(DI), Y14
 	VMULPS       Y14, Y0, Y0
 	VMULPS       Y14, Y1, Y1
 	VMULPS       Y14, Y2, Y2
 	VMULPS       Y14, Y3, Y3
 	VMULPS       Y14, Y4, Y4
 	VMULPS       Y14, Y5, Y5
-	MOVQ         96(DI), AX
-	TESTQ        AX, AX
-	JZ           unbiased3
-	VMOVUPS      (AX), Y12
-	VMASKMOVPS   32(AX), Y15, Y13
-	VADDPS       Y12, Y0, Y0
-	VADDPS       Y13, Y1, Y1
-	VADDPS       Y12, Y2, Y2
-	VADDPS       Y13, Y3, Y3
-	VADDPS       Y12, Y4, Y4
-	VADDPS       Y13, Y5, Y5
+
+scaled3:
+	MOVQ       96(DI), AX
+	TESTQ      AX, AX
+	JZ         unbiased3
+	VMOVUPS    (AX), Y12
+	VMASKMOVPS 32(AX), Y15, Y13
+	VADDPS     Y12, Y0, Y0
+	VADDPS     Y13, Y1, Y1
+	VADDPS     Y12, Y2, Y2
+	VADDPS     Y13, Y3, Y3
+	VADDPS     Y12, Y4, Y4
+	VADDPS     Y13, Y5, Y5
 
 unbiased3:
 	MOVQ         120(DI), AX
@@ -1739,7 +1931,7 @@ unbiased3:
 even3:
 	TESTQ        $0x00000004, R13
 	JZ           added3
-	VBROADCASTSS 252(DI), Y14
+	VBROADCASTSS 268(DI), Y14
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -1761,8 +1953,8 @@ even3:
 added3:
 	TESTQ        $0x00000008, R13
 	JZ           store3
-	VBROADCASTSS 256(DI), Y12
-	VBROADCASTSS 260(DI), Y13
+	VBROADCASTSS 272(DI), Y12
+	VBROADCASTSS 276(DI), Y13
 	VMAXPS       Y0, Y12, Y0
 	VMINPS       Y0, Y13, Y0
 	VMAXPS       Y1, Y12, Y1
@@ -1788,7 +1980,22 @@ store3:
 	ADDQ       DX, AX
 	VMOVUPS    Y4, (AX)
 	VMASKMOVPS Y5, Y15, 32(AX)
-	JMP        done
+	DECQ       208(DI)
+	JZ         done
+	ADDQ       DX, AX
+	MOVQ       AX, 48(DI)
+	IMUL3Q     $0x03, R8, AX
+	ADDQ       AX, (DI)
+	CMPQ       120(DI), $0x00
+	JEQ        unshifted3
+	ADDQ       $0x0c, 120(DI)
+
+unshifted3:
+	TESTQ  $0x00000004, R13
+	JZ     next
+	IMUL3Q $0x0c, 176(DI), AX
+	ADDQ   AX, 72(DI)
+	JMP    next
 
 rows2:
 	TESTQ  $0x00000001, R13
@@ -1834,20 +2041,24 @@ step2:
 summed2:
 	TESTQ        $0x00000002, R13
 	JZ           store2
-	VBROADCASTSS 248(DI), Y14
+	TESTQ        $0x00000010, R13
+	JZ           scaled2
+	VBROADCASTSS 264(DI), Y14
 	VMULPS       Y14, Y0, Y0
 	VMULPS       Y14, Y1, Y1
 	VMULPS       Y14, Y2, Y2
 	VMULPS       Y14, Y3, Y3
-	MOVQ         96(DI), AX
-	TESTQ        AX, AX
-	JZ           unbiased2
-	VMOVUPS      (AX), Y12
-	VMASKMOVPS   32(AX), Y15, Y13
-	VADDPS       Y12, Y0, Y0
-	VADDPS       Y13, Y1, Y1
-	VADDPS       Y12, Y2, Y2
-	VADDPS       Y13, Y3, Y3
+
+scaled2:
+	MOVQ       96(DI), AX
+	TESTQ      AX, AX
+	JZ         unbiased2
+	VMOVUPS    (AX), Y12
+	VMASKMOVPS 32(AX), Y15, Y13
+	VADDPS     Y12, Y0, Y0
+	VADDPS     Y13, Y1, Y1
+	VADDPS     Y12, Y2, Y2
+	VADDPS     Y13, Y3, Y3
 
 unbiased2:
 	MOVQ         120(DI), AX
@@ -1863,7 +2074,7 @@ unbiased2:
 even2:
 	TESTQ        $0x00000004, R13
 	JZ           added2
-	VBROADCASTSS 252(DI), Y14
+	VBROADCASTSS 268(DI), Y14
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -1880,8 +2091,8 @@ even2:
 added2:
 	TESTQ        $0x00000008, R13
 	JZ           store2
-	VBROADCASTSS 256(DI), Y12
-	VBROADCASTSS 260(DI), Y13
+	VBROADCASTSS 272(DI), Y12
+	VBROADCASTSS 276(DI), Y13
 	VMAXPS       Y0, Y12, Y0
 	VMINPS       Y0, Y13, Y0
 	VMAXPS       Y1, Y12, Y1
@@ -1900,7 +2111,22 @@ store2:
 	ADDQ       DX, AX
 	VMOVUPS    Y2, (AX)
 	VMASKMOVPS Y3, Y15, 32(AX)
-	JMP        done
+	DECQ       208(DI)
+	JZ         done
+	ADDQ       DX, AX
+	MOVQ       AX, 48(DI)
+	IMUL3Q     $0x02, R8, AX
+	ADDQ       AX, (DI)
+	CMPQ       120(DI), $0x00
+	JEQ        unshifted2
+	ADDQ       $0x08, 120(DI)
+
+unshifted2:
+	TESTQ  $0x00000004, R13
+	JZ     next
+	IMUL3Q $0x08, 176(DI), AX
+	ADDQ   AX, 72(DI)
+	JMP    next
 
 rows1:
 	TESTQ  $0x00000001, R13
@@ -1935,16 +2161,20 @@ step1:
 summed1:
 	TESTQ        $0x00000002, R13
 	JZ           store1
-	VBROADCASTSS 248(DI), Y14
+	TESTQ        $0x00000010, R13
+	JZ           scaled1
+	VBROADCASTSS 264(DI), Y14
 	VMULPS       Y14, Y0, Y0
 	VMULPS       Y14, Y1, Y1
-	MOVQ         96(DI), AX
-	TESTQ        AX, AX
-	JZ           unbiased1
-	VMOVUPS      (AX), Y12
-	VMASKMOVPS   32(AX), Y15, Y13
-	VADDPS       Y12, Y0, Y0
-	VADDPS       Y13, Y1, Y1
+
+scaled1:
+	MOVQ       96(DI), AX
+	TESTQ      AX, AX
+	JZ         unbiased1
+	VMOVUPS    (AX), Y12
+	VMASKMOVPS 32(AX), Y15, Y13
+	VADDPS     Y12, Y0, Y0
+	VADDPS     Y13, Y1, Y1
 
 unbiased1:
 	MOVQ         120(DI), AX
@@ -1957,7 +2187,7 @@ unbiased1:
 even1:
 	TESTQ        $0x00000004, R13
 	JZ           added1
-	VBROADCASTSS 252(DI), Y14
+	VBROADCASTSS 268(DI), Y14
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -1969,8 +2199,8 @@ even1:
 added1:
 	TESTQ        $0x00000008, R13
 	JZ           store1
-	VBROADCASTSS 256(DI), Y12
-	VBROADCASTSS 260(DI), Y13
+	VBROADCASTSS 272(DI), Y12
+	VBROADCASTSS 276(DI), Y13
 	VMAXPS       Y0, Y12, Y0
 	VMINPS       Y0, Y13, Y0
 	VMAXPS       Y1, Y12, Y1
@@ -1982,6 +2212,22 @@ store1:
 	SHLQ       $0x02, DX
 	VMOVUPS    Y0, (AX)
 	VMASKMOVPS Y1, Y15, 32(AX)
+	DECQ       208(DI)
+	JZ         done
+	ADDQ       DX, AX
+	MOVQ       AX, 48(DI)
+	IMUL3Q     $0x01, R8, AX
+	ADDQ       AX, (DI)
+	CMPQ       120(DI), $0x00
+	JEQ        unshifted1
+	ADDQ       $0x04, 120(DI)
+
+unshifted1:
+	TESTQ  $0x00000004, R13
+	JZ     next
+	IMUL3Q $0x04, 176(DI), AX
+	ADDQ   AX, 72(DI)
+	JMP    next
 
 done:
 	VZEROUPPER
@@ -1991,41 +2237,49 @@ done:
 // Requires: AVX, FMA3, MMX+
 TEXT ·tileAVX2Narrow(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), DI
-	MOVQ 200(DI), R8
+	MOVQ 192(DI), R8
 
 	// The mask is read from a table: as many ones as lanes in use, then zeros
 	LEAQ    laneMask<>+0(SB), AX
 	NEGQ    R8
 	VMOVUPS 32(AX)(R8*4), Y15
-	MOVQ    (DI), SI
 	MOVQ    144(DI), R8
 	SHLQ    $0x02, R8
 	LEAQ    (R8)(R8*2), R9
 	LEAQ    (R8)(R8*4), R10
-	LEAQ    (SI)(R9*2), DX
 	MOVQ    152(DI), R11
 	SHLQ    $0x02, R11
-	MOVQ    24(DI), BX
 	MOVQ    160(DI), R12
 	SHLQ    $0x02, R12
-	MOVQ    184(DI), CX
-	MOVQ    208(DI), R13
-	MOVQ    216(DI), R15
-	MOVQ    240(DI), R14
-	MOVQ    192(DI), AX
-	CMPQ    AX, $0x06
-	JEQ     rows6
-	CMPQ    AX, $0x05
-	JEQ     rows5
-	CMPQ    AX, $0x04
-	JEQ     rows4
-	CMPQ    AX, $0x03
-	JEQ     rows3
-	CMPQ    AX, $0x02
-	JEQ     rows2
-	CMPQ    AX, $0x01
-	JEQ     rows1
-	JMP     done
+	MOVQ    200(DI), R13
+	MOVQ    232(DI), R15
+	MOVQ    256(DI), R14
+
+next:
+	MOVQ (DI), SI
+	LEAQ (SI)(R9*2), DX
+	MOVQ 24(DI), BX
+	MOVQ 184(DI), CX
+	MOVQ 216(DI), AX
+	CMPQ 224(DI), $0x00
+	JEQ  pick
+	DECQ 224(DI)
+	INCQ AX
+
+pick:
+	CMPQ AX, $0x06
+	JEQ  rows6
+	CMPQ AX, $0x05
+	JEQ  rows5
+	CMPQ AX, $0x04
+	JEQ  rows4
+	CMPQ AX, $0x03
+	JEQ  rows3
+	CMPQ AX, $0x02
+	JEQ  rows2
+	CMPQ AX, $0x01
+	JEQ  rows1
+	JMP  done
 
 rows6:
 	TESTQ  $0x00000001, R13
@@ -2096,23 +2350,27 @@ step6:
 summed6:
 	TESTQ        $0x00000002, R13
 	JZ           store6
-	VBROADCASTSS 248(DI), Y14
+	TESTQ        $0x00000010, R13
+	JZ           scaled6
+	VBROADCASTSS 264(DI), Y14
 	VMULPS       Y14, Y0, Y0
 	VMULPS       Y14, Y1, Y1
 	VMULPS       Y14, Y2, Y2
 	VMULPS       Y14, Y3, Y3
 	VMULPS       Y14, Y4, Y4
 	VMULPS       Y14, Y5, Y5
-	MOVQ         96(DI), AX
-	TESTQ        AX, AX
-	JZ           unbiased6
-	VMASKMOVPS   (AX), Y15, Y12
-	VADDPS       Y12, Y0, Y0
-	VADDPS       Y12, Y1, Y1
-	VADDPS       Y12, Y2, Y2
-	VADDPS       Y12, Y3, Y3
-	VADDPS       Y12, Y4, Y4
-	VADDPS       Y12, Y5, Y5
+
+scaled6:
+	MOVQ       96(DI), AX
+	TESTQ      AX, AX
+	JZ         unbiased6
+	VMASKMOVPS (AX), Y15, Y12
+	VADDPS     Y12, Y0, Y0
+	VADDPS     Y12, Y1, Y1
+	VADDPS     Y12, Y2, Y2
+	VADDPS     Y12, Y3, Y3
+	VADDPS     Y12, Y4, Y4
+	VADDPS     Y12, Y5, Y5
 
 unbiased6:
 	MOVQ         120(DI), AX
@@ -2134,7 +2392,7 @@ unbiased6:
 even6:
 	TESTQ        $0x00000004, R13
 	JZ           added6
-	VBROADCASTSS 252(DI), Y14
+	VBROADCASTSS 268(DI), Y14
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -2159,8 +2417,8 @@ even6:
 added6:
 	TESTQ        $0x00000008, R13
 	JZ           store6
-	VBROADCASTSS 256(DI), Y12
-	VBROADCASTSS 260(DI), Y13
+	VBROADCASTSS 272(DI), Y12
+	VBROADCASTSS 276(DI), Y13
 	VMAXPS       Y0, Y12, Y0
 	VMINPS       Y0, Y13, Y0
 	VMAXPS       Y1, Y12, Y1
@@ -2189,7 +2447,22 @@ store6:
 	VMASKMOVPS Y4, Y15, (AX)
 	ADDQ       DX, AX
 	VMASKMOVPS Y5, Y15, (AX)
-	JMP        done
+	DECQ       208(DI)
+	JZ         done
+	ADDQ       DX, AX
+	MOVQ       AX, 48(DI)
+	IMUL3Q     $0x06, R8, AX
+	ADDQ       AX, (DI)
+	CMPQ       120(DI), $0x00
+	JEQ        unshifted6
+	ADDQ       $0x18, 120(DI)
+
+unshifted6:
+	TESTQ  $0x00000004, R13
+	JZ     next
+	IMUL3Q $0x18, 176(DI), AX
+	ADDQ   AX, 72(DI)
+	JMP    next
 
 rows5:
 	TESTQ  $0x00000001, R13
@@ -2252,21 +2525,25 @@ step5:
 summed5:
 	TESTQ        $0x00000002, R13
 	JZ           store5
-	VBROADCASTSS 248(DI), Y14
+	TESTQ        $0x00000010, R13
+	JZ           scaled5
+	VBROADCASTSS 264(DI), Y14
 	VMULPS       Y14, Y0, Y0
 	VMULPS       Y14, Y1, Y1
 	VMULPS       Y14, Y2, Y2
 	VMULPS       Y14, Y3, Y3
 	VMULPS       Y14, Y4, Y4
-	MOVQ         96(DI), AX
-	TESTQ        AX, AX
-	JZ           unbiased5
-	VMASKMOVPS   (AX), Y15, Y12
-	VADDPS       Y12, Y0, Y0
-	VADDPS       Y12, Y1, Y1
-	VADDPS       Y12, Y2, Y2
-	VADDPS       Y12, Y3, Y3
-	VADDPS       Y12, Y4, Y4
+
+scaled5:
+	MOVQ       96(DI), AX
+	TESTQ      AX, AX
+	JZ         unbiased5
+	VMASKMOVPS (AX), Y15, Y12
+	VADDPS     Y12, Y0, Y0
+	VADDPS     Y12, Y1, Y1
+	VADDPS     Y12, Y2, Y2
+	VADDPS     Y12, Y3, Y3
+	VADDPS     Y12, Y4, Y4
 
 unbiased5:
 	MOVQ         120(DI), AX
@@ -2286,7 +2563,7 @@ unbiased5:
 even5:
 	TESTQ        $0x00000004, R13
 	JZ           added5
-	VBROADCASTSS 252(DI), Y14
+	VBROADCASTSS 268(DI), Y14
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -2308,8 +2585,8 @@ even5:
 added5:
 	TESTQ        $0x00000008, R13
 	JZ           store5
-	VBROADCASTSS 256(DI), Y12
-	VBROADCASTSS 260(DI), Y13
+	VBROADCASTSS 272(DI), Y12
+	VBROADCASTSS 276(DI), Y13
 	VMAXPS       Y0, Y12, Y0
 	VMINPS       Y0, Y13, Y0
 	VMAXPS       Y1, Y12, Y1
@@ -2334,7 +2611,22 @@ store5:
 	VMASKMOVPS Y3, Y15, (AX)
 	ADDQ       DX, AX
 	VMASKMOVPS Y4, Y15, (AX)
-	JMP        done
+	DECQ       208(DI)
+	JZ         done
+	ADDQ       DX, AX
+	MOVQ       AX, 48(DI)
+	IMUL3Q     $0x05, R8, AX
+	ADDQ       AX, (DI)
+	CMPQ       120(DI), $0x00
+	JEQ        unshifted5
+	ADDQ       $0x14, 120(DI)
+
+unshifted5:
+	TESTQ  $0x00000004, R13
+	JZ     next
+	IMUL3Q $0x14, 176(DI), AX
+	ADDQ   AX, 72(DI)
+	JMP    next
 
 rows4:
 	TESTQ  $0x00000001, R13
@@ -2389,19 +2681,23 @@ step4:
 summed4:
 	TESTQ        $0x00000002, R13
 	JZ           store4
-	VBROADCASTSS 248(DI), Y14
+	TESTQ        $0x00000010, R13
+	JZ           scaled4
+	VBROADCASTSS 264(DI), Y14
 	VMULPS       Y14, Y0, Y0
 	VMULPS       Y14, Y1, Y1
 	VMULPS       Y14, Y2, Y2
 	VMULPS       Y14, Y3, Y3
-	MOVQ         96(DI), AX
-	TESTQ        AX, AX
-	JZ           unbiased4
-	VMASKMOVPS   (AX), Y15, Y12
-	VADDPS       Y12, Y0, Y0
-	VADDPS       Y12, Y1, Y1
-	VADDPS       Y12, Y2, Y2
-	VADDPS       Y12, Y3, Y3
+
+scaled4:
+	MOVQ       96(DI), AX
+	TESTQ      AX, AX
+	JZ         unbiased4
+	VMASKMOVPS (AX), Y15, Y12
+	VADDPS     Y12, Y0, Y0
+	VADDPS     Y12, Y1, Y1
+	VADDPS     Y12, Y2, Y2
+	VADDPS     Y12, Y3, Y3
 
 unbiased4:
 	MOVQ         120(DI), AX
@@ -2419,7 +2715,7 @@ unbiased4:
 even4:
 	TESTQ        $0x00000004, R13
 	JZ           added4
-	VBROADCASTSS 252(DI), Y14
+	VBROADCASTSS 268(DI), Y14
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -2438,8 +2734,8 @@ even4:
 added4:
 	TESTQ        $0x00000008, R13
 	JZ           store4
-	VBROADCASTSS 256(DI), Y12
-	VBROADCASTSS 260(DI), Y13
+	VBROADCASTSS 272(DI), Y12
+	VBROADCASTSS 276(DI), Y13
 	VMAXPS       Y0, Y12, Y0
 	VMINPS       Y0, Y13, Y0
 	VMAXPS       Y1, Y12, Y1
@@ -2460,7 +2756,22 @@ store4:
 	VMASKMOVPS Y2, Y15, (AX)
 	ADDQ       DX, AX
 	VMASKMOVPS Y3, Y15, (AX)
-	JMP        done
+	DECQ       208(DI)
+	JZ         done
+	ADDQ       DX, AX
+	MOVQ       AX, 48(DI)
+	IMUL3Q     $0x04, R8, AX
+	ADDQ       AX, (DI)
+	CMPQ       120(DI), $0x00
+	JEQ        unshifted4
+	ADDQ       $0x10, 120(DI)
+
+unshifted4:
+	TESTQ  $0x00000004, R13
+	JZ     next
+	IMUL3Q $0x10, 176(DI), AX
+	ADDQ   AX, 72(DI)
+	JMP    next
 
 rows3:
 	TESTQ  $0x00000001, R13
@@ -2507,17 +2818,21 @@ step3:
 summed3:
 	TESTQ        $0x00000002, R13
 	JZ           store3
-	VBROADCASTSS 248(DI), Y14
+	TESTQ        $0x00000010, R13
+	JZ           scaled3
+	VBROADCASTSS 264(DI), Y14
 	VMULPS       Y14, Y0, Y0
 	VMULPS       Y14, Y1, Y1
 	VMULPS       Y14, Y2, Y2
-	MOVQ         96(DI), AX
-	TESTQ        AX, AX
-	JZ           unbiased3
-	VMASKMOVPS   (AX), Y15, Y12
-	VADDPS       Y12, Y0, Y0
-	VADDPS       Y12, Y1, Y1
-	VADDPS       Y12, Y2, Y2
+
+scaled3:
+	MOVQ       96(DI), AX
+	TESTQ      AX, AX
+	JZ         unbiased3
+	VMASKMOVPS (AX), Y15, Y12
+	VADDPS     Y12, Y0, Y0
+	VADDPS     Y12, Y1, Y1
+	VADDPS     Y12, Y2, Y2
 
 unbiased3:
 	MOVQ         120(DI), AX
@@ -2533,7 +2848,7 @@ unbiased3:
 even3:
 	TESTQ        $0x00000004, R13
 	JZ           added3
-	VBROADCASTSS 252(DI), Y14
+	VBROADCASTSS 268(DI), Y14
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -2549,8 +2864,8 @@ even3:
 added3:
 	TESTQ        $0x00000008, R13
 	JZ           store3
-	VBROADCASTSS 256(DI), Y12
-	VBROADCASTSS 260(DI), Y13
+	VBROADCASTSS 272(DI), Y12
+	VBROADCASTSS 276(DI), Y13
 	VMAXPS       Y0, Y12, Y0
 	VMINPS       Y0, Y13, Y0
 	VMAXPS       Y1, Y12, Y1
@@ -2567,7 +2882,22 @@ store3:
 	VMASKMOVPS Y1, Y15, (AX)
 	ADDQ       DX, AX
 	VMASKMOVPS Y2, Y15, (AX)
-	JMP        done
+	DECQ       208(DI)
+	JZ         done
+	ADDQ       DX, AX
+	MOVQ       AX, 48(DI)
+	IMUL3Q     $0x03, R8, AX
+	ADDQ       AX, (DI)
+	CMPQ       120(DI), $0x00
+	JEQ        unshifted3
+	ADDQ       $0x0c, 120(DI)
+
+unshifted3:
+	TESTQ  $0x00000004, R13
+	JZ     next
+	IMUL3Q $0x0c, 176(DI), AX
+	ADDQ   AX, 72(DI)
+	JMP    next
 
 rows2:
 	TESTQ  $0x00000001, R13
@@ -2606,15 +2936,19 @@ step2:
 summed2:
 	TESTQ        $0x00000002, R13
 	JZ           store2
-	VBROADCASTSS 248(DI), Y14
+	TESTQ        $0x00000010, R13
+	JZ           scaled2
+	VBROADCASTSS 264(DI), Y14
 	VMULPS       Y14, Y0, Y0
 	VMULPS       Y14, Y1, Y1
-	MOVQ         96(DI), AX
-	TESTQ        AX, AX
-	JZ           unbiased2
-	VMASKMOVPS   (AX), Y15, Y12
-	VADDPS       Y12, Y0, Y0
-	VADDPS       Y12, Y1, Y1
+
+scaled2:
+	MOVQ       96(DI), AX
+	TESTQ      AX, AX
+	JZ         unbiased2
+	VMASKMOVPS (AX), Y15, Y12
+	VADDPS     Y12, Y0, Y0
+	VADDPS     Y12, Y1, Y1
 
 unbiased2:
 	MOVQ         120(DI), AX
@@ -2628,7 +2962,7 @@ unbiased2:
 even2:
 	TESTQ        $0x00000004, R13
 	JZ           added2
-	VBROADCASTSS 252(DI), Y14
+	VBROADCASTSS 268(DI), Y14
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -2641,8 +2975,8 @@ even2:
 added2:
 	TESTQ        $0x00000008, R13
 	JZ           store2
-	VBROADCASTSS 256(DI), Y12
-	VBROADCASTSS 260(DI), Y13
+	VBROADCASTSS 272(DI), Y12
+	VBROADCASTSS 276(DI), Y13
 	VMAXPS       Y0, Y12, Y0
 	VMINPS       Y0, Y13, Y0
 	VMAXPS       Y1, Y12, Y1
@@ -2655,7 +2989,22 @@ store2:
 	VMASKMOVPS Y0, Y15, (AX)
 	ADDQ       DX, AX
 	VMASKMOVPS Y1, Y15, (AX)
-	JMP        done
+	DECQ       208(DI)
+	JZ         done
+	ADDQ       DX, AX
+	MOVQ       AX, 48(DI)
+	IMUL3Q     $0x02, R8, AX
+	ADDQ       AX, (DI)
+	CMPQ       120(DI), $0x00
+	JEQ        unshifted2
+	ADDQ       $0x08, 120(DI)
+
+unshifted2:
+	TESTQ  $0x00000004, R13
+	JZ     next
+	IMUL3Q $0x08, 176(DI), AX
+	ADDQ   AX, 72(DI)
+	JMP    next
 
 rows1:
 	TESTQ  $0x00000001, R13
@@ -2686,13 +3035,17 @@ step1:
 summed1:
 	TESTQ        $0x00000002, R13
 	JZ           store1
-	VBROADCASTSS 248(DI), Y14
+	TESTQ        $0x00000010, R13
+	JZ           scaled1
+	VBROADCASTSS 264(DI), Y14
 	VMULPS       Y14, Y0, Y0
-	MOVQ         96(DI), AX
-	TESTQ        AX, AX
-	JZ           unbiased1
-	VMASKMOVPS   (AX), Y15, Y12
-	VADDPS       Y12, Y0, Y0
+
+scaled1:
+	MOVQ       96(DI), AX
+	TESTQ      AX, AX
+	JZ         unbiased1
+	VMASKMOVPS (AX), Y15, Y12
+	VADDPS     Y12, Y0, Y0
 
 unbiased1:
 	MOVQ         120(DI), AX
@@ -2704,7 +3057,7 @@ unbiased1:
 even1:
 	TESTQ        $0x00000004, R13
 	JZ           added1
-	VBROADCASTSS 252(DI), Y14
+	VBROADCASTSS 268(DI), Y14
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -2714,8 +3067,8 @@ even1:
 added1:
 	TESTQ        $0x00000008, R13
 	JZ           store1
-	VBROADCASTSS 256(DI), Y12
-	VBROADCASTSS 260(DI), Y13
+	VBROADCASTSS 272(DI), Y12
+	VBROADCASTSS 276(DI), Y13
 	VMAXPS       Y0, Y12, Y0
 	VMINPS       Y0, Y13, Y0
 
@@ -2724,6 +3077,22 @@ store1:
 	MOVQ       168(DI), DX
 	SHLQ       $0x02, DX
 	VMASKMOVPS Y0, Y15, (AX)
+	DECQ       208(DI)
+	JZ         done
+	ADDQ       DX, AX
+	MOVQ       AX, 48(DI)
+	IMUL3Q     $0x01, R8, AX
+	ADDQ       AX, (DI)
+	CMPQ       120(DI), $0x00
+	JEQ        unshifted1
+	ADDQ       $0x04, 120(DI)
+
+unshifted1:
+	TESTQ  $0x00000004, R13
+	JZ     next
+	IMUL3Q $0x04, 176(DI), AX
+	ADDQ   AX, 72(DI)
+	JMP    next
 
 done:
 	VZEROUPPER
@@ -2733,22 +3102,30 @@ done:
 // Requires: AVX, AVX512F, MMX+
 TEXT ·tileAVX512Wide(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), DI
-	MOVQ (DI), SI
 	MOVQ 144(DI), R8
 	SHLQ $0x02, R8
 	LEAQ (R8)(R8*2), R9
 	LEAQ (R8)(R8*4), R10
-	LEAQ (SI)(R9*2), DX
 	MOVQ 152(DI), R11
 	SHLQ $0x02, R11
-	MOVQ 24(DI), BX
 	MOVQ 160(DI), R12
 	SHLQ $0x02, R12
+	MOVQ 200(DI), R13
+	MOVQ 232(DI), R15
+	MOVQ 256(DI), R14
+
+next:
+	MOVQ (DI), SI
+	LEAQ (SI)(R9*2), DX
+	MOVQ 24(DI), BX
 	MOVQ 184(DI), CX
-	MOVQ 208(DI), R13
-	MOVQ 216(DI), R15
-	MOVQ 240(DI), R14
-	MOVQ 192(DI), AX
+	MOVQ 216(DI), AX
+	CMPQ 224(DI), $0x00
+	JEQ  pick
+	DECQ 224(DI)
+	INCQ AX
+
+pick:
 	CMPQ AX, $0x0c
 	JEQ  rows12
 	CMPQ AX, $0x0b
@@ -2930,7 +3307,9 @@ step12:
 summed12:
 	TESTQ        $0x00000002, R13
 	JZ           store12
-	VBROADCASTSS 248(DI), Z26
+	TESTQ        $0x00000010, R13
+	JZ           scaled12
+	VBROADCASTSS 264(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
@@ -2955,35 +3334,37 @@ summed12:
 	VMULPS       Z26, Z21, Z21
 	VMULPS       Z26, Z22, Z22
 	VMULPS       Z26, Z23, Z23
-	MOVQ         96(DI), AX
-	TESTQ        AX, AX
-	JZ           unbiased12
-	VMOVUPS      (AX), Z24
-	VMOVUPS      64(AX), Z25
-	VADDPS       Z24, Z0, Z0
-	VADDPS       Z25, Z1, Z1
-	VADDPS       Z24, Z2, Z2
-	VADDPS       Z25, Z3, Z3
-	VADDPS       Z24, Z4, Z4
-	VADDPS       Z25, Z5, Z5
-	VADDPS       Z24, Z6, Z6
-	VADDPS       Z25, Z7, Z7
-	VADDPS       Z24, Z8, Z8
-	VADDPS       Z25, Z9, Z9
-	VADDPS       Z24, Z10, Z10
-	VADDPS       Z25, Z11, Z11
-	VADDPS       Z24, Z12, Z12
-	VADDPS       Z25, Z13, Z13
-	VADDPS       Z24, Z14, Z14
-	VADDPS       Z25, Z15, Z15
-	VADDPS       Z24, Z16, Z16
-	VADDPS       Z25, Z17, Z17
-	VADDPS       Z24, Z18, Z18
-	VADDPS       Z25, Z19, Z19
-	VADDPS       Z24, Z20, Z20
-	VADDPS       Z25, Z21, Z21
-	VADDPS       Z24, Z22, Z22
-	VADDPS       Z25, Z23, Z23
+
+scaled12:
+	MOVQ    96(DI), AX
+	TESTQ   AX, AX
+	JZ      unbiased12
+	VMOVUPS (AX), Z24
+	VMOVUPS 64(AX), Z25
+	VADDPS  Z24, Z0, Z0
+	VADDPS  Z25, Z1, Z1
+	VADDPS  Z24, Z2, Z2
+	VADDPS  Z25, Z3, Z3
+	VADDPS  Z24, Z4, Z4
+	VADDPS  Z25, Z5, Z5
+	VADDPS  Z24, Z6, Z6
+	VADDPS  Z25, Z7, Z7
+	VADDPS  Z24, Z8, Z8
+	VADDPS  Z25, Z9, Z9
+	VADDPS  Z24, Z10, Z10
+	VADDPS  Z25, Z11, Z11
+	VADDPS  Z24, Z12, Z12
+	VADDPS  Z25, Z13, Z13
+	VADDPS  Z24, Z14, Z14
+	VADDPS  Z25, Z15, Z15
+	VADDPS  Z24, Z16, Z16
+	VADDPS  Z25, Z17, Z17
+	VADDPS  Z24, Z18, Z18
+	VADDPS  Z25, Z19, Z19
+	VADDPS  Z24, Z20, Z20
+	VADDPS  Z25, Z21, Z21
+	VADDPS  Z24, Z22, Z22
+	VADDPS  Z25, Z23, Z23
 
 unbiased12:
 	MOVQ         120(DI), AX
@@ -3029,7 +3410,7 @@ unbiased12:
 even12:
 	TESTQ        $0x00000004, R13
 	JZ           added12
-	VBROADCASTSS 252(DI), Z26
+	VBROADCASTSS 268(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -3096,8 +3477,8 @@ even12:
 added12:
 	TESTQ        $0x00000008, R13
 	JZ           store12
-	VBROADCASTSS 256(DI), Z24
-	VBROADCASTSS 260(DI), Z25
+	VBROADCASTSS 272(DI), Z24
+	VBROADCASTSS 276(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -3186,7 +3567,22 @@ store12:
 	ADDQ    DX, AX
 	VMOVUPS Z22, (AX)
 	VMOVUPS Z23, 64(AX)
-	JMP     done
+	DECQ    208(DI)
+	JZ      done
+	ADDQ    DX, AX
+	MOVQ    AX, 48(DI)
+	IMUL3Q  $0x0c, R8, AX
+	ADDQ    AX, (DI)
+	CMPQ    120(DI), $0x00
+	JEQ     unshifted12
+	ADDQ    $0x30, 120(DI)
+
+unshifted12:
+	TESTQ  $0x00000004, R13
+	JZ     next
+	IMUL3Q $0x30, 176(DI), AX
+	ADDQ   AX, 72(DI)
+	JMP    next
 
 rows11:
 	TESTQ  $0x00000001, R13
@@ -3332,7 +3728,9 @@ step11:
 summed11:
 	TESTQ        $0x00000002, R13
 	JZ           store11
-	VBROADCASTSS 248(DI), Z26
+	TESTQ        $0x00000010, R13
+	JZ           scaled11
+	VBROADCASTSS 264(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
@@ -3355,33 +3753,35 @@ summed11:
 	VMULPS       Z26, Z19, Z19
 	VMULPS       Z26, Z20, Z20
 	VMULPS       Z26, Z21, Z21
-	MOVQ         96(DI), AX
-	TESTQ        AX, AX
-	JZ           unbiased11
-	VMOVUPS      (AX), Z24
-	VMOVUPS      64(AX), Z25
-	VADDPS       Z24, Z0, Z0
-	VADDPS       Z25, Z1, Z1
-	VADDPS       Z24, Z2, Z2
-	VADDPS       Z25, Z3, Z3
-	VADDPS       Z24, Z4, Z4
-	VADDPS       Z25, Z5, Z5
-	VADDPS       Z24, Z6, Z6
-	VADDPS       Z25, Z7, Z7
-	VADDPS       Z24, Z8, Z8
-	VADDPS       Z25, Z9, Z9
-	VADDPS       Z24, Z10, Z10
-	VADDPS       Z25, Z11, Z11
-	VADDPS       Z24, Z12, Z12
-	VADDPS       Z25, Z13, Z13
-	VADDPS       Z24, Z14, Z14
-	VADDPS       Z25, Z15, Z15
-	VADDPS       Z24, Z16, Z16
-	VADDPS       Z25, Z17, Z17
-	VADDPS       Z24, Z18, Z18
-	VADDPS       Z25, Z19, Z19
-	VADDPS       Z24, Z20, Z20
-	VADDPS       Z25, Z21, Z21
+
+scaled11:
+	MOVQ    96(DI), AX
+	TESTQ   AX, AX
+	JZ      unbiased11
+	VMOVUPS (AX), Z24
+	VMOVUPS 64(AX), Z25
+	VADDPS  Z24, Z0, Z0
+	VADDPS  Z25, Z1, Z1
+	VADDPS  Z24, Z2, Z2
+	VADDPS  Z25, Z3, Z3
+	VADDPS  Z24, Z4, Z4
+	VADDPS  Z25, Z5, Z5
+	VADDPS  Z24, Z6, Z6
+	VADDPS  Z25, Z7, Z7
+	VADDPS  Z24, Z8, Z8
+	VADDPS  Z25, Z9, Z9
+	VADDPS  Z24, Z10, Z10
+	VADDPS  Z25, Z11, Z11
+	VADDPS  Z24, Z12, Z12
+	VADDPS  Z25, Z13, Z13
+	VADDPS  Z24, Z14, Z14
+	VADDPS  Z25, Z15, Z15
+	VADDPS  Z24, Z16, Z16
+	VADDPS  Z25, Z17, Z17
+	VADDPS  Z24, Z18, Z18
+	VADDPS  Z25, Z19, Z19
+	VADDPS  Z24, Z20, Z20
+	VADDPS  Z25, Z21, Z21
 
 unbiased11:
 	MOVQ         120(DI), AX
@@ -3424,7 +3824,7 @@ unbiased11:
 even11:
 	TESTQ        $0x00000004, R13
 	JZ           added11
-	VBROADCASTSS 252(DI), Z26
+	VBROADCASTSS 268(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -3486,8 +3886,8 @@ even11:
 added11:
 	TESTQ        $0x00000008, R13
 	JZ           store11
-	VBROADCASTSS 256(DI), Z24
-	VBROADCASTSS 260(DI), Z25
+	VBROADCASTSS 272(DI), Z24
+	VBROADCASTSS 276(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -3569,7 +3969,22 @@ store11:
 	ADDQ    DX, AX
 	VMOVUPS Z20, (AX)
 	VMOVUPS Z21, 64(AX)
-	JMP     done
+	DECQ    208(DI)
+	JZ      done
+	ADDQ    DX, AX
+	MOVQ    AX, 48(DI)
+	IMUL3Q  $0x0b, R8, AX
+	ADDQ    AX, (DI)
+	CMPQ    120(DI), $0x00
+	JEQ     unshifted11
+	ADDQ    $0x2c, 120(DI)
+
+unshifted11:
+	TESTQ  $0x00000004, R13
+	JZ     next
+	IMUL3Q $0x2c, 176(DI), AX
+	ADDQ   AX, 72(DI)
+	JMP    next
 
 rows10:
 	TESTQ  $0x00000001, R13
@@ -3704,7 +4119,9 @@ step10:
 summed10:
 	TESTQ        $0x00000002, R13
 	JZ           store10
-	VBROADCASTSS 248(DI), Z26
+	TESTQ        $0x00000010, R13
+	JZ           scaled10
+	VBROADCASTSS 264(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
@@ -3725,31 +4142,33 @@ summed10:
 	VMULPS       Z26, Z17, Z17
 	VMULPS       Z26, Z18, Z18
 	VMULPS       Z26, Z19, Z19
-	MOVQ         96(DI), AX
-	TESTQ        AX, AX
-	JZ           unbiased10
-	VMOVUPS      (AX), Z24
-	VMOVUPS      64(AX), Z25
-	VADDPS       Z24, Z0, Z0
-	VADDPS       Z25, Z1, Z1
-	VADDPS       Z24, Z2, Z2
-	VADDPS       Z25, Z3, Z3
-	VADDPS       Z24, Z4, Z4
-	VADDPS       Z25, Z5, Z5
-	VADDPS       Z24, Z6, Z6
-	VADDPS       Z25, Z7, Z7
-	VADDPS       Z24, Z8, Z8
-	VADDPS       Z25, Z9, Z9
-	VADDPS       Z24, Z10, Z10
-	VADDPS       Z25, Z11, Z11
-	VADDPS       Z24, Z12, Z12
-	VADDPS       Z25, Z13, Z13
-	VADDPS       Z24, Z14, Z14
-	VADDPS       Z25, Z15, Z15
-	VADDPS       Z24, Z16, Z16
-	VADDPS       Z25, Z17, Z17
-	VADDPS       Z24, Z18, Z18
-	VADDPS       Z25, Z19, Z19
+
+scaled10:
+	MOVQ    96(DI), AX
+	TESTQ   AX, AX
+	JZ      unbiased10
+	VMOVUPS (AX), Z24
+	VMOVUPS 64(AX), Z25
+	VADDPS  Z24, Z0, Z0
+	VADDPS  Z25, Z1, Z1
+	VADDPS  Z24, Z2, Z2
+	VADDPS  Z25, Z3, Z3
+	VADDPS  Z24, Z4, Z4
+	VADDPS  Z25, Z5, Z5
+	VADDPS  Z24, Z6, Z6
+	VADDPS  Z25, Z7, Z7
+	VADDPS  Z24, Z8, Z8
+	VADDPS  Z25, Z9, Z9
+	VADDPS  Z24, Z10, Z10
+	VADDPS  Z25, Z11, Z11
+	VADDPS  Z24, Z12, Z12
+	VADDPS  Z25, Z13, Z13
+	VADDPS  Z24, Z14, Z14
+	VADDPS  Z25, Z15, Z15
+	VADDPS  Z24, Z16, Z16
+	VADDPS  Z25, Z17, Z17
+	VADDPS  Z24, Z18, Z18
+	VADDPS  Z25, Z19, Z19
 
 unbiased10:
 	MOVQ         120(DI), AX
@@ -3789,7 +4208,7 @@ unbiased10:
 even10:
 	TESTQ        $0x00000004, R13
 	JZ           added10
-	VBROADCASTSS 252(DI), Z26
+	VBROADCASTSS 268(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -3846,8 +4265,8 @@ even10:
 added10:
 	TESTQ        $0x00000008, R13
 	JZ           store10
-	VBROADCASTSS 256(DI), Z24
-	VBROADCASTSS 260(DI), Z25
+	VBROADCASTSS 272(DI), Z24
+	VBROADCASTSS 276(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -3922,7 +4341,22 @@ store10:
 	ADDQ    DX, AX
 	VMOVUPS Z18, (AX)
 	VMOVUPS Z19, 64(AX)
-	JMP     done
+	DECQ    208(DI)
+	JZ      done
+	ADDQ    DX, AX
+	MOVQ    AX, 48(DI)
+	IMUL3Q  $0x0a, R8, AX
+	ADDQ    AX, (DI)
+	CMPQ    120(DI), $0x00
+	JEQ     unshifted10
+	ADDQ    $0x28, 120(DI)
+
+unshifted10:
+	TESTQ  $0x00000004, R13
+	JZ     next
+	IMUL3Q $0x28, 176(DI), AX
+	ADDQ   AX, 72(DI)
+	JMP    next
 
 rows9:
 	TESTQ  $0x00000001, R13
@@ -4046,7 +4480,9 @@ step9:
 summed9:
 	TESTQ        $0x00000002, R13
 	JZ           store9
-	VBROADCASTSS 248(DI), Z26
+	TESTQ        $0x00000010, R13
+	JZ           scaled9
+	VBROADCASTSS 264(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
@@ -4065,29 +4501,31 @@ summed9:
 	VMULPS       Z26, Z15, Z15
 	VMULPS       Z26, Z16, Z16
 	VMULPS       Z26, Z17, Z17
-	MOVQ         96(DI), AX
-	TESTQ        AX, AX
-	JZ           unbiased9
-	VMOVUPS      (AX), Z24
-	VMOVUPS      64(AX), Z25
-	VADDPS       Z24, Z0, Z0
-	VADDPS       Z25, Z1, Z1
-	VADDPS       Z24, Z2, Z2
-	VADDPS       Z25, Z3, Z3
-	VADDPS       Z24, Z4, Z4
-	VADDPS       Z25, Z5, Z5
-	VADDPS       Z24, Z6, Z6
-	VADDPS       Z25, Z7, Z7
-	VADDPS       Z24, Z8, Z8
-	VADDPS       Z25, Z9, Z9
-	VADDPS       Z24, Z10, Z10
-	VADDPS       Z25, Z11, Z11
-	VADDPS       Z24, Z12, Z12
-	VADDPS       Z25, Z13, Z13
-	VADDPS       Z24, Z14, Z14
-	VADDPS       Z25, Z15, Z15
-	VADDPS       Z24, Z16, Z16
-	VADDPS       Z25, Z17, Z17
+
+scaled9:
+	MOVQ    96(DI), AX
+	TESTQ   AX, AX
+	JZ      unbiased9
+	VMOVUPS (AX), Z24
+	VMOVUPS 64(AX), Z25
+	VADDPS  Z24, Z0, Z0
+	VADDPS  Z25, Z1, Z1
+	VADDPS  Z24, Z2, Z2
+	VADDPS  Z25, Z3, Z3
+	VADDPS  Z24, Z4, Z4
+	VADDPS  Z25, Z5, Z5
+	VADDPS  Z24, Z6, Z6
+	VADDPS  Z25, Z7, Z7
+	VADDPS  Z24, Z8, Z8
+	VADDPS  Z25, Z9, Z9
+	VADDPS  Z24, Z10, Z10
+	VADDPS  Z25, Z11, Z11
+	VADDPS  Z24, Z12, Z12
+	VADDPS  Z25, Z13, Z13
+	VADDPS  Z24, Z14, Z14
+	VADDPS  Z25, Z15, Z15
+	VADDPS  Z24, Z16, Z16
+	VADDPS  Z25, Z17, Z17
 
 unbiased9:
 	MOVQ         120(DI), AX
@@ -4124,7 +4562,7 @@ unbiased9:
 even9:
 	TESTQ        $0x00000004, R13
 	JZ           added9
-	VBROADCASTSS 252(DI), Z26
+	VBROADCASTSS 268(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -4176,8 +4614,8 @@ even9:
 added9:
 	TESTQ        $0x00000008, R13
 	JZ           store9
-	VBROADCASTSS 256(DI), Z24
-	VBROADCASTSS 260(DI), Z25
+	VBROADCASTSS 272(DI), Z24
+	VBROADCASTSS 276(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -4245,7 +4683,22 @@ store9:
 	ADDQ    DX, AX
 	VMOVUPS Z16, (AX)
 	VMOVUPS Z17, 64(AX)
-	JMP     done
+	DECQ    208(DI)
+	JZ      done
+	ADDQ    DX, AX
+	MOVQ    AX, 48(DI)
+	IMUL3Q  $0x09, R8, AX
+	ADDQ    AX, (DI)
+	CMPQ    120(DI), $0x00
+	JEQ     unshifted9
+	ADDQ    $0x24, 120(DI)
+
+unshifted9:
+	TESTQ  $0x00000004, R13
+	JZ     next
+	IMUL3Q $0x24, 176(DI), AX
+	ADDQ   AX, 72(DI)
+	JMP    next
 
 rows8:
 	TESTQ  $0x00000001, R13
@@ -4358,7 +4811,9 @@ step8:
 summed8:
 	TESTQ        $0x00000002, R13
 	JZ           store8
-	VBROADCASTSS 248(DI), Z26
+	TESTQ        $0x00000010, R13
+	JZ           scaled8
+	VBROADCASTSS 264(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
@@ -4375,27 +4830,29 @@ summed8:
 	VMULPS       Z26, Z13, Z13
 	VMULPS       Z26, Z14, Z14
 	VMULPS       Z26, Z15, Z15
-	MOVQ         96(DI), AX
-	TESTQ        AX, AX
-	JZ           unbiased8
-	VMOVUPS      (AX), Z24
-	VMOVUPS      64(AX), Z25
-	VADDPS       Z24, Z0, Z0
-	VADDPS       Z25, Z1, Z1
-	VADDPS       Z24, Z2, Z2
-	VADDPS       Z25, Z3, Z3
-	VADDPS       Z24, Z4, Z4
-	VADDPS       Z25, Z5, Z5
-	VADDPS       Z24, Z6, Z6
-	VADDPS       Z25, Z7, Z7
-	VADDPS       Z24, Z8, Z8
-	VADDPS       Z25, Z9, Z9
-	VADDPS       Z24, Z10, Z10
-	VADDPS       Z25, Z11, Z11
-	VADDPS       Z24, Z12, Z12
-	VADDPS       Z25, Z13, Z13
-	VADDPS       Z24, Z14, Z14
-	VADDPS       Z25, Z15, Z15
+
+scaled8:
+	MOVQ    96(DI), AX
+	TESTQ   AX, AX
+	JZ      unbiased8
+	VMOVUPS (AX), Z24
+	VMOVUPS 64(AX), Z25
+	VADDPS  Z24, Z0, Z0
+	VADDPS  Z25, Z1, Z1
+	VADDPS  Z24, Z2, Z2
+	VADDPS  Z25, Z3, Z3
+	VADDPS  Z24, Z4, Z4
+	VADDPS  Z25, Z5, Z5
+	VADDPS  Z24, Z6, Z6
+	VADDPS  Z25, Z7, Z7
+	VADDPS  Z24, Z8, Z8
+	VADDPS  Z25, Z9, Z9
+	VADDPS  Z24, Z10, Z10
+	VADDPS  Z25, Z11, Z11
+	VADDPS  Z24, Z12, Z12
+	VADDPS  Z25, Z13, Z13
+	VADDPS  Z24, Z14, Z14
+	VADDPS  Z25, Z15, Z15
 
 unbiased8:
 	MOVQ         120(DI), AX
@@ -4429,7 +4886,7 @@ unbiased8:
 even8:
 	TESTQ        $0x00000004, R13
 	JZ           added8
-	VBROADCASTSS 252(DI), Z26
+	VBROADCASTSS 268(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -4476,8 +4933,8 @@ even8:
 added8:
 	TESTQ        $0x00000008, R13
 	JZ           store8
-	VBROADCASTSS 256(DI), Z24
-	VBROADCASTSS 260(DI), Z25
+	VBROADCASTSS 272(DI), Z24
+	VBROADCASTSS 276(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -4538,7 +4995,22 @@ store8:
 	ADDQ    DX, AX
 	VMOVUPS Z14, (AX)
 	VMOVUPS Z15, 64(AX)
-	JMP     done
+	DECQ    208(DI)
+	JZ      done
+	ADDQ    DX, AX
+	MOVQ    AX, 48(DI)
+	IMUL3Q  $0x08, R8, AX
+	ADDQ    AX, (DI)
+	CMPQ    120(DI), $0x00
+	JEQ     unshifted8
+	ADDQ    $0x20, 120(DI)
+
+unshifted8:
+	TESTQ  $0x00000004, R13
+	JZ     next
+	IMUL3Q $0x20, 176(DI), AX
+	ADDQ   AX, 72(DI)
+	JMP    next
 
 rows7:
 	TESTQ  $0x00000001, R13
@@ -4640,7 +5112,9 @@ step7:
 summed7:
 	TESTQ        $0x00000002, R13
 	JZ           store7
-	VBROADCASTSS 248(DI), Z26
+	TESTQ        $0x00000010, R13
+	JZ           scaled7
+	VBROADCASTSS 264(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
@@ -4655,25 +5129,27 @@ summed7:
 	VMULPS       Z26, Z11, Z11
 	VMULPS       Z26, Z12, Z12
 	VMULPS       Z26, Z13, Z13
-	MOVQ         96(DI), AX
-	TESTQ        AX, AX
-	JZ           unbiased7
-	VMOVUPS      (AX), Z24
-	VMOVUPS      64(AX), Z25
-	VADDPS       Z24, Z0, Z0
-	VADDPS       Z25, Z1, Z1
-	VADDPS       Z24, Z2, Z2
-	VADDPS       Z25, Z3, Z3
-	VADDPS       Z24, Z4, Z4
-	VADDPS       Z25, Z5, Z5
-	VADDPS       Z24, Z6, Z6
-	VADDPS       Z25, Z7, Z7
-	VADDPS       Z24, Z8, Z8
-	VADDPS       Z25, Z9, Z9
-	VADDPS       Z24, Z10, Z10
-	VADDPS       Z25, Z11, Z11
-	VADDPS       Z24, Z12, Z12
-	VADDPS       Z25, Z13, Z13
+
+scaled7:
+	MOVQ    96(DI), AX
+	TESTQ   AX, AX
+	JZ      unbiased7
+	VMOVUPS (AX), Z24
+	VMOVUPS 64(AX), Z25
+	VADDPS  Z24, Z0, Z0
+	VADDPS  Z25, Z1, Z1
+	VADDPS  Z24, Z2, Z2
+	VADDPS  Z25, Z3, Z3
+	VADDPS  Z24, Z4, Z4
+	VADDPS  Z25, Z5, Z5
+	VADDPS  Z24, Z6, Z6
+	VADDPS  Z25, Z7, Z7
+	VADDPS  Z24, Z8, Z8
+	VADDPS  Z25, Z9, Z9
+	VADDPS  Z24, Z10, Z10
+	VADDPS  Z25, Z11, Z11
+	VADDPS  Z24, Z12, Z12
+	VADDPS  Z25, Z13, Z13
 
 unbiased7:
 	MOVQ         120(DI), AX
@@ -4704,7 +5180,7 @@ unbiased7:
 even7:
 	TESTQ        $0x00000004, R13
 	JZ           added7
-	VBROADCASTSS 252(DI), Z26
+	VBROADCASTSS 268(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -4746,8 +5222,8 @@ even7:
 added7:
 	TESTQ        $0x00000008, R13
 	JZ           store7
-	VBROADCASTSS 256(DI), Z24
-	VBROADCASTSS 260(DI), Z25
+	VBROADCASTSS 272(DI), Z24
+	VBROADCASTSS 276(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -4801,7 +5277,22 @@ store7:
 	ADDQ    DX, AX
 	VMOVUPS Z12, (AX)
 	VMOVUPS Z13, 64(AX)
-	JMP     done
+	DECQ    208(DI)
+	JZ      done
+	ADDQ    DX, AX
+	MOVQ    AX, 48(DI)
+	IMUL3Q  $0x07, R8, AX
+	ADDQ    AX, (DI)
+	CMPQ    120(DI), $0x00
+	JEQ     unshifted7
+	ADDQ    $0x1c, 120(DI)
+
+unshifted7:
+	TESTQ  $0x00000004, R13
+	JZ     next
+	IMUL3Q $0x1c, 176(DI), AX
+	ADDQ   AX, 72(DI)
+	JMP    next
 
 rows6:
 	TESTQ  $0x00000001, R13
@@ -4891,7 +5382,9 @@ step6:
 summed6:
 	TESTQ        $0x00000002, R13
 	JZ           store6
-	VBROADCASTSS 248(DI), Z26
+	TESTQ        $0x00000010, R13
+	JZ           scaled6
+	VBROADCASTSS 264(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
@@ -4904,23 +5397,25 @@ summed6:
 	VMULPS       Z26, Z9, Z9
 	VMULPS       Z26, Z10, Z10
 	VMULPS       Z26, Z11, Z11
-	MOVQ         96(DI), AX
-	TESTQ        AX, AX
-	JZ           unbiased6
-	VMOVUPS      (AX), Z24
-	VMOVUPS      64(AX), Z25
-	VADDPS       Z24, Z0, Z0
-	VADDPS       Z25, Z1, Z1
-	VADDPS       Z24, Z2, Z2
-	VADDPS       Z25, Z3, Z3
-	VADDPS       Z24, Z4, Z4
-	VADDPS       Z25, Z5, Z5
-	VADDPS       Z24, Z6, Z6
-	VADDPS       Z25, Z7, Z7
-	VADDPS       Z24, Z8, Z8
-	VADDPS       Z25, Z9, Z9
-	VADDPS       Z24, Z10, Z10
-	VADDPS       Z25, Z11, Z11
+
+scaled6:
+	MOVQ    96(DI), AX
+	TESTQ   AX, AX
+	JZ      unbiased6
+	VMOVUPS (AX), Z24
+	VMOVUPS 64(AX), Z25
+	VADDPS  Z24, Z0, Z0
+	VADDPS  Z25, Z1, Z1
+	VADDPS  Z24, Z2, Z2
+	VADDPS  Z25, Z3, Z3
+	VADDPS  Z24, Z4, Z4
+	VADDPS  Z25, Z5, Z5
+	VADDPS  Z24, Z6, Z6
+	VADDPS  Z25, Z7, Z7
+	VADDPS  Z24, Z8, Z8
+	VADDPS  Z25, Z9, Z9
+	VADDPS  Z24, Z10, Z10
+	VADDPS  Z25, Z11, Z11
 
 unbiased6:
 	MOVQ         120(DI), AX
@@ -4948,7 +5443,7 @@ unbiased6:
 even6:
 	TESTQ        $0x00000004, R13
 	JZ           added6
-	VBROADCASTSS 252(DI), Z26
+	VBROADCASTSS 268(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -4985,8 +5480,8 @@ even6:
 added6:
 	TESTQ        $0x00000008, R13
 	JZ           store6
-	VBROADCASTSS 256(DI), Z24
-	VBROADCASTSS 260(DI), Z25
+	VBROADCASTSS 272(DI), Z24
+	VBROADCASTSS 276(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -5033,7 +5528,22 @@ store6:
 	ADDQ    DX, AX
 	VMOVUPS Z10, (AX)
 	VMOVUPS Z11, 64(AX)
-	JMP     done
+	DECQ    208(DI)
+	JZ      done
+	ADDQ    DX, AX
+	MOVQ    AX, 48(DI)
+	IMUL3Q  $0x06, R8, AX
+	ADDQ    AX, (DI)
+	CMPQ    120(DI), $0x00
+	JEQ     unshifted6
+	ADDQ    $0x18, 120(DI)
+
+unshifted6:
+	TESTQ  $0x00000004, R13
+	JZ     next
+	IMUL3Q $0x18, 176(DI), AX
+	ADDQ   AX, 72(DI)
+	JMP    next
 
 rows5:
 	TESTQ  $0x00000001, R13
@@ -5112,7 +5622,9 @@ step5:
 summed5:
 	TESTQ        $0x00000002, R13
 	JZ           store5
-	VBROADCASTSS 248(DI), Z26
+	TESTQ        $0x00000010, R13
+	JZ           scaled5
+	VBROADCASTSS 264(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
@@ -5123,21 +5635,23 @@ summed5:
 	VMULPS       Z26, Z7, Z7
 	VMULPS       Z26, Z8, Z8
 	VMULPS       Z26, Z9, Z9
-	MOVQ         96(DI), AX
-	TESTQ        AX, AX
-	JZ           unbiased5
-	VMOVUPS      (AX), Z24
-	VMOVUPS      64(AX), Z25
-	VADDPS       Z24, Z0, Z0
-	VADDPS       Z25, Z1, Z1
-	VADDPS       Z24, Z2, Z2
-	VADDPS       Z25, Z3, Z3
-	VADDPS       Z24, Z4, Z4
-	VADDPS       Z25, Z5, Z5
-	VADDPS       Z24, Z6, Z6
-	VADDPS       Z25, Z7, Z7
-	VADDPS       Z24, Z8, Z8
-	VADDPS       Z25, Z9, Z9
+
+scaled5:
+	MOVQ    96(DI), AX
+	TESTQ   AX, AX
+	JZ      unbiased5
+	VMOVUPS (AX), Z24
+	VMOVUPS 64(AX), Z25
+	VADDPS  Z24, Z0, Z0
+	VADDPS  Z25, Z1, Z1
+	VADDPS  Z24, Z2, Z2
+	VADDPS  Z25, Z3, Z3
+	VADDPS  Z24, Z4, Z4
+	VADDPS  Z25, Z5, Z5
+	VADDPS  Z24, Z6, Z6
+	VADDPS  Z25, Z7, Z7
+	VADDPS  Z24, Z8, Z8
+	VADDPS  Z25, Z9, Z9
 
 unbiased5:
 	MOVQ         120(DI), AX
@@ -5162,7 +5676,7 @@ unbiased5:
 even5:
 	TESTQ        $0x00000004, R13
 	JZ           added5
-	VBROADCASTSS 252(DI), Z26
+	VBROADCASTSS 268(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -5194,8 +5708,8 @@ even5:
 added5:
 	TESTQ        $0x00000008, R13
 	JZ           store5
-	VBROADCASTSS 256(DI), Z24
-	VBROADCASTSS 260(DI), Z25
+	VBROADCASTSS 272(DI), Z24
+	VBROADCASTSS 276(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -5235,7 +5749,22 @@ store5:
 	ADDQ    DX, AX
 	VMOVUPS Z8, (AX)
 	VMOVUPS Z9, 64(AX)
-	JMP     done
+	DECQ    208(DI)
+	JZ      done
+	ADDQ    DX, AX
+	MOVQ    AX, 48(DI)
+	IMUL3Q  $0x05, R8, AX
+	ADDQ    AX, (DI)
+	CMPQ    120(DI), $0x00
+	JEQ     unshifted5
+	ADDQ    $0x14, 120(DI)
+
+unshifted5:
+	TESTQ  $0x00000004, R13
+	JZ     next
+	IMUL3Q $0x14, 176(DI), AX
+	ADDQ   AX, 72(DI)
+	JMP    next
 
 rows4:
 	TESTQ  $0x00000001, R13
@@ -5303,7 +5832,9 @@ step4:
 summed4:
 	TESTQ        $0x00000002, R13
 	JZ           store4
-	VBROADCASTSS 248(DI), Z26
+	TESTQ        $0x00000010, R13
+	JZ           scaled4
+	VBROADCASTSS 264(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
@@ -5312,19 +5843,21 @@ summed4:
 	VMULPS       Z26, Z5, Z5
 	VMULPS       Z26, Z6, Z6
 	VMULPS       Z26, Z7, Z7
-	MOVQ         96(DI), AX
-	TESTQ        AX, AX
-	JZ           unbiased4
-	VMOVUPS      (AX), Z24
-	VMOVUPS      64(AX), Z25
-	VADDPS       Z24, Z0, Z0
-	VADDPS       Z25, Z1, Z1
-	VADDPS       Z24, Z2, Z2
-	VADDPS       Z25, Z3, Z3
-	VADDPS       Z24, Z4, Z4
-	VADDPS       Z25, Z5, Z5
-	VADDPS       Z24, Z6, Z6
-	VADDPS       Z25, Z7, Z7
+
+scaled4:
+	MOVQ    96(DI), AX
+	TESTQ   AX, AX
+	JZ      unbiased4
+	VMOVUPS (AX), Z24
+	VMOVUPS 64(AX), Z25
+	VADDPS  Z24, Z0, Z0
+	VADDPS  Z25, Z1, Z1
+	VADDPS  Z24, Z2, Z2
+	VADDPS  Z25, Z3, Z3
+	VADDPS  Z24, Z4, Z4
+	VADDPS  Z25, Z5, Z5
+	VADDPS  Z24, Z6, Z6
+	VADDPS  Z25, Z7, Z7
 
 unbiased4:
 	MOVQ         120(DI), AX
@@ -5346,7 +5879,7 @@ unbiased4:
 even4:
 	TESTQ        $0x00000004, R13
 	JZ           added4
-	VBROADCASTSS 252(DI), Z26
+	VBROADCASTSS 268(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -5373,8 +5906,8 @@ even4:
 added4:
 	TESTQ        $0x00000008, R13
 	JZ           store4
-	VBROADCASTSS 256(DI), Z24
-	VBROADCASTSS 260(DI), Z25
+	VBROADCASTSS 272(DI), Z24
+	VBROADCASTSS 276(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -5407,7 +5940,22 @@ store4:
 	ADDQ    DX, AX
 	VMOVUPS Z6, (AX)
 	VMOVUPS Z7, 64(AX)
-	JMP     done
+	DECQ    208(DI)
+	JZ      done
+	ADDQ    DX, AX
+	MOVQ    AX, 48(DI)
+	IMUL3Q  $0x04, R8, AX
+	ADDQ    AX, (DI)
+	CMPQ    120(DI), $0x00
+	JEQ     unshifted4
+	ADDQ    $0x10, 120(DI)
+
+unshifted4:
+	TESTQ  $0x00000004, R13
+	JZ     next
+	IMUL3Q $0x10, 176(DI), AX
+	ADDQ   AX, 72(DI)
+	JMP    next
 
 rows3:
 	TESTQ  $0x00000001, R13
@@ -5464,24 +6012,28 @@ step3:
 summed3:
 	TESTQ        $0x00000002, R13
 	JZ           store3
-	VBROADCASTSS 248(DI), Z26
+	TESTQ        $0x00000010, R13
+	JZ           scaled3
+	VBROADCASTSS 264(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
 	VMULPS       Z26, Z3, Z3
 	VMULPS       Z26, Z4, Z4
 	VMULPS       Z26, Z5, Z5
-	MOVQ         96(DI), AX
-	TESTQ        AX, AX
-	JZ           unbiased3
-	VMOVUPS      (AX), Z24
-	VMOVUPS      64(AX), Z25
-	VADDPS       Z24, Z0, Z0
-	VADDPS       Z25, Z1, Z1
-	VADDPS       Z24, Z2, Z2
-	VADDPS       Z25, Z3, Z3
-	VADDPS       Z24, Z4, Z4
-	VADDPS       Z25, Z5, Z5
+
+scaled3:
+	MOVQ    96(DI), AX
+	TESTQ   AX, AX
+	JZ      unbiased3
+	VMOVUPS (AX), Z24
+	VMOVUPS 64(AX), Z25
+	VADDPS  Z24, Z0, Z0
+	VADDPS  Z25, Z1, Z1
+	VADDPS  Z24, Z2, Z2
+	VADDPS  Z25, Z3, Z3
+	VADDPS  Z24, Z4, Z4
+	VADDPS  Z25, Z5, Z5
 
 unbiased3:
 	MOVQ         120(DI), AX
@@ -5500,7 +6052,7 @@ unbiased3:
 even3:
 	TESTQ        $0x00000004, R13
 	JZ           added3
-	VBROADCASTSS 252(DI), Z26
+	VBROADCASTSS 268(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -5522,8 +6074,8 @@ even3:
 added3:
 	TESTQ        $0x00000008, R13
 	JZ           store3
-	VBROADCASTSS 256(DI), Z24
-	VBROADCASTSS 260(DI), Z25
+	VBROADCASTSS 272(DI), Z24
+	VBROADCASTSS 276(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -5549,7 +6101,22 @@ store3:
 	ADDQ    DX, AX
 	VMOVUPS Z4, (AX)
 	VMOVUPS Z5, 64(AX)
-	JMP     done
+	DECQ    208(DI)
+	JZ      done
+	ADDQ    DX, AX
+	MOVQ    AX, 48(DI)
+	IMUL3Q  $0x03, R8, AX
+	ADDQ    AX, (DI)
+	CMPQ    120(DI), $0x00
+	JEQ     unshifted3
+	ADDQ    $0x0c, 120(DI)
+
+unshifted3:
+	TESTQ  $0x00000004, R13
+	JZ     next
+	IMUL3Q $0x0c, 176(DI), AX
+	ADDQ   AX, 72(DI)
+	JMP    next
 
 rows2:
 	TESTQ  $0x00000001, R13
@@ -5595,20 +6162,24 @@ step2:
 summed2:
 	TESTQ        $0x00000002, R13
 	JZ           store2
-	VBROADCASTSS 248(DI), Z26
+	TESTQ        $0x00000010, R13
+	JZ           scaled2
+	VBROADCASTSS 264(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
 	VMULPS       Z26, Z3, Z3
-	MOVQ         96(DI), AX
-	TESTQ        AX, AX
-	JZ           unbiased2
-	VMOVUPS      (AX), Z24
-	VMOVUPS      64(AX), Z25
-	VADDPS       Z24, Z0, Z0
-	VADDPS       Z25, Z1, Z1
-	VADDPS       Z24, Z2, Z2
-	VADDPS       Z25, Z3, Z3
+
+scaled2:
+	MOVQ    96(DI), AX
+	TESTQ   AX, AX
+	JZ      unbiased2
+	VMOVUPS (AX), Z24
+	VMOVUPS 64(AX), Z25
+	VADDPS  Z24, Z0, Z0
+	VADDPS  Z25, Z1, Z1
+	VADDPS  Z24, Z2, Z2
+	VADDPS  Z25, Z3, Z3
 
 unbiased2:
 	MOVQ         120(DI), AX
@@ -5624,7 +6195,7 @@ unbiased2:
 even2:
 	TESTQ        $0x00000004, R13
 	JZ           added2
-	VBROADCASTSS 252(DI), Z26
+	VBROADCASTSS 268(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -5641,8 +6212,8 @@ even2:
 added2:
 	TESTQ        $0x00000008, R13
 	JZ           store2
-	VBROADCASTSS 256(DI), Z24
-	VBROADCASTSS 260(DI), Z25
+	VBROADCASTSS 272(DI), Z24
+	VBROADCASTSS 276(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -5661,7 +6232,22 @@ store2:
 	ADDQ    DX, AX
 	VMOVUPS Z2, (AX)
 	VMOVUPS Z3, 64(AX)
-	JMP     done
+	DECQ    208(DI)
+	JZ      done
+	ADDQ    DX, AX
+	MOVQ    AX, 48(DI)
+	IMUL3Q  $0x02, R8, AX
+	ADDQ    AX, (DI)
+	CMPQ    120(DI), $0x00
+	JEQ     unshifted2
+	ADDQ    $0x08, 120(DI)
+
+unshifted2:
+	TESTQ  $0x00000004, R13
+	JZ     next
+	IMUL3Q $0x08, 176(DI), AX
+	ADDQ   AX, 72(DI)
+	JMP    next
 
 rows1:
 	TESTQ  $0x00000001, R13
@@ -5696,16 +6282,20 @@ step1:
 summed1:
 	TESTQ        $0x00000002, R13
 	JZ           store1
-	VBROADCASTSS 248(DI), Z26
+	TESTQ        $0x00000010, R13
+	JZ           scaled1
+	VBROADCASTSS 264(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
-	MOVQ         96(DI), AX
-	TESTQ        AX, AX
-	JZ           unbiased1
-	VMOVUPS      (AX), Z24
-	VMOVUPS      64(AX), Z25
-	VADDPS       Z24, Z0, Z0
-	VADDPS       Z25, Z1, Z1
+
+scaled1:
+	MOVQ    96(DI), AX
+	TESTQ   AX, AX
+	JZ      unbiased1
+	VMOVUPS (AX), Z24
+	VMOVUPS 64(AX), Z25
+	VADDPS  Z24, Z0, Z0
+	VADDPS  Z25, Z1, Z1
 
 unbiased1:
 	MOVQ         120(DI), AX
@@ -5718,7 +6308,7 @@ unbiased1:
 even1:
 	TESTQ        $0x00000004, R13
 	JZ           added1
-	VBROADCASTSS 252(DI), Z26
+	VBROADCASTSS 268(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -5730,8 +6320,8 @@ even1:
 added1:
 	TESTQ        $0x00000008, R13
 	JZ           store1
-	VBROADCASTSS 256(DI), Z24
-	VBROADCASTSS 260(DI), Z25
+	VBROADCASTSS 272(DI), Z24
+	VBROADCASTSS 276(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -5743,6 +6333,22 @@ store1:
 	SHLQ    $0x02, DX
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z1, 64(AX)
+	DECQ    208(DI)
+	JZ      done
+	ADDQ    DX, AX
+	MOVQ    AX, 48(DI)
+	IMUL3Q  $0x01, R8, AX
+	ADDQ    AX, (DI)
+	CMPQ    120(DI), $0x00
+	JEQ     unshifted1
+	ADDQ    $0x04, 120(DI)
+
+unshifted1:
+	TESTQ  $0x00000004, R13
+	JZ     next
+	IMUL3Q $0x04, 176(DI), AX
+	ADDQ   AX, 72(DI)
+	JMP    next
 
 done:
 	VZEROUPPER
@@ -5752,7 +6358,7 @@ done:
 // Requires: AVX, AVX512F, MMX+
 TEXT ·tileAVX512Edge(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), DI
-	MOVQ 200(DI), R8
+	MOVQ 192(DI), R8
 	SUBQ $0x10, R8
 
 	// The mask has one bit for each lane in use
@@ -5761,47 +6367,55 @@ TEXT ·tileAVX512Edge(SB), NOSPLIT, $0-8
 	SHLQ  CL, AX
 	NOTQ  AX
 	KMOVW AX, K1
-	MOVQ  (DI), SI
 	MOVQ  144(DI), R8
 	SHLQ  $0x02, R8
 	LEAQ  (R8)(R8*2), R9
 	LEAQ  (R8)(R8*4), R10
-	LEAQ  (SI)(R9*2), DX
 	MOVQ  152(DI), R11
 	SHLQ  $0x02, R11
-	MOVQ  24(DI), BX
 	MOVQ  160(DI), R12
 	SHLQ  $0x02, R12
-	MOVQ  184(DI), CX
-	MOVQ  208(DI), R13
-	MOVQ  216(DI), R15
-	MOVQ  240(DI), R14
-	MOVQ  192(DI), AX
-	CMPQ  AX, $0x0c
-	JEQ   rows12
-	CMPQ  AX, $0x0b
-	JEQ   rows11
-	CMPQ  AX, $0x0a
-	JEQ   rows10
-	CMPQ  AX, $0x09
-	JEQ   rows9
-	CMPQ  AX, $0x08
-	JEQ   rows8
-	CMPQ  AX, $0x07
-	JEQ   rows7
-	CMPQ  AX, $0x06
-	JEQ   rows6
-	CMPQ  AX, $0x05
-	JEQ   rows5
-	CMPQ  AX, $0x04
-	JEQ   rows4
-	CMPQ  AX, $0x03
-	JEQ   rows3
-	CMPQ  AX, $0x02
-	JEQ   rows2
-	CMPQ  AX, $0x01
-	JEQ   rows1
-	JMP   done
+	MOVQ  200(DI), R13
+	MOVQ  232(DI), R15
+	MOVQ  256(DI), R14
+
+next:
+	MOVQ (DI), SI
+	LEAQ (SI)(R9*2), DX
+	MOVQ 24(DI), BX
+	MOVQ 184(DI), CX
+	MOVQ 216(DI), AX
+	CMPQ 224(DI), $0x00
+	JEQ  pick
+	DECQ 224(DI)
+	INCQ AX
+
+pick:
+	CMPQ AX, $0x0c
+	JEQ  rows12
+	CMPQ AX, $0x0b
+	JEQ  rows11
+	CMPQ AX, $0x0a
+	JEQ  rows10
+	CMPQ AX, $0x09
+	JEQ  rows9
+	CMPQ AX, $0x08
+	JEQ  rows8
+	CMPQ AX, $0x07
+	JEQ  rows7
+	CMPQ AX, $0x06
+	JEQ  rows6
+	CMPQ AX, $0x05
+	JEQ  rows5
+	CMPQ AX, $0x04
+	JEQ  rows4
+	CMPQ AX, $0x03
+	JEQ  rows3
+	CMPQ AX, $0x02
+	JEQ  rows2
+	CMPQ AX, $0x01
+	JEQ  rows1
+	JMP  done
 
 rows12:
 	TESTQ  $0x00000001, R13
@@ -5958,7 +6572,9 @@ step12:
 summed12:
 	TESTQ        $0x00000002, R13
 	JZ           store12
-	VBROADCASTSS 248(DI), Z26
+	TESTQ        $0x00000010, R13
+	JZ           scaled12
+	VBROADCASTSS 264(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
@@ -5983,35 +6599,37 @@ summed12:
 	VMULPS       Z26, Z21, Z21
 	VMULPS       Z26, Z22, Z22
 	VMULPS       Z26, Z23, Z23
-	MOVQ         96(DI), AX
-	TESTQ        AX, AX
-	JZ           unbiased12
-	VMOVUPS      (AX), Z24
-	VMOVUPS.Z    64(AX), K1, Z25
-	VADDPS       Z24, Z0, Z0
-	VADDPS       Z25, Z1, Z1
-	VADDPS       Z24, Z2, Z2
-	VADDPS       Z25, Z3, Z3
-	VADDPS       Z24, Z4, Z4
-	VADDPS       Z25, Z5, Z5
-	VADDPS       Z24, Z6, Z6
-	VADDPS       Z25, Z7, Z7
-	VADDPS       Z24, Z8, Z8
-	VADDPS       Z25, Z9, Z9
-	VADDPS       Z24, Z10, Z10
-	VADDPS       Z25, Z11, Z11
-	VADDPS       Z24, Z12, Z12
-	VADDPS       Z25, Z13, Z13
-	VADDPS       Z24, Z14, Z14
-	VADDPS       Z25, Z15, Z15
-	VADDPS       Z24, Z16, Z16
-	VADDPS       Z25, Z17, Z17
-	VADDPS       Z24, Z18, Z18
-	VADDPS       Z25, Z19, Z19
-	VADDPS       Z24, Z20, Z20
-	VADDPS       Z25, Z21, Z21
-	VADDPS       Z24, Z22, Z22
-	VADDPS       Z25, Z23, Z23
+
+scaled12:
+	MOVQ      96(DI), AX
+	TESTQ     AX, AX
+	JZ        unbiased12
+	VMOVUPS   (AX), Z24
+	VMOVUPS.Z 64(AX), K1, Z25
+	VADDPS    Z24, Z0, Z0
+	VADDPS    Z25, Z1, Z1
+	VADDPS    Z24, Z2, Z2
+	VADDPS    Z25, Z3, Z3
+	VADDPS    Z24, Z4, Z4
+	VADDPS    Z25, Z5, Z5
+	VADDPS    Z24, Z6, Z6
+	VADDPS    Z25, Z7, Z7
+	VADDPS    Z24, Z8, Z8
+	VADDPS    Z25, Z9, Z9
+	VADDPS    Z24, Z10, Z10
+	VADDPS    Z25, Z11, Z11
+	VADDPS    Z24, Z12, Z12
+	VADDPS    Z25, Z13, Z13
+	VADDPS    Z24, Z14, Z14
+	VADDPS    Z25, Z15, Z15
+	VADDPS    Z24, Z16, Z16
+	VADDPS    Z25, Z17, Z17
+	VADDPS    Z24, Z18, Z18
+	VADDPS    Z25, Z19, Z19
+	VADDPS    Z24, Z20, Z20
+	VADDPS    Z25, Z21, Z21
+	VADDPS    Z24, Z22, Z22
+	VADDPS    Z25, Z23, Z23
 
 unbiased12:
 	MOVQ         120(DI), AX
@@ -6057,7 +6675,7 @@ unbiased12:
 even12:
 	TESTQ        $0x00000004, R13
 	JZ           added12
-	VBROADCASTSS 252(DI), Z26
+	VBROADCASTSS 268(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -6124,8 +6742,8 @@ even12:
 added12:
 	TESTQ        $0x00000008, R13
 	JZ           store12
-	VBROADCASTSS 256(DI), Z24
-	VBROADCASTSS 260(DI), Z25
+	VBROADCASTSS 272(DI), Z24
+	VBROADCASTSS 276(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -6214,7 +6832,22 @@ store12:
 	ADDQ    DX, AX
 	VMOVUPS Z22, (AX)
 	VMOVUPS Z23, K1, 64(AX)
-	JMP     done
+	DECQ    208(DI)
+	JZ      done
+	ADDQ    DX, AX
+	MOVQ    AX, 48(DI)
+	IMUL3Q  $0x0c, R8, AX
+	ADDQ    AX, (DI)
+	CMPQ    120(DI), $0x00
+	JEQ     unshifted12
+	ADDQ    $0x30, 120(DI)
+
+unshifted12:
+	TESTQ  $0x00000004, R13
+	JZ     next
+	IMUL3Q $0x30, 176(DI), AX
+	ADDQ   AX, 72(DI)
+	JMP    next
 
 rows11:
 	TESTQ  $0x00000001, R13
@@ -6360,7 +6993,9 @@ step11:
 summed11:
 	TESTQ        $0x00000002, R13
 	JZ           store11
-	VBROADCASTSS 248(DI), Z26
+	TESTQ        $0x00000010, R13
+	JZ           scaled11
+	VBROADCASTSS 264(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
@@ -6383,33 +7018,35 @@ summed11:
 	VMULPS       Z26, Z19, Z19
 	VMULPS       Z26, Z20, Z20
 	VMULPS       Z26, Z21, Z21
-	MOVQ         96(DI), AX
-	TESTQ        AX, AX
-	JZ           unbiased11
-	VMOVUPS      (AX), Z24
-	VMOVUPS.Z    64(AX), K1, Z25
-	VADDPS       Z24, Z0, Z0
-	VADDPS       Z25, Z1, Z1
-	VADDPS       Z24, Z2, Z2
-	VADDPS       Z25, Z3, Z3
-	VADDPS       Z24, Z4, Z4
-	VADDPS       Z25, Z5, Z5
-	VADDPS       Z24, Z6, Z6
-	VADDPS       Z25, Z7, Z7
-	VADDPS       Z24, Z8, Z8
-	VADDPS       Z25, Z9, Z9
-	VADDPS       Z24, Z10, Z10
-	VADDPS       Z25, Z11, Z11
-	VADDPS       Z24, Z12, Z12
-	VADDPS       Z25, Z13, Z13
-	VADDPS       Z24, Z14, Z14
-	VADDPS       Z25, Z15, Z15
-	VADDPS       Z24, Z16, Z16
-	VADDPS       Z25, Z17, Z17
-	VADDPS       Z24, Z18, Z18
-	VADDPS       Z25, Z19, Z19
-	VADDPS       Z24, Z20, Z20
-	VADDPS       Z25, Z21, Z21
+
+scaled11:
+	MOVQ      96(DI), AX
+	TESTQ     AX, AX
+	JZ        unbiased11
+	VMOVUPS   (AX), Z24
+	VMOVUPS.Z 64(AX), K1, Z25
+	VADDPS    Z24, Z0, Z0
+	VADDPS    Z25, Z1, Z1
+	VADDPS    Z24, Z2, Z2
+	VADDPS    Z25, Z3, Z3
+	VADDPS    Z24, Z4, Z4
+	VADDPS    Z25, Z5, Z5
+	VADDPS    Z24, Z6, Z6
+	VADDPS    Z25, Z7, Z7
+	VADDPS    Z24, Z8, Z8
+	VADDPS    Z25, Z9, Z9
+	VADDPS    Z24, Z10, Z10
+	VADDPS    Z25, Z11, Z11
+	VADDPS    Z24, Z12, Z12
+	VADDPS    Z25, Z13, Z13
+	VADDPS    Z24, Z14, Z14
+	VADDPS    Z25, Z15, Z15
+	VADDPS    Z24, Z16, Z16
+	VADDPS    Z25, Z17, Z17
+	VADDPS    Z24, Z18, Z18
+	VADDPS    Z25, Z19, Z19
+	VADDPS    Z24, Z20, Z20
+	VADDPS    Z25, Z21, Z21
 
 unbiased11:
 	MOVQ         120(DI), AX
@@ -6452,7 +7089,7 @@ unbiased11:
 even11:
 	TESTQ        $0x00000004, R13
 	JZ           added11
-	VBROADCASTSS 252(DI), Z26
+	VBROADCASTSS 268(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -6514,8 +7151,8 @@ even11:
 added11:
 	TESTQ        $0x00000008, R13
 	JZ           store11
-	VBROADCASTSS 256(DI), Z24
-	VBROADCASTSS 260(DI), Z25
+	VBROADCASTSS 272(DI), Z24
+	VBROADCASTSS 276(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -6597,7 +7234,22 @@ store11:
 	ADDQ    DX, AX
 	VMOVUPS Z20, (AX)
 	VMOVUPS Z21, K1, 64(AX)
-	JMP     done
+	DECQ    208(DI)
+	JZ      done
+	ADDQ    DX, AX
+	MOVQ    AX, 48(DI)
+	IMUL3Q  $0x0b, R8, AX
+	ADDQ    AX, (DI)
+	CMPQ    120(DI), $0x00
+	JEQ     unshifted11
+	ADDQ    $0x2c, 120(DI)
+
+unshifted11:
+	TESTQ  $0x00000004, R13
+	JZ     next
+	IMUL3Q $0x2c, 176(DI), AX
+	ADDQ   AX, 72(DI)
+	JMP    next
 
 rows10:
 	TESTQ  $0x00000001, R13
@@ -6732,7 +7384,9 @@ step10:
 summed10:
 	TESTQ        $0x00000002, R13
 	JZ           store10
-	VBROADCASTSS 248(DI), Z26
+	TESTQ        $0x00000010, R13
+	JZ           scaled10
+	VBROADCASTSS 264(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
@@ -6753,31 +7407,33 @@ summed10:
 	VMULPS       Z26, Z17, Z17
 	VMULPS       Z26, Z18, Z18
 	VMULPS       Z26, Z19, Z19
-	MOVQ         96(DI), AX
-	TESTQ        AX, AX
-	JZ           unbiased10
-	VMOVUPS      (AX), Z24
-	VMOVUPS.Z    64(AX), K1, Z25
-	VADDPS       Z24, Z0, Z0
-	VADDPS       Z25, Z1, Z1
-	VADDPS       Z24, Z2, Z2
-	VADDPS       Z25, Z3, Z3
-	VADDPS       Z24, Z4, Z4
-	VADDPS       Z25, Z5, Z5
-	VADDPS       Z24, Z6, Z6
-	VADDPS       Z25, Z7, Z7
-	VADDPS       Z24, Z8, Z8
-	VADDPS       Z25, Z9, Z9
-	VADDPS       Z24, Z10, Z10
-	VADDPS       Z25, Z11, Z11
-	VADDPS       Z24, Z12, Z12
-	VADDPS       Z25, Z13, Z13
-	VADDPS       Z24, Z14, Z14
-	VADDPS       Z25, Z15, Z15
-	VADDPS       Z24, Z16, Z16
-	VADDPS       Z25, Z17, Z17
-	VADDPS       Z24, Z18, Z18
-	VADDPS       Z25, Z19, Z19
+
+scaled10:
+	MOVQ      96(DI), AX
+	TESTQ     AX, AX
+	JZ        unbiased10
+	VMOVUPS   (AX), Z24
+	VMOVUPS.Z 64(AX), K1, Z25
+	VADDPS    Z24, Z0, Z0
+	VADDPS    Z25, Z1, Z1
+	VADDPS    Z24, Z2, Z2
+	VADDPS    Z25, Z3, Z3
+	VADDPS    Z24, Z4, Z4
+	VADDPS    Z25, Z5, Z5
+	VADDPS    Z24, Z6, Z6
+	VADDPS    Z25, Z7, Z7
+	VADDPS    Z24, Z8, Z8
+	VADDPS    Z25, Z9, Z9
+	VADDPS    Z24, Z10, Z10
+	VADDPS    Z25, Z11, Z11
+	VADDPS    Z24, Z12, Z12
+	VADDPS    Z25, Z13, Z13
+	VADDPS    Z24, Z14, Z14
+	VADDPS    Z25, Z15, Z15
+	VADDPS    Z24, Z16, Z16
+	VADDPS    Z25, Z17, Z17
+	VADDPS    Z24, Z18, Z18
+	VADDPS    Z25, Z19, Z19
 
 unbiased10:
 	MOVQ         120(DI), AX
@@ -6817,7 +7473,7 @@ unbiased10:
 even10:
 	TESTQ        $0x00000004, R13
 	JZ           added10
-	VBROADCASTSS 252(DI), Z26
+	VBROADCASTSS 268(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -6874,8 +7530,8 @@ even10:
 added10:
 	TESTQ        $0x00000008, R13
 	JZ           store10
-	VBROADCASTSS 256(DI), Z24
-	VBROADCASTSS 260(DI), Z25
+	VBROADCASTSS 272(DI), Z24
+	VBROADCASTSS 276(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -6950,7 +7606,22 @@ store10:
 	ADDQ    DX, AX
 	VMOVUPS Z18, (AX)
 	VMOVUPS Z19, K1, 64(AX)
-	JMP     done
+	DECQ    208(DI)
+	JZ      done
+	ADDQ    DX, AX
+	MOVQ    AX, 48(DI)
+	IMUL3Q  $0x0a, R8, AX
+	ADDQ    AX, (DI)
+	CMPQ    120(DI), $0x00
+	JEQ     unshifted10
+	ADDQ    $0x28, 120(DI)
+
+unshifted10:
+	TESTQ  $0x00000004, R13
+	JZ     next
+	IMUL3Q $0x28, 176(DI), AX
+	ADDQ   AX, 72(DI)
+	JMP    next
 
 rows9:
 	TESTQ  $0x00000001, R13
@@ -7074,7 +7745,9 @@ step9:
 summed9:
 	TESTQ        $0x00000002, R13
 	JZ           store9
-	VBROADCASTSS 248(DI), Z26
+	TESTQ        $0x00000010, R13
+	JZ           scaled9
+	VBROADCASTSS 264(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
@@ -7093,29 +7766,31 @@ summed9:
 	VMULPS       Z26, Z15, Z15
 	VMULPS       Z26, Z16, Z16
 	VMULPS       Z26, Z17, Z17
-	MOVQ         96(DI), AX
-	TESTQ        AX, AX
-	JZ           unbiased9
-	VMOVUPS      (AX), Z24
-	VMOVUPS.Z    64(AX), K1, Z25
-	VADDPS       Z24, Z0, Z0
-	VADDPS       Z25, Z1, Z1
-	VADDPS       Z24, Z2, Z2
-	VADDPS       Z25, Z3, Z3
-	VADDPS       Z24, Z4, Z4
-	VADDPS       Z25, Z5, Z5
-	VADDPS       Z24, Z6, Z6
-	VADDPS       Z25, Z7, Z7
-	VADDPS       Z24, Z8, Z8
-	VADDPS       Z25, Z9, Z9
-	VADDPS       Z24, Z10, Z10
-	VADDPS       Z25, Z11, Z11
-	VADDPS       Z24, Z12, Z12
-	VADDPS       Z25, Z13, Z13
-	VADDPS       Z24, Z14, Z14
-	VADDPS       Z25, Z15, Z15
-	VADDPS       Z24, Z16, Z16
-	VADDPS       Z25, Z17, Z17
+
+scaled9:
+	MOVQ      96(DI), AX
+	TESTQ     AX, AX
+	JZ        unbiased9
+	VMOVUPS   (AX), Z24
+	VMOVUPS.Z 64(AX), K1, Z25
+	VADDPS    Z24, Z0, Z0
+	VADDPS    Z25, Z1, Z1
+	VADDPS    Z24, Z2, Z2
+	VADDPS    Z25, Z3, Z3
+	VADDPS    Z24, Z4, Z4
+	VADDPS    Z25, Z5, Z5
+	VADDPS    Z24, Z6, Z6
+	VADDPS    Z25, Z7, Z7
+	VADDPS    Z24, Z8, Z8
+	VADDPS    Z25, Z9, Z9
+	VADDPS    Z24, Z10, Z10
+	VADDPS    Z25, Z11, Z11
+	VADDPS    Z24, Z12, Z12
+	VADDPS    Z25, Z13, Z13
+	VADDPS    Z24, Z14, Z14
+	VADDPS    Z25, Z15, Z15
+	VADDPS    Z24, Z16, Z16
+	VADDPS    Z25, Z17, Z17
 
 unbiased9:
 	MOVQ         120(DI), AX
@@ -7152,7 +7827,7 @@ unbiased9:
 even9:
 	TESTQ        $0x00000004, R13
 	JZ           added9
-	VBROADCASTSS 252(DI), Z26
+	VBROADCASTSS 268(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -7204,8 +7879,8 @@ even9:
 added9:
 	TESTQ        $0x00000008, R13
 	JZ           store9
-	VBROADCASTSS 256(DI), Z24
-	VBROADCASTSS 260(DI), Z25
+	VBROADCASTSS 272(DI), Z24
+	VBROADCASTSS 276(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -7273,7 +7948,22 @@ store9:
 	ADDQ    DX, AX
 	VMOVUPS Z16, (AX)
 	VMOVUPS Z17, K1, 64(AX)
-	JMP     done
+	DECQ    208(DI)
+	JZ      done
+	ADDQ    DX, AX
+	MOVQ    AX, 48(DI)
+	IMUL3Q  $0x09, R8, AX
+	ADDQ    AX, (DI)
+	CMPQ    120(DI), $0x00
+	JEQ     unshifted9
+	ADDQ    $0x24, 120(DI)
+
+unshifted9:
+	TESTQ  $0x00000004, R13
+	JZ     next
+	IMUL3Q $0x24, 176(DI), AX
+	ADDQ   AX, 72(DI)
+	JMP    next
 
 rows8:
 	TESTQ  $0x00000001, R13
@@ -7386,7 +8076,9 @@ step8:
 summed8:
 	TESTQ        $0x00000002, R13
 	JZ           store8
-	VBROADCASTSS 248(DI), Z26
+	TESTQ        $0x00000010, R13
+	JZ           scaled8
+	VBROADCASTSS 264(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
@@ -7403,27 +8095,29 @@ summed8:
 	VMULPS       Z26, Z13, Z13
 	VMULPS       Z26, Z14, Z14
 	VMULPS       Z26, Z15, Z15
-	MOVQ         96(DI), AX
-	TESTQ        AX, AX
-	JZ           unbiased8
-	VMOVUPS      (AX), Z24
-	VMOVUPS.Z    64(AX), K1, Z25
-	VADDPS       Z24, Z0, Z0
-	VADDPS       Z25, Z1, Z1
-	VADDPS       Z24, Z2, Z2
-	VADDPS       Z25, Z3, Z3
-	VADDPS       Z24, Z4, Z4
-	VADDPS       Z25, Z5, Z5
-	VADDPS       Z24, Z6, Z6
-	VADDPS       Z25, Z7, Z7
-	VADDPS       Z24, Z8, Z8
-	VADDPS       Z25, Z9, Z9
-	VADDPS       Z24, Z10, Z10
-	VADDPS       Z25, Z11, Z11
-	VADDPS       Z24, Z12, Z12
-	VADDPS       Z25, Z13, Z13
-	VADDPS       Z24, Z14, Z14
-	VADDPS       Z25, Z15, Z15
+
+scaled8:
+	MOVQ      96(DI), AX
+	TESTQ     AX, AX
+	JZ        unbiased8
+	VMOVUPS   (AX), Z24
+	VMOVUPS.Z 64(AX), K1, Z25
+	VADDPS    Z24, Z0, Z0
+	VADDPS    Z25, Z1, Z1
+	VADDPS    Z24, Z2, Z2
+	VADDPS    Z25, Z3, Z3
+	VADDPS    Z24, Z4, Z4
+	VADDPS    Z25, Z5, Z5
+	VADDPS    Z24, Z6, Z6
+	VADDPS    Z25, Z7, Z7
+	VADDPS    Z24, Z8, Z8
+	VADDPS    Z25, Z9, Z9
+	VADDPS    Z24, Z10, Z10
+	VADDPS    Z25, Z11, Z11
+	VADDPS    Z24, Z12, Z12
+	VADDPS    Z25, Z13, Z13
+	VADDPS    Z24, Z14, Z14
+	VADDPS    Z25, Z15, Z15
 
 unbiased8:
 	MOVQ         120(DI), AX
@@ -7457,7 +8151,7 @@ unbiased8:
 even8:
 	TESTQ        $0x00000004, R13
 	JZ           added8
-	VBROADCASTSS 252(DI), Z26
+	VBROADCASTSS 268(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -7504,8 +8198,8 @@ even8:
 added8:
 	TESTQ        $0x00000008, R13
 	JZ           store8
-	VBROADCASTSS 256(DI), Z24
-	VBROADCASTSS 260(DI), Z25
+	VBROADCASTSS 272(DI), Z24
+	VBROADCASTSS 276(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -7566,7 +8260,22 @@ store8:
 	ADDQ    DX, AX
 	VMOVUPS Z14, (AX)
 	VMOVUPS Z15, K1, 64(AX)
-	JMP     done
+	DECQ    208(DI)
+	JZ      done
+	ADDQ    DX, AX
+	MOVQ    AX, 48(DI)
+	IMUL3Q  $0x08, R8, AX
+	ADDQ    AX, (DI)
+	CMPQ    120(DI), $0x00
+	JEQ     unshifted8
+	ADDQ    $0x20, 120(DI)
+
+unshifted8:
+	TESTQ  $0x00000004, R13
+	JZ     next
+	IMUL3Q $0x20, 176(DI), AX
+	ADDQ   AX, 72(DI)
+	JMP    next
 
 rows7:
 	TESTQ  $0x00000001, R13
@@ -7668,7 +8377,9 @@ step7:
 summed7:
 	TESTQ        $0x00000002, R13
 	JZ           store7
-	VBROADCASTSS 248(DI), Z26
+	TESTQ        $0x00000010, R13
+	JZ           scaled7
+	VBROADCASTSS 264(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
@@ -7683,25 +8394,27 @@ summed7:
 	VMULPS       Z26, Z11, Z11
 	VMULPS       Z26, Z12, Z12
 	VMULPS       Z26, Z13, Z13
-	MOVQ         96(DI), AX
-	TESTQ        AX, AX
-	JZ           unbiased7
-	VMOVUPS      (AX), Z24
-	VMOVUPS.Z    64(AX), K1, Z25
-	VADDPS       Z24, Z0, Z0
-	VADDPS       Z25, Z1, Z1
-	VADDPS       Z24, Z2, Z2
-	VADDPS       Z25, Z3, Z3
-	VADDPS       Z24, Z4, Z4
-	VADDPS       Z25, Z5, Z5
-	VADDPS       Z24, Z6, Z6
-	VADDPS       Z25, Z7, Z7
-	VADDPS       Z24, Z8, Z8
-	VADDPS       Z25, Z9, Z9
-	VADDPS       Z24, Z10, Z10
-	VADDPS       Z25, Z11, Z11
-	VADDPS       Z24, Z12, Z12
-	VADDPS       Z25, Z13, Z13
+
+scaled7:
+	MOVQ      96(DI), AX
+	TESTQ     AX, AX
+	JZ        unbiased7
+	VMOVUPS   (AX), Z24
+	VMOVUPS.Z 64(AX), K1, Z25
+	VADDPS    Z24, Z0, Z0
+	VADDPS    Z25, Z1, Z1
+	VADDPS    Z24, Z2, Z2
+	VADDPS    Z25, Z3, Z3
+	VADDPS    Z24, Z4, Z4
+	VADDPS    Z25, Z5, Z5
+	VADDPS    Z24, Z6, Z6
+	VADDPS    Z25, Z7, Z7
+	VADDPS    Z24, Z8, Z8
+	VADDPS    Z25, Z9, Z9
+	VADDPS    Z24, Z10, Z10
+	VADDPS    Z25, Z11, Z11
+	VADDPS    Z24, Z12, Z12
+	VADDPS    Z25, Z13, Z13
 
 unbiased7:
 	MOVQ         120(DI), AX
@@ -7732,7 +8445,7 @@ unbiased7:
 even7:
 	TESTQ        $0x00000004, R13
 	JZ           added7
-	VBROADCASTSS 252(DI), Z26
+	VBROADCASTSS 268(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -7774,8 +8487,8 @@ even7:
 added7:
 	TESTQ        $0x00000008, R13
 	JZ           store7
-	VBROADCASTSS 256(DI), Z24
-	VBROADCASTSS 260(DI), Z25
+	VBROADCASTSS 272(DI), Z24
+	VBROADCASTSS 276(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -7829,7 +8542,22 @@ store7:
 	ADDQ    DX, AX
 	VMOVUPS Z12, (AX)
 	VMOVUPS Z13, K1, 64(AX)
-	JMP     done
+	DECQ    208(DI)
+	JZ      done
+	ADDQ    DX, AX
+	MOVQ    AX, 48(DI)
+	IMUL3Q  $0x07, R8, AX
+	ADDQ    AX, (DI)
+	CMPQ    120(DI), $0x00
+	JEQ     unshifted7
+	ADDQ    $0x1c, 120(DI)
+
+unshifted7:
+	TESTQ  $0x00000004, R13
+	JZ     next
+	IMUL3Q $0x1c, 176(DI), AX
+	ADDQ   AX, 72(DI)
+	JMP    next
 
 rows6:
 	TESTQ  $0x00000001, R13
@@ -7919,7 +8647,9 @@ step6:
 summed6:
 	TESTQ        $0x00000002, R13
 	JZ           store6
-	VBROADCASTSS 248(DI), Z26
+	TESTQ        $0x00000010, R13
+	JZ           scaled6
+	VBROADCASTSS 264(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
@@ -7932,23 +8662,25 @@ summed6:
 	VMULPS       Z26, Z9, Z9
 	VMULPS       Z26, Z10, Z10
 	VMULPS       Z26, Z11, Z11
-	MOVQ         96(DI), AX
-	TESTQ        AX, AX
-	JZ           unbiased6
-	VMOVUPS      (AX), Z24
-	VMOVUPS.Z    64(AX), K1, Z25
-	VADDPS       Z24, Z0, Z0
-	VADDPS       Z25, Z1, Z1
-	VADDPS       Z24, Z2, Z2
-	VADDPS       Z25, Z3, Z3
-	VADDPS       Z24, Z4, Z4
-	VADDPS       Z25, Z5, Z5
-	VADDPS       Z24, Z6, Z6
-	VADDPS       Z25, Z7, Z7
-	VADDPS       Z24, Z8, Z8
-	VADDPS       Z25, Z9, Z9
-	VADDPS       Z24, Z10, Z10
-	VADDPS       Z25, Z11, Z11
+
+scaled6:
+	MOVQ      96(DI), AX
+	TESTQ     AX, AX
+	JZ        unbiased6
+	VMOVUPS   (AX), Z24
+	VMOVUPS.Z 64(AX), K1, Z25
+	VADDPS    Z24, Z0, Z0
+	VADDPS    Z25, Z1, Z1
+	VADDPS    Z24, Z2, Z2
+	VADDPS    Z25, Z3, Z3
+	VADDPS    Z24, Z4, Z4
+	VADDPS    Z25, Z5, Z5
+	VADDPS    Z24, Z6, Z6
+	VADDPS    Z25, Z7, Z7
+	VADDPS    Z24, Z8, Z8
+	VADDPS    Z25, Z9, Z9
+	VADDPS    Z24, Z10, Z10
+	VADDPS    Z25, Z11, Z11
 
 unbiased6:
 	MOVQ         120(DI), AX
@@ -7976,7 +8708,7 @@ unbiased6:
 even6:
 	TESTQ        $0x00000004, R13
 	JZ           added6
-	VBROADCASTSS 252(DI), Z26
+	VBROADCASTSS 268(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -8013,8 +8745,8 @@ even6:
 added6:
 	TESTQ        $0x00000008, R13
 	JZ           store6
-	VBROADCASTSS 256(DI), Z24
-	VBROADCASTSS 260(DI), Z25
+	VBROADCASTSS 272(DI), Z24
+	VBROADCASTSS 276(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -8061,7 +8793,22 @@ store6:
 	ADDQ    DX, AX
 	VMOVUPS Z10, (AX)
 	VMOVUPS Z11, K1, 64(AX)
-	JMP     done
+	DECQ    208(DI)
+	JZ      done
+	ADDQ    DX, AX
+	MOVQ    AX, 48(DI)
+	IMUL3Q  $0x06, R8, AX
+	ADDQ    AX, (DI)
+	CMPQ    120(DI), $0x00
+	JEQ     unshifted6
+	ADDQ    $0x18, 120(DI)
+
+unshifted6:
+	TESTQ  $0x00000004, R13
+	JZ     next
+	IMUL3Q $0x18, 176(DI), AX
+	ADDQ   AX, 72(DI)
+	JMP    next
 
 rows5:
 	TESTQ  $0x00000001, R13
@@ -8140,7 +8887,9 @@ step5:
 summed5:
 	TESTQ        $0x00000002, R13
 	JZ           store5
-	VBROADCASTSS 248(DI), Z26
+	TESTQ        $0x00000010, R13
+	JZ           scaled5
+	VBROADCASTSS 264(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
@@ -8151,21 +8900,23 @@ summed5:
 	VMULPS       Z26, Z7, Z7
 	VMULPS       Z26, Z8, Z8
 	VMULPS       Z26, Z9, Z9
-	MOVQ         96(DI), AX
-	TESTQ        AX, AX
-	JZ           unbiased5
-	VMOVUPS      (AX), Z24
-	VMOVUPS.Z    64(AX), K1, Z25
-	VADDPS       Z24, Z0, Z0
-	VADDPS       Z25, Z1, Z1
-	VADDPS       Z24, Z2, Z2
-	VADDPS       Z25, Z3, Z3
-	VADDPS       Z24, Z4, Z4
-	VADDPS       Z25, Z5, Z5
-	VADDPS       Z24, Z6, Z6
-	VADDPS       Z25, Z7, Z7
-	VADDPS       Z24, Z8, Z8
-	VADDPS       Z25, Z9, Z9
+
+scaled5:
+	MOVQ      96(DI), AX
+	TESTQ     AX, AX
+	JZ        unbiased5
+	VMOVUPS   (AX), Z24
+	VMOVUPS.Z 64(AX), K1, Z25
+	VADDPS    Z24, Z0, Z0
+	VADDPS    Z25, Z1, Z1
+	VADDPS    Z24, Z2, Z2
+	VADDPS    Z25, Z3, Z3
+	VADDPS    Z24, Z4, Z4
+	VADDPS    Z25, Z5, Z5
+	VADDPS    Z24, Z6, Z6
+	VADDPS    Z25, Z7, Z7
+	VADDPS    Z24, Z8, Z8
+	VADDPS    Z25, Z9, Z9
 
 unbiased5:
 	MOVQ         120(DI), AX
@@ -8190,7 +8941,7 @@ unbiased5:
 even5:
 	TESTQ        $0x00000004, R13
 	JZ           added5
-	VBROADCASTSS 252(DI), Z26
+	VBROADCASTSS 268(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -8222,8 +8973,8 @@ even5:
 added5:
 	TESTQ        $0x00000008, R13
 	JZ           store5
-	VBROADCASTSS 256(DI), Z24
-	VBROADCASTSS 260(DI), Z25
+	VBROADCASTSS 272(DI), Z24
+	VBROADCASTSS 276(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -8263,7 +9014,22 @@ store5:
 	ADDQ    DX, AX
 	VMOVUPS Z8, (AX)
 	VMOVUPS Z9, K1, 64(AX)
-	JMP     done
+	DECQ    208(DI)
+	JZ      done
+	ADDQ    DX, AX
+	MOVQ    AX, 48(DI)
+	IMUL3Q  $0x05, R8, AX
+	ADDQ    AX, (DI)
+	CMPQ    120(DI), $0x00
+	JEQ     unshifted5
+	ADDQ    $0x14, 120(DI)
+
+unshifted5:
+	TESTQ  $0x00000004, R13
+	JZ     next
+	IMUL3Q $0x14, 176(DI), AX
+	ADDQ   AX, 72(DI)
+	JMP    next
 
 rows4:
 	TESTQ  $0x00000001, R13
@@ -8331,7 +9097,9 @@ step4:
 summed4:
 	TESTQ        $0x00000002, R13
 	JZ           store4
-	VBROADCASTSS 248(DI), Z26
+	TESTQ        $0x00000010, R13
+	JZ           scaled4
+	VBROADCASTSS 264(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
@@ -8340,19 +9108,21 @@ summed4:
 	VMULPS       Z26, Z5, Z5
 	VMULPS       Z26, Z6, Z6
 	VMULPS       Z26, Z7, Z7
-	MOVQ         96(DI), AX
-	TESTQ        AX, AX
-	JZ           unbiased4
-	VMOVUPS      (AX), Z24
-	VMOVUPS.Z    64(AX), K1, Z25
-	VADDPS       Z24, Z0, Z0
-	VADDPS       Z25, Z1, Z1
-	VADDPS       Z24, Z2, Z2
-	VADDPS       Z25, Z3, Z3
-	VADDPS       Z24, Z4, Z4
-	VADDPS       Z25, Z5, Z5
-	VADDPS       Z24, Z6, Z6
-	VADDPS       Z25, Z7, Z7
+
+scaled4:
+	MOVQ      96(DI), AX
+	TESTQ     AX, AX
+	JZ        unbiased4
+	VMOVUPS   (AX), Z24
+	VMOVUPS.Z 64(AX), K1, Z25
+	VADDPS    Z24, Z0, Z0
+	VADDPS    Z25, Z1, Z1
+	VADDPS    Z24, Z2, Z2
+	VADDPS    Z25, Z3, Z3
+	VADDPS    Z24, Z4, Z4
+	VADDPS    Z25, Z5, Z5
+	VADDPS    Z24, Z6, Z6
+	VADDPS    Z25, Z7, Z7
 
 unbiased4:
 	MOVQ         120(DI), AX
@@ -8374,7 +9144,7 @@ unbiased4:
 even4:
 	TESTQ        $0x00000004, R13
 	JZ           added4
-	VBROADCASTSS 252(DI), Z26
+	VBROADCASTSS 268(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -8401,8 +9171,8 @@ even4:
 added4:
 	TESTQ        $0x00000008, R13
 	JZ           store4
-	VBROADCASTSS 256(DI), Z24
-	VBROADCASTSS 260(DI), Z25
+	VBROADCASTSS 272(DI), Z24
+	VBROADCASTSS 276(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -8435,7 +9205,22 @@ store4:
 	ADDQ    DX, AX
 	VMOVUPS Z6, (AX)
 	VMOVUPS Z7, K1, 64(AX)
-	JMP     done
+	DECQ    208(DI)
+	JZ      done
+	ADDQ    DX, AX
+	MOVQ    AX, 48(DI)
+	IMUL3Q  $0x04, R8, AX
+	ADDQ    AX, (DI)
+	CMPQ    120(DI), $0x00
+	JEQ     unshifted4
+	ADDQ    $0x10, 120(DI)
+
+unshifted4:
+	TESTQ  $0x00000004, R13
+	JZ     next
+	IMUL3Q $0x10, 176(DI), AX
+	ADDQ   AX, 72(DI)
+	JMP    next
 
 rows3:
 	TESTQ  $0x00000001, R13
@@ -8492,24 +9277,28 @@ step3:
 summed3:
 	TESTQ        $0x00000002, R13
 	JZ           store3
-	VBROADCASTSS 248(DI), Z26
+	TESTQ        $0x00000010, R13
+	JZ           scaled3
+	VBROADCASTSS 264(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
 	VMULPS       Z26, Z3, Z3
 	VMULPS       Z26, Z4, Z4
 	VMULPS       Z26, Z5, Z5
-	MOVQ         96(DI), AX
-	TESTQ        AX, AX
-	JZ           unbiased3
-	VMOVUPS      (AX), Z24
-	VMOVUPS.Z    64(AX), K1, Z25
-	VADDPS       Z24, Z0, Z0
-	VADDPS       Z25, Z1, Z1
-	VADDPS       Z24, Z2, Z2
-	VADDPS       Z25, Z3, Z3
-	VADDPS       Z24, Z4, Z4
-	VADDPS       Z25, Z5, Z5
+
+scaled3:
+	MOVQ      96(DI), AX
+	TESTQ     AX, AX
+	JZ        unbiased3
+	VMOVUPS   (AX), Z24
+	VMOVUPS.Z 64(AX), K1, Z25
+	VADDPS    Z24, Z0, Z0
+	VADDPS    Z25, Z1, Z1
+	VADDPS    Z24, Z2, Z2
+	VADDPS    Z25, Z3, Z3
+	VADDPS    Z24, Z4, Z4
+	VADDPS    Z25, Z5, Z5
 
 unbiased3:
 	MOVQ         120(DI), AX
@@ -8528,7 +9317,7 @@ unbiased3:
 even3:
 	TESTQ        $0x00000004, R13
 	JZ           added3
-	VBROADCASTSS 252(DI), Z26
+	VBROADCASTSS 268(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -8550,8 +9339,8 @@ even3:
 added3:
 	TESTQ        $0x00000008, R13
 	JZ           store3
-	VBROADCASTSS 256(DI), Z24
-	VBROADCASTSS 260(DI), Z25
+	VBROADCASTSS 272(DI), Z24
+	VBROADCASTSS 276(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -8577,7 +9366,22 @@ store3:
 	ADDQ    DX, AX
 	VMOVUPS Z4, (AX)
 	VMOVUPS Z5, K1, 64(AX)
-	JMP     done
+	DECQ    208(DI)
+	JZ      done
+	ADDQ    DX, AX
+	MOVQ    AX, 48(DI)
+	IMUL3Q  $0x03, R8, AX
+	ADDQ    AX, (DI)
+	CMPQ    120(DI), $0x00
+	JEQ     unshifted3
+	ADDQ    $0x0c, 120(DI)
+
+unshifted3:
+	TESTQ  $0x00000004, R13
+	JZ     next
+	IMUL3Q $0x0c, 176(DI), AX
+	ADDQ   AX, 72(DI)
+	JMP    next
 
 rows2:
 	TESTQ  $0x00000001, R13
@@ -8623,20 +9427,24 @@ step2:
 summed2:
 	TESTQ        $0x00000002, R13
 	JZ           store2
-	VBROADCASTSS 248(DI), Z26
+	TESTQ        $0x00000010, R13
+	JZ           scaled2
+	VBROADCASTSS 264(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
 	VMULPS       Z26, Z3, Z3
-	MOVQ         96(DI), AX
-	TESTQ        AX, AX
-	JZ           unbiased2
-	VMOVUPS      (AX), Z24
-	VMOVUPS.Z    64(AX), K1, Z25
-	VADDPS       Z24, Z0, Z0
-	VADDPS       Z25, Z1, Z1
-	VADDPS       Z24, Z2, Z2
-	VADDPS       Z25, Z3, Z3
+
+scaled2:
+	MOVQ      96(DI), AX
+	TESTQ     AX, AX
+	JZ        unbiased2
+	VMOVUPS   (AX), Z24
+	VMOVUPS.Z 64(AX), K1, Z25
+	VADDPS    Z24, Z0, Z0
+	VADDPS    Z25, Z1, Z1
+	VADDPS    Z24, Z2, Z2
+	VADDPS    Z25, Z3, Z3
 
 unbiased2:
 	MOVQ         120(DI), AX
@@ -8652,7 +9460,7 @@ unbiased2:
 even2:
 	TESTQ        $0x00000004, R13
 	JZ           added2
-	VBROADCASTSS 252(DI), Z26
+	VBROADCASTSS 268(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -8669,8 +9477,8 @@ even2:
 added2:
 	TESTQ        $0x00000008, R13
 	JZ           store2
-	VBROADCASTSS 256(DI), Z24
-	VBROADCASTSS 260(DI), Z25
+	VBROADCASTSS 272(DI), Z24
+	VBROADCASTSS 276(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -8689,7 +9497,22 @@ store2:
 	ADDQ    DX, AX
 	VMOVUPS Z2, (AX)
 	VMOVUPS Z3, K1, 64(AX)
-	JMP     done
+	DECQ    208(DI)
+	JZ      done
+	ADDQ    DX, AX
+	MOVQ    AX, 48(DI)
+	IMUL3Q  $0x02, R8, AX
+	ADDQ    AX, (DI)
+	CMPQ    120(DI), $0x00
+	JEQ     unshifted2
+	ADDQ    $0x08, 120(DI)
+
+unshifted2:
+	TESTQ  $0x00000004, R13
+	JZ     next
+	IMUL3Q $0x08, 176(DI), AX
+	ADDQ   AX, 72(DI)
+	JMP    next
 
 rows1:
 	TESTQ  $0x00000001, R13
@@ -8724,16 +9547,20 @@ step1:
 summed1:
 	TESTQ        $0x00000002, R13
 	JZ           store1
-	VBROADCASTSS 248(DI), Z26
+	TESTQ        $0x00000010, R13
+	JZ           scaled1
+	VBROADCASTSS 264(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
-	MOVQ         96(DI), AX
-	TESTQ        AX, AX
-	JZ           unbiased1
-	VMOVUPS      (AX), Z24
-	VMOVUPS.Z    64(AX), K1, Z25
-	VADDPS       Z24, Z0, Z0
-	VADDPS       Z25, Z1, Z1
+
+scaled1:
+	MOVQ      96(DI), AX
+	TESTQ     AX, AX
+	JZ        unbiased1
+	VMOVUPS   (AX), Z24
+	VMOVUPS.Z 64(AX), K1, Z25
+	VADDPS    Z24, Z0, Z0
+	VADDPS    Z25, Z1, Z1
 
 unbiased1:
 	MOVQ         120(DI), AX
@@ -8746,7 +9573,7 @@ unbiased1:
 even1:
 	TESTQ        $0x00000004, R13
 	JZ           added1
-	VBROADCASTSS 252(DI), Z26
+	VBROADCASTSS 268(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -8758,8 +9585,8 @@ even1:
 added1:
 	TESTQ        $0x00000008, R13
 	JZ           store1
-	VBROADCASTSS 256(DI), Z24
-	VBROADCASTSS 260(DI), Z25
+	VBROADCASTSS 272(DI), Z24
+	VBROADCASTSS 276(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -8771,6 +9598,22 @@ store1:
 	SHLQ    $0x02, DX
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z1, K1, 64(AX)
+	DECQ    208(DI)
+	JZ      done
+	ADDQ    DX, AX
+	MOVQ    AX, 48(DI)
+	IMUL3Q  $0x01, R8, AX
+	ADDQ    AX, (DI)
+	CMPQ    120(DI), $0x00
+	JEQ     unshifted1
+	ADDQ    $0x04, 120(DI)
+
+unshifted1:
+	TESTQ  $0x00000004, R13
+	JZ     next
+	IMUL3Q $0x04, 176(DI), AX
+	ADDQ   AX, 72(DI)
+	JMP    next
 
 done:
 	VZEROUPPER
@@ -8780,7 +9623,7 @@ done:
 // Requires: AVX, AVX512F, MMX+
 TEXT ·tileAVX512Narrow(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), DI
-	MOVQ 200(DI), R8
+	MOVQ 192(DI), R8
 
 	// The mask has one bit for each lane in use
 	MOVQ  R8, CX
@@ -8788,47 +9631,55 @@ TEXT ·tileAVX512Narrow(SB), NOSPLIT, $0-8
 	SHLQ  CL, AX
 	NOTQ  AX
 	KMOVW AX, K1
-	MOVQ  (DI), SI
 	MOVQ  144(DI), R8
 	SHLQ  $0x02, R8
 	LEAQ  (R8)(R8*2), R9
 	LEAQ  (R8)(R8*4), R10
-	LEAQ  (SI)(R9*2), DX
 	MOVQ  152(DI), R11
 	SHLQ  $0x02, R11
-	MOVQ  24(DI), BX
 	MOVQ  160(DI), R12
 	SHLQ  $0x02, R12
-	MOVQ  184(DI), CX
-	MOVQ  208(DI), R13
-	MOVQ  216(DI), R15
-	MOVQ  240(DI), R14
-	MOVQ  192(DI), AX
-	CMPQ  AX, $0x0c
-	JEQ   rows12
-	CMPQ  AX, $0x0b
-	JEQ   rows11
-	CMPQ  AX, $0x0a
-	JEQ   rows10
-	CMPQ  AX, $0x09
-	JEQ   rows9
-	CMPQ  AX, $0x08
-	JEQ   rows8
-	CMPQ  AX, $0x07
-	JEQ   rows7
-	CMPQ  AX, $0x06
-	JEQ   rows6
-	CMPQ  AX, $0x05
-	JEQ   rows5
-	CMPQ  AX, $0x04
-	JEQ   rows4
-	CMPQ  AX, $0x03
-	JEQ   rows3
-	CMPQ  AX, $0x02
-	JEQ   rows2
-	CMPQ  AX, $0x01
-	JEQ   rows1
-	JMP   done
+	MOVQ  200(DI), R13
+	MOVQ  232(DI), R15
+	MOVQ  256(DI), R14
+
+next:
+	MOVQ (DI), SI
+	LEAQ (SI)(R9*2), DX
+	MOVQ 24(DI), BX
+	MOVQ 184(DI), CX
+	MOVQ 216(DI), AX
+	CMPQ 224(DI), $0x00
+	JEQ  pick
+	DECQ 224(DI)
+	INCQ AX
+
+pick:
+	CMPQ AX, $0x0c
+	JEQ  rows12
+	CMPQ AX, $0x0b
+	JEQ  rows11
+	CMPQ AX, $0x0a
+	JEQ  rows10
+	CMPQ AX, $0x09
+	JEQ  rows9
+	CMPQ AX, $0x08
+	JEQ  rows8
+	CMPQ AX, $0x07
+	JEQ  rows7
+	CMPQ AX, $0x06
+	JEQ  rows6
+	CMPQ AX, $0x05
+	JEQ  rows5
+	CMPQ AX, $0x04
+	JEQ  rows4
+	CMPQ AX, $0x03
+	JEQ  rows3
+	CMPQ AX, $0x02
+	JEQ  rows2
+	CMPQ AX, $0x01
+	JEQ  rows1
+	JMP  done
 
 rows12:
 	TESTQ  $0x00000001, R13
@@ -8948,7 +9799,9 @@ step12:
 summed12:
 	TESTQ        $0x00000002, R13
 	JZ           store12
-	VBROADCASTSS 248(DI), Z26
+	TESTQ        $0x00000010, R13
+	JZ           scaled12
+	VBROADCASTSS 264(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
@@ -8961,22 +9814,24 @@ summed12:
 	VMULPS       Z26, Z9, Z9
 	VMULPS       Z26, Z10, Z10
 	VMULPS       Z26, Z11, Z11
-	MOVQ         96(DI), AX
-	TESTQ        AX, AX
-	JZ           unbiased12
-	VMOVUPS.Z    (AX), K1, Z24
-	VADDPS       Z24, Z0, Z0
-	VADDPS       Z24, Z1, Z1
-	VADDPS       Z24, Z2, Z2
-	VADDPS       Z24, Z3, Z3
-	VADDPS       Z24, Z4, Z4
-	VADDPS       Z24, Z5, Z5
-	VADDPS       Z24, Z6, Z6
-	VADDPS       Z24, Z7, Z7
-	VADDPS       Z24, Z8, Z8
-	VADDPS       Z24, Z9, Z9
-	VADDPS       Z24, Z10, Z10
-	VADDPS       Z24, Z11, Z11
+
+scaled12:
+	MOVQ      96(DI), AX
+	TESTQ     AX, AX
+	JZ        unbiased12
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z0, Z0
+	VADDPS    Z24, Z1, Z1
+	VADDPS    Z24, Z2, Z2
+	VADDPS    Z24, Z3, Z3
+	VADDPS    Z24, Z4, Z4
+	VADDPS    Z24, Z5, Z5
+	VADDPS    Z24, Z6, Z6
+	VADDPS    Z24, Z7, Z7
+	VADDPS    Z24, Z8, Z8
+	VADDPS    Z24, Z9, Z9
+	VADDPS    Z24, Z10, Z10
+	VADDPS    Z24, Z11, Z11
 
 unbiased12:
 	MOVQ         120(DI), AX
@@ -9010,7 +9865,7 @@ unbiased12:
 even12:
 	TESTQ        $0x00000004, R13
 	JZ           added12
-	VBROADCASTSS 252(DI), Z26
+	VBROADCASTSS 268(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -9053,8 +9908,8 @@ even12:
 added12:
 	TESTQ        $0x00000008, R13
 	JZ           store12
-	VBROADCASTSS 256(DI), Z24
-	VBROADCASTSS 260(DI), Z25
+	VBROADCASTSS 272(DI), Z24
+	VBROADCASTSS 276(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -9107,7 +9962,22 @@ store12:
 	VMOVUPS Z10, K1, (AX)
 	ADDQ    DX, AX
 	VMOVUPS Z11, K1, (AX)
-	JMP     done
+	DECQ    208(DI)
+	JZ      done
+	ADDQ    DX, AX
+	MOVQ    AX, 48(DI)
+	IMUL3Q  $0x0c, R8, AX
+	ADDQ    AX, (DI)
+	CMPQ    120(DI), $0x00
+	JEQ     unshifted12
+	ADDQ    $0x30, 120(DI)
+
+unshifted12:
+	TESTQ  $0x00000004, R13
+	JZ     next
+	IMUL3Q $0x30, 176(DI), AX
+	ADDQ   AX, 72(DI)
+	JMP    next
 
 rows11:
 	TESTQ  $0x00000001, R13
@@ -9219,7 +10089,9 @@ step11:
 summed11:
 	TESTQ        $0x00000002, R13
 	JZ           store11
-	VBROADCASTSS 248(DI), Z26
+	TESTQ        $0x00000010, R13
+	JZ           scaled11
+	VBROADCASTSS 264(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
@@ -9231,21 +10103,23 @@ summed11:
 	VMULPS       Z26, Z8, Z8
 	VMULPS       Z26, Z9, Z9
 	VMULPS       Z26, Z10, Z10
-	MOVQ         96(DI), AX
-	TESTQ        AX, AX
-	JZ           unbiased11
-	VMOVUPS.Z    (AX), K1, Z24
-	VADDPS       Z24, Z0, Z0
-	VADDPS       Z24, Z1, Z1
-	VADDPS       Z24, Z2, Z2
-	VADDPS       Z24, Z3, Z3
-	VADDPS       Z24, Z4, Z4
-	VADDPS       Z24, Z5, Z5
-	VADDPS       Z24, Z6, Z6
-	VADDPS       Z24, Z7, Z7
-	VADDPS       Z24, Z8, Z8
-	VADDPS       Z24, Z9, Z9
-	VADDPS       Z24, Z10, Z10
+
+scaled11:
+	MOVQ      96(DI), AX
+	TESTQ     AX, AX
+	JZ        unbiased11
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z0, Z0
+	VADDPS    Z24, Z1, Z1
+	VADDPS    Z24, Z2, Z2
+	VADDPS    Z24, Z3, Z3
+	VADDPS    Z24, Z4, Z4
+	VADDPS    Z24, Z5, Z5
+	VADDPS    Z24, Z6, Z6
+	VADDPS    Z24, Z7, Z7
+	VADDPS    Z24, Z8, Z8
+	VADDPS    Z24, Z9, Z9
+	VADDPS    Z24, Z10, Z10
 
 unbiased11:
 	MOVQ         120(DI), AX
@@ -9277,7 +10151,7 @@ unbiased11:
 even11:
 	TESTQ        $0x00000004, R13
 	JZ           added11
-	VBROADCASTSS 252(DI), Z26
+	VBROADCASTSS 268(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -9317,8 +10191,8 @@ even11:
 added11:
 	TESTQ        $0x00000008, R13
 	JZ           store11
-	VBROADCASTSS 256(DI), Z24
-	VBROADCASTSS 260(DI), Z25
+	VBROADCASTSS 272(DI), Z24
+	VBROADCASTSS 276(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -9367,7 +10241,22 @@ store11:
 	VMOVUPS Z9, K1, (AX)
 	ADDQ    DX, AX
 	VMOVUPS Z10, K1, (AX)
-	JMP     done
+	DECQ    208(DI)
+	JZ      done
+	ADDQ    DX, AX
+	MOVQ    AX, 48(DI)
+	IMUL3Q  $0x0b, R8, AX
+	ADDQ    AX, (DI)
+	CMPQ    120(DI), $0x00
+	JEQ     unshifted11
+	ADDQ    $0x2c, 120(DI)
+
+unshifted11:
+	TESTQ  $0x00000004, R13
+	JZ     next
+	IMUL3Q $0x2c, 176(DI), AX
+	ADDQ   AX, 72(DI)
+	JMP    next
 
 rows10:
 	TESTQ  $0x00000001, R13
@@ -9471,7 +10360,9 @@ step10:
 summed10:
 	TESTQ        $0x00000002, R13
 	JZ           store10
-	VBROADCASTSS 248(DI), Z26
+	TESTQ        $0x00000010, R13
+	JZ           scaled10
+	VBROADCASTSS 264(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
@@ -9482,20 +10373,22 @@ summed10:
 	VMULPS       Z26, Z7, Z7
 	VMULPS       Z26, Z8, Z8
 	VMULPS       Z26, Z9, Z9
-	MOVQ         96(DI), AX
-	TESTQ        AX, AX
-	JZ           unbiased10
-	VMOVUPS.Z    (AX), K1, Z24
-	VADDPS       Z24, Z0, Z0
-	VADDPS       Z24, Z1, Z1
-	VADDPS       Z24, Z2, Z2
-	VADDPS       Z24, Z3, Z3
-	VADDPS       Z24, Z4, Z4
-	VADDPS       Z24, Z5, Z5
-	VADDPS       Z24, Z6, Z6
-	VADDPS       Z24, Z7, Z7
-	VADDPS       Z24, Z8, Z8
-	VADDPS       Z24, Z9, Z9
+
+scaled10:
+	MOVQ      96(DI), AX
+	TESTQ     AX, AX
+	JZ        unbiased10
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z0, Z0
+	VADDPS    Z24, Z1, Z1
+	VADDPS    Z24, Z2, Z2
+	VADDPS    Z24, Z3, Z3
+	VADDPS    Z24, Z4, Z4
+	VADDPS    Z24, Z5, Z5
+	VADDPS    Z24, Z6, Z6
+	VADDPS    Z24, Z7, Z7
+	VADDPS    Z24, Z8, Z8
+	VADDPS    Z24, Z9, Z9
 
 unbiased10:
 	MOVQ         120(DI), AX
@@ -9525,7 +10418,7 @@ unbiased10:
 even10:
 	TESTQ        $0x00000004, R13
 	JZ           added10
-	VBROADCASTSS 252(DI), Z26
+	VBROADCASTSS 268(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -9562,8 +10455,8 @@ even10:
 added10:
 	TESTQ        $0x00000008, R13
 	JZ           store10
-	VBROADCASTSS 256(DI), Z24
-	VBROADCASTSS 260(DI), Z25
+	VBROADCASTSS 272(DI), Z24
+	VBROADCASTSS 276(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -9608,7 +10501,22 @@ store10:
 	VMOVUPS Z8, K1, (AX)
 	ADDQ    DX, AX
 	VMOVUPS Z9, K1, (AX)
-	JMP     done
+	DECQ    208(DI)
+	JZ      done
+	ADDQ    DX, AX
+	MOVQ    AX, 48(DI)
+	IMUL3Q  $0x0a, R8, AX
+	ADDQ    AX, (DI)
+	CMPQ    120(DI), $0x00
+	JEQ     unshifted10
+	ADDQ    $0x28, 120(DI)
+
+unshifted10:
+	TESTQ  $0x00000004, R13
+	JZ     next
+	IMUL3Q $0x28, 176(DI), AX
+	ADDQ   AX, 72(DI)
+	JMP    next
 
 rows9:
 	TESTQ  $0x00000001, R13
@@ -9704,7 +10612,9 @@ step9:
 summed9:
 	TESTQ        $0x00000002, R13
 	JZ           store9
-	VBROADCASTSS 248(DI), Z26
+	TESTQ        $0x00000010, R13
+	JZ           scaled9
+	VBROADCASTSS 264(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
@@ -9714,19 +10624,21 @@ summed9:
 	VMULPS       Z26, Z6, Z6
 	VMULPS       Z26, Z7, Z7
 	VMULPS       Z26, Z8, Z8
-	MOVQ         96(DI), AX
-	TESTQ        AX, AX
-	JZ           unbiased9
-	VMOVUPS.Z    (AX), K1, Z24
-	VADDPS       Z24, Z0, Z0
-	VADDPS       Z24, Z1, Z1
-	VADDPS       Z24, Z2, Z2
-	VADDPS       Z24, Z3, Z3
-	VADDPS       Z24, Z4, Z4
-	VADDPS       Z24, Z5, Z5
-	VADDPS       Z24, Z6, Z6
-	VADDPS       Z24, Z7, Z7
-	VADDPS       Z24, Z8, Z8
+
+scaled9:
+	MOVQ      96(DI), AX
+	TESTQ     AX, AX
+	JZ        unbiased9
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z0, Z0
+	VADDPS    Z24, Z1, Z1
+	VADDPS    Z24, Z2, Z2
+	VADDPS    Z24, Z3, Z3
+	VADDPS    Z24, Z4, Z4
+	VADDPS    Z24, Z5, Z5
+	VADDPS    Z24, Z6, Z6
+	VADDPS    Z24, Z7, Z7
+	VADDPS    Z24, Z8, Z8
 
 unbiased9:
 	MOVQ         120(DI), AX
@@ -9754,7 +10666,7 @@ unbiased9:
 even9:
 	TESTQ        $0x00000004, R13
 	JZ           added9
-	VBROADCASTSS 252(DI), Z26
+	VBROADCASTSS 268(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -9788,8 +10700,8 @@ even9:
 added9:
 	TESTQ        $0x00000008, R13
 	JZ           store9
-	VBROADCASTSS 256(DI), Z24
-	VBROADCASTSS 260(DI), Z25
+	VBROADCASTSS 272(DI), Z24
+	VBROADCASTSS 276(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -9830,7 +10742,22 @@ store9:
 	VMOVUPS Z7, K1, (AX)
 	ADDQ    DX, AX
 	VMOVUPS Z8, K1, (AX)
-	JMP     done
+	DECQ    208(DI)
+	JZ      done
+	ADDQ    DX, AX
+	MOVQ    AX, 48(DI)
+	IMUL3Q  $0x09, R8, AX
+	ADDQ    AX, (DI)
+	CMPQ    120(DI), $0x00
+	JEQ     unshifted9
+	ADDQ    $0x24, 120(DI)
+
+unshifted9:
+	TESTQ  $0x00000004, R13
+	JZ     next
+	IMUL3Q $0x24, 176(DI), AX
+	ADDQ   AX, 72(DI)
+	JMP    next
 
 rows8:
 	TESTQ  $0x00000001, R13
@@ -9918,7 +10845,9 @@ step8:
 summed8:
 	TESTQ        $0x00000002, R13
 	JZ           store8
-	VBROADCASTSS 248(DI), Z26
+	TESTQ        $0x00000010, R13
+	JZ           scaled8
+	VBROADCASTSS 264(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
@@ -9927,18 +10856,20 @@ summed8:
 	VMULPS       Z26, Z5, Z5
 	VMULPS       Z26, Z6, Z6
 	VMULPS       Z26, Z7, Z7
-	MOVQ         96(DI), AX
-	TESTQ        AX, AX
-	JZ           unbiased8
-	VMOVUPS.Z    (AX), K1, Z24
-	VADDPS       Z24, Z0, Z0
-	VADDPS       Z24, Z1, Z1
-	VADDPS       Z24, Z2, Z2
-	VADDPS       Z24, Z3, Z3
-	VADDPS       Z24, Z4, Z4
-	VADDPS       Z24, Z5, Z5
-	VADDPS       Z24, Z6, Z6
-	VADDPS       Z24, Z7, Z7
+
+scaled8:
+	MOVQ      96(DI), AX
+	TESTQ     AX, AX
+	JZ        unbiased8
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z0, Z0
+	VADDPS    Z24, Z1, Z1
+	VADDPS    Z24, Z2, Z2
+	VADDPS    Z24, Z3, Z3
+	VADDPS    Z24, Z4, Z4
+	VADDPS    Z24, Z5, Z5
+	VADDPS    Z24, Z6, Z6
+	VADDPS    Z24, Z7, Z7
 
 unbiased8:
 	MOVQ         120(DI), AX
@@ -9964,7 +10895,7 @@ unbiased8:
 even8:
 	TESTQ        $0x00000004, R13
 	JZ           added8
-	VBROADCASTSS 252(DI), Z26
+	VBROADCASTSS 268(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -9995,8 +10926,8 @@ even8:
 added8:
 	TESTQ        $0x00000008, R13
 	JZ           store8
-	VBROADCASTSS 256(DI), Z24
-	VBROADCASTSS 260(DI), Z25
+	VBROADCASTSS 272(DI), Z24
+	VBROADCASTSS 276(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -10033,7 +10964,22 @@ store8:
 	VMOVUPS Z6, K1, (AX)
 	ADDQ    DX, AX
 	VMOVUPS Z7, K1, (AX)
-	JMP     done
+	DECQ    208(DI)
+	JZ      done
+	ADDQ    DX, AX
+	MOVQ    AX, 48(DI)
+	IMUL3Q  $0x08, R8, AX
+	ADDQ    AX, (DI)
+	CMPQ    120(DI), $0x00
+	JEQ     unshifted8
+	ADDQ    $0x20, 120(DI)
+
+unshifted8:
+	TESTQ  $0x00000004, R13
+	JZ     next
+	IMUL3Q $0x20, 176(DI), AX
+	ADDQ   AX, 72(DI)
+	JMP    next
 
 rows7:
 	TESTQ  $0x00000001, R13
@@ -10113,7 +11059,9 @@ step7:
 summed7:
 	TESTQ        $0x00000002, R13
 	JZ           store7
-	VBROADCASTSS 248(DI), Z26
+	TESTQ        $0x00000010, R13
+	JZ           scaled7
+	VBROADCASTSS 264(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
@@ -10121,17 +11069,19 @@ summed7:
 	VMULPS       Z26, Z4, Z4
 	VMULPS       Z26, Z5, Z5
 	VMULPS       Z26, Z6, Z6
-	MOVQ         96(DI), AX
-	TESTQ        AX, AX
-	JZ           unbiased7
-	VMOVUPS.Z    (AX), K1, Z24
-	VADDPS       Z24, Z0, Z0
-	VADDPS       Z24, Z1, Z1
-	VADDPS       Z24, Z2, Z2
-	VADDPS       Z24, Z3, Z3
-	VADDPS       Z24, Z4, Z4
-	VADDPS       Z24, Z5, Z5
-	VADDPS       Z24, Z6, Z6
+
+scaled7:
+	MOVQ      96(DI), AX
+	TESTQ     AX, AX
+	JZ        unbiased7
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z0, Z0
+	VADDPS    Z24, Z1, Z1
+	VADDPS    Z24, Z2, Z2
+	VADDPS    Z24, Z3, Z3
+	VADDPS    Z24, Z4, Z4
+	VADDPS    Z24, Z5, Z5
+	VADDPS    Z24, Z6, Z6
 
 unbiased7:
 	MOVQ         120(DI), AX
@@ -10155,7 +11105,7 @@ unbiased7:
 even7:
 	TESTQ        $0x00000004, R13
 	JZ           added7
-	VBROADCASTSS 252(DI), Z26
+	VBROADCASTSS 268(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -10183,8 +11133,8 @@ even7:
 added7:
 	TESTQ        $0x00000008, R13
 	JZ           store7
-	VBROADCASTSS 256(DI), Z24
-	VBROADCASTSS 260(DI), Z25
+	VBROADCASTSS 272(DI), Z24
+	VBROADCASTSS 276(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -10217,7 +11167,22 @@ store7:
 	VMOVUPS Z5, K1, (AX)
 	ADDQ    DX, AX
 	VMOVUPS Z6, K1, (AX)
-	JMP     done
+	DECQ    208(DI)
+	JZ      done
+	ADDQ    DX, AX
+	MOVQ    AX, 48(DI)
+	IMUL3Q  $0x07, R8, AX
+	ADDQ    AX, (DI)
+	CMPQ    120(DI), $0x00
+	JEQ     unshifted7
+	ADDQ    $0x1c, 120(DI)
+
+unshifted7:
+	TESTQ  $0x00000004, R13
+	JZ     next
+	IMUL3Q $0x1c, 176(DI), AX
+	ADDQ   AX, 72(DI)
+	JMP    next
 
 rows6:
 	TESTQ  $0x00000001, R13
@@ -10288,23 +11253,27 @@ step6:
 summed6:
 	TESTQ        $0x00000002, R13
 	JZ           store6
-	VBROADCASTSS 248(DI), Z26
+	TESTQ        $0x00000010, R13
+	JZ           scaled6
+	VBROADCASTSS 264(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
 	VMULPS       Z26, Z3, Z3
 	VMULPS       Z26, Z4, Z4
 	VMULPS       Z26, Z5, Z5
-	MOVQ         96(DI), AX
-	TESTQ        AX, AX
-	JZ           unbiased6
-	VMOVUPS.Z    (AX), K1, Z24
-	VADDPS       Z24, Z0, Z0
-	VADDPS       Z24, Z1, Z1
-	VADDPS       Z24, Z2, Z2
-	VADDPS       Z24, Z3, Z3
-	VADDPS       Z24, Z4, Z4
-	VADDPS       Z24, Z5, Z5
+
+scaled6:
+	MOVQ      96(DI), AX
+	TESTQ     AX, AX
+	JZ        unbiased6
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z0, Z0
+	VADDPS    Z24, Z1, Z1
+	VADDPS    Z24, Z2, Z2
+	VADDPS    Z24, Z3, Z3
+	VADDPS    Z24, Z4, Z4
+	VADDPS    Z24, Z5, Z5
 
 unbiased6:
 	MOVQ         120(DI), AX
@@ -10326,7 +11295,7 @@ unbiased6:
 even6:
 	TESTQ        $0x00000004, R13
 	JZ           added6
-	VBROADCASTSS 252(DI), Z26
+	VBROADCASTSS 268(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -10351,8 +11320,8 @@ even6:
 added6:
 	TESTQ        $0x00000008, R13
 	JZ           store6
-	VBROADCASTSS 256(DI), Z24
-	VBROADCASTSS 260(DI), Z25
+	VBROADCASTSS 272(DI), Z24
+	VBROADCASTSS 276(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -10381,7 +11350,22 @@ store6:
 	VMOVUPS Z4, K1, (AX)
 	ADDQ    DX, AX
 	VMOVUPS Z5, K1, (AX)
-	JMP     done
+	DECQ    208(DI)
+	JZ      done
+	ADDQ    DX, AX
+	MOVQ    AX, 48(DI)
+	IMUL3Q  $0x06, R8, AX
+	ADDQ    AX, (DI)
+	CMPQ    120(DI), $0x00
+	JEQ     unshifted6
+	ADDQ    $0x18, 120(DI)
+
+unshifted6:
+	TESTQ  $0x00000004, R13
+	JZ     next
+	IMUL3Q $0x18, 176(DI), AX
+	ADDQ   AX, 72(DI)
+	JMP    next
 
 rows5:
 	TESTQ  $0x00000001, R13
@@ -10444,21 +11428,25 @@ step5:
 summed5:
 	TESTQ        $0x00000002, R13
 	JZ           store5
-	VBROADCASTSS 248(DI), Z26
+	TESTQ        $0x00000010, R13
+	JZ           scaled5
+	VBROADCASTSS 264(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
 	VMULPS       Z26, Z3, Z3
 	VMULPS       Z26, Z4, Z4
-	MOVQ         96(DI), AX
-	TESTQ        AX, AX
-	JZ           unbiased5
-	VMOVUPS.Z    (AX), K1, Z24
-	VADDPS       Z24, Z0, Z0
-	VADDPS       Z24, Z1, Z1
-	VADDPS       Z24, Z2, Z2
-	VADDPS       Z24, Z3, Z3
-	VADDPS       Z24, Z4, Z4
+
+scaled5:
+	MOVQ      96(DI), AX
+	TESTQ     AX, AX
+	JZ        unbiased5
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z0, Z0
+	VADDPS    Z24, Z1, Z1
+	VADDPS    Z24, Z2, Z2
+	VADDPS    Z24, Z3, Z3
+	VADDPS    Z24, Z4, Z4
 
 unbiased5:
 	MOVQ         120(DI), AX
@@ -10478,7 +11466,7 @@ unbiased5:
 even5:
 	TESTQ        $0x00000004, R13
 	JZ           added5
-	VBROADCASTSS 252(DI), Z26
+	VBROADCASTSS 268(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -10500,8 +11488,8 @@ even5:
 added5:
 	TESTQ        $0x00000008, R13
 	JZ           store5
-	VBROADCASTSS 256(DI), Z24
-	VBROADCASTSS 260(DI), Z25
+	VBROADCASTSS 272(DI), Z24
+	VBROADCASTSS 276(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -10526,7 +11514,22 @@ store5:
 	VMOVUPS Z3, K1, (AX)
 	ADDQ    DX, AX
 	VMOVUPS Z4, K1, (AX)
-	JMP     done
+	DECQ    208(DI)
+	JZ      done
+	ADDQ    DX, AX
+	MOVQ    AX, 48(DI)
+	IMUL3Q  $0x05, R8, AX
+	ADDQ    AX, (DI)
+	CMPQ    120(DI), $0x00
+	JEQ     unshifted5
+	ADDQ    $0x14, 120(DI)
+
+unshifted5:
+	TESTQ  $0x00000004, R13
+	JZ     next
+	IMUL3Q $0x14, 176(DI), AX
+	ADDQ   AX, 72(DI)
+	JMP    next
 
 rows4:
 	TESTQ  $0x00000001, R13
@@ -10581,19 +11584,23 @@ step4:
 summed4:
 	TESTQ        $0x00000002, R13
 	JZ           store4
-	VBROADCASTSS 248(DI), Z26
+	TESTQ        $0x00000010, R13
+	JZ           scaled4
+	VBROADCASTSS 264(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
 	VMULPS       Z26, Z3, Z3
-	MOVQ         96(DI), AX
-	TESTQ        AX, AX
-	JZ           unbiased4
-	VMOVUPS.Z    (AX), K1, Z24
-	VADDPS       Z24, Z0, Z0
-	VADDPS       Z24, Z1, Z1
-	VADDPS       Z24, Z2, Z2
-	VADDPS       Z24, Z3, Z3
+
+scaled4:
+	MOVQ      96(DI), AX
+	TESTQ     AX, AX
+	JZ        unbiased4
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z0, Z0
+	VADDPS    Z24, Z1, Z1
+	VADDPS    Z24, Z2, Z2
+	VADDPS    Z24, Z3, Z3
 
 unbiased4:
 	MOVQ         120(DI), AX
@@ -10611,7 +11618,7 @@ unbiased4:
 even4:
 	TESTQ        $0x00000004, R13
 	JZ           added4
-	VBROADCASTSS 252(DI), Z26
+	VBROADCASTSS 268(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -10630,8 +11637,8 @@ even4:
 added4:
 	TESTQ        $0x00000008, R13
 	JZ           store4
-	VBROADCASTSS 256(DI), Z24
-	VBROADCASTSS 260(DI), Z25
+	VBROADCASTSS 272(DI), Z24
+	VBROADCASTSS 276(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -10652,7 +11659,22 @@ store4:
 	VMOVUPS Z2, K1, (AX)
 	ADDQ    DX, AX
 	VMOVUPS Z3, K1, (AX)
-	JMP     done
+	DECQ    208(DI)
+	JZ      done
+	ADDQ    DX, AX
+	MOVQ    AX, 48(DI)
+	IMUL3Q  $0x04, R8, AX
+	ADDQ    AX, (DI)
+	CMPQ    120(DI), $0x00
+	JEQ     unshifted4
+	ADDQ    $0x10, 120(DI)
+
+unshifted4:
+	TESTQ  $0x00000004, R13
+	JZ     next
+	IMUL3Q $0x10, 176(DI), AX
+	ADDQ   AX, 72(DI)
+	JMP    next
 
 rows3:
 	TESTQ  $0x00000001, R13
@@ -10699,17 +11721,21 @@ step3:
 summed3:
 	TESTQ        $0x00000002, R13
 	JZ           store3
-	VBROADCASTSS 248(DI), Z26
+	TESTQ        $0x00000010, R13
+	JZ           scaled3
+	VBROADCASTSS 264(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
 	VMULPS       Z26, Z2, Z2
-	MOVQ         96(DI), AX
-	TESTQ        AX, AX
-	JZ           unbiased3
-	VMOVUPS.Z    (AX), K1, Z24
-	VADDPS       Z24, Z0, Z0
-	VADDPS       Z24, Z1, Z1
-	VADDPS       Z24, Z2, Z2
+
+scaled3:
+	MOVQ      96(DI), AX
+	TESTQ     AX, AX
+	JZ        unbiased3
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z0, Z0
+	VADDPS    Z24, Z1, Z1
+	VADDPS    Z24, Z2, Z2
 
 unbiased3:
 	MOVQ         120(DI), AX
@@ -10725,7 +11751,7 @@ unbiased3:
 even3:
 	TESTQ        $0x00000004, R13
 	JZ           added3
-	VBROADCASTSS 252(DI), Z26
+	VBROADCASTSS 268(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -10741,8 +11767,8 @@ even3:
 added3:
 	TESTQ        $0x00000008, R13
 	JZ           store3
-	VBROADCASTSS 256(DI), Z24
-	VBROADCASTSS 260(DI), Z25
+	VBROADCASTSS 272(DI), Z24
+	VBROADCASTSS 276(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -10759,7 +11785,22 @@ store3:
 	VMOVUPS Z1, K1, (AX)
 	ADDQ    DX, AX
 	VMOVUPS Z2, K1, (AX)
-	JMP     done
+	DECQ    208(DI)
+	JZ      done
+	ADDQ    DX, AX
+	MOVQ    AX, 48(DI)
+	IMUL3Q  $0x03, R8, AX
+	ADDQ    AX, (DI)
+	CMPQ    120(DI), $0x00
+	JEQ     unshifted3
+	ADDQ    $0x0c, 120(DI)
+
+unshifted3:
+	TESTQ  $0x00000004, R13
+	JZ     next
+	IMUL3Q $0x0c, 176(DI), AX
+	ADDQ   AX, 72(DI)
+	JMP    next
 
 rows2:
 	TESTQ  $0x00000001, R13
@@ -10798,15 +11839,19 @@ step2:
 summed2:
 	TESTQ        $0x00000002, R13
 	JZ           store2
-	VBROADCASTSS 248(DI), Z26
+	TESTQ        $0x00000010, R13
+	JZ           scaled2
+	VBROADCASTSS 264(DI), Z26
 	VMULPS       Z26, Z0, Z0
 	VMULPS       Z26, Z1, Z1
-	MOVQ         96(DI), AX
-	TESTQ        AX, AX
-	JZ           unbiased2
-	VMOVUPS.Z    (AX), K1, Z24
-	VADDPS       Z24, Z0, Z0
-	VADDPS       Z24, Z1, Z1
+
+scaled2:
+	MOVQ      96(DI), AX
+	TESTQ     AX, AX
+	JZ        unbiased2
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z0, Z0
+	VADDPS    Z24, Z1, Z1
 
 unbiased2:
 	MOVQ         120(DI), AX
@@ -10820,7 +11865,7 @@ unbiased2:
 even2:
 	TESTQ        $0x00000004, R13
 	JZ           added2
-	VBROADCASTSS 252(DI), Z26
+	VBROADCASTSS 268(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -10833,8 +11878,8 @@ even2:
 added2:
 	TESTQ        $0x00000008, R13
 	JZ           store2
-	VBROADCASTSS 256(DI), Z24
-	VBROADCASTSS 260(DI), Z25
+	VBROADCASTSS 272(DI), Z24
+	VBROADCASTSS 276(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -10847,7 +11892,22 @@ store2:
 	VMOVUPS Z0, K1, (AX)
 	ADDQ    DX, AX
 	VMOVUPS Z1, K1, (AX)
-	JMP     done
+	DECQ    208(DI)
+	JZ      done
+	ADDQ    DX, AX
+	MOVQ    AX, 48(DI)
+	IMUL3Q  $0x02, R8, AX
+	ADDQ    AX, (DI)
+	CMPQ    120(DI), $0x00
+	JEQ     unshifted2
+	ADDQ    $0x08, 120(DI)
+
+unshifted2:
+	TESTQ  $0x00000004, R13
+	JZ     next
+	IMUL3Q $0x08, 176(DI), AX
+	ADDQ   AX, 72(DI)
+	JMP    next
 
 rows1:
 	TESTQ  $0x00000001, R13
@@ -10878,13 +11938,17 @@ step1:
 summed1:
 	TESTQ        $0x00000002, R13
 	JZ           store1
-	VBROADCASTSS 248(DI), Z26
+	TESTQ        $0x00000010, R13
+	JZ           scaled1
+	VBROADCASTSS 264(DI), Z26
 	VMULPS       Z26, Z0, Z0
-	MOVQ         96(DI), AX
-	TESTQ        AX, AX
-	JZ           unbiased1
-	VMOVUPS.Z    (AX), K1, Z24
-	VADDPS       Z24, Z0, Z0
+
+scaled1:
+	MOVQ      96(DI), AX
+	TESTQ     AX, AX
+	JZ        unbiased1
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z0, Z0
 
 unbiased1:
 	MOVQ         120(DI), AX
@@ -10896,7 +11960,7 @@ unbiased1:
 even1:
 	TESTQ        $0x00000004, R13
 	JZ           added1
-	VBROADCASTSS 252(DI), Z26
+	VBROADCASTSS 268(DI), Z26
 	MOVQ         72(DI), AX
 	MOVQ         176(DI), DX
 	SHLQ         $0x02, DX
@@ -10906,8 +11970,8 @@ even1:
 added1:
 	TESTQ        $0x00000008, R13
 	JZ           store1
-	VBROADCASTSS 256(DI), Z24
-	VBROADCASTSS 260(DI), Z25
+	VBROADCASTSS 272(DI), Z24
+	VBROADCASTSS 276(DI), Z25
 	VMAXPS       Z0, Z24, Z0
 	VMINPS       Z0, Z25, Z0
 
@@ -10916,6 +11980,22 @@ store1:
 	MOVQ    168(DI), DX
 	SHLQ    $0x02, DX
 	VMOVUPS Z0, K1, (AX)
+	DECQ    208(DI)
+	JZ      done
+	ADDQ    DX, AX
+	MOVQ    AX, 48(DI)
+	IMUL3Q  $0x01, R8, AX
+	ADDQ    AX, (DI)
+	CMPQ    120(DI), $0x00
+	JEQ     unshifted1
+	ADDQ    $0x04, 120(DI)
+
+unshifted1:
+	TESTQ  $0x00000004, R13
+	JZ     next
+	IMUL3Q $0x04, 176(DI), AX
+	ADDQ   AX, 72(DI)
+	JMP    next
 
 done:
 	VZEROUPPER

@@ -2,20 +2,49 @@ package gemm
 
 // portable is the form for every machine and the oracle of the others.
 func (t *tile) portable() {
+	for ; t.tiles > 0; t.tiles-- {
+		rows := t.height
+		if t.taller > 0 {
+			t.taller--
+			rows++
+		}
+		t.compute(rows)
+		if t.tiles > 1 {
+			t.advance(rows)
+		}
+	}
+}
+
+// advance goes on to the tile below.
+func (t *tile) advance(rows int) {
+	if t.k > 0 {
+		t.a = t.a[rows*t.aRow:]
+	}
+	t.c = t.c[rows*t.cRow:]
+	if t.rowBias != nil {
+		t.rowBias = t.rowBias[rows:]
+	}
+	if t.flags&add != 0 {
+		t.extra = t.extra[rows*t.extraRow:]
+	}
+}
+
+// compute does one tile.
+func (t *tile) compute(rows int) {
 	var sums [4][4]float32
 	if t.flags&carry != 0 {
-		for r := range t.rows {
+		for r := range rows {
 			copy(sums[r][:t.cols], t.c[r*t.cRow:])
 		}
 	}
 	switch {
 	case t.k == 0:
-	case t.rows == 4 && t.cols == 4:
+	case rows == 4 && t.cols == 4:
 		t.sum4x4(&sums)
 	default:
-		t.sumEdge(&sums)
+		t.sumEdge(&sums, rows)
 	}
-	for r := range t.rows {
+	for r := range rows {
 		row := sums[r][:t.cols]
 		if t.flags&finish != 0 { // before c is written: it may be what is added
 			t.finishRow(row, r)
@@ -56,8 +85,8 @@ func (t *tile) sum4x4(sums *[4][4]float32) {
 }
 
 // sumEdge does tiles at the lower and right edge.
-func (t *tile) sumEdge(sums *[4][4]float32) {
-	for r := range t.rows {
+func (t *tile) sumEdge(sums *[4][4]float32, rows int) {
+	for r := range rows {
 		row := sums[r][:t.cols]
 		for p := range t.k {
 			x := t.a[r*t.aRow+p*t.aCol]
@@ -76,7 +105,9 @@ func (t *tile) finishRow(row []float32, r int) {
 		rowBias = t.rowBias[r]
 	}
 	for j, x := range row {
-		x *= t.alpha
+		if t.flags&scale != 0 {
+			x *= t.alpha
+		}
 		if t.bias != nil {
 			x += t.bias[j]
 		}

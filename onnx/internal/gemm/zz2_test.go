@@ -29,8 +29,16 @@ func TestYY(t *testing.T) {
 			func() { MulBoth(&on, dst, n, m, k, n, x, w, Batch{}, e, scratch) },
 			func() { MulBoth(&on, dst, n, m, k, n, x, bt, Batch{}, e, scratch) },
 			func() { PackInto(scratch[:0:0], on.Level, bt, 0, 0) },
-			func() { if len(scratch) >= k*n {PackInto(scratch, on.Level, bt, k, n) }},
-			func() { if len(scratch) >= k*n {PackInto(scratch, on.Level, w, k, n) }},
+			func() {
+				if len(scratch) >= k*n {
+					PackInto(scratch, on.Level, bt, k, n)
+				}
+			},
+			func() {
+				if len(scratch) >= k*n {
+					PackInto(scratch, on.Level, w, k, n)
+				}
+			},
 		} {
 			best := time.Hour
 			reps := 1 + 1000000/(m*k*n)

@@ -8,8 +8,7 @@ import (
 // finish makes results of the sums, in the order of gemm's type Epilogue.
 func (s shape) finish() {
 	s.unless(flagFinish, "store")
-	VBROADCASTSS(field(fieldAlpha), s.broadcast(0))
-	s.each(func(row, v int) { VMULPS(s.broadcast(0), s.sum(row, v), s.sum(row, v)) })
+	s.scale()
 	s.bias()
 	s.rowBias()
 	s.extra()
@@ -27,6 +26,13 @@ func (s shape) given(offset int, otherwise string) {
 	MOVQ(field(offset), cursor)
 	TESTQ(cursor, cursor)
 	JZ(LabelRef(s.label(otherwise)))
+}
+
+func (s shape) scale() {
+	s.unless(flagScale, "scaled")
+	VBROADCASTSS(field(fieldAlpha), s.broadcast(0))
+	s.each(func(row, v int) { VMULPS(s.broadcast(0), s.sum(row, v), s.sum(row, v)) })
+	Label(s.label("scaled"))
 }
 
 func (s shape) bias() {

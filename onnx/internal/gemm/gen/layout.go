@@ -15,15 +15,17 @@ const (
 	fieldCRow      = 168
 	fieldExtraRow  = 176
 	fieldK         = 184
-	fieldRows      = 192
-	fieldCols      = 200
-	fieldFlags     = 208
-	fieldAhead     = 216
-	fieldAheadStep = 240
-	fieldAlpha     = 248
-	fieldBeta      = 252
-	fieldLo        = 256
-	fieldHi        = 260
+	fieldCols      = 192
+	fieldFlags     = 200
+	fieldTiles     = 208
+	fieldHeight    = 216
+	fieldTaller    = 224
+	fieldAhead     = 232
+	fieldAheadStep = 256
+	fieldAlpha     = 264
+	fieldBeta      = 268
+	fieldLo        = 272
+	fieldHi        = 276
 )
 
 // The bits of its flags.
@@ -32,4 +34,5 @@ const (
 	flagFinish = 2
 	flagAdd    = 4
 	flagClip   = 8
+	flagScale  = 16
 )

@@ -52,12 +52,12 @@ type shape struct {
 
 func field(offset int) Mem { return Mem{Base: self, Disp: offset} }
 
-// tile writes the function of one machine and width: it looks at the height and
-// goes on to code for that.
+// tile writes the function of one machine and width: for each tile of a column it
+// goes on to the code for its height.
 func tile(m machine, w width) {
 	name := "tile" + m.name + w.name
 	TEXT(name, attr.NOSPLIT, "func(t *byte)")
-	Doc(name + " computes a tile " + w.doc + ".")
+	Doc(name + " computes a column of tiles " + w.doc + ".")
 	Load(Param("t"), self)
 	if w.masked {
 		MOVQ(field(fieldCols), R8)
@@ -67,39 +67,49 @@ func tile(m machine, w width) {
 		m.prepare(R8)
 	}
 	operands()
-	MOVQ(field(fieldRows), RAX)
-	for height := m.rows; height > 0; height-- {
-		CMPQ(RAX, Imm(uint64(height)))
-		JEQ(LabelRef(fmt.Sprintf("rows%d", height)))
-	}
-	JMP(LabelRef("done"))
+	Label("next")
+	begin(m)
 	for height := m.rows; height > 0; height-- {
 		Label(fmt.Sprintf("rows%d", height))
 		shape{m, w, height}.body()
-		JMP(LabelRef("done"))
 	}
 	Label("done")
 	VZEROUPPER()
 	RET()
 }
 
-// operands loads what every height needs.
+// operands loads what stays the same for all tiles.
 func operands() {
-	MOVQ(field(fieldA), aLow)
 	MOVQ(field(fieldARow), aRow)
 	SHLQ(Imm(2), aRow)
 	LEAQ(Mem{Base: aRow, Index: aRow, Scale: 2}, aRow3)
 	LEAQ(Mem{Base: aRow, Index: aRow, Scale: 4}, aRow5)
-	LEAQ(Mem{Base: aLow, Index: aRow3, Scale: 2}, aHigh)
 	MOVQ(field(fieldACol), aCol)
 	SHLQ(Imm(2), aCol)
-	MOVQ(field(fieldB), b)
 	MOVQ(field(fieldBRow), bRow)
 	SHLQ(Imm(2), bRow)
-	MOVQ(field(fieldK), steps)
 	MOVQ(field(fieldFlags), flags)
 	MOVQ(field(fieldAhead), ahead)
 	MOVQ(field(fieldAheadStep), aheadStep)
+}
+
+// begin loads what a tile begins with, and goes on to the code for its height.
+func begin(m machine) {
+	MOVQ(field(fieldA), aLow)
+	LEAQ(Mem{Base: aLow, Index: aRow3, Scale: 2}, aHigh)
+	MOVQ(field(fieldB), b)
+	MOVQ(field(fieldK), steps)
+	MOVQ(field(fieldHeight), RAX)
+	CMPQ(field(fieldTaller), Imm(0))
+	JEQ(LabelRef("pick"))
+	DECQ(field(fieldTaller))
+	INCQ(RAX)
+	Label("pick")
+	for height := m.rows; height > 0; height-- {
+		CMPQ(RAX, Imm(uint64(height)))
+		JEQ(LabelRef(fmt.Sprintf("rows%d", height)))
+	}
+	JMP(LabelRef("done"))
 }
 
 // sum is the register of the sums of a row and vector.
@@ -167,15 +177,36 @@ func (s shape) down(base, distance int, do func(row, v int)) {
 func (s shape) label(name string) string { return fmt.Sprintf("%s%d", name, s.height) }
 
 func (s shape) body() {
-	s.begin()
+	s.start()
 	s.loop()
 	s.finish()
 	Label(s.label("store"))
 	s.down(fieldC, fieldCRow, func(row, v int) { s.store(s.sum(row, v), cursor, v) })
+	s.advance()
 }
 
-// begin sets the sums to zero, or to what is in C.
-func (s shape) begin() {
+// advance goes on to the tile below. After the last it leaves everything as it
+// is: Go must not see an address behind a slice.
+func (s shape) advance() {
+	DECQ(field(fieldTiles))
+	JZ(LabelRef("done"))
+	ADDQ(stride, cursor)
+	MOVQ(cursor, field(fieldC))
+	IMUL3Q(Imm(uint64(s.height)), aRow, cursor)
+	ADDQ(cursor, field(fieldA))
+	CMPQ(field(fieldRowBias), Imm(0))
+	JEQ(LabelRef(s.label("unshifted")))
+	ADDQ(Imm(uint64(4*s.height)), field(fieldRowBias))
+	Label(s.label("unshifted"))
+	TESTQ(U32(flagAdd), flags)
+	JZ(LabelRef("next"))
+	IMUL3Q(Imm(uint64(4*s.height)), field(fieldExtraRow), cursor)
+	ADDQ(cursor, field(fieldExtra))
+	JMP(LabelRef("next"))
+}
+
+// start sets the sums to zero, or to what is in C.
+func (s shape) start() {
 	TESTQ(U32(flagCarry), flags)
 	JNZ(LabelRef(s.label("carry")))
 	s.each(func(row, v int) { s.zero(s.sum(row, v)) })
