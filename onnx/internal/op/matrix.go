@@ -394,20 +394,20 @@ func (o *Product) epilogue(env *Env, in []*tensor.Tensor, out *tensor.Tensor, n 
 	return e, nil
 }
 
-// spread puts Beta * c + d into the result.
+// spread puts Beta * c + d into the result, which may be where d is.
 func (o *Product) spread(env *Env, c, d, out *tensor.Tensor) error {
-	if err := expand(env, out, c); err != nil {
-		return err
-	}
 	dst, beta := tensor.Data[float32](out), factor(o.Beta)
 	if d == nil {
-		return apply(env, dst, dst, func(x float32) float32 { return beta * x })
+		clear(dst)
+	} else {
+		copy(dst, tensor.Data[float32](d))
 	}
-	for i, v := range tensor.Data[float32](d) {
-		dst[i] = beta*dst[i] + v
-	}
-	return nil
+	add := kernel.Each(func(x, v float32) float32 { return x + beta*v })
+	return zip(env, out.Shape, dst, out.Shape, dst, c.Shape, tensor.Data[float32](c), add)
 }
+
+// InPlace lets the result take the place of D, which is read before it is written.
+func (o *Product) InPlace() []int { return []int{3} }
 
 // operand is an operand that may be missing.
 func operand(in []*tensor.Tensor, i int) *tensor.Tensor {
