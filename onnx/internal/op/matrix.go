@@ -402,8 +402,8 @@ func (o *Product) spread(env *Env, c, d, out *tensor.Tensor) error {
 	} else {
 		copy(dst, tensor.Data[float32](d))
 	}
-	add := kernel.Each(func(x, v float32) float32 { return x + beta*v })
-	return zip(env, out.Shape, dst, out.Shape, dst, c.Shape, tensor.Data[float32](c), add)
+	add := func(x, v float32) float32 { return x + beta*v }
+	return zip(env, out, out, c, add)
 }
 
 // InPlace lets the result take the place of D, which is read before it is written.
