@@ -215,3 +215,9 @@ func Address(t *Tensor) uintptr {
 	}
 	return reflect.ValueOf(t.data).Pointer()
 }
+
+// Reuse views scratch memory as elements of another type, as many as fit into it.
+func Reuse[T int8 | uint8 | int32](scratch []float32) []T {
+	var v T
+	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(scratch))), len(scratch)*4/int(unsafe.Sizeof(v)))
+}

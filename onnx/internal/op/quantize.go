@@ -2,17 +2,20 @@ package op
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/blindbox/blindbox/onnx/tensor"
 )
 
 func quantizeOperators() map[string]Spec {
-	return map[string]Spec{
+	all := map[string]Spec{
 		"QuantizeLinear":        {MinIn: 2, MaxIn: 3, MaxOut: 1, Since: 10, Make: makeQuantize},
 		"DequantizeLinear":      {MinIn: 2, MaxIn: 3, MaxOut: 1, Since: 10, Make: makeDequantize},
 		"DynamicQuantizeLinear": {MinIn: 1, MaxIn: 1, MaxOut: 3, Since: 11, Make: func(*Attributes, int64) (Operator, error) { return dynamicQuantize{}, nil }},
 	}
+	maps.Copy(all, integerProductOperators())
+	return all
 }
 
 // quantize divides by a scale, rounds to even, shifts by a zero point and narrows.

@@ -16,6 +16,7 @@ import (
 // quantNode is one node of a model, to be run by itself.
 type quantNode struct {
 	op      string
+	domain  string
 	opset   int64
 	attrs   []graph.Attribute
 	outputs int
@@ -34,7 +35,7 @@ func intsAttribute(name string, v ...int64) graph.Attribute {
 // anything before.
 func (n quantNode) run(on *kernel.On, in ...*tensor.Tensor) ([]*tensor.Tensor, error) {
 	inputs := make([]string, len(in))
-	o, err := New(&graph.Node{Op: n.op, Opset: max(n.opset, 10), Inputs: inputs, Outputs: make([]string, max(1, n.outputs)), Attrs: n.attrs}, Table(), nil)
+	o, err := New(&graph.Node{Op: n.op, Domain: n.domain, Opset: max(n.opset, 10), Inputs: inputs, Outputs: make([]string, max(1, n.outputs)), Attrs: n.attrs}, Table(), nil)
 	if err != nil {
 		return nil, err
 	}

@@ -141,3 +141,6 @@ func packPanel[T Byte](level kernel.Level, dst []uint8, sum []int32, v View[T], 
 		}
 	}
 }
+
+// Columns is how many columns the operand has.
+func (r *Right) Columns() int { return r.n }
