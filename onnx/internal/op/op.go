@@ -108,7 +108,7 @@ func Table() map[string]Spec {
 	for _, family := range []map[string]Spec{
 		arithmeticOperators(), foldOperators(), unaryOperators(), activationOperators(), logicOperators(), castOperators(),
 		matrixOperators(), softmaxOperators(), normalizeOperators(), reduceOperators(), argOperators(), cumulateOperators(),
-		generateOperators(), lossOperators(), quantizeOperators(), shapeOperators(), moveOperators(), constantOperators(),
+		generateOperators(), lossOperators(), quantizeOperators(), recurrentOperators(), shapeOperators(), moveOperators(), constantOperators(),
 	} {
 		for name, spec := range family {
 			table[name] = spec
