@@ -148,7 +148,7 @@ func run(t *testing.T, p *Problem, level kernel.Level, threads int) {
 
 func TestRun(t *testing.T) {
 	for _, level := range kernel.Levels() {
-		for seed := range 12 {
+		for seed := range 4 {
 			rng := rand.New(rand.NewPCG(uint64(seed), 1))
 			for name, p := range problems(rng) {
 				p.Scale = 1 / float32(math.Sqrt(float64(p.Dim)))
@@ -165,7 +165,7 @@ func TestRun(t *testing.T) {
 // TestManyBlocks: a head whose queries are more than one block.
 func TestManyBlocks(t *testing.T) {
 	rng := rand.New(rand.NewPCG(2, 2))
-	const queries, keys = 70, 4000
+	const queries, keys = 40, 3000
 	for _, causal := range []bool{false, true} {
 		p := &Problem{Batches: 1, Heads: 1, Queries: queries, Keys: keys, Dim: 8, Values: 8, Scale: 1, Causal: causal, Past: keys - queries,
 			Q: apart(rng, 1, 1, queries, 8, false), K: apart(rng, 1, 1, keys, 8, false), V: apart(rng, 1, 1, keys, 8, false)}

@@ -27,11 +27,11 @@ func Dense(data []float32, n int) View { return View{data, n, 1} }
 // Turned is the transpose.
 func (v View) Turned() View { return View{v.Data, v.Col, v.Row} }
 
-// check reads the last element of a rows x cols matrix: a slice that is too short
-// must stop here, where Go looks at bounds, and not be overrun in assembly.
+// check goes to the last element of a rows x cols matrix: a slice that is too
+// short must stop here, where Go looks at bounds, and not be overrun in assembly.
 func (v View) check(rows, cols int) {
 	if rows > 0 && cols > 0 {
-		_ = v.Data[(rows-1)*v.Row+(cols-1)*v.Col]
+		_ = v.Data[(rows-1)*v.Row+(cols-1)*v.Col+1:]
 	}
 }
 
