@@ -1,6 +1,18 @@
 package op
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
+
+// ErrLimit is wrapped by every error that says something would be larger, or go on for
+// longer, than the limits.
+var ErrLimit = errors.New("over the limit")
+
+var (
+	errNoBody = errors.New("a graph is missing")
+	errMade   = errors.New("makes its results by itself")
+)
 
 // OperandError lets an operator name the operand that is wrong by its number.
 type OperandError struct {

@@ -39,6 +39,9 @@ type Env struct {
 	// Keep tells the engine that the operator holds on to values while it goes on; they
 	// count as alive until it returns.
 	Keep func(values ...*tensor.Tensor)
+	// Hold counts bytes that are not of the elements of a tensor: lists, the text of
+	// strings. An error says that the run may not have them.
+	Hold func(bytes int64) error
 }
 
 // Viewer is an operator whose result has the elements of operand 0 under another
@@ -109,6 +112,7 @@ func Table() map[string]Spec {
 		arithmeticOperators(), foldOperators(), unaryOperators(), activationOperators(), logicOperators(), castOperators(),
 		matrixOperators(), softmaxOperators(), normalizeOperators(), reduceOperators(), argOperators(), cumulateOperators(),
 		generateOperators(), lossOperators(), quantizeOperators(), recurrentOperators(), shapeOperators(), moveOperators(), constantOperators(),
+		flowOperators(), listOperators(),
 	} {
 		for name, spec := range family {
 			table[name] = spec

@@ -60,13 +60,20 @@ func (l *ledger) make(limits Limits, t tensor.DataType, shape []int64) (*tensor.
 	if err := limits.checkDims(shape); err != nil {
 		return nil, err
 	}
-	bytes := elements(shape)*t.Size() + smallest
-	if err := l.take(bytes); err != nil {
+	if err := l.hold(elements(shape)*t.Size() + smallest); err != nil {
 		return nil, err
+	}
+	return tensor.New(t, shape)
+}
+
+// hold counts memory that is taken on the way.
+func (l *ledger) hold(bytes int64) error {
+	if err := l.take(bytes); err != nil {
+		return err
 	}
 	l.exact -= bytes
 	l.made += bytes
-	return tensor.New(t, shape)
+	return nil
 }
 
 // smallest is what a tensor costs beside its elements, so that a million empty ones do

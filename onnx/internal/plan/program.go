@@ -21,7 +21,7 @@ import (
 
 // ErrLimit is wrapped by every error that says something would be larger than the
 // limits.
-var ErrLimit = errors.New("over the limit")
+var ErrLimit = op.ErrLimit
 
 // Limits bounds what a program may hold and do.
 type Limits struct {

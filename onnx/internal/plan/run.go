@@ -228,7 +228,7 @@ func (f *frame) step(r *run, st *boundStep) error {
 	if _, isView := st.Op.(op.Viewer); isView || !some {
 		return nil
 	}
-	env := op.Env{On: r.on, New: r.new(f.bound.program)}
+	env := op.Env{On: r.on, New: r.new(f.bound.program), Hold: r.ledger.hold}
 	if st.scratch > 0 {
 		var err error
 		if env.Scratch, err = f.arena.Floats(st.offset, st.scratch); err != nil {
@@ -262,7 +262,7 @@ func (r *run) new(p *Program) func(tensor.DataType, []int64) (*tensor.Tensor, er
 func (f *frame) dynamic(r *run, st *boundStep) error {
 	p := f.bound.program
 	kept := len(r.ledger.kept)
-	env := &op.Env{On: r.on, New: r.new(p), Steps: &r.steps, Engine: r,
+	env := &op.Env{On: r.on, New: r.new(p), Steps: &r.steps, Engine: r, Hold: r.ledger.hold,
 		Keep: func(values ...*tensor.Tensor) { r.ledger.kept = append(r.ledger.kept, values...) }}
 	defer func() { r.ledger.kept = r.ledger.kept[:kept] }()
 	if maker, ok := st.Op.(op.Maker); ok {
