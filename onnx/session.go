@@ -299,7 +299,7 @@ func (v ValueInfo) accepts(t *tensor.Tensor, symbols map[string]int64) error {
 		return fmt.Errorf("is %s, expected %s", t.Type, v.Type)
 	}
 	if !t.Type.Element() {
-		if t.ItemType != v.Item {
+		if t.ItemType != v.Item && (t.ItemType != 0 || len(t.Items) > 0) { // an empty one may not say
 			return fmt.Errorf("is a %s of %s, expected one of %s", t.Type, t.ItemType, v.Item)
 		}
 		return nil

@@ -105,7 +105,7 @@ func (o branching) Infer(in []*Info) ([]Info, error) {
 	}
 	for i := range yes {
 		var err error
-		if yes[i], err = widen(yes[i], no[i]); err != nil {
+		if yes[i], err = either(yes[i], no[i]); err != nil {
 			return nil, fmt.Errorf("output %d of the branches: %w", i, err)
 		}
 	}
@@ -120,8 +120,8 @@ func (o branching) Make(env *Env, in []*tensor.Tensor) ([]*tensor.Tensor, error)
 	return b.Run(env, in[1:])
 }
 
-// widen is what is known of a value that is either a or b.
-func widen(a, b Info) (Info, error) {
+// either is what is known of a value that is either a or b.
+func either(a, b Info) (Info, error) {
 	if a.Type != b.Type {
 		return a, fmt.Errorf("is %s or %s", a, b)
 	}

@@ -90,7 +90,7 @@ func (sequenceConstruct) Make(env *Env, in []*tensor.Tensor) ([]*tensor.Tensor, 
 
 // place reads a position in a list of n items: one number, from the end if negative.
 func place(t *tensor.Tensor, index, n int) (int, error) {
-	at, err := number(t, index)
+	at, err := oneInt(t, index)
 	if err != nil {
 		return 0, err
 	}
@@ -103,8 +103,8 @@ func place(t *tensor.Tensor, index, n int) (int, error) {
 	return int(at), nil
 }
 
-// number reads an int32 or int64 scalar.
-func number(t *tensor.Tensor, index int) (int64, error) {
+// oneInt reads an int32 or int64 scalar.
+func oneInt(t *tensor.Tensor, index int) (int64, error) {
 	if t.Len() != 1 {
 		return 0, BadInput(index, "has %d elements, must be one number", t.Len())
 	}
@@ -163,7 +163,7 @@ func (sequenceInsert) Make(env *Env, in []*tensor.Tensor) ([]*tensor.Tensor, err
 		if at, err = place(in[2], 2, len(items)+1); err != nil {
 			return nil, err
 		}
-		if v, _ := number(in[2], 2); v < 0 { // from the end of what was there
+		if v, _ := oneInt(in[2], 2); v < 0 { // from the end of what was there
 			at--
 		}
 		if at < 0 {

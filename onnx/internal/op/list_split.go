@@ -42,7 +42,7 @@ func (o splitToSequence) sizes(in []*tensor.Tensor, size int64) ([]int64, error)
 			return listed(in[1], size)
 		}
 		var err error
-		if step, err = number(in[1], 1); err != nil {
+		if step, err = oneInt(in[1], 1); err != nil {
 			return nil, err
 		}
 		if step < 1 {

@@ -74,7 +74,7 @@ func (o loop) settle(around []Info, captured []*Info) ([]Info, error) {
 		if out[0].Type != tensor.Bool {
 			return nil, fmt.Errorf("the graph inside says with %s whether to go on, expected bool", out[0])
 		}
-		changed, err := widenAll(around, out[1:])
+		changed, err := eitherAll(around, out[1:])
 		if err != nil {
 			return nil, err
 		}
@@ -88,11 +88,11 @@ func (o loop) settle(around []Info, captured []*Info) ([]Info, error) {
 	return nil, errors.New("the types of values that go around do not settle")
 }
 
-// widenAll joins what is known of values with what a turn says of them, and tells
+// eitherAll joins what is known of values with what a turn says of them, and tells
 // whether that changes anything.
-func widenAll(around, out []Info) (changed bool, err error) {
+func eitherAll(around, out []Info) (changed bool, err error) {
 	for i := range around {
-		wide, err := widen(around[i], out[i])
+		wide, err := either(around[i], out[i])
 		if err != nil {
 			return false, fmt.Errorf("value %d that goes around: %w", i, err)
 		}

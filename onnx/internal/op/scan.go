@@ -84,7 +84,7 @@ func (o scan) Infer(in []*Info) ([]Info, error) {
 		if err != nil {
 			return nil, err
 		}
-		changed, err := widenAll(around, out)
+		changed, err := eitherAll(around, out)
 		if err != nil {
 			return nil, err
 		}

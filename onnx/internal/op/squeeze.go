@@ -14,7 +14,9 @@ type squeeze struct {
 
 // The axes of Squeeze and Unsqueeze are an operand since operator set 13.
 func makeSqueeze(a *Attributes, opset int64) (Operator, error) {
-	return squeeze{axes: listFrom(a, "axes", opset < 13, 1)}, nil
+	o := squeeze{axes: listFrom(a, "axes", opset < 13, 1)}
+	o.axes.scalar = true
+	return o, nil
 }
 
 func (o squeeze) Infer(in []*Info) ([]Info, error) {
@@ -52,6 +54,7 @@ type unsqueeze struct {
 
 func makeUnsqueeze(a *Attributes, opset int64) (Operator, error) {
 	o := unsqueeze{axes: listFrom(a, "axes", opset < 13, 1)}
+	o.axes.scalar = true
 	if opset < 13 && !o.axes.given {
 		return nil, errors.New(`attribute "axes" is required`)
 	}

@@ -68,18 +68,6 @@ func sliceAt(env *Env, t *tensor.Tensor, at int, index int64) (*tensor.Tensor, e
 		return out, err
 	}
 	strides := kernel.Strides(t.Shape)
-	from := kernel.Operand{Offset: int(index) * strides[at], Strides: slices.Delete(strides, at, at+1)}
+	from := kernel.Operand{Offset: int(index) * strides[at], Strides: slices.Delete(slices.Clone(strides), at, at+1)}
 	return out, move(env, out, 0, t, from, shape)
-}
-
-// knownAll is what is known of operands while a run goes on: everything.
-func knownAll(in []*tensor.Tensor) []*Info {
-	out := make([]*Info, len(in))
-	for i, t := range in {
-		if t != nil {
-			v := Known(t)
-			out[i] = &v
-		}
-	}
-	return out
 }

@@ -192,7 +192,8 @@ type list struct {
 	name    string
 	values  []int64
 	given   bool
-	operand int // 0: the attribute
+	operand int  // 0: the attribute
+	scalar  bool // one may come as a scalar: PyTorch writes axes so, and other engines take it
 }
 
 // listFrom reads the attribute, or notes which operand takes its place.
@@ -217,7 +218,12 @@ func (l list) get(in []*Info) (values []int64, given, known bool, err error) {
 	if l.operand == 0 || !present(in, l.operand) {
 		return l.values, l.given, true, nil
 	}
-	if err := needIndices(in, l.operand); err != nil {
+	if l.scalar && in[l.operand].Ranked && len(in[l.operand].Shape) == 0 {
+		err = needType(in, l.operand, tensor.Int64)
+	} else {
+		err = needIndices(in, l.operand)
+	}
+	if err != nil {
 		return nil, false, false, err
 	}
 	values, known = in[l.operand].indices()

@@ -236,6 +236,7 @@ func (b *Bound) known(st *Step, in []*op.Info, results []op.Info) (bool, error) 
 // lifetimes finds the last reader of each piece of memory, drops steps without
 // readers, and takes outputs out of the arena.
 func (b *Bound) lifetimes() {
+	b.outlive()
 	for id := range b.values {
 		b.values[id].last = -1
 	}
@@ -275,6 +276,27 @@ func (b *Bound) lifetimes() {
 	}
 	b.releases()
 	b.owned = b.ownsOutputs()
+}
+
+// outlive takes out of the arena what may go on in a result for longer than the plan
+// can see: operands of steps that make their results by themselves, and of views whose
+// shape shows only in the run.
+func (b *Bound) outlive() {
+	for _, st := range b.steps {
+		_, makes := st.Op.(op.Maker)
+		_, views := st.Op.(op.Viewer)
+		if !st.dynamic || !makes && !views {
+			continue
+		}
+		for _, id := range st.In {
+			if id < 0 {
+				continue
+			}
+			if root := &b.values[b.values[id].root]; root.place == arena {
+				root.place = heap
+			}
+		}
+	}
 }
 
 // ownsOutputs says whether no output shares memory with anything.

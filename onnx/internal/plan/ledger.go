@@ -121,5 +121,9 @@ func mark(t *tensor.Tensor, seen map[uintptr]bool) int64 {
 		return n
 	}
 	seen[at] = true
-	return n + t.Bytes()
+	n += t.Bytes()
+	for _, s := range tensor.Data[string](t) {
+		n += int64(len(s))
+	}
+	return n
 }
