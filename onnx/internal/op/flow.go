@@ -64,15 +64,15 @@ func makeIf(a *Attributes, _ int64) (Operator, error) {
 
 // chosen is the graph that a known condition selects.
 func (o branching) chosen(condition *tensor.Tensor) (Body, error) {
-	yes, err := truth(condition, 0)
+	yes, err := oneBool(condition, 0)
 	if yes {
 		return o.then, err
 	}
 	return o.otherwise, err
 }
 
-// truth reads a condition.
-func truth(t *tensor.Tensor, index int) (bool, error) {
+// oneBool reads a condition.
+func oneBool(t *tensor.Tensor, index int) (bool, error) {
 	d := tensor.Data[bool](t)
 	if len(d) != 1 {
 		return false, BadInput(index, "has %d elements, must be one bool", len(d))

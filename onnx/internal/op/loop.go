@@ -130,7 +130,7 @@ func (o loop) turns(in []*tensor.Tensor) (most int64, begin bool, err error) {
 		most = d[0]
 	}
 	if in[1] != nil {
-		begin, err = truth(in[1], 1)
+		begin, err = oneBool(in[1], 1)
 	}
 	return most, begin, err
 }
@@ -153,7 +153,7 @@ func (o loop) Make(env *Env, in []*tensor.Tensor) ([]*tensor.Tensor, error) {
 		if err != nil {
 			return nil, err
 		}
-		if more, err = truth(out[0], 0); err != nil {
+		if more, err = oneBool(out[0], 0); err != nil {
 			return nil, fmt.Errorf("whether to go on: %w", err)
 		}
 		around = out[1 : 1+o.carried]
