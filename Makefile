@@ -13,6 +13,11 @@ GVISOR := v0.0.0-20260905035102-160fafc42237
 RUNSC  := $(CACHE)/gvisor-$(GVISOR)/runsc
 LLM    := $(CACHE)/llm.oci
 APPS   := $(CACHE)/apps
+# The cases that the ONNX project publishes: of version 1.12, as Debian has them, and the
+# newest that a wheel carries (from 1.23 on they are made at run time).
+ONNX       := $(CACHE)/conformance
+ONNX_DEB   := libonnx-testdata=1.12.0-2
+ONNX_WHEEL := onnx==1.22.0
 MODELS := $(CACHE)/models
 BENCHONNX := $(CACHE)/bench-onnx
 # The race detector needs a C compiler; without one the tests run without it, and say so.
@@ -22,7 +27,7 @@ FUZZTIME ?= 60s
 .PHONY: help build demo test lint cross bench bench-onnx fuzz mutants golden runsc clean
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
 build: ## build bin/blindbox, bin/boxd and bin/boxverify
 	@CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/...
@@ -35,6 +40,7 @@ test: lint cross $(VENV)/.ready $(RUNSC) $(LLM)/index.json $(APPS)/.ready $(MODE
 	@[ -n "$(RACE)" ] || echo "SKIP race detector: no C compiler"
 	@BLINDBOX_PYTHON="$$([ -x $(PYTHON) ] && echo $(PYTHON))" BLINDBOX_RUNSC="$$([ -x $(RUNSC) ] && echo $(abspath $(RUNSC)))" \
 	  BLINDBOX_MODELS="$$([ -f $(MODELS)/.ready ] && echo $(abspath $(MODELS)))" \
+	  BLINDBOX_CONFORMANCE="$$([ -f $(ONNX)/.ready ] && echo $(abspath $(ONNX)))" \
 	  BLINDBOX_LLM="$$([ -f $(LLM)/index.json ] && echo $(abspath $(LLM)))" \
 	  BLINDBOX_APPS="$$([ -f $(APPS)/.ready ] && echo $(abspath $(APPS)))" go run ./internal/testrun $(RACE) -timeout 15m ./...
 
@@ -66,7 +72,10 @@ mutants: ## switch off each check that decides about trust, in turn: some test m
 golden: ## rewrite golden files and generated pages after a deliberate change
 	@go test $$(grep -rl --include='*_test.go' 'flag.Bool("update"' . | xargs -n1 dirname | sort -u) -update
 
-runsc: $(RUNSC) ## build gVisor's runsc, for `isolation: gvisor`
+conformance: $(ONNX)/.ready ## the cases that the ONNX project publishes, a line a group; docs/conformance.md has what is not passed
+	@go run ./onnx/conformance -data $(ONNX) -page docs/conformance.md
+
+runsc: $(RUNSC)
 	@[ -x $(RUNSC) ] && echo $(abspath $(RUNSC))
 
 clean: ## remove what the other targets made
@@ -111,3 +120,13 @@ $(APPS)/.ready: examples/apps/recipes.go examples/apps/wheels.go examples/apps/i
 	@rm -rf $(APPS)
 	@if go run ./examples/apps -out $(APPS) nginx redis postgresql python notes; then touch $@; \
 	  else rm -rf $(APPS); echo "SKIP images of Debian's programs: no apt-get or dpkg-deb, or no archive; the tests try once more"; fi
+
+# apt-get asks the lists of this machine first, and then fetches lists of its own.
+$(ONNX)/.ready: $(VENV)/.ready
+	@rm -rf $(ONNX); mkdir -p $(ONNX)/apt/lists/partial
+	@cd $(ONNX) && apt="apt-get -qq -o APT::Sandbox::User=root -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= -o Debug::NoLocking=1"; \
+	  own="$$apt -o Dir::State::lists=$$PWD/apt/lists"; \
+	  if { $$apt download $(ONNX_DEB) 2>/dev/null || { $$own update && $$own download $(ONNX_DEB); }; } && dpkg-deb -x libonnx-testdata_*.deb debian; \
+	  then touch .ready; else echo "SKIP ONNX's cases: no apt-get or dpkg-deb, or no archive with $(ONNX_DEB)"; fi
+	@[ -x $(PYTHON) ] && $(PYTHON) -m pip download -q --disable-pip-version-check --no-deps --only-binary :all: -d $(ONNX) $(ONNX_WHEEL) \
+	  || echo "SKIP ONNX's newer cases: no package index with a wheel of $(ONNX_WHEEL) for this python3"

@@ -93,3 +93,14 @@ func apply[T, R any](env *Env, dst []R, src []T, f func(T) R) error {
 		return nil
 	})
 }
+
+// stretch is how many elements a kernel computes between two looks at the context.
+const stretch = 1 << 14
+
+// rows shares count rows of n elements between the threads, some at a time.
+func rows(on *kernel.On, count, n int, do func(from, to int)) error {
+	each := max(1, stretch/max(1, n))
+	return on.Parallel((count+each-1)/each, func(part int) {
+		do(part*each, min(count, (part+1)*each))
+	})
+}

@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"github.com/blindbox/blindbox/onnx/internal/kernel"
+	"github.com/blindbox/blindbox/onnx/internal/vec"
 	"github.com/blindbox/blindbox/onnx/tensor"
 )
 
@@ -113,12 +114,19 @@ func makeSoftmax(logarithm bool) func(*Attributes, int64) (Operator, error) {
 }
 
 func (o softmax) Run(env *Env, in, out []*tensor.Tensor) error {
-	if in[0].Type == tensor.Float32 {
-		l, err := o.lanes(in[0].Shape)
-		if err != nil {
-			return err
+	l, err := o.lanes(in[0].Shape)
+	if err != nil {
+		return err
+	}
+	if in[0].Type == tensor.Float32 && l.Inner == 1 {
+		f := vec.Softmax
+		if o.logarithm {
+			f = vec.LogSoftmax
 		}
-		return kernel.Softmax(env.On, tensor.Data[float32](out[0]), tensor.Data[float32](in[0]), l, o.logarithm)
+		dst, src := tensor.Data[float32](out[0]), tensor.Data[float32](in[0])
+		return rows(env.On, l.Outer, l.N, func(from, to int) {
+			f(env.On.Level, dst[from*l.N:to*l.N], src[from*l.N:to*l.N], to-from, l.N)
+		})
 	}
 	return o.eachLane(env, out[0], in[0], func(lane []float64) { softmaxOf(lane, o.logarithm) })
 }
