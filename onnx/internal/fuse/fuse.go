@@ -41,8 +41,12 @@ type rewriter struct {
 func newRewriter(p *plan.Program) *rewriter {
 	r := &rewriter{p: p, makers: make(map[int]*plan.Step, len(p.Steps)), readers: p.Readers()}
 	for i := range p.Steps {
-		for _, id := range p.Steps[i].Out {
-			r.makers[id] = &p.Steps[i]
+		st := &p.Steps[i]
+		for _, id := range st.Out {
+			r.makers[id] = st
+		}
+		if is(st, "Shape") || is(st, "Size") { // a plan knows the shape without the value
+			r.readers[st.In[0]]--
 		}
 	}
 	return r
@@ -163,11 +167,23 @@ func attr(st *plan.Step, name string) (graph.Attribute, bool) {
 // identity lets readers of a copy read the original.
 func identity(r *rewriter, st *plan.Step) error {
 	for k, id := range st.In {
-		for from := r.from(id, "Identity"); from != nil; from = r.from(st.In[k], "Identity") {
+		for from := r.copied(id); from >= 0; from = r.copied(st.In[k]) {
 			r.readers[st.In[k]]--
-			r.readers[from.In[0]]++
-			st.In[k] = from.In[0]
+			r.readers[from]++
+			st.In[k] = from
 		}
 	}
 	return nil
+}
+
+// copied is the value that another one is a copy of; -1 if it is none. A cast to the
+// type that a value has is one.
+func (r *rewriter) copied(id int) int {
+	if st := r.from(id, "Identity"); st != nil {
+		return st.In[0]
+	}
+	if st := r.from(id, "Cast"); st != nil && r.p.Values[st.In[0]].Info.Type == r.p.Values[id].Info.Type {
+		return st.In[0]
+	}
+	return -1
 }

@@ -70,14 +70,31 @@ func activation(r *rewriter, st *plan.Step) error {
 	if !ok {
 		return nil
 	}
-	from, o := r.productOf(st.In[0])
-	if from == nil {
+	if from, o := r.productOf(st.In[0]); from != nil {
+		made := *o
+		made.Act = act
+		r.replace(st, "MatMul", &made, from.In...)
 		return nil
+	}
+	r.activationOfView(st, act)
+	return nil
+}
+
+// activationOfView moves an activation through the Reshape between it and its product:
+// each element has its own, wherever it stands.
+func (r *rewriter) activationOfView(st *plan.Step, act op.Activation) {
+	view := r.only(st.In[0], "Reshape")
+	if view == nil {
+		return
+	}
+	from, o := r.productOf(view.In[0])
+	if from == nil {
+		return
 	}
 	made := *o
 	made.Act = act
-	r.replace(st, "MatMul", &made, from.In...)
-	return nil
+	r.replace(from, "MatMul", &made, from.In...)
+	r.replace(st, "Reshape", view.Op, view.In...)
 }
 
 // activationOf says which activation a step is.

@@ -19,7 +19,12 @@ func (expanding) Infer(in []*Info) ([]Info, error) {
 		return nil, err
 	}
 	want, ok := in[1].ints()
-	if !ok || !in[0].Ranked {
+	switch {
+	case !in[0].Ranked:
+		return []Info{unranked(in[0].Type)}, nil
+	case !ok && in[1].Complete() && in[1].Shape[0] < math.MaxInt8: // its length tells the rank
+		return []Info{ranked(in[0].Type, openShape(max(len(in[0].Shape), int(in[1].Shape[0])))...)}, nil
+	case !ok:
 		return []Info{unranked(in[0].Type)}, nil
 	}
 	for _, d := range want {
