@@ -4,7 +4,7 @@ package kernel
 // index (i, j, ...) is the run of elements of src at At[0][i] + At[1][j] + ... An
 // entry of -1 leaves what is there.
 type Grid struct {
-	At  [][]int
+	At  [][]int64
 	Run int // elements that follow each other in both arrays
 }
 
@@ -23,7 +23,7 @@ func TakeGrid[T any](on *On, dst, src []T, g Grid) error {
 	}
 	each := max(1, chunk/width)
 	return on.Parallel((outer+each-1)/each, func(part int) {
-		before := -1
+		before := int64(-1)
 		for i := part * each; i < min((part+1)*each, outer); i++ {
 			base := g.base(i, last)
 			to := dst[i*width : (i+1)*width]
@@ -40,8 +40,8 @@ func TakeGrid[T any](on *On, dst, src []T, g Grid) error {
 }
 
 // base is where row number i begins in src, or -1.
-func (g Grid) base(i, last int) int {
-	base := 0
+func (g Grid) base(i, last int) int64 {
+	base := int64(0)
 	for d := last - 1; d >= 0; d-- {
 		at := g.At[d][i%len(g.At[d])]
 		if at < 0 {
@@ -53,7 +53,7 @@ func (g Grid) base(i, last int) int {
 	return base
 }
 
-func takeRow[T any](on *On, dst, src []T, row []int, run int) {
+func takeRow[T any](on *On, dst, src []T, row []int64, run int) {
 	for most := max(1, chunk/run); len(row) > 0 && on.Err() == nil; {
 		n := min(most, len(row))
 		takePiece(on, dst[:n*run], src, row[:n], run)
@@ -61,7 +61,7 @@ func takeRow[T any](on *On, dst, src []T, row []int, run int) {
 	}
 }
 
-func takePiece[T any](on *On, dst, src []T, row []int, run int) {
+func takePiece[T any](on *On, dst, src []T, row []int64, run int) {
 	if run == 1 {
 		dst = dst[:len(row)]
 		for i, at := range row {

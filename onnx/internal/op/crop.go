@@ -66,7 +66,7 @@ func (o centerCropPad) target(in []*Info) ([]int64, margins, error) {
 }
 
 func (o centerCropPad) Run(env *Env, in, out []*tensor.Tensor) error {
-	_, m, err := o.target(knownAll(in))
+	_, m, err := o.target(infosOf(in))
 	if err != nil {
 		return err
 	}

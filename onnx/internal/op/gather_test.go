@@ -59,7 +59,7 @@ func TestRunRefusesIndices(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		infos := knownAll(in)
+		infos := infosOf(in)
 		for _, v := range infos {
 			v.Value = nil
 		}

@@ -66,7 +66,7 @@ func computeOn(on *kernel.On, op string, opset int64, at attrs, outputs int, in 
 	if err != nil {
 		return nil, err
 	}
-	infos, err := o.Infer(knownAll(in))
+	infos, err := o.Infer(infosOf(in))
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +80,7 @@ func computeOn(on *kernel.On, op string, opset int64, at attrs, outputs int, in 
 func run(on *kernel.On, o Operator, in []*tensor.Tensor, infos []Info) ([]*tensor.Tensor, error) {
 	env := &Env{On: on, New: dirty}
 	if s, ok := o.(Scratcher); ok {
-		env.Scratch = make([]float32, s.Scratch(on, knownAll(in)))
+		env.Scratch = make([]float32, s.Scratch(on, infosOf(in)))
 		for i := range env.Scratch {
 			env.Scratch[i] = float32(math.NaN())
 		}
@@ -135,7 +135,7 @@ func agreesWithLess(o Operator, in, out []*tensor.Tensor) error {
 		"no ranks":        func(v *Info) { *v = Info{Type: v.Type, Item: v.Item, Inner: v.Inner} },
 		"open first":      func(v *Info) { v.Shape = openShape(len(v.Shape)) },
 	} {
-		infos := knownAll(in)
+		infos := infosOf(in)
 		for i, v := range infos {
 			if v != nil && (name != "open first" || i == 0) {
 				forget(v)

@@ -150,7 +150,7 @@ func (o concatFromSequence) Make(env *Env, in []*tensor.Tensor) ([]*tensor.Tenso
 		return []*tensor.Tensor{out}, err
 	}
 	join := concat{axis: o.axis}
-	infos, err := join.Infer(knownAll(items))
+	infos, err := join.Infer(infosOf(items))
 	if err != nil {
 		return nil, err
 	}

@@ -196,7 +196,7 @@ func (o loop) finish(env *Env, in, around []*tensor.Tensor, gathered [][]*tensor
 
 // nothing is the k-th stacked result of a loop without a turn.
 func (o loop) nothing(env *Env, in []*tensor.Tensor, k int) (*tensor.Tensor, error) {
-	infos, err := o.Infer(knownAll(in))
+	infos, err := o.Infer(infosOf(in))
 	if err != nil {
 		return nil, err
 	}

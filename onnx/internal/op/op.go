@@ -113,6 +113,7 @@ func Table() map[string]Spec {
 		matrixOperators(), softmaxOperators(), normalizeOperators(), reduceOperators(), argOperators(), cumulateOperators(),
 		generateOperators(), lossOperators(), quantizeOperators(), recurrentOperators(), shapeOperators(), moveOperators(), constantOperators(),
 		flowOperators(), listOperators(),
+		imageOperators(), selectOperators(), transformerOperators(),
 	} {
 		for name, spec := range family {
 			table[name] = spec

@@ -156,12 +156,16 @@ func (m margins) source(from, shape []int64) error {
 }
 
 func (o pad) Run(env *Env, in, out []*tensor.Tensor) error {
-	m, _, err := o.margins(knownAll(in))
+	m, _, err := o.margins(infosOf(in))
 	if err != nil {
 		return err
 	}
 	if o.mode != "constant" {
-		return takeGrid(env, out[0], in[0], m.indices(in[0].Shape, o.mode))
+		index, err := m.indices(env, in[0].Shape, o.mode)
+		if err != nil {
+			return err
+		}
+		return takeGrid(env, out[0], in[0], index)
 	}
 	value, err := o.constant(in)
 	if err != nil {
@@ -210,20 +214,32 @@ func (m margins) surround(env *Env, dst, src, value *tensor.Tensor) error {
 
 // indices says, for each dimension with margins, which index of the operand each
 // index of the result repeats.
-func (m margins) indices(shape []int64, mode string) [][]int {
-	all := make([][]int, len(shape))
+func (m margins) indices(env *Env, shape []int64, mode string) ([][]int64, error) {
+	all := make([][]int64, len(shape))
 	for d, size := range shape {
 		before, after := m.before[d], m.after[d]
 		if before == 0 && after == 0 {
 			continue
 		}
 		low, n := max(-before, 0), size+min(before, 0)+min(after, 0)
-		all[d] = make([]int, size+before+after)
+		var err error
+		if all[d], err = newList(env, size+before+after); err != nil {
+			return nil, err
+		}
 		for i := range all[d] {
-			all[d][i] = int(low + repeated(mode, int64(i)-max(before, 0), n))
+			all[d][i] = low + repeated(mode, int64(i)-max(before, 0), n)
 		}
 	}
-	return all
+	return all, nil
+}
+
+// newList takes memory for n integers.
+func newList(env *Env, n int64) ([]int64, error) {
+	t, err := env.New(tensor.Int64, []int64{n})
+	if err != nil {
+		return nil, err
+	}
+	return tensor.Data[int64](t), nil
 }
 
 // repeated maps an index outside of 0 to n-1 to the one inside that it repeats.
@@ -240,8 +256,9 @@ func repeated(mode string, i, n int64) int64 {
 }
 
 // takeGrid fills dst from src: index says for each dimension of dst which index of src
-// each of its own is; nil: its own, -1: none, and dst keeps what it has.
-func takeGrid(env *Env, dst, src *tensor.Tensor, index [][]int) error {
+// each of its own is; nil: its own, -1: none, and dst keeps what it has. It writes to
+// the lists.
+func takeGrid(env *Env, dst, src *tensor.Tensor, index [][]int64) error {
 	g := kernel.Grid{Run: 1}
 	strides := kernel.Strides(src.Shape)
 	last := len(index)
@@ -249,22 +266,25 @@ func takeGrid(env *Env, dst, src *tensor.Tensor, index [][]int) error {
 		last--
 		g.Run *= int(src.Shape[last])
 	}
-	for d := range last {
-		at := make([]int, dst.Shape[d])
-		for i := range at {
-			switch {
-			case index[d] == nil:
-				at[i] = i * strides[d]
-			case index[d][i] < 0:
-				at[i] = -1
-			default:
-				at[i] = index[d][i] * strides[d]
+	for d, at := range index[:last] {
+		if at == nil {
+			var err error
+			if at, err = newList(env, dst.Shape[d]); err != nil {
+				return err
+			}
+			for i := range at {
+				at[i] = int64(i)
+			}
+		}
+		for i, from := range at {
+			if from >= 0 {
+				at[i] = from * int64(strides[d])
 			}
 		}
 		g.At = append(g.At, at)
 	}
 	if last == 0 {
-		g.At = [][]int{{0}}
+		g.At = [][]int64{{0}}
 	}
 	return moverOf(dst.Type).grid(env, dst, src, g)
 }

@@ -192,7 +192,7 @@ func (o scan) finish(env *Env, in, around []*tensor.Tensor, gathered [][]*tensor
 	results := slices.Clone(around)
 	for k, list := range gathered {
 		if len(list) == 0 {
-			infos, err := o.Infer(knownAll(in))
+			infos, err := o.Infer(infosOf(in))
 			if err != nil {
 				return nil, err
 			}

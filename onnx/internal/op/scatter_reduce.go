@@ -24,17 +24,11 @@ func joiningFrom(a *Attributes, opset int64) joining {
 	return joining(a.oneOf("reduction", "none", "add", "mul", "max", "min"))
 }
 
-// numbers is the types that reductions join.
-func numbers() []tensor.DataType {
-	return []tensor.DataType{tensor.Float32, tensor.Float64, tensor.Float16, tensor.BFloat16, tensor.Int8, tensor.Int16,
-		tensor.Int32, tensor.Int64, tensor.Uint8, tensor.Uint16, tensor.Uint32, tensor.Uint64}
-}
-
 // needScatter checks the types of data, indices and updates.
 func (j joining) needScatter(in []*Info) error {
 	allowed := anyType()
 	if j != "none" {
-		allowed = numbers()
+		allowed = numberTypes()
 	}
 	return errors.Join(needType(in, 0, allowed...), needIndex(in, 1), needType(in, 2, in[0].Type))
 }

@@ -53,7 +53,7 @@ func (o sequenceMap) Infer(in []*Info) ([]Info, error) {
 }
 
 func (o sequenceMap) Make(env *Env, in []*tensor.Tensor) ([]*tensor.Tensor, error) {
-	infos, err := o.Infer(knownAll(in))
+	infos, err := o.Infer(infosOf(in))
 	if err != nil {
 		return nil, err
 	}

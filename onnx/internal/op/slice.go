@@ -151,7 +151,7 @@ func newCut(start, end, step, size int64) cut {
 }
 
 func (o slicing) Run(env *Env, in, out []*tensor.Tensor) error {
-	cuts, _, err := o.cuts(knownAll(in))
+	cuts, _, err := o.cuts(infosOf(in))
 	if err != nil {
 		return err
 	}

@@ -174,18 +174,6 @@ func needOne(in []*Info, index int) error {
 // present says whether operand i is there.
 func present[T any](in []*T, i int) bool { return i < len(in) && in[i] != nil }
 
-// knownAll is what there is to know of operands that have been computed.
-func knownAll(in []*tensor.Tensor) []*Info {
-	all := make([]*Info, len(in))
-	for i, t := range in {
-		if t != nil {
-			v := Known(t)
-			all[i] = &v
-		}
-	}
-	return all
-}
-
 // list is integers that are an attribute in old operator sets and an operand in newer
 // ones.
 type list struct {
