@@ -29,8 +29,9 @@ type Product struct {
 	Alpha, Beta    float32 // 0 stands for 1
 	Act            Activation
 
-	packed *gemm.Packed // B, if it is known
-	bias   []float32    // Beta * C, if it is known and one number for each column
+	packed    *gemm.Packed // B, if it is known
+	bias      []float32    // Beta * C, if it is known and one number for each column
+	overwrite bool         // B is nobody else's
 }
 
 func makeGemm(a *Attributes, opset int64) (Operator, error) {
@@ -163,6 +164,13 @@ func fitsInto(shape, target []int64) bool {
 	return true
 }
 
+// Overwrite lets B be laid out where it is.
+func (o *Product) Overwrite(own func(i int) bool) Packer {
+	same := *o
+	same.overwrite = own(1)
+	return &same
+}
+
 // Pack lays out B for the tiles of the level if it is one known matrix, and keeps C if
 // that is one known number for each column.
 func (o *Product) Pack(level kernel.Level, fixed func(int) *tensor.Tensor, in []*Info) (Operator, []int, error) {
@@ -172,7 +180,11 @@ func (o *Product) Pack(level kernel.Level, fixed func(int) *tensor.Tensor, in []
 	}
 	_, k, n := split(b.Shape, false, o.TransB)
 	packed, unread := *o, []int{1}
-	packed.packed = gemm.Pack(level, view(tensor.Data[float32](b), b.Shape, o.TransB), int(k), int(n))
+	if packed.overwrite && !o.TransB {
+		packed.packed = gemm.PackOver(tensor.Data[float32](b), level, int(k), int(n))
+	} else {
+		packed.packed = gemm.Pack(level, view(tensor.Data[float32](b), b.Shape, o.TransB), int(k), int(n))
+	}
 	if len(in) > 2 && in[2] != nil {
 		if c := fixed(2); c != nil && perColumn(c.Shape, n) {
 			packed.bias = scaled(tensor.Data[float32](c), factor(o.Beta))

@@ -80,6 +80,13 @@ type Packer interface {
 	Pack(level kernel.Level, fixed func(i int) *tensor.Tensor, in []*Info) (packed Operator, unread []int, err error)
 }
 
+// Overwriter is a Packer that can lay out operands in their own memory, so that they
+// are not there twice. own(i) says that nobody reads operand i, now or later, but this
+// operator. The Packer that it returns may overwrite what it has packed.
+type Overwriter interface {
+	Overwrite(own func(i int) bool) Packer
+}
+
 // Body is a graph inside a node: a branch or the inside of a loop.
 type Body interface {
 	Inputs() []Info // what the graph declares of its own inputs

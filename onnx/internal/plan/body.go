@@ -43,11 +43,13 @@ func (c *compiler) bodies(n *graph.Node) (map[string]op.Body, []int, error) {
 		ids = append(ids, id)
 	}
 	var all map[string]op.Body
+	inside := c.options
+	inside.inner = true
 	for _, a := range n.Attrs {
 		if a.Kind != graph.Sub {
 			continue
 		}
-		p, err := compile(a.G, c.options, captured, constants)
+		p, err := compile(a.G, inside, captured, constants)
 		if err != nil {
 			return nil, nil, fmt.Errorf("graph %s: %w", op.Quote(a.Name), err)
 		}

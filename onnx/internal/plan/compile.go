@@ -418,6 +418,7 @@ func (p *Program) Prune() {
 // matrix many.
 func (p *Program) pack() error {
 	readers, spare := p.Readers(), p.FixedBytes()
+	alike, whole := p.addresses()
 	for i := range p.Steps {
 		st := &p.Steps[i]
 		packer, ok := st.Op.(op.Packer)
@@ -434,6 +435,12 @@ func (p *Program) pack() error {
 				return nil
 			}
 			return t
+		}
+		if o, ok := packer.(op.Overwriter); ok && whole {
+			packer = o.Overwrite(func(i int) bool {
+				t := p.Fixed(st.In[i])
+				return t != nil && readers[st.In[i]] == 1 && alike[tensor.Address(t)] == 1
+			})
 		}
 		packed, unread, err := packer.Pack(p.options.Level, fixed, p.infos(st.In))
 		if err != nil {
@@ -452,6 +459,28 @@ func (p *Program) pack() error {
 		}
 	}
 	return nil
+}
+
+// addresses counts the weights and constants that begin at the same place: those of
+// a Reshape or an Identity share their memory. Whole is false if others may share it
+// too: the graphs around and inside of this one, and lists.
+func (p *Program) addresses() (alike map[uintptr]int, whole bool) {
+	alike, whole = map[uintptr]int{}, !p.options.inner
+	for i := range p.Steps {
+		if _, ok := p.Steps[i].Op.(op.Maker); ok {
+			whole = false
+		}
+	}
+	for _, v := range p.Values {
+		switch t := v.Info.Value; {
+		case t == nil:
+		case !t.Type.Element():
+			whole = false
+		default:
+			alike[tensor.Address(t)]++
+		}
+	}
+	return alike, whole
 }
 
 // Readers counts who reads each value: steps, and the caller.
