@@ -113,7 +113,7 @@ func makeShrink(a *Attributes, _ int64) (Operator, error) {
 		}
 		return 0
 	}
-	return unary{f, func(x int64) int64 { return int64Of(f(float64(x))) }, func(x uint64) uint64 { return uint64Of(f(float64(x))) }}, nil
+	return unary{f: f, i: func(x int64) int64 { return int64Of(f(float64(x))) }, u: func(x uint64) uint64 { return uint64Of(f(float64(x))) }}, nil
 }
 
 // clip bounds numbers from below (operand 1) and above (operand 2), both optional

@@ -4,6 +4,8 @@ import (
 	"math"
 	"slices"
 
+	"github.com/blindbox/blindbox/onnx/internal/kernel"
+	"github.com/blindbox/blindbox/onnx/internal/vec"
 	"github.com/blindbox/blindbox/onnx/tensor"
 )
 
@@ -13,16 +15,18 @@ type binary struct {
 	f    func(a, b float64) float64
 	i    func(a, b int64) int64
 	u    func(a, b uint64) uint64
-	zero bool // refuse integer divisors of zero
+	v    *vectorPair // for float32; nil: f
+	zero bool        // refuse integer divisors of zero
 	old  oldBroadcast
 }
 
 func arithmeticOperators() map[string]Spec {
+	v := vectorPairs()
 	return map[string]Spec{
-		"Add":        pair(binary{f: add[float64], i: add[int64], u: add[uint64]}),
-		"Sub":        pair(binary{f: sub[float64], i: sub[int64], u: sub[uint64]}),
-		"Mul":        pair(binary{f: mul[float64], i: mul[int64], u: mul[uint64]}),
-		"Div":        pair(binary{f: div[float64], i: div[int64], u: div[uint64], zero: true}),
+		"Add":        pair(binary{f: add[float64], i: add[int64], u: add[uint64], v: v["Add"]}),
+		"Sub":        pair(binary{f: sub[float64], i: sub[int64], u: sub[uint64], v: v["Sub"]}),
+		"Mul":        pair(binary{f: mul[float64], i: mul[int64], u: mul[uint64], v: v["Mul"]}),
+		"Div":        pair(binary{f: div[float64], i: div[int64], u: div[uint64], v: v["Div"], zero: true}),
 		"BitwiseAnd": pair(binary{i: and[int64], u: and[uint64]}),
 		"BitwiseOr":  pair(binary{i: or[int64], u: or[uint64]}),
 		"BitwiseXor": pair(binary{i: xor[int64], u: xor[uint64]}),
@@ -40,10 +44,10 @@ func pair(o binary) Spec {
 	}}
 }
 
-func add[V numeric](a, b V) V         { return a + b }
-func sub[V numeric](a, b V) V         { return a - b }
-func mul[V numeric](a, b V) V         { return a * b }
-func div[V numeric](a, b V) V         { return a / b }
+func add[V numeric](a, b V) V        { return a + b }
+func sub[V numeric](a, b V) V        { return a - b }
+func mul[V numeric](a, b V) V        { return a * b }
+func div[V numeric](a, b V) V        { return a / b }
 func and[V int64 | uint64](a, b V) V { return a & b }
 func or[V int64 | uint64](a, b V) V  { return a | b }
 func xor[V int64 | uint64](a, b V) V { return a ^ b }
@@ -137,6 +141,9 @@ func (o binary) Run(env *Env, in, out []*tensor.Tensor) error {
 			return err
 		}
 	}
+	if o.v != nil && in[0].Type == tensor.Float32 {
+		return o.v.run(env, out[0], in[0], b)
+	}
 	return twoBy(env, out[0], in[0], b, o.f, o.i, o.u)
 }
 
@@ -209,6 +216,9 @@ func (o power) Run(env *Env, in, out []*tensor.Tensor) error {
 	if err != nil {
 		return err
 	}
+	if isTwo(b) && isFloat32(in...) && slices.Equal(in[0].Shape, out[0].Shape) {
+		return vector(square).run(env, out[0], in[0])
+	}
 	switch base, exponent := classOf(in[0].Type), classOf(in[1].Type); {
 	case base == floating || exponent == floating:
 		return two(env, out[0], in[0], b, raise)
@@ -217,6 +227,14 @@ func (o power) Run(env *Env, in, out []*tensor.Tensor) error {
 	}
 	return two(env, out[0], in[0], b, raiseInt[int64])
 }
+
+// isTwo says whether the exponent is that of most models.
+func isTwo(exponent *tensor.Tensor) bool {
+	return exponent.Len() == 1 && exponent.Type == tensor.Float32 && tensor.Data[float32](exponent)[0] == 2
+}
+
+// square is a vector.
+func square(l kernel.Level, dst, src []float32) { vec.Mul(l, dst, src, src) }
 
 // raise knows the power that most models have.
 func raise(a, b float64) float64 {

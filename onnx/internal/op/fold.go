@@ -16,11 +16,12 @@ func foldOperators() map[string]Spec {
 			return o, nil
 		}}
 	}
+	v := vectorPairs()
 	// The built-in max and min give NaN if either is NaN, as numpy does.
 	return map[string]Spec{
-		"Max":  many(fold{binary: binary{f: larger[float64], i: larger[int64], u: larger[uint64]}}),
-		"Min":  many(fold{binary: binary{f: smaller[float64], i: smaller[int64], u: smaller[uint64]}}),
-		"Sum":  many(fold{binary: binary{f: add[float64]}}),
+		"Max":  many(fold{binary: binary{f: larger[float64], i: larger[int64], u: larger[uint64], v: v["Max"]}}),
+		"Min":  many(fold{binary: binary{f: smaller[float64], i: smaller[int64], u: smaller[uint64], v: v["Min"]}}),
+		"Sum":  many(fold{binary: binary{f: add[float64], v: v["Add"]}}),
 		"Mean": many(fold{binary: binary{f: add[float64]}, mean: true}),
 	}
 }
@@ -45,6 +46,13 @@ func (o fold) Run(env *Env, in, out []*tensor.Tensor) error {
 	}
 	a := in[0]
 	for i, b := range in[1:] {
+		if o.v != nil && a.Type == tensor.Float32 {
+			if err := o.v.run(env, out[0], a, b); err != nil {
+				return err
+			}
+			a = out[0]
+			continue
+		}
 		f := o.f
 		if o.mean && i == len(in)-2 {
 			f = func(a, b float64) float64 { return (a + b) / float64(len(in)) }

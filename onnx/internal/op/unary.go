@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/blindbox/blindbox/onnx/internal/vec"
 	"github.com/blindbox/blindbox/onnx/tensor"
 )
 
@@ -13,21 +14,23 @@ type unary struct {
 	f func(float64) float64
 	i func(int64) int64
 	u func(uint64) uint64
+	v vector // for float32; nil: f
 }
 
 func unaryOperators() map[string]Spec {
 	table := map[string]Spec{
-		"Abs":        simple(unary{math.Abs, absInt, same[uint64]}),
-		"Neg":        simple(unary{f: func(x float64) float64 { return -x }, i: func(x int64) int64 { return -x }}),
-		"Sign":       simple(unary{sign, signInt, func(x uint64) uint64 { return min(x, 1) }}),
-		"Relu":       simple(unary{f: func(x float64) float64 { return max(x, 0) }, i: func(x int64) int64 { return max(x, 0) }}),
+		"Abs":        simple(unary{math.Abs, absInt, same[uint64], vec.Abs}),
+		"Neg":        simple(unary{f: func(x float64) float64 { return -x }, i: func(x int64) int64 { return -x }, v: vec.Neg}),
+		"Sign":       simple(unary{f: sign, i: signInt, u: func(x uint64) uint64 { return min(x, 1) }}),
+		"Relu":       simple(unary{f: func(x float64) float64 { return max(x, 0) }, i: func(x int64) int64 { return max(x, 0) }, v: vec.Relu}),
 		"BitwiseNot": simple(unary{i: func(x int64) int64 { return ^x }, u: func(x uint64) uint64 { return ^x }}),
 		"Not":        simple(not{}),
 		"IsNaN":      simple(test{math.IsNaN}),
 		"IsInf":      {MinIn: 1, MaxIn: 1, MaxOut: 1, Make: makeIsInf},
 	}
+	vectors := vectors()
 	for name, f := range floatFunctions() {
-		table[name] = simple(unary{f: f})
+		table[name] = simple(unary{f: f, v: vectors[name]})
 	}
 	return table
 }
@@ -117,6 +120,9 @@ func (o unary) Infer(in []*Info) ([]Info, error) {
 func (o unary) InPlace() []int { return []int{0} }
 
 func (o unary) Run(env *Env, in, out []*tensor.Tensor) error {
+	if o.v != nil && in[0].Type == tensor.Float32 {
+		return o.v.run(env, out[0], in[0])
+	}
 	return oneBy(env, out[0], in[0], o.f, o.i, o.u)
 }
 
