@@ -84,6 +84,19 @@ func interleave[T Byte](level kernel.Level, dst []uint8, src []T, row, quads int
 	return quads
 }
 
+// interleaveSigned does the same with bytes that are signed already.
+func interleaveSigned(level kernel.Level, dst, src []uint8, row, quads int, sums []int32) (done int) {
+	if level == kernel.Portable {
+		return 0
+	}
+	_, _, _ = dst[quads*quad*panel-1], src[(quads*quad-1)*row+panel-1], sums[panel-1]
+	interleaveAsIs(dst, src, row, quads, sums)
+	return quads
+}
+
+//go:noescape
+func interleaveAsIs(dst, src []uint8, row, quads int, sums []int32)
+
 //go:noescape
 func scaleAVX2(dst []float32, sums []int32, scale, bias []float32, scaleStep, biasStep int)
 

@@ -8870,6 +8870,70 @@ done:
 	VMOVDQU X11, 48(DX)
 	RET
 
+// func interleaveAsIs(dst []uint8, src []uint8, row int, quads int, sums []int32)
+// Requires: AVX, AVX2
+TEXT ·interleaveAsIs(SB), NOSPLIT, $0-88
+	MOVQ         dst_base+0(FP), DI
+	MOVQ         src_base+24(FP), SI
+	MOVQ         row+48(FP), R8
+	MOVQ         quads+56(FP), CX
+	LEAQ         (R8)(R8*2), R9
+	MOVQ         sums_base+64(FP), DX
+	VMOVDQU      (DX), X8
+	VMOVDQU      16(DX), X9
+	VMOVDQU      32(DX), X10
+	VMOVDQU      48(DX), X11
+	MOVL         $0x00000001, AX
+	VMOVD        AX, X14
+	VPBROADCASTB X14, X14
+
+	// Words of 1
+	VPCMPEQW X13, X13, X13
+	VPSRLW   $0x0f, X13, X13
+
+next:
+	TESTQ      CX, CX
+	JZ         done
+	VMOVDQU    (SI), X0
+	VMOVDQU    (SI)(R8*1), X1
+	VMOVDQU    (SI)(R8*2), X2
+	VMOVDQU    (SI)(R9*1), X3
+	VPUNPCKLBW X1, X0, X4
+	VPUNPCKHBW X1, X0, X5
+	VPUNPCKLBW X3, X2, X6
+	VPUNPCKHBW X3, X2, X7
+	VPUNPCKLWD X6, X4, X0
+	VPUNPCKHWD X6, X4, X1
+	VPUNPCKLWD X7, X5, X2
+	VPUNPCKHWD X7, X5, X3
+	VMOVDQU    X0, (DI)
+	VPMADDUBSW X0, X14, X0
+	VPMADDWD   X0, X13, X0
+	VPADDD     X0, X8, X8
+	VMOVDQU    X1, 16(DI)
+	VPMADDUBSW X1, X14, X1
+	VPMADDWD   X1, X13, X1
+	VPADDD     X1, X9, X9
+	VMOVDQU    X2, 32(DI)
+	VPMADDUBSW X2, X14, X2
+	VPMADDWD   X2, X13, X2
+	VPADDD     X2, X10, X10
+	VMOVDQU    X3, 48(DI)
+	VPMADDUBSW X3, X14, X3
+	VPMADDWD   X3, X13, X3
+	VPADDD     X3, X11, X11
+	LEAQ       (SI)(R8*4), SI
+	ADDQ       $0x40, DI
+	DECQ       CX
+	JMP        next
+
+done:
+	VMOVDQU X8, (DX)
+	VMOVDQU X9, 16(DX)
+	VMOVDQU X10, 32(DX)
+	VMOVDQU X11, 48(DX)
+	RET
+
 // func scaleAVX2(dst []float32, sums []int32, scale []float32, bias []float32, scaleStep int, biasStep int)
 // Requires: AVX
 TEXT ·scaleAVX2(SB), NOSPLIT, $0-112

@@ -12,6 +12,8 @@ func copyRow[T Byte](kernel.Level, []uint8, []T, uint8) (done int, sum int32) { 
 
 func interleave[T Byte](kernel.Level, []uint8, []T, int, int, []int32, uint8) (done int) { return 0 }
 
+func interleaveSigned(kernel.Level, []uint8, []uint8, int, int, []int32) (done int) { return 0 }
+
 func scaleVectors(kernel.Level, []float32, []int32, []float32, []float32) (done int) { return 0 }
 
 func quantVectors[T Byte](kernel.Level, []T, []int32, []float32, []int32, *limits) (done int) {

@@ -19,6 +19,7 @@ func main() {
 		copyRow(e)
 		interleave(e)
 	}
+	interleave(element{"AsIs", "uint8", 0x80})
 	scale(floats256())
 	scale(floats512())
 	for _, e := range []element{{"U8", "uint8", 0}, {"S8", "int8", 0x80}} {
