@@ -81,10 +81,16 @@ func (p *product) block(on *kernel.On, at area, b panels) {
 		}
 		p.sweep(&t, at, k0, b)
 	}
-	if p.e.Row != nil {
-		for r := at.r0; r < at.r1; r++ {
-			p.e.Row(p.level, p.dst[r*p.ldc+at.c0:r*p.ldc+at.c1])
-		}
+	p.rows(at)
+}
+
+// rows applies the epilogue's function to finished rows.
+func (p *product) rows(at area) {
+	if p.e.Row == nil || at.c0 == at.c1 {
+		return
+	}
+	for r := at.r0; r < at.r1; r++ {
+		p.e.Row(p.level, p.dst[r*p.ldc+at.c0:r*p.ldc+at.c1])
 	}
 }
 

@@ -92,6 +92,12 @@ func (j *job) part(on *kernel.On, lane, part, held int) int {
 		p.block(on, at, panels{data: b.Data, step: b.Row})
 		return held
 	}
+	if j.dots() {
+		at, held = p.dot(at, b), none
+	}
+	if at.c0 == at.c1 {
+		return held
+	}
 	size := ScratchLen(1, j.k, j.n)
 	own := j.scratch[lane*size : (lane+1)*size]
 	if now := part / j.grid.rows; now != held {

@@ -259,6 +259,36 @@ func TestRowsAndThreadsDoNotMatter(t *testing.T) {
 	}
 }
 
+// TestFewRows: one or two rows by a transposed matrix, which need no packing, are
+// the same as by a packed one.
+func TestFewRows(t *testing.T) {
+	for _, level := range kernel.Levels() {
+		for seed := range 60 {
+			rng := newRand(uint64(seed))
+			m, k, n := 1+rng.IntN(3), 8*(1+rng.IntN(12)), 1+rng.IntN(400)
+			a, b := View{random(rng, m*k), k, 1}, View{random(rng, k*n), 1, k}
+			if seed%3 == 0 {
+				a = View{a.Data, 1, m}
+			}
+			e := Epilogue{}
+			if seed%2 == 0 {
+				e.Row = double
+			}
+			got, want := random(rng, m*n), random(rng, m*n)
+			on := kernel.On{Level: level}
+			if err := MulBoth(&on, got, n, m, k, n, a, b, Batch{}, &e, make([]float32, ScratchLen(1, k, n))); err != nil {
+				t.Fatal(err)
+			}
+			if err := Mul(&on, want, n, m, a, Pack(level, b, k, n), &e); err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(got, want) {
+				t.Fatalf("%v %dx%dx%d: differs", level, m, k, n)
+			}
+		}
+	}
+}
+
 // TestCancellation of terms is exact where the terms are.
 func TestCancellation(t *testing.T) {
 	const k = 1000

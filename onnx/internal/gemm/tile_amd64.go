@@ -28,6 +28,15 @@ func tileAVX512Edge(t *tile)
 func tileAVX512Narrow(t *tile)
 
 //go:noescape
+func dotAVX2(dst, a, b *float32, aCol, bCol, blocks int)
+
+// dots16 computes the sums of 8*blocks products of a and 16 columns of b.
+func dots16(dst, a, b []float32, aCol, bCol, blocks int) {
+	_, _, _ = dst[15], a[(8*blocks-1)*aCol], b[15*bCol+8*blocks-1]
+	dotAVX2(&dst[0], &a[0], &b[0], aCol, bCol, blocks)
+}
+
+//go:noescape
 func turnAVX2(dst, src *float32, dstRow, srcRow, blocks int)
 
 // turn packs columns c to c+width of b, whose columns are contiguous, as far as

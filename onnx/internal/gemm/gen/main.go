@@ -15,5 +15,6 @@ func main() {
 		}
 	}
 	turn()
+	dot()
 	Generate()
 }
