@@ -119,8 +119,8 @@ func Table() map[string]Spec {
 		arithmeticOperators(), foldOperators(), unaryOperators(), activationOperators(), logicOperators(), castOperators(),
 		matrixOperators(), softmaxOperators(), normalizeOperators(), reduceOperators(), argOperators(), cumulateOperators(),
 		generateOperators(), lossOperators(), quantizeOperators(), recurrentOperators(), shapeOperators(), moveOperators(), constantOperators(),
-		flowOperators(), listOperators(),
 		imageOperators(), selectOperators(), transformerOperators(),
+		flowOperators(), listOperators(), textOperators(), learnedOperators(),
 	} {
 		for name, spec := range family {
 			table[name] = spec
