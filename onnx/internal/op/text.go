@@ -184,7 +184,7 @@ func (o stringNormalizer) Infer(in []*Info) ([]Info, error) {
 }
 
 func (o stringNormalizer) Make(env *Env, in []*tensor.Tensor) ([]*tensor.Tensor, error) {
-	if _, err := o.Infer(knownAll(in)); err != nil {
+	if _, err := o.Infer(infosOf(in)); err != nil {
 		return nil, err
 	}
 	var words []string
