@@ -28,6 +28,15 @@ func New(level kernel.Level, g Geometry, in, out Layout, weights, bias []float32
 	return &Conv{plan, packed}, nil
 }
 
+// For plans the same convolution for input of another size; both share the weights.
+func (c *Conv) For(batch int, in, begin, out []int) (*Conv, error) {
+	plan, err := c.plan.For(batch, in, begin, out)
+	if err != nil {
+		return nil, err
+	}
+	return &Conv{plan, c.packed}, nil
+}
+
 // PackedBytes is the memory of the packed weights.
 func (c *Conv) PackedBytes() int { return 4 * len(c.packed) }
 

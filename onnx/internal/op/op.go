@@ -117,6 +117,7 @@ func Table() map[string]Spec {
 	table := map[string]Spec{}
 	for _, family := range []map[string]Spec{
 		arithmeticOperators(), foldOperators(), unaryOperators(), activationOperators(), logicOperators(), castOperators(),
+		convolutionOperators(), poolOperators(), channelNormOperators(), regionOperators(),
 		matrixOperators(), softmaxOperators(), normalizeOperators(), reduceOperators(), argOperators(), cumulateOperators(),
 		generateOperators(), lossOperators(), quantizeOperators(), recurrentOperators(), shapeOperators(), moveOperators(), constantOperators(),
 		imageOperators(), selectOperators(), transformerOperators(),
