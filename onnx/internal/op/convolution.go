@@ -229,17 +229,17 @@ func (o *Conv) Run(env *Env, in, out []*tensor.Tensor) error {
 	dst, src := tensor.Data[float32](out[0]), tensor.Data[float32](in[0])
 	act := o.Act.convolved(env.On.Level)
 	if c != nil {
-		return c.Run(env.On, dst, src, floatsOf(in, 3), act, env.Scratch)
+		return c.Run(env.On, dst, src, optionalFloats(in, 3), act, env.Scratch)
 	}
 	packed := env.Scratch[:plan.PackedLen()]
-	if err := plan.Pack(packed, tensor.Data[float32](in[1]), floatsOf(in, 2)); err != nil {
+	if err := plan.Pack(packed, tensor.Data[float32](in[1]), optionalFloats(in, 2)); err != nil {
 		return err
 	}
-	return plan.Run(env.On, packed, dst, src, floatsOf(in, 3), act, env.Scratch[len(packed):])
+	return plan.Run(env.On, packed, dst, src, optionalFloats(in, 3), act, env.Scratch[len(packed):])
 }
 
-// floatsOf are the elements of an operand that may be missing.
-func floatsOf(in []*tensor.Tensor, i int) []float32 {
+// optionalFloats are the elements of an operand that may be missing.
+func optionalFloats(in []*tensor.Tensor, i int) []float32 {
 	if t := operand(in, i); t != nil {
 		return tensor.Data[float32](t)
 	}

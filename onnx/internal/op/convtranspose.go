@@ -76,7 +76,7 @@ func (o *ConvTranspose) place(in, kernel []int64) (placed, error) {
 	if err != nil {
 		return p, err
 	}
-	extra, err := listed("output paddings", o.outPad, len(in), 0, 0)
+	extra, err := perDim("output paddings", o.outPad, len(in), 0, 0)
 	if err != nil {
 		return p, err
 	}
@@ -85,7 +85,7 @@ func (o *ConvTranspose) place(in, kernel []int64) (placed, error) {
 		want = want[2:]
 	}
 	if want != nil {
-		if want, err = listed("output sizes", want, len(in), 0, 0); err != nil {
+		if want, err = perDim("output sizes", want, len(in), 0, 0); err != nil {
 			return p, err
 		}
 	}
@@ -205,7 +205,7 @@ func (o *ConvTranspose) Run(env *Env, in, out []*tensor.Tensor) error {
 	packed, scratch := o.packed, env.Scratch
 	if packed == nil {
 		packed, scratch = scratch[:t.PackedLen()], scratch[t.PackedLen():]
-		if err := t.Pack(packed, tensor.Data[float32](in[1]), floatsOf(in, 2)); err != nil {
+		if err := t.Pack(packed, tensor.Data[float32](in[1]), optionalFloats(in, 2)); err != nil {
 			return err
 		}
 	}

@@ -202,7 +202,7 @@ func (o deformConv) Run(env *Env, in, out []*tensor.Tensor) error {
 		return errors.New("has no offsets")
 	}
 	r := deformRun{deformConv: o, p: p, x: tensor.Data[float32](in[0]), w: tensor.Data[float32](in[1]),
-		offsets: tensor.Data[float32](in[2]), bias: floatsOf(in, 3), mask: floatsOf(in, 4),
+		offsets: tensor.Data[float32](in[2]), bias: optionalFloats(in, 3), mask: optionalFloats(in, 4),
 		channels: int(in[0].Shape[1]), filters: int(in[1].Shape[0])}
 	dst := tensor.Data[float32](out[0])
 	size := int(countStack(p.out))

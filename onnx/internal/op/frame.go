@@ -35,8 +35,8 @@ type placed struct{ in, kernel, strides, dilation, begin, end, out []int64 }
 // overflow.
 const maxWindow = math.MaxInt32 / 2
 
-// listed returns a list of the rank, each entry at least low; a missing one is filled.
-func listed(name string, v []int64, rank int, fill, low int64) ([]int64, error) {
+// perDim returns a list of the rank, each entry at least low; a missing one is filled.
+func perDim(name string, v []int64, rank int, fill, low int64) ([]int64, error) {
 	if v == nil {
 		return slices.Repeat([]int64{fill}, rank), nil
 	}
@@ -58,16 +58,16 @@ func (w frame) sizes(in, kernel []int64) (p placed, err error) {
 		return p, fmt.Errorf("there is no spatial dimension")
 	}
 	p.in = in
-	if p.kernel, err = listed("kernel sizes", kernel, rank, 1, 1); err != nil {
+	if p.kernel, err = perDim("kernel sizes", kernel, rank, 1, 1); err != nil {
 		return p, err
 	}
-	if p.strides, err = listed("strides", w.strides, rank, 1, 1); err != nil {
+	if p.strides, err = perDim("strides", w.strides, rank, 1, 1); err != nil {
 		return p, err
 	}
-	if p.dilation, err = listed("dilations", w.dilation, rank, 1, 1); err != nil {
+	if p.dilation, err = perDim("dilations", w.dilation, rank, 1, 1); err != nil {
 		return p, err
 	}
-	pads, err := listed("pads", w.pads, 2*rank, 0, 0)
+	pads, err := perDim("pads", w.pads, 2*rank, 0, 0)
 	if err != nil {
 		return p, err
 	}
