@@ -12,16 +12,16 @@ import (
 	"github.com/blindbox/blindbox/onnx/tensor"
 )
 
-// ones is a tensor of ones.
-func ones(shape ...int64) *tensor.Tensor {
+// allOnes is a tensor of ones.
+func allOnes(shape ...int64) *tensor.Tensor {
 	n, _ := tensor.Count(shape)
 	return tensor.Of(slices.Repeat([]float32{1}, int(n)), shape...)
 }
 
-// noise is a tensor of random elements.
-func noise(seed uint64, shape ...int64) *tensor.Tensor {
+// uniform is a tensor of random elements.
+func uniform(seed uint64, shape ...int64) *tensor.Tensor {
 	rng := rand.New(rand.NewPCG(seed, 1))
-	t := ones(shape...)
+	t := allOnes(shape...)
 	for i := range tensor.Data[float32](t) {
 		tensor.Data[float32](t)[i] = rng.Float32()*2 - 1
 	}
@@ -30,23 +30,23 @@ func noise(seed uint64, shape ...int64) *tensor.Tensor {
 
 // TestConv has the examples of ONNX's Conv.
 func TestConv(t *testing.T) {
-	x, w := counted[float32](1, 1, 5, 5), ones(1, 1, 3, 3)
+	x, w := counted[float32](1, 1, 5, 5), allOnes(1, 1, 3, 3)
 	padded := []float32{12, 21, 27, 33, 24, 33, 54, 63, 72, 51, 63, 99, 108, 117, 81, 93, 144, 153, 162, 111, 72, 111, 117, 123, 84}
 	nearTensor(t, mustCompute(t, "Conv", 11, attrs{"pads": []int64{1, 1, 1, 1}, "kernel_shape": []int64{3, 3}}, x, w), []int64{1, 1, 5, 5}, padded)
 	nearTensor(t, mustCompute(t, "Conv", 7, attrs{}, x, w), []int64{1, 1, 3, 3}, []float32{54, 63, 72, 99, 108, 117, 144, 153, 162})
 	same := attrs{"auto_pad": "SAME_LOWER", "kernel_shape": []int64{3, 3}, "strides": []int64{2, 2}}
 	nearTensor(t, mustCompute(t, "Conv", 22, same, x, w), []int64{1, 1, 3, 3}, []float32{12, 27, 24, 63, 108, 81, 72, 117, 84})
 	upper := attrs{"auto_pad": "SAME_UPPER"}
-	nearTensor(t, mustCompute(t, "Conv", 11, upper, counted[float32](1, 1, 4), ones(1, 1, 2), tensor.List[float32](1)), []int64{1, 1, 4}, []float32{2, 4, 6, 4})
-	nearTensor(t, mustCompute(t, "Conv", 11, attrs{"auto_pad": "VALID", "group": 2}, counted[float32](1, 2, 2), ones(2, 1, 1)), []int64{1, 2, 2}, []float32{0, 1, 2, 3})
+	nearTensor(t, mustCompute(t, "Conv", 11, upper, counted[float32](1, 1, 4), allOnes(1, 1, 2), tensor.List[float32](1)), []int64{1, 1, 4}, []float32{2, 4, 6, 4})
+	nearTensor(t, mustCompute(t, "Conv", 11, attrs{"auto_pad": "VALID", "group": 2}, counted[float32](1, 2, 2), allOnes(2, 1, 1)), []int64{1, 2, 2}, []float32{0, 1, 2, 3})
 }
 
 // TestConvTranspose has the examples of ONNX's ConvTranspose.
 func TestConvTranspose(t *testing.T) {
-	x, w := counted[float32](1, 1, 3, 3), ones(1, 1, 3, 3)
+	x, w := counted[float32](1, 1, 3, 3), allOnes(1, 1, 3, 3)
 	full := []float32{0, 1, 3, 3, 2, 3, 8, 15, 12, 7, 9, 21, 36, 27, 15, 9, 20, 33, 24, 13, 6, 13, 21, 15, 8}
 	nearTensor(t, mustCompute(t, "ConvTranspose", 11, nil, x, w), []int64{1, 1, 5, 5}, full)
-	line, pair := counted[float32](1, 1, 3), ones(1, 1, 2)
+	line, pair := counted[float32](1, 1, 3), allOnes(1, 1, 2)
 	for name, c := range map[string]struct {
 		at   attrs
 		want []float32
@@ -69,8 +69,8 @@ func TestConvTranspose(t *testing.T) {
 // TestPackedConvolutions: with the weights packed, for open and for known sizes, and in
 // every layout, the result is that of the plain operator.
 func TestPackedConvolutions(t *testing.T) {
-	x, b, d := noise(1, 2, 20, 7, 6), noise(3, 24), noise(4, 2, 24, 4, 3)
-	w := noise(2, 24, 20, 3, 3)
+	x, b, d := uniform(1, 2, 20, 7, 6), uniform(3, 24), uniform(4, 2, 24, 4, 3)
+	w := uniform(2, 24, 20, 3, 3)
 	at := attrs{"strides": []int64{2, 2}, "pads": []int64{1, 1, 1, 1}}
 	for _, level := range kernel.Levels() {
 		on := &kernel.On{Context: t.Context(), Level: level}
@@ -92,7 +92,7 @@ func TestPackedConvolutions(t *testing.T) {
 				nearTensor(t, got, want.Shape, tensor.Data[float32](want))
 			}
 			turned := &ConvTranspose{frame: plain.frame, Groups: 1}
-			v := noise(5, 20, 12, 3, 3)
+			v := uniform(5, 20, 12, 3, 3)
 			nearTensor(t, packedRun(t, on, turned, open, x, v), []int64{2, 12, 13, 11}, tensor.Data[float32](runOne(t, on, turned, x, v)))
 		}
 	}
@@ -101,7 +101,7 @@ func TestPackedConvolutions(t *testing.T) {
 // runOne infers and runs an operator.
 func runOne(t *testing.T, on *kernel.On, o Operator, in ...*tensor.Tensor) *tensor.Tensor {
 	t.Helper()
-	infos, err := o.Infer(knownAll(in))
+	infos, err := o.Infer(infosOf(in))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +115,7 @@ func runOne(t *testing.T, on *kernel.On, o Operator, in ...*tensor.Tensor) *tens
 // packedRun is runOne after operands 1 and 2 were packed, without them.
 func packedRun(t *testing.T, on *kernel.On, o Operator, open bool, in ...*tensor.Tensor) *tensor.Tensor {
 	t.Helper()
-	infos := knownAll(in)
+	infos := infosOf(in)
 	if open {
 		infos[0].Value, infos[0].Shape = nil, append(slices.Clone(infos[0].Shape[:1]), openShape(len(infos[0].Shape)-1)...)
 	}
@@ -136,7 +136,7 @@ func packedRun(t *testing.T, on *kernel.On, o Operator, open bool, in ...*tensor
 }
 
 func TestConvolutionsRefuse(t *testing.T) {
-	x, w := ones(1, 2, 5, 5), ones(4, 2, 3, 3)
+	x, w := allOnes(1, 2, 5, 5), allOnes(4, 2, 3, 3)
 	for what, c := range map[string]struct {
 		at attrs
 		in []*tensor.Tensor
@@ -147,9 +147,9 @@ func TestConvolutionsRefuse(t *testing.T) {
 		"too large":             {attrs{"dilations": []int64{1, math.MaxInt32 / 2}}, []*tensor.Tensor{x, w}},
 		"pads":                  {attrs{"pads": []int64{-1, 0, 0, 0}}, []*tensor.Tensor{x, w}},
 		"kernel_shape":          {attrs{"kernel_shape": []int64{3, 2}}, []*tensor.Tensor{x, w}},
-		"expected 4 elements":   {nil, []*tensor.Tensor{x, w, ones(3)}},
-		"expected 4 dimensions": {nil, []*tensor.Tensor{x, ones(4, 2, 3)}},
-		"at least 3 dimensions": {nil, []*tensor.Tensor{ones(2, 2), ones(2, 2)}},
+		"expected 4 elements":   {nil, []*tensor.Tensor{x, w, allOnes(3)}},
+		"expected 4 dimensions": {nil, []*tensor.Tensor{x, allOnes(4, 2, 3)}},
+		"at least 3 dimensions": {nil, []*tensor.Tensor{allOnes(2, 2), allOnes(2, 2)}},
 		"in 3 groups":           {attrs{"group": 3}, []*tensor.Tensor{x, w}},
 		"in 0 groups":           {attrs{"group": 0}, []*tensor.Tensor{x, w}},
 		"expected float32":      {nil, []*tensor.Tensor{x, counted[int64](4, 2, 3, 3)}},
@@ -162,7 +162,7 @@ func TestConvolutionsRefuse(t *testing.T) {
 		"output paddings": {"output_padding": []int64{-1, 0}},
 		"groups":          {"group": math.MaxInt32},
 	} {
-		refused(t, what, "ConvTranspose", 11, at, 1, x, ones(2, 4, 3, 3))
+		refused(t, what, "ConvTranspose", 11, at, 1, x, allOnes(2, 4, 3, 3))
 	}
 }
 
@@ -234,7 +234,7 @@ func TestCol2Im(t *testing.T) {
 		want[i] = float32(i%5*5 + i/5)
 	}
 	sameTensor(t, mustCompute(t, "Col2Im", 18, nil, x, tensor.List[int64](5, 5), tensor.List[int64](1, 5)), []int64{1, 1, 5, 5}, want)
-	overlapping := mustCompute(t, "Col2Im", 18, attrs{"pads": []int64{1, 0}}, ones(1, 2, 4), tensor.List[int64](4), tensor.List[int64](2))
+	overlapping := mustCompute(t, "Col2Im", 18, attrs{"pads": []int64{1, 0}}, allOnes(1, 2, 4), tensor.List[int64](4), tensor.List[int64](2))
 	sameTensor(t, overlapping, []int64{1, 1, 4}, []float32{2, 2, 2, 1})
 	refused(t, "columns", "Col2Im", 18, nil, 1, x, tensor.List[int64](5, 4), tensor.List[int64](1, 5))
 	refused(t, "too large", "Col2Im", 18, nil, 1, x, tensor.List[int64](5, 5), tensor.List[int64](1<<40, 1<<40))
@@ -242,17 +242,17 @@ func TestCol2Im(t *testing.T) {
 
 // TestDeformConv: without offsets it is Conv; a shift by whole pixels shifts the input.
 func TestDeformConv(t *testing.T) {
-	x, w, b := noise(1, 2, 4, 6, 5), noise(2, 6, 2, 3, 3), noise(3, 6)
+	x, w, b := uniform(1, 2, 4, 6, 5), uniform(2, 6, 2, 3, 3), uniform(3, 6)
 	at := attrs{"group": 2, "pads": []int64{1, 1, 1, 1}}
 	want := mustCompute(t, "Conv", 11, at, x, w, b)
 	still := tensor.Of(make([]float32, 2*36*30), 2, 36, 6, 5)
 	moving := attrs{"group": 2, "pads": []int64{1, 1, 1, 1}, "offset_group": 2}
-	got := mustCompute(t, "DeformConv", 19, moving, x, w, still, b, ones(2, 18, 6, 5))
+	got := mustCompute(t, "DeformConv", 19, moving, x, w, still, b, allOnes(2, 18, 6, 5))
 	nearTensor(t, got, want.Shape, tensor.Data[float32](want))
 	line := tensor.Of([]float32{1, 3, 7}, 1, 1, 1, 3)
 	half := tensor.Of([]float32{0, 0, 0, 0.5, 0.5, 0.5}, 1, 2, 1, 3)
-	nearTensor(t, mustCompute(t, "DeformConv", 19, nil, line, ones(1, 1, 1, 1), half), []int64{1, 1, 1, 3}, []float32{2, 5, 3.5})
-	refused(t, "expected 4 numbers", "DeformConv", 19, moving, 1, x, w, ones(2, 18, 6, 5))
+	nearTensor(t, mustCompute(t, "DeformConv", 19, nil, line, allOnes(1, 1, 1, 1), half), []int64{1, 1, 1, 3}, []float32{2, 5, 3.5})
+	refused(t, "expected 4 numbers", "DeformConv", 19, moving, 1, x, w, allOnes(2, 18, 6, 5))
 }
 
 func TestChannelNorms(t *testing.T) {
@@ -275,10 +275,10 @@ func TestChannelNorms(t *testing.T) {
 	nearTensor(t, out[0], x.Shape, normal)
 	nearTensor(t, out[1], []int64{2}, []float32{1, 2.5})
 	nearTensor(t, out[2], []int64{2}, []float32{1. / 3, 1. / 3})
-	one := ones(1, 3, 1)
+	one := allOnes(1, 3, 1)
 	s := float32(math.Pow(1+0.5/2*2, -0.75))
 	nearTensor(t, mustCompute(t, "LRN", 13, attrs{"size": 2, "alpha": 0.5}, one), one.Shape, []float32{s, s, float32(math.Pow(1.25, -0.75))})
 	refused(t, "groups", "GroupNormalization", 21, attrs{"num_groups": 3}, 1, x, scale, bias)
-	refused(t, "elements", "InstanceNormalization", 7, nil, 1, x, ones(3), bias)
+	refused(t, "elements", "InstanceNormalization", 7, nil, 1, x, allOnes(3), bias)
 	refused(t, "channels", "LRN", 7, nil, 1, x)
 }
