@@ -16,6 +16,21 @@ func PackOver(data []float32, level kernel.Level, k, n int) *Packed {
 	return packed
 }
 
+// PackOverTurned lays out the transpose of a matrix of n rows of k elements in its own
+// memory, as PackOver does. It takes memory for one panel.
+func PackOverTurned(data []float32, level kernel.Level, k, n int) *Packed {
+	Dense(data, k).check(n, k)
+	packed := &Packed{data: data[:PackedLen(k, n)], k: k, n: n, level: level}
+	width := panelWidth(level)
+	panel := make([]float32, k*min(width, n))
+	for c := 0; c < n; c += width { // the rows that make a panel lie where it will
+		w := min(width, n-c)
+		packPanel(level, panel, Dense(packed.data[c*k:(c+w)*k], k).Turned(), k, 0, w)
+		copy(packed.data[c*k:], panel[:w*k])
+	}
+	return packed
+}
+
 // cutRest takes the last columns out of a matrix, and closes the gaps that they leave.
 func cutRest(data []float32, k, n, columns int) []float32 {
 	if columns == 0 {

@@ -180,10 +180,14 @@ func (o *Product) Pack(level kernel.Level, fixed func(int) *tensor.Tensor, in []
 	}
 	_, k, n := split(b.Shape, false, o.TransB)
 	packed, unread := *o, []int{1}
-	if packed.overwrite && !o.TransB {
-		packed.packed = gemm.PackOver(tensor.Data[float32](b), level, int(k), int(n))
-	} else {
-		packed.packed = gemm.Pack(level, view(tensor.Data[float32](b), b.Shape, o.TransB), int(k), int(n))
+	data := tensor.Data[float32](b)
+	switch {
+	case !o.overwrite:
+		packed.packed = gemm.Pack(level, view(data, b.Shape, o.TransB), int(k), int(n))
+	case o.TransB:
+		packed.packed = gemm.PackOverTurned(data, level, int(k), int(n))
+	default:
+		packed.packed = gemm.PackOver(data, level, int(k), int(n))
 	}
 	if len(in) > 2 && in[2] != nil {
 		if c := fixed(2); c != nil && perColumn(c.Shape, n) {
