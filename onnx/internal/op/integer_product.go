@@ -105,7 +105,7 @@ func (o *integerProduct) checkTypes(in []*Info) error {
 	}
 	for _, i := range []int{o.at.scaleA, o.at.scaleB, o.at.scaleY} {
 		if i >= 0 {
-			if err := needType(in, i, tensor.Float32); err != nil {
+			if err := needType(in, i, tensor.Float32, tensor.Float16, tensor.BFloat16); err != nil {
 				return err
 			}
 		}
@@ -221,18 +221,13 @@ func packRight(on *kernel.On, t, zero *tensor.Tensor, from, k, n int, memory *qg
 	return qgemm.PackRight(on, qgemm.Dense(tensor.Data[uint8](t)[from:], n), k, n, linesOf[uint8](zero, from/max(1, k), n), memory)
 }
 
-// linesOf is the numbers that belong to n lines of one matrix of a stack, of which the
-// first is line from: one for all, one for each line of every matrix, or one for each
-// line of the stack.
+// linesOf is the numbers that spanOf finds, or none.
 func linesOf[T tensor.Elem](t *tensor.Tensor, from, n int) []T {
 	if t == nil {
 		return nil
 	}
-	v := tensor.Data[T](t)
-	if len(v) == 1 || len(v) == n {
-		return v
-	}
-	return v[from : from+n]
+	at, count := spanOf(t, from, n)
+	return tensor.Data[T](t)[at : at+count]
 }
 
 // Run multiplies: all rows of A at once if B is one matrix and nothing belongs to the
@@ -293,21 +288,44 @@ func (o *integerProduct) one(env *Env, in []*tensor.Tensor, y *tensor.Tensor, at
 	return qgemm.Mul(env.On, left, right, o.output(in, y, atY, n, scale), memory)
 }
 
-// scale is what the sums are multiplied by.
+// scale is what the sums are multiplied by: the product of the operands' scales, of
+// which one is a single number, through the result's.
 func (o *integerProduct) scale(in []*tensor.Tensor, row, column, m, n int, room []float32) (s qgemm.PerLine[float32]) {
 	if o.at.scaleA < 0 {
 		return s
 	}
-	a, b := linesOf[float32](in[o.at.scaleA], row, m), linesOf[float32](in[o.at.scaleB], column, n)
-	s.ByRow = len(a) > 1
-	s.Values = room[:max(len(a), len(b))]
+	many, single := in[o.at.scaleB], in[o.at.scaleA]
+	at, count := spanOf(many, column, n)
+	if single.Len() > 1 {
+		many, single, s.ByRow = single, many, true
+		at, count = spanOf(many, row, m)
+	}
+	s.Values = room[:count]
+	widen(s.Values, many, at)
+	factor := firstFloat(single)
 	for i := range s.Values {
-		s.Values[i] = a[min(i, len(a)-1)] * b[min(i, len(b)-1)]
+		s.Values[i] *= factor
 		if o.at.scaleY >= 0 {
-			s.Values[i] /= tensor.Data[float32](in[o.at.scaleY])[0]
+			s.Values[i] /= firstFloat(in[o.at.scaleY])
 		}
 	}
 	return s
+}
+
+// spanOf is which of the numbers belong to n lines of one matrix of a stack, of which
+// the first is line from: one for all, one for each line of every matrix, or one for
+// each line of the stack.
+func spanOf(t *tensor.Tensor, from, n int) (at, count int) {
+	if t.Len() == 1 || t.Len() == n {
+		return 0, t.Len()
+	}
+	return from, n
+}
+
+func firstFloat(t *tensor.Tensor) float32 {
+	var v [1]float32
+	widen(v[:], t, 0)
+	return v[0]
 }
 
 func (o *integerProduct) output(in []*tensor.Tensor, y *tensor.Tensor, from, row int, scale qgemm.PerLine[float32]) qgemm.Output {
