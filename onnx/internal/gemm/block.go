@@ -66,18 +66,21 @@ type area struct{ r0, r1, c0, c1 int }
 // in dst means nothing.
 func (p *product) block(on *kernel.On, at area, b panels) {
 	t := tile{aCol: p.a.Col, cRow: p.ldc}
-	steps := p.steps()
+	steps, e, grows := p.steps(), p.e, p.grows()
+	if grows {
+		e.Beta = 0
+	}
 	for k0 := 0; k0 == 0 || k0 < p.k; k0 += steps {
 		if k0 > 0 && on.Err() != nil {
 			return
 		}
 		t.k = min(steps, p.k-k0)
 		t.flags = 0
-		if k0 > 0 {
+		if k0 > 0 || grows {
 			t.flags = carry
 		}
 		if k0+t.k == p.k {
-			t.finishing(&p.e)
+			t.finishing(&e)
 		}
 		p.sweep(&t, at, k0, b)
 	}
@@ -94,10 +97,19 @@ func (p *product) rows(at area) {
 	}
 }
 
+// inside says that the matrix to add is where the result will be.
+func (p *product) inside() bool { return p.e.Beta != 0 && &p.e.C[p.from] == &p.dst[0] }
+
+// grows says that the product is just added to what is in dst: then the sums
+// begin with that.
+func (p *product) grows() bool {
+	return p.inside() && p.e.Beta == 1 && (p.e.Alpha == 0 || p.e.Alpha == 1) && p.e.CRow == p.ldc
+}
+
 // steps is a part of k, no longer than depth and as long as the others, unless
 // sums that wait in dst would destroy a C that is there.
 func (p *product) steps() int {
-	if p.k == 0 || p.e.Beta != 0 && &p.e.C[p.from] == &p.dst[0] {
+	if p.k == 0 || p.inside() && !p.grows() {
 		return max(1, p.k)
 	}
 	return ceil(p.k, ceil(p.k, depth))

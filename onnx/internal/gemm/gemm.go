@@ -47,7 +47,8 @@ type Epilogue struct {
 	RowBias []float32 // one for each row, or nil
 
 	// C is a matrix to add, Beta times, with CRow elements from row to row. It
-	// may be dst itself. With Beta 0 it is not read.
+	// may be dst itself; with Beta and Alpha 1 the sums then begin with it, which
+	// is the fastest way to add a residual. With Beta 0 it is not read.
 	Beta float32
 	C    []float32
 	CRow int

@@ -87,6 +87,7 @@ func epilogues(rng *rand.Rand, m, n, ldc int, dst []float32) map[string]*Epilogu
 		"rows":       {RowBias: random(rng, m)},
 		"residual":   {Beta: 1, C: other, CRow: n + 2},
 		"accumulate": {Beta: 0.25, C: dst, CRow: ldc},
+		"grow":       {Beta: 1, C: dst, CRow: ldc, RowBias: random(rng, m)},
 		"relu":       {Clip: true, Lo: 0, Hi: float32(math.Inf(1))},
 		"row":        {Row: double},
 		"all": {Alpha: 1.5, Bias: random(rng, n), RowBias: random(rng, m), Beta: -2, C: other, CRow: n + 2,
