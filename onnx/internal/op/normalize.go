@@ -90,6 +90,9 @@ func (o layerNorm) Run(env *Env, in, out []*tensor.Tensor) error {
 		return err
 	}
 	inner := in[0].Shape[at:]
+	if o.dense(in, out, inner) {
+		return o.vectors(env, in, out)
+	}
 	scale, err := spread(env, in, 1, inner, 1)
 	if err != nil {
 		return err

@@ -14,6 +14,7 @@ type reduction struct {
 	i         func(sum, x int64) int64 // without i and u, integers compute as floats
 	u         func(sum, x uint64) uint64
 	finish    func(sum, n float64) float64 // nil: the sum is the result
+	v         vectorReduction              // for float32 and axes beside each other
 }
 
 func reduceOperators() map[string]Spec {
@@ -33,7 +34,9 @@ func reduceOperators() map[string]Spec {
 	sum.axesSince = 13
 	table["ReduceSum"] = sum
 	specs := map[string]Spec{"ReduceLogSumExp": reducer(18, func(over axes) Operator { return logSumExp{over} })}
+	v := vectorReductions()
 	for name, r := range table {
+		r.v = v[name]
 		specs[name] = reducer(r.axesSince, func(over axes) Operator { return reduce{over, r} })
 	}
 	return specs
@@ -98,6 +101,9 @@ type reduce struct {
 }
 
 func (o reduce) Run(env *Env, in, out []*tensor.Tensor) error {
+	if done, err := o.vectors(env, in, out[0]); done {
+		return err
+	}
 	class := classOf(in[0].Type)
 	switch {
 	case o.i == nil || class == floating:

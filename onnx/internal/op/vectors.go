@@ -12,28 +12,12 @@ import (
 // operator has a general form beside it, for the other types and for shapes that do
 // not lie in memory as these loops want them.
 
-// oneCut is how many elements a thread takes at a time: some ten microseconds.
-const oneCut = 1 << 14
-
-// cutElements cuts n elements for the threads of the run.
-func cutElements(on *kernel.On, n int, do func(from, to int)) error {
-	return on.Parallel((n+oneCut-1)/oneCut, func(part int) {
-		do(part*oneCut, min(n, (part+1)*oneCut))
-	})
-}
-
-// cutRows cuts rows of n elements likewise.
-func cutRows(on *kernel.On, rows, n int, do func(from, to int)) error {
-	step := max(1, oneCut/max(1, n))
-	return on.Parallel((rows+step-1)/step, func(part int) { do(part*step, min(rows, (part+1)*step)) })
-}
-
 // vector is a function of each element; dst may be src.
 type vector func(l kernel.Level, dst, src []float32)
 
 func (f vector) run(env *Env, out, in *tensor.Tensor) error {
 	dst, src := tensor.Data[float32](out), tensor.Data[float32](in)
-	return cutElements(env.On, len(dst), func(from, to int) { f(env.On.Level, dst[from:to], src[from:to]) })
+	return rows(env.On, len(dst), 1, func(from, to int) { f(env.On.Level, dst[from:to], src[from:to]) })
 }
 
 // vectors are the vector forms of operators on floats alone.
@@ -74,7 +58,7 @@ func vectorPairs() map[string]*vectorPair {
 func (p *vectorPair) run(env *Env, out, a, b *tensor.Tensor) error {
 	l, dst, as, bs := env.On.Level, tensor.Data[float32](out), tensor.Data[float32](a), tensor.Data[float32](b)
 	if slices.Equal(a.Shape, b.Shape) {
-		return cutElements(env.On, len(dst), func(from, to int) { p.both(l, dst[from:to], as[from:to], bs[from:to]) })
+		return rows(env.On, len(dst), 1, func(from, to int) { p.both(l, dst[from:to], as[from:to], bs[from:to]) })
 	}
 	operands := []kernel.Operand{kernel.Dense(out.Shape), kernel.Broadcast(a.Shape, out.Shape), kernel.Broadcast(b.Shape, out.Shape)}
 	return kernel.Walk(env.On, out.Shape, operands, func(n int, at, step []int) error {

@@ -13,10 +13,15 @@ import (
 // How exact the loops are is tested in package vec.
 func onEachLevel(t *testing.T, op string, want *tensor.Tensor, in ...*tensor.Tensor) {
 	t.Helper()
+	onEachLevelWith(t, op, nil, want, in...)
+}
+
+func onEachLevelWith(t *testing.T, op string, at attrs, want *tensor.Tensor, in ...*tensor.Tensor) {
+	t.Helper()
 	for _, level := range kernel.Levels() {
 		for _, threads := range []int{1, 3} {
 			on := &kernel.On{Context: t.Context(), Level: level, Threads: threads}
-			out, err := computeOn(on, op, newest, nil, 1, in...)
+			out, err := computeOn(on, op, newest, at, 1, in...)
 			if err != nil {
 				t.Fatalf("%s, %v: %v", op, level, err)
 			}
@@ -28,15 +33,23 @@ func onEachLevel(t *testing.T, op string, want *tensor.Tensor, in ...*tensor.Ten
 // inFloat64 is what an operator gives for the same numbers as float64.
 func inFloat64(t *testing.T, op string, in ...*tensor.Tensor) *tensor.Tensor {
 	t.Helper()
+	return inFloat64With(t, op, nil, in...)
+}
+
+func inFloat64With(t *testing.T, op string, at attrs, in ...*tensor.Tensor) *tensor.Tensor {
+	t.Helper()
 	wide := make([]*tensor.Tensor, len(in))
 	for i, v := range in {
+		if wide[i] = v; v.Type != tensor.Float32 {
+			continue
+		}
 		data := make([]float64, v.Len())
 		for j, x := range tensor.Data[float32](v) {
 			data[j] = float64(x)
 		}
 		wide[i] = tensor.Of(data, v.Shape...)
 	}
-	out := mustCompute(t, op, newest, nil, wide...)
+	out := mustCompute(t, op, newest, at, wide...)
 	data := make([]float32, out.Len())
 	for i, x := range tensor.Data[float64](out) {
 		data[i] = float32(x)
