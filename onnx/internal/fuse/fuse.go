@@ -18,7 +18,7 @@ import (
 // All applies every rewrite, in the order in which they help each other.
 func All(p *plan.Program) error {
 	for _, rewrite := range []func(*rewriter, *plan.Step) error{
-		identity, gelu, geluTanh, gated, layerNorm, addition, activation, attention,
+		identity, folded, gelu, geluTanh, gated, layerNorm, addition, residual, activation, activated, attention,
 	} {
 		r := newRewriter(p)
 		for i := range p.Steps {
@@ -28,6 +28,7 @@ func All(p *plan.Program) error {
 		}
 		p.Prune()
 	}
+	layouts(p)
 	return nil
 }
 

@@ -230,3 +230,6 @@ func (o Reorder) Run(env *Env, in, out []*tensor.Tensor) error {
 
 // Cheap says that it is one pass.
 func (o Reorder) Cheap() {}
+
+// Blockable says whether the pooling can work on images in blocks of channels.
+func (o *Pool) Blockable() bool { return o.kind != normOf && !o.indices }
