@@ -15,6 +15,7 @@ func quantizeOperators() map[string]Spec {
 		"DynamicQuantizeLinear": {MinIn: 1, MaxIn: 1, MaxOut: 3, Since: 11, Make: func(*Attributes, int64) (Operator, error) { return dynamicQuantize{}, nil }},
 	}
 	maps.Copy(all, integerProductOperators())
+	maps.Copy(all, integerConvOperators())
 	return all
 }
 
