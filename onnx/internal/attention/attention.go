@@ -83,7 +83,7 @@ func (p *Problem) Run(on *kernel.On, scratch []float32) error {
 	}
 	blocks := (p.Queries + p.block() - 1) / p.block()
 	parts := p.Batches * p.Heads * blocks
-	if on.Workers() > 1 {
+	if on.Workers() > 1 && p.work() > alone {
 		return p.spread(on, parts, blocks, scratch)
 	}
 	for part := range parts {
@@ -92,6 +92,15 @@ func (p *Problem) Run(on *kernel.On, scratch []float32) error {
 		}
 	}
 	return on.Err()
+}
+
+// alone is how many multiplications take less time than it takes to start a
+// goroutine for a part of them.
+const alone = 1 << 18
+
+// work is the number of multiplications.
+func (p *Problem) work() float64 {
+	return float64(p.Batches) * float64(p.Heads) * float64(p.Queries) * float64(p.Keys) * float64(p.Dim+p.Values)
 }
 
 // spread is apart from Run: what goroutines share is on the heap.

@@ -18,7 +18,8 @@ func ScratchLen(threads, k, n int) int { return max(1, threads) * k * min(n, str
 
 // MulBoth computes dst = epilogue(a x b) for a of m x k and b of k x n elements,
 // both known only now. Their strides are free: rows of b that are contiguous are
-// read in place, others are packed into scratch, of ScratchLen elements. The
+// read in place, if that is fast, others are packed into scratch, of ScratchLen
+// elements; for one or two rows of a, a transposed b is not packed either. The
 // epilogue's C begins where dst does; its biases are the same for the whole
 // batch. No two results overlap.
 func MulBoth(on *kernel.On, dst []float32, ldc, m, k, n int, a, b View, batch Batch, e *Epilogue, scratch []float32) error {
@@ -30,7 +31,7 @@ func MulBoth(on *kernel.On, dst []float32, ldc, m, k, n int, a, b View, batch Ba
 		return on.Err()
 	}
 	workers := j.workers(on, batch.Count)
-	j.grid = j.cut(workers)
+	j.grid = j.cut(ceil(workers, batch.Count)) // whole products, if there are enough
 	if !j.inPlace() {
 		j.grid.width = min(j.grid.width, stripe)
 		j.grid.columns = ceil(n, j.grid.width)

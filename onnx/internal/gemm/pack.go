@@ -20,7 +20,8 @@ func Pack(level kernel.Level, b View, k, n int) *Packed {
 }
 
 // PackInto lays out b in data, which has PackedLen(k, n) elements, does not
-// overlap b and belongs to the result from now on.
+// overlap b and belongs to the result from now on. Reading it is fastest if it
+// begins at a multiple of 64 bytes, as large slices do by themselves.
 func PackInto(data []float32, level kernel.Level, b View, k, n int) *Packed {
 	b.check(k, n)
 	packed := &Packed{data: data[:PackedLen(k, n)], k: k, n: n, level: level}

@@ -1,6 +1,6 @@
 // Command gen writes the assembly of package gemm: tiles that are summed in
-// registers, for AVX2 and AVX-512, and the packing of transposed matrices. What
-// it writes is in the repository; a test compares.
+// registers, for AVX2 and AVX-512, and what packs transposed matrices or does
+// without. What it writes is in the repository; a test compares.
 package main
 
 import (
