@@ -24,13 +24,13 @@ func logicOperators() map[string]Spec {
 		"Greater":     related(relation{f: swapped(less[float64]), i: swapped(less[int64]), u: swapped(less[uint64])}),
 		"GreaterOrEqual": related(relation{f: swapped(lessOrEqual[float64]), i: swapped(lessOrEqual[int64]),
 			u: swapped(lessOrEqual[uint64])}),
-		"And":   related(relation{b: func(a, b bool) bool { return a && b }}),
-		"Or":    related(relation{b: func(a, b bool) bool { return a || b }}),
-		"Xor":   related(relation{b: func(a, b bool) bool { return a != b }}),
+		"And": related(relation{b: func(a, b bool) bool { return a && b }}),
+		"Or":  related(relation{b: func(a, b bool) bool { return a || b }}),
+		"Xor": related(relation{b: func(a, b bool) bool { return a != b }}),
 	}
 }
 
-func equal[T comparable](a, b T) bool   { return a == b }
+func equal[T comparable](a, b T) bool    { return a == b }
 func less[V numeric](a, b V) bool        { return a < b }
 func lessOrEqual[V numeric](a, b V) bool { return a <= b }
 func swapped[V numeric](f func(a, b V) bool) func(a, b V) bool {
