@@ -47,11 +47,16 @@ func folded(r *rewriter, st *plan.Step) error {
 		}
 		weights, bias := r.rescaled(from, w, factor, shift)
 		made := *o
-		r.replace(st, "Conv", &made, from.In[0], r.p.Add("", op.Known(weights)), r.p.Add("", op.Known(bias)))
-		r.readers = append(r.readers, 1, 1)
+		r.replace(st, "Conv", &made, from.In[0], r.constant(weights), r.constant(bias))
 		return nil
 	}
 	return nil
+}
+
+// constant enters a tensor as a value.
+func (r *rewriter) constant(t *tensor.Tensor) int {
+	r.readers = append(r.readers, 0)
+	return r.p.Add("", op.Known(t))
 }
 
 // perChannel says which factor and which sum a step gives each channel of operand k.
