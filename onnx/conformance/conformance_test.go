@@ -99,7 +99,7 @@ func TestThresholds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for group, least := range map[string]int{"node": 711, "simple": 7, "pytorch-converted": 34, "pytorch-operator": 30} {
+	for group, least := range map[string]int{"node": 830, "simple": 20, "pytorch-converted": 76, "pytorch-operator": 30} {
 		m := regexp.MustCompile(`\| Debian [^|]+\| ` + group + ` \| (\d+) \| (\d+) \|`).FindStringSubmatch(string(text))
 		if m == nil {
 			t.Errorf("the page does not have group %s", group)
