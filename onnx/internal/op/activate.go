@@ -3,15 +3,18 @@ package op
 import (
 	"math"
 
+	"github.com/blindbox/blindbox/onnx/internal/kernel"
+	"github.com/blindbox/blindbox/onnx/internal/vec"
 	"github.com/blindbox/blindbox/onnx/tensor"
 )
 
 // activationOperators are the functions of one number that have parameters.
 func activationOperators() map[string]Spec {
-	with := func(f func(p parameters) func(float64) float64) Spec {
+	with := func(f func(p parameters) (func(float64) float64, vector)) Spec {
 		return Spec{MinIn: 1, MaxIn: 1, MaxOut: 1, Make: func(a *Attributes, opset int64) (Operator, error) {
 			legacy(a, opset)
-			return unary{f: f(parameters{a})}, nil
+			general, v := f(parameters{a})
+			return unary{f: general, v: v}, nil
 		}}
 	}
 	return map[string]Spec{
@@ -36,69 +39,73 @@ func (p parameters) number(name string, otherwise float32) float64 {
 	return float64(p.a.float(name, otherwise))
 }
 
-func leakyRelu(p parameters) func(float64) float64 {
+func leakyRelu(p parameters) (func(float64) float64, vector) {
 	slope := p.number("alpha", 0.01)
 	return func(x float64) float64 {
 		if x < 0 {
 			return slope * x
 		}
 		return x
-	}
+	}, func(l kernel.Level, dst, src []float32) { vec.LeakyRelu(l, dst, src, float32(slope)) }
 }
 
-func elu(p parameters) func(float64) float64 {
+func elu(p parameters) (func(float64) float64, vector) {
 	alpha := p.number("alpha", 1)
 	return func(x float64) float64 {
 		if x < 0 {
 			return alpha * math.Expm1(x)
 		}
 		return x
-	}
+	}, func(l kernel.Level, dst, src []float32) { vec.Elu(l, dst, src, float32(alpha)) }
 }
 
-func celu(p parameters) func(float64) float64 {
+func celu(p parameters) (func(float64) float64, vector) {
 	alpha := p.number("alpha", 1)
-	return func(x float64) float64 { return max(0, x) + min(0, alpha*math.Expm1(x/alpha)) }
+	return func(x float64) float64 { return max(0, x) + min(0, alpha*math.Expm1(x/alpha)) }, nil
 }
 
 // selu has the constants of its paper (Klambauer et al. 2017), as ONNX rounds them.
-func selu(p parameters) func(float64) float64 {
+func selu(p parameters) (func(float64) float64, vector) {
 	alpha, gamma := p.number("alpha", 1.67326319217681884765625), p.number("gamma", 1.05070102214813232421875)
 	return func(x float64) float64 {
 		if x <= 0 {
 			return gamma * alpha * math.Expm1(x)
 		}
 		return gamma * x
-	}
+	}, nil
 }
 
-func hardSigmoid(p parameters) func(float64) float64 {
+func hardSigmoid(p parameters) (func(float64) float64, vector) {
 	alpha, beta := p.number("alpha", 0.2), p.number("beta", 0.5)
-	return func(x float64) float64 { return max(0, min(1, alpha*x+beta)) }
+	return func(x float64) float64 { return max(0, min(1, alpha*x+beta)) },
+		func(l kernel.Level, dst, src []float32) { vec.HardSigmoid(l, dst, src, float32(alpha), float32(beta)) }
 }
 
-func thresholdedRelu(p parameters) func(float64) float64 {
+func thresholdedRelu(p parameters) (func(float64) float64, vector) {
 	alpha := p.number("alpha", 1)
 	return func(x float64) float64 {
 		if x > alpha {
 			return x
 		}
 		return 0
-	}
+	}, nil
 }
 
-func gelu(p parameters) func(float64) float64 {
+func gelu(p parameters) (func(float64) float64, vector) {
 	if p.a.oneOf("approximate", "none", "tanh") == "tanh" {
 		return func(x float64) float64 {
 			return 0.5 * x * (1 + math.Tanh(math.Sqrt(2/math.Pi)*(x+0.044715*x*x*x)))
-		}
+		}, vec.GeluTanh
 	}
-	return func(x float64) float64 { return 0.5 * x * (1 + math.Erf(x/math.Sqrt2)) }
+	return func(x float64) float64 { return 0.5 * x * (1 + math.Erf(x/math.Sqrt2)) }, vec.Gelu
 }
 
-func swish(p parameters) func(float64) float64 {
+func swish(p parameters) (func(float64) float64, vector) {
 	alpha := p.number("alpha", 1)
-	return func(x float64) float64 { return x * sigmoid(alpha*x) }
+	if alpha == 1 {
+		return func(x float64) float64 { return x * sigmoid(x) }, vec.SiLU
+	}
+	return func(x float64) float64 { return x * sigmoid(alpha*x) }, nil
 }
 
 // makeShrink brings numbers nearer to zero by bias, and those within lambd to it.
@@ -166,6 +173,11 @@ func needScalar(in []*Info, index int, allowed ...tensor.DataType) error {
 func (o clip) InPlace() []int { return []int{0} }
 
 func (o clip) Run(env *Env, in, out []*tensor.Tensor) error {
+	if in[0].Type == tensor.Float32 {
+		low, high := float32(scalarOr(in, 1, o.low)), float32(scalarOr(in, 2, o.high))
+		limit := func(l kernel.Level, dst, src []float32) { vec.Clip(l, dst, src, low, high) }
+		return vector(limit).run(env, out[0], in[0])
+	}
 	if classOf(in[0].Type) == signed {
 		return clipTo[int64](env, in, out[0], math.MinInt64, math.MaxInt64)
 	}

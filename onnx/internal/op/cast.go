@@ -99,6 +99,9 @@ func (o cast) Infer(in []*Info) ([]Info, error) {
 
 func (o cast) Run(env *Env, in, out []*tensor.Tensor) error {
 	from, to := in[0], out[0]
+	if f := castVectors(env.On.Level, to, from); f != nil {
+		return rows(env.On, to.Len(), 1, f)
+	}
 	switch {
 	case from.Type == to.Type:
 		return move(env, to, 0, from, kernel.Dense(from.Shape), from.Shape)

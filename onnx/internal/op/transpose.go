@@ -69,5 +69,8 @@ func (o transpose) Run(env *Env, in, out []*tensor.Tensor) error {
 	for i, p := range perm {
 		from.Strides[i] = own[p]
 	}
+	if turns(out[0], from.Strides) {
+		return turnMatrices(env, out[0], in[0], from.Strides)
+	}
 	return move(env, out[0], 0, in[0], from, out[0].Shape)
 }

@@ -40,7 +40,7 @@ func inFloat64With(t *testing.T, op string, at attrs, in ...*tensor.Tensor) *ten
 	t.Helper()
 	wide := make([]*tensor.Tensor, len(in))
 	for i, v := range in {
-		if wide[i] = v; v.Type != tensor.Float32 {
+		if wide[i] = v; v == nil || v.Type != tensor.Float32 {
 			continue
 		}
 		data := make([]float64, v.Len())
