@@ -67,11 +67,14 @@ func (w *inliner) define(s *scope, name string) string {
 	}
 	if !known || to == "" {
 		w.names++
-		to = "\xff" + strconv.Itoa(w.names) + " " + name[:min(len(name), 64)]
+		to = "\xff" + strconv.Itoa(w.names) + " " + short(name)
 	}
 	s.names[name] = to
 	return to
 }
+
+// short keeps names that are written once for each call from taking much memory.
+func short(name string) string { return name[:min(len(name), 64)] }
 
 // nodes writes nodes out; depth counts the graphs around them.
 func (w *inliner) nodes(nodes []graph.Node, s *scope, depth int) ([]graph.Node, error) {
@@ -101,13 +104,13 @@ func (w *inliner) nodes(nodes []graph.Node, s *scope, depth int) ([]graph.Node, 
 	return out, nil
 }
 
-// node copies a node into its scope. In a function it keeps the index of the call.
+// node copies a node into its scope. In a function it has the index of the call.
 func (w *inliner) node(from *graph.Node, s *scope, depth int) (n graph.Node, err error) {
 	n = *from
 	if n.Attrs, err = w.attributes(from.Attrs, s, depth); err != nil || s.call == nil {
 		return n, err
 	}
-	n.Index = s.call.Index
+	n.Index, n.Name = s.call.Index, short(s.fn.name.name)+"/"+short(n.Name)
 	n.Inputs, n.Outputs = slices.Clone(n.Inputs), slices.Clone(n.Outputs)
 	for i, name := range n.Inputs {
 		n.Inputs[i] = s.name(name)

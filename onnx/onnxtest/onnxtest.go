@@ -44,6 +44,15 @@ func ModelAt(opset int64, graph ...[]byte) []byte {
 
 // Node is a node of a graph. Names may be empty.
 func Node(name, op string, in, out []string, attrs ...[]byte) []byte {
+	return Msg(1, node(name, op, in, out, attrs))
+}
+
+// Call is a node of a graph in a domain of its own.
+func Call(domain, op string, in, out []string, attrs ...[]byte) []byte {
+	return Msg(1, node("", op, in, out, attrs), Str(7, domain))
+}
+
+func node(name, op string, in, out []string, attrs [][]byte) []byte {
 	var b []byte
 	for _, s := range in {
 		b = append(b, Str(1, s)...)
@@ -55,7 +64,28 @@ func Node(name, op string, in, out []string, attrs ...[]byte) []byte {
 		b = append(b, Str(3, name)...)
 	}
 	b = append(b, Str(4, op)...)
-	return Msg(1, append(b, slices.Concat(attrs...)...))
+	return append(b, slices.Concat(attrs...)...)
+}
+
+// Function is a function of a model, at operator set 17, with further fields.
+func Function(domain, name string, in, out []string, fields ...[]byte) []byte {
+	b := Str(1, name)
+	for _, s := range in {
+		b = append(b, Str(4, s)...)
+	}
+	for _, s := range out {
+		b = append(b, Str(5, s)...)
+	}
+	return Msg(25, b, Str(10, domain), Msg(9, Str(1, ""), Int(2, 17)), slices.Concat(fields...))
+}
+
+// Inner is a node of a function; its domain may be empty.
+func Inner(domain, op string, in, out []string, attrs ...[]byte) []byte {
+	b := node("", op, in, out, attrs)
+	if domain != "" {
+		b = append(b, Str(7, domain)...)
+	}
+	return Msg(7, b)
 }
 
 // AttrInt is an attribute of kind INT.
@@ -71,6 +101,11 @@ func AttrInts(name string, v ...int64) []byte {
 		parts = append(parts, Int(8, x))
 	}
 	return Msg(5, parts...)
+}
+
+// AttrRef is an attribute of a function's node that is an attribute of the function.
+func AttrRef(name, ref string, kind int64) []byte {
+	return Msg(5, Str(1, name), Str(21, ref), Int(20, kind))
 }
 
 // AttrTensor is an attribute of kind TENSOR with the given fields of a tensor.
