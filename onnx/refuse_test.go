@@ -89,9 +89,6 @@ func TestOperatorsRefuse(t *testing.T) {
 // TestParametersThatOnlyARunShows: the same, for lists that are fed.
 func TestParametersThatOnlyARunShows(t *testing.T) {
 	list := func(v ...int64) *tensor.Tensor { return tensor.Of(v, int64(len(v))) }
-	open := func(name string, typ int64) []byte {
-		return pb.Msg(11, pb.Str(1, name), pb.Msg(2, pb.Msg(1, pb.Int(1, typ))))
-	}
 	for name, c := range map[string]struct {
 		op   string
 		in   []*tensor.Tensor
@@ -127,9 +124,6 @@ func TestParametersThatOnlyARunShows(t *testing.T) {
 // TestOpenRanksStayOpen: what is not known when the session is made must not be
 // taken for a scalar, or a list, or anything else that is.
 func TestOpenRanksStayOpen(t *testing.T) {
-	open := func(name string, typ int64) []byte {
-		return pb.Msg(11, pb.Str(1, name), pb.Msg(2, pb.Msg(1, pb.Int(1, typ))))
-	}
 	for op, attrs := range map[string][]byte{
 		"Add": nil, "Max": nil, "Equal": nil, "MatMul": nil, "Concat": pb.AttrInt("axis", 0),
 	} {

@@ -168,11 +168,12 @@ func describe(d graph.Decl, found op.Info) ValueInfo {
 	return out
 }
 
-// public gives an error about a step the type that callers know.
+// public gives an error about a step, and about one in a graph inside of it, the type
+// that callers know.
 func public(err error) error {
 	var at *plan.StepError
 	if errors.As(err, &at) {
-		return failed(at.Node, at.Reason)
+		return failed(at.Node, public(at.Reason))
 	}
 	return err
 }

@@ -9,7 +9,6 @@
 package plan
 
 import (
-	"errors"
 	"fmt"
 	"sync"
 
@@ -114,15 +113,11 @@ type StepError struct {
 	Reason error
 }
 
-func (e *StepError) Error() string { return fmt.Sprintf("node %d: %v", e.Node.Index, e.Reason) }
+func (e *StepError) Error() string {
+	return fmt.Sprintf("node %d (%s): %v", e.Node.Index, e.Node.Op, e.Reason)
+}
 
 func (e *StepError) Unwrap() error { return e.Reason }
 
-// failed names the node of an error, unless a node inside of it is named already.
-func failed(n *graph.Node, err error) error {
-	var inside *StepError
-	if err == nil || errors.As(err, &inside) {
-		return err
-	}
-	return &StepError{n, err}
-}
+// failed names the node of an error. One in a graph inside is named behind it.
+func failed(n *graph.Node, err error) error { return &StepError{n, err} }
