@@ -131,6 +131,9 @@ func (o binary) Infer(in []*Info) ([]Info, error) {
 
 func (o binary) InPlace() []int { return []int{0, 1} }
 
+// Cheap: weights may be stored as small integers with a scale.
+func (o binary) Cheap() {}
+
 func (o binary) Run(env *Env, in, out []*tensor.Tensor) error {
 	b, err := o.old.operand(in)
 	if err != nil {

@@ -81,6 +81,9 @@ func castable(t tensor.DataType) bool {
 	return classOf(t) != none || t == tensor.Bool || t == tensor.String
 }
 
+// Cheap: weights may be stored in another type than they are used in.
+func (o cast) Cheap() {}
+
 func (o cast) Infer(in []*Info) ([]Info, error) {
 	to := o.to
 	for i := range in {

@@ -41,6 +41,9 @@ func (o transpose) order(rank int) ([]int64, error) {
 	return o.perm, nil
 }
 
+// Cheap: weights may be stored the other way round.
+func (o transpose) Cheap() {}
+
 func (o transpose) Infer(in []*Info) ([]Info, error) {
 	if err := needTensor(in, 0); err != nil {
 		return nil, err

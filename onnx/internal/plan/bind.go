@@ -218,9 +218,9 @@ func (b *Bound) known(st *Step, in []*op.Info, results []op.Info) (bool, error) 
 		if _, ok := st.Op.(op.Packer); ok {
 			return false, nil
 		}
-		small := int64(1) << 62 // nothing large is folded here: it would be held beside the arena
+		spare := int64(0) // nothing large is folded here: it would be held beside the arena
 		var err error
-		if values, err = foldNow(b.program, st, in, results, &small); err != nil {
+		if values, err = foldNow(b.program, st, in, results, &spare); err != nil {
 			return false, err
 		}
 	}

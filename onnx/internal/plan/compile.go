@@ -15,15 +15,23 @@ import (
 // compiler turns a graph of names into steps over numbered values.
 type compiler struct {
 	*Program
-	graph  *graph.Graph
-	ids    map[string]int
-	folded int64 // bytes of results that were computed while compiling
+	graph *graph.Graph
+	ids   map[string]int
+	spare int64 // bytes of results that may still be computed while compiling
 }
 
 // foldElements bounds the operands and results that are computed before a run by
 // operators of any kind: enough for arithmetic on shapes, too little for a model that
 // tries to make loading slow.
 const foldElements = 64
+
+// Results that are computed before a run may be larger than their operands by the
+// factor widening, and all together than the weights by the factor foldedWeights: those
+// of 8 bits become float32, and are multiplied by a scale.
+const (
+	widening      = 4
+	foldedWeights = 2 * widening
+)
 
 // Compile checks that every operator, type and shape of the graph can be computed,
 // computes what is known already, and drops what nobody needs. The graph is in
@@ -42,6 +50,7 @@ func compile(g *graph.Graph, o Options, captured []Value, constants []Value) (*P
 	if err := c.declare(); err != nil {
 		return nil, err
 	}
+	c.spare = min(foldedWeights*c.FixedBytes(), o.Limits.Bytes)
 	for _, v := range captured {
 		c.Inputs = append(c.Inputs, c.named(v.Name, v.Info))
 	}
@@ -206,7 +215,7 @@ func (p *Program) infer(st *Step, outputs int) ([]op.Info, error) {
 // fold returns the results of a step that can be known now, or nil.
 func (c *compiler) fold(st *Step, results []op.Info) ([]*tensor.Tensor, error) {
 	if !allKnown(results) {
-		return foldNow(c.Program, st, c.infos(st.In), results, &c.folded)
+		return foldNow(c.Program, st, c.infos(st.In), results, &c.spare)
 	}
 	fixed := make([]*tensor.Tensor, len(results))
 	for i, r := range results {
@@ -220,8 +229,8 @@ func allKnown(results []op.Info) bool {
 }
 
 // foldNow computes a step whose operands are all known: if it is small, or if its
-// operator is cheap and makes nothing larger than its operands.
-func foldNow(p *Program, st *Step, in []*op.Info, results []op.Info, folded *int64) ([]*tensor.Tensor, error) {
+// operator is cheap and widens its operands at most, as those of 8 bits to float32.
+func foldNow(p *Program, st *Step, in []*op.Info, results []op.Info, spare *int64) ([]*tensor.Tensor, error) {
 	if _, ok := st.Op.(op.Maker); ok {
 		return nil, nil
 	}
@@ -249,11 +258,11 @@ func foldNow(p *Program, st *Step, in []*op.Info, results []op.Info, folded *int
 	}
 	_, cheap := st.Op.(op.Cheap)
 	_, view := st.Op.(op.Viewer)
-	if !small && !view && !(cheap && made <= bytes && *folded+made <= p.options.Limits.Bytes) {
+	if !small && !view && !(cheap && made <= widening*bytes && made <= *spare) {
 		return nil, nil
 	}
 	if !small && !view {
-		*folded += made
+		*spare -= made
 	}
 	return compute(p.options.Level, st.Op, operands, results)
 }

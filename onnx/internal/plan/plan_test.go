@@ -250,10 +250,23 @@ func TestFoldingIsBounded(t *testing.T) {
 		"grows":  {node("Expand", []string{"w", "s"}, "y"), 1},
 		"costly": {node("MatMul", []string{"w", "w"}, "y"), 1},
 		"view":   {node("Flatten", []string{"w"}, "y"), 0},
+		"cheap":  {node("Transpose", []string{"w"}, "y"), 0},
 	} {
 		if got := compiled(c.n); got != c.steps {
 			t.Errorf("%s: %d steps, expected %d", name, got, c.steps)
 		}
+	}
+}
+
+// TestFoldingManyTimesIsBounded: a weight with a hundred names is not a hundred weights.
+func TestFoldingManyTimesIsBounded(t *testing.T) {
+	g := &graph.Graph{Stored: []graph.Stored{{Name: "w", Tensor: tensor.Of(make([]float32, 1<<12), 1<<6, 1<<6)}}}
+	for i := range 100 {
+		g.Nodes = append(g.Nodes, node("Transpose", []string{"w"}, fmt.Sprint("y", i)))
+		g.Outputs = append(g.Outputs, output(fmt.Sprint("y", i)))
+	}
+	if p := mustCompile(t, g, testOptions()); p.FixedBytes() > (foldedWeights+1)<<14 || len(p.Steps) < 90 {
+		t.Errorf("%d steps are left, %d bytes are held", len(p.Steps), p.FixedBytes())
 	}
 }
 
