@@ -139,6 +139,12 @@ func (r *rewriter) rescaled(from *plan.Step, w *tensor.Tensor, factor, shift []f
 	return weights, tensor.List(sum...)
 }
 
+// image says whether a value has a batch, channels and at least one more dimension.
+func (r *rewriter) image(id int) bool {
+	shape, ok := r.shape(id)
+	return ok && len(shape) > 2 && r.f32(id)
+}
+
 // residual moves what is added to a convolution, and has its shape, into it.
 func residual(r *rewriter, st *plan.Step) error {
 	if !is(st, "Add") || !r.f32(st.Out[0]) {
@@ -147,7 +153,7 @@ func residual(r *rewriter, st *plan.Step) error {
 	for k := range 2 {
 		from, o := r.convolutionOf(st.In[k])
 		other := st.In[1-k]
-		if from == nil || !r.exactly(st.In[k], other) {
+		if from == nil || !r.image(other) || !r.likely(st.In[k], other) {
 			continue
 		}
 		in := append(append([]int{}, from.In...), -1)[:3]
@@ -156,14 +162,6 @@ func residual(r *rewriter, st *plan.Step) error {
 		return nil
 	}
 	return nil
-}
-
-// exactly says whether two values have the same, wholly known shape but for the batch,
-// which both have from the model's input.
-func (r *rewriter) exactly(a, b int) bool {
-	x, ok := r.shape(a)
-	y, known := r.shape(b)
-	return ok && known && len(x) > 2 && slices.Equal(x, y) && !slices.Contains(x[1:], -1) && x[0] != -1
 }
 
 // activated moves a function of single elements into the convolution before it.

@@ -111,6 +111,62 @@ func (r *rewriter) cubic(id, x int) bool {
 	return ok && pow != nil && pow.In[0] == x && r.near(pow.In[1], 3)
 }
 
+// hardSwish finds x * clip(x + 3, 0, 6) / 6, whatever is done first.
+func hardSwish(r *rewriter, st *plan.Step) error {
+	x, ok := -1, false
+	switch {
+	case is(st, "Div") && r.near(st.In[1], 6):
+		x, ok = r.timesClip(r.only(st.In[0], "Mul"))
+	case is(st, "Mul"):
+		if rest, scaled := r.scaled(st, 1.0/6); scaled {
+			x, ok = r.timesClip(r.only(rest, "Mul"))
+		} else if div, other := r.oneOf(st, "Div"); div != nil && r.near(div.In[1], 6) {
+			x, ok = other, r.shiftedClip(div.In[0], other)
+		}
+	}
+	if !ok || !r.f32(x) {
+		return nil
+	}
+	o, err := standard("HardSwish", 14, 1)
+	if err != nil {
+		return err
+	}
+	r.replace(st, "HardSwish", o, x)
+	return nil
+}
+
+// timesClip is x of a step that is x * clip(x + 3, 0, 6).
+func (r *rewriter) timesClip(mul *plan.Step) (int, bool) {
+	if mul == nil {
+		return -1, false
+	}
+	for k := range 2 {
+		if x := mul.In[1-k]; r.shiftedClip(mul.In[k], x) {
+			return x, true
+		}
+	}
+	return -1, false
+}
+
+// shiftedClip says whether a value is clip(x + 3, 0, 6).
+func (r *rewriter) shiftedClip(id, x int) bool {
+	clip := r.only(id, "Clip")
+	if clip == nil {
+		return false
+	}
+	act, ok := r.clip(clip)
+	add := r.only(clip.In[0], "Add")
+	if !ok || act.A != 0 || act.B != 6 || add == nil {
+		return false
+	}
+	for k := range 2 {
+		if add.In[1-k] == x && r.near(add.In[k], 3) {
+			return true
+		}
+	}
+	return false
+}
+
 // gated finds x * sigmoid(x) and x * hardsigmoid(x).
 func gated(r *rewriter, st *plan.Step) error {
 	if !is(st, "Mul") || !r.f32(st.Out[0]) {

@@ -69,7 +69,13 @@ func (o *Conv) Infer(in []*Info) ([]Info, error) {
 	if err != nil {
 		return nil, &OperandError{0, err}
 	}
-	return []Info{ranked(tensor.Float32, imageShape(batch, filters, p.out, o.Out, o.Block)...)}, nil
+	shape := imageShape(batch, filters, p.out, o.Out, o.Block)
+	if len(in) > 3 && in[3] != nil && in[3].Ranked {
+		if shape, err = broadcastShapes(shape, in[3].Shape); err != nil {
+			return nil, &OperandError{3, err}
+		}
+	}
+	return []Info{ranked(tensor.Float32, shape...)}, nil
 }
 
 func (o *Conv) check(in []*Info) error {
@@ -207,17 +213,72 @@ func (o *Conv) plan(level kernel.Level, x, w []int64) (*conv.Conv, *conv.Plan, e
 // them.
 func (o *Conv) Scratch(on *kernel.On, in []*Info) int64 {
 	c, plan, err := o.plan(on.Level, in[0].Shape, o.weights(in))
-	switch {
-	case err != nil: // Run will say so
+	if err != nil { // Run will say so
 		return 0
-	case c != nil:
-		return int64(c.Scratch())
 	}
-	return int64(plan.PackedLen() + plan.Scratch())
+	n := int64(0)
+	if alone, differs := o.alone(in); differs {
+		n = countStack(alone)
+	}
+	if c != nil {
+		return n + int64(c.Scratch())
+	}
+	return n + int64(plan.PackedLen()+plan.Scratch())
+}
+
+// alone is the shape of the convolution without D, and whether D has another one.
+func (o *Conv) alone(in []*Info) ([]int64, bool) {
+	if len(in) < 4 || in[3] == nil {
+		return nil, false
+	}
+	results, err := o.Infer(in[:3])
+	if err != nil {
+		return nil, false
+	}
+	return results[0].Shape, !slices.Equal(results[0].Shape, in[3].Shape)
 }
 
 // Run convolves.
 func (o *Conv) Run(env *Env, in, out []*tensor.Tensor) error {
+	if len(in) > 3 && in[3] != nil {
+		if shape, differs := o.alone(o.infos(in)); differs {
+			return o.apart(env, in, out, shape)
+		}
+	}
+	return o.together(env, in, out)
+}
+
+// infos describes operands, of which W may be packed away.
+func (o *Conv) infos(in []*tensor.Tensor) []*Info {
+	infos := make([]*Info, len(in))
+	for i, t := range in {
+		if t != nil {
+			v := Known(t)
+			infos[i] = &v
+		}
+	}
+	return infos
+}
+
+// apart convolves first and adds D then, since one of them repeats.
+func (o *Conv) apart(env *Env, in, out []*tensor.Tensor, shape []int64) error {
+	n := countStack(shape)
+	alone := tensor.Of(env.Scratch[:n], shape...)
+	first := *o
+	first.Act = Activation{}
+	rest := *env
+	rest.Scratch = env.Scratch[n:]
+	if err := first.together(&rest, in[:3], []*tensor.Tensor{alone}); err != nil {
+		return err
+	}
+	if err := zip(env, out[0], alone, in[3], func(a, b float32) float32 { return a + b }); err != nil {
+		return err
+	}
+	return o.Act.apply(env, tensor.Data[float32](out[0]))
+}
+
+// together convolves and adds in one go.
+func (o *Conv) together(env *Env, in, out []*tensor.Tensor) error {
 	w := o.shape
 	if w == nil {
 		w = in[1].Shape
