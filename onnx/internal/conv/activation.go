@@ -1,6 +1,11 @@
 package conv
 
-import "math"
+import (
+	"math"
+
+	"github.com/blindbox/blindbox/onnx/internal/kernel"
+	"github.com/blindbox/blindbox/onnx/internal/vec"
+)
 
 // Activation is what happens to each element before it is stored. The zero value
 // changes nothing.
@@ -54,6 +59,18 @@ func (a *Activation) at(x float32) float32 {
 // finish applies a function to a stretch that is otherwise done.
 func (a *Activation) finish(x []float32) {
 	if a.kind == actEach {
+		a.each(x)
+	}
+}
+
+// apply changes a stretch in place.
+func (a *Activation) apply(level kernel.Level, x []float32) {
+	switch a.kind {
+	case actClip:
+		vec.Clip(level, x, x, a.lo, a.hi)
+	case actLeaky:
+		vec.LeakyRelu(level, x, x, a.alpha)
+	case actEach:
 		a.each(x)
 	}
 }

@@ -84,7 +84,7 @@ func (m *direct) stage(c *call, n int, b band, unit int) {
 	case m.p.in == Planar:
 		src := c.src[(n*g.Channels+unit*block)*size:]
 		used := min(block, g.Channels-unit*block)
-		r.fill(b, func(to int, l line) { l.lanes(dst[to*block:], src, used, size, block) })
+		r.fill(b, func(to int, l line) { l.lanes(m.p.level, dst[to*block:], src, used, size, block) })
 	default:
 		src := c.src[(n*blocks+unit)*size*block:][:size*block]
 		r.fill(b, func(to int, l line) { l.pixels(dst[to*block:], src, block) })

@@ -1,6 +1,9 @@
 package conv
 
-import "github.com/blindbox/blindbox/onnx/internal/kernel"
+import (
+	"github.com/blindbox/blindbox/onnx/internal/kernel"
+	"github.com/blindbox/blindbox/onnx/internal/vec"
+)
 
 // Layout says where an element of an array lies; see the package comment.
 type Layout uint8
@@ -40,14 +43,14 @@ const reorderPixels = 256
 // become zero.
 func ToBlocked(on *kernel.On, dst, src []float32, batch, channels, pixels int) error {
 	return reorder(on, batch, channels, pixels, func(at, plane, from, to, used, block int) {
-		gather(dst[at+from*block:], src[plane+from:], to-from, used, pixels, block)
+		gather(on.Level, dst[at+from*block:], src[plane+from:], to-from, used, pixels, block)
 	})
 }
 
 // FromBlocked reorders a Blocked array to a Planar one.
 func FromBlocked(on *kernel.On, dst, src []float32, batch, channels, pixels int) error {
 	return reorder(on, batch, channels, pixels, func(at, plane, from, to, used, block int) {
-		scatter(dst[plane+from:], src[at+from*block:], to-from, used, pixels, block)
+		vec.Transpose2D(on.Level, dst[plane+from:], pixels, src[at+from*block:], block, to-from, used)
 	})
 }
 
@@ -68,32 +71,10 @@ func reorder(on *kernel.On, batch, channels, pixels int, do func(at, plane, from
 
 // gather interleaves used planes, which lie stride floats apart in src, into n
 // pixels of block lanes.
-func gather(dst, src []float32, n, used, stride, block int) {
+func gather(level kernel.Level, dst, src []float32, n, used, stride, block int) {
 	dst = dst[:n*block]
-	for c := range used {
-		plane := src[c*stride : c*stride+n]
-		at := c
-		for _, x := range plane {
-			dst[at] = x
-			at += block
-		}
+	if used < block {
+		clear(dst)
 	}
-	for c := used; c < block; c++ {
-		for at := c; at < len(dst); at += block {
-			dst[at] = 0
-		}
-	}
-}
-
-// scatter is the opposite of gather: n pixels of block lanes become used planes.
-func scatter(dst, src []float32, n, used, stride, block int) {
-	src = src[:n*block]
-	for c := range used {
-		plane := dst[c*stride : c*stride+n]
-		at := c
-		for i := range plane {
-			plane[i] = src[at]
-			at += block
-		}
-	}
+	vec.Transpose2D(level, dst, block, src, stride, used, n)
 }

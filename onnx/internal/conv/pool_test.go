@@ -70,7 +70,7 @@ func TestPoolAgainstNaive(t *testing.T) {
 				want[i], allowed[i] = -1e30, math.Inf(1)
 			}
 		}
-		for _, level := range kernel.Levels() {
+		for _, level := range levels() {
 			for _, layout := range []Layout{Planar, Blocked} {
 				got := runPool(t, &kernel.On{Level: level, Threads: 2}, g, layout, src, mean, padded, end)
 				compare(t, fmt.Sprintf("%v, layout %d, mean %v %v, end %v, %+v", level, layout, mean, padded, end, g), got, want, allowed)
@@ -103,7 +103,7 @@ func TestPoolOfNaN(t *testing.T) {
 		src[i] = float32(math.NaN())
 	}
 	want := runPool(t, &kernel.On{}, g, Planar, src, false, false, nil)
-	for _, level := range kernel.Levels() {
+	for _, level := range levels() {
 		for i, got := range runPool(t, &kernel.On{Level: level}, g, Blocked, src, false, false, nil) {
 			if got != want[i] {
 				t.Fatalf("%v: element %d is %v, want %v", level, i, got, want[i])

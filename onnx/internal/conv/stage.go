@@ -1,5 +1,7 @@
 package conv
 
+import "github.com/blindbox/blindbox/onnx/internal/kernel"
+
 // line is a row of a grid to be filled: columns, of which the first lead and those
 // from end on are padding; the others are every step-th pixel from pixel at on.
 type line struct {
@@ -79,7 +81,7 @@ func (l line) pixels(dst, src []float32, block int) {
 }
 
 // lanes interleaves used planes, stride floats apart, into blocks.
-func (l line) lanes(dst, src []float32, used, stride, block int) {
+func (l line) lanes(level kernel.Level, dst, src []float32, used, stride, block int) {
 	dst = dst[:l.columns*block]
 	clear(dst[:l.lead*block])
 	clear(dst[l.end*block:])
@@ -88,7 +90,7 @@ func (l line) lanes(dst, src []float32, used, stride, block int) {
 		return
 	}
 	if l.step == 1 {
-		gather(dst, src[l.at:], l.end-l.lead, used, stride, block)
+		gather(level, dst, src[l.at:], l.end-l.lead, used, stride, block)
 		return
 	}
 	clear(dst)

@@ -55,7 +55,7 @@ func onto(g *Geometry, i, t int) (int, bool) {
 
 func TestTransposedAgainstNaive(t *testing.T) {
 	rng := rand.New(rand.NewPCG(30, 31))
-	for range 120 {
+	for range 60 {
 		g := randomGeometry(rng, 3)
 		for d := range g.Out {
 			g.In[d] = min(g.In[d], 9)
@@ -70,7 +70,7 @@ func TestTransposedAgainstNaive(t *testing.T) {
 			allowed[i] = 1e-5 * (1 + allowed[i])
 			want[i] = max(want[i], 0)
 		}
-		for _, level := range kernel.Levels() {
+		for _, level := range levels() {
 			for _, l := range []Layout{Planar, Blocked} {
 				on := &kernel.On{Level: level, Threads: 2}
 				got := runTransposed(t, on, g, l, src, weights, bias)
