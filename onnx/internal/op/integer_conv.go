@@ -292,19 +292,12 @@ func (c *integerConvRun) part(on *kernel.On, lane, image, from int) {
 	numbers := x.Len() / max(1, int(x.Shape[0]*c.groups))
 	var right *qgemm.Right
 	if x.Type == tensor.Int8 {
-		right = qgemm.PackWindow(on.Level, tensor.Data[int8](x)[image*numbers:], c.window, from, n, quantZero[int8](zero), memory)
+		right = qgemm.PackWindow(on.Level, tensor.Data[int8](x)[image*numbers:], c.window, from, n, quantAt[int8](zero, 0), memory)
 	} else {
-		right = qgemm.PackWindow(on.Level, tensor.Data[uint8](x)[image*numbers:], c.window, from, n, quantZero[uint8](zero), memory)
+		right = qgemm.PackWindow(on.Level, tensor.Data[uint8](x)[image*numbers:], c.window, from, n, quantAt[uint8](zero, 0), memory)
 	}
 	alone := &kernel.On{Context: on.Context, Level: on.Level}
 	_ = qgemm.Mul(alone, c.lefts[group], right, c.output(group, image*c.filters*c.positions+from), memory)
-}
-
-func quantZero[T tensor.Elem](t *tensor.Tensor) (v T) {
-	if t != nil {
-		v = tensor.Data[T](t)[0]
-	}
-	return v
 }
 
 func (c *integerConvRun) output(group, at int) qgemm.Output {
@@ -319,7 +312,7 @@ func (c *integerConvRun) output(group, at int) qgemm.Output {
 	}
 	zero := c.in[c.at.zeroY]
 	if c.y.Type == tensor.Int8 {
-		return &qgemm.Requantized[int8]{Dst: tensor.Data[int8](c.y)[at:], Row: c.positions, Scale: scale, Bias: bias, Zero: quantZero[int8](zero)}
+		return &qgemm.Requantized[int8]{Dst: tensor.Data[int8](c.y)[at:], Row: c.positions, Scale: scale, Bias: bias, Zero: quantAt[int8](zero, 0)}
 	}
-	return &qgemm.Requantized[uint8]{Dst: tensor.Data[uint8](c.y)[at:], Row: c.positions, Scale: scale, Bias: bias, Zero: quantZero[uint8](zero)}
+	return &qgemm.Requantized[uint8]{Dst: tensor.Data[uint8](c.y)[at:], Row: c.positions, Scale: scale, Bias: bias, Zero: quantAt[uint8](zero, 0)}
 }

@@ -1,6 +1,9 @@
 package op
 
-import "github.com/blindbox/blindbox/onnx/tensor"
+import (
+	"github.com/blindbox/blindbox/onnx/internal/qgemm"
+	"github.com/blindbox/blindbox/onnx/tensor"
+)
 
 // dynamicQuantize quantizes to uint8 by the least and the greatest element, and zero,
 // which must be a number of its own.
@@ -34,16 +37,14 @@ func (dynamicQuantize) Run(env *Env, in, out []*tensor.Tensor) error {
 	return quantize{saturate: true}.Run(env, []*tensor.Tensor{in[0], out[1], out[2]}, out[:1])
 }
 
-// extremes is the least and the greatest of the elements and zero.
+// extremes is the least and the greatest of the elements and zero. NaN is neither.
 func extremes(env *Env, x []float32) (low, high float32, err error) {
 	for len(x) > 0 {
 		if err := env.On.Err(); err != nil {
 			return 0, 0, err
 		}
 		n := min(len(x), quantPart)
-		for _, v := range x[:n] {
-			low, high = min(low, v), max(high, v)
-		}
+		low, high = qgemm.Extremes(env.On.Level, x[:n], low, high)
 		x = x[n:]
 	}
 	return low, high, nil

@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/blindbox/blindbox/onnx/internal/narrow"
+	"github.com/blindbox/blindbox/onnx/internal/qgemm"
 	"github.com/blindbox/blindbox/onnx/tensor"
 )
 
@@ -45,14 +46,14 @@ const (
 	quantChunk = 256     // elements that are widened at a time
 )
 
-// each calls do for pieces of runs: where they begin among the elements, how many
-// elements they have, where their scales begin and after how many elements the first
-// one ends.
-func (s stretches) each(env *Env, total int, do func(at, n, scale, first int)) error {
+// each calls do for pieces of runs, of at most so many elements: where they begin among
+// the elements, how many elements they have, where their scales begin and after how many
+// elements the first one ends.
+func (s stretches) each(env *Env, total, most int, do func(at, n, scale, first int)) error {
 	return env.On.Parallel((total+quantPart-1)/quantPart, func(part int) {
 		for at, end := part*quantPart, min(total, (part+1)*quantPart); at < end; {
 			run, i := at/s.length, at%s.length
-			n := min(quantChunk, s.length-i, end-at)
+			n := min(most, s.length-i, end-at)
 			do(at, n, s.base(run)+i/s.every, s.every-i%s.every)
 			at += n
 		}
@@ -87,7 +88,15 @@ func (o quantize) Run(env *Env, in, out []*tensor.Tensor) error {
 		precision = scale.Type
 	}
 	low, high := rangeOf(out[0].Type)
-	return s.each(env, x.Len(), func(at, n, scaleAt, first int) {
+	if s.every >= quantVector && x.Type == tensor.Float32 && scale.Type == tensor.Float32 && precision == tensor.Float32 {
+		switch out[0].Type {
+		case tensor.Uint8:
+			return quantizeBytes[uint8](env, s, x, scale, zero, out[0])
+		case tensor.Int8:
+			return quantizeBytes[int8](env, s, x, scale, zero, out[0])
+		}
+	}
+	return s.each(env, x.Len(), quantChunk, func(at, n, scaleAt, first int) {
 		var values, scales, zeros [quantChunk]float32
 		v, z := values[:n], zeros[:n]
 		widen(v, x, at)
@@ -108,6 +117,41 @@ func (o quantize) Run(env *Env, in, out []*tensor.Tensor) error {
 		}
 		narrowInto(out[0], at, v, o.saturate)
 	})
+}
+
+// quantVector is how many elements must have one scale for vectors to be worth it.
+const quantVector = 16
+
+// quantizeBytes is the way of most models: float32 to 8 bits, and stretches with one
+// scale.
+func quantizeBytes[T uint8 | int8](env *Env, s stretches, x, scale, zero, y *tensor.Tensor) error {
+	src, dst, factors := tensor.Data[float32](x), tensor.Data[T](y), tensor.Data[float32](scale)
+	return s.each(env, len(src), quantPart, func(at, n, i, first int) {
+		for end := at + n; at < end; i++ {
+			to := min(at+first, end)
+			qgemm.Quantize(env.On.Level, dst[at:to], src[at:to], factors[i], quantAt[T](zero, i))
+			at, first = to, s.every
+		}
+	})
+}
+
+// dequantizeBytes is the way back.
+func dequantizeBytes[T uint8 | int8](env *Env, s stretches, x, scale, zero, y *tensor.Tensor) error {
+	src, dst, factors := tensor.Data[T](x), tensor.Data[float32](y), tensor.Data[float32](scale)
+	return s.each(env, len(src), quantPart, func(at, n, i, first int) {
+		for end := at + n; at < end; i++ {
+			to := min(at+first, end)
+			qgemm.Dequantize(env.On.Level, dst[at:to], src[at:to], factors[i], quantAt[T](zero, i))
+			at, first = to, s.every
+		}
+	})
+}
+
+func quantAt[T tensor.Elem](t *tensor.Tensor, i int) (v T) {
+	if t != nil {
+		v = tensor.Data[T](t)[i]
+	}
+	return v
 }
 
 // round gives numbers the precision of a type, if that is less than float32's.
@@ -165,7 +209,15 @@ func rangeOf(t tensor.DataType) (low, high float32) {
 func (o dequantize) Run(env *Env, in, out []*tensor.Tensor) error {
 	x, scale, zero := in[0], in[1], operand(in, 2)
 	s := o.stretches(x.Shape, scale.Shape, x.Len())
-	return s.each(env, x.Len(), func(at, n, scaleAt, first int) {
+	if s.every >= quantVector && scale.Type == tensor.Float32 && out[0].Type == tensor.Float32 {
+		switch x.Type {
+		case tensor.Uint8:
+			return dequantizeBytes[uint8](env, s, x, scale, zero, out[0])
+		case tensor.Int8:
+			return dequantizeBytes[int8](env, s, x, scale, zero, out[0])
+		}
+	}
+	return s.each(env, x.Len(), quantChunk, func(at, n, scaleAt, first int) {
 		var values, scales, zeros [quantChunk]float32
 		v, f, z := values[:n], scales[:n], zeros[:n]
 		widen(v, x, at)

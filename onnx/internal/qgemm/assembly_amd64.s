@@ -9179,3 +9179,314 @@ next:
 done:
 	VZEROUPPER
 	RET
+
+// func narrowU8AVX2(dst []uint8, src []float32, scale float32, low float32, high float32, zero int32)
+// Requires: AVX, AVX2
+TEXT ·narrowU8AVX2(SB), NOSPLIT, $0-64
+	VBROADCASTSS scale+48(FP), Y7
+	VBROADCASTSS low+52(FP), Y4
+	VBROADCASTSS high+56(FP), Y5
+	VBROADCASTSS zero+60(FP), Y6
+	MOVQ         dst_base+0(FP), DI
+	MOVQ         src_base+24(FP), SI
+	MOVQ         src_len+32(FP), CX
+
+next:
+	CMPQ         CX, $0x10
+	JLT          done
+	VMOVUPS      (SI), Y0
+	VDIVPS       Y7, Y0, Y0
+	VMAXPS       Y4, Y0, Y0
+	VMINPS       Y5, Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VPADDD       Y6, Y0, Y0
+	VMOVUPS      32(SI), Y1
+	VDIVPS       Y7, Y1, Y1
+	VMAXPS       Y4, Y1, Y1
+	VMINPS       Y5, Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VPADDD       Y6, Y1, Y1
+	VPACKSSDW    Y1, Y0, Y0
+	VPERMQ       $0xd8, Y0, Y0
+	VEXTRACTI128 $0x01, Y0, X1
+	VPACKUSWB    X1, X0, X0
+	VMOVDQU      X0, (DI)
+	ADDQ         $0x40, SI
+	ADDQ         $0x10, DI
+	SUBQ         $0x10, CX
+	JMP          next
+
+done:
+	VZEROUPPER
+	RET
+
+// func widenU8AVX2(dst []float32, src []uint8, scale float32, zero int32)
+// Requires: AVX, AVX2
+TEXT ·widenU8AVX2(SB), NOSPLIT, $0-56
+	VBROADCASTSS scale+48(FP), Y7
+	VBROADCASTSS zero+52(FP), Y6
+	MOVQ         dst_base+0(FP), DI
+	MOVQ         src_base+24(FP), SI
+	MOVQ         src_len+32(FP), CX
+
+next:
+	CMPQ      CX, $0x10
+	JLT       done
+	VPMOVZXBD (SI), Y0
+	VPSUBD    Y6, Y0, Y0
+	VCVTDQ2PS Y0, Y0
+	VMULPS    Y7, Y0, Y0
+	VMOVUPS   Y0, (DI)
+	VPMOVZXBD 8(SI), Y1
+	VPSUBD    Y6, Y1, Y1
+	VCVTDQ2PS Y1, Y1
+	VMULPS    Y7, Y1, Y1
+	VMOVUPS   Y1, 32(DI)
+	ADDQ      $0x10, SI
+	ADDQ      $0x40, DI
+	SUBQ      $0x10, CX
+	JMP       next
+
+done:
+	VZEROUPPER
+	RET
+
+// func narrowS8AVX2(dst []int8, src []float32, scale float32, low float32, high float32, zero int32)
+// Requires: AVX, AVX2
+TEXT ·narrowS8AVX2(SB), NOSPLIT, $0-64
+	VBROADCASTSS scale+48(FP), Y7
+	VBROADCASTSS low+52(FP), Y4
+	VBROADCASTSS high+56(FP), Y5
+	VBROADCASTSS zero+60(FP), Y6
+	MOVQ         dst_base+0(FP), DI
+	MOVQ         src_base+24(FP), SI
+	MOVQ         src_len+32(FP), CX
+
+next:
+	CMPQ         CX, $0x10
+	JLT          done
+	VMOVUPS      (SI), Y0
+	VDIVPS       Y7, Y0, Y0
+	VMAXPS       Y4, Y0, Y0
+	VMINPS       Y5, Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VPADDD       Y6, Y0, Y0
+	VMOVUPS      32(SI), Y1
+	VDIVPS       Y7, Y1, Y1
+	VMAXPS       Y4, Y1, Y1
+	VMINPS       Y5, Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VPADDD       Y6, Y1, Y1
+	VPACKSSDW    Y1, Y0, Y0
+	VPERMQ       $0xd8, Y0, Y0
+	VEXTRACTI128 $0x01, Y0, X1
+	VPACKSSWB    X1, X0, X0
+	VMOVDQU      X0, (DI)
+	ADDQ         $0x40, SI
+	ADDQ         $0x10, DI
+	SUBQ         $0x10, CX
+	JMP          next
+
+done:
+	VZEROUPPER
+	RET
+
+// func widenS8AVX2(dst []float32, src []int8, scale float32, zero int32)
+// Requires: AVX, AVX2
+TEXT ·widenS8AVX2(SB), NOSPLIT, $0-56
+	VBROADCASTSS scale+48(FP), Y7
+	VBROADCASTSS zero+52(FP), Y6
+	MOVQ         dst_base+0(FP), DI
+	MOVQ         src_base+24(FP), SI
+	MOVQ         src_len+32(FP), CX
+
+next:
+	CMPQ      CX, $0x10
+	JLT       done
+	VPMOVSXBD (SI), Y0
+	VPSUBD    Y6, Y0, Y0
+	VCVTDQ2PS Y0, Y0
+	VMULPS    Y7, Y0, Y0
+	VMOVUPS   Y0, (DI)
+	VPMOVSXBD 8(SI), Y1
+	VPSUBD    Y6, Y1, Y1
+	VCVTDQ2PS Y1, Y1
+	VMULPS    Y7, Y1, Y1
+	VMOVUPS   Y1, 32(DI)
+	ADDQ      $0x10, SI
+	ADDQ      $0x40, DI
+	SUBQ      $0x10, CX
+	JMP       next
+
+done:
+	VZEROUPPER
+	RET
+
+// func extremesAVX2(dst []float32, src []float32)
+// Requires: AVX
+TEXT ·extremesAVX2(SB), NOSPLIT, $0-48
+	MOVQ    dst_base+0(FP), DI
+	MOVQ    src_base+24(FP), SI
+	MOVQ    src_len+32(FP), CX
+	VMOVUPS (DI), Y4
+	VMOVUPS 32(DI), Y5
+	VMOVUPS 64(DI), Y6
+	VMOVUPS 96(DI), Y7
+
+next:
+	CMPQ    CX, $0x10
+	JLT     done
+	VMOVUPS (SI), Y0
+	VMINPS  Y4, Y0, Y4
+	VMAXPS  Y6, Y0, Y6
+	VMOVUPS 32(SI), Y1
+	VMINPS  Y5, Y1, Y5
+	VMAXPS  Y7, Y1, Y7
+	ADDQ    $0x40, SI
+	SUBQ    $0x10, CX
+	JMP     next
+
+done:
+	VMOVUPS Y4, (DI)
+	VMOVUPS Y5, 32(DI)
+	VMOVUPS Y6, 64(DI)
+	VMOVUPS Y7, 96(DI)
+	VZEROUPPER
+	RET
+
+// func narrowU8AVX512(dst []uint8, src []float32, scale float32, low float32, high float32, zero int32)
+// Requires: AVX, AVX512F
+TEXT ·narrowU8AVX512(SB), NOSPLIT, $0-64
+	VBROADCASTSS scale+48(FP), Z23
+	VBROADCASTSS low+52(FP), Z20
+	VBROADCASTSS high+56(FP), Z21
+	VBROADCASTSS zero+60(FP), Z22
+	MOVQ         dst_base+0(FP), DI
+	MOVQ         src_base+24(FP), SI
+	MOVQ         src_len+32(FP), CX
+
+next:
+	CMPQ      CX, $0x10
+	JLT       done
+	VMOVUPS   (SI), Z16
+	VDIVPS    Z23, Z16, Z16
+	VMAXPS    Z20, Z16, Z16
+	VMINPS    Z21, Z16, Z16
+	VCVTPS2DQ Z16, Z16
+	VPADDD    Z22, Z16, Z16
+	VPMOVDB   Z16, (DI)
+	ADDQ      $0x40, SI
+	ADDQ      $0x10, DI
+	SUBQ      $0x10, CX
+	JMP       next
+
+done:
+	VZEROUPPER
+	RET
+
+// func widenU8AVX512(dst []float32, src []uint8, scale float32, zero int32)
+// Requires: AVX, AVX512F
+TEXT ·widenU8AVX512(SB), NOSPLIT, $0-56
+	VBROADCASTSS scale+48(FP), Z23
+	VBROADCASTSS zero+52(FP), Z22
+	MOVQ         dst_base+0(FP), DI
+	MOVQ         src_base+24(FP), SI
+	MOVQ         src_len+32(FP), CX
+
+next:
+	CMPQ      CX, $0x10
+	JLT       done
+	VPMOVZXBD (SI), Z16
+	VPSUBD    Z22, Z16, Z16
+	VCVTDQ2PS Z16, Z16
+	VMULPS    Z23, Z16, Z16
+	VMOVUPS   Z16, (DI)
+	ADDQ      $0x10, SI
+	ADDQ      $0x40, DI
+	SUBQ      $0x10, CX
+	JMP       next
+
+done:
+	VZEROUPPER
+	RET
+
+// func narrowS8AVX512(dst []int8, src []float32, scale float32, low float32, high float32, zero int32)
+// Requires: AVX, AVX512F
+TEXT ·narrowS8AVX512(SB), NOSPLIT, $0-64
+	VBROADCASTSS scale+48(FP), Z23
+	VBROADCASTSS low+52(FP), Z20
+	VBROADCASTSS high+56(FP), Z21
+	VBROADCASTSS zero+60(FP), Z22
+	MOVQ         dst_base+0(FP), DI
+	MOVQ         src_base+24(FP), SI
+	MOVQ         src_len+32(FP), CX
+
+next:
+	CMPQ      CX, $0x10
+	JLT       done
+	VMOVUPS   (SI), Z16
+	VDIVPS    Z23, Z16, Z16
+	VMAXPS    Z20, Z16, Z16
+	VMINPS    Z21, Z16, Z16
+	VCVTPS2DQ Z16, Z16
+	VPADDD    Z22, Z16, Z16
+	VPMOVDB   Z16, (DI)
+	ADDQ      $0x40, SI
+	ADDQ      $0x10, DI
+	SUBQ      $0x10, CX
+	JMP       next
+
+done:
+	VZEROUPPER
+	RET
+
+// func widenS8AVX512(dst []float32, src []int8, scale float32, zero int32)
+// Requires: AVX, AVX512F
+TEXT ·widenS8AVX512(SB), NOSPLIT, $0-56
+	VBROADCASTSS scale+48(FP), Z23
+	VBROADCASTSS zero+52(FP), Z22
+	MOVQ         dst_base+0(FP), DI
+	MOVQ         src_base+24(FP), SI
+	MOVQ         src_len+32(FP), CX
+
+next:
+	CMPQ      CX, $0x10
+	JLT       done
+	VPMOVSXBD (SI), Z16
+	VPSUBD    Z22, Z16, Z16
+	VCVTDQ2PS Z16, Z16
+	VMULPS    Z23, Z16, Z16
+	VMOVUPS   Z16, (DI)
+	ADDQ      $0x10, SI
+	ADDQ      $0x40, DI
+	SUBQ      $0x10, CX
+	JMP       next
+
+done:
+	VZEROUPPER
+	RET
+
+// func extremesAVX512(dst []float32, src []float32)
+// Requires: AVX, AVX512F
+TEXT ·extremesAVX512(SB), NOSPLIT, $0-48
+	MOVQ    dst_base+0(FP), DI
+	MOVQ    src_base+24(FP), SI
+	MOVQ    src_len+32(FP), CX
+	VMOVUPS (DI), Z20
+	VMOVUPS 64(DI), Z21
+
+next:
+	CMPQ    CX, $0x10
+	JLT     done
+	VMOVUPS (SI), Z16
+	VMINPS  Z20, Z16, Z20
+	VMAXPS  Z21, Z16, Z21
+	ADDQ    $0x40, SI
+	SUBQ    $0x10, CX
+	JMP     next
+
+done:
+	VMOVUPS Z20, (DI)
+	VMOVUPS Z21, 64(DI)
+	VZEROUPPER
+	RET

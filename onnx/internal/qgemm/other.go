@@ -19,3 +19,9 @@ func scaleVectors(kernel.Level, []float32, []int32, []float32, []float32) (done 
 func quantVectors[T Byte](kernel.Level, []T, []int32, []float32, []int32, *limits) (done int) {
 	return 0
 }
+
+func narrowVectors[T Byte](kernel.Level, []T, []float32, float32, *limits) (done int) { return 0 }
+
+func widenVectors[T Byte](kernel.Level, []float32, []T, float32, int32) (done int) { return 0 }
+
+func extremeVectors(kernel.Level, []float32, []float32) (done int) { return 0 }

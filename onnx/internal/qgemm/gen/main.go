@@ -15,16 +15,18 @@ func main() {
 		tile(m, wide)
 		tile(m, narrow)
 	}
-	for _, e := range []element{{"U8", "uint8", 0}, {"S8", "int8", 0x80}} {
+	elements := []element{{"U8", "uint8", 0}, {"S8", "int8", 0x80}}
+	for _, e := range elements {
 		copyRow(e)
 		interleave(e)
 	}
 	interleave(element{"AsIs", "uint8", 0x80})
 	scale(floats256())
 	scale(floats512())
-	for _, e := range []element{{"U8", "uint8", 0}, {"S8", "int8", 0x80}} {
+	for _, e := range elements {
 		quantize(e, floats256())
 		quantize(e, floats512())
 	}
+	linear(elements)
 	Generate()
 }
