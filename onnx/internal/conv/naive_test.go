@@ -203,6 +203,12 @@ func laidLen(on *kernel.On, l Layout, batch, channels, pixels int) int {
 // run computes the trial on a level, in layouts, and returns the Planar result.
 func (tr *trial) run(t *testing.T, on *kernel.On, in, out Layout) []float32 {
 	t.Helper()
+	return tr.runIn(t, on, in, out, func(v []float32) []float32 { return v })
+}
+
+// runIn is run with arrays in memory that place chooses.
+func (tr *trial) runIn(t *testing.T, on *kernel.On, in, out Layout, place func([]float32) []float32) []float32 {
+	t.Helper()
 	g := &tr.g
 	c, err := New(on.Level, *g, in, out, tr.weights, tr.bias)
 	if err != nil {
@@ -217,7 +223,11 @@ func (tr *trial) run(t *testing.T, on *kernel.On, in, out Layout) []float32 {
 	residual := lay(t, on, out, tr.residual, g.Batch, g.Filters, pixels(g.Out))
 	dst := random(rand.New(rand.NewPCG(9, 9)), laidLen(on, out, g.Batch, g.Filters, pixels(g.Out)))
 	scratch := random(rand.New(rand.NewPCG(8, 8)), c.Scratch())
-	if err := c.Run(on, dst, src, residual, tr.act, scratch); err != nil {
+	c.packed, dst = place(c.packed), place(dst)
+	if residual != nil {
+		residual = place(residual)
+	}
+	if err := c.Run(on, dst, place(src), residual, tr.act, place(scratch)); err != nil {
 		t.Fatal(err)
 	}
 	return unlay(t, on, out, dst, g.Batch, g.Filters, pixels(g.Out))
