@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/blindbox/blindbox/onnx/internal/op"
 	"github.com/blindbox/blindbox/onnx/tensor"
 )
 
@@ -67,6 +68,38 @@ func TestQuantizedModels(t *testing.T) {
 					t.Errorf("off by %.4f at most and %.5f on average of the largest number", most, mean)
 				}
 			})
+		}
+	}
+}
+
+// TestQuantizedPatterns: products between quantized values are computed on integers,
+// whichever way the file writes that.
+func TestQuantizedPatterns(t *testing.T) {
+	for name, want := range map[string]map[string]int{
+		"transformer-dynamic": {"fused:MatMulIntegerToFloat": 6, "MatMulInteger": 0, "Cast": 0},
+		"transformer-qdq":     {"fused:QLinearMatMul": 8, "MatMul": 0},
+		"network-qdq":         {"fused:QLinearConv": 4, "Conv": 0},
+	} {
+		data, err := os.ReadFile(filepath.Join("testdata/quantized", name+".onnx"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := Parse(data, DefaultLimits())
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := NewSession(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := map[string]int{}
+		for _, st := range s.program.Steps {
+			got[op.Name(st.Node)]++
+		}
+		for kind, n := range want {
+			if got[kind] != n {
+				t.Errorf("%s: %d steps of %s, want %d; all: %v", name, got[kind], kind, n, got)
+			}
 		}
 	}
 }

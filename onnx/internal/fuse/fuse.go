@@ -18,7 +18,8 @@ import (
 // All applies every rewrite, in the order in which they help each other.
 func All(p *plan.Program) error {
 	for _, rewrite := range []func(*rewriter, *plan.Step) error{
-		identity, folded, gelu, geluTanh, hardSwish, gated, layerNorm, addition, residual, activation, activated, attention,
+		identity, folded, scaledProduct, integerProduct, integerConv, integerProductToFloat, biasedProduct,
+		gelu, geluTanh, hardSwish, gated, layerNorm, addition, residual, activation, activated, attention,
 	} {
 		r := newRewriter(p)
 		for i := range p.Steps {
