@@ -118,11 +118,6 @@ func (m *machine) and(a, b operand.Op) vector { return m.binary(m.VANDPS, m.VAND
 func (m *machine) or(a, b operand.Op) vector  { return m.binary(m.VORPS, m.VORPS_BCST, a, b) }
 func (m *machine) xor(a, b operand.Op) vector { return m.binary(m.VXORPS, m.VXORPS_BCST, a, b) }
 
-// andNot is (not a) and b.
-func (m *machine) andNot(a, b operand.Op) vector {
-	return m.binary(m.VANDNPS, m.VANDNPS_BCST, a, b)
-}
-
 // fma is a*b + c, rounded once.
 func (m *machine) fma(a, b, c operand.Op) vector {
 	d := m.copy(c)
