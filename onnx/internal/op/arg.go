@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/blindbox/blindbox/onnx/internal/kernel"
+	"github.com/blindbox/blindbox/onnx/internal/vec"
 	"github.com/blindbox/blindbox/onnx/tensor"
 )
 
@@ -57,6 +58,9 @@ func (o arg) Run(env *Env, in, out []*tensor.Tensor) error {
 		return err
 	}
 	l, dst := kernel.LanesOf(in[0].Shape, at), tensor.Data[int64](out[0])
+	if in[0].Type == tensor.Float32 && l.Inner == 1 {
+		return o.vectors(env, dst, tensor.Data[float32](in[0]), l.N)
+	}
 	switch classOf(in[0].Type) {
 	case signed:
 		return argTo[int64](env, o, dst, in[0], l)
@@ -64,6 +68,17 @@ func (o arg) Run(env *Env, in, out []*tensor.Tensor) error {
 		return argTo[uint64](env, o, dst, in[0], l)
 	}
 	return argTo[float64](env, o, dst, in[0], l)
+}
+
+// vectors looks through rows of n elements.
+func (o arg) vectors(env *Env, dst []int64, src []float32, n int) error {
+	find := vec.ArgMin
+	if o.largest {
+		find = vec.ArgMax
+	}
+	return rows(env.On, len(dst), n, func(from, to int) {
+		find(env.On.Level, dst[from:to], src[from*n:to*n], n, o.last)
+	})
 }
 
 func argTo[V numeric](env *Env, o arg, dst []int64, in *tensor.Tensor, l kernel.Lanes) error {

@@ -118,17 +118,27 @@ func (o softmax) Run(env *Env, in, out []*tensor.Tensor) error {
 	if err != nil {
 		return err
 	}
-	if in[0].Type == tensor.Float32 && l.Inner == 1 {
-		f := vec.Softmax
-		if o.logarithm {
-			f = vec.LogSoftmax
-		}
-		dst, src := tensor.Data[float32](out[0]), tensor.Data[float32](in[0])
-		return rows(env.On, l.Outer, l.N, func(from, to int) {
-			f(env.On.Level, dst[from*l.N:to*l.N], src[from*l.N:to*l.N], to-from, l.N)
-		})
+	if in[0].Type == tensor.Float32 {
+		return o.vectors(env, tensor.Data[float32](out[0]), tensor.Data[float32](in[0]), l)
 	}
 	return o.eachLane(env, out[0], in[0], func(lane []float64) { softmaxOf(lane, o.logarithm) })
+}
+
+// vectors computes rows, or columns of a stack of matrices.
+func (o softmax) vectors(env *Env, dst, src []float32, l kernel.Lanes) error {
+	level, n := env.On.Level, l.N*l.Inner
+	return rows(env.On, l.Outer, n, func(from, to int) {
+		switch {
+		case l.Inner == 1 && o.logarithm:
+			vec.LogSoftmax(level, dst[from*n:to*n], src[from*n:to*n], to-from, n)
+		case l.Inner == 1:
+			vec.Softmax(level, dst[from*n:to*n], src[from*n:to*n], to-from, n)
+		default:
+			for i := from; i < to; i++ {
+				vec.SoftmaxColumns(level, dst[i*n:(i+1)*n], src[i*n:(i+1)*n], l.N, l.Inner, o.logarithm)
+			}
+		}
+	})
 }
 
 func softmaxOf(lane []float64, logarithm bool) {

@@ -58,6 +58,32 @@ func TestNormsAgreeWithFloat64(t *testing.T) {
 	}
 }
 
+func TestSoftmaxAgreesWithFloat64(t *testing.T) {
+	rng := rand.New(rand.NewPCG(11, 12))
+	x := noise(rng, 3, 5, 40)
+	for _, op := range []string{"Softmax", "LogSoftmax"} {
+		for axis := range 3 {
+			at := attrs{"axis": axis}
+			onEachLevelWith(t, op, at, inFloat64With(t, op, at, x), x)
+		}
+	}
+}
+
+// TestArgAsVectors: the first or the last of equal elements.
+func TestArgAsVectors(t *testing.T) {
+	x := tensor.Of([]float32{1, 3, 3, 2, 0, -1, 0, -1}, 2, 4)
+	for _, c := range []struct {
+		op   string
+		last int
+		want []int64
+	}{
+		{"ArgMax", 0, []int64{1, 0}}, {"ArgMax", 1, []int64{2, 2}}, {"ArgMin", 0, []int64{0, 1}}, {"ArgMin", 1, []int64{0, 3}},
+	} {
+		at := attrs{"axis": 1, "keepdims": 0, "select_last_index": c.last}
+		sameTensor(t, mustCompute(t, c.op, newest, at, x), []int64{2}, c.want)
+	}
+}
+
 func TestMatrices(t *testing.T) {
 	for _, c := range []struct {
 		shape []int64

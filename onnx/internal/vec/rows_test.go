@@ -93,6 +93,35 @@ func TestSoftmax(t *testing.T) {
 	})
 }
 
+// TestSoftmaxColumns: a column gives what it gives as a row.
+func TestSoftmaxColumns(t *testing.T) {
+	rng := rand.New(rand.NewPCG(13, 14))
+	for _, shape := range [][2]int{{1, 5}, {4, 1}, {7, 255}, {16, 256}, {3, 600}} {
+		n, stride := shape[0], shape[1]
+		src := random(rng, n*stride, 4)
+		turned, want := make([]float32, n*stride), make([]float32, n*stride)
+		Transpose2D(kernel.Portable, turned, n, src, stride, n, stride)
+		for _, level := range kernel.Levels() {
+			for _, logarithm := range []bool{false, true} {
+				if logarithm {
+					LogSoftmax(level, turned, turned, stride, n)
+				} else {
+					Softmax(level, turned, turned, stride, n)
+				}
+				Transpose2D(level, want, stride, turned, n, stride, n)
+				got := append([]float32{}, src...)
+				SoftmaxColumns(level, got, got, n, stride, logarithm)
+				wide := make([]float64, len(want))
+				for i, x := range want {
+					wide[i] = float64(x)
+				}
+				near(t, "SoftmaxColumns", level, n, got, wide, 1e-6, 1)
+				Transpose2D(level, turned, n, src, stride, n, stride)
+			}
+		}
+	}
+}
+
 func TestSoftmaxOfSpecials(t *testing.T) {
 	inf, nan := float32(math.Inf(1)), float32(math.NaN())
 	for _, level := range kernel.Levels() {

@@ -46,3 +46,47 @@ func LogSoftmax(level kernel.Level, dst, src []float32, rows, n int) {
 		subtractTwice(level, d, s, top, float32(math.Log(sum)))
 	}
 }
+
+// columnBlock is how many columns SoftmaxColumns handles at a time, with their maxima
+// and sums on the stack.
+const columnBlock = 256
+
+// SoftmaxColumns computes the softmax of each column of n rows of stride elements: of
+// lanes whose elements are stride apart. With logarithm it computes LogSoftmax.
+func SoftmaxColumns(level kernel.Level, dst, src []float32, n, stride int, logarithm bool) {
+	var tops, sums [columnBlock]float32
+	for from := 0; from < stride; from += columnBlock {
+		top, sum := tops[:min(columnBlock, stride-from)], sums[:min(columnBlock, stride-from)]
+		MaxColumns(level, top, src[from:], n, stride)
+		clear(sum)
+		for at := from; at < n*stride; at += stride {
+			row := dst[at : at+len(top)]
+			subtract(level, row, src[at:], top)
+			if logarithm {
+				addExp(level, sum, row)
+				continue
+			}
+			exp(level, row, row)
+			add(level, sum, sum, row)
+		}
+		if logarithm {
+			log(level, sum, sum)
+		}
+		for at := from; at < n*stride; at += stride {
+			row := dst[at : at+len(top)]
+			if logarithm {
+				subtract(level, row, row, sum)
+			} else {
+				divide(level, row, row, sum)
+			}
+		}
+	}
+}
+
+// addExp adds e^x to sum.
+func addExp(level kernel.Level, sum, x []float32) {
+	var powers [columnBlock]float32
+	p := powers[:len(x)]
+	exp(level, p, x)
+	add(level, sum, sum, p)
+}
