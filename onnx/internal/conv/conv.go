@@ -2,6 +2,7 @@ package conv
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/blindbox/blindbox/onnx/internal/kernel"
 )
@@ -30,6 +31,10 @@ func New(level kernel.Level, g Geometry, in, out Layout, weights, bias []float32
 
 // For plans the same convolution for input of another size; both share the weights.
 func (c *Conv) For(batch int, in, begin, out []int) (*Conv, error) {
+	g := &c.plan.g
+	if g.Batch == batch && slices.Equal(g.In, in) && slices.Equal(g.Begin, begin) && slices.Equal(g.Out, out) {
+		return c, nil
+	}
 	plan, err := c.plan.For(batch, in, begin, out)
 	if err != nil {
 		return nil, err

@@ -64,16 +64,15 @@ func newDirect(p *Plan, like *Plan) (*direct, bool) {
 	}
 	m.direct = p.out == Blocked && (g.Groups == 1 || whole || m.form == formDepth)
 	m.offsets()
-	split := divide(p.level, m.form, blocksOf(g.Filters/g.Groups, p.block), m.grid.cols)
-	if like != nil {
-		old, ok := like.how.(*direct)
-		if !ok {
-			return nil, false
-		}
-		split = old.split
+	if like == nil {
+		m.arrange(divide(p.level, m.form, blocksOf(g.Filters/g.Groups, p.block), m.grid.cols))
+		return m, true
 	}
-	m.arrange(split)
-	return m, true
+	old, ok := like.how.(*direct)
+	if ok {
+		m.arrange(old.split)
+	}
+	return m, ok
 }
 
 // offsets fills the taps: bytes from the first tap's pixel.
@@ -103,14 +102,18 @@ func (m *direct) lane() int {
 	return m.p.block
 }
 
-// chunkFloats is how many weights a chunk should have: those of a small layer stay
-// in the second cache anyway, and those of a large one should stay in the first.
-func chunkFloats(weights int) int {
-	if weights > 256<<10 {
+// chunkFloats is how many weights a chunk should have: those of a small layer come
+// from the second cache fast enough for wide tiles, the others should stay in the
+// first.
+func chunkFloats(weights, width int) int {
+	if weights > 256<<10 || width < wideRow {
 		return 8 << 10
 	}
 	return 20 << 10
 }
+
+// wideRow is the row that keeps a tile busy for long enough.
+const wideRow = 10
 
 // arrange divides the output blocks of each group into sets.
 func (m *direct) arrange(split []int) {
@@ -121,7 +124,7 @@ func (m *direct) arrange(split []int) {
 		return
 	}
 	filters, per := g.Filters/g.Groups, g.Channels/g.Groups
-	m.chunk = max(1, chunkFloats(m.p.weights())/(len(m.taps)*block*block*split[0]))
+	m.chunk = max(1, chunkFloats(m.p.weights(), m.grid.cols)/(len(m.taps)*block*block*split[0]))
 	weight := 0
 	for group := range g.Groups {
 		done := 0

@@ -77,17 +77,17 @@ func (m *direct) stage(c *call, n int, b band, unit int) {
 	switch {
 	case m.form == formPlanar && m.p.in == Planar:
 		src := c.src[(n*g.Channels+unit)*size:][:size]
-		r.fill(b, func(to int, l line) { l.plane(dst[to:], src, 1) })
+		r.fill(b, func(to int, l *line) { l.plane(dst[to:], src, 1) })
 	case m.form == formPlanar:
 		src := c.src[(n*blocks+unit/block)*size*block+unit%block:]
-		r.fill(b, func(to int, l line) { l.plane(dst[to:], src, block) })
+		r.fill(b, func(to int, l *line) { l.plane(dst[to:], src, block) })
 	case m.p.in == Planar:
 		src := c.src[(n*g.Channels+unit*block)*size:]
 		used := min(block, g.Channels-unit*block)
-		r.fill(b, func(to int, l line) { l.lanes(m.p.level, dst[to*block:], src, used, size, block) })
+		r.fill(b, func(to int, l *line) { l.lanes(m.p.level, dst[to*block:], src, used, size, block) })
 	default:
 		src := c.src[(n*blocks+unit)*size*block:][:size*block]
-		r.fill(b, func(to int, l line) { l.pixels(dst[to*block:], src, block) })
+		r.fill(b, func(to int, l *line) { l.pixels(dst[to*block:], src, block) })
 	}
 }
 

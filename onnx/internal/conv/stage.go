@@ -11,16 +11,17 @@ type line struct {
 
 // fill copies one plane of a band: it calls row for every row of every grid, with
 // the place where that row begins.
-func (r *grid) fill(b band, row func(to int, l line)) {
+func (r *grid) fill(b band, row func(to int, l *line)) {
 	to := 0
 	for kz := range r.kernel[0] {
 		z := b.z*r.stride[0] + kz*r.dilation[0] - r.begin[0]
 		for _, py := range r.order[1] {
 			for _, px := range r.order[2] {
-				l := r.columns(b.x*r.stride[2] + px - r.begin[2])
+				whole := r.columns(b.x*r.stride[2] + px - r.begin[2])
 				for j := range r.height {
-					y := (b.y+j)*r.stride[1] + py - r.begin[1]
-					row(to, l.of(r, z, y))
+					l := whole
+					l.turn(r, z, (b.y+j)*r.stride[1]+py-r.begin[1])
+					row(to, &l)
 					to += r.width
 				}
 			}
@@ -45,18 +46,17 @@ func (r *grid) columns(x int) line {
 	return l
 }
 
-// of is the line in row y of depth z.
-func (l line) of(r *grid, z, y int) line {
+// turn moves the line to row y of depth z.
+func (l *line) turn(r *grid, z, y int) {
 	if z < 0 || z >= r.in[0] || y < 0 || y >= r.in[1] {
 		l.lead, l.end = l.columns, l.columns
-		return l
+		return
 	}
 	l.at += (z*r.in[1] + y) * r.in[2]
-	return l
 }
 
 // pixels copies pixels of block floats.
-func (l line) pixels(dst, src []float32, block int) {
+func (l *line) pixels(dst, src []float32, block int) {
 	dst = dst[:l.columns*block]
 	clear(dst[:l.lead*block])
 	clear(dst[l.end*block:])
@@ -81,7 +81,7 @@ func (l line) pixels(dst, src []float32, block int) {
 }
 
 // lanes interleaves used planes, stride floats apart, into blocks.
-func (l line) lanes(level kernel.Level, dst, src []float32, used, stride, block int) {
+func (l *line) lanes(level kernel.Level, dst, src []float32, used, stride, block int) {
 	dst = dst[:l.columns*block]
 	clear(dst[:l.lead*block])
 	clear(dst[l.end*block:])
@@ -104,7 +104,7 @@ func (l line) lanes(level kernel.Level, dst, src []float32, used, stride, block 
 }
 
 // plane copies single floats that lie pixel floats apart.
-func (l line) plane(dst, src []float32, pixel int) {
+func (l *line) plane(dst, src []float32, pixel int) {
 	dst = dst[:l.columns]
 	clear(dst[:l.lead])
 	clear(dst[l.end:])
