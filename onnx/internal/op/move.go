@@ -30,3 +30,14 @@ func moveOperators() map[string]Spec {
 func fixed(o Operator) func(*Attributes, int64) (Operator, error) {
 	return func(*Attributes, int64) (Operator, error) { return o, nil }
 }
+
+// These are Cheap: models put weights together, cut them and change their order, and
+// then are as fast as models that store them so.
+func (concat) Cheap()          {}
+func (splitting) Cheap()       {}
+func (slicing) Cheap()         {}
+func (gather) Cheap()          {}
+func (where) Cheap()           {}
+func (trilu) Cheap()           {}
+func (depthSpace) Cheap()      {}
+func (reverseSequence) Cheap() {}

@@ -1,7 +1,6 @@
 package op
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/blindbox/blindbox/onnx/internal/kernel"
@@ -30,7 +29,13 @@ func (j joining) needScatter(in []*Info) error {
 	if j != "none" {
 		allowed = numberTypes()
 	}
-	return errors.Join(needType(in, 0, allowed...), needIndex(in, 1), needType(in, 2, in[0].Type))
+	if err := needType(in, 0, allowed...); err != nil {
+		return err
+	}
+	if err := needIndex(in, 1); err != nil {
+		return err
+	}
+	return needType(in, 2, in[0].Type)
 }
 
 // scatter makes dst a copy of data and puts the runs of updates where starts says.
