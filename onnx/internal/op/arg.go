@@ -82,7 +82,11 @@ func (o arg) vectors(env *Env, dst []int64, src []float32, n int) error {
 }
 
 func argTo[V numeric](env *Env, o arg, dst []int64, in *tensor.Tensor, l kernel.Lanes) error {
-	from, lane := reader[V](in), make([]V, l.N)
+	lane, err := work[V](env, l.N)
+	if err != nil {
+		return err
+	}
+	from := reader[V](in)
 	better := func(a, b V) bool { return a < b }
 	if o.largest {
 		better = func(a, b V) bool { return a > b }

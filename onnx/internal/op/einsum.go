@@ -228,7 +228,11 @@ func sumProducts[V numeric](env *Env, o einsum, in []*tensor.Tensor, out *tensor
 	for _, t := range in {
 		from = append(from, reader[V](t))
 	}
-	sums, products, factors := make([]V, n.results), make([]V, block), make([]V, block)
+	sums, err := work[V](env, n.results)
+	if err != nil {
+		return err
+	}
+	products, factors := make([]V, block), make([]V, block)
 	place := kernel.Operand{Strides: make([]int, len(n.shape))}
 	copy(place.Strides, kernel.Strides(out.Shape))
 	err = kernel.Walk(env.On, n.shape, append(n.operands, place), func(count int, at, step []int) error {

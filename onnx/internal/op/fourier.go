@@ -29,19 +29,39 @@ type transform struct {
 	work  []complex128
 }
 
-func newTransform(n int) *transform {
-	t := &transform{n: n, size: n}
+// newTransform prepares transforms of n numbers, and brings memory for these.
+func newTransform(env *Env, n int) (t *transform, x []complex128, err error) {
+	t = &transform{n: n, size: n}
 	if n&(n-1) != 0 {
 		t.size = 1 << bits.Len(uint(2*n-2))
 	}
-	t.turns = make([]complex128, t.size/2)
+	if x, err = work[complex128](env, n); err != nil {
+		return nil, nil, err
+	}
+	if t.turns, err = work[complex128](env, t.size/2); err != nil {
+		return nil, nil, err
+	}
 	for k := range t.turns {
 		t.turns[k] = cmplx.Rect(1, -2*math.Pi*float64(k)/float64(t.size))
 	}
 	if t.size == n {
-		return t
+		return t, x, nil
 	}
-	t.chirp, t.image, t.work = make([]complex128, n), make([]complex128, t.size), make([]complex128, t.size)
+	return t, x, t.convolve(env)
+}
+
+// convolve prepares for a length that is no power of two.
+func (t *transform) convolve(env *Env) (err error) {
+	n := t.n
+	if t.chirp, err = work[complex128](env, n); err != nil {
+		return err
+	}
+	if t.image, err = work[complex128](env, t.size); err != nil {
+		return err
+	}
+	if t.work, err = work[complex128](env, t.size); err != nil {
+		return err
+	}
 	for k := range t.chirp {
 		t.chirp[k] = cmplx.Rect(1, -math.Pi*float64(k*k%(2*n))/float64(n))
 		t.image[k] = cmplx.Conj(t.chirp[k])
@@ -50,7 +70,7 @@ func newTransform(n int) *transform {
 		}
 	}
 	t.halve(t.image)
-	return t
+	return nil
 }
 
 // forward replaces n numbers by their transform.
@@ -197,8 +217,9 @@ func (o dft) place(in []*Info) (at int, length int64, err error) {
 	return at, length, nil
 }
 
-// maxTransform bounds the memory that one transform takes.
-const maxTransform = 1 << 24
+// maxTransform bounds what one transform takes between two looks at the context: some
+// milliseconds.
+const maxTransform = 1 << 20
 
 func (o dft) Run(env *Env, in, out []*tensor.Tensor) error {
 	at, length, err := o.place(infosOf(in))
@@ -207,7 +228,10 @@ func (o dft) Run(env *Env, in, out []*tensor.Tensor) error {
 	}
 	parts := int(in[0].Shape[len(in[0].Shape)-1])
 	l := kernel.LanesOf(in[0].Shape, at)
-	t, x := newTransform(int(length)), make([]complex128, length)
+	t, x, err := newTransform(env, int(length))
+	if err != nil {
+		return err
+	}
 	real, values := o.inverse && o.onesided, newComplexes(in[0], out[0], parts)
 	bins := int(out[0].Shape[at])
 	outer, inner := l.Outer, l.Inner/parts

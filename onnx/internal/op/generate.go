@@ -66,7 +66,11 @@ func (o eye) Infer(in []*Info) ([]Info, error) {
 
 func (o eye) Run(env *Env, _, out []*tensor.Tensor) error {
 	rows, columns := out[0].Shape[0], out[0].Shape[1]
-	put, row := writer[int64](out[0]), make([]int64, columns)
+	row, err := work[int64](env, int(columns))
+	if err != nil {
+		return err
+	}
+	put := writer[int64](out[0])
 	for r := range rows {
 		if err := env.On.Err(); err != nil {
 			return err

@@ -35,9 +35,12 @@ func (det) Infer(in []*Info) ([]Info, error) {
 
 func (det) Run(env *Env, in, out []*tensor.Tensor) error {
 	n := int(in[0].Shape[len(in[0].Shape)-1])
-	from, m := reader[float64](in[0]), make([]float64, n*n)
-	failed := error(nil)
-	err := fillBy(env, out[0], func(i int) float64 {
+	m, err := work[float64](env, n*n)
+	if err != nil {
+		return err
+	}
+	from, failed := reader[float64](in[0]), error(nil)
+	err = fillBy(env, out[0], func(i int) float64 {
 		from(m, i*n*n, 1)
 		var d float64
 		if failed == nil {
@@ -55,9 +58,6 @@ func (det) Run(env *Env, in, out []*tensor.Tensor) error {
 func determinant(env *Env, m []float64, n int) (float64, error) {
 	d := 1.0
 	for c := range n {
-		if err := env.On.Err(); err != nil {
-			return 0, err
-		}
 		top := c
 		for r := c + 1; r < n; r++ {
 			if math.Abs(m[r*n+c]) > math.Abs(m[top*n+c]) {
@@ -75,6 +75,9 @@ func determinant(env *Env, m []float64, n int) (float64, error) {
 			return 0, nil
 		}
 		for r := c + 1; r < n; r++ {
+			if err := env.On.Err(); err != nil {
+				return 0, err
+			}
 			f := m[r*n+c] / m[c*n+c]
 			for k := c; k < n; k++ {
 				m[r*n+k] -= f * m[c*n+k]

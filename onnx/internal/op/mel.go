@@ -43,7 +43,7 @@ func (o mel) Infer(in []*Info) ([]Info, error) {
 
 func (o mel) Run(env *Env, in, out []*tensor.Tensor) error {
 	bins, bands := out[0].Shape[0], out[0].Shape[1]
-	edges, err := melEdges(in, bins, bands)
+	edges, err := melEdges(env, in, bins, bands)
 	if err != nil {
 		return err
 	}
@@ -67,12 +67,15 @@ func triangle(at, left, centre, right int64) float64 {
 }
 
 // melEdges are the bins where bands begin, have their centre, and end.
-func melEdges(in []*tensor.Tensor, bins, bands int64) ([]int64, error) {
+func melEdges(env *Env, in []*tensor.Tensor, bins, bands int64) ([]int64, error) {
 	length, rate := scalarOr[float64](in, 1, 0), scalarOr[float64](in, 2, 0)
 	toMel := func(hertz float64) float64 { return 2595 * math.Log10(1+hertz/700) }
 	low, high := toMel(scalarOr[float64](in, 3, 0)), toMel(scalarOr[float64](in, 4, 0))
 	step := (high - low) / float64(bands+2)
-	edges := make([]int64, bands+2)
+	edges, err := work[int64](env, int(bands)+2)
+	if err != nil {
+		return nil, err
+	}
 	for i := range edges {
 		hertz := 700 * (math.Pow(10, (low+float64(i)*step)/2595) - 1)
 		bin := math.Floor((length + 1) * hertz / rate)

@@ -144,7 +144,10 @@ func spread(env *Env, in []*tensor.Tensor, index int, shape []int64, otherwise f
 	if err != nil {
 		return nil, err
 	}
-	values := make([]float64, n)
+	values, err := work[float64](env, int(n))
+	if err != nil {
+		return nil, err
+	}
 	if index >= len(in) || in[index] == nil {
 		for i := range values {
 			values[i] = otherwise
@@ -203,7 +206,14 @@ func (o meanVariance) Run(env *Env, in, out []*tensor.Tensor) error {
 		}
 	}
 	n := float64(in[0].Len()) / float64(groups)
-	means, deviations := make([]float64, groups), make([]float64, groups)
+	means, err := work[float64](env, groups)
+	if err != nil {
+		return err
+	}
+	deviations, err := work[float64](env, groups)
+	if err != nil {
+		return err
+	}
 	err = o.visit(env, in, func(x float64, to int) { means[to] += x / n })
 	if err == nil {
 		err = o.visit(env, in, func(x float64, to int) { deviations[to] += (x - means[to]) * (x - means[to]) / n })

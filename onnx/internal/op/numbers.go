@@ -16,6 +16,21 @@ type numeric interface{ float64 | int64 | uint64 }
 // first-level cache, many enough that the calls around them do not count.
 const block = 256
 
+// work is memory for n numbers, all zero, that an operator takes while it runs. Much of
+// it counts as memory of the run.
+func work[V numeric | complex128](env *Env, n int) ([]V, error) {
+	if n <= block {
+		return make([]V, n), nil
+	}
+	t, err := env.New(tensor.TypeOf[V](), []int64{int64(n)})
+	if err != nil {
+		return nil, err
+	}
+	data := tensor.Data[V](t)
+	clear(data)
+	return data, nil
+}
+
 // class is the way in which elements of a type compute.
 type class int
 

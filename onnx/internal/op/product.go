@@ -65,17 +65,23 @@ func (p product) compute(env *Env) error {
 // rising order.
 func multiply[V numeric](env *Env, p product) error {
 	a, b, to := reader[V](p.a.tensor), reader[V](p.b.tensor), writer[V](p.out.tensor)
-	left, right, sums := make([]V, p.k), make([]V, block), make([]V, block)
+	left, err := work[V](env, p.k)
+	if err != nil {
+		return err
+	}
+	right, sums := make([]V, block), make([]V, block)
 	finish := finisher[V](p)
 	for i := range p.m {
 		a(left, p.a.at+i*p.a.row, p.a.col)
 		for j := 0; j < p.n; j += block {
-			if err := env.On.Err(); err != nil {
-				return err
-			}
 			sum := sums[:min(block, p.n-j)]
 			clear(sum)
 			for k, x := range left {
+				if k%block == 0 {
+					if err := env.On.Err(); err != nil {
+						return err
+					}
+				}
 				row := right[:len(sum)]
 				b(row, p.b.at+k*p.b.row+j*p.b.col, p.b.col)
 				for c, y := range row {

@@ -206,7 +206,11 @@ func (o multinomial) Make(env *Env, in []*tensor.Tensor) ([]*tensor.Tensor, erro
 	if err != nil {
 		return nil, err
 	}
-	s, row, from := o.source(), make([]float64, classes), reader[float64](in[0])
+	row, err := work[float64](env, classes)
+	if err != nil {
+		return nil, err
+	}
+	s, from := o.source(), reader[float64](in[0])
 	return []*tensor.Tensor{out}, fillBy(env, out, func(i int) int64 {
 		if i%int(o.samples) == 0 {
 			from(row, i/int(o.samples)*classes, 1)

@@ -115,7 +115,10 @@ func (o reduce) Run(env *Env, in, out []*tensor.Tensor) error {
 }
 
 func reduceTo[V numeric](env *Env, o reduce, in []*tensor.Tensor, out *tensor.Tensor, f func(sum, x V) V) error {
-	sums := make([]V, out.Len())
+	sums, err := work[V](env, out.Len())
+	if err != nil {
+		return err
+	}
 	from := startOf[V](o.start, in[0].Type)
 	for i := range sums {
 		sums[i] = from
@@ -138,7 +141,14 @@ func reduceTo[V numeric](env *Env, o reduce, in []*tensor.Tensor, out *tensor.Te
 type logSumExp struct{ axes }
 
 func (o logSumExp) Run(env *Env, in, out []*tensor.Tensor) error {
-	tops, sums := make([]float64, out[0].Len()), make([]float64, out[0].Len())
+	tops, err := work[float64](env, out[0].Len())
+	if err != nil {
+		return err
+	}
+	sums, err := work[float64](env, out[0].Len())
+	if err != nil {
+		return err
+	}
 	for i := range tops {
 		tops[i] = math.Inf(-1)
 	}
@@ -150,7 +160,7 @@ func (o logSumExp) Run(env *Env, in, out []*tensor.Tensor) error {
 			tops[i] = 0
 		}
 	}
-	err := o.visit(env, in, func(x float64, to int) { sums[to] += math.Exp(x - tops[to]) })
+	err = o.visit(env, in, func(x float64, to int) { sums[to] += math.Exp(x - tops[to]) })
 	for i := range sums {
 		sums[i] = tops[i] + math.Log(sums[i])
 	}

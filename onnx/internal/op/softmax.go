@@ -82,7 +82,11 @@ func (o along) eachLane(env *Env, out, in *tensor.Tensor, do func(lane []float64
 // lanes reads every lane, lets do change it, and writes it. Both tensors have the same
 // lanes and may be one.
 func lanes[V numeric](env *Env, l kernel.Lanes, out, in *tensor.Tensor, do func(lane []V)) error {
-	from, to, lane := reader[V](in), writer[V](out), make([]V, l.N)
+	lane, err := work[V](env, l.N)
+	if err != nil {
+		return err
+	}
+	from, to := reader[V](in), writer[V](out)
 	since := 0
 	for outer := range l.Outer {
 		for inner := range l.Inner {

@@ -107,7 +107,10 @@ func (o stft) Run(env *Env, in, out []*tensor.Tensor) error {
 	}
 	size, parts := int(in[0].Shape[1]), int(in[0].Shape[2])
 	frames, bins := int(out[0].Shape[1]), int(out[0].Shape[2])
-	t, x := newTransform(int(length)), make([]complex128, length)
+	t, x, err := newTransform(env, int(length))
+	if err != nil {
+		return err
+	}
 	values := newComplexes(in[0], out[0], parts)
 	for i := range int(out[0].Shape[0]) * frames {
 		if err := env.On.Err(); err != nil {
