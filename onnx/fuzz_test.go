@@ -1,18 +1,24 @@
 package onnx
 
 import (
+	"bytes"
 	"context"
+	"flag"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	pb "github.com/blindbox/blindbox/onnx/onnxtest"
 	"github.com/blindbox/blindbox/onnx/tensor"
 )
 
-// seeds are the demo's model, a slice of the recorded operator cases, and small
-// models of every kind of field.
+// seeds are the demo's model, a slice of the recorded operator cases, small models of
+// every kind of field, loops and functions, and what of the published cases is there:
+// all of them to start from, a slice for a test.
 func seeds(f *testing.F) [][]byte {
 	f.Helper()
 	demo, err := os.ReadFile("../examples/tumour/tumour.onnx")
@@ -23,10 +29,44 @@ func seeds(f *testing.F) [][]byte {
 		pb.Model(x(), pb.Node("", "If", []string{"x"}, []string{"y"}, pb.AttrGraph("then_branch", relu())), y()),
 		pb.Model(pb.Initializer(pb.Head("w", 8, 2), pb.Str(6, "a"), pb.Str(6, "b")), pb.Output("w", 8, 2)),
 		pb.Model(pb.Input("x", 1, "n", nil, 3), pb.Node("", "Gemm", []string{"x", "x"}, []string{"y"}, pb.AttrInt("transB", 1)), y()),
+		pb.Model(pb.Input("x", 8, "n"), pb.Node("", "StringSplit", of("x"), of("y", "z")), pb.OpenOutput("y", 8), pb.OpenOutput("z", 7)),
+		pb.Model(sequence(11, "x", 1), pb.Node("", "ConcatFromSequence", of("x"), of("y"), pb.AttrInt("axis", 0)), y()),
+		callF(pb.Function("own", "F", of("a"), of("b"), pb.Msg(11, pb.Str(1, "k"), pb.Int(3, 0), pb.Int(20, 2)),
+			pb.Inner("own", "G", of("a"), of("c")), pb.Inner("", "Softmax", of("c"), of("b"), pb.AttrRef("axis", "k", 2))),
+			pb.Function("own", "G", of("a"), of("b"), pb.Inner("", "Neg", of("a"), of("b")))),
+	}
+	for _, model := range endless() {
+		out = append(out, model)
 	}
 	for i, v := range vectors(f) {
 		if i%7 == 0 {
 			out = append(out, v.Model)
+		}
+	}
+	return append(out, published(f)...)
+}
+
+// published is the models of the cases that `make conformance` fetches, if it has.
+func published(f *testing.F) [][]byte {
+	dir := os.Getenv("BLINDBOX_CONFORMANCE")
+	if dir == "" {
+		dir = "../.cache/conformance"
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "debian/usr/share/libonnx-testdata/data/*/*/model.onnx"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	var out [][]byte
+	for i, name := range files {
+		if fuzzing := flag.Lookup("test.fuzz").Value.String() != ""; i%23 != 0 && !fuzzing {
+			continue
+		}
+		data, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		if len(data) < 1<<14 { // what is mutated should be what is read, not weights
+			out = append(out, data)
 		}
 	}
 	return out
@@ -46,6 +86,11 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		m, err := Parse(data, fuzzLimits())
 		checkAnswer(t, m == nil, err)
+		streamed, streamErr := ParseFrom(iotest.HalfReader(bytes.NewReader(data)), fuzzLimits())
+		checkAnswer(t, streamed == nil, streamErr)
+		if (err == nil) != (streamErr == nil) {
+			t.Fatalf("from memory: %v; from a stream: %v", err, streamErr)
+		}
 		if err != nil {
 			return
 		}
@@ -80,7 +125,7 @@ func FuzzRun(f *testing.F) {
 		src := source{values, 0}
 		in := map[string]*tensor.Tensor{}
 		for _, v := range s.Inputs() {
-			in[v.Name] = src.tensor(v)
+			in[v.Name] = src.value(v)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
@@ -111,13 +156,26 @@ func (s *source) next() int64 {
 	return int64(int8(s.bytes[(s.at-1)%len(s.bytes)]))
 }
 
+// value makes a value of the type that an input declares.
+func (s *source) value(v ValueInfo) *tensor.Tensor {
+	if v.Type.Element() {
+		return s.tensor(v)
+	}
+	t := &tensor.Tensor{Type: v.Type, ItemType: v.Item, Inner: v.Inner}
+	most := int64(3)
+	if v.Type == tensor.Optional {
+		most = 1
+	}
+	for range s.next() & most {
+		t.Items = append(t.Items, s.value(ValueInfo{Type: v.Item, Item: v.Inner}))
+	}
+	return t
+}
+
 func (s *source) tensor(v ValueInfo) *tensor.Tensor {
-	shape := v.Shape
+	shape := slices.Clone(v.Shape)
 	if shape == nil {
-		shape = make([]int64, (s.next()&3+4)%4)
-		for i := range shape {
-			shape[i] = -1
-		}
+		shape = slices.Repeat([]int64{-1}, int(s.next()&3))
 	}
 	n := int64(1)
 	for i := range shape {
@@ -128,21 +186,56 @@ func (s *source) tensor(v ValueInfo) *tensor.Tensor {
 			n = 0 // wrong on purpose, and cheap
 		}
 	}
+	if n == 0 {
+		shape = []int64{0}
+	}
 	t, err := tensor.New(v.Type, shape)
 	if err != nil {
 		return tensor.Scalar(float32(n)) // of a wrong shape or type: refused
 	}
+	s.fill(t)
+	return t
+}
+
+// fill sets the elements: small numbers in the types that are read as sizes and
+// indices, any bits in the others.
+func (s *source) fill(t *tensor.Tensor) {
 	for i := range t.Len() {
-		switch v.Type {
-		case tensor.Float32:
-			tensor.Data[float32](t)[i] = float32(s.next()) / 16
-		case tensor.Int64:
-			tensor.Data[int64](t)[i] = s.next()
-		case tensor.Bool:
-			tensor.Data[bool](t)[i] = s.next()&1 == 1
-		case tensor.String:
-			tensor.Data[string](t)[i] = string(rune(s.next()&0x7f + 1))
+		v := s.next()
+		switch {
+		case t.Type == tensor.Float32:
+			tensor.Data[float32](t)[i] = float32(v) / 16
+		case t.Type == tensor.Bool:
+			tensor.Data[bool](t)[i] = v&1 == 1
+		case t.Type == tensor.String:
+			tensor.Data[string](t)[i] = string(rune(v&0x7f + 1))
+		case t.Type.Packed() > 1:
+			tensor.Words[uint8](t)[i] = uint8(v) & 1
+		case t.Type.Size() == 1:
+			tensor.Words[uint8](t)[i] = uint8(v)
+		case t.Type.Size() == 2:
+			tensor.Words[uint16](t)[i] = uint16(v)
+		case t.Type.Size() == 4:
+			tensor.Words[uint32](t)[i] = uint32(v)
+		case t.Type.Size() == 8:
+			tensor.Words[uint64](t)[i] = uint64(v)
 		}
 	}
-	return t
+}
+
+// FuzzValue reads values by themselves.
+func FuzzValue(f *testing.F) {
+	f.Add(pb.Floats("w", []int64{2}, 1, 2))
+	f.Add(join(pb.Head("w", 22, 3), pb.Msg(9, []byte{0x21, 3})))
+	f.Add(join(pb.Int(2, 1), pb.Msg(3, pb.Ints("", nil, 1))))
+	f.Add(join(pb.Int(2, 3), pb.Msg(5, pb.Int(2, 1), pb.Msg(3, pb.Ints("", nil, 1)))))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		for _, read := range []func([]byte, Limits) (*tensor.Tensor, error){ParseTensor, ParseSequence, ParseOptional} {
+			v, err := read(data, fuzzLimits())
+			checkAnswer(t, v == nil, err)
+			if err == nil && v.Check() != nil {
+				t.Fatal(v.Check())
+			}
+		}
+	})
 }
