@@ -158,7 +158,7 @@ func (s *source) next() int64 {
 
 // value makes a value of the type that an input declares.
 func (s *source) value(v ValueInfo) *tensor.Tensor {
-	if v.Type.Element() {
+	if v.Type != tensor.Sequence && v.Type != tensor.Optional {
 		return s.tensor(v)
 	}
 	t := &tensor.Tensor{Type: v.Type, ItemType: v.Item, Inner: v.Inner}

@@ -3,7 +3,6 @@ package onnx
 import (
 	"fmt"
 	"testing"
-	"time"
 
 	pb "github.com/blindbox/blindbox/onnx/onnxtest"
 	"github.com/blindbox/blindbox/onnx/tensor"
@@ -132,12 +131,8 @@ func TestFunctionsThatDouble(t *testing.T) {
 				functions = append(functions, pb.Function("own", this, of("x"), of("y"), pb.Inner("own", next, of("x"), of("m")), pb.Inner("own", next, of("m"), of("y")))...)
 			}
 			functions = append(functions, pb.Function("own", "F60", of("x"), of("y"), last)...)
-			start := time.Now()
 			_, err := load(callF(functions), DefaultLimits())
 			wantError(t, err, "more than 20000 nodes, with the bodies of functions where they are called")
-			if took := time.Since(start); took > time.Second {
-				t.Errorf("took %v", took)
-			}
 		})
 	}
 }

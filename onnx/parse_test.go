@@ -43,6 +43,7 @@ func TestMalformedModels(t *testing.T) {
 		"map input":                   {pb.Model(pb.Msg(11, pb.Str(1, "x"), pb.Msg(2, pb.Msg(5)))), `input "x": maps, opaque and sparse values`},
 		"lists of lists of lists":     {pb.Model(pb.Msg(11, pb.Str(1, "x"), pb.Msg(2, pb.Msg(4, pb.Msg(1, pb.Msg(4, pb.Msg(1, pb.Msg(4)))))))), "more than 2 levels of lists"},
 		"sequence of optionals":       {pb.Model(pb.Msg(11, pb.Str(1, "x"), pb.Msg(2, pb.Msg(4, pb.Msg(1, pb.Msg(9)))))), "a sequence of optionals"},
+		"input of unknown type":       {pb.Model(pb.Input("x", 48)), `input "x": element type 48 is not known`},
 		"value of two types":          {pb.Model(pb.Msg(11, pb.Str(1, "x"), pb.Msg(2, pb.Msg(1), pb.Msg(4)))), "is of 2 types at once"},
 		"wrong wire type":             {pb.Model(pb.Int(1, 5)), "field 1 has wire type 0, expected 2"},
 		"name not UTF-8":              {pb.Model(pb.Input("\xff", 1)), "not UTF-8"},

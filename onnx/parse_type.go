@@ -69,7 +69,9 @@ func (p *parser) tensorType(f wire.Field, v *graph.Decl) error {
 		switch f.Number {
 		case 1:
 			t, err := f.Int()
-			v.Type = tensor.TypeNumbered(t)
+			if v.Type = tensor.TypeNumbered(t); err == nil && t != 0 && !v.Type.Element() {
+				err = fmt.Errorf("element type %d is not known", t)
+			}
 			return err
 		case 2:
 			v.Ranked = true

@@ -24,7 +24,7 @@ func (c *compiler) bodies(n *graph.Node) (map[string]op.Body, []int, error) {
 	free := map[string]bool{}
 	for _, a := range n.Attrs {
 		if a.Kind == graph.Sub {
-			freeNames(a.G, map[string]bool{}, free)
+			freeNames(a.G, nil, free)
 		}
 	}
 	var captured, constants []Value
@@ -65,34 +65,52 @@ func (c *compiler) bodies(n *graph.Node) (map[string]op.Body, []int, error) {
 	return all, ids, nil
 }
 
-// freeNames collects the names that a graph reads and does not make.
-func freeNames(g *graph.Graph, around, free map[string]bool) {
-	made := maps.Clone(around)
-	for _, s := range g.Stored {
-		made[s.Name] = true
+// scope is the names that a graph makes, inside of the graph around it.
+type scope struct {
+	made   map[string]bool
+	around *scope
+}
+
+func (s *scope) makes(name string) bool {
+	for at := s; at != nil; at = at.around {
+		if at.made[name] {
+			return true
+		}
+	}
+	return false
+}
+
+// freeNames collects the names that a graph reads and does not make. The way up is
+// short, so it is walked for each name: copies of what is around would cost as much as
+// it is large for every graph inside.
+func freeNames(g *graph.Graph, around *scope, free map[string]bool) {
+	s := &scope{map[string]bool{}, around}
+	read := func(name string) {
+		if name != "" && !s.makes(name) {
+			free[name] = true
+		}
+	}
+	for _, st := range g.Stored {
+		s.made[st.Name] = true
 	}
 	for _, d := range g.Inputs {
-		made[d.Name] = true
+		s.made[d.Name] = true
 	}
 	for _, n := range g.Nodes {
 		for _, name := range n.Inputs {
-			if name != "" && !made[name] {
-				free[name] = true
-			}
+			read(name)
 		}
 		for _, a := range n.Attrs {
 			if a.Kind == graph.Sub {
-				freeNames(a.G, made, free)
+				freeNames(a.G, s, free)
 			}
 		}
 		for _, name := range n.Outputs {
-			made[name] = true
+			s.made[name] = true
 		}
 	}
 	for _, d := range g.Outputs {
-		if !made[d.Name] {
-			free[d.Name] = true
-		}
+		read(d.Name)
 	}
 }
 
