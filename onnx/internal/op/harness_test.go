@@ -78,7 +78,7 @@ func computeOn(on *kernel.On, op string, opset int64, at attrs, outputs int, in 
 }
 
 func run(on *kernel.On, o Operator, in []*tensor.Tensor, infos []Info) ([]*tensor.Tensor, error) {
-	env := &Env{On: on, New: dirty}
+	env := &Env{On: on, New: dirty, Hold: func(int64) error { return nil }, Keep: func(...*tensor.Tensor) {}}
 	if s, ok := o.(Scratcher); ok {
 		env.Scratch = make([]float32, s.Scratch(on, infosOf(in)))
 		for i := range env.Scratch {
