@@ -143,18 +143,36 @@ func (p *Plan) Pack(packed, weights, bias []float32) error {
 		rest[0] = 1
 	}
 	copy(rest[1:], bias)
-	taps := pixels(p.g.Kernel)
-	for f := range p.g.Filters {
-		base, width := p.how.filterAt(f)
-		for c := range p.g.Channels / p.g.Groups {
-			at, step := p.how.channelAt(c)
-			for tap, w := range weights[:taps] {
-				packed[base+width*(at+tap*step)] = w
-			}
-			weights = weights[taps:]
-		}
+	for f := 0; f < p.g.Filters; {
+		f += p.packRow(packed, weights, f)
 	}
 	return nil
+}
+
+// packRow packs filters that lie side by side, from f on, and returns how many they
+// are: what is written then lies together.
+func (p *Plan) packRow(packed, weights []float32, f int) int {
+	base, width := p.how.filterAt(f)
+	n := 1
+	for ; n < width && f+n < p.g.Filters; n++ {
+		if next, w := p.how.filterAt(f + n); next != base+n || w != width {
+			break
+		}
+	}
+	taps, channels := pixels(p.g.Kernel), p.g.Channels/p.g.Groups
+	each := taps * channels
+	for c := range channels {
+		at, step := p.how.channelAt(c)
+		for tap := range taps {
+			to := packed[base+width*(at+tap*step):][:n]
+			from := f*each + c*taps + tap
+			for i := range to {
+				to[i] = weights[from]
+				from += each
+			}
+		}
+	}
+	return n
 }
 
 // finite says that no value is infinite or NaN.
