@@ -34,11 +34,19 @@
 //
 // All else (Reshape, Transpose, Gemm, reductions over channels, Softmax) needs
 // FromBlocked first, unless there is one pixel, where a Blocked array of one batch
-// is the Planar one with a longer tail. Groups: a depthwise convolution and one
+// is the Planar one with a longer tail. As a tensor a Blocked array has the shape
+// N x ceil(C/B) x spatial x B, so that axis 1 of a Concat is still axis 1. Groups: a depthwise convolution and one
 // whose groups have a multiple of B channels on both sides run in Blocked form;
 // others work, and go through a Planar copy.
 //
 // Add after a convolution, and Relu, Clip and LeakyRelu, are free when they are
 // given to Run as residual and activation; another activation as a function runs
 // on parts of the output that are still in the cache.
+//
+// # Memory
+//
+// Arrays should begin at multiples of 64 bytes: loads across cache lines halve the
+// speed. Packed weights and scratch are as large as PackedLen and Scratch say, and do
+// not depend on the number of threads. Weights are packed once for inputs of every
+// size: For makes the plan of another.
 package conv
