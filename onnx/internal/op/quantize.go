@@ -16,6 +16,7 @@ func quantizeOperators() map[string]Spec {
 	}
 	maps.Copy(all, integerProductOperators())
 	maps.Copy(all, integerConvOperators())
+	maps.Copy(all, contribOperators())
 	return all
 }
 
