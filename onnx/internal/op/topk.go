@@ -2,6 +2,7 @@ package op
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 
 	"github.com/blindbox/blindbox/onnx/internal/kernel"
@@ -21,6 +22,7 @@ type topK struct {
 // makeTopK: k is an operand since operator set 10, the direction an attribute since 11.
 func makeTopK(a *Attributes, opset int64) (Operator, error) {
 	o := topK{axis: a.int("axis", -1), operand: opset >= 10}
+	both(a)
 	if opset >= 11 {
 		o.smallest = !a.flag("largest", true)
 		a.flag("sorted", true)
@@ -32,6 +34,13 @@ func makeTopK(a *Attributes, opset int64) (Operator, error) {
 	var err error
 	o.k, err = requiredInt(a, "k")
 	return o, err
+}
+
+// both refuses nodes that do not name both results.
+func both(a *Attributes) {
+	if a.Outputs != 2 {
+		a.fail(fmt.Errorf("has %d outputs, expected 2", a.Outputs))
+	}
 }
 
 func (o topK) Infer(in []*Info) ([]Info, error) {
