@@ -43,6 +43,9 @@ func Compile(g *graph.Graph, o Options) (*Program, error) {
 // compile makes a program of a graph. Of a graph inside a node, captured are the
 // values around it that it reads, and constants those among them that are known.
 func compile(g *graph.Graph, o Options, captured []Value, constants []Value) (*Program, error) {
+	if o.spare == nil {
+		o.spare = new(int64)
+	}
 	c := &compiler{Program: &Program{options: o}, graph: g, ids: map[string]int{}}
 	if err := c.supported(); err != nil {
 		return nil, err
@@ -50,7 +53,7 @@ func compile(g *graph.Graph, o Options, captured []Value, constants []Value) (*P
 	if err := c.declare(); err != nil {
 		return nil, err
 	}
-	c.spare = min(foldedWeights*c.FixedBytes(), o.Limits.Bytes)
+	c.stores(c.FixedBytes())
 	for _, v := range captured {
 		c.Inputs = append(c.Inputs, c.named(v.Name, v.Info))
 	}
@@ -212,14 +215,22 @@ func (p *Program) infer(st *Step, outputs int) ([]op.Info, error) {
 	return results, nil
 }
 
+// stores counts weights: for so many bytes of them, so much more may be folded.
+func (c *compiler) stores(bytes int64) {
+	*c.options.spare = min(*c.options.spare+foldedWeights*bytes, c.options.Limits.Bytes)
+}
+
 // fold returns the results of a step that can be known now, or nil.
 func (c *compiler) fold(st *Step, results []op.Info) ([]*tensor.Tensor, error) {
 	if !allKnown(results) {
-		return foldNow(c.Program, st, c.infos(st.In), results, &c.spare)
+		return foldNow(c.Program, st, c.infos(st.In), results, c.options.spare)
 	}
 	fixed := make([]*tensor.Tensor, len(results))
 	for i, r := range results {
 		fixed[i] = r.Value
+		if len(st.In) == 0 { // a weight that is stored in a node
+			c.stores(r.Value.Bytes())
+		}
 	}
 	return fixed, nil
 }

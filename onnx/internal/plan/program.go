@@ -36,6 +36,7 @@ type Options struct {
 	Table   map[string]op.Spec
 	Level   kernel.Level
 	Rewrite func(*Program) error // replaces steps by faster ones; nil: none
+	spare   *int64               // bytes of results that may still be computed while compiling, of all graphs together
 	inner   bool                 // it is a graph inside of a node
 	Poison  bool                 // fill memory with garbage before each run, to show that nothing reads it
 }
