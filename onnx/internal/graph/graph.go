@@ -103,3 +103,18 @@ func (g *Graph) Versioned(opset int64) {
 		}
 	}
 }
+
+// Release lets go of all stored values: whoever has made something of the graph has
+// taken those that it needs.
+func (g *Graph) Release() {
+	g.Stored = nil
+	for i := range g.Nodes {
+		for k := range g.Nodes[i].Attrs {
+			a := &g.Nodes[i].Attrs[k]
+			a.T, a.Tensors = nil, nil
+			if a.G != nil {
+				a.G.Release()
+			}
+		}
+	}
+}

@@ -3,6 +3,7 @@ package plan
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -74,6 +75,9 @@ func compile(g *graph.Graph, o Options, captured []Value, constants []Value) (*P
 			return nil, fmt.Errorf("output %s: nothing makes it", op.Quote(v.Name))
 		}
 		c.Outputs = append(c.Outputs, id)
+	}
+	if !o.inner {
+		g.Release() // else steps, which name their nodes, would hold weights that were packed
 	}
 	return c.Program, c.finish()
 }
@@ -439,6 +443,7 @@ func (p *Program) Prune() {
 func (p *Program) pack() error {
 	readers, spare := p.Readers(), p.FixedBytes()
 	alike, whole := p.addresses()
+	var gone litter
 	for i := range p.Steps {
 		st := &p.Steps[i]
 		packer, ok := st.Op.(op.Packer)
@@ -474,11 +479,26 @@ func (p *Program) pack() error {
 		for _, k := range unread {
 			id := st.In[k]
 			if readers[id]--; readers[id] == 0 {
+				gone.add(p.Values[id].Info.Value)
 				p.Values[id].Info.Value = nil
 			}
 		}
 	}
 	return nil
+}
+
+// litter is what weights leave behind that were packed elsewhere. The collector would
+// wait until the heap is twice as large as the model.
+type litter struct{ bytes int64 }
+
+// litterAtMost is how much of it lies around: a collection takes a millisecond or two.
+const litterAtMost = 16 << 20
+
+func (l *litter) add(t *tensor.Tensor) {
+	if l.bytes += t.Bytes(); l.bytes > litterAtMost {
+		l.bytes = 0
+		runtime.GC()
+	}
 }
 
 // addresses counts the weights and constants that begin at the same place: those of
