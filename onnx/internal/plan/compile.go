@@ -16,9 +16,10 @@ import (
 // compiler turns a graph of names into steps over numbered values.
 type compiler struct {
 	*Program
-	graph *graph.Graph
-	ids   map[string]int
-	spare int64 // bytes of results that may still be computed while compiling
+	graph   *graph.Graph
+	ids     map[string]int
+	readers map[string]int // of each name, those that were not computed
+	gone    litter
 }
 
 // foldElements bounds the operands and results that are computed before a run by
@@ -47,7 +48,7 @@ func compile(g *graph.Graph, o Options, captured []Value, constants []Value) (*P
 	if o.spare == nil {
 		o.spare = new(int64)
 	}
-	c := &compiler{Program: &Program{options: o}, graph: g, ids: map[string]int{}}
+	c := &compiler{Program: &Program{options: o}, graph: g, ids: map[string]int{}, readers: readersOf(g)}
 	if err := c.supported(); err != nil {
 		return nil, err
 	}
@@ -198,8 +199,49 @@ func (c *compiler) node(n *graph.Node) error {
 	}
 	if fixed == nil {
 		c.Steps = append(c.Steps, st)
+		return nil
 	}
+	c.folded(n)
 	return nil
+}
+
+// folded lets go of the operands of a node that was computed if nobody else reads them:
+// of a weight that is widened, then scaled, only the last form is of use.
+func (c *compiler) folded(n *graph.Node) {
+	for _, name := range n.Inputs {
+		if name == "" {
+			continue
+		}
+		c.readers[name]--
+		if v := &c.Values[c.ids[name]]; c.readers[name] == 0 && v.Info.Value != nil {
+			c.gone.add(v.Info.Value)
+			v.Info.Value = nil
+		}
+	}
+}
+
+// readersOf counts who reads each name: nodes, graphs inside of them, and the caller.
+func readersOf(g *graph.Graph) map[string]int {
+	readers := map[string]int{}
+	for i := range g.Nodes {
+		for _, name := range g.Nodes[i].Inputs {
+			readers[name]++
+		}
+		for _, a := range g.Nodes[i].Attrs {
+			if a.Kind != graph.Sub {
+				continue
+			}
+			free := map[string]bool{}
+			freeNames(a.G, map[string]bool{}, free)
+			for name := range free {
+				readers[name]++
+			}
+		}
+	}
+	for _, d := range g.Outputs {
+		readers[d.Name]++
+	}
+	return readers
 }
 
 // infer asks a step's operator for its results, and holds them to the limits.
