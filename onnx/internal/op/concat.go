@@ -20,9 +20,6 @@ func makeConcat(a *Attributes, _ int64) (Operator, error) {
 	return concat{a.int("axis", 0)}, nil
 }
 
-// Cheap: what is stored may be made of parts.
-func (o concat) Cheap() {}
-
 func (o concat) Infer(in []*Info) ([]Info, error) {
 	if err := needSame(in, anyType()...); err != nil {
 		return nil, err

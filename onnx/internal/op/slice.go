@@ -28,9 +28,6 @@ func makeSlice(a *Attributes, opset int64) (Operator, error) {
 // cut is one dimension's share: n elements from start on, step apart.
 type cut struct{ start, step, n int64 }
 
-// Cheap: of what is stored, a part may be used.
-func (o slicing) Cheap() {}
-
 func (o slicing) Infer(in []*Info) ([]Info, error) {
 	if err := needTensor(in, 0); err != nil {
 		return nil, err
