@@ -232,7 +232,7 @@ func readersOf(g *graph.Graph) map[string]int {
 				continue
 			}
 			free := map[string]bool{}
-			freeNames(a.G, map[string]bool{}, free)
+			freeNames(a.G, nil, free)
 			for name := range free {
 				readers[name]++
 			}
