@@ -112,7 +112,7 @@ func checkSums[A, B Byte](t *testing.T, a View[A], b View[B], m, k, n int, za []
 func checkTypes[A, B Byte](t *testing.T, seed uint64) {
 	t.Helper()
 	rng := rand.New(rand.NewPCG(seed, 1))
-	for range 60 {
+	for range 25 {
 		m, k, n := 1+rng.IntN(30), rng.IntN(90), 1+rng.IntN(70)
 		for _, a := range views[A](rng, m, k) {
 			b := views[B](rng, k, n)[rng.IntN(4)]
@@ -151,7 +151,7 @@ func TestParts(t *testing.T) {
 // TestEpilogues: every level gives the bits of the plain formula.
 func TestEpilogues(t *testing.T) {
 	rng := rand.New(rand.NewPCG(6, 1))
-	for range 40 {
+	for range 20 {
 		m, k, n := 1+rng.IntN(9), 1+rng.IntN(40), 1+rng.IntN(70)
 		a, b := Dense(random[uint8](rng, m*k), k), Dense(random[int8](rng, k*n), n)
 		sums := naive(a, b, m, k, n, nil, nil)
