@@ -390,6 +390,29 @@ func TestLoadingDoesNotComputeMuch(t *testing.T) {
 	}
 }
 
+// TestViewsAreAsLargeAsWhatTheyView: a shape that seems to be known before it is fed
+// must not show what lies behind a value in memory.
+func TestViewsAreAsLargeAsWhatTheyView(t *testing.T) {
+	for name, first := range map[string][]byte{"of an input": nil, "of a result": pb.Node("", "Neg", []string{"x"}, []string{"a"})} {
+		read := "x"
+		if first != nil {
+			read = "a"
+		}
+		s := mustLoad(t, pb.Model(pb.Input("x", 1, "n"), pb.Input("shape", 7, "m"), first, pb.Node("it", "Reshape", []string{read, "shape"}, []string{"y"}), y()))
+		for _, n := range []int{0, 2, 4} {
+			out, err := s.Run(t.Context(), map[string]*tensor.Tensor{"x": vec(make([]float32, n)...), "shape": tensor.Of([]int64{}, 0)})
+			if err == nil {
+				t.Errorf("%s: %d elements became %v", name, n, out["y"])
+				continue
+			}
+			wantError(t, err, `(Reshape): `)
+		}
+		if _, err := s.Run(t.Context(), map[string]*tensor.Tensor{"x": vec(1), "shape": tensor.Of([]int64{}, 0)}); err != nil {
+			t.Errorf("%s: one element is a scalar: %v", name, err)
+		}
+	}
+}
+
 // TestWeightsStayTheSessions: what Run returns may be written to by the caller.
 func TestWeightsStayTheSessions(t *testing.T) {
 	s := mustLoad(t, pb.Model(pb.Initializer(pb.Floats("w", []int64{1}, 1)), pb.Input("x", 1, 1), pb.Output("w", 1, 1), pb.Output("x", 1, 1),

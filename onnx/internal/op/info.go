@@ -48,6 +48,9 @@ func (v Info) String() string {
 
 // ints returns the elements of an int64 vector (or scalar) if they are known.
 func (v Info) ints() ([]int64, bool) {
+	if v.Value == nil && v.Type == tensor.Int64 && v.Complete() && slices.Contains(v.Shape, 0) {
+		return []int64{}, true // there is nothing to know
+	}
 	if v.Value == nil || v.Value.Type != tensor.Int64 {
 		return nil, false
 	}

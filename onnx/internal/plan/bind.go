@@ -181,6 +181,9 @@ func (b *Bound) step(st *Step, on *kernel.On) error {
 		v := &b.values[id]
 		v.info, v.place = results[i], b.placeOf(st, results[i], bs.dynamic)
 		if v.place == view {
+			if err := fits(results[i], *in[0]); err != nil {
+				return err
+			}
 			v.root = b.values[st.In[0]].root
 		}
 		b.exact = b.exact && v.place != late
@@ -191,6 +194,15 @@ func (b *Bound) step(st *Step, on *kernel.On) error {
 		}
 	}
 	b.steps = append(b.steps, bs)
+	return nil
+}
+
+// fits refuses a view that does not have as many elements as what it is a view of:
+// beyond its end lie other values.
+func fits(seen, of op.Info) error {
+	if of.Complete() && elements(seen.Shape)*seen.Type.Size() != elements(of.Shape)*of.Type.Size() {
+		return fmt.Errorf("the result %s does not have the elements of %s", seen, of)
+	}
 	return nil
 }
 

@@ -246,7 +246,7 @@ func (f *frame) place(r *run, st *boundStep, id int) (err error) {
 	v := &f.bound.values[id]
 	if v.place == view {
 		f.values[id] = f.in[0].Reshaped(v.info.Shape)
-		return nil
+		return f.values[id].Check()
 	}
 	f.values[id], err = r.ledger.make(f.bound.program.options.Limits, v.info.Type, v.info.Shape)
 	return err
