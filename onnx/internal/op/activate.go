@@ -28,6 +28,7 @@ func activationOperators() map[string]Spec {
 		"Swish":           with(swish),
 		"Shrink":          {MinIn: 1, MaxIn: 1, MaxOut: 1, Make: makeShrink},
 		"Clip":            {MinIn: 1, MaxIn: 3, MaxOut: 1, Make: makeClip},
+		"SwiGLU":          {MinIn: 2, MaxIn: 2, MaxOut: 1, Make: makeSwiGLU, Since: 28},
 		"PRelu":           {MinIn: 2, MaxIn: 2, MaxOut: 1, Make: makePRelu},
 	}
 }
@@ -249,3 +250,21 @@ func leak[V numeric](x, slope V) V {
 }
 
 func same2[V numeric](x, _ V) V { return x }
+
+// swiGLU multiplies the swish of operand 0 with operand 1, of the same shape.
+type swiGLU struct{ binary }
+
+func makeSwiGLU(a *Attributes, _ int64) (Operator, error) {
+	f, _ := swish(parameters{a})
+	return swiGLU{binary{f: func(a, b float64) float64 { return f(a) * b }}}, nil
+}
+
+func (o swiGLU) Infer(in []*Info) ([]Info, error) {
+	if err := needSame(in, floatTypes()...); err != nil {
+		return nil, err
+	}
+	if in[0].Ranked && in[1].Ranked && !agreeing(in[0].Shape, in[1].Shape) {
+		return nil, BadInput(1, "has shape %v, expected %v", in[1].Shape, in[0].Shape)
+	}
+	return likeFirst(in), nil
+}

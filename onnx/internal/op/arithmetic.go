@@ -187,12 +187,21 @@ func floorModInt(a, b int64) int64 {
 	return r
 }
 
-// makeShift moves the bits of unsigned integers.
-func makeShift(a *Attributes, _ int64) (Operator, error) {
-	if a.oneOf("direction", "", "LEFT", "RIGHT") == "LEFT" {
-		return binary{u: func(a, b uint64) uint64 { return a << b }}, nil
+// makeShift moves bits. Bits that leave the type are lost; a negative number that moves
+// right stays negative. A shift that is negative or beyond the type leaves signs alone.
+func makeShift(a *Attributes, opset int64) (Operator, error) {
+	o := binary{u: func(a, b uint64) uint64 { return a >> b }}
+	left := a.oneOf("direction", "", "LEFT", "RIGHT") == "LEFT"
+	if left {
+		o.u = func(a, b uint64) uint64 { return a << b }
 	}
-	return binary{u: func(a, b uint64) uint64 { return a >> b }}, nil
+	switch {
+	case opset >= 28 && left:
+		o.i = func(a, b int64) int64 { return a << uint64(b) }
+	case opset >= 28:
+		o.i = func(a, b int64) int64 { return a >> uint64(b) }
+	}
+	return o, nil
 }
 
 // power raises numbers to powers of any numeric type; the result has the type of the

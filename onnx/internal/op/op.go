@@ -116,6 +116,7 @@ const Variadic = 1 << 30
 func Table() map[string]Spec {
 	table := map[string]Spec{}
 	for _, family := range []map[string]Spec{
+		stateOperators(),
 		activationOperators(),
 		argOperators(),
 		arithmeticOperators(),
