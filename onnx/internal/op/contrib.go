@@ -8,8 +8,9 @@ func contribOperators() map[string]Spec {
 	gelu := activationOperators()["Gelu"]
 	gelu.Since = 0
 	return map[string]Spec{
-		"com.microsoft:Gelu":        gelu,
-		"com.microsoft:FusedMatMul": {MinIn: 2, MaxIn: 2, MaxOut: 1, Make: makeFusedMatMul},
+		"com.microsoft:Gelu":                  gelu,
+		"com.microsoft:FusedMatMul":           {MinIn: 2, MaxIn: 2, MaxOut: 1, Make: makeFusedMatMul},
+		"com.microsoft:DynamicQuantizeMatMul": {MinIn: 3, MaxIn: 5, MaxOut: 1, Make: makeDynamicProduct},
 	}
 }
 

@@ -2,6 +2,8 @@ package op
 
 import (
 	"math"
+	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/blindbox/blindbox/onnx/internal/graph"
@@ -38,5 +40,32 @@ func TestContribGelu(t *testing.T) {
 		if math.Abs(float64(got)-want) > 1e-6 {
 			t.Errorf("gelu(%v) is %v, want %v", x[i], got, want)
 		}
+	}
+}
+
+// TestDynamicQuantizeMatMul: the same bits as its two halves give.
+func TestDynamicQuantizeMatMul(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 10))
+	x := make([]float32, 2*5*19)
+	for i := range x {
+		x[i] = rng.Float32()*4 - 2
+	}
+	a, b, scaleB, zeroB, bias := tensor.Of(x, 2, 5, 19), quantBytes(rng, true, 19, 21), quantFloats(rng, 21), quantBytes(rng, true, 21), quantFloats(rng, 21)
+	for _, level := range kernel.Levels() {
+		on := &kernel.On{Level: level}
+		out, err := quantNode{op: "DynamicQuantizeLinear", opset: 11, outputs: 3}.run(on, a)
+		q := must(t, out, err)
+		out, err = quantNode{op: "MatMulIntegerToFloat", domain: "com.microsoft"}.run(on, q[0], b, q[1], scaleB, q[2], zeroB, bias)
+		want := tensor.Data[float32](must(t, out, err)[0])
+		for _, fixed := range [][]int{nil, {1, 3}, {1}} {
+			n := quantNode{op: "DynamicQuantizeMatMul", domain: "com.microsoft", fixed: fixed}
+			out, err = n.run(on, a, b, scaleB, zeroB, bias)
+			if got := tensor.Data[float32](must(t, out, err)[0]); !slices.Equal(got, want) {
+				t.Errorf("%s, fixed %v: got %v, want %v", level, fixed, got, want)
+			}
+		}
+	}
+	if _, err := (quantNode{op: "DynamicQuantizeMatMul", domain: "com.microsoft"}).run(&kernel.On{}, b, b, scaleB); err == nil {
+		t.Error("A of int8 is accepted")
 	}
 }

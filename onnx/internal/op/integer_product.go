@@ -11,17 +11,20 @@ func integerProductOperators() map[string]Spec {
 		return func(*Attributes, int64) (Operator, error) { return &integerProduct{at: at}, nil }
 	}
 	none := places{-1, -1, -1, -1, -1, -1, -1, -1, -1}
-	sums, quantized, scaled := none, none, none
+	sums, quantized, scaled := none, none, scaledPlaces()
 	sums.a, sums.b, sums.zeroA, sums.zeroB = 0, 1, 2, 3
 	quantized.a, quantized.scaleA, quantized.zeroA, quantized.b = 0, 1, 2, 3
 	quantized.scaleB, quantized.zeroB, quantized.scaleY, quantized.zeroY = 4, 5, 6, 7
-	scaled.a, scaled.b, scaled.scaleA, scaled.scaleB = 0, 1, 2, 3
-	scaled.zeroA, scaled.zeroB, scaled.bias = 4, 5, 6
 	return map[string]Spec{
 		"MatMulInteger":                      {MinIn: 2, MaxIn: 4, MaxOut: 1, Since: 10, Make: product(sums)},
 		"QLinearMatMul":                      {MinIn: 8, MaxIn: 8, MaxOut: 1, Since: 10, Make: product(quantized)},
 		"com.microsoft:MatMulIntegerToFloat": {MinIn: 4, MaxIn: 7, MaxOut: 1, Make: product(scaled)},
 	}
+}
+
+// scaledPlaces is the order of operands if the result is float32.
+func scaledPlaces() places {
+	return places{a: 0, b: 1, scaleA: 2, scaleB: 3, zeroA: 4, zeroB: 5, bias: 6, scaleY: -1, zeroY: -1}
 }
 
 // integerProduct multiplies stacks of 8-bit matrices, as [Product] does with float32.
