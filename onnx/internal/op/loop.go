@@ -55,14 +55,28 @@ func (o loop) Infer(in []*Info) ([]Info, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, v := range gives {
+	for i, v := range gives[:o.carried] {
+		if v.Type != tensor.Optional && around[i].Type == tensor.Optional {
+			around[i] = openly(v)
+		}
+	}
+	for _, v := range gives[o.carried:] {
 		around = append(around, stackedInfo(v, 0))
 	}
 	return around, nil
 }
 
+// wrapped is what the next turn gets of a value: an optional, if the graph inside
+// takes one and gives what is in it.
+func (o loop) wrapped(i int, v Info) Info {
+	if o.body.Inputs()[2+i].Type == tensor.Optional && v.Type != tensor.Optional {
+		return listOf(tensor.Optional, &v)
+	}
+	return v
+}
+
 // settle widens what is known of the values that go around, and returns what is known
-// of the others that a turn gives.
+// of all that a turn gives beside whether to go on.
 func (o loop) settle(around []Info, captured []*Info) ([]Info, error) {
 	const patience = 3 // turns after which no shape is kept
 	for turn := 0; turn <= 3*patience; turn++ {
@@ -74,12 +88,16 @@ func (o loop) settle(around []Info, captured []*Info) ([]Info, error) {
 		if out[0].Type != tensor.Bool {
 			return nil, fmt.Errorf("the graph inside says with %s whether to go on, expected bool", out[0])
 		}
-		changed, err := eitherAll(around, out[1:])
+		next := make([]Info, o.carried)
+		for i := range next {
+			next[i] = o.wrapped(i, out[1+i])
+		}
+		changed, err := eitherAll(around, next)
 		if err != nil {
 			return nil, err
 		}
 		if !changed {
-			return out[1+o.carried:], nil
+			return out[1:], nil
 		}
 		for i := range around {
 			around[i].Ranked = around[i].Ranked && turn < patience
@@ -148,7 +166,14 @@ func (o loop) Make(env *Env, in []*tensor.Tensor) ([]*tensor.Tensor, error) {
 		}
 		number, goOn := tensor.Scalar(i), tensor.Scalar(true)
 		number.Shape, goOn.Shape = o.control(0, number.Type).Shape, o.control(1, goOn.Type).Shape
-		given := append(append([]*tensor.Tensor{number, goOn}, around...), captured...)
+		given := []*tensor.Tensor{number, goOn}
+		for i, t := range around {
+			if o.wrapped(i, Known(t)).Type != t.Type {
+				t = tensor.OptionalOf(t.Type, t.ItemType, t)
+			}
+			given = append(given, t)
+		}
+		given = append(given, captured...)
 		out, err := o.body.Run(env, given)
 		if err != nil {
 			return nil, err
@@ -162,7 +187,32 @@ func (o loop) Make(env *Env, in []*tensor.Tensor) ([]*tensor.Tensor, error) {
 		}
 	}
 	env.Keep(around...)
+	if around, err = o.opened(in, around); err != nil {
+		return nil, err
+	}
 	return o.finish(env, in, around, gathered)
+}
+
+// opened takes values out of the optionals that no turn has opened.
+func (o loop) opened(in, around []*tensor.Tensor) ([]*tensor.Tensor, error) {
+	if !slices.ContainsFunc(around, func(t *tensor.Tensor) bool { return t.Type == tensor.Optional }) {
+		return around, nil
+	}
+	infos, err := o.Infer(infosOf(in))
+	if err != nil {
+		return nil, err
+	}
+	around = slices.Clone(around)
+	for i, t := range around {
+		if t.Type != tensor.Optional || infos[i].Type == tensor.Optional {
+			continue
+		}
+		if len(t.Items) == 0 {
+			return nil, BadInput(2+i, "is empty, and there is no turn")
+		}
+		around[i] = t.Items[0]
+	}
+	return around, nil
 }
 
 // keepAll keeps what one turn gives.
