@@ -24,7 +24,7 @@ BENCHONNX := $(CACHE)/bench-onnx
 RACE   := $(shell command -v $${CC:-cc} >/dev/null 2>&1 && echo -race)
 FUZZTIME ?= 60s
 
-.PHONY: help build demo test lint cross bench bench-onnx fuzz mutants golden runsc clean
+.PHONY: help build demo test lint cross arm64 bench bench-onnx fuzz mutants golden runsc clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -36,7 +36,7 @@ demo: ## a real model in a simulated box: verified, asked, and refused when tamp
 	@CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/blindbox
 	@bin/blindbox demo
 
-test: lint cross $(VENV)/.ready $(RUNSC) $(LLM)/index.json $(APPS)/.ready $(MODELS)/.ready ## everything this machine can run: lint, cross builds, all tests (race detector)
+test: lint cross arm64 $(VENV)/.ready $(RUNSC) $(LLM)/index.json $(APPS)/.ready $(MODELS)/.ready ## everything this machine can run: lint, cross builds, all tests (race detector)
 	@[ -n "$(RACE)" ] || echo "SKIP race detector: no C compiler"
 	@BLINDBOX_PYTHON="$$([ -x $(PYTHON) ] && echo $(PYTHON))" BLINDBOX_RUNSC="$$([ -x $(RUNSC) ] && echo $(abspath $(RUNSC)))" \
 	  BLINDBOX_MODELS="$$([ -f $(MODELS)/.ready ] && echo $(abspath $(MODELS)))" \
@@ -47,6 +47,7 @@ test: lint cross $(VENV)/.ready $(RUNSC) $(LLM)/index.json $(APPS)/.ready $(MODE
 lint: ## gofmt, go vet, go mod tidy, staticcheck
 	@out=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$out" ] || { echo "not gofmt'ed: $$out"; exit 1; }
 	@go vet ./...
+	@go vet -tags purego ./onnx/...
 	@go mod tidy -diff
 	@go run $(STATICCHECK) ./...
 
@@ -55,6 +56,11 @@ cross: ## build blindbox for Linux, macOS and Windows on amd64 and arm64, boxd a
 	  CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch go build -o /dev/null ./cmd/blindbox && echo "ok  blindbox $$os/$$arch"; done; done
 	@for name in boxd boxverify; do for arch in amd64 arm64; do \
 	  CGO_ENABLED=0 GOOS=linux GOARCH=$$arch go build -o /dev/null ./cmd/$$name && echo "ok  $$name linux/$$arch"; done; done
+
+# The ONNX engine without assembly, on a processor of another kind.
+arm64:
+	@if command -v qemu-aarch64 >/dev/null 2>&1; then GOARCH=arm64 CGO_ENABLED=0 go test -exec qemu-aarch64 ./onnx/... | grep -v 'no test files'; \
+	  else echo "SKIP tests of the ONNX engine on arm64: no qemu-aarch64 (Debian: qemu-user)"; [ -z "$$BLINDBOX_NO_SKIP" ]; fi
 
 bench: ## the figures of docs/benchmarks.md, each beside its peer in the same run (bench-onnx: of the ONNX engine)
 	@go run ./bench
