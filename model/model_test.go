@@ -385,7 +385,7 @@ func square(n int) string {
 }
 
 func TestDeadline(t *testing.T) {
-	h := handler(t, WithDeadline(3 * time.Second))
+	h := handler(t, WithDeadline(3*time.Second))
 	status, answer, _ := call(t, h, "POST", "/v2/models/slow/infer", square(1800))
 	wantFailure(t, status, answer, 504, "the run took longer than 3s")
 }
