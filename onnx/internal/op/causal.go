@@ -4,6 +4,13 @@ import (
 	"github.com/blindbox/blindbox/onnx/tensor"
 )
 
+// stateOperators carry a state from one call to the next, as an operand and a result.
+func stateOperators() map[string]Spec {
+	return map[string]Spec{
+		"CausalConvWithState": {MinIn: 2, MaxIn: 4, MaxOut: 2, Make: makeCausalConv, Since: 27},
+	}
+}
+
 // causalConv convolves each channel of operand 0 (shape [batch, channels, length]) with
 // a kernel of its own (operand 1, shape [channels, 1, k]) that sees the past alone, and
 // adds operand 2. Operand 3 is what came before; result 1 is what a next call needs.
@@ -111,4 +118,13 @@ func (o causalConv) slide(line, weights []float64, bias float64) {
 		}
 		line[i] = sum
 	}
+}
+
+// agreeing says whether two shapes may be one.
+func agreeing(a, b []int64) bool {
+	ok := len(a) == len(b)
+	for i := 0; ok && i < len(a); i++ {
+		_, ok = sameDim(a[i], b[i])
+	}
+	return ok
 }
