@@ -49,7 +49,7 @@ func (c *compiler) bodies(n *graph.Node) (map[string]op.Body, []int, error) {
 		if a.Kind != graph.Sub {
 			continue
 		}
-		p, err := compile(a.G, inside, captured, constants)
+		p, err := compile(c.typed(n, a.G), inside, captured, constants)
 		if err != nil {
 			return nil, nil, fmt.Errorf("graph %s: %w", op.Quote(a.Name), err)
 		}
@@ -63,6 +63,27 @@ func (c *compiler) bodies(n *graph.Node) (map[string]op.Body, []int, error) {
 		all[a.Name] = b
 	}
 	return all, ids, nil
+}
+
+// typed gives inputs of a loop's graph that declare no type that of the operand at the
+// same place, as the specification lets exporters leave it out.
+func (c *compiler) typed(n *graph.Node, g *graph.Graph) *graph.Graph {
+	if n.Op != "Loop" && n.Op != "Scan" {
+		return g
+	}
+	full := *g
+	full.Inputs = slices.Clone(g.Inputs)
+	for i := range full.Inputs {
+		d := &full.Inputs[i]
+		if d.Type != 0 || i >= len(n.Inputs) || n.Inputs[i] == "" {
+			continue
+		}
+		if id, ok := c.ids[n.Inputs[i]]; ok {
+			v := c.Values[id].Info
+			d.Type, d.Item, d.Inner = v.Type, v.Item, v.Inner
+		}
+	}
+	return &full
 }
 
 // scope is the names that a graph makes, inside of the graph around it.
