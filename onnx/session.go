@@ -106,7 +106,7 @@ func WithoutFusion() Option { return func(o *options) { o.plan.Rewrite = nil } }
 
 // WithPoison fills the memory of each run with garbage first. Results do not change:
 // tests use it to show that no run reads what another one left.
-func WithPoison() Option { return func(o *options) { o.plan.Poison = true } }
+func WithPoison() Option { return func(o *options) { o.plan.Poison = 0xff } }
 
 // NewSession checks that every operator, type and shape of the model can be
 // computed, and prepares its weights. Errors name the node, the operand and the

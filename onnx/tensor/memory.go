@@ -80,6 +80,20 @@ func (a *Arena) Fill(b byte) {
 	}
 }
 
+// Spoil sets every byte of the elements of t, as Fill does; strings, which hold
+// pointers, get one as their text.
+func Spoil(t *Tensor, b byte) {
+	for i := range Data[string](t) {
+		Data[string](t)[i] = string([]byte{b})
+	}
+	if n := int64(t.Len()); t.data != nil && n > 0 && t.Type != String {
+		all := unsafe.Slice((*byte)(reflect.ValueOf(t.data).UnsafePointer()), n*t.Type.Size())
+		for i := range all {
+			all[i] = b
+		}
+	}
+}
+
 // empty is where tensors without elements begin.
 var empty cacheLine
 

@@ -29,10 +29,10 @@ type Bound struct {
 	key     []int64
 	values  []boundValue
 	steps   []boundStep
-	arena   int64 // bytes
-	outputs int64 // bytes of outputs and other values outside of the arena
-	exact   bool  // no value is late
-	owned   bool  // each output is in memory that is its own
+	arena   int64  // bytes
+	outputs int64  // bytes of outputs and other values outside of the arena
+	exact   bool   // no value is late
+	owned   []bool // of each output: it is in memory that is its own
 	frames  pool
 }
 
@@ -129,7 +129,7 @@ func (b *Bound) enter(shapes [][]int64) error {
 		if !v.info.Type.Element() {
 			continue
 		}
-		v.info.Ranked, v.info.Shape = true, shapes[i]
+		v.info.Ranked, v.info.Shape = true, slices.Clone(shapes[i]) // the caller may change its own
 		if err := p.options.Limits.checkShape(v.info); err != nil {
 			return fmt.Errorf("input %s: %w", op.Quote(p.Values[id].Name), err)
 		}
@@ -311,17 +311,24 @@ func (b *Bound) outlive() {
 	}
 }
 
-// ownsOutputs says whether no output shares memory with anything.
-func (b *Bound) ownsOutputs() bool {
-	seen := map[int]bool{}
-	for _, id := range b.program.Outputs {
-		root := b.values[id].root
-		if b.values[root].place != heap || seen[root] {
-			return false
+// ownsOutputs says which outputs share memory with nothing: those that an operator
+// wrote into memory that was taken for it, and that no output before has.
+func (b *Bound) ownsOutputs() []bool {
+	written := map[int]bool{}
+	for _, st := range b.steps {
+		_, makes := st.Op.(op.Maker)
+		_, views := st.Op.(op.Viewer)
+		for _, id := range st.Out {
+			place := b.values[id].place
+			written[id] = !makes && !views && (place == heap || place == late)
 		}
-		seen[root] = true
 	}
-	return true
+	owned := make([]bool, len(b.program.Outputs))
+	for i, id := range b.program.Outputs {
+		root := b.values[id].root
+		owned[i], written[root] = written[root], false
+	}
+	return owned
 }
 
 // touch says that a step reads or writes a value, and so the memory that it is in.

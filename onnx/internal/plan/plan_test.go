@@ -15,7 +15,7 @@ import (
 )
 
 func testOptions() Options {
-	return Options{Limits: Limits{Rank: 8, Elements: 1 << 20, Bytes: 1 << 24, Steps: 1 << 10}, Table: op.Table(), Level: kernel.Best(), Poison: true}
+	return Options{Limits: Limits{Rank: 8, Elements: 1 << 20, Bytes: 1 << 24, Steps: 1 << 10}, Table: op.Table(), Level: kernel.Best(), Poison: 0xff}
 }
 
 // input declares a float32 input.

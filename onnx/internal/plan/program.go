@@ -38,7 +38,7 @@ type Options struct {
 	Rewrite func(*Program) error // replaces steps by faster ones; nil: none
 	spare   *int64               // bytes of results that may still be computed while compiling, of all graphs together
 	inner   bool                 // it is a graph inside of a node
-	Poison  bool                 // fill memory with garbage before each run, to show that nothing reads it
+	Poison  byte                 // not 0: fill memory with this before each run, to show that nothing reads it
 }
 
 // Program is a graph that is ready to be bound to shapes. It is immutable and safe

@@ -49,10 +49,8 @@ func (p *Program) Run(ctx context.Context, threads int, inputs []*tensor.Tensor,
 	if err != nil {
 		return nil, err
 	}
-	if !b.owned {
-		if err := p.own(r, out); err != nil {
-			return nil, err
-		}
+	if err := b.own(r, out); err != nil {
+		return nil, err
 	}
 	for _, t := range out {
 		r.ledger.exact -= t.Bytes() // the share keeps them: they live on
@@ -60,42 +58,19 @@ func (p *Program) Run(ctx context.Context, threads int, inputs []*tensor.Tensor,
 	return out, nil
 }
 
-// own copies outputs that share memory with the program, the inputs or each other.
-func (p *Program) own(r *run, out []*tensor.Tensor) error {
-	shared := map[uintptr]bool{}
-	for _, v := range p.Values {
-		if v.Info.Value != nil {
-			addresses(v.Info.Value, shared)
-		}
-	}
-	for _, t := range r.ledger.inputs {
-		addresses(t, shared)
-	}
+// own copies outputs that may share memory with the program, a body's constants, the
+// inputs or each other.
+func (b *Bound) own(r *run, out []*tensor.Tensor) error {
 	for i, t := range out {
-		at := map[uintptr]bool{}
-		addresses(t, at)
-		clone := len(t.Items) > 0 || len(at) == 0
-		for a := range at {
-			clone = clone || shared[a]
+		if b.owned[i] {
+			continue
 		}
-		if clone {
-			if err := r.ledger.take(t.Bytes()); err != nil {
-				return fmt.Errorf("output %d: %w", i, err)
-			}
-			out[i] = t.Clone()
+		if err := r.ledger.take(t.Bytes()); err != nil {
+			return fmt.Errorf("output %d: %w", i, err)
 		}
-		addresses(out[i], shared)
+		out[i] = t.Clone()
 	}
 	return nil
-}
-
-func addresses(t *tensor.Tensor, into map[uintptr]bool) {
-	if a := tensor.Address(t); a != 0 {
-		into[a] = true
-	}
-	for _, item := range t.Items {
-		addresses(item, into)
-	}
 }
 
 // run runs the program inside of a run.
@@ -136,8 +111,8 @@ func (b *Bound) frame() (*frame, error) {
 			}
 		}
 	}
-	if b.program.options.Poison {
-		f.arena.Fill(0xff)
+	if garbage := b.program.options.Poison; garbage != 0 {
+		f.arena.Fill(garbage)
 	}
 	return f, nil
 }
@@ -248,8 +223,17 @@ func (f *frame) place(r *run, st *boundStep, id int) (err error) {
 		f.values[id] = f.in[0].Reshaped(v.info.Shape)
 		return f.values[id].Check()
 	}
-	f.values[id], err = r.ledger.make(f.bound.program.options.Limits, v.info.Type, v.info.Shape)
+	f.values[id], err = r.result(f.bound.program, v.info)
 	return err
+}
+
+// result takes memory for what an operator is about to write.
+func (r *run) result(p *Program, v op.Info) (*tensor.Tensor, error) {
+	t, err := r.ledger.make(p.options.Limits, v.Type, v.Shape)
+	if err == nil && p.options.Poison != 0 {
+		tensor.Spoil(t, p.options.Poison)
+	}
+	return t, err
 }
 
 func (r *run) new(p *Program) func(tensor.DataType, []int64) (*tensor.Tensor, error) {
@@ -341,7 +325,7 @@ func (f *frame) late(env *op.Env, r *run, st *boundStep) ([]*tensor.Tensor, erro
 			out[i] = f.in[0].Reshaped(slices.Clone(results[i].Shape))
 			return out, out[i].Check()
 		}
-		if out[i], err = r.ledger.make(p.options.Limits, results[i].Type, results[i].Shape); err != nil {
+		if out[i], err = r.result(p, results[i]); err != nil {
 			return nil, fmt.Errorf("output %d: %w", i, err)
 		}
 		some = some || out[i].Len() > 0
