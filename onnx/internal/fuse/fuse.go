@@ -19,7 +19,7 @@ import (
 func All(p *plan.Program) error {
 	for _, rewrite := range []func(*rewriter, *plan.Step) error{
 		identity, folded, scaledProduct, integerProduct, integerConv, integerProductToFloat, biasedProduct,
-		gelu, geluTanh, hardSwish, gated, layerNorm, attention, addition, residual, activation, activated,
+		gelu, geluTanh, hardSwish, gated, layerNorm, attention, guarded, addition, residual, activation, activated,
 	} {
 		r := newRewriter(p)
 		for i := range p.Steps {

@@ -195,6 +195,7 @@ func TestGelu(t *testing.T) {
 	for name, lines := range map[string][]string{
 		"half last":   {"d = Div(x, 1.4142135)", "e = Erf(d)", "a = Add(e, 1)", "m = Mul(x, a)", "y = Mul(m, 0.5)"},
 		"half first":  {"d = Mul(0.70710677, x)", "e = Erf(d)", "a = Add(1, e)", "m = Mul(x, 0.5)", "y = Mul(m, a)"},
+		"half inside": {"d = Div(x, 1.4142135)", "e = Erf(d)", "a = Add(e, 1)", "m = Mul(0.5, a)", "y = Mul(x, m)"},
 		"other order": {"d = Div(x, 1.4142135)", "e = Erf(d)", "a = Add(1, e)", "m = Mul(a, x)", "y = Mul(0.5, m)"},
 	} {
 		t.Run(name, func(t *testing.T) { vector(t).do(lines...).expect("Gelu") })
@@ -261,6 +262,26 @@ func TestGates(t *testing.T) {
 		if left := vector(t).input("z", []int64{-1, 24}, 5, 24).do(lines...).fuses(); strings.Contains(left, "SiLU") || strings.Contains(left, "HardSwish") {
 			t.Errorf("%v: %s", lines, left)
 		}
+	}
+}
+
+func TestGuards(t *testing.T) {
+	s := func() *sketch {
+		s := vector(t).constant("wide", tensor.Of([]float32{0}, 1, 1, 1)).input("z", []int64{-1, 24}, 5, 24)
+		tensor.Data[float32](s.feeds[0])[7] = float32(math.NaN())
+		return s
+	}
+	s().do("n = IsNaN(x)", "y = Where(n, 0, x)").expect("Guard")
+	for _, lines := range [][]string{
+		{"n = IsNaN(z)", "y = Where(n, 0, x)"}, {"n = IsNaN(x)", "y = Where(n, x, 0)"}, {"n = IsNaN(x)", "y = Where(n, wide, x)"},
+		{"n = IsInf(x)", "y = Where(n, 0, x)"}, {"n = IsNaN(x)", "y = Where(n, z, x)"},
+	} {
+		if left := s().do(lines...).fuses(); strings.Contains(left, "Guard") {
+			t.Errorf("%v: %s", lines, left)
+		}
+	}
+	if left := s().do("n = IsNaN(x)", "w = Where(n, 0, x)", "y = Add(w, x)", "c = Cast(n) to=1").fuses("y", "c"); strings.Contains(left, "Guard") {
+		t.Errorf("somebody reads the test: %s", left)
 	}
 }
 

@@ -16,6 +16,9 @@ func gelu(r *rewriter, st *plan.Step) error {
 		x, ok = r.geluHalfFirst(st)
 	}
 	if !ok {
+		x, ok = r.geluHalfInside(st)
+	}
+	if !ok {
 		return nil
 	}
 	o, err := standard("Gelu", 20, 1)
@@ -49,6 +52,17 @@ func (r *rewriter) geluHalfFirst(st *plan.Step) (int, bool) {
 	}
 	x, ok := r.scaled(mul, 0.5)
 	return x, ok && r.onePlusErf(add, x)
+}
+
+// geluHalfInside is x * (1/2 * (1 + erf)).
+func (r *rewriter) geluHalfInside(st *plan.Step) (int, bool) {
+	mul, x := r.oneOf(st, "Mul")
+	if mul == nil {
+		return -1, false
+	}
+	rest, ok := r.scaled(mul, 0.5)
+	add := r.only(rest, "Add")
+	return x, ok && add != nil && r.onePlusErf(add, x)
 }
 
 // onePlusErf says whether a step is 1 + erf(x / sqrt(2)).
