@@ -81,11 +81,9 @@ func (a *Arena) Fill(b byte) {
 }
 
 // Spoil sets every byte of the elements of t, as Fill does; strings, which hold
-// pointers, get one as their text.
+// pointers, become empty.
 func Spoil(t *Tensor, b byte) {
-	for i := range Data[string](t) {
-		Data[string](t)[i] = string([]byte{b})
-	}
+	clear(Data[string](t))
 	if n := int64(t.Len()); t.data != nil && n > 0 && t.Type != String {
 		all := unsafe.Slice((*byte)(reflect.ValueOf(t.data).UnsafePointer()), n*t.Type.Size())
 		for i := range all {

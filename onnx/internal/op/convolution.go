@@ -107,7 +107,7 @@ func (o *Conv) weights(in []*Info) []int64 {
 		return o.shape
 	}
 	if in[1].Ranked {
-		return in[1].Shape
+		return append([]int64{}, in[1].Shape...) // a scalar's is empty, and not unknown
 	}
 	return nil
 }

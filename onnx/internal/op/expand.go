@@ -81,6 +81,9 @@ func (tiling) Run(env *Env, in, out []*tensor.Tensor) error {
 	own := kernel.Strides(in[0].Shape)
 	shape := make([]int64, 0, 2*len(own))
 	from := kernel.Operand{}
+	if in[1].Len() != len(own) { // of a scalar, Infer knows the result without it
+		return BadInput(1, "has %d entries, the operand has rank %d", in[1].Len(), len(own))
+	}
 	for d, r := range tensor.Data[int64](in[1]) {
 		shape = append(shape, r, in[0].Shape[d])
 		from.Strides = append(from.Strides, 0, own[d])

@@ -57,13 +57,18 @@ func vectorPairs() map[string]*vectorPair {
 // run broadcasts two operands to the shape of out.
 func (p *vectorPair) run(env *Env, out, a, b *tensor.Tensor) error {
 	l, dst, as, bs := env.On.Level, tensor.Data[float32](out), tensor.Data[float32](a), tensor.Data[float32](b)
-	if slices.Equal(a.Shape, b.Shape) {
+	if slices.Equal(a.Shape, b.Shape) && len(as) == len(dst) { // else others, later, make the result larger
 		return rows(env.On, len(dst), 1, func(from, to int) { p.both(l, dst[from:to], as[from:to], bs[from:to]) })
 	}
 	operands := []kernel.Operand{kernel.Dense(out.Shape), kernel.Broadcast(a.Shape, out.Shape), kernel.Broadcast(b.Shape, out.Shape)}
 	return kernel.Walk(env.On, out.Shape, operands, func(n int, at, step []int) error {
 		to := dst[at[0] : at[0]+n]
 		switch { // along the last dimension an operand is dense or repeats one number
+		case step[1] == 0 && step[2] == 0:
+			p.right(l, to[:1], as[at[1]:at[1]+1], bs[at[2]])
+			for i := range to {
+				to[i] = to[0]
+			}
 		case step[2] == 0:
 			p.right(l, to, as[at[1]:], bs[at[2]])
 		case step[1] == 0:

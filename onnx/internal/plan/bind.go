@@ -172,6 +172,9 @@ func (b *Bound) step(st *Step, on *kernel.On) error {
 		}
 		bs.dynamic = bs.dynamic || !r.Complete()
 	}
+	for _, v := range in { // what an open dimension turns out to be may not fit
+		bs.dynamic = bs.dynamic || v != nil && !v.Complete()
+	}
 	if !maker {
 		if done, err := b.known(st, in, results); done || err != nil {
 			return err

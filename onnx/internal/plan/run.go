@@ -210,7 +210,24 @@ func (f *frame) step(r *run, st *boundStep) error {
 			return err
 		}
 	}
+	wipe(f.in, f.out)
 	return st.Op.Run(&env, f.in, f.out)
+}
+
+// wipe clears results of which an operator may not write every element: where an
+// operand or another result is empty, so may be the loop that would. What was there
+// before may be of another run. A result in the place of an operand holds that one.
+func wipe(in, out []*tensor.Tensor) {
+	none := func(t *tensor.Tensor) bool { return t != nil && t.Type.Element() && t.Len() == 0 }
+	if !slices.ContainsFunc(in, none) && !slices.ContainsFunc(out, none) {
+		return
+	}
+	for _, t := range out {
+		at := tensor.Address(t)
+		if !slices.ContainsFunc(in, func(o *tensor.Tensor) bool { return o != nil && tensor.Address(o) == at }) {
+			tensor.Spoil(t, 0)
+		}
+	}
 }
 
 // place gives a result its memory, if it has none yet.
@@ -321,6 +338,9 @@ func (f *frame) late(env *op.Env, r *run, st *boundStep) ([]*tensor.Tensor, erro
 		if !results[i].Complete() {
 			return nil, fmt.Errorf("output %d: shape %s is not known", i, results[i])
 		}
+		if err := agree(f.bound.values[st.Out[i]].info, results[i]); err != nil {
+			return nil, fmt.Errorf("output %d: %w", i, err)
+		}
 		if _, ok := st.Op.(op.Viewer); ok {
 			out[i] = f.in[0].Reshaped(slices.Clone(results[i].Shape))
 			return out, out[i].Check()
@@ -338,6 +358,7 @@ func (f *frame) late(env *op.Env, r *run, st *boundStep) ([]*tensor.Tensor, erro
 			return nil, err
 		}
 	}
+	wipe(f.in, out)
 	return out, st.Op.Run(env, f.in, out)
 }
 
