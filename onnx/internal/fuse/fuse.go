@@ -139,9 +139,9 @@ func (r *rewriter) replace(st *plan.Step, name string, o op.Operator, in ...int)
 }
 
 // standard makes an operator of the standard set, as if the model had it.
-func standard(name string, opset int64, inputs int, attrs ...graph.Attribute) (op.Operator, error) {
+func standard(table map[string]op.Spec, name string, opset int64, inputs int, attrs ...graph.Attribute) (op.Operator, error) {
 	n := &graph.Node{Op: name, Opset: opset, Inputs: make([]string, inputs), Outputs: []string{""}, Attrs: attrs}
-	return op.New(n, op.Table(), nil)
+	return op.New(n, table, nil)
 }
 
 func float(name string, v float32) graph.Attribute {

@@ -21,7 +21,7 @@ func gelu(r *rewriter, st *plan.Step) error {
 	if !ok {
 		return nil
 	}
-	o, err := standard("Gelu", 20, 1)
+	o, err := standard(r.p.Operators(), "Gelu", 20, 1)
 	if err != nil {
 		return err
 	}
@@ -97,7 +97,7 @@ func geluTanh(r *rewriter, st *plan.Step) error {
 	if !ok || tanh == nil || !r.near(one, 1) || !r.cubic(tanh.In[0], x) {
 		return nil
 	}
-	o, err := standard("Gelu", 20, 1, text("approximate", "tanh"))
+	o, err := standard(r.p.Operators(), "Gelu", 20, 1, text("approximate", "tanh"))
 	if err != nil {
 		return err
 	}
@@ -141,7 +141,7 @@ func hardSwish(r *rewriter, st *plan.Step) error {
 	if !ok || !r.f32(x) {
 		return nil
 	}
-	o, err := standard("HardSwish", 14, 1)
+	o, err := standard(r.p.Operators(), "HardSwish", 14, 1)
 	if err != nil {
 		return err
 	}
@@ -199,7 +199,7 @@ func gated(r *rewriter, st *plan.Step) error {
 	if !hasAlpha || math.Abs(float64(alpha.F)-1.0/6) > 1e-6 || hasBeta && beta.F != 0.5 {
 		return nil
 	}
-	o, err := standard("HardSwish", 14, 1)
+	o, err := standard(r.p.Operators(), "HardSwish", 14, 1)
 	if err != nil {
 		return err
 	}

@@ -179,7 +179,7 @@ func (l *layout) concat(st *plan.Step) bool {
 	if !some {
 		return false
 	}
-	o, err := standard("Concat", 13, len(st.In), integer("axis", 1))
+	o, err := standard(l.Operators(), "Concat", 13, len(st.In), integer("axis", 1))
 	if err != nil {
 		return false
 	}

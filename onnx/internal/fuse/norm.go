@@ -25,7 +25,7 @@ func layerNorm(r *rewriter, st *plan.Step) error {
 	if !ok || !r.rows(x, scale) || !r.rows(x, bias) {
 		return nil
 	}
-	o, err := standard("LayerNormalization", 17, 3, integer("axis", -1), float("epsilon", eps))
+	o, err := standard(r.p.Operators(), "LayerNormalization", 17, 3, integer("axis", -1), float("epsilon", eps))
 	if err != nil {
 		return err
 	}

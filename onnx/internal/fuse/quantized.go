@@ -139,7 +139,7 @@ func integerProduct(r *rewriter, st *plan.Step) error {
 	if !ok {
 		return nil
 	}
-	o, err := standard("QLinearMatMul", 10, 8)
+	o, err := standard(r.p.Operators(), "QLinearMatMul", 10, 8)
 	if err != nil {
 		return err
 	}
@@ -195,7 +195,7 @@ func integerConv(r *rewriter, st *plan.Step) error {
 		}
 		in = append(in, bias)
 	}
-	o, err := standard("QLinearConv", 10, len(in), conv.Node.Attrs...)
+	o, err := standard(r.p.Operators(), "QLinearConv", 10, len(in), conv.Node.Attrs...)
 	if err != nil {
 		return err
 	}

@@ -68,6 +68,9 @@ type Step struct {
 	Out  []int
 }
 
+// Operators is the table that the program's operators are made from.
+func (p *Program) Operators() map[string]op.Spec { return p.options.Table }
+
 // Level is the instructions that the program's steps may use.
 func (p *Program) Level() kernel.Level { return p.options.Level }
 
