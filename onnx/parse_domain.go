@@ -21,6 +21,8 @@ func newest(domain string) (version int64, known bool) {
 		return 5, true
 	case "ai.onnx.preview":
 		return 1, true
+	case "com.microsoft": // onnxruntime's own
+		return 1, true
 	}
 	return 0, false
 }
