@@ -75,11 +75,15 @@ func (o loop) wrapped(i int, v Info) Info {
 	return v
 }
 
+// Settling is how often a loop's graph is followed, at most, until what is known of the
+// values that go around holds for every turn.
+const Settling = 10
+
 // settle widens what is known of the values that go around, and returns what is known
 // of all that a turn gives beside whether to go on.
 func (o loop) settle(around []Info, captured []*Info) ([]Info, error) {
 	const patience = 3 // turns after which no shape is kept
-	for turn := 0; turn <= 3*patience; turn++ {
+	for turn := range Settling {
 		head := []Info{o.control(0, tensor.Int64), o.control(1, tensor.Bool)}
 		out, err := o.body.Infer(append(append(refer(head), refer(around)...), captured...))
 		if err != nil {
@@ -103,8 +107,10 @@ func (o loop) settle(around []Info, captured []*Info) ([]Info, error) {
 			around[i].Ranked = around[i].Ranked && turn < patience
 		}
 	}
-	return nil, errors.New("the types of values that go around do not settle")
+	return nil, errUnsettled
 }
+
+var errUnsettled = errors.New("the types of values that go around do not settle")
 
 // eitherAll joins what is known of values with what a turn says of them, and tells
 // whether that changes anything.

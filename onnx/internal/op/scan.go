@@ -91,6 +91,9 @@ func (o scan) Infer(in []*Info) ([]Info, error) {
 		if gives = out[o.carried:]; !changed {
 			break
 		}
+		if turn == Settling-1 {
+			return nil, errUnsettled
+		}
 		if turn > 0 {
 			for i := range around {
 				around[i].Ranked = false

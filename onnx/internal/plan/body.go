@@ -86,6 +86,31 @@ func (c *compiler) typed(n *graph.Node, g *graph.Graph) *graph.Graph {
 	return &full
 }
 
+// maxWork bounds the steps that are inferred for one node or one graph inside.
+const maxWork = 1 << 22
+
+// weigh adds up what it takes to infer a node. A loop follows its graph several times,
+// each time with the loops inside of it, so a few dozen nodes deep inside could take
+// hours.
+func (c *compiler) weigh(n *graph.Node, bodies map[string]op.Body) error {
+	c.work++
+	for _, inside := range bodies {
+		b, ok := inside.(*body)
+		if !ok {
+			continue
+		}
+		times := int64(op.Settling)
+		if n.Op == "If" {
+			times = 1
+		}
+		c.work += times * b.program.work
+	}
+	if c.work > maxWork {
+		return fmt.Errorf("%w: the graphs inside of each other have too many nodes for the loops around them", ErrLimit)
+	}
+	return nil
+}
+
 // scope is the names that a graph makes, inside of the graph around it.
 type scope struct {
 	made   map[string]bool

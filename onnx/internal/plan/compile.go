@@ -80,6 +80,7 @@ func compile(g *graph.Graph, o Options, captured []Value, constants []Value) (*P
 	if !o.inner {
 		g.Release() // else steps, which name their nodes, would hold weights that were packed
 	}
+	c.work += int64(len(c.Values))
 	return c.Program, c.finish()
 }
 
@@ -173,6 +174,9 @@ func (c *compiler) node(n *graph.Node) error {
 	}
 	bodies, captured, err := c.bodies(n)
 	if err != nil {
+		return err
+	}
+	if err := c.weigh(n, bodies); err != nil {
 		return err
 	}
 	if st.Op, err = op.New(n, c.options.Table, bodies); err != nil {

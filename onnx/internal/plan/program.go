@@ -49,6 +49,7 @@ type Program struct {
 	Inputs  []int // values that a run is given
 	Outputs []int // values that a run gives; one may be there twice
 	options Options
+	work    int64 // what it takes, at most, to infer all steps and those of graphs inside, in steps
 	mu      sync.Mutex
 	bound   []*Bound // most recently used last
 }
