@@ -16,10 +16,11 @@ type direct struct {
 	taps   []int // bytes; of one block, or of all channels of a group
 	units  int   // planes of the input: blocks of channels, or channels
 	sets   []set
-	direct bool  // microkernels write into the output itself
-	rows   int   // output blocks of all groups
-	split  []int // blocks of the sets of a group
-	chunk  int   // input blocks whose weights are used at once
+	direct bool   // microkernels write into the output itself
+	rows   int    // output blocks of all groups
+	split  []int  // blocks of the sets of a group
+	chunk  int    // input blocks whose weights are used at once
+	bare   *depth // how the input is read where it lies; nil: it is not depthwise, or staged
 }
 
 // set is some output blocks that are computed together.
@@ -59,7 +60,10 @@ func newDirect(p *Plan, like *Plan) (*direct, bool) {
 	}
 	other := (p.in == Blocked) != (m.form != formPlanar)
 	m.grid = newGrid(g, other, m.units*unitFloats)
-	if m.grid.least > maxStage {
+	if m.form == formDepth {
+		m.bare = newDepth(p, m.grid)
+	}
+	if m.bare == nil && m.grid.least > maxStage {
 		return nil, false
 	}
 	m.direct = p.out == Blocked && (g.Groups == 1 || whole || m.form == formDepth)
@@ -82,7 +86,11 @@ func (m *direct) offsets() {
 	for i := range m.taps {
 		m.taps[i] *= unit
 	}
-	if m.form != formPlanar {
+	switch m.form {
+	case formBlocked:
+		return
+	case formDepth:
+		m.pairs()
 		return
 	}
 	one := m.taps
@@ -91,6 +99,15 @@ func (m *direct) offsets() {
 		for _, t := range one {
 			m.taps = append(m.taps, t+c*m.grid.planePixels()*4)
 		}
+	}
+}
+
+// pairs puts the bytes to its weights behind each tap.
+func (m *direct) pairs() {
+	one := m.taps
+	m.taps = nil
+	for i, t := range one {
+		m.taps = append(m.taps, t, 4*i*m.p.block)
 	}
 }
 
@@ -146,7 +163,7 @@ func (m *direct) arrangeDepth() {
 	m.chunk = 1
 	for b := range m.units {
 		m.sets = append(m.sets, set{
-			row: b, f: 1, weight: b * block * len(m.taps), bias: b * block, unit: b,
+			row: b, f: 1, weight: b * block * m.grid.kernel.pixels(), bias: b * block, unit: b,
 			lanes: min(block, m.p.g.Filters-b*block), filter: b * block,
 		})
 	}
@@ -192,7 +209,7 @@ func cycles(level kernel.Level, how form, f, n int) float64 {
 
 func (m *direct) packedLen() int {
 	if m.form == formDepth {
-		return m.units * m.p.block * len(m.taps)
+		return m.units * m.p.block * m.grid.kernel.pixels()
 	}
 	per := m.p.g.Channels / m.p.g.Groups
 	return m.rows * m.p.block * per * m.grid.kernel.pixels()

@@ -12,6 +12,9 @@ func partWork(level kernel.Level) int {
 }
 
 func (m *direct) run(on *kernel.On, c *call) error {
+	if m.bare != nil {
+		return m.runDepth(on, c)
+	}
 	for n := range m.p.g.Batch {
 		for i := range m.grid.bands() {
 			if err := m.band(on, c, n, m.grid.band(i)); err != nil {

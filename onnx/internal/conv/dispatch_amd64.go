@@ -191,6 +191,42 @@ func depth8q11(t *tile)
 func depth8q12(t *tile)
 
 //go:noescape
+func skip8q1(t *tile)
+
+//go:noescape
+func skip8q2(t *tile)
+
+//go:noescape
+func skip8q3(t *tile)
+
+//go:noescape
+func skip8q4(t *tile)
+
+//go:noescape
+func skip8q5(t *tile)
+
+//go:noescape
+func skip8q6(t *tile)
+
+//go:noescape
+func skip8q7(t *tile)
+
+//go:noescape
+func skip8q8(t *tile)
+
+//go:noescape
+func skip8q9(t *tile)
+
+//go:noescape
+func skip8q10(t *tile)
+
+//go:noescape
+func skip8q11(t *tile)
+
+//go:noescape
+func skip8q12(t *tile)
+
+//go:noescape
 func blocked16f1q1(t *tile)
 
 //go:noescape
@@ -497,6 +533,48 @@ func depth16q13(t *tile)
 func depth16q14(t *tile)
 
 //go:noescape
+func skip16q1(t *tile)
+
+//go:noescape
+func skip16q2(t *tile)
+
+//go:noescape
+func skip16q3(t *tile)
+
+//go:noescape
+func skip16q4(t *tile)
+
+//go:noescape
+func skip16q5(t *tile)
+
+//go:noescape
+func skip16q6(t *tile)
+
+//go:noescape
+func skip16q7(t *tile)
+
+//go:noescape
+func skip16q8(t *tile)
+
+//go:noescape
+func skip16q9(t *tile)
+
+//go:noescape
+func skip16q10(t *tile)
+
+//go:noescape
+func skip16q11(t *tile)
+
+//go:noescape
+func skip16q12(t *tile)
+
+//go:noescape
+func skip16q13(t *tile)
+
+//go:noescape
+func skip16q14(t *tile)
+
+//go:noescape
 func max8(t *poolTile)
 
 //go:noescape
@@ -644,6 +722,35 @@ func (t *tile) depth8(f, q int) {
 		depth8q11(t)
 	case 1<<4 | 12:
 		depth8q12(t)
+	}
+}
+
+func (t *tile) skip8(f, q int) {
+	switch f<<4 | q {
+	case 1<<4 | 1:
+		skip8q1(t)
+	case 1<<4 | 2:
+		skip8q2(t)
+	case 1<<4 | 3:
+		skip8q3(t)
+	case 1<<4 | 4:
+		skip8q4(t)
+	case 1<<4 | 5:
+		skip8q5(t)
+	case 1<<4 | 6:
+		skip8q6(t)
+	case 1<<4 | 7:
+		skip8q7(t)
+	case 1<<4 | 8:
+		skip8q8(t)
+	case 1<<4 | 9:
+		skip8q9(t)
+	case 1<<4 | 10:
+		skip8q10(t)
+	case 1<<4 | 11:
+		skip8q11(t)
+	case 1<<4 | 12:
+		skip8q12(t)
 	}
 }
 
@@ -863,6 +970,39 @@ func (t *tile) depth16(f, q int) {
 		depth16q13(t)
 	case 1<<4 | 14:
 		depth16q14(t)
+	}
+}
+
+func (t *tile) skip16(f, q int) {
+	switch f<<4 | q {
+	case 1<<4 | 1:
+		skip16q1(t)
+	case 1<<4 | 2:
+		skip16q2(t)
+	case 1<<4 | 3:
+		skip16q3(t)
+	case 1<<4 | 4:
+		skip16q4(t)
+	case 1<<4 | 5:
+		skip16q5(t)
+	case 1<<4 | 6:
+		skip16q6(t)
+	case 1<<4 | 7:
+		skip16q7(t)
+	case 1<<4 | 8:
+		skip16q8(t)
+	case 1<<4 | 9:
+		skip16q9(t)
+	case 1<<4 | 10:
+		skip16q10(t)
+	case 1<<4 | 11:
+		skip16q11(t)
+	case 1<<4 | 12:
+		skip16q12(t)
+	case 1<<4 | 13:
+		skip16q13(t)
+	case 1<<4 | 14:
+		skip16q14(t)
 	}
 }
 

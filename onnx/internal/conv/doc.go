@@ -37,7 +37,8 @@
 // is the Planar one with a longer tail. As a tensor a Blocked array has the shape
 // N x ceil(C/B) x spatial x B, so that axis 1 of a Concat is still axis 1. Groups: a depthwise convolution and one
 // whose groups have a multiple of B channels on both sides run in Blocked form;
-// others work, and go through a Planar copy.
+// others work, and go through a Planar copy. A depthwise one with strides up to 2 reads
+// Blocked input where it lies and needs no scratch.
 //
 // Add after a convolution, and Relu, Clip and LeakyRelu, are free when they are
 // given to Run as residual and activation; another activation as a function runs

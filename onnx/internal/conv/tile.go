@@ -11,7 +11,7 @@ type tile struct {
 	filter   []float32 // [input block][tap][channel][f][lane]
 	bias     []float32 // [f][lane]; empty: dst holds a sum to go on with
 	residual []float32 // as dst; empty: none
-	taps     []int     // offset of each tap's input pixel
+	taps     []int     // offset of each tap's input pixel; depthwise, and of its weights
 	blocks   int       // of input channels
 	last     int       // channels in the last of them
 	srcBlock int       // from one input block to the next
@@ -31,6 +31,7 @@ const (
 	formBlocked form = iota // input pixels are blocks of channels
 	formPlanar              // input pixels are single floats; one channel, the taps are all
 	formDepth               // each lane is convolved by itself
+	formSkip                // the same, of every other pixel
 )
 
 // widest returns the most pixels that a microkernel for f blocks has in registers.
@@ -69,8 +70,11 @@ func (t *tile) step(level kernel.Level, how form, f, q, count, block int) {
 	}
 	n := q * count
 	pixel := block
-	if how == formPlanar {
+	switch how {
+	case formPlanar:
 		pixel = 1
+	case formSkip:
+		pixel = 2 * block
 	}
 	t.dst = t.dst[n*block:]
 	t.src = t.src[min(n*pixel, len(t.src)):]
@@ -105,6 +109,8 @@ func (t *tile) lanes(how form, dst []float32, pixel, b, f, block int) {
 		t.sumPlanar(sum[:block], pixel, b, f)
 	case formDepth:
 		t.sumDepth(sum[:block], pixel)
+	case formSkip:
+		t.sumDepth(sum[:block], 2*pixel)
 	}
 	copy(dst, sum[:block])
 }
@@ -138,9 +144,9 @@ func (t *tile) sumPlanar(sum []float32, pixel, b, f int) {
 
 func (t *tile) sumDepth(sum []float32, pixel int) {
 	block := len(sum)
-	for i, tap := range t.taps {
-		x := t.src[tap/4+pixel*block:]
-		w := t.filter[i*block : (i+1)*block]
+	for i := 0; i < len(t.taps); i += 2 {
+		x := t.src[t.taps[i]/4+pixel*block:]
+		w := t.filter[t.taps[i+1]/4:]
 		for l := range sum {
 			sum[l] += x[l] * w[l]
 		}

@@ -18,10 +18,14 @@ func (t *tile) assembly(level kernel.Level, how form, f, q int) {
 		t.planar16(f, q)
 	case how == formPlanar:
 		t.planar8(f, q)
-	case wide:
+	case how == formDepth && wide:
 		t.depth16(f, q)
-	default:
+	case how == formDepth:
 		t.depth8(f, q)
+	case wide:
+		t.skip16(f, q)
+	default:
+		t.skip8(f, q)
 	}
 }
 

@@ -8653,14 +8653,14 @@ TEXT ·depth8q1(SB), NOSPLIT, $0-8
 tile:
 	CMPQ    80(AX), $0x00
 	JEQ     more
-	MOVQ    72(AX), SI
-	VMOVUPS (SI), Y0
+	MOVQ    72(AX), R10
+	VMOVUPS (R10), Y0
 	JMP     sum
 
 more:
-	MOVQ    (AX), SI
-	ADDQ    DX, SI
-	VMOVUPS (SI), Y0
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS (R10), Y0
 
 sum:
 	MOVQ 48(AX), R9
@@ -8670,17 +8670,17 @@ sum:
 tap:
 	MOVQ        (SI), R8
 	ADDQ        CX, R8
-	VMOVUPS     (R9), Y1
+	MOVQ        8(SI), R10
+	VMOVUPS     (R9)(R10*1), Y1
 	VFMADD231PS (R8), Y1, Y0
-	ADDQ        $0x08, SI
-	ADDQ        $0x00000020, R9
-	DECQ        DI
+	ADDQ        $0x10, SI
+	SUBQ        $0x02, DI
 	JNZ         tap
 	CMPQ        104(AX), $0x00
 	JEQ         activate
-	MOVQ        96(AX), SI
-	ADDQ        DX, SI
-	VADDPS      (SI), Y0, Y0
+	MOVQ        96(AX), R10
+	ADDQ        DX, R10
+	VADDPS      (R10), Y0, Y0
 
 activate:
 	CMPL         196(AX), $0x01
@@ -8699,9 +8699,9 @@ leaky:
 	VBLENDVPS    Y0, Y2, Y0, Y0
 
 store:
-	MOVQ    (AX), SI
-	ADDQ    DX, SI
-	VMOVUPS Y0, (SI)
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS Y0, (R10)
 	ADDQ    $0x00000020, DX
 	ADDQ    $0x00000020, CX
 	DECQ    BX
@@ -8720,16 +8720,16 @@ TEXT ·depth8q2(SB), NOSPLIT, $0-8
 tile:
 	CMPQ    80(AX), $0x00
 	JEQ     more
-	MOVQ    72(AX), SI
-	VMOVUPS (SI), Y0
+	MOVQ    72(AX), R10
+	VMOVUPS (R10), Y0
 	VMOVAPS Y0, Y1
 	JMP     sum
 
 more:
-	MOVQ    (AX), SI
-	ADDQ    DX, SI
-	VMOVUPS (SI), Y0
-	VMOVUPS 32(SI), Y1
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS (R10), Y0
+	VMOVUPS 32(R10), Y1
 
 sum:
 	MOVQ 48(AX), R9
@@ -8739,19 +8739,19 @@ sum:
 tap:
 	MOVQ        (SI), R8
 	ADDQ        CX, R8
-	VMOVUPS     (R9), Y2
+	MOVQ        8(SI), R10
+	VMOVUPS     (R9)(R10*1), Y2
 	VFMADD231PS (R8), Y2, Y0
 	VFMADD231PS 32(R8), Y2, Y1
-	ADDQ        $0x08, SI
-	ADDQ        $0x00000020, R9
-	DECQ        DI
+	ADDQ        $0x10, SI
+	SUBQ        $0x02, DI
 	JNZ         tap
 	CMPQ        104(AX), $0x00
 	JEQ         activate
-	MOVQ        96(AX), SI
-	ADDQ        DX, SI
-	VADDPS      (SI), Y0, Y0
-	VADDPS      32(SI), Y1, Y1
+	MOVQ        96(AX), R10
+	ADDQ        DX, R10
+	VADDPS      (R10), Y0, Y0
+	VADDPS      32(R10), Y1, Y1
 
 activate:
 	CMPL         196(AX), $0x01
@@ -8774,10 +8774,10 @@ leaky:
 	VBLENDVPS    Y1, Y3, Y1, Y1
 
 store:
-	MOVQ    (AX), SI
-	ADDQ    DX, SI
-	VMOVUPS Y0, (SI)
-	VMOVUPS Y1, 32(SI)
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS Y0, (R10)
+	VMOVUPS Y1, 32(R10)
 	ADDQ    $0x00000040, DX
 	ADDQ    $0x00000040, CX
 	DECQ    BX
@@ -8796,18 +8796,18 @@ TEXT ·depth8q3(SB), NOSPLIT, $0-8
 tile:
 	CMPQ    80(AX), $0x00
 	JEQ     more
-	MOVQ    72(AX), SI
-	VMOVUPS (SI), Y0
+	MOVQ    72(AX), R10
+	VMOVUPS (R10), Y0
 	VMOVAPS Y0, Y1
 	VMOVAPS Y0, Y2
 	JMP     sum
 
 more:
-	MOVQ    (AX), SI
-	ADDQ    DX, SI
-	VMOVUPS (SI), Y0
-	VMOVUPS 32(SI), Y1
-	VMOVUPS 64(SI), Y2
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS (R10), Y0
+	VMOVUPS 32(R10), Y1
+	VMOVUPS 64(R10), Y2
 
 sum:
 	MOVQ 48(AX), R9
@@ -8817,21 +8817,21 @@ sum:
 tap:
 	MOVQ        (SI), R8
 	ADDQ        CX, R8
-	VMOVUPS     (R9), Y3
+	MOVQ        8(SI), R10
+	VMOVUPS     (R9)(R10*1), Y3
 	VFMADD231PS (R8), Y3, Y0
 	VFMADD231PS 32(R8), Y3, Y1
 	VFMADD231PS 64(R8), Y3, Y2
-	ADDQ        $0x08, SI
-	ADDQ        $0x00000020, R9
-	DECQ        DI
+	ADDQ        $0x10, SI
+	SUBQ        $0x02, DI
 	JNZ         tap
 	CMPQ        104(AX), $0x00
 	JEQ         activate
-	MOVQ        96(AX), SI
-	ADDQ        DX, SI
-	VADDPS      (SI), Y0, Y0
-	VADDPS      32(SI), Y1, Y1
-	VADDPS      64(SI), Y2, Y2
+	MOVQ        96(AX), R10
+	ADDQ        DX, R10
+	VADDPS      (R10), Y0, Y0
+	VADDPS      32(R10), Y1, Y1
+	VADDPS      64(R10), Y2, Y2
 
 activate:
 	CMPL         196(AX), $0x01
@@ -8858,11 +8858,11 @@ leaky:
 	VBLENDVPS    Y2, Y4, Y2, Y2
 
 store:
-	MOVQ    (AX), SI
-	ADDQ    DX, SI
-	VMOVUPS Y0, (SI)
-	VMOVUPS Y1, 32(SI)
-	VMOVUPS Y2, 64(SI)
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS Y0, (R10)
+	VMOVUPS Y1, 32(R10)
+	VMOVUPS Y2, 64(R10)
 	ADDQ    $0x00000060, DX
 	ADDQ    $0x00000060, CX
 	DECQ    BX
@@ -8881,20 +8881,20 @@ TEXT ·depth8q4(SB), NOSPLIT, $0-8
 tile:
 	CMPQ    80(AX), $0x00
 	JEQ     more
-	MOVQ    72(AX), SI
-	VMOVUPS (SI), Y0
+	MOVQ    72(AX), R10
+	VMOVUPS (R10), Y0
 	VMOVAPS Y0, Y1
 	VMOVAPS Y0, Y2
 	VMOVAPS Y0, Y3
 	JMP     sum
 
 more:
-	MOVQ    (AX), SI
-	ADDQ    DX, SI
-	VMOVUPS (SI), Y0
-	VMOVUPS 32(SI), Y1
-	VMOVUPS 64(SI), Y2
-	VMOVUPS 96(SI), Y3
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS (R10), Y0
+	VMOVUPS 32(R10), Y1
+	VMOVUPS 64(R10), Y2
+	VMOVUPS 96(R10), Y3
 
 sum:
 	MOVQ 48(AX), R9
@@ -8904,23 +8904,23 @@ sum:
 tap:
 	MOVQ        (SI), R8
 	ADDQ        CX, R8
-	VMOVUPS     (R9), Y4
+	MOVQ        8(SI), R10
+	VMOVUPS     (R9)(R10*1), Y4
 	VFMADD231PS (R8), Y4, Y0
 	VFMADD231PS 32(R8), Y4, Y1
 	VFMADD231PS 64(R8), Y4, Y2
 	VFMADD231PS 96(R8), Y4, Y3
-	ADDQ        $0x08, SI
-	ADDQ        $0x00000020, R9
-	DECQ        DI
+	ADDQ        $0x10, SI
+	SUBQ        $0x02, DI
 	JNZ         tap
 	CMPQ        104(AX), $0x00
 	JEQ         activate
-	MOVQ        96(AX), SI
-	ADDQ        DX, SI
-	VADDPS      (SI), Y0, Y0
-	VADDPS      32(SI), Y1, Y1
-	VADDPS      64(SI), Y2, Y2
-	VADDPS      96(SI), Y3, Y3
+	MOVQ        96(AX), R10
+	ADDQ        DX, R10
+	VADDPS      (R10), Y0, Y0
+	VADDPS      32(R10), Y1, Y1
+	VADDPS      64(R10), Y2, Y2
+	VADDPS      96(R10), Y3, Y3
 
 activate:
 	CMPL         196(AX), $0x01
@@ -8951,12 +8951,12 @@ leaky:
 	VBLENDVPS    Y3, Y5, Y3, Y3
 
 store:
-	MOVQ    (AX), SI
-	ADDQ    DX, SI
-	VMOVUPS Y0, (SI)
-	VMOVUPS Y1, 32(SI)
-	VMOVUPS Y2, 64(SI)
-	VMOVUPS Y3, 96(SI)
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS Y0, (R10)
+	VMOVUPS Y1, 32(R10)
+	VMOVUPS Y2, 64(R10)
+	VMOVUPS Y3, 96(R10)
 	ADDQ    $0x00000080, DX
 	ADDQ    $0x00000080, CX
 	DECQ    BX
@@ -8975,8 +8975,8 @@ TEXT ·depth8q5(SB), NOSPLIT, $0-8
 tile:
 	CMPQ    80(AX), $0x00
 	JEQ     more
-	MOVQ    72(AX), SI
-	VMOVUPS (SI), Y0
+	MOVQ    72(AX), R10
+	VMOVUPS (R10), Y0
 	VMOVAPS Y0, Y1
 	VMOVAPS Y0, Y2
 	VMOVAPS Y0, Y3
@@ -8984,13 +8984,13 @@ tile:
 	JMP     sum
 
 more:
-	MOVQ    (AX), SI
-	ADDQ    DX, SI
-	VMOVUPS (SI), Y0
-	VMOVUPS 32(SI), Y1
-	VMOVUPS 64(SI), Y2
-	VMOVUPS 96(SI), Y3
-	VMOVUPS 128(SI), Y4
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS (R10), Y0
+	VMOVUPS 32(R10), Y1
+	VMOVUPS 64(R10), Y2
+	VMOVUPS 96(R10), Y3
+	VMOVUPS 128(R10), Y4
 
 sum:
 	MOVQ 48(AX), R9
@@ -9000,25 +9000,25 @@ sum:
 tap:
 	MOVQ        (SI), R8
 	ADDQ        CX, R8
-	VMOVUPS     (R9), Y5
+	MOVQ        8(SI), R10
+	VMOVUPS     (R9)(R10*1), Y5
 	VFMADD231PS (R8), Y5, Y0
 	VFMADD231PS 32(R8), Y5, Y1
 	VFMADD231PS 64(R8), Y5, Y2
 	VFMADD231PS 96(R8), Y5, Y3
 	VFMADD231PS 128(R8), Y5, Y4
-	ADDQ        $0x08, SI
-	ADDQ        $0x00000020, R9
-	DECQ        DI
+	ADDQ        $0x10, SI
+	SUBQ        $0x02, DI
 	JNZ         tap
 	CMPQ        104(AX), $0x00
 	JEQ         activate
-	MOVQ        96(AX), SI
-	ADDQ        DX, SI
-	VADDPS      (SI), Y0, Y0
-	VADDPS      32(SI), Y1, Y1
-	VADDPS      64(SI), Y2, Y2
-	VADDPS      96(SI), Y3, Y3
-	VADDPS      128(SI), Y4, Y4
+	MOVQ        96(AX), R10
+	ADDQ        DX, R10
+	VADDPS      (R10), Y0, Y0
+	VADDPS      32(R10), Y1, Y1
+	VADDPS      64(R10), Y2, Y2
+	VADDPS      96(R10), Y3, Y3
+	VADDPS      128(R10), Y4, Y4
 
 activate:
 	CMPL         196(AX), $0x01
@@ -9053,13 +9053,13 @@ leaky:
 	VBLENDVPS    Y4, Y6, Y4, Y4
 
 store:
-	MOVQ    (AX), SI
-	ADDQ    DX, SI
-	VMOVUPS Y0, (SI)
-	VMOVUPS Y1, 32(SI)
-	VMOVUPS Y2, 64(SI)
-	VMOVUPS Y3, 96(SI)
-	VMOVUPS Y4, 128(SI)
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS Y0, (R10)
+	VMOVUPS Y1, 32(R10)
+	VMOVUPS Y2, 64(R10)
+	VMOVUPS Y3, 96(R10)
+	VMOVUPS Y4, 128(R10)
 	ADDQ    $0x000000a0, DX
 	ADDQ    $0x000000a0, CX
 	DECQ    BX
@@ -9078,8 +9078,8 @@ TEXT ·depth8q6(SB), NOSPLIT, $0-8
 tile:
 	CMPQ    80(AX), $0x00
 	JEQ     more
-	MOVQ    72(AX), SI
-	VMOVUPS (SI), Y0
+	MOVQ    72(AX), R10
+	VMOVUPS (R10), Y0
 	VMOVAPS Y0, Y1
 	VMOVAPS Y0, Y2
 	VMOVAPS Y0, Y3
@@ -9088,14 +9088,14 @@ tile:
 	JMP     sum
 
 more:
-	MOVQ    (AX), SI
-	ADDQ    DX, SI
-	VMOVUPS (SI), Y0
-	VMOVUPS 32(SI), Y1
-	VMOVUPS 64(SI), Y2
-	VMOVUPS 96(SI), Y3
-	VMOVUPS 128(SI), Y4
-	VMOVUPS 160(SI), Y5
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS (R10), Y0
+	VMOVUPS 32(R10), Y1
+	VMOVUPS 64(R10), Y2
+	VMOVUPS 96(R10), Y3
+	VMOVUPS 128(R10), Y4
+	VMOVUPS 160(R10), Y5
 
 sum:
 	MOVQ 48(AX), R9
@@ -9105,27 +9105,27 @@ sum:
 tap:
 	MOVQ        (SI), R8
 	ADDQ        CX, R8
-	VMOVUPS     (R9), Y6
+	MOVQ        8(SI), R10
+	VMOVUPS     (R9)(R10*1), Y6
 	VFMADD231PS (R8), Y6, Y0
 	VFMADD231PS 32(R8), Y6, Y1
 	VFMADD231PS 64(R8), Y6, Y2
 	VFMADD231PS 96(R8), Y6, Y3
 	VFMADD231PS 128(R8), Y6, Y4
 	VFMADD231PS 160(R8), Y6, Y5
-	ADDQ        $0x08, SI
-	ADDQ        $0x00000020, R9
-	DECQ        DI
+	ADDQ        $0x10, SI
+	SUBQ        $0x02, DI
 	JNZ         tap
 	CMPQ        104(AX), $0x00
 	JEQ         activate
-	MOVQ        96(AX), SI
-	ADDQ        DX, SI
-	VADDPS      (SI), Y0, Y0
-	VADDPS      32(SI), Y1, Y1
-	VADDPS      64(SI), Y2, Y2
-	VADDPS      96(SI), Y3, Y3
-	VADDPS      128(SI), Y4, Y4
-	VADDPS      160(SI), Y5, Y5
+	MOVQ        96(AX), R10
+	ADDQ        DX, R10
+	VADDPS      (R10), Y0, Y0
+	VADDPS      32(R10), Y1, Y1
+	VADDPS      64(R10), Y2, Y2
+	VADDPS      96(R10), Y3, Y3
+	VADDPS      128(R10), Y4, Y4
+	VADDPS      160(R10), Y5, Y5
 
 activate:
 	CMPL         196(AX), $0x01
@@ -9164,14 +9164,14 @@ leaky:
 	VBLENDVPS    Y5, Y7, Y5, Y5
 
 store:
-	MOVQ    (AX), SI
-	ADDQ    DX, SI
-	VMOVUPS Y0, (SI)
-	VMOVUPS Y1, 32(SI)
-	VMOVUPS Y2, 64(SI)
-	VMOVUPS Y3, 96(SI)
-	VMOVUPS Y4, 128(SI)
-	VMOVUPS Y5, 160(SI)
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS Y0, (R10)
+	VMOVUPS Y1, 32(R10)
+	VMOVUPS Y2, 64(R10)
+	VMOVUPS Y3, 96(R10)
+	VMOVUPS Y4, 128(R10)
+	VMOVUPS Y5, 160(R10)
 	ADDQ    $0x000000c0, DX
 	ADDQ    $0x000000c0, CX
 	DECQ    BX
@@ -9190,8 +9190,8 @@ TEXT ·depth8q7(SB), NOSPLIT, $0-8
 tile:
 	CMPQ    80(AX), $0x00
 	JEQ     more
-	MOVQ    72(AX), SI
-	VMOVUPS (SI), Y0
+	MOVQ    72(AX), R10
+	VMOVUPS (R10), Y0
 	VMOVAPS Y0, Y1
 	VMOVAPS Y0, Y2
 	VMOVAPS Y0, Y3
@@ -9201,15 +9201,15 @@ tile:
 	JMP     sum
 
 more:
-	MOVQ    (AX), SI
-	ADDQ    DX, SI
-	VMOVUPS (SI), Y0
-	VMOVUPS 32(SI), Y1
-	VMOVUPS 64(SI), Y2
-	VMOVUPS 96(SI), Y3
-	VMOVUPS 128(SI), Y4
-	VMOVUPS 160(SI), Y5
-	VMOVUPS 192(SI), Y6
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS (R10), Y0
+	VMOVUPS 32(R10), Y1
+	VMOVUPS 64(R10), Y2
+	VMOVUPS 96(R10), Y3
+	VMOVUPS 128(R10), Y4
+	VMOVUPS 160(R10), Y5
+	VMOVUPS 192(R10), Y6
 
 sum:
 	MOVQ 48(AX), R9
@@ -9219,7 +9219,8 @@ sum:
 tap:
 	MOVQ        (SI), R8
 	ADDQ        CX, R8
-	VMOVUPS     (R9), Y7
+	MOVQ        8(SI), R10
+	VMOVUPS     (R9)(R10*1), Y7
 	VFMADD231PS (R8), Y7, Y0
 	VFMADD231PS 32(R8), Y7, Y1
 	VFMADD231PS 64(R8), Y7, Y2
@@ -9227,21 +9228,20 @@ tap:
 	VFMADD231PS 128(R8), Y7, Y4
 	VFMADD231PS 160(R8), Y7, Y5
 	VFMADD231PS 192(R8), Y7, Y6
-	ADDQ        $0x08, SI
-	ADDQ        $0x00000020, R9
-	DECQ        DI
+	ADDQ        $0x10, SI
+	SUBQ        $0x02, DI
 	JNZ         tap
 	CMPQ        104(AX), $0x00
 	JEQ         activate
-	MOVQ        96(AX), SI
-	ADDQ        DX, SI
-	VADDPS      (SI), Y0, Y0
-	VADDPS      32(SI), Y1, Y1
-	VADDPS      64(SI), Y2, Y2
-	VADDPS      96(SI), Y3, Y3
-	VADDPS      128(SI), Y4, Y4
-	VADDPS      160(SI), Y5, Y5
-	VADDPS      192(SI), Y6, Y6
+	MOVQ        96(AX), R10
+	ADDQ        DX, R10
+	VADDPS      (R10), Y0, Y0
+	VADDPS      32(R10), Y1, Y1
+	VADDPS      64(R10), Y2, Y2
+	VADDPS      96(R10), Y3, Y3
+	VADDPS      128(R10), Y4, Y4
+	VADDPS      160(R10), Y5, Y5
+	VADDPS      192(R10), Y6, Y6
 
 activate:
 	CMPL         196(AX), $0x01
@@ -9284,15 +9284,15 @@ leaky:
 	VBLENDVPS    Y6, Y8, Y6, Y6
 
 store:
-	MOVQ    (AX), SI
-	ADDQ    DX, SI
-	VMOVUPS Y0, (SI)
-	VMOVUPS Y1, 32(SI)
-	VMOVUPS Y2, 64(SI)
-	VMOVUPS Y3, 96(SI)
-	VMOVUPS Y4, 128(SI)
-	VMOVUPS Y5, 160(SI)
-	VMOVUPS Y6, 192(SI)
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS Y0, (R10)
+	VMOVUPS Y1, 32(R10)
+	VMOVUPS Y2, 64(R10)
+	VMOVUPS Y3, 96(R10)
+	VMOVUPS Y4, 128(R10)
+	VMOVUPS Y5, 160(R10)
+	VMOVUPS Y6, 192(R10)
 	ADDQ    $0x000000e0, DX
 	ADDQ    $0x000000e0, CX
 	DECQ    BX
@@ -9311,8 +9311,8 @@ TEXT ·depth8q8(SB), NOSPLIT, $0-8
 tile:
 	CMPQ    80(AX), $0x00
 	JEQ     more
-	MOVQ    72(AX), SI
-	VMOVUPS (SI), Y0
+	MOVQ    72(AX), R10
+	VMOVUPS (R10), Y0
 	VMOVAPS Y0, Y1
 	VMOVAPS Y0, Y2
 	VMOVAPS Y0, Y3
@@ -9323,16 +9323,16 @@ tile:
 	JMP     sum
 
 more:
-	MOVQ    (AX), SI
-	ADDQ    DX, SI
-	VMOVUPS (SI), Y0
-	VMOVUPS 32(SI), Y1
-	VMOVUPS 64(SI), Y2
-	VMOVUPS 96(SI), Y3
-	VMOVUPS 128(SI), Y4
-	VMOVUPS 160(SI), Y5
-	VMOVUPS 192(SI), Y6
-	VMOVUPS 224(SI), Y7
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS (R10), Y0
+	VMOVUPS 32(R10), Y1
+	VMOVUPS 64(R10), Y2
+	VMOVUPS 96(R10), Y3
+	VMOVUPS 128(R10), Y4
+	VMOVUPS 160(R10), Y5
+	VMOVUPS 192(R10), Y6
+	VMOVUPS 224(R10), Y7
 
 sum:
 	MOVQ 48(AX), R9
@@ -9342,7 +9342,8 @@ sum:
 tap:
 	MOVQ        (SI), R8
 	ADDQ        CX, R8
-	VMOVUPS     (R9), Y8
+	MOVQ        8(SI), R10
+	VMOVUPS     (R9)(R10*1), Y8
 	VFMADD231PS (R8), Y8, Y0
 	VFMADD231PS 32(R8), Y8, Y1
 	VFMADD231PS 64(R8), Y8, Y2
@@ -9351,22 +9352,21 @@ tap:
 	VFMADD231PS 160(R8), Y8, Y5
 	VFMADD231PS 192(R8), Y8, Y6
 	VFMADD231PS 224(R8), Y8, Y7
-	ADDQ        $0x08, SI
-	ADDQ        $0x00000020, R9
-	DECQ        DI
+	ADDQ        $0x10, SI
+	SUBQ        $0x02, DI
 	JNZ         tap
 	CMPQ        104(AX), $0x00
 	JEQ         activate
-	MOVQ        96(AX), SI
-	ADDQ        DX, SI
-	VADDPS      (SI), Y0, Y0
-	VADDPS      32(SI), Y1, Y1
-	VADDPS      64(SI), Y2, Y2
-	VADDPS      96(SI), Y3, Y3
-	VADDPS      128(SI), Y4, Y4
-	VADDPS      160(SI), Y5, Y5
-	VADDPS      192(SI), Y6, Y6
-	VADDPS      224(SI), Y7, Y7
+	MOVQ        96(AX), R10
+	ADDQ        DX, R10
+	VADDPS      (R10), Y0, Y0
+	VADDPS      32(R10), Y1, Y1
+	VADDPS      64(R10), Y2, Y2
+	VADDPS      96(R10), Y3, Y3
+	VADDPS      128(R10), Y4, Y4
+	VADDPS      160(R10), Y5, Y5
+	VADDPS      192(R10), Y6, Y6
+	VADDPS      224(R10), Y7, Y7
 
 activate:
 	CMPL         196(AX), $0x01
@@ -9413,16 +9413,16 @@ leaky:
 	VBLENDVPS    Y7, Y9, Y7, Y7
 
 store:
-	MOVQ    (AX), SI
-	ADDQ    DX, SI
-	VMOVUPS Y0, (SI)
-	VMOVUPS Y1, 32(SI)
-	VMOVUPS Y2, 64(SI)
-	VMOVUPS Y3, 96(SI)
-	VMOVUPS Y4, 128(SI)
-	VMOVUPS Y5, 160(SI)
-	VMOVUPS Y6, 192(SI)
-	VMOVUPS Y7, 224(SI)
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS Y0, (R10)
+	VMOVUPS Y1, 32(R10)
+	VMOVUPS Y2, 64(R10)
+	VMOVUPS Y3, 96(R10)
+	VMOVUPS Y4, 128(R10)
+	VMOVUPS Y5, 160(R10)
+	VMOVUPS Y6, 192(R10)
+	VMOVUPS Y7, 224(R10)
 	ADDQ    $0x00000100, DX
 	ADDQ    $0x00000100, CX
 	DECQ    BX
@@ -9441,8 +9441,8 @@ TEXT ·depth8q9(SB), NOSPLIT, $0-8
 tile:
 	CMPQ    80(AX), $0x00
 	JEQ     more
-	MOVQ    72(AX), SI
-	VMOVUPS (SI), Y0
+	MOVQ    72(AX), R10
+	VMOVUPS (R10), Y0
 	VMOVAPS Y0, Y1
 	VMOVAPS Y0, Y2
 	VMOVAPS Y0, Y3
@@ -9454,17 +9454,17 @@ tile:
 	JMP     sum
 
 more:
-	MOVQ    (AX), SI
-	ADDQ    DX, SI
-	VMOVUPS (SI), Y0
-	VMOVUPS 32(SI), Y1
-	VMOVUPS 64(SI), Y2
-	VMOVUPS 96(SI), Y3
-	VMOVUPS 128(SI), Y4
-	VMOVUPS 160(SI), Y5
-	VMOVUPS 192(SI), Y6
-	VMOVUPS 224(SI), Y7
-	VMOVUPS 256(SI), Y8
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS (R10), Y0
+	VMOVUPS 32(R10), Y1
+	VMOVUPS 64(R10), Y2
+	VMOVUPS 96(R10), Y3
+	VMOVUPS 128(R10), Y4
+	VMOVUPS 160(R10), Y5
+	VMOVUPS 192(R10), Y6
+	VMOVUPS 224(R10), Y7
+	VMOVUPS 256(R10), Y8
 
 sum:
 	MOVQ 48(AX), R9
@@ -9474,7 +9474,8 @@ sum:
 tap:
 	MOVQ        (SI), R8
 	ADDQ        CX, R8
-	VMOVUPS     (R9), Y9
+	MOVQ        8(SI), R10
+	VMOVUPS     (R9)(R10*1), Y9
 	VFMADD231PS (R8), Y9, Y0
 	VFMADD231PS 32(R8), Y9, Y1
 	VFMADD231PS 64(R8), Y9, Y2
@@ -9484,23 +9485,22 @@ tap:
 	VFMADD231PS 192(R8), Y9, Y6
 	VFMADD231PS 224(R8), Y9, Y7
 	VFMADD231PS 256(R8), Y9, Y8
-	ADDQ        $0x08, SI
-	ADDQ        $0x00000020, R9
-	DECQ        DI
+	ADDQ        $0x10, SI
+	SUBQ        $0x02, DI
 	JNZ         tap
 	CMPQ        104(AX), $0x00
 	JEQ         activate
-	MOVQ        96(AX), SI
-	ADDQ        DX, SI
-	VADDPS      (SI), Y0, Y0
-	VADDPS      32(SI), Y1, Y1
-	VADDPS      64(SI), Y2, Y2
-	VADDPS      96(SI), Y3, Y3
-	VADDPS      128(SI), Y4, Y4
-	VADDPS      160(SI), Y5, Y5
-	VADDPS      192(SI), Y6, Y6
-	VADDPS      224(SI), Y7, Y7
-	VADDPS      256(SI), Y8, Y8
+	MOVQ        96(AX), R10
+	ADDQ        DX, R10
+	VADDPS      (R10), Y0, Y0
+	VADDPS      32(R10), Y1, Y1
+	VADDPS      64(R10), Y2, Y2
+	VADDPS      96(R10), Y3, Y3
+	VADDPS      128(R10), Y4, Y4
+	VADDPS      160(R10), Y5, Y5
+	VADDPS      192(R10), Y6, Y6
+	VADDPS      224(R10), Y7, Y7
+	VADDPS      256(R10), Y8, Y8
 
 activate:
 	CMPL         196(AX), $0x01
@@ -9551,17 +9551,17 @@ leaky:
 	VBLENDVPS    Y8, Y10, Y8, Y8
 
 store:
-	MOVQ    (AX), SI
-	ADDQ    DX, SI
-	VMOVUPS Y0, (SI)
-	VMOVUPS Y1, 32(SI)
-	VMOVUPS Y2, 64(SI)
-	VMOVUPS Y3, 96(SI)
-	VMOVUPS Y4, 128(SI)
-	VMOVUPS Y5, 160(SI)
-	VMOVUPS Y6, 192(SI)
-	VMOVUPS Y7, 224(SI)
-	VMOVUPS Y8, 256(SI)
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS Y0, (R10)
+	VMOVUPS Y1, 32(R10)
+	VMOVUPS Y2, 64(R10)
+	VMOVUPS Y3, 96(R10)
+	VMOVUPS Y4, 128(R10)
+	VMOVUPS Y5, 160(R10)
+	VMOVUPS Y6, 192(R10)
+	VMOVUPS Y7, 224(R10)
+	VMOVUPS Y8, 256(R10)
 	ADDQ    $0x00000120, DX
 	ADDQ    $0x00000120, CX
 	DECQ    BX
@@ -9580,8 +9580,8 @@ TEXT ·depth8q10(SB), NOSPLIT, $0-8
 tile:
 	CMPQ    80(AX), $0x00
 	JEQ     more
-	MOVQ    72(AX), SI
-	VMOVUPS (SI), Y0
+	MOVQ    72(AX), R10
+	VMOVUPS (R10), Y0
 	VMOVAPS Y0, Y1
 	VMOVAPS Y0, Y2
 	VMOVAPS Y0, Y3
@@ -9594,18 +9594,18 @@ tile:
 	JMP     sum
 
 more:
-	MOVQ    (AX), SI
-	ADDQ    DX, SI
-	VMOVUPS (SI), Y0
-	VMOVUPS 32(SI), Y1
-	VMOVUPS 64(SI), Y2
-	VMOVUPS 96(SI), Y3
-	VMOVUPS 128(SI), Y4
-	VMOVUPS 160(SI), Y5
-	VMOVUPS 192(SI), Y6
-	VMOVUPS 224(SI), Y7
-	VMOVUPS 256(SI), Y8
-	VMOVUPS 288(SI), Y9
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS (R10), Y0
+	VMOVUPS 32(R10), Y1
+	VMOVUPS 64(R10), Y2
+	VMOVUPS 96(R10), Y3
+	VMOVUPS 128(R10), Y4
+	VMOVUPS 160(R10), Y5
+	VMOVUPS 192(R10), Y6
+	VMOVUPS 224(R10), Y7
+	VMOVUPS 256(R10), Y8
+	VMOVUPS 288(R10), Y9
 
 sum:
 	MOVQ 48(AX), R9
@@ -9615,7 +9615,8 @@ sum:
 tap:
 	MOVQ        (SI), R8
 	ADDQ        CX, R8
-	VMOVUPS     (R9), Y10
+	MOVQ        8(SI), R10
+	VMOVUPS     (R9)(R10*1), Y10
 	VFMADD231PS (R8), Y10, Y0
 	VFMADD231PS 32(R8), Y10, Y1
 	VFMADD231PS 64(R8), Y10, Y2
@@ -9626,24 +9627,23 @@ tap:
 	VFMADD231PS 224(R8), Y10, Y7
 	VFMADD231PS 256(R8), Y10, Y8
 	VFMADD231PS 288(R8), Y10, Y9
-	ADDQ        $0x08, SI
-	ADDQ        $0x00000020, R9
-	DECQ        DI
+	ADDQ        $0x10, SI
+	SUBQ        $0x02, DI
 	JNZ         tap
 	CMPQ        104(AX), $0x00
 	JEQ         activate
-	MOVQ        96(AX), SI
-	ADDQ        DX, SI
-	VADDPS      (SI), Y0, Y0
-	VADDPS      32(SI), Y1, Y1
-	VADDPS      64(SI), Y2, Y2
-	VADDPS      96(SI), Y3, Y3
-	VADDPS      128(SI), Y4, Y4
-	VADDPS      160(SI), Y5, Y5
-	VADDPS      192(SI), Y6, Y6
-	VADDPS      224(SI), Y7, Y7
-	VADDPS      256(SI), Y8, Y8
-	VADDPS      288(SI), Y9, Y9
+	MOVQ        96(AX), R10
+	ADDQ        DX, R10
+	VADDPS      (R10), Y0, Y0
+	VADDPS      32(R10), Y1, Y1
+	VADDPS      64(R10), Y2, Y2
+	VADDPS      96(R10), Y3, Y3
+	VADDPS      128(R10), Y4, Y4
+	VADDPS      160(R10), Y5, Y5
+	VADDPS      192(R10), Y6, Y6
+	VADDPS      224(R10), Y7, Y7
+	VADDPS      256(R10), Y8, Y8
+	VADDPS      288(R10), Y9, Y9
 
 activate:
 	CMPL         196(AX), $0x01
@@ -9698,18 +9698,18 @@ leaky:
 	VBLENDVPS    Y9, Y11, Y9, Y9
 
 store:
-	MOVQ    (AX), SI
-	ADDQ    DX, SI
-	VMOVUPS Y0, (SI)
-	VMOVUPS Y1, 32(SI)
-	VMOVUPS Y2, 64(SI)
-	VMOVUPS Y3, 96(SI)
-	VMOVUPS Y4, 128(SI)
-	VMOVUPS Y5, 160(SI)
-	VMOVUPS Y6, 192(SI)
-	VMOVUPS Y7, 224(SI)
-	VMOVUPS Y8, 256(SI)
-	VMOVUPS Y9, 288(SI)
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS Y0, (R10)
+	VMOVUPS Y1, 32(R10)
+	VMOVUPS Y2, 64(R10)
+	VMOVUPS Y3, 96(R10)
+	VMOVUPS Y4, 128(R10)
+	VMOVUPS Y5, 160(R10)
+	VMOVUPS Y6, 192(R10)
+	VMOVUPS Y7, 224(R10)
+	VMOVUPS Y8, 256(R10)
+	VMOVUPS Y9, 288(R10)
 	ADDQ    $0x00000140, DX
 	ADDQ    $0x00000140, CX
 	DECQ    BX
@@ -9728,8 +9728,8 @@ TEXT ·depth8q11(SB), NOSPLIT, $0-8
 tile:
 	CMPQ    80(AX), $0x00
 	JEQ     more
-	MOVQ    72(AX), SI
-	VMOVUPS (SI), Y0
+	MOVQ    72(AX), R10
+	VMOVUPS (R10), Y0
 	VMOVAPS Y0, Y1
 	VMOVAPS Y0, Y2
 	VMOVAPS Y0, Y3
@@ -9743,19 +9743,19 @@ tile:
 	JMP     sum
 
 more:
-	MOVQ    (AX), SI
-	ADDQ    DX, SI
-	VMOVUPS (SI), Y0
-	VMOVUPS 32(SI), Y1
-	VMOVUPS 64(SI), Y2
-	VMOVUPS 96(SI), Y3
-	VMOVUPS 128(SI), Y4
-	VMOVUPS 160(SI), Y5
-	VMOVUPS 192(SI), Y6
-	VMOVUPS 224(SI), Y7
-	VMOVUPS 256(SI), Y8
-	VMOVUPS 288(SI), Y9
-	VMOVUPS 320(SI), Y10
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS (R10), Y0
+	VMOVUPS 32(R10), Y1
+	VMOVUPS 64(R10), Y2
+	VMOVUPS 96(R10), Y3
+	VMOVUPS 128(R10), Y4
+	VMOVUPS 160(R10), Y5
+	VMOVUPS 192(R10), Y6
+	VMOVUPS 224(R10), Y7
+	VMOVUPS 256(R10), Y8
+	VMOVUPS 288(R10), Y9
+	VMOVUPS 320(R10), Y10
 
 sum:
 	MOVQ 48(AX), R9
@@ -9765,7 +9765,8 @@ sum:
 tap:
 	MOVQ        (SI), R8
 	ADDQ        CX, R8
-	VMOVUPS     (R9), Y11
+	MOVQ        8(SI), R10
+	VMOVUPS     (R9)(R10*1), Y11
 	VFMADD231PS (R8), Y11, Y0
 	VFMADD231PS 32(R8), Y11, Y1
 	VFMADD231PS 64(R8), Y11, Y2
@@ -9777,25 +9778,24 @@ tap:
 	VFMADD231PS 256(R8), Y11, Y8
 	VFMADD231PS 288(R8), Y11, Y9
 	VFMADD231PS 320(R8), Y11, Y10
-	ADDQ        $0x08, SI
-	ADDQ        $0x00000020, R9
-	DECQ        DI
+	ADDQ        $0x10, SI
+	SUBQ        $0x02, DI
 	JNZ         tap
 	CMPQ        104(AX), $0x00
 	JEQ         activate
-	MOVQ        96(AX), SI
-	ADDQ        DX, SI
-	VADDPS      (SI), Y0, Y0
-	VADDPS      32(SI), Y1, Y1
-	VADDPS      64(SI), Y2, Y2
-	VADDPS      96(SI), Y3, Y3
-	VADDPS      128(SI), Y4, Y4
-	VADDPS      160(SI), Y5, Y5
-	VADDPS      192(SI), Y6, Y6
-	VADDPS      224(SI), Y7, Y7
-	VADDPS      256(SI), Y8, Y8
-	VADDPS      288(SI), Y9, Y9
-	VADDPS      320(SI), Y10, Y10
+	MOVQ        96(AX), R10
+	ADDQ        DX, R10
+	VADDPS      (R10), Y0, Y0
+	VADDPS      32(R10), Y1, Y1
+	VADDPS      64(R10), Y2, Y2
+	VADDPS      96(R10), Y3, Y3
+	VADDPS      128(R10), Y4, Y4
+	VADDPS      160(R10), Y5, Y5
+	VADDPS      192(R10), Y6, Y6
+	VADDPS      224(R10), Y7, Y7
+	VADDPS      256(R10), Y8, Y8
+	VADDPS      288(R10), Y9, Y9
+	VADDPS      320(R10), Y10, Y10
 
 activate:
 	CMPL         196(AX), $0x01
@@ -9854,19 +9854,19 @@ leaky:
 	VBLENDVPS    Y10, Y12, Y10, Y10
 
 store:
-	MOVQ    (AX), SI
-	ADDQ    DX, SI
-	VMOVUPS Y0, (SI)
-	VMOVUPS Y1, 32(SI)
-	VMOVUPS Y2, 64(SI)
-	VMOVUPS Y3, 96(SI)
-	VMOVUPS Y4, 128(SI)
-	VMOVUPS Y5, 160(SI)
-	VMOVUPS Y6, 192(SI)
-	VMOVUPS Y7, 224(SI)
-	VMOVUPS Y8, 256(SI)
-	VMOVUPS Y9, 288(SI)
-	VMOVUPS Y10, 320(SI)
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS Y0, (R10)
+	VMOVUPS Y1, 32(R10)
+	VMOVUPS Y2, 64(R10)
+	VMOVUPS Y3, 96(R10)
+	VMOVUPS Y4, 128(R10)
+	VMOVUPS Y5, 160(R10)
+	VMOVUPS Y6, 192(R10)
+	VMOVUPS Y7, 224(R10)
+	VMOVUPS Y8, 256(R10)
+	VMOVUPS Y9, 288(R10)
+	VMOVUPS Y10, 320(R10)
 	ADDQ    $0x00000160, DX
 	ADDQ    $0x00000160, CX
 	DECQ    BX
@@ -9885,8 +9885,8 @@ TEXT ·depth8q12(SB), NOSPLIT, $0-8
 tile:
 	CMPQ    80(AX), $0x00
 	JEQ     more
-	MOVQ    72(AX), SI
-	VMOVUPS (SI), Y0
+	MOVQ    72(AX), R10
+	VMOVUPS (R10), Y0
 	VMOVAPS Y0, Y1
 	VMOVAPS Y0, Y2
 	VMOVAPS Y0, Y3
@@ -9901,20 +9901,20 @@ tile:
 	JMP     sum
 
 more:
-	MOVQ    (AX), SI
-	ADDQ    DX, SI
-	VMOVUPS (SI), Y0
-	VMOVUPS 32(SI), Y1
-	VMOVUPS 64(SI), Y2
-	VMOVUPS 96(SI), Y3
-	VMOVUPS 128(SI), Y4
-	VMOVUPS 160(SI), Y5
-	VMOVUPS 192(SI), Y6
-	VMOVUPS 224(SI), Y7
-	VMOVUPS 256(SI), Y8
-	VMOVUPS 288(SI), Y9
-	VMOVUPS 320(SI), Y10
-	VMOVUPS 352(SI), Y11
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS (R10), Y0
+	VMOVUPS 32(R10), Y1
+	VMOVUPS 64(R10), Y2
+	VMOVUPS 96(R10), Y3
+	VMOVUPS 128(R10), Y4
+	VMOVUPS 160(R10), Y5
+	VMOVUPS 192(R10), Y6
+	VMOVUPS 224(R10), Y7
+	VMOVUPS 256(R10), Y8
+	VMOVUPS 288(R10), Y9
+	VMOVUPS 320(R10), Y10
+	VMOVUPS 352(R10), Y11
 
 sum:
 	MOVQ 48(AX), R9
@@ -9924,7 +9924,8 @@ sum:
 tap:
 	MOVQ        (SI), R8
 	ADDQ        CX, R8
-	VMOVUPS     (R9), Y12
+	MOVQ        8(SI), R10
+	VMOVUPS     (R9)(R10*1), Y12
 	VFMADD231PS (R8), Y12, Y0
 	VFMADD231PS 32(R8), Y12, Y1
 	VFMADD231PS 64(R8), Y12, Y2
@@ -9937,26 +9938,25 @@ tap:
 	VFMADD231PS 288(R8), Y12, Y9
 	VFMADD231PS 320(R8), Y12, Y10
 	VFMADD231PS 352(R8), Y12, Y11
-	ADDQ        $0x08, SI
-	ADDQ        $0x00000020, R9
-	DECQ        DI
+	ADDQ        $0x10, SI
+	SUBQ        $0x02, DI
 	JNZ         tap
 	CMPQ        104(AX), $0x00
 	JEQ         activate
-	MOVQ        96(AX), SI
-	ADDQ        DX, SI
-	VADDPS      (SI), Y0, Y0
-	VADDPS      32(SI), Y1, Y1
-	VADDPS      64(SI), Y2, Y2
-	VADDPS      96(SI), Y3, Y3
-	VADDPS      128(SI), Y4, Y4
-	VADDPS      160(SI), Y5, Y5
-	VADDPS      192(SI), Y6, Y6
-	VADDPS      224(SI), Y7, Y7
-	VADDPS      256(SI), Y8, Y8
-	VADDPS      288(SI), Y9, Y9
-	VADDPS      320(SI), Y10, Y10
-	VADDPS      352(SI), Y11, Y11
+	MOVQ        96(AX), R10
+	ADDQ        DX, R10
+	VADDPS      (R10), Y0, Y0
+	VADDPS      32(R10), Y1, Y1
+	VADDPS      64(R10), Y2, Y2
+	VADDPS      96(R10), Y3, Y3
+	VADDPS      128(R10), Y4, Y4
+	VADDPS      160(R10), Y5, Y5
+	VADDPS      192(R10), Y6, Y6
+	VADDPS      224(R10), Y7, Y7
+	VADDPS      256(R10), Y8, Y8
+	VADDPS      288(R10), Y9, Y9
+	VADDPS      320(R10), Y10, Y10
+	VADDPS      352(R10), Y11, Y11
 
 activate:
 	CMPL         196(AX), $0x01
@@ -10019,22 +10019,1420 @@ leaky:
 	VBLENDVPS    Y11, Y13, Y11, Y11
 
 store:
-	MOVQ    (AX), SI
-	ADDQ    DX, SI
-	VMOVUPS Y0, (SI)
-	VMOVUPS Y1, 32(SI)
-	VMOVUPS Y2, 64(SI)
-	VMOVUPS Y3, 96(SI)
-	VMOVUPS Y4, 128(SI)
-	VMOVUPS Y5, 160(SI)
-	VMOVUPS Y6, 192(SI)
-	VMOVUPS Y7, 224(SI)
-	VMOVUPS Y8, 256(SI)
-	VMOVUPS Y9, 288(SI)
-	VMOVUPS Y10, 320(SI)
-	VMOVUPS Y11, 352(SI)
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS Y0, (R10)
+	VMOVUPS Y1, 32(R10)
+	VMOVUPS Y2, 64(R10)
+	VMOVUPS Y3, 96(R10)
+	VMOVUPS Y4, 128(R10)
+	VMOVUPS Y5, 160(R10)
+	VMOVUPS Y6, 192(R10)
+	VMOVUPS Y7, 224(R10)
+	VMOVUPS Y8, 256(R10)
+	VMOVUPS Y9, 288(R10)
+	VMOVUPS Y10, 320(R10)
+	VMOVUPS Y11, 352(R10)
 	ADDQ    $0x00000180, DX
 	ADDQ    $0x00000180, CX
+	DECQ    BX
+	JNZ     tile
+	VZEROUPPER
+	RET
+
+// func skip8q1(t uintptr)
+// Requires: AVX, FMA3
+TEXT ·skip8q1(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), AX
+	MOVQ 24(AX), CX
+	MOVQ 176(AX), BX
+	XORQ DX, DX
+
+tile:
+	CMPQ    80(AX), $0x00
+	JEQ     more
+	MOVQ    72(AX), R10
+	VMOVUPS (R10), Y0
+	JMP     sum
+
+more:
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS (R10), Y0
+
+sum:
+	MOVQ 48(AX), R9
+	MOVQ 120(AX), SI
+	MOVQ 128(AX), DI
+
+tap:
+	MOVQ        (SI), R8
+	ADDQ        CX, R8
+	MOVQ        8(SI), R10
+	VMOVUPS     (R9)(R10*1), Y1
+	VFMADD231PS (R8), Y1, Y0
+	ADDQ        $0x10, SI
+	SUBQ        $0x02, DI
+	JNZ         tap
+	CMPQ        104(AX), $0x00
+	JEQ         activate
+	MOVQ        96(AX), R10
+	ADDQ        DX, R10
+	VADDPS      (R10), Y0, Y0
+
+activate:
+	CMPL         196(AX), $0x01
+	JLT          store
+	JNE          leaky
+	VBROADCASTSS 184(AX), Y1
+	VBROADCASTSS 188(AX), Y2
+	VMAXPS       Y0, Y1, Y0
+	VMINPS       Y0, Y2, Y0
+	JMP          store
+
+leaky:
+	VBROADCASTSS 192(AX), Y1
+	VXORPS       Y2, Y2, Y2
+	VMULPS       Y1, Y0, Y2
+	VBLENDVPS    Y0, Y2, Y0, Y0
+
+store:
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS Y0, (R10)
+	ADDQ    $0x00000020, DX
+	ADDQ    $0x00000040, CX
+	DECQ    BX
+	JNZ     tile
+	VZEROUPPER
+	RET
+
+// func skip8q2(t uintptr)
+// Requires: AVX, FMA3
+TEXT ·skip8q2(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), AX
+	MOVQ 24(AX), CX
+	MOVQ 176(AX), BX
+	XORQ DX, DX
+
+tile:
+	CMPQ    80(AX), $0x00
+	JEQ     more
+	MOVQ    72(AX), R10
+	VMOVUPS (R10), Y0
+	VMOVAPS Y0, Y1
+	JMP     sum
+
+more:
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS (R10), Y0
+	VMOVUPS 32(R10), Y1
+
+sum:
+	MOVQ 48(AX), R9
+	MOVQ 120(AX), SI
+	MOVQ 128(AX), DI
+
+tap:
+	MOVQ        (SI), R8
+	ADDQ        CX, R8
+	MOVQ        8(SI), R10
+	VMOVUPS     (R9)(R10*1), Y2
+	VFMADD231PS (R8), Y2, Y0
+	VFMADD231PS 64(R8), Y2, Y1
+	ADDQ        $0x10, SI
+	SUBQ        $0x02, DI
+	JNZ         tap
+	CMPQ        104(AX), $0x00
+	JEQ         activate
+	MOVQ        96(AX), R10
+	ADDQ        DX, R10
+	VADDPS      (R10), Y0, Y0
+	VADDPS      32(R10), Y1, Y1
+
+activate:
+	CMPL         196(AX), $0x01
+	JLT          store
+	JNE          leaky
+	VBROADCASTSS 184(AX), Y2
+	VBROADCASTSS 188(AX), Y3
+	VMAXPS       Y0, Y2, Y0
+	VMINPS       Y0, Y3, Y0
+	VMAXPS       Y1, Y2, Y1
+	VMINPS       Y1, Y3, Y1
+	JMP          store
+
+leaky:
+	VBROADCASTSS 192(AX), Y2
+	VXORPS       Y3, Y3, Y3
+	VMULPS       Y2, Y0, Y3
+	VBLENDVPS    Y0, Y3, Y0, Y0
+	VMULPS       Y2, Y1, Y3
+	VBLENDVPS    Y1, Y3, Y1, Y1
+
+store:
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS Y0, (R10)
+	VMOVUPS Y1, 32(R10)
+	ADDQ    $0x00000040, DX
+	ADDQ    $0x00000080, CX
+	DECQ    BX
+	JNZ     tile
+	VZEROUPPER
+	RET
+
+// func skip8q3(t uintptr)
+// Requires: AVX, FMA3
+TEXT ·skip8q3(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), AX
+	MOVQ 24(AX), CX
+	MOVQ 176(AX), BX
+	XORQ DX, DX
+
+tile:
+	CMPQ    80(AX), $0x00
+	JEQ     more
+	MOVQ    72(AX), R10
+	VMOVUPS (R10), Y0
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	JMP     sum
+
+more:
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS (R10), Y0
+	VMOVUPS 32(R10), Y1
+	VMOVUPS 64(R10), Y2
+
+sum:
+	MOVQ 48(AX), R9
+	MOVQ 120(AX), SI
+	MOVQ 128(AX), DI
+
+tap:
+	MOVQ        (SI), R8
+	ADDQ        CX, R8
+	MOVQ        8(SI), R10
+	VMOVUPS     (R9)(R10*1), Y3
+	VFMADD231PS (R8), Y3, Y0
+	VFMADD231PS 64(R8), Y3, Y1
+	VFMADD231PS 128(R8), Y3, Y2
+	ADDQ        $0x10, SI
+	SUBQ        $0x02, DI
+	JNZ         tap
+	CMPQ        104(AX), $0x00
+	JEQ         activate
+	MOVQ        96(AX), R10
+	ADDQ        DX, R10
+	VADDPS      (R10), Y0, Y0
+	VADDPS      32(R10), Y1, Y1
+	VADDPS      64(R10), Y2, Y2
+
+activate:
+	CMPL         196(AX), $0x01
+	JLT          store
+	JNE          leaky
+	VBROADCASTSS 184(AX), Y3
+	VBROADCASTSS 188(AX), Y4
+	VMAXPS       Y0, Y3, Y0
+	VMINPS       Y0, Y4, Y0
+	VMAXPS       Y1, Y3, Y1
+	VMINPS       Y1, Y4, Y1
+	VMAXPS       Y2, Y3, Y2
+	VMINPS       Y2, Y4, Y2
+	JMP          store
+
+leaky:
+	VBROADCASTSS 192(AX), Y3
+	VXORPS       Y4, Y4, Y4
+	VMULPS       Y3, Y0, Y4
+	VBLENDVPS    Y0, Y4, Y0, Y0
+	VMULPS       Y3, Y1, Y4
+	VBLENDVPS    Y1, Y4, Y1, Y1
+	VMULPS       Y3, Y2, Y4
+	VBLENDVPS    Y2, Y4, Y2, Y2
+
+store:
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS Y0, (R10)
+	VMOVUPS Y1, 32(R10)
+	VMOVUPS Y2, 64(R10)
+	ADDQ    $0x00000060, DX
+	ADDQ    $0x000000c0, CX
+	DECQ    BX
+	JNZ     tile
+	VZEROUPPER
+	RET
+
+// func skip8q4(t uintptr)
+// Requires: AVX, FMA3
+TEXT ·skip8q4(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), AX
+	MOVQ 24(AX), CX
+	MOVQ 176(AX), BX
+	XORQ DX, DX
+
+tile:
+	CMPQ    80(AX), $0x00
+	JEQ     more
+	MOVQ    72(AX), R10
+	VMOVUPS (R10), Y0
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	JMP     sum
+
+more:
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS (R10), Y0
+	VMOVUPS 32(R10), Y1
+	VMOVUPS 64(R10), Y2
+	VMOVUPS 96(R10), Y3
+
+sum:
+	MOVQ 48(AX), R9
+	MOVQ 120(AX), SI
+	MOVQ 128(AX), DI
+
+tap:
+	MOVQ        (SI), R8
+	ADDQ        CX, R8
+	MOVQ        8(SI), R10
+	VMOVUPS     (R9)(R10*1), Y4
+	VFMADD231PS (R8), Y4, Y0
+	VFMADD231PS 64(R8), Y4, Y1
+	VFMADD231PS 128(R8), Y4, Y2
+	VFMADD231PS 192(R8), Y4, Y3
+	ADDQ        $0x10, SI
+	SUBQ        $0x02, DI
+	JNZ         tap
+	CMPQ        104(AX), $0x00
+	JEQ         activate
+	MOVQ        96(AX), R10
+	ADDQ        DX, R10
+	VADDPS      (R10), Y0, Y0
+	VADDPS      32(R10), Y1, Y1
+	VADDPS      64(R10), Y2, Y2
+	VADDPS      96(R10), Y3, Y3
+
+activate:
+	CMPL         196(AX), $0x01
+	JLT          store
+	JNE          leaky
+	VBROADCASTSS 184(AX), Y4
+	VBROADCASTSS 188(AX), Y5
+	VMAXPS       Y0, Y4, Y0
+	VMINPS       Y0, Y5, Y0
+	VMAXPS       Y1, Y4, Y1
+	VMINPS       Y1, Y5, Y1
+	VMAXPS       Y2, Y4, Y2
+	VMINPS       Y2, Y5, Y2
+	VMAXPS       Y3, Y4, Y3
+	VMINPS       Y3, Y5, Y3
+	JMP          store
+
+leaky:
+	VBROADCASTSS 192(AX), Y4
+	VXORPS       Y5, Y5, Y5
+	VMULPS       Y4, Y0, Y5
+	VBLENDVPS    Y0, Y5, Y0, Y0
+	VMULPS       Y4, Y1, Y5
+	VBLENDVPS    Y1, Y5, Y1, Y1
+	VMULPS       Y4, Y2, Y5
+	VBLENDVPS    Y2, Y5, Y2, Y2
+	VMULPS       Y4, Y3, Y5
+	VBLENDVPS    Y3, Y5, Y3, Y3
+
+store:
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS Y0, (R10)
+	VMOVUPS Y1, 32(R10)
+	VMOVUPS Y2, 64(R10)
+	VMOVUPS Y3, 96(R10)
+	ADDQ    $0x00000080, DX
+	ADDQ    $0x00000100, CX
+	DECQ    BX
+	JNZ     tile
+	VZEROUPPER
+	RET
+
+// func skip8q5(t uintptr)
+// Requires: AVX, FMA3
+TEXT ·skip8q5(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), AX
+	MOVQ 24(AX), CX
+	MOVQ 176(AX), BX
+	XORQ DX, DX
+
+tile:
+	CMPQ    80(AX), $0x00
+	JEQ     more
+	MOVQ    72(AX), R10
+	VMOVUPS (R10), Y0
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	JMP     sum
+
+more:
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS (R10), Y0
+	VMOVUPS 32(R10), Y1
+	VMOVUPS 64(R10), Y2
+	VMOVUPS 96(R10), Y3
+	VMOVUPS 128(R10), Y4
+
+sum:
+	MOVQ 48(AX), R9
+	MOVQ 120(AX), SI
+	MOVQ 128(AX), DI
+
+tap:
+	MOVQ        (SI), R8
+	ADDQ        CX, R8
+	MOVQ        8(SI), R10
+	VMOVUPS     (R9)(R10*1), Y5
+	VFMADD231PS (R8), Y5, Y0
+	VFMADD231PS 64(R8), Y5, Y1
+	VFMADD231PS 128(R8), Y5, Y2
+	VFMADD231PS 192(R8), Y5, Y3
+	VFMADD231PS 256(R8), Y5, Y4
+	ADDQ        $0x10, SI
+	SUBQ        $0x02, DI
+	JNZ         tap
+	CMPQ        104(AX), $0x00
+	JEQ         activate
+	MOVQ        96(AX), R10
+	ADDQ        DX, R10
+	VADDPS      (R10), Y0, Y0
+	VADDPS      32(R10), Y1, Y1
+	VADDPS      64(R10), Y2, Y2
+	VADDPS      96(R10), Y3, Y3
+	VADDPS      128(R10), Y4, Y4
+
+activate:
+	CMPL         196(AX), $0x01
+	JLT          store
+	JNE          leaky
+	VBROADCASTSS 184(AX), Y5
+	VBROADCASTSS 188(AX), Y6
+	VMAXPS       Y0, Y5, Y0
+	VMINPS       Y0, Y6, Y0
+	VMAXPS       Y1, Y5, Y1
+	VMINPS       Y1, Y6, Y1
+	VMAXPS       Y2, Y5, Y2
+	VMINPS       Y2, Y6, Y2
+	VMAXPS       Y3, Y5, Y3
+	VMINPS       Y3, Y6, Y3
+	VMAXPS       Y4, Y5, Y4
+	VMINPS       Y4, Y6, Y4
+	JMP          store
+
+leaky:
+	VBROADCASTSS 192(AX), Y5
+	VXORPS       Y6, Y6, Y6
+	VMULPS       Y5, Y0, Y6
+	VBLENDVPS    Y0, Y6, Y0, Y0
+	VMULPS       Y5, Y1, Y6
+	VBLENDVPS    Y1, Y6, Y1, Y1
+	VMULPS       Y5, Y2, Y6
+	VBLENDVPS    Y2, Y6, Y2, Y2
+	VMULPS       Y5, Y3, Y6
+	VBLENDVPS    Y3, Y6, Y3, Y3
+	VMULPS       Y5, Y4, Y6
+	VBLENDVPS    Y4, Y6, Y4, Y4
+
+store:
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS Y0, (R10)
+	VMOVUPS Y1, 32(R10)
+	VMOVUPS Y2, 64(R10)
+	VMOVUPS Y3, 96(R10)
+	VMOVUPS Y4, 128(R10)
+	ADDQ    $0x000000a0, DX
+	ADDQ    $0x00000140, CX
+	DECQ    BX
+	JNZ     tile
+	VZEROUPPER
+	RET
+
+// func skip8q6(t uintptr)
+// Requires: AVX, FMA3
+TEXT ·skip8q6(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), AX
+	MOVQ 24(AX), CX
+	MOVQ 176(AX), BX
+	XORQ DX, DX
+
+tile:
+	CMPQ    80(AX), $0x00
+	JEQ     more
+	MOVQ    72(AX), R10
+	VMOVUPS (R10), Y0
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y5
+	JMP     sum
+
+more:
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS (R10), Y0
+	VMOVUPS 32(R10), Y1
+	VMOVUPS 64(R10), Y2
+	VMOVUPS 96(R10), Y3
+	VMOVUPS 128(R10), Y4
+	VMOVUPS 160(R10), Y5
+
+sum:
+	MOVQ 48(AX), R9
+	MOVQ 120(AX), SI
+	MOVQ 128(AX), DI
+
+tap:
+	MOVQ        (SI), R8
+	ADDQ        CX, R8
+	MOVQ        8(SI), R10
+	VMOVUPS     (R9)(R10*1), Y6
+	VFMADD231PS (R8), Y6, Y0
+	VFMADD231PS 64(R8), Y6, Y1
+	VFMADD231PS 128(R8), Y6, Y2
+	VFMADD231PS 192(R8), Y6, Y3
+	VFMADD231PS 256(R8), Y6, Y4
+	VFMADD231PS 320(R8), Y6, Y5
+	ADDQ        $0x10, SI
+	SUBQ        $0x02, DI
+	JNZ         tap
+	CMPQ        104(AX), $0x00
+	JEQ         activate
+	MOVQ        96(AX), R10
+	ADDQ        DX, R10
+	VADDPS      (R10), Y0, Y0
+	VADDPS      32(R10), Y1, Y1
+	VADDPS      64(R10), Y2, Y2
+	VADDPS      96(R10), Y3, Y3
+	VADDPS      128(R10), Y4, Y4
+	VADDPS      160(R10), Y5, Y5
+
+activate:
+	CMPL         196(AX), $0x01
+	JLT          store
+	JNE          leaky
+	VBROADCASTSS 184(AX), Y6
+	VBROADCASTSS 188(AX), Y7
+	VMAXPS       Y0, Y6, Y0
+	VMINPS       Y0, Y7, Y0
+	VMAXPS       Y1, Y6, Y1
+	VMINPS       Y1, Y7, Y1
+	VMAXPS       Y2, Y6, Y2
+	VMINPS       Y2, Y7, Y2
+	VMAXPS       Y3, Y6, Y3
+	VMINPS       Y3, Y7, Y3
+	VMAXPS       Y4, Y6, Y4
+	VMINPS       Y4, Y7, Y4
+	VMAXPS       Y5, Y6, Y5
+	VMINPS       Y5, Y7, Y5
+	JMP          store
+
+leaky:
+	VBROADCASTSS 192(AX), Y6
+	VXORPS       Y7, Y7, Y7
+	VMULPS       Y6, Y0, Y7
+	VBLENDVPS    Y0, Y7, Y0, Y0
+	VMULPS       Y6, Y1, Y7
+	VBLENDVPS    Y1, Y7, Y1, Y1
+	VMULPS       Y6, Y2, Y7
+	VBLENDVPS    Y2, Y7, Y2, Y2
+	VMULPS       Y6, Y3, Y7
+	VBLENDVPS    Y3, Y7, Y3, Y3
+	VMULPS       Y6, Y4, Y7
+	VBLENDVPS    Y4, Y7, Y4, Y4
+	VMULPS       Y6, Y5, Y7
+	VBLENDVPS    Y5, Y7, Y5, Y5
+
+store:
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS Y0, (R10)
+	VMOVUPS Y1, 32(R10)
+	VMOVUPS Y2, 64(R10)
+	VMOVUPS Y3, 96(R10)
+	VMOVUPS Y4, 128(R10)
+	VMOVUPS Y5, 160(R10)
+	ADDQ    $0x000000c0, DX
+	ADDQ    $0x00000180, CX
+	DECQ    BX
+	JNZ     tile
+	VZEROUPPER
+	RET
+
+// func skip8q7(t uintptr)
+// Requires: AVX, FMA3
+TEXT ·skip8q7(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), AX
+	MOVQ 24(AX), CX
+	MOVQ 176(AX), BX
+	XORQ DX, DX
+
+tile:
+	CMPQ    80(AX), $0x00
+	JEQ     more
+	MOVQ    72(AX), R10
+	VMOVUPS (R10), Y0
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y5
+	VMOVAPS Y0, Y6
+	JMP     sum
+
+more:
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS (R10), Y0
+	VMOVUPS 32(R10), Y1
+	VMOVUPS 64(R10), Y2
+	VMOVUPS 96(R10), Y3
+	VMOVUPS 128(R10), Y4
+	VMOVUPS 160(R10), Y5
+	VMOVUPS 192(R10), Y6
+
+sum:
+	MOVQ 48(AX), R9
+	MOVQ 120(AX), SI
+	MOVQ 128(AX), DI
+
+tap:
+	MOVQ        (SI), R8
+	ADDQ        CX, R8
+	MOVQ        8(SI), R10
+	VMOVUPS     (R9)(R10*1), Y7
+	VFMADD231PS (R8), Y7, Y0
+	VFMADD231PS 64(R8), Y7, Y1
+	VFMADD231PS 128(R8), Y7, Y2
+	VFMADD231PS 192(R8), Y7, Y3
+	VFMADD231PS 256(R8), Y7, Y4
+	VFMADD231PS 320(R8), Y7, Y5
+	VFMADD231PS 384(R8), Y7, Y6
+	ADDQ        $0x10, SI
+	SUBQ        $0x02, DI
+	JNZ         tap
+	CMPQ        104(AX), $0x00
+	JEQ         activate
+	MOVQ        96(AX), R10
+	ADDQ        DX, R10
+	VADDPS      (R10), Y0, Y0
+	VADDPS      32(R10), Y1, Y1
+	VADDPS      64(R10), Y2, Y2
+	VADDPS      96(R10), Y3, Y3
+	VADDPS      128(R10), Y4, Y4
+	VADDPS      160(R10), Y5, Y5
+	VADDPS      192(R10), Y6, Y6
+
+activate:
+	CMPL         196(AX), $0x01
+	JLT          store
+	JNE          leaky
+	VBROADCASTSS 184(AX), Y7
+	VBROADCASTSS 188(AX), Y8
+	VMAXPS       Y0, Y7, Y0
+	VMINPS       Y0, Y8, Y0
+	VMAXPS       Y1, Y7, Y1
+	VMINPS       Y1, Y8, Y1
+	VMAXPS       Y2, Y7, Y2
+	VMINPS       Y2, Y8, Y2
+	VMAXPS       Y3, Y7, Y3
+	VMINPS       Y3, Y8, Y3
+	VMAXPS       Y4, Y7, Y4
+	VMINPS       Y4, Y8, Y4
+	VMAXPS       Y5, Y7, Y5
+	VMINPS       Y5, Y8, Y5
+	VMAXPS       Y6, Y7, Y6
+	VMINPS       Y6, Y8, Y6
+	JMP          store
+
+leaky:
+	VBROADCASTSS 192(AX), Y7
+	VXORPS       Y8, Y8, Y8
+	VMULPS       Y7, Y0, Y8
+	VBLENDVPS    Y0, Y8, Y0, Y0
+	VMULPS       Y7, Y1, Y8
+	VBLENDVPS    Y1, Y8, Y1, Y1
+	VMULPS       Y7, Y2, Y8
+	VBLENDVPS    Y2, Y8, Y2, Y2
+	VMULPS       Y7, Y3, Y8
+	VBLENDVPS    Y3, Y8, Y3, Y3
+	VMULPS       Y7, Y4, Y8
+	VBLENDVPS    Y4, Y8, Y4, Y4
+	VMULPS       Y7, Y5, Y8
+	VBLENDVPS    Y5, Y8, Y5, Y5
+	VMULPS       Y7, Y6, Y8
+	VBLENDVPS    Y6, Y8, Y6, Y6
+
+store:
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS Y0, (R10)
+	VMOVUPS Y1, 32(R10)
+	VMOVUPS Y2, 64(R10)
+	VMOVUPS Y3, 96(R10)
+	VMOVUPS Y4, 128(R10)
+	VMOVUPS Y5, 160(R10)
+	VMOVUPS Y6, 192(R10)
+	ADDQ    $0x000000e0, DX
+	ADDQ    $0x000001c0, CX
+	DECQ    BX
+	JNZ     tile
+	VZEROUPPER
+	RET
+
+// func skip8q8(t uintptr)
+// Requires: AVX, FMA3
+TEXT ·skip8q8(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), AX
+	MOVQ 24(AX), CX
+	MOVQ 176(AX), BX
+	XORQ DX, DX
+
+tile:
+	CMPQ    80(AX), $0x00
+	JEQ     more
+	MOVQ    72(AX), R10
+	VMOVUPS (R10), Y0
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y5
+	VMOVAPS Y0, Y6
+	VMOVAPS Y0, Y7
+	JMP     sum
+
+more:
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS (R10), Y0
+	VMOVUPS 32(R10), Y1
+	VMOVUPS 64(R10), Y2
+	VMOVUPS 96(R10), Y3
+	VMOVUPS 128(R10), Y4
+	VMOVUPS 160(R10), Y5
+	VMOVUPS 192(R10), Y6
+	VMOVUPS 224(R10), Y7
+
+sum:
+	MOVQ 48(AX), R9
+	MOVQ 120(AX), SI
+	MOVQ 128(AX), DI
+
+tap:
+	MOVQ        (SI), R8
+	ADDQ        CX, R8
+	MOVQ        8(SI), R10
+	VMOVUPS     (R9)(R10*1), Y8
+	VFMADD231PS (R8), Y8, Y0
+	VFMADD231PS 64(R8), Y8, Y1
+	VFMADD231PS 128(R8), Y8, Y2
+	VFMADD231PS 192(R8), Y8, Y3
+	VFMADD231PS 256(R8), Y8, Y4
+	VFMADD231PS 320(R8), Y8, Y5
+	VFMADD231PS 384(R8), Y8, Y6
+	VFMADD231PS 448(R8), Y8, Y7
+	ADDQ        $0x10, SI
+	SUBQ        $0x02, DI
+	JNZ         tap
+	CMPQ        104(AX), $0x00
+	JEQ         activate
+	MOVQ        96(AX), R10
+	ADDQ        DX, R10
+	VADDPS      (R10), Y0, Y0
+	VADDPS      32(R10), Y1, Y1
+	VADDPS      64(R10), Y2, Y2
+	VADDPS      96(R10), Y3, Y3
+	VADDPS      128(R10), Y4, Y4
+	VADDPS      160(R10), Y5, Y5
+	VADDPS      192(R10), Y6, Y6
+	VADDPS      224(R10), Y7, Y7
+
+activate:
+	CMPL         196(AX), $0x01
+	JLT          store
+	JNE          leaky
+	VBROADCASTSS 184(AX), Y8
+	VBROADCASTSS 188(AX), Y9
+	VMAXPS       Y0, Y8, Y0
+	VMINPS       Y0, Y9, Y0
+	VMAXPS       Y1, Y8, Y1
+	VMINPS       Y1, Y9, Y1
+	VMAXPS       Y2, Y8, Y2
+	VMINPS       Y2, Y9, Y2
+	VMAXPS       Y3, Y8, Y3
+	VMINPS       Y3, Y9, Y3
+	VMAXPS       Y4, Y8, Y4
+	VMINPS       Y4, Y9, Y4
+	VMAXPS       Y5, Y8, Y5
+	VMINPS       Y5, Y9, Y5
+	VMAXPS       Y6, Y8, Y6
+	VMINPS       Y6, Y9, Y6
+	VMAXPS       Y7, Y8, Y7
+	VMINPS       Y7, Y9, Y7
+	JMP          store
+
+leaky:
+	VBROADCASTSS 192(AX), Y8
+	VXORPS       Y9, Y9, Y9
+	VMULPS       Y8, Y0, Y9
+	VBLENDVPS    Y0, Y9, Y0, Y0
+	VMULPS       Y8, Y1, Y9
+	VBLENDVPS    Y1, Y9, Y1, Y1
+	VMULPS       Y8, Y2, Y9
+	VBLENDVPS    Y2, Y9, Y2, Y2
+	VMULPS       Y8, Y3, Y9
+	VBLENDVPS    Y3, Y9, Y3, Y3
+	VMULPS       Y8, Y4, Y9
+	VBLENDVPS    Y4, Y9, Y4, Y4
+	VMULPS       Y8, Y5, Y9
+	VBLENDVPS    Y5, Y9, Y5, Y5
+	VMULPS       Y8, Y6, Y9
+	VBLENDVPS    Y6, Y9, Y6, Y6
+	VMULPS       Y8, Y7, Y9
+	VBLENDVPS    Y7, Y9, Y7, Y7
+
+store:
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS Y0, (R10)
+	VMOVUPS Y1, 32(R10)
+	VMOVUPS Y2, 64(R10)
+	VMOVUPS Y3, 96(R10)
+	VMOVUPS Y4, 128(R10)
+	VMOVUPS Y5, 160(R10)
+	VMOVUPS Y6, 192(R10)
+	VMOVUPS Y7, 224(R10)
+	ADDQ    $0x00000100, DX
+	ADDQ    $0x00000200, CX
+	DECQ    BX
+	JNZ     tile
+	VZEROUPPER
+	RET
+
+// func skip8q9(t uintptr)
+// Requires: AVX, FMA3
+TEXT ·skip8q9(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), AX
+	MOVQ 24(AX), CX
+	MOVQ 176(AX), BX
+	XORQ DX, DX
+
+tile:
+	CMPQ    80(AX), $0x00
+	JEQ     more
+	MOVQ    72(AX), R10
+	VMOVUPS (R10), Y0
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y5
+	VMOVAPS Y0, Y6
+	VMOVAPS Y0, Y7
+	VMOVAPS Y0, Y8
+	JMP     sum
+
+more:
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS (R10), Y0
+	VMOVUPS 32(R10), Y1
+	VMOVUPS 64(R10), Y2
+	VMOVUPS 96(R10), Y3
+	VMOVUPS 128(R10), Y4
+	VMOVUPS 160(R10), Y5
+	VMOVUPS 192(R10), Y6
+	VMOVUPS 224(R10), Y7
+	VMOVUPS 256(R10), Y8
+
+sum:
+	MOVQ 48(AX), R9
+	MOVQ 120(AX), SI
+	MOVQ 128(AX), DI
+
+tap:
+	MOVQ        (SI), R8
+	ADDQ        CX, R8
+	MOVQ        8(SI), R10
+	VMOVUPS     (R9)(R10*1), Y9
+	VFMADD231PS (R8), Y9, Y0
+	VFMADD231PS 64(R8), Y9, Y1
+	VFMADD231PS 128(R8), Y9, Y2
+	VFMADD231PS 192(R8), Y9, Y3
+	VFMADD231PS 256(R8), Y9, Y4
+	VFMADD231PS 320(R8), Y9, Y5
+	VFMADD231PS 384(R8), Y9, Y6
+	VFMADD231PS 448(R8), Y9, Y7
+	VFMADD231PS 512(R8), Y9, Y8
+	ADDQ        $0x10, SI
+	SUBQ        $0x02, DI
+	JNZ         tap
+	CMPQ        104(AX), $0x00
+	JEQ         activate
+	MOVQ        96(AX), R10
+	ADDQ        DX, R10
+	VADDPS      (R10), Y0, Y0
+	VADDPS      32(R10), Y1, Y1
+	VADDPS      64(R10), Y2, Y2
+	VADDPS      96(R10), Y3, Y3
+	VADDPS      128(R10), Y4, Y4
+	VADDPS      160(R10), Y5, Y5
+	VADDPS      192(R10), Y6, Y6
+	VADDPS      224(R10), Y7, Y7
+	VADDPS      256(R10), Y8, Y8
+
+activate:
+	CMPL         196(AX), $0x01
+	JLT          store
+	JNE          leaky
+	VBROADCASTSS 184(AX), Y9
+	VBROADCASTSS 188(AX), Y10
+	VMAXPS       Y0, Y9, Y0
+	VMINPS       Y0, Y10, Y0
+	VMAXPS       Y1, Y9, Y1
+	VMINPS       Y1, Y10, Y1
+	VMAXPS       Y2, Y9, Y2
+	VMINPS       Y2, Y10, Y2
+	VMAXPS       Y3, Y9, Y3
+	VMINPS       Y3, Y10, Y3
+	VMAXPS       Y4, Y9, Y4
+	VMINPS       Y4, Y10, Y4
+	VMAXPS       Y5, Y9, Y5
+	VMINPS       Y5, Y10, Y5
+	VMAXPS       Y6, Y9, Y6
+	VMINPS       Y6, Y10, Y6
+	VMAXPS       Y7, Y9, Y7
+	VMINPS       Y7, Y10, Y7
+	VMAXPS       Y8, Y9, Y8
+	VMINPS       Y8, Y10, Y8
+	JMP          store
+
+leaky:
+	VBROADCASTSS 192(AX), Y9
+	VXORPS       Y10, Y10, Y10
+	VMULPS       Y9, Y0, Y10
+	VBLENDVPS    Y0, Y10, Y0, Y0
+	VMULPS       Y9, Y1, Y10
+	VBLENDVPS    Y1, Y10, Y1, Y1
+	VMULPS       Y9, Y2, Y10
+	VBLENDVPS    Y2, Y10, Y2, Y2
+	VMULPS       Y9, Y3, Y10
+	VBLENDVPS    Y3, Y10, Y3, Y3
+	VMULPS       Y9, Y4, Y10
+	VBLENDVPS    Y4, Y10, Y4, Y4
+	VMULPS       Y9, Y5, Y10
+	VBLENDVPS    Y5, Y10, Y5, Y5
+	VMULPS       Y9, Y6, Y10
+	VBLENDVPS    Y6, Y10, Y6, Y6
+	VMULPS       Y9, Y7, Y10
+	VBLENDVPS    Y7, Y10, Y7, Y7
+	VMULPS       Y9, Y8, Y10
+	VBLENDVPS    Y8, Y10, Y8, Y8
+
+store:
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS Y0, (R10)
+	VMOVUPS Y1, 32(R10)
+	VMOVUPS Y2, 64(R10)
+	VMOVUPS Y3, 96(R10)
+	VMOVUPS Y4, 128(R10)
+	VMOVUPS Y5, 160(R10)
+	VMOVUPS Y6, 192(R10)
+	VMOVUPS Y7, 224(R10)
+	VMOVUPS Y8, 256(R10)
+	ADDQ    $0x00000120, DX
+	ADDQ    $0x00000240, CX
+	DECQ    BX
+	JNZ     tile
+	VZEROUPPER
+	RET
+
+// func skip8q10(t uintptr)
+// Requires: AVX, FMA3
+TEXT ·skip8q10(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), AX
+	MOVQ 24(AX), CX
+	MOVQ 176(AX), BX
+	XORQ DX, DX
+
+tile:
+	CMPQ    80(AX), $0x00
+	JEQ     more
+	MOVQ    72(AX), R10
+	VMOVUPS (R10), Y0
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y5
+	VMOVAPS Y0, Y6
+	VMOVAPS Y0, Y7
+	VMOVAPS Y0, Y8
+	VMOVAPS Y0, Y9
+	JMP     sum
+
+more:
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS (R10), Y0
+	VMOVUPS 32(R10), Y1
+	VMOVUPS 64(R10), Y2
+	VMOVUPS 96(R10), Y3
+	VMOVUPS 128(R10), Y4
+	VMOVUPS 160(R10), Y5
+	VMOVUPS 192(R10), Y6
+	VMOVUPS 224(R10), Y7
+	VMOVUPS 256(R10), Y8
+	VMOVUPS 288(R10), Y9
+
+sum:
+	MOVQ 48(AX), R9
+	MOVQ 120(AX), SI
+	MOVQ 128(AX), DI
+
+tap:
+	MOVQ        (SI), R8
+	ADDQ        CX, R8
+	MOVQ        8(SI), R10
+	VMOVUPS     (R9)(R10*1), Y10
+	VFMADD231PS (R8), Y10, Y0
+	VFMADD231PS 64(R8), Y10, Y1
+	VFMADD231PS 128(R8), Y10, Y2
+	VFMADD231PS 192(R8), Y10, Y3
+	VFMADD231PS 256(R8), Y10, Y4
+	VFMADD231PS 320(R8), Y10, Y5
+	VFMADD231PS 384(R8), Y10, Y6
+	VFMADD231PS 448(R8), Y10, Y7
+	VFMADD231PS 512(R8), Y10, Y8
+	VFMADD231PS 576(R8), Y10, Y9
+	ADDQ        $0x10, SI
+	SUBQ        $0x02, DI
+	JNZ         tap
+	CMPQ        104(AX), $0x00
+	JEQ         activate
+	MOVQ        96(AX), R10
+	ADDQ        DX, R10
+	VADDPS      (R10), Y0, Y0
+	VADDPS      32(R10), Y1, Y1
+	VADDPS      64(R10), Y2, Y2
+	VADDPS      96(R10), Y3, Y3
+	VADDPS      128(R10), Y4, Y4
+	VADDPS      160(R10), Y5, Y5
+	VADDPS      192(R10), Y6, Y6
+	VADDPS      224(R10), Y7, Y7
+	VADDPS      256(R10), Y8, Y8
+	VADDPS      288(R10), Y9, Y9
+
+activate:
+	CMPL         196(AX), $0x01
+	JLT          store
+	JNE          leaky
+	VBROADCASTSS 184(AX), Y10
+	VBROADCASTSS 188(AX), Y11
+	VMAXPS       Y0, Y10, Y0
+	VMINPS       Y0, Y11, Y0
+	VMAXPS       Y1, Y10, Y1
+	VMINPS       Y1, Y11, Y1
+	VMAXPS       Y2, Y10, Y2
+	VMINPS       Y2, Y11, Y2
+	VMAXPS       Y3, Y10, Y3
+	VMINPS       Y3, Y11, Y3
+	VMAXPS       Y4, Y10, Y4
+	VMINPS       Y4, Y11, Y4
+	VMAXPS       Y5, Y10, Y5
+	VMINPS       Y5, Y11, Y5
+	VMAXPS       Y6, Y10, Y6
+	VMINPS       Y6, Y11, Y6
+	VMAXPS       Y7, Y10, Y7
+	VMINPS       Y7, Y11, Y7
+	VMAXPS       Y8, Y10, Y8
+	VMINPS       Y8, Y11, Y8
+	VMAXPS       Y9, Y10, Y9
+	VMINPS       Y9, Y11, Y9
+	JMP          store
+
+leaky:
+	VBROADCASTSS 192(AX), Y10
+	VXORPS       Y11, Y11, Y11
+	VMULPS       Y10, Y0, Y11
+	VBLENDVPS    Y0, Y11, Y0, Y0
+	VMULPS       Y10, Y1, Y11
+	VBLENDVPS    Y1, Y11, Y1, Y1
+	VMULPS       Y10, Y2, Y11
+	VBLENDVPS    Y2, Y11, Y2, Y2
+	VMULPS       Y10, Y3, Y11
+	VBLENDVPS    Y3, Y11, Y3, Y3
+	VMULPS       Y10, Y4, Y11
+	VBLENDVPS    Y4, Y11, Y4, Y4
+	VMULPS       Y10, Y5, Y11
+	VBLENDVPS    Y5, Y11, Y5, Y5
+	VMULPS       Y10, Y6, Y11
+	VBLENDVPS    Y6, Y11, Y6, Y6
+	VMULPS       Y10, Y7, Y11
+	VBLENDVPS    Y7, Y11, Y7, Y7
+	VMULPS       Y10, Y8, Y11
+	VBLENDVPS    Y8, Y11, Y8, Y8
+	VMULPS       Y10, Y9, Y11
+	VBLENDVPS    Y9, Y11, Y9, Y9
+
+store:
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS Y0, (R10)
+	VMOVUPS Y1, 32(R10)
+	VMOVUPS Y2, 64(R10)
+	VMOVUPS Y3, 96(R10)
+	VMOVUPS Y4, 128(R10)
+	VMOVUPS Y5, 160(R10)
+	VMOVUPS Y6, 192(R10)
+	VMOVUPS Y7, 224(R10)
+	VMOVUPS Y8, 256(R10)
+	VMOVUPS Y9, 288(R10)
+	ADDQ    $0x00000140, DX
+	ADDQ    $0x00000280, CX
+	DECQ    BX
+	JNZ     tile
+	VZEROUPPER
+	RET
+
+// func skip8q11(t uintptr)
+// Requires: AVX, FMA3
+TEXT ·skip8q11(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), AX
+	MOVQ 24(AX), CX
+	MOVQ 176(AX), BX
+	XORQ DX, DX
+
+tile:
+	CMPQ    80(AX), $0x00
+	JEQ     more
+	MOVQ    72(AX), R10
+	VMOVUPS (R10), Y0
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y5
+	VMOVAPS Y0, Y6
+	VMOVAPS Y0, Y7
+	VMOVAPS Y0, Y8
+	VMOVAPS Y0, Y9
+	VMOVAPS Y0, Y10
+	JMP     sum
+
+more:
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS (R10), Y0
+	VMOVUPS 32(R10), Y1
+	VMOVUPS 64(R10), Y2
+	VMOVUPS 96(R10), Y3
+	VMOVUPS 128(R10), Y4
+	VMOVUPS 160(R10), Y5
+	VMOVUPS 192(R10), Y6
+	VMOVUPS 224(R10), Y7
+	VMOVUPS 256(R10), Y8
+	VMOVUPS 288(R10), Y9
+	VMOVUPS 320(R10), Y10
+
+sum:
+	MOVQ 48(AX), R9
+	MOVQ 120(AX), SI
+	MOVQ 128(AX), DI
+
+tap:
+	MOVQ        (SI), R8
+	ADDQ        CX, R8
+	MOVQ        8(SI), R10
+	VMOVUPS     (R9)(R10*1), Y11
+	VFMADD231PS (R8), Y11, Y0
+	VFMADD231PS 64(R8), Y11, Y1
+	VFMADD231PS 128(R8), Y11, Y2
+	VFMADD231PS 192(R8), Y11, Y3
+	VFMADD231PS 256(R8), Y11, Y4
+	VFMADD231PS 320(R8), Y11, Y5
+	VFMADD231PS 384(R8), Y11, Y6
+	VFMADD231PS 448(R8), Y11, Y7
+	VFMADD231PS 512(R8), Y11, Y8
+	VFMADD231PS 576(R8), Y11, Y9
+	VFMADD231PS 640(R8), Y11, Y10
+	ADDQ        $0x10, SI
+	SUBQ        $0x02, DI
+	JNZ         tap
+	CMPQ        104(AX), $0x00
+	JEQ         activate
+	MOVQ        96(AX), R10
+	ADDQ        DX, R10
+	VADDPS      (R10), Y0, Y0
+	VADDPS      32(R10), Y1, Y1
+	VADDPS      64(R10), Y2, Y2
+	VADDPS      96(R10), Y3, Y3
+	VADDPS      128(R10), Y4, Y4
+	VADDPS      160(R10), Y5, Y5
+	VADDPS      192(R10), Y6, Y6
+	VADDPS      224(R10), Y7, Y7
+	VADDPS      256(R10), Y8, Y8
+	VADDPS      288(R10), Y9, Y9
+	VADDPS      320(R10), Y10, Y10
+
+activate:
+	CMPL         196(AX), $0x01
+	JLT          store
+	JNE          leaky
+	VBROADCASTSS 184(AX), Y11
+	VBROADCASTSS 188(AX), Y12
+	VMAXPS       Y0, Y11, Y0
+	VMINPS       Y0, Y12, Y0
+	VMAXPS       Y1, Y11, Y1
+	VMINPS       Y1, Y12, Y1
+	VMAXPS       Y2, Y11, Y2
+	VMINPS       Y2, Y12, Y2
+	VMAXPS       Y3, Y11, Y3
+	VMINPS       Y3, Y12, Y3
+	VMAXPS       Y4, Y11, Y4
+	VMINPS       Y4, Y12, Y4
+	VMAXPS       Y5, Y11, Y5
+	VMINPS       Y5, Y12, Y5
+	VMAXPS       Y6, Y11, Y6
+	VMINPS       Y6, Y12, Y6
+	VMAXPS       Y7, Y11, Y7
+	VMINPS       Y7, Y12, Y7
+	VMAXPS       Y8, Y11, Y8
+	VMINPS       Y8, Y12, Y8
+	VMAXPS       Y9, Y11, Y9
+	VMINPS       Y9, Y12, Y9
+	VMAXPS       Y10, Y11, Y10
+	VMINPS       Y10, Y12, Y10
+	JMP          store
+
+leaky:
+	VBROADCASTSS 192(AX), Y11
+	VXORPS       Y12, Y12, Y12
+	VMULPS       Y11, Y0, Y12
+	VBLENDVPS    Y0, Y12, Y0, Y0
+	VMULPS       Y11, Y1, Y12
+	VBLENDVPS    Y1, Y12, Y1, Y1
+	VMULPS       Y11, Y2, Y12
+	VBLENDVPS    Y2, Y12, Y2, Y2
+	VMULPS       Y11, Y3, Y12
+	VBLENDVPS    Y3, Y12, Y3, Y3
+	VMULPS       Y11, Y4, Y12
+	VBLENDVPS    Y4, Y12, Y4, Y4
+	VMULPS       Y11, Y5, Y12
+	VBLENDVPS    Y5, Y12, Y5, Y5
+	VMULPS       Y11, Y6, Y12
+	VBLENDVPS    Y6, Y12, Y6, Y6
+	VMULPS       Y11, Y7, Y12
+	VBLENDVPS    Y7, Y12, Y7, Y7
+	VMULPS       Y11, Y8, Y12
+	VBLENDVPS    Y8, Y12, Y8, Y8
+	VMULPS       Y11, Y9, Y12
+	VBLENDVPS    Y9, Y12, Y9, Y9
+	VMULPS       Y11, Y10, Y12
+	VBLENDVPS    Y10, Y12, Y10, Y10
+
+store:
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS Y0, (R10)
+	VMOVUPS Y1, 32(R10)
+	VMOVUPS Y2, 64(R10)
+	VMOVUPS Y3, 96(R10)
+	VMOVUPS Y4, 128(R10)
+	VMOVUPS Y5, 160(R10)
+	VMOVUPS Y6, 192(R10)
+	VMOVUPS Y7, 224(R10)
+	VMOVUPS Y8, 256(R10)
+	VMOVUPS Y9, 288(R10)
+	VMOVUPS Y10, 320(R10)
+	ADDQ    $0x00000160, DX
+	ADDQ    $0x000002c0, CX
+	DECQ    BX
+	JNZ     tile
+	VZEROUPPER
+	RET
+
+// func skip8q12(t uintptr)
+// Requires: AVX, FMA3
+TEXT ·skip8q12(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), AX
+	MOVQ 24(AX), CX
+	MOVQ 176(AX), BX
+	XORQ DX, DX
+
+tile:
+	CMPQ    80(AX), $0x00
+	JEQ     more
+	MOVQ    72(AX), R10
+	VMOVUPS (R10), Y0
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y5
+	VMOVAPS Y0, Y6
+	VMOVAPS Y0, Y7
+	VMOVAPS Y0, Y8
+	VMOVAPS Y0, Y9
+	VMOVAPS Y0, Y10
+	VMOVAPS Y0, Y11
+	JMP     sum
+
+more:
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS (R10), Y0
+	VMOVUPS 32(R10), Y1
+	VMOVUPS 64(R10), Y2
+	VMOVUPS 96(R10), Y3
+	VMOVUPS 128(R10), Y4
+	VMOVUPS 160(R10), Y5
+	VMOVUPS 192(R10), Y6
+	VMOVUPS 224(R10), Y7
+	VMOVUPS 256(R10), Y8
+	VMOVUPS 288(R10), Y9
+	VMOVUPS 320(R10), Y10
+	VMOVUPS 352(R10), Y11
+
+sum:
+	MOVQ 48(AX), R9
+	MOVQ 120(AX), SI
+	MOVQ 128(AX), DI
+
+tap:
+	MOVQ        (SI), R8
+	ADDQ        CX, R8
+	MOVQ        8(SI), R10
+	VMOVUPS     (R9)(R10*1), Y12
+	VFMADD231PS (R8), Y12, Y0
+	VFMADD231PS 64(R8), Y12, Y1
+	VFMADD231PS 128(R8), Y12, Y2
+	VFMADD231PS 192(R8), Y12, Y3
+	VFMADD231PS 256(R8), Y12, Y4
+	VFMADD231PS 320(R8), Y12, Y5
+	VFMADD231PS 384(R8), Y12, Y6
+	VFMADD231PS 448(R8), Y12, Y7
+	VFMADD231PS 512(R8), Y12, Y8
+	VFMADD231PS 576(R8), Y12, Y9
+	VFMADD231PS 640(R8), Y12, Y10
+	VFMADD231PS 704(R8), Y12, Y11
+	ADDQ        $0x10, SI
+	SUBQ        $0x02, DI
+	JNZ         tap
+	CMPQ        104(AX), $0x00
+	JEQ         activate
+	MOVQ        96(AX), R10
+	ADDQ        DX, R10
+	VADDPS      (R10), Y0, Y0
+	VADDPS      32(R10), Y1, Y1
+	VADDPS      64(R10), Y2, Y2
+	VADDPS      96(R10), Y3, Y3
+	VADDPS      128(R10), Y4, Y4
+	VADDPS      160(R10), Y5, Y5
+	VADDPS      192(R10), Y6, Y6
+	VADDPS      224(R10), Y7, Y7
+	VADDPS      256(R10), Y8, Y8
+	VADDPS      288(R10), Y9, Y9
+	VADDPS      320(R10), Y10, Y10
+	VADDPS      352(R10), Y11, Y11
+
+activate:
+	CMPL         196(AX), $0x01
+	JLT          store
+	JNE          leaky
+	VBROADCASTSS 184(AX), Y12
+	VBROADCASTSS 188(AX), Y13
+	VMAXPS       Y0, Y12, Y0
+	VMINPS       Y0, Y13, Y0
+	VMAXPS       Y1, Y12, Y1
+	VMINPS       Y1, Y13, Y1
+	VMAXPS       Y2, Y12, Y2
+	VMINPS       Y2, Y13, Y2
+	VMAXPS       Y3, Y12, Y3
+	VMINPS       Y3, Y13, Y3
+	VMAXPS       Y4, Y12, Y4
+	VMINPS       Y4, Y13, Y4
+	VMAXPS       Y5, Y12, Y5
+	VMINPS       Y5, Y13, Y5
+	VMAXPS       Y6, Y12, Y6
+	VMINPS       Y6, Y13, Y6
+	VMAXPS       Y7, Y12, Y7
+	VMINPS       Y7, Y13, Y7
+	VMAXPS       Y8, Y12, Y8
+	VMINPS       Y8, Y13, Y8
+	VMAXPS       Y9, Y12, Y9
+	VMINPS       Y9, Y13, Y9
+	VMAXPS       Y10, Y12, Y10
+	VMINPS       Y10, Y13, Y10
+	VMAXPS       Y11, Y12, Y11
+	VMINPS       Y11, Y13, Y11
+	JMP          store
+
+leaky:
+	VBROADCASTSS 192(AX), Y12
+	VXORPS       Y13, Y13, Y13
+	VMULPS       Y12, Y0, Y13
+	VBLENDVPS    Y0, Y13, Y0, Y0
+	VMULPS       Y12, Y1, Y13
+	VBLENDVPS    Y1, Y13, Y1, Y1
+	VMULPS       Y12, Y2, Y13
+	VBLENDVPS    Y2, Y13, Y2, Y2
+	VMULPS       Y12, Y3, Y13
+	VBLENDVPS    Y3, Y13, Y3, Y3
+	VMULPS       Y12, Y4, Y13
+	VBLENDVPS    Y4, Y13, Y4, Y4
+	VMULPS       Y12, Y5, Y13
+	VBLENDVPS    Y5, Y13, Y5, Y5
+	VMULPS       Y12, Y6, Y13
+	VBLENDVPS    Y6, Y13, Y6, Y6
+	VMULPS       Y12, Y7, Y13
+	VBLENDVPS    Y7, Y13, Y7, Y7
+	VMULPS       Y12, Y8, Y13
+	VBLENDVPS    Y8, Y13, Y8, Y8
+	VMULPS       Y12, Y9, Y13
+	VBLENDVPS    Y9, Y13, Y9, Y9
+	VMULPS       Y12, Y10, Y13
+	VBLENDVPS    Y10, Y13, Y10, Y10
+	VMULPS       Y12, Y11, Y13
+	VBLENDVPS    Y11, Y13, Y11, Y11
+
+store:
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS Y0, (R10)
+	VMOVUPS Y1, 32(R10)
+	VMOVUPS Y2, 64(R10)
+	VMOVUPS Y3, 96(R10)
+	VMOVUPS Y4, 128(R10)
+	VMOVUPS Y5, 160(R10)
+	VMOVUPS Y6, 192(R10)
+	VMOVUPS Y7, 224(R10)
+	VMOVUPS Y8, 256(R10)
+	VMOVUPS Y9, 288(R10)
+	VMOVUPS Y10, 320(R10)
+	VMOVUPS Y11, 352(R10)
+	ADDQ    $0x00000180, DX
+	ADDQ    $0x00000300, CX
 	DECQ    BX
 	JNZ     tile
 	VZEROUPPER
@@ -30889,14 +32287,14 @@ TEXT ·depth16q1(SB), NOSPLIT, $0-8
 tile:
 	CMPQ    80(AX), $0x00
 	JEQ     more
-	MOVQ    72(AX), SI
-	VMOVUPS (SI), Z0
+	MOVQ    72(AX), R10
+	VMOVUPS (R10), Z0
 	JMP     sum
 
 more:
-	MOVQ    (AX), SI
-	ADDQ    DX, SI
-	VMOVUPS (SI), Z0
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS (R10), Z0
 
 sum:
 	MOVQ 48(AX), R9
@@ -30906,17 +32304,17 @@ sum:
 tap:
 	MOVQ        (SI), R8
 	ADDQ        CX, R8
-	VMOVUPS     (R9), Z1
+	MOVQ        8(SI), R10
+	VMOVUPS     (R9)(R10*1), Z1
 	VFMADD231PS (R8), Z1, Z0
-	ADDQ        $0x08, SI
-	ADDQ        $0x00000040, R9
-	DECQ        DI
+	ADDQ        $0x10, SI
+	SUBQ        $0x02, DI
 	JNZ         tap
 	CMPQ        104(AX), $0x00
 	JEQ         activate
-	MOVQ        96(AX), SI
-	ADDQ        DX, SI
-	VADDPS      (SI), Z0, Z0
+	MOVQ        96(AX), R10
+	ADDQ        DX, R10
+	VADDPS      (R10), Z0, Z0
 
 activate:
 	CMPL         196(AX), $0x01
@@ -30935,9 +32333,9 @@ leaky:
 	VMULPS       Z1, Z0, K1, Z0
 
 store:
-	MOVQ    (AX), SI
-	ADDQ    DX, SI
-	VMOVUPS Z0, (SI)
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS Z0, (R10)
 	ADDQ    $0x00000040, DX
 	ADDQ    $0x00000040, CX
 	DECQ    BX
@@ -30956,16 +32354,16 @@ TEXT ·depth16q2(SB), NOSPLIT, $0-8
 tile:
 	CMPQ    80(AX), $0x00
 	JEQ     more
-	MOVQ    72(AX), SI
-	VMOVUPS (SI), Z0
+	MOVQ    72(AX), R10
+	VMOVUPS (R10), Z0
 	VMOVAPS Z0, Z1
 	JMP     sum
 
 more:
-	MOVQ    (AX), SI
-	ADDQ    DX, SI
-	VMOVUPS (SI), Z0
-	VMOVUPS 64(SI), Z1
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS (R10), Z0
+	VMOVUPS 64(R10), Z1
 
 sum:
 	MOVQ 48(AX), R9
@@ -30975,19 +32373,19 @@ sum:
 tap:
 	MOVQ        (SI), R8
 	ADDQ        CX, R8
-	VMOVUPS     (R9), Z2
+	MOVQ        8(SI), R10
+	VMOVUPS     (R9)(R10*1), Z2
 	VFMADD231PS (R8), Z2, Z0
 	VFMADD231PS 64(R8), Z2, Z1
-	ADDQ        $0x08, SI
-	ADDQ        $0x00000040, R9
-	DECQ        DI
+	ADDQ        $0x10, SI
+	SUBQ        $0x02, DI
 	JNZ         tap
 	CMPQ        104(AX), $0x00
 	JEQ         activate
-	MOVQ        96(AX), SI
-	ADDQ        DX, SI
-	VADDPS      (SI), Z0, Z0
-	VADDPS      64(SI), Z1, Z1
+	MOVQ        96(AX), R10
+	ADDQ        DX, R10
+	VADDPS      (R10), Z0, Z0
+	VADDPS      64(R10), Z1, Z1
 
 activate:
 	CMPL         196(AX), $0x01
@@ -31010,10 +32408,10 @@ leaky:
 	VMULPS       Z2, Z1, K1, Z1
 
 store:
-	MOVQ    (AX), SI
-	ADDQ    DX, SI
-	VMOVUPS Z0, (SI)
-	VMOVUPS Z1, 64(SI)
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS Z0, (R10)
+	VMOVUPS Z1, 64(R10)
 	ADDQ    $0x00000080, DX
 	ADDQ    $0x00000080, CX
 	DECQ    BX
@@ -31032,18 +32430,18 @@ TEXT ·depth16q3(SB), NOSPLIT, $0-8
 tile:
 	CMPQ    80(AX), $0x00
 	JEQ     more
-	MOVQ    72(AX), SI
-	VMOVUPS (SI), Z0
+	MOVQ    72(AX), R10
+	VMOVUPS (R10), Z0
 	VMOVAPS Z0, Z1
 	VMOVAPS Z0, Z2
 	JMP     sum
 
 more:
-	MOVQ    (AX), SI
-	ADDQ    DX, SI
-	VMOVUPS (SI), Z0
-	VMOVUPS 64(SI), Z1
-	VMOVUPS 128(SI), Z2
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS (R10), Z0
+	VMOVUPS 64(R10), Z1
+	VMOVUPS 128(R10), Z2
 
 sum:
 	MOVQ 48(AX), R9
@@ -31053,21 +32451,21 @@ sum:
 tap:
 	MOVQ        (SI), R8
 	ADDQ        CX, R8
-	VMOVUPS     (R9), Z3
+	MOVQ        8(SI), R10
+	VMOVUPS     (R9)(R10*1), Z3
 	VFMADD231PS (R8), Z3, Z0
 	VFMADD231PS 64(R8), Z3, Z1
 	VFMADD231PS 128(R8), Z3, Z2
-	ADDQ        $0x08, SI
-	ADDQ        $0x00000040, R9
-	DECQ        DI
+	ADDQ        $0x10, SI
+	SUBQ        $0x02, DI
 	JNZ         tap
 	CMPQ        104(AX), $0x00
 	JEQ         activate
-	MOVQ        96(AX), SI
-	ADDQ        DX, SI
-	VADDPS      (SI), Z0, Z0
-	VADDPS      64(SI), Z1, Z1
-	VADDPS      128(SI), Z2, Z2
+	MOVQ        96(AX), R10
+	ADDQ        DX, R10
+	VADDPS      (R10), Z0, Z0
+	VADDPS      64(R10), Z1, Z1
+	VADDPS      128(R10), Z2, Z2
 
 activate:
 	CMPL         196(AX), $0x01
@@ -31094,11 +32492,11 @@ leaky:
 	VMULPS       Z3, Z2, K1, Z2
 
 store:
-	MOVQ    (AX), SI
-	ADDQ    DX, SI
-	VMOVUPS Z0, (SI)
-	VMOVUPS Z1, 64(SI)
-	VMOVUPS Z2, 128(SI)
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS Z0, (R10)
+	VMOVUPS Z1, 64(R10)
+	VMOVUPS Z2, 128(R10)
 	ADDQ    $0x000000c0, DX
 	ADDQ    $0x000000c0, CX
 	DECQ    BX
@@ -31117,20 +32515,20 @@ TEXT ·depth16q4(SB), NOSPLIT, $0-8
 tile:
 	CMPQ    80(AX), $0x00
 	JEQ     more
-	MOVQ    72(AX), SI
-	VMOVUPS (SI), Z0
+	MOVQ    72(AX), R10
+	VMOVUPS (R10), Z0
 	VMOVAPS Z0, Z1
 	VMOVAPS Z0, Z2
 	VMOVAPS Z0, Z3
 	JMP     sum
 
 more:
-	MOVQ    (AX), SI
-	ADDQ    DX, SI
-	VMOVUPS (SI), Z0
-	VMOVUPS 64(SI), Z1
-	VMOVUPS 128(SI), Z2
-	VMOVUPS 192(SI), Z3
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS (R10), Z0
+	VMOVUPS 64(R10), Z1
+	VMOVUPS 128(R10), Z2
+	VMOVUPS 192(R10), Z3
 
 sum:
 	MOVQ 48(AX), R9
@@ -31140,23 +32538,23 @@ sum:
 tap:
 	MOVQ        (SI), R8
 	ADDQ        CX, R8
-	VMOVUPS     (R9), Z4
+	MOVQ        8(SI), R10
+	VMOVUPS     (R9)(R10*1), Z4
 	VFMADD231PS (R8), Z4, Z0
 	VFMADD231PS 64(R8), Z4, Z1
 	VFMADD231PS 128(R8), Z4, Z2
 	VFMADD231PS 192(R8), Z4, Z3
-	ADDQ        $0x08, SI
-	ADDQ        $0x00000040, R9
-	DECQ        DI
+	ADDQ        $0x10, SI
+	SUBQ        $0x02, DI
 	JNZ         tap
 	CMPQ        104(AX), $0x00
 	JEQ         activate
-	MOVQ        96(AX), SI
-	ADDQ        DX, SI
-	VADDPS      (SI), Z0, Z0
-	VADDPS      64(SI), Z1, Z1
-	VADDPS      128(SI), Z2, Z2
-	VADDPS      192(SI), Z3, Z3
+	MOVQ        96(AX), R10
+	ADDQ        DX, R10
+	VADDPS      (R10), Z0, Z0
+	VADDPS      64(R10), Z1, Z1
+	VADDPS      128(R10), Z2, Z2
+	VADDPS      192(R10), Z3, Z3
 
 activate:
 	CMPL         196(AX), $0x01
@@ -31187,12 +32585,12 @@ leaky:
 	VMULPS       Z4, Z3, K1, Z3
 
 store:
-	MOVQ    (AX), SI
-	ADDQ    DX, SI
-	VMOVUPS Z0, (SI)
-	VMOVUPS Z1, 64(SI)
-	VMOVUPS Z2, 128(SI)
-	VMOVUPS Z3, 192(SI)
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS Z0, (R10)
+	VMOVUPS Z1, 64(R10)
+	VMOVUPS Z2, 128(R10)
+	VMOVUPS Z3, 192(R10)
 	ADDQ    $0x00000100, DX
 	ADDQ    $0x00000100, CX
 	DECQ    BX
@@ -31211,8 +32609,8 @@ TEXT ·depth16q5(SB), NOSPLIT, $0-8
 tile:
 	CMPQ    80(AX), $0x00
 	JEQ     more
-	MOVQ    72(AX), SI
-	VMOVUPS (SI), Z0
+	MOVQ    72(AX), R10
+	VMOVUPS (R10), Z0
 	VMOVAPS Z0, Z1
 	VMOVAPS Z0, Z2
 	VMOVAPS Z0, Z3
@@ -31220,13 +32618,13 @@ tile:
 	JMP     sum
 
 more:
-	MOVQ    (AX), SI
-	ADDQ    DX, SI
-	VMOVUPS (SI), Z0
-	VMOVUPS 64(SI), Z1
-	VMOVUPS 128(SI), Z2
-	VMOVUPS 192(SI), Z3
-	VMOVUPS 256(SI), Z4
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS (R10), Z0
+	VMOVUPS 64(R10), Z1
+	VMOVUPS 128(R10), Z2
+	VMOVUPS 192(R10), Z3
+	VMOVUPS 256(R10), Z4
 
 sum:
 	MOVQ 48(AX), R9
@@ -31236,25 +32634,25 @@ sum:
 tap:
 	MOVQ        (SI), R8
 	ADDQ        CX, R8
-	VMOVUPS     (R9), Z5
+	MOVQ        8(SI), R10
+	VMOVUPS     (R9)(R10*1), Z5
 	VFMADD231PS (R8), Z5, Z0
 	VFMADD231PS 64(R8), Z5, Z1
 	VFMADD231PS 128(R8), Z5, Z2
 	VFMADD231PS 192(R8), Z5, Z3
 	VFMADD231PS 256(R8), Z5, Z4
-	ADDQ        $0x08, SI
-	ADDQ        $0x00000040, R9
-	DECQ        DI
+	ADDQ        $0x10, SI
+	SUBQ        $0x02, DI
 	JNZ         tap
 	CMPQ        104(AX), $0x00
 	JEQ         activate
-	MOVQ        96(AX), SI
-	ADDQ        DX, SI
-	VADDPS      (SI), Z0, Z0
-	VADDPS      64(SI), Z1, Z1
-	VADDPS      128(SI), Z2, Z2
-	VADDPS      192(SI), Z3, Z3
-	VADDPS      256(SI), Z4, Z4
+	MOVQ        96(AX), R10
+	ADDQ        DX, R10
+	VADDPS      (R10), Z0, Z0
+	VADDPS      64(R10), Z1, Z1
+	VADDPS      128(R10), Z2, Z2
+	VADDPS      192(R10), Z3, Z3
+	VADDPS      256(R10), Z4, Z4
 
 activate:
 	CMPL         196(AX), $0x01
@@ -31289,13 +32687,13 @@ leaky:
 	VMULPS       Z5, Z4, K1, Z4
 
 store:
-	MOVQ    (AX), SI
-	ADDQ    DX, SI
-	VMOVUPS Z0, (SI)
-	VMOVUPS Z1, 64(SI)
-	VMOVUPS Z2, 128(SI)
-	VMOVUPS Z3, 192(SI)
-	VMOVUPS Z4, 256(SI)
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS Z0, (R10)
+	VMOVUPS Z1, 64(R10)
+	VMOVUPS Z2, 128(R10)
+	VMOVUPS Z3, 192(R10)
+	VMOVUPS Z4, 256(R10)
 	ADDQ    $0x00000140, DX
 	ADDQ    $0x00000140, CX
 	DECQ    BX
@@ -31314,8 +32712,8 @@ TEXT ·depth16q6(SB), NOSPLIT, $0-8
 tile:
 	CMPQ    80(AX), $0x00
 	JEQ     more
-	MOVQ    72(AX), SI
-	VMOVUPS (SI), Z0
+	MOVQ    72(AX), R10
+	VMOVUPS (R10), Z0
 	VMOVAPS Z0, Z1
 	VMOVAPS Z0, Z2
 	VMOVAPS Z0, Z3
@@ -31324,14 +32722,14 @@ tile:
 	JMP     sum
 
 more:
-	MOVQ    (AX), SI
-	ADDQ    DX, SI
-	VMOVUPS (SI), Z0
-	VMOVUPS 64(SI), Z1
-	VMOVUPS 128(SI), Z2
-	VMOVUPS 192(SI), Z3
-	VMOVUPS 256(SI), Z4
-	VMOVUPS 320(SI), Z5
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS (R10), Z0
+	VMOVUPS 64(R10), Z1
+	VMOVUPS 128(R10), Z2
+	VMOVUPS 192(R10), Z3
+	VMOVUPS 256(R10), Z4
+	VMOVUPS 320(R10), Z5
 
 sum:
 	MOVQ 48(AX), R9
@@ -31341,27 +32739,27 @@ sum:
 tap:
 	MOVQ        (SI), R8
 	ADDQ        CX, R8
-	VMOVUPS     (R9), Z6
+	MOVQ        8(SI), R10
+	VMOVUPS     (R9)(R10*1), Z6
 	VFMADD231PS (R8), Z6, Z0
 	VFMADD231PS 64(R8), Z6, Z1
 	VFMADD231PS 128(R8), Z6, Z2
 	VFMADD231PS 192(R8), Z6, Z3
 	VFMADD231PS 256(R8), Z6, Z4
 	VFMADD231PS 320(R8), Z6, Z5
-	ADDQ        $0x08, SI
-	ADDQ        $0x00000040, R9
-	DECQ        DI
+	ADDQ        $0x10, SI
+	SUBQ        $0x02, DI
 	JNZ         tap
 	CMPQ        104(AX), $0x00
 	JEQ         activate
-	MOVQ        96(AX), SI
-	ADDQ        DX, SI
-	VADDPS      (SI), Z0, Z0
-	VADDPS      64(SI), Z1, Z1
-	VADDPS      128(SI), Z2, Z2
-	VADDPS      192(SI), Z3, Z3
-	VADDPS      256(SI), Z4, Z4
-	VADDPS      320(SI), Z5, Z5
+	MOVQ        96(AX), R10
+	ADDQ        DX, R10
+	VADDPS      (R10), Z0, Z0
+	VADDPS      64(R10), Z1, Z1
+	VADDPS      128(R10), Z2, Z2
+	VADDPS      192(R10), Z3, Z3
+	VADDPS      256(R10), Z4, Z4
+	VADDPS      320(R10), Z5, Z5
 
 activate:
 	CMPL         196(AX), $0x01
@@ -31400,14 +32798,14 @@ leaky:
 	VMULPS       Z6, Z5, K1, Z5
 
 store:
-	MOVQ    (AX), SI
-	ADDQ    DX, SI
-	VMOVUPS Z0, (SI)
-	VMOVUPS Z1, 64(SI)
-	VMOVUPS Z2, 128(SI)
-	VMOVUPS Z3, 192(SI)
-	VMOVUPS Z4, 256(SI)
-	VMOVUPS Z5, 320(SI)
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS Z0, (R10)
+	VMOVUPS Z1, 64(R10)
+	VMOVUPS Z2, 128(R10)
+	VMOVUPS Z3, 192(R10)
+	VMOVUPS Z4, 256(R10)
+	VMOVUPS Z5, 320(R10)
 	ADDQ    $0x00000180, DX
 	ADDQ    $0x00000180, CX
 	DECQ    BX
@@ -31426,8 +32824,8 @@ TEXT ·depth16q7(SB), NOSPLIT, $0-8
 tile:
 	CMPQ    80(AX), $0x00
 	JEQ     more
-	MOVQ    72(AX), SI
-	VMOVUPS (SI), Z0
+	MOVQ    72(AX), R10
+	VMOVUPS (R10), Z0
 	VMOVAPS Z0, Z1
 	VMOVAPS Z0, Z2
 	VMOVAPS Z0, Z3
@@ -31437,15 +32835,15 @@ tile:
 	JMP     sum
 
 more:
-	MOVQ    (AX), SI
-	ADDQ    DX, SI
-	VMOVUPS (SI), Z0
-	VMOVUPS 64(SI), Z1
-	VMOVUPS 128(SI), Z2
-	VMOVUPS 192(SI), Z3
-	VMOVUPS 256(SI), Z4
-	VMOVUPS 320(SI), Z5
-	VMOVUPS 384(SI), Z6
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS (R10), Z0
+	VMOVUPS 64(R10), Z1
+	VMOVUPS 128(R10), Z2
+	VMOVUPS 192(R10), Z3
+	VMOVUPS 256(R10), Z4
+	VMOVUPS 320(R10), Z5
+	VMOVUPS 384(R10), Z6
 
 sum:
 	MOVQ 48(AX), R9
@@ -31455,7 +32853,8 @@ sum:
 tap:
 	MOVQ        (SI), R8
 	ADDQ        CX, R8
-	VMOVUPS     (R9), Z7
+	MOVQ        8(SI), R10
+	VMOVUPS     (R9)(R10*1), Z7
 	VFMADD231PS (R8), Z7, Z0
 	VFMADD231PS 64(R8), Z7, Z1
 	VFMADD231PS 128(R8), Z7, Z2
@@ -31463,21 +32862,20 @@ tap:
 	VFMADD231PS 256(R8), Z7, Z4
 	VFMADD231PS 320(R8), Z7, Z5
 	VFMADD231PS 384(R8), Z7, Z6
-	ADDQ        $0x08, SI
-	ADDQ        $0x00000040, R9
-	DECQ        DI
+	ADDQ        $0x10, SI
+	SUBQ        $0x02, DI
 	JNZ         tap
 	CMPQ        104(AX), $0x00
 	JEQ         activate
-	MOVQ        96(AX), SI
-	ADDQ        DX, SI
-	VADDPS      (SI), Z0, Z0
-	VADDPS      64(SI), Z1, Z1
-	VADDPS      128(SI), Z2, Z2
-	VADDPS      192(SI), Z3, Z3
-	VADDPS      256(SI), Z4, Z4
-	VADDPS      320(SI), Z5, Z5
-	VADDPS      384(SI), Z6, Z6
+	MOVQ        96(AX), R10
+	ADDQ        DX, R10
+	VADDPS      (R10), Z0, Z0
+	VADDPS      64(R10), Z1, Z1
+	VADDPS      128(R10), Z2, Z2
+	VADDPS      192(R10), Z3, Z3
+	VADDPS      256(R10), Z4, Z4
+	VADDPS      320(R10), Z5, Z5
+	VADDPS      384(R10), Z6, Z6
 
 activate:
 	CMPL         196(AX), $0x01
@@ -31520,15 +32918,15 @@ leaky:
 	VMULPS       Z7, Z6, K1, Z6
 
 store:
-	MOVQ    (AX), SI
-	ADDQ    DX, SI
-	VMOVUPS Z0, (SI)
-	VMOVUPS Z1, 64(SI)
-	VMOVUPS Z2, 128(SI)
-	VMOVUPS Z3, 192(SI)
-	VMOVUPS Z4, 256(SI)
-	VMOVUPS Z5, 320(SI)
-	VMOVUPS Z6, 384(SI)
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS Z0, (R10)
+	VMOVUPS Z1, 64(R10)
+	VMOVUPS Z2, 128(R10)
+	VMOVUPS Z3, 192(R10)
+	VMOVUPS Z4, 256(R10)
+	VMOVUPS Z5, 320(R10)
+	VMOVUPS Z6, 384(R10)
 	ADDQ    $0x000001c0, DX
 	ADDQ    $0x000001c0, CX
 	DECQ    BX
@@ -31547,8 +32945,8 @@ TEXT ·depth16q8(SB), NOSPLIT, $0-8
 tile:
 	CMPQ    80(AX), $0x00
 	JEQ     more
-	MOVQ    72(AX), SI
-	VMOVUPS (SI), Z0
+	MOVQ    72(AX), R10
+	VMOVUPS (R10), Z0
 	VMOVAPS Z0, Z1
 	VMOVAPS Z0, Z2
 	VMOVAPS Z0, Z3
@@ -31559,16 +32957,16 @@ tile:
 	JMP     sum
 
 more:
-	MOVQ    (AX), SI
-	ADDQ    DX, SI
-	VMOVUPS (SI), Z0
-	VMOVUPS 64(SI), Z1
-	VMOVUPS 128(SI), Z2
-	VMOVUPS 192(SI), Z3
-	VMOVUPS 256(SI), Z4
-	VMOVUPS 320(SI), Z5
-	VMOVUPS 384(SI), Z6
-	VMOVUPS 448(SI), Z7
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS (R10), Z0
+	VMOVUPS 64(R10), Z1
+	VMOVUPS 128(R10), Z2
+	VMOVUPS 192(R10), Z3
+	VMOVUPS 256(R10), Z4
+	VMOVUPS 320(R10), Z5
+	VMOVUPS 384(R10), Z6
+	VMOVUPS 448(R10), Z7
 
 sum:
 	MOVQ 48(AX), R9
@@ -31578,7 +32976,8 @@ sum:
 tap:
 	MOVQ        (SI), R8
 	ADDQ        CX, R8
-	VMOVUPS     (R9), Z8
+	MOVQ        8(SI), R10
+	VMOVUPS     (R9)(R10*1), Z8
 	VFMADD231PS (R8), Z8, Z0
 	VFMADD231PS 64(R8), Z8, Z1
 	VFMADD231PS 128(R8), Z8, Z2
@@ -31587,22 +32986,21 @@ tap:
 	VFMADD231PS 320(R8), Z8, Z5
 	VFMADD231PS 384(R8), Z8, Z6
 	VFMADD231PS 448(R8), Z8, Z7
-	ADDQ        $0x08, SI
-	ADDQ        $0x00000040, R9
-	DECQ        DI
+	ADDQ        $0x10, SI
+	SUBQ        $0x02, DI
 	JNZ         tap
 	CMPQ        104(AX), $0x00
 	JEQ         activate
-	MOVQ        96(AX), SI
-	ADDQ        DX, SI
-	VADDPS      (SI), Z0, Z0
-	VADDPS      64(SI), Z1, Z1
-	VADDPS      128(SI), Z2, Z2
-	VADDPS      192(SI), Z3, Z3
-	VADDPS      256(SI), Z4, Z4
-	VADDPS      320(SI), Z5, Z5
-	VADDPS      384(SI), Z6, Z6
-	VADDPS      448(SI), Z7, Z7
+	MOVQ        96(AX), R10
+	ADDQ        DX, R10
+	VADDPS      (R10), Z0, Z0
+	VADDPS      64(R10), Z1, Z1
+	VADDPS      128(R10), Z2, Z2
+	VADDPS      192(R10), Z3, Z3
+	VADDPS      256(R10), Z4, Z4
+	VADDPS      320(R10), Z5, Z5
+	VADDPS      384(R10), Z6, Z6
+	VADDPS      448(R10), Z7, Z7
 
 activate:
 	CMPL         196(AX), $0x01
@@ -31649,16 +33047,16 @@ leaky:
 	VMULPS       Z8, Z7, K1, Z7
 
 store:
-	MOVQ    (AX), SI
-	ADDQ    DX, SI
-	VMOVUPS Z0, (SI)
-	VMOVUPS Z1, 64(SI)
-	VMOVUPS Z2, 128(SI)
-	VMOVUPS Z3, 192(SI)
-	VMOVUPS Z4, 256(SI)
-	VMOVUPS Z5, 320(SI)
-	VMOVUPS Z6, 384(SI)
-	VMOVUPS Z7, 448(SI)
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS Z0, (R10)
+	VMOVUPS Z1, 64(R10)
+	VMOVUPS Z2, 128(R10)
+	VMOVUPS Z3, 192(R10)
+	VMOVUPS Z4, 256(R10)
+	VMOVUPS Z5, 320(R10)
+	VMOVUPS Z6, 384(R10)
+	VMOVUPS Z7, 448(R10)
 	ADDQ    $0x00000200, DX
 	ADDQ    $0x00000200, CX
 	DECQ    BX
@@ -31677,8 +33075,8 @@ TEXT ·depth16q9(SB), NOSPLIT, $0-8
 tile:
 	CMPQ    80(AX), $0x00
 	JEQ     more
-	MOVQ    72(AX), SI
-	VMOVUPS (SI), Z0
+	MOVQ    72(AX), R10
+	VMOVUPS (R10), Z0
 	VMOVAPS Z0, Z1
 	VMOVAPS Z0, Z2
 	VMOVAPS Z0, Z3
@@ -31690,17 +33088,17 @@ tile:
 	JMP     sum
 
 more:
-	MOVQ    (AX), SI
-	ADDQ    DX, SI
-	VMOVUPS (SI), Z0
-	VMOVUPS 64(SI), Z1
-	VMOVUPS 128(SI), Z2
-	VMOVUPS 192(SI), Z3
-	VMOVUPS 256(SI), Z4
-	VMOVUPS 320(SI), Z5
-	VMOVUPS 384(SI), Z6
-	VMOVUPS 448(SI), Z7
-	VMOVUPS 512(SI), Z8
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS (R10), Z0
+	VMOVUPS 64(R10), Z1
+	VMOVUPS 128(R10), Z2
+	VMOVUPS 192(R10), Z3
+	VMOVUPS 256(R10), Z4
+	VMOVUPS 320(R10), Z5
+	VMOVUPS 384(R10), Z6
+	VMOVUPS 448(R10), Z7
+	VMOVUPS 512(R10), Z8
 
 sum:
 	MOVQ 48(AX), R9
@@ -31710,7 +33108,8 @@ sum:
 tap:
 	MOVQ        (SI), R8
 	ADDQ        CX, R8
-	VMOVUPS     (R9), Z9
+	MOVQ        8(SI), R10
+	VMOVUPS     (R9)(R10*1), Z9
 	VFMADD231PS (R8), Z9, Z0
 	VFMADD231PS 64(R8), Z9, Z1
 	VFMADD231PS 128(R8), Z9, Z2
@@ -31720,23 +33119,22 @@ tap:
 	VFMADD231PS 384(R8), Z9, Z6
 	VFMADD231PS 448(R8), Z9, Z7
 	VFMADD231PS 512(R8), Z9, Z8
-	ADDQ        $0x08, SI
-	ADDQ        $0x00000040, R9
-	DECQ        DI
+	ADDQ        $0x10, SI
+	SUBQ        $0x02, DI
 	JNZ         tap
 	CMPQ        104(AX), $0x00
 	JEQ         activate
-	MOVQ        96(AX), SI
-	ADDQ        DX, SI
-	VADDPS      (SI), Z0, Z0
-	VADDPS      64(SI), Z1, Z1
-	VADDPS      128(SI), Z2, Z2
-	VADDPS      192(SI), Z3, Z3
-	VADDPS      256(SI), Z4, Z4
-	VADDPS      320(SI), Z5, Z5
-	VADDPS      384(SI), Z6, Z6
-	VADDPS      448(SI), Z7, Z7
-	VADDPS      512(SI), Z8, Z8
+	MOVQ        96(AX), R10
+	ADDQ        DX, R10
+	VADDPS      (R10), Z0, Z0
+	VADDPS      64(R10), Z1, Z1
+	VADDPS      128(R10), Z2, Z2
+	VADDPS      192(R10), Z3, Z3
+	VADDPS      256(R10), Z4, Z4
+	VADDPS      320(R10), Z5, Z5
+	VADDPS      384(R10), Z6, Z6
+	VADDPS      448(R10), Z7, Z7
+	VADDPS      512(R10), Z8, Z8
 
 activate:
 	CMPL         196(AX), $0x01
@@ -31787,17 +33185,17 @@ leaky:
 	VMULPS       Z9, Z8, K1, Z8
 
 store:
-	MOVQ    (AX), SI
-	ADDQ    DX, SI
-	VMOVUPS Z0, (SI)
-	VMOVUPS Z1, 64(SI)
-	VMOVUPS Z2, 128(SI)
-	VMOVUPS Z3, 192(SI)
-	VMOVUPS Z4, 256(SI)
-	VMOVUPS Z5, 320(SI)
-	VMOVUPS Z6, 384(SI)
-	VMOVUPS Z7, 448(SI)
-	VMOVUPS Z8, 512(SI)
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS Z0, (R10)
+	VMOVUPS Z1, 64(R10)
+	VMOVUPS Z2, 128(R10)
+	VMOVUPS Z3, 192(R10)
+	VMOVUPS Z4, 256(R10)
+	VMOVUPS Z5, 320(R10)
+	VMOVUPS Z6, 384(R10)
+	VMOVUPS Z7, 448(R10)
+	VMOVUPS Z8, 512(R10)
 	ADDQ    $0x00000240, DX
 	ADDQ    $0x00000240, CX
 	DECQ    BX
@@ -31816,8 +33214,8 @@ TEXT ·depth16q10(SB), NOSPLIT, $0-8
 tile:
 	CMPQ    80(AX), $0x00
 	JEQ     more
-	MOVQ    72(AX), SI
-	VMOVUPS (SI), Z0
+	MOVQ    72(AX), R10
+	VMOVUPS (R10), Z0
 	VMOVAPS Z0, Z1
 	VMOVAPS Z0, Z2
 	VMOVAPS Z0, Z3
@@ -31830,18 +33228,18 @@ tile:
 	JMP     sum
 
 more:
-	MOVQ    (AX), SI
-	ADDQ    DX, SI
-	VMOVUPS (SI), Z0
-	VMOVUPS 64(SI), Z1
-	VMOVUPS 128(SI), Z2
-	VMOVUPS 192(SI), Z3
-	VMOVUPS 256(SI), Z4
-	VMOVUPS 320(SI), Z5
-	VMOVUPS 384(SI), Z6
-	VMOVUPS 448(SI), Z7
-	VMOVUPS 512(SI), Z8
-	VMOVUPS 576(SI), Z9
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS (R10), Z0
+	VMOVUPS 64(R10), Z1
+	VMOVUPS 128(R10), Z2
+	VMOVUPS 192(R10), Z3
+	VMOVUPS 256(R10), Z4
+	VMOVUPS 320(R10), Z5
+	VMOVUPS 384(R10), Z6
+	VMOVUPS 448(R10), Z7
+	VMOVUPS 512(R10), Z8
+	VMOVUPS 576(R10), Z9
 
 sum:
 	MOVQ 48(AX), R9
@@ -31851,7 +33249,8 @@ sum:
 tap:
 	MOVQ        (SI), R8
 	ADDQ        CX, R8
-	VMOVUPS     (R9), Z10
+	MOVQ        8(SI), R10
+	VMOVUPS     (R9)(R10*1), Z10
 	VFMADD231PS (R8), Z10, Z0
 	VFMADD231PS 64(R8), Z10, Z1
 	VFMADD231PS 128(R8), Z10, Z2
@@ -31862,24 +33261,23 @@ tap:
 	VFMADD231PS 448(R8), Z10, Z7
 	VFMADD231PS 512(R8), Z10, Z8
 	VFMADD231PS 576(R8), Z10, Z9
-	ADDQ        $0x08, SI
-	ADDQ        $0x00000040, R9
-	DECQ        DI
+	ADDQ        $0x10, SI
+	SUBQ        $0x02, DI
 	JNZ         tap
 	CMPQ        104(AX), $0x00
 	JEQ         activate
-	MOVQ        96(AX), SI
-	ADDQ        DX, SI
-	VADDPS      (SI), Z0, Z0
-	VADDPS      64(SI), Z1, Z1
-	VADDPS      128(SI), Z2, Z2
-	VADDPS      192(SI), Z3, Z3
-	VADDPS      256(SI), Z4, Z4
-	VADDPS      320(SI), Z5, Z5
-	VADDPS      384(SI), Z6, Z6
-	VADDPS      448(SI), Z7, Z7
-	VADDPS      512(SI), Z8, Z8
-	VADDPS      576(SI), Z9, Z9
+	MOVQ        96(AX), R10
+	ADDQ        DX, R10
+	VADDPS      (R10), Z0, Z0
+	VADDPS      64(R10), Z1, Z1
+	VADDPS      128(R10), Z2, Z2
+	VADDPS      192(R10), Z3, Z3
+	VADDPS      256(R10), Z4, Z4
+	VADDPS      320(R10), Z5, Z5
+	VADDPS      384(R10), Z6, Z6
+	VADDPS      448(R10), Z7, Z7
+	VADDPS      512(R10), Z8, Z8
+	VADDPS      576(R10), Z9, Z9
 
 activate:
 	CMPL         196(AX), $0x01
@@ -31934,18 +33332,18 @@ leaky:
 	VMULPS       Z10, Z9, K1, Z9
 
 store:
-	MOVQ    (AX), SI
-	ADDQ    DX, SI
-	VMOVUPS Z0, (SI)
-	VMOVUPS Z1, 64(SI)
-	VMOVUPS Z2, 128(SI)
-	VMOVUPS Z3, 192(SI)
-	VMOVUPS Z4, 256(SI)
-	VMOVUPS Z5, 320(SI)
-	VMOVUPS Z6, 384(SI)
-	VMOVUPS Z7, 448(SI)
-	VMOVUPS Z8, 512(SI)
-	VMOVUPS Z9, 576(SI)
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS Z0, (R10)
+	VMOVUPS Z1, 64(R10)
+	VMOVUPS Z2, 128(R10)
+	VMOVUPS Z3, 192(R10)
+	VMOVUPS Z4, 256(R10)
+	VMOVUPS Z5, 320(R10)
+	VMOVUPS Z6, 384(R10)
+	VMOVUPS Z7, 448(R10)
+	VMOVUPS Z8, 512(R10)
+	VMOVUPS Z9, 576(R10)
 	ADDQ    $0x00000280, DX
 	ADDQ    $0x00000280, CX
 	DECQ    BX
@@ -31964,8 +33362,8 @@ TEXT ·depth16q11(SB), NOSPLIT, $0-8
 tile:
 	CMPQ    80(AX), $0x00
 	JEQ     more
-	MOVQ    72(AX), SI
-	VMOVUPS (SI), Z0
+	MOVQ    72(AX), R10
+	VMOVUPS (R10), Z0
 	VMOVAPS Z0, Z1
 	VMOVAPS Z0, Z2
 	VMOVAPS Z0, Z3
@@ -31979,19 +33377,19 @@ tile:
 	JMP     sum
 
 more:
-	MOVQ    (AX), SI
-	ADDQ    DX, SI
-	VMOVUPS (SI), Z0
-	VMOVUPS 64(SI), Z1
-	VMOVUPS 128(SI), Z2
-	VMOVUPS 192(SI), Z3
-	VMOVUPS 256(SI), Z4
-	VMOVUPS 320(SI), Z5
-	VMOVUPS 384(SI), Z6
-	VMOVUPS 448(SI), Z7
-	VMOVUPS 512(SI), Z8
-	VMOVUPS 576(SI), Z9
-	VMOVUPS 640(SI), Z10
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS (R10), Z0
+	VMOVUPS 64(R10), Z1
+	VMOVUPS 128(R10), Z2
+	VMOVUPS 192(R10), Z3
+	VMOVUPS 256(R10), Z4
+	VMOVUPS 320(R10), Z5
+	VMOVUPS 384(R10), Z6
+	VMOVUPS 448(R10), Z7
+	VMOVUPS 512(R10), Z8
+	VMOVUPS 576(R10), Z9
+	VMOVUPS 640(R10), Z10
 
 sum:
 	MOVQ 48(AX), R9
@@ -32001,7 +33399,8 @@ sum:
 tap:
 	MOVQ        (SI), R8
 	ADDQ        CX, R8
-	VMOVUPS     (R9), Z11
+	MOVQ        8(SI), R10
+	VMOVUPS     (R9)(R10*1), Z11
 	VFMADD231PS (R8), Z11, Z0
 	VFMADD231PS 64(R8), Z11, Z1
 	VFMADD231PS 128(R8), Z11, Z2
@@ -32013,25 +33412,24 @@ tap:
 	VFMADD231PS 512(R8), Z11, Z8
 	VFMADD231PS 576(R8), Z11, Z9
 	VFMADD231PS 640(R8), Z11, Z10
-	ADDQ        $0x08, SI
-	ADDQ        $0x00000040, R9
-	DECQ        DI
+	ADDQ        $0x10, SI
+	SUBQ        $0x02, DI
 	JNZ         tap
 	CMPQ        104(AX), $0x00
 	JEQ         activate
-	MOVQ        96(AX), SI
-	ADDQ        DX, SI
-	VADDPS      (SI), Z0, Z0
-	VADDPS      64(SI), Z1, Z1
-	VADDPS      128(SI), Z2, Z2
-	VADDPS      192(SI), Z3, Z3
-	VADDPS      256(SI), Z4, Z4
-	VADDPS      320(SI), Z5, Z5
-	VADDPS      384(SI), Z6, Z6
-	VADDPS      448(SI), Z7, Z7
-	VADDPS      512(SI), Z8, Z8
-	VADDPS      576(SI), Z9, Z9
-	VADDPS      640(SI), Z10, Z10
+	MOVQ        96(AX), R10
+	ADDQ        DX, R10
+	VADDPS      (R10), Z0, Z0
+	VADDPS      64(R10), Z1, Z1
+	VADDPS      128(R10), Z2, Z2
+	VADDPS      192(R10), Z3, Z3
+	VADDPS      256(R10), Z4, Z4
+	VADDPS      320(R10), Z5, Z5
+	VADDPS      384(R10), Z6, Z6
+	VADDPS      448(R10), Z7, Z7
+	VADDPS      512(R10), Z8, Z8
+	VADDPS      576(R10), Z9, Z9
+	VADDPS      640(R10), Z10, Z10
 
 activate:
 	CMPL         196(AX), $0x01
@@ -32090,19 +33488,19 @@ leaky:
 	VMULPS       Z11, Z10, K1, Z10
 
 store:
-	MOVQ    (AX), SI
-	ADDQ    DX, SI
-	VMOVUPS Z0, (SI)
-	VMOVUPS Z1, 64(SI)
-	VMOVUPS Z2, 128(SI)
-	VMOVUPS Z3, 192(SI)
-	VMOVUPS Z4, 256(SI)
-	VMOVUPS Z5, 320(SI)
-	VMOVUPS Z6, 384(SI)
-	VMOVUPS Z7, 448(SI)
-	VMOVUPS Z8, 512(SI)
-	VMOVUPS Z9, 576(SI)
-	VMOVUPS Z10, 640(SI)
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS Z0, (R10)
+	VMOVUPS Z1, 64(R10)
+	VMOVUPS Z2, 128(R10)
+	VMOVUPS Z3, 192(R10)
+	VMOVUPS Z4, 256(R10)
+	VMOVUPS Z5, 320(R10)
+	VMOVUPS Z6, 384(R10)
+	VMOVUPS Z7, 448(R10)
+	VMOVUPS Z8, 512(R10)
+	VMOVUPS Z9, 576(R10)
+	VMOVUPS Z10, 640(R10)
 	ADDQ    $0x000002c0, DX
 	ADDQ    $0x000002c0, CX
 	DECQ    BX
@@ -32121,8 +33519,8 @@ TEXT ·depth16q12(SB), NOSPLIT, $0-8
 tile:
 	CMPQ    80(AX), $0x00
 	JEQ     more
-	MOVQ    72(AX), SI
-	VMOVUPS (SI), Z0
+	MOVQ    72(AX), R10
+	VMOVUPS (R10), Z0
 	VMOVAPS Z0, Z1
 	VMOVAPS Z0, Z2
 	VMOVAPS Z0, Z3
@@ -32137,20 +33535,20 @@ tile:
 	JMP     sum
 
 more:
-	MOVQ    (AX), SI
-	ADDQ    DX, SI
-	VMOVUPS (SI), Z0
-	VMOVUPS 64(SI), Z1
-	VMOVUPS 128(SI), Z2
-	VMOVUPS 192(SI), Z3
-	VMOVUPS 256(SI), Z4
-	VMOVUPS 320(SI), Z5
-	VMOVUPS 384(SI), Z6
-	VMOVUPS 448(SI), Z7
-	VMOVUPS 512(SI), Z8
-	VMOVUPS 576(SI), Z9
-	VMOVUPS 640(SI), Z10
-	VMOVUPS 704(SI), Z11
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS (R10), Z0
+	VMOVUPS 64(R10), Z1
+	VMOVUPS 128(R10), Z2
+	VMOVUPS 192(R10), Z3
+	VMOVUPS 256(R10), Z4
+	VMOVUPS 320(R10), Z5
+	VMOVUPS 384(R10), Z6
+	VMOVUPS 448(R10), Z7
+	VMOVUPS 512(R10), Z8
+	VMOVUPS 576(R10), Z9
+	VMOVUPS 640(R10), Z10
+	VMOVUPS 704(R10), Z11
 
 sum:
 	MOVQ 48(AX), R9
@@ -32160,7 +33558,8 @@ sum:
 tap:
 	MOVQ        (SI), R8
 	ADDQ        CX, R8
-	VMOVUPS     (R9), Z12
+	MOVQ        8(SI), R10
+	VMOVUPS     (R9)(R10*1), Z12
 	VFMADD231PS (R8), Z12, Z0
 	VFMADD231PS 64(R8), Z12, Z1
 	VFMADD231PS 128(R8), Z12, Z2
@@ -32173,26 +33572,25 @@ tap:
 	VFMADD231PS 576(R8), Z12, Z9
 	VFMADD231PS 640(R8), Z12, Z10
 	VFMADD231PS 704(R8), Z12, Z11
-	ADDQ        $0x08, SI
-	ADDQ        $0x00000040, R9
-	DECQ        DI
+	ADDQ        $0x10, SI
+	SUBQ        $0x02, DI
 	JNZ         tap
 	CMPQ        104(AX), $0x00
 	JEQ         activate
-	MOVQ        96(AX), SI
-	ADDQ        DX, SI
-	VADDPS      (SI), Z0, Z0
-	VADDPS      64(SI), Z1, Z1
-	VADDPS      128(SI), Z2, Z2
-	VADDPS      192(SI), Z3, Z3
-	VADDPS      256(SI), Z4, Z4
-	VADDPS      320(SI), Z5, Z5
-	VADDPS      384(SI), Z6, Z6
-	VADDPS      448(SI), Z7, Z7
-	VADDPS      512(SI), Z8, Z8
-	VADDPS      576(SI), Z9, Z9
-	VADDPS      640(SI), Z10, Z10
-	VADDPS      704(SI), Z11, Z11
+	MOVQ        96(AX), R10
+	ADDQ        DX, R10
+	VADDPS      (R10), Z0, Z0
+	VADDPS      64(R10), Z1, Z1
+	VADDPS      128(R10), Z2, Z2
+	VADDPS      192(R10), Z3, Z3
+	VADDPS      256(R10), Z4, Z4
+	VADDPS      320(R10), Z5, Z5
+	VADDPS      384(R10), Z6, Z6
+	VADDPS      448(R10), Z7, Z7
+	VADDPS      512(R10), Z8, Z8
+	VADDPS      576(R10), Z9, Z9
+	VADDPS      640(R10), Z10, Z10
+	VADDPS      704(R10), Z11, Z11
 
 activate:
 	CMPL         196(AX), $0x01
@@ -32255,20 +33653,20 @@ leaky:
 	VMULPS       Z12, Z11, K1, Z11
 
 store:
-	MOVQ    (AX), SI
-	ADDQ    DX, SI
-	VMOVUPS Z0, (SI)
-	VMOVUPS Z1, 64(SI)
-	VMOVUPS Z2, 128(SI)
-	VMOVUPS Z3, 192(SI)
-	VMOVUPS Z4, 256(SI)
-	VMOVUPS Z5, 320(SI)
-	VMOVUPS Z6, 384(SI)
-	VMOVUPS Z7, 448(SI)
-	VMOVUPS Z8, 512(SI)
-	VMOVUPS Z9, 576(SI)
-	VMOVUPS Z10, 640(SI)
-	VMOVUPS Z11, 704(SI)
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS Z0, (R10)
+	VMOVUPS Z1, 64(R10)
+	VMOVUPS Z2, 128(R10)
+	VMOVUPS Z3, 192(R10)
+	VMOVUPS Z4, 256(R10)
+	VMOVUPS Z5, 320(R10)
+	VMOVUPS Z6, 384(R10)
+	VMOVUPS Z7, 448(R10)
+	VMOVUPS Z8, 512(R10)
+	VMOVUPS Z9, 576(R10)
+	VMOVUPS Z10, 640(R10)
+	VMOVUPS Z11, 704(R10)
 	ADDQ    $0x00000300, DX
 	ADDQ    $0x00000300, CX
 	DECQ    BX
@@ -32287,8 +33685,8 @@ TEXT ·depth16q13(SB), NOSPLIT, $0-8
 tile:
 	CMPQ    80(AX), $0x00
 	JEQ     more
-	MOVQ    72(AX), SI
-	VMOVUPS (SI), Z0
+	MOVQ    72(AX), R10
+	VMOVUPS (R10), Z0
 	VMOVAPS Z0, Z1
 	VMOVAPS Z0, Z2
 	VMOVAPS Z0, Z3
@@ -32304,21 +33702,21 @@ tile:
 	JMP     sum
 
 more:
-	MOVQ    (AX), SI
-	ADDQ    DX, SI
-	VMOVUPS (SI), Z0
-	VMOVUPS 64(SI), Z1
-	VMOVUPS 128(SI), Z2
-	VMOVUPS 192(SI), Z3
-	VMOVUPS 256(SI), Z4
-	VMOVUPS 320(SI), Z5
-	VMOVUPS 384(SI), Z6
-	VMOVUPS 448(SI), Z7
-	VMOVUPS 512(SI), Z8
-	VMOVUPS 576(SI), Z9
-	VMOVUPS 640(SI), Z10
-	VMOVUPS 704(SI), Z11
-	VMOVUPS 768(SI), Z12
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS (R10), Z0
+	VMOVUPS 64(R10), Z1
+	VMOVUPS 128(R10), Z2
+	VMOVUPS 192(R10), Z3
+	VMOVUPS 256(R10), Z4
+	VMOVUPS 320(R10), Z5
+	VMOVUPS 384(R10), Z6
+	VMOVUPS 448(R10), Z7
+	VMOVUPS 512(R10), Z8
+	VMOVUPS 576(R10), Z9
+	VMOVUPS 640(R10), Z10
+	VMOVUPS 704(R10), Z11
+	VMOVUPS 768(R10), Z12
 
 sum:
 	MOVQ 48(AX), R9
@@ -32328,7 +33726,8 @@ sum:
 tap:
 	MOVQ        (SI), R8
 	ADDQ        CX, R8
-	VMOVUPS     (R9), Z13
+	MOVQ        8(SI), R10
+	VMOVUPS     (R9)(R10*1), Z13
 	VFMADD231PS (R8), Z13, Z0
 	VFMADD231PS 64(R8), Z13, Z1
 	VFMADD231PS 128(R8), Z13, Z2
@@ -32342,27 +33741,26 @@ tap:
 	VFMADD231PS 640(R8), Z13, Z10
 	VFMADD231PS 704(R8), Z13, Z11
 	VFMADD231PS 768(R8), Z13, Z12
-	ADDQ        $0x08, SI
-	ADDQ        $0x00000040, R9
-	DECQ        DI
+	ADDQ        $0x10, SI
+	SUBQ        $0x02, DI
 	JNZ         tap
 	CMPQ        104(AX), $0x00
 	JEQ         activate
-	MOVQ        96(AX), SI
-	ADDQ        DX, SI
-	VADDPS      (SI), Z0, Z0
-	VADDPS      64(SI), Z1, Z1
-	VADDPS      128(SI), Z2, Z2
-	VADDPS      192(SI), Z3, Z3
-	VADDPS      256(SI), Z4, Z4
-	VADDPS      320(SI), Z5, Z5
-	VADDPS      384(SI), Z6, Z6
-	VADDPS      448(SI), Z7, Z7
-	VADDPS      512(SI), Z8, Z8
-	VADDPS      576(SI), Z9, Z9
-	VADDPS      640(SI), Z10, Z10
-	VADDPS      704(SI), Z11, Z11
-	VADDPS      768(SI), Z12, Z12
+	MOVQ        96(AX), R10
+	ADDQ        DX, R10
+	VADDPS      (R10), Z0, Z0
+	VADDPS      64(R10), Z1, Z1
+	VADDPS      128(R10), Z2, Z2
+	VADDPS      192(R10), Z3, Z3
+	VADDPS      256(R10), Z4, Z4
+	VADDPS      320(R10), Z5, Z5
+	VADDPS      384(R10), Z6, Z6
+	VADDPS      448(R10), Z7, Z7
+	VADDPS      512(R10), Z8, Z8
+	VADDPS      576(R10), Z9, Z9
+	VADDPS      640(R10), Z10, Z10
+	VADDPS      704(R10), Z11, Z11
+	VADDPS      768(R10), Z12, Z12
 
 activate:
 	CMPL         196(AX), $0x01
@@ -32429,21 +33827,21 @@ leaky:
 	VMULPS       Z13, Z12, K1, Z12
 
 store:
-	MOVQ    (AX), SI
-	ADDQ    DX, SI
-	VMOVUPS Z0, (SI)
-	VMOVUPS Z1, 64(SI)
-	VMOVUPS Z2, 128(SI)
-	VMOVUPS Z3, 192(SI)
-	VMOVUPS Z4, 256(SI)
-	VMOVUPS Z5, 320(SI)
-	VMOVUPS Z6, 384(SI)
-	VMOVUPS Z7, 448(SI)
-	VMOVUPS Z8, 512(SI)
-	VMOVUPS Z9, 576(SI)
-	VMOVUPS Z10, 640(SI)
-	VMOVUPS Z11, 704(SI)
-	VMOVUPS Z12, 768(SI)
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS Z0, (R10)
+	VMOVUPS Z1, 64(R10)
+	VMOVUPS Z2, 128(R10)
+	VMOVUPS Z3, 192(R10)
+	VMOVUPS Z4, 256(R10)
+	VMOVUPS Z5, 320(R10)
+	VMOVUPS Z6, 384(R10)
+	VMOVUPS Z7, 448(R10)
+	VMOVUPS Z8, 512(R10)
+	VMOVUPS Z9, 576(R10)
+	VMOVUPS Z10, 640(R10)
+	VMOVUPS Z11, 704(R10)
+	VMOVUPS Z12, 768(R10)
 	ADDQ    $0x00000340, DX
 	ADDQ    $0x00000340, CX
 	DECQ    BX
@@ -32462,8 +33860,8 @@ TEXT ·depth16q14(SB), NOSPLIT, $0-8
 tile:
 	CMPQ    80(AX), $0x00
 	JEQ     more
-	MOVQ    72(AX), SI
-	VMOVUPS (SI), Z0
+	MOVQ    72(AX), R10
+	VMOVUPS (R10), Z0
 	VMOVAPS Z0, Z1
 	VMOVAPS Z0, Z2
 	VMOVAPS Z0, Z3
@@ -32480,22 +33878,22 @@ tile:
 	JMP     sum
 
 more:
-	MOVQ    (AX), SI
-	ADDQ    DX, SI
-	VMOVUPS (SI), Z0
-	VMOVUPS 64(SI), Z1
-	VMOVUPS 128(SI), Z2
-	VMOVUPS 192(SI), Z3
-	VMOVUPS 256(SI), Z4
-	VMOVUPS 320(SI), Z5
-	VMOVUPS 384(SI), Z6
-	VMOVUPS 448(SI), Z7
-	VMOVUPS 512(SI), Z8
-	VMOVUPS 576(SI), Z9
-	VMOVUPS 640(SI), Z10
-	VMOVUPS 704(SI), Z11
-	VMOVUPS 768(SI), Z12
-	VMOVUPS 832(SI), Z13
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS (R10), Z0
+	VMOVUPS 64(R10), Z1
+	VMOVUPS 128(R10), Z2
+	VMOVUPS 192(R10), Z3
+	VMOVUPS 256(R10), Z4
+	VMOVUPS 320(R10), Z5
+	VMOVUPS 384(R10), Z6
+	VMOVUPS 448(R10), Z7
+	VMOVUPS 512(R10), Z8
+	VMOVUPS 576(R10), Z9
+	VMOVUPS 640(R10), Z10
+	VMOVUPS 704(R10), Z11
+	VMOVUPS 768(R10), Z12
+	VMOVUPS 832(R10), Z13
 
 sum:
 	MOVQ 48(AX), R9
@@ -32505,7 +33903,8 @@ sum:
 tap:
 	MOVQ        (SI), R8
 	ADDQ        CX, R8
-	VMOVUPS     (R9), Z14
+	MOVQ        8(SI), R10
+	VMOVUPS     (R9)(R10*1), Z14
 	VFMADD231PS (R8), Z14, Z0
 	VFMADD231PS 64(R8), Z14, Z1
 	VFMADD231PS 128(R8), Z14, Z2
@@ -32520,28 +33919,27 @@ tap:
 	VFMADD231PS 704(R8), Z14, Z11
 	VFMADD231PS 768(R8), Z14, Z12
 	VFMADD231PS 832(R8), Z14, Z13
-	ADDQ        $0x08, SI
-	ADDQ        $0x00000040, R9
-	DECQ        DI
+	ADDQ        $0x10, SI
+	SUBQ        $0x02, DI
 	JNZ         tap
 	CMPQ        104(AX), $0x00
 	JEQ         activate
-	MOVQ        96(AX), SI
-	ADDQ        DX, SI
-	VADDPS      (SI), Z0, Z0
-	VADDPS      64(SI), Z1, Z1
-	VADDPS      128(SI), Z2, Z2
-	VADDPS      192(SI), Z3, Z3
-	VADDPS      256(SI), Z4, Z4
-	VADDPS      320(SI), Z5, Z5
-	VADDPS      384(SI), Z6, Z6
-	VADDPS      448(SI), Z7, Z7
-	VADDPS      512(SI), Z8, Z8
-	VADDPS      576(SI), Z9, Z9
-	VADDPS      640(SI), Z10, Z10
-	VADDPS      704(SI), Z11, Z11
-	VADDPS      768(SI), Z12, Z12
-	VADDPS      832(SI), Z13, Z13
+	MOVQ        96(AX), R10
+	ADDQ        DX, R10
+	VADDPS      (R10), Z0, Z0
+	VADDPS      64(R10), Z1, Z1
+	VADDPS      128(R10), Z2, Z2
+	VADDPS      192(R10), Z3, Z3
+	VADDPS      256(R10), Z4, Z4
+	VADDPS      320(R10), Z5, Z5
+	VADDPS      384(R10), Z6, Z6
+	VADDPS      448(R10), Z7, Z7
+	VADDPS      512(R10), Z8, Z8
+	VADDPS      576(R10), Z9, Z9
+	VADDPS      640(R10), Z10, Z10
+	VADDPS      704(R10), Z11, Z11
+	VADDPS      768(R10), Z12, Z12
+	VADDPS      832(R10), Z13, Z13
 
 activate:
 	CMPL         196(AX), $0x01
@@ -32612,24 +34010,1781 @@ leaky:
 	VMULPS       Z14, Z13, K1, Z13
 
 store:
-	MOVQ    (AX), SI
-	ADDQ    DX, SI
-	VMOVUPS Z0, (SI)
-	VMOVUPS Z1, 64(SI)
-	VMOVUPS Z2, 128(SI)
-	VMOVUPS Z3, 192(SI)
-	VMOVUPS Z4, 256(SI)
-	VMOVUPS Z5, 320(SI)
-	VMOVUPS Z6, 384(SI)
-	VMOVUPS Z7, 448(SI)
-	VMOVUPS Z8, 512(SI)
-	VMOVUPS Z9, 576(SI)
-	VMOVUPS Z10, 640(SI)
-	VMOVUPS Z11, 704(SI)
-	VMOVUPS Z12, 768(SI)
-	VMOVUPS Z13, 832(SI)
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS Z0, (R10)
+	VMOVUPS Z1, 64(R10)
+	VMOVUPS Z2, 128(R10)
+	VMOVUPS Z3, 192(R10)
+	VMOVUPS Z4, 256(R10)
+	VMOVUPS Z5, 320(R10)
+	VMOVUPS Z6, 384(R10)
+	VMOVUPS Z7, 448(R10)
+	VMOVUPS Z8, 512(R10)
+	VMOVUPS Z9, 576(R10)
+	VMOVUPS Z10, 640(R10)
+	VMOVUPS Z11, 704(R10)
+	VMOVUPS Z12, 768(R10)
+	VMOVUPS Z13, 832(R10)
 	ADDQ    $0x00000380, DX
 	ADDQ    $0x00000380, CX
+	DECQ    BX
+	JNZ     tile
+	VZEROUPPER
+	RET
+
+// func skip16q1(t uintptr)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·skip16q1(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), AX
+	MOVQ 24(AX), CX
+	MOVQ 176(AX), BX
+	XORQ DX, DX
+
+tile:
+	CMPQ    80(AX), $0x00
+	JEQ     more
+	MOVQ    72(AX), R10
+	VMOVUPS (R10), Z0
+	JMP     sum
+
+more:
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS (R10), Z0
+
+sum:
+	MOVQ 48(AX), R9
+	MOVQ 120(AX), SI
+	MOVQ 128(AX), DI
+
+tap:
+	MOVQ        (SI), R8
+	ADDQ        CX, R8
+	MOVQ        8(SI), R10
+	VMOVUPS     (R9)(R10*1), Z1
+	VFMADD231PS (R8), Z1, Z0
+	ADDQ        $0x10, SI
+	SUBQ        $0x02, DI
+	JNZ         tap
+	CMPQ        104(AX), $0x00
+	JEQ         activate
+	MOVQ        96(AX), R10
+	ADDQ        DX, R10
+	VADDPS      (R10), Z0, Z0
+
+activate:
+	CMPL         196(AX), $0x01
+	JLT          store
+	JNE          leaky
+	VBROADCASTSS 184(AX), Z1
+	VBROADCASTSS 188(AX), Z2
+	VMAXPS       Z0, Z1, Z0
+	VMINPS       Z0, Z2, Z0
+	JMP          store
+
+leaky:
+	VBROADCASTSS 192(AX), Z1
+	VXORPS       Z2, Z2, Z2
+	VCMPPS       $0x01, Z2, Z0, K1
+	VMULPS       Z1, Z0, K1, Z0
+
+store:
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS Z0, (R10)
+	ADDQ    $0x00000040, DX
+	ADDQ    $0x00000080, CX
+	DECQ    BX
+	JNZ     tile
+	VZEROUPPER
+	RET
+
+// func skip16q2(t uintptr)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·skip16q2(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), AX
+	MOVQ 24(AX), CX
+	MOVQ 176(AX), BX
+	XORQ DX, DX
+
+tile:
+	CMPQ    80(AX), $0x00
+	JEQ     more
+	MOVQ    72(AX), R10
+	VMOVUPS (R10), Z0
+	VMOVAPS Z0, Z1
+	JMP     sum
+
+more:
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS (R10), Z0
+	VMOVUPS 64(R10), Z1
+
+sum:
+	MOVQ 48(AX), R9
+	MOVQ 120(AX), SI
+	MOVQ 128(AX), DI
+
+tap:
+	MOVQ        (SI), R8
+	ADDQ        CX, R8
+	MOVQ        8(SI), R10
+	VMOVUPS     (R9)(R10*1), Z2
+	VFMADD231PS (R8), Z2, Z0
+	VFMADD231PS 128(R8), Z2, Z1
+	ADDQ        $0x10, SI
+	SUBQ        $0x02, DI
+	JNZ         tap
+	CMPQ        104(AX), $0x00
+	JEQ         activate
+	MOVQ        96(AX), R10
+	ADDQ        DX, R10
+	VADDPS      (R10), Z0, Z0
+	VADDPS      64(R10), Z1, Z1
+
+activate:
+	CMPL         196(AX), $0x01
+	JLT          store
+	JNE          leaky
+	VBROADCASTSS 184(AX), Z2
+	VBROADCASTSS 188(AX), Z3
+	VMAXPS       Z0, Z2, Z0
+	VMINPS       Z0, Z3, Z0
+	VMAXPS       Z1, Z2, Z1
+	VMINPS       Z1, Z3, Z1
+	JMP          store
+
+leaky:
+	VBROADCASTSS 192(AX), Z2
+	VXORPS       Z3, Z3, Z3
+	VCMPPS       $0x01, Z3, Z0, K1
+	VMULPS       Z2, Z0, K1, Z0
+	VCMPPS       $0x01, Z3, Z1, K1
+	VMULPS       Z2, Z1, K1, Z1
+
+store:
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS Z0, (R10)
+	VMOVUPS Z1, 64(R10)
+	ADDQ    $0x00000080, DX
+	ADDQ    $0x00000100, CX
+	DECQ    BX
+	JNZ     tile
+	VZEROUPPER
+	RET
+
+// func skip16q3(t uintptr)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·skip16q3(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), AX
+	MOVQ 24(AX), CX
+	MOVQ 176(AX), BX
+	XORQ DX, DX
+
+tile:
+	CMPQ    80(AX), $0x00
+	JEQ     more
+	MOVQ    72(AX), R10
+	VMOVUPS (R10), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	JMP     sum
+
+more:
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS (R10), Z0
+	VMOVUPS 64(R10), Z1
+	VMOVUPS 128(R10), Z2
+
+sum:
+	MOVQ 48(AX), R9
+	MOVQ 120(AX), SI
+	MOVQ 128(AX), DI
+
+tap:
+	MOVQ        (SI), R8
+	ADDQ        CX, R8
+	MOVQ        8(SI), R10
+	VMOVUPS     (R9)(R10*1), Z3
+	VFMADD231PS (R8), Z3, Z0
+	VFMADD231PS 128(R8), Z3, Z1
+	VFMADD231PS 256(R8), Z3, Z2
+	ADDQ        $0x10, SI
+	SUBQ        $0x02, DI
+	JNZ         tap
+	CMPQ        104(AX), $0x00
+	JEQ         activate
+	MOVQ        96(AX), R10
+	ADDQ        DX, R10
+	VADDPS      (R10), Z0, Z0
+	VADDPS      64(R10), Z1, Z1
+	VADDPS      128(R10), Z2, Z2
+
+activate:
+	CMPL         196(AX), $0x01
+	JLT          store
+	JNE          leaky
+	VBROADCASTSS 184(AX), Z3
+	VBROADCASTSS 188(AX), Z4
+	VMAXPS       Z0, Z3, Z0
+	VMINPS       Z0, Z4, Z0
+	VMAXPS       Z1, Z3, Z1
+	VMINPS       Z1, Z4, Z1
+	VMAXPS       Z2, Z3, Z2
+	VMINPS       Z2, Z4, Z2
+	JMP          store
+
+leaky:
+	VBROADCASTSS 192(AX), Z3
+	VXORPS       Z4, Z4, Z4
+	VCMPPS       $0x01, Z4, Z0, K1
+	VMULPS       Z3, Z0, K1, Z0
+	VCMPPS       $0x01, Z4, Z1, K1
+	VMULPS       Z3, Z1, K1, Z1
+	VCMPPS       $0x01, Z4, Z2, K1
+	VMULPS       Z3, Z2, K1, Z2
+
+store:
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS Z0, (R10)
+	VMOVUPS Z1, 64(R10)
+	VMOVUPS Z2, 128(R10)
+	ADDQ    $0x000000c0, DX
+	ADDQ    $0x00000180, CX
+	DECQ    BX
+	JNZ     tile
+	VZEROUPPER
+	RET
+
+// func skip16q4(t uintptr)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·skip16q4(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), AX
+	MOVQ 24(AX), CX
+	MOVQ 176(AX), BX
+	XORQ DX, DX
+
+tile:
+	CMPQ    80(AX), $0x00
+	JEQ     more
+	MOVQ    72(AX), R10
+	VMOVUPS (R10), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	JMP     sum
+
+more:
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS (R10), Z0
+	VMOVUPS 64(R10), Z1
+	VMOVUPS 128(R10), Z2
+	VMOVUPS 192(R10), Z3
+
+sum:
+	MOVQ 48(AX), R9
+	MOVQ 120(AX), SI
+	MOVQ 128(AX), DI
+
+tap:
+	MOVQ        (SI), R8
+	ADDQ        CX, R8
+	MOVQ        8(SI), R10
+	VMOVUPS     (R9)(R10*1), Z4
+	VFMADD231PS (R8), Z4, Z0
+	VFMADD231PS 128(R8), Z4, Z1
+	VFMADD231PS 256(R8), Z4, Z2
+	VFMADD231PS 384(R8), Z4, Z3
+	ADDQ        $0x10, SI
+	SUBQ        $0x02, DI
+	JNZ         tap
+	CMPQ        104(AX), $0x00
+	JEQ         activate
+	MOVQ        96(AX), R10
+	ADDQ        DX, R10
+	VADDPS      (R10), Z0, Z0
+	VADDPS      64(R10), Z1, Z1
+	VADDPS      128(R10), Z2, Z2
+	VADDPS      192(R10), Z3, Z3
+
+activate:
+	CMPL         196(AX), $0x01
+	JLT          store
+	JNE          leaky
+	VBROADCASTSS 184(AX), Z4
+	VBROADCASTSS 188(AX), Z5
+	VMAXPS       Z0, Z4, Z0
+	VMINPS       Z0, Z5, Z0
+	VMAXPS       Z1, Z4, Z1
+	VMINPS       Z1, Z5, Z1
+	VMAXPS       Z2, Z4, Z2
+	VMINPS       Z2, Z5, Z2
+	VMAXPS       Z3, Z4, Z3
+	VMINPS       Z3, Z5, Z3
+	JMP          store
+
+leaky:
+	VBROADCASTSS 192(AX), Z4
+	VXORPS       Z5, Z5, Z5
+	VCMPPS       $0x01, Z5, Z0, K1
+	VMULPS       Z4, Z0, K1, Z0
+	VCMPPS       $0x01, Z5, Z1, K1
+	VMULPS       Z4, Z1, K1, Z1
+	VCMPPS       $0x01, Z5, Z2, K1
+	VMULPS       Z4, Z2, K1, Z2
+	VCMPPS       $0x01, Z5, Z3, K1
+	VMULPS       Z4, Z3, K1, Z3
+
+store:
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS Z0, (R10)
+	VMOVUPS Z1, 64(R10)
+	VMOVUPS Z2, 128(R10)
+	VMOVUPS Z3, 192(R10)
+	ADDQ    $0x00000100, DX
+	ADDQ    $0x00000200, CX
+	DECQ    BX
+	JNZ     tile
+	VZEROUPPER
+	RET
+
+// func skip16q5(t uintptr)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·skip16q5(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), AX
+	MOVQ 24(AX), CX
+	MOVQ 176(AX), BX
+	XORQ DX, DX
+
+tile:
+	CMPQ    80(AX), $0x00
+	JEQ     more
+	MOVQ    72(AX), R10
+	VMOVUPS (R10), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	JMP     sum
+
+more:
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS (R10), Z0
+	VMOVUPS 64(R10), Z1
+	VMOVUPS 128(R10), Z2
+	VMOVUPS 192(R10), Z3
+	VMOVUPS 256(R10), Z4
+
+sum:
+	MOVQ 48(AX), R9
+	MOVQ 120(AX), SI
+	MOVQ 128(AX), DI
+
+tap:
+	MOVQ        (SI), R8
+	ADDQ        CX, R8
+	MOVQ        8(SI), R10
+	VMOVUPS     (R9)(R10*1), Z5
+	VFMADD231PS (R8), Z5, Z0
+	VFMADD231PS 128(R8), Z5, Z1
+	VFMADD231PS 256(R8), Z5, Z2
+	VFMADD231PS 384(R8), Z5, Z3
+	VFMADD231PS 512(R8), Z5, Z4
+	ADDQ        $0x10, SI
+	SUBQ        $0x02, DI
+	JNZ         tap
+	CMPQ        104(AX), $0x00
+	JEQ         activate
+	MOVQ        96(AX), R10
+	ADDQ        DX, R10
+	VADDPS      (R10), Z0, Z0
+	VADDPS      64(R10), Z1, Z1
+	VADDPS      128(R10), Z2, Z2
+	VADDPS      192(R10), Z3, Z3
+	VADDPS      256(R10), Z4, Z4
+
+activate:
+	CMPL         196(AX), $0x01
+	JLT          store
+	JNE          leaky
+	VBROADCASTSS 184(AX), Z5
+	VBROADCASTSS 188(AX), Z6
+	VMAXPS       Z0, Z5, Z0
+	VMINPS       Z0, Z6, Z0
+	VMAXPS       Z1, Z5, Z1
+	VMINPS       Z1, Z6, Z1
+	VMAXPS       Z2, Z5, Z2
+	VMINPS       Z2, Z6, Z2
+	VMAXPS       Z3, Z5, Z3
+	VMINPS       Z3, Z6, Z3
+	VMAXPS       Z4, Z5, Z4
+	VMINPS       Z4, Z6, Z4
+	JMP          store
+
+leaky:
+	VBROADCASTSS 192(AX), Z5
+	VXORPS       Z6, Z6, Z6
+	VCMPPS       $0x01, Z6, Z0, K1
+	VMULPS       Z5, Z0, K1, Z0
+	VCMPPS       $0x01, Z6, Z1, K1
+	VMULPS       Z5, Z1, K1, Z1
+	VCMPPS       $0x01, Z6, Z2, K1
+	VMULPS       Z5, Z2, K1, Z2
+	VCMPPS       $0x01, Z6, Z3, K1
+	VMULPS       Z5, Z3, K1, Z3
+	VCMPPS       $0x01, Z6, Z4, K1
+	VMULPS       Z5, Z4, K1, Z4
+
+store:
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS Z0, (R10)
+	VMOVUPS Z1, 64(R10)
+	VMOVUPS Z2, 128(R10)
+	VMOVUPS Z3, 192(R10)
+	VMOVUPS Z4, 256(R10)
+	ADDQ    $0x00000140, DX
+	ADDQ    $0x00000280, CX
+	DECQ    BX
+	JNZ     tile
+	VZEROUPPER
+	RET
+
+// func skip16q6(t uintptr)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·skip16q6(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), AX
+	MOVQ 24(AX), CX
+	MOVQ 176(AX), BX
+	XORQ DX, DX
+
+tile:
+	CMPQ    80(AX), $0x00
+	JEQ     more
+	MOVQ    72(AX), R10
+	VMOVUPS (R10), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	JMP     sum
+
+more:
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS (R10), Z0
+	VMOVUPS 64(R10), Z1
+	VMOVUPS 128(R10), Z2
+	VMOVUPS 192(R10), Z3
+	VMOVUPS 256(R10), Z4
+	VMOVUPS 320(R10), Z5
+
+sum:
+	MOVQ 48(AX), R9
+	MOVQ 120(AX), SI
+	MOVQ 128(AX), DI
+
+tap:
+	MOVQ        (SI), R8
+	ADDQ        CX, R8
+	MOVQ        8(SI), R10
+	VMOVUPS     (R9)(R10*1), Z6
+	VFMADD231PS (R8), Z6, Z0
+	VFMADD231PS 128(R8), Z6, Z1
+	VFMADD231PS 256(R8), Z6, Z2
+	VFMADD231PS 384(R8), Z6, Z3
+	VFMADD231PS 512(R8), Z6, Z4
+	VFMADD231PS 640(R8), Z6, Z5
+	ADDQ        $0x10, SI
+	SUBQ        $0x02, DI
+	JNZ         tap
+	CMPQ        104(AX), $0x00
+	JEQ         activate
+	MOVQ        96(AX), R10
+	ADDQ        DX, R10
+	VADDPS      (R10), Z0, Z0
+	VADDPS      64(R10), Z1, Z1
+	VADDPS      128(R10), Z2, Z2
+	VADDPS      192(R10), Z3, Z3
+	VADDPS      256(R10), Z4, Z4
+	VADDPS      320(R10), Z5, Z5
+
+activate:
+	CMPL         196(AX), $0x01
+	JLT          store
+	JNE          leaky
+	VBROADCASTSS 184(AX), Z6
+	VBROADCASTSS 188(AX), Z7
+	VMAXPS       Z0, Z6, Z0
+	VMINPS       Z0, Z7, Z0
+	VMAXPS       Z1, Z6, Z1
+	VMINPS       Z1, Z7, Z1
+	VMAXPS       Z2, Z6, Z2
+	VMINPS       Z2, Z7, Z2
+	VMAXPS       Z3, Z6, Z3
+	VMINPS       Z3, Z7, Z3
+	VMAXPS       Z4, Z6, Z4
+	VMINPS       Z4, Z7, Z4
+	VMAXPS       Z5, Z6, Z5
+	VMINPS       Z5, Z7, Z5
+	JMP          store
+
+leaky:
+	VBROADCASTSS 192(AX), Z6
+	VXORPS       Z7, Z7, Z7
+	VCMPPS       $0x01, Z7, Z0, K1
+	VMULPS       Z6, Z0, K1, Z0
+	VCMPPS       $0x01, Z7, Z1, K1
+	VMULPS       Z6, Z1, K1, Z1
+	VCMPPS       $0x01, Z7, Z2, K1
+	VMULPS       Z6, Z2, K1, Z2
+	VCMPPS       $0x01, Z7, Z3, K1
+	VMULPS       Z6, Z3, K1, Z3
+	VCMPPS       $0x01, Z7, Z4, K1
+	VMULPS       Z6, Z4, K1, Z4
+	VCMPPS       $0x01, Z7, Z5, K1
+	VMULPS       Z6, Z5, K1, Z5
+
+store:
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS Z0, (R10)
+	VMOVUPS Z1, 64(R10)
+	VMOVUPS Z2, 128(R10)
+	VMOVUPS Z3, 192(R10)
+	VMOVUPS Z4, 256(R10)
+	VMOVUPS Z5, 320(R10)
+	ADDQ    $0x00000180, DX
+	ADDQ    $0x00000300, CX
+	DECQ    BX
+	JNZ     tile
+	VZEROUPPER
+	RET
+
+// func skip16q7(t uintptr)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·skip16q7(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), AX
+	MOVQ 24(AX), CX
+	MOVQ 176(AX), BX
+	XORQ DX, DX
+
+tile:
+	CMPQ    80(AX), $0x00
+	JEQ     more
+	MOVQ    72(AX), R10
+	VMOVUPS (R10), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	JMP     sum
+
+more:
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS (R10), Z0
+	VMOVUPS 64(R10), Z1
+	VMOVUPS 128(R10), Z2
+	VMOVUPS 192(R10), Z3
+	VMOVUPS 256(R10), Z4
+	VMOVUPS 320(R10), Z5
+	VMOVUPS 384(R10), Z6
+
+sum:
+	MOVQ 48(AX), R9
+	MOVQ 120(AX), SI
+	MOVQ 128(AX), DI
+
+tap:
+	MOVQ        (SI), R8
+	ADDQ        CX, R8
+	MOVQ        8(SI), R10
+	VMOVUPS     (R9)(R10*1), Z7
+	VFMADD231PS (R8), Z7, Z0
+	VFMADD231PS 128(R8), Z7, Z1
+	VFMADD231PS 256(R8), Z7, Z2
+	VFMADD231PS 384(R8), Z7, Z3
+	VFMADD231PS 512(R8), Z7, Z4
+	VFMADD231PS 640(R8), Z7, Z5
+	VFMADD231PS 768(R8), Z7, Z6
+	ADDQ        $0x10, SI
+	SUBQ        $0x02, DI
+	JNZ         tap
+	CMPQ        104(AX), $0x00
+	JEQ         activate
+	MOVQ        96(AX), R10
+	ADDQ        DX, R10
+	VADDPS      (R10), Z0, Z0
+	VADDPS      64(R10), Z1, Z1
+	VADDPS      128(R10), Z2, Z2
+	VADDPS      192(R10), Z3, Z3
+	VADDPS      256(R10), Z4, Z4
+	VADDPS      320(R10), Z5, Z5
+	VADDPS      384(R10), Z6, Z6
+
+activate:
+	CMPL         196(AX), $0x01
+	JLT          store
+	JNE          leaky
+	VBROADCASTSS 184(AX), Z7
+	VBROADCASTSS 188(AX), Z8
+	VMAXPS       Z0, Z7, Z0
+	VMINPS       Z0, Z8, Z0
+	VMAXPS       Z1, Z7, Z1
+	VMINPS       Z1, Z8, Z1
+	VMAXPS       Z2, Z7, Z2
+	VMINPS       Z2, Z8, Z2
+	VMAXPS       Z3, Z7, Z3
+	VMINPS       Z3, Z8, Z3
+	VMAXPS       Z4, Z7, Z4
+	VMINPS       Z4, Z8, Z4
+	VMAXPS       Z5, Z7, Z5
+	VMINPS       Z5, Z8, Z5
+	VMAXPS       Z6, Z7, Z6
+	VMINPS       Z6, Z8, Z6
+	JMP          store
+
+leaky:
+	VBROADCASTSS 192(AX), Z7
+	VXORPS       Z8, Z8, Z8
+	VCMPPS       $0x01, Z8, Z0, K1
+	VMULPS       Z7, Z0, K1, Z0
+	VCMPPS       $0x01, Z8, Z1, K1
+	VMULPS       Z7, Z1, K1, Z1
+	VCMPPS       $0x01, Z8, Z2, K1
+	VMULPS       Z7, Z2, K1, Z2
+	VCMPPS       $0x01, Z8, Z3, K1
+	VMULPS       Z7, Z3, K1, Z3
+	VCMPPS       $0x01, Z8, Z4, K1
+	VMULPS       Z7, Z4, K1, Z4
+	VCMPPS       $0x01, Z8, Z5, K1
+	VMULPS       Z7, Z5, K1, Z5
+	VCMPPS       $0x01, Z8, Z6, K1
+	VMULPS       Z7, Z6, K1, Z6
+
+store:
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS Z0, (R10)
+	VMOVUPS Z1, 64(R10)
+	VMOVUPS Z2, 128(R10)
+	VMOVUPS Z3, 192(R10)
+	VMOVUPS Z4, 256(R10)
+	VMOVUPS Z5, 320(R10)
+	VMOVUPS Z6, 384(R10)
+	ADDQ    $0x000001c0, DX
+	ADDQ    $0x00000380, CX
+	DECQ    BX
+	JNZ     tile
+	VZEROUPPER
+	RET
+
+// func skip16q8(t uintptr)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·skip16q8(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), AX
+	MOVQ 24(AX), CX
+	MOVQ 176(AX), BX
+	XORQ DX, DX
+
+tile:
+	CMPQ    80(AX), $0x00
+	JEQ     more
+	MOVQ    72(AX), R10
+	VMOVUPS (R10), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	JMP     sum
+
+more:
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS (R10), Z0
+	VMOVUPS 64(R10), Z1
+	VMOVUPS 128(R10), Z2
+	VMOVUPS 192(R10), Z3
+	VMOVUPS 256(R10), Z4
+	VMOVUPS 320(R10), Z5
+	VMOVUPS 384(R10), Z6
+	VMOVUPS 448(R10), Z7
+
+sum:
+	MOVQ 48(AX), R9
+	MOVQ 120(AX), SI
+	MOVQ 128(AX), DI
+
+tap:
+	MOVQ        (SI), R8
+	ADDQ        CX, R8
+	MOVQ        8(SI), R10
+	VMOVUPS     (R9)(R10*1), Z8
+	VFMADD231PS (R8), Z8, Z0
+	VFMADD231PS 128(R8), Z8, Z1
+	VFMADD231PS 256(R8), Z8, Z2
+	VFMADD231PS 384(R8), Z8, Z3
+	VFMADD231PS 512(R8), Z8, Z4
+	VFMADD231PS 640(R8), Z8, Z5
+	VFMADD231PS 768(R8), Z8, Z6
+	VFMADD231PS 896(R8), Z8, Z7
+	ADDQ        $0x10, SI
+	SUBQ        $0x02, DI
+	JNZ         tap
+	CMPQ        104(AX), $0x00
+	JEQ         activate
+	MOVQ        96(AX), R10
+	ADDQ        DX, R10
+	VADDPS      (R10), Z0, Z0
+	VADDPS      64(R10), Z1, Z1
+	VADDPS      128(R10), Z2, Z2
+	VADDPS      192(R10), Z3, Z3
+	VADDPS      256(R10), Z4, Z4
+	VADDPS      320(R10), Z5, Z5
+	VADDPS      384(R10), Z6, Z6
+	VADDPS      448(R10), Z7, Z7
+
+activate:
+	CMPL         196(AX), $0x01
+	JLT          store
+	JNE          leaky
+	VBROADCASTSS 184(AX), Z8
+	VBROADCASTSS 188(AX), Z9
+	VMAXPS       Z0, Z8, Z0
+	VMINPS       Z0, Z9, Z0
+	VMAXPS       Z1, Z8, Z1
+	VMINPS       Z1, Z9, Z1
+	VMAXPS       Z2, Z8, Z2
+	VMINPS       Z2, Z9, Z2
+	VMAXPS       Z3, Z8, Z3
+	VMINPS       Z3, Z9, Z3
+	VMAXPS       Z4, Z8, Z4
+	VMINPS       Z4, Z9, Z4
+	VMAXPS       Z5, Z8, Z5
+	VMINPS       Z5, Z9, Z5
+	VMAXPS       Z6, Z8, Z6
+	VMINPS       Z6, Z9, Z6
+	VMAXPS       Z7, Z8, Z7
+	VMINPS       Z7, Z9, Z7
+	JMP          store
+
+leaky:
+	VBROADCASTSS 192(AX), Z8
+	VXORPS       Z9, Z9, Z9
+	VCMPPS       $0x01, Z9, Z0, K1
+	VMULPS       Z8, Z0, K1, Z0
+	VCMPPS       $0x01, Z9, Z1, K1
+	VMULPS       Z8, Z1, K1, Z1
+	VCMPPS       $0x01, Z9, Z2, K1
+	VMULPS       Z8, Z2, K1, Z2
+	VCMPPS       $0x01, Z9, Z3, K1
+	VMULPS       Z8, Z3, K1, Z3
+	VCMPPS       $0x01, Z9, Z4, K1
+	VMULPS       Z8, Z4, K1, Z4
+	VCMPPS       $0x01, Z9, Z5, K1
+	VMULPS       Z8, Z5, K1, Z5
+	VCMPPS       $0x01, Z9, Z6, K1
+	VMULPS       Z8, Z6, K1, Z6
+	VCMPPS       $0x01, Z9, Z7, K1
+	VMULPS       Z8, Z7, K1, Z7
+
+store:
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS Z0, (R10)
+	VMOVUPS Z1, 64(R10)
+	VMOVUPS Z2, 128(R10)
+	VMOVUPS Z3, 192(R10)
+	VMOVUPS Z4, 256(R10)
+	VMOVUPS Z5, 320(R10)
+	VMOVUPS Z6, 384(R10)
+	VMOVUPS Z7, 448(R10)
+	ADDQ    $0x00000200, DX
+	ADDQ    $0x00000400, CX
+	DECQ    BX
+	JNZ     tile
+	VZEROUPPER
+	RET
+
+// func skip16q9(t uintptr)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·skip16q9(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), AX
+	MOVQ 24(AX), CX
+	MOVQ 176(AX), BX
+	XORQ DX, DX
+
+tile:
+	CMPQ    80(AX), $0x00
+	JEQ     more
+	MOVQ    72(AX), R10
+	VMOVUPS (R10), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	JMP     sum
+
+more:
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS (R10), Z0
+	VMOVUPS 64(R10), Z1
+	VMOVUPS 128(R10), Z2
+	VMOVUPS 192(R10), Z3
+	VMOVUPS 256(R10), Z4
+	VMOVUPS 320(R10), Z5
+	VMOVUPS 384(R10), Z6
+	VMOVUPS 448(R10), Z7
+	VMOVUPS 512(R10), Z8
+
+sum:
+	MOVQ 48(AX), R9
+	MOVQ 120(AX), SI
+	MOVQ 128(AX), DI
+
+tap:
+	MOVQ        (SI), R8
+	ADDQ        CX, R8
+	MOVQ        8(SI), R10
+	VMOVUPS     (R9)(R10*1), Z9
+	VFMADD231PS (R8), Z9, Z0
+	VFMADD231PS 128(R8), Z9, Z1
+	VFMADD231PS 256(R8), Z9, Z2
+	VFMADD231PS 384(R8), Z9, Z3
+	VFMADD231PS 512(R8), Z9, Z4
+	VFMADD231PS 640(R8), Z9, Z5
+	VFMADD231PS 768(R8), Z9, Z6
+	VFMADD231PS 896(R8), Z9, Z7
+	VFMADD231PS 1024(R8), Z9, Z8
+	ADDQ        $0x10, SI
+	SUBQ        $0x02, DI
+	JNZ         tap
+	CMPQ        104(AX), $0x00
+	JEQ         activate
+	MOVQ        96(AX), R10
+	ADDQ        DX, R10
+	VADDPS      (R10), Z0, Z0
+	VADDPS      64(R10), Z1, Z1
+	VADDPS      128(R10), Z2, Z2
+	VADDPS      192(R10), Z3, Z3
+	VADDPS      256(R10), Z4, Z4
+	VADDPS      320(R10), Z5, Z5
+	VADDPS      384(R10), Z6, Z6
+	VADDPS      448(R10), Z7, Z7
+	VADDPS      512(R10), Z8, Z8
+
+activate:
+	CMPL         196(AX), $0x01
+	JLT          store
+	JNE          leaky
+	VBROADCASTSS 184(AX), Z9
+	VBROADCASTSS 188(AX), Z10
+	VMAXPS       Z0, Z9, Z0
+	VMINPS       Z0, Z10, Z0
+	VMAXPS       Z1, Z9, Z1
+	VMINPS       Z1, Z10, Z1
+	VMAXPS       Z2, Z9, Z2
+	VMINPS       Z2, Z10, Z2
+	VMAXPS       Z3, Z9, Z3
+	VMINPS       Z3, Z10, Z3
+	VMAXPS       Z4, Z9, Z4
+	VMINPS       Z4, Z10, Z4
+	VMAXPS       Z5, Z9, Z5
+	VMINPS       Z5, Z10, Z5
+	VMAXPS       Z6, Z9, Z6
+	VMINPS       Z6, Z10, Z6
+	VMAXPS       Z7, Z9, Z7
+	VMINPS       Z7, Z10, Z7
+	VMAXPS       Z8, Z9, Z8
+	VMINPS       Z8, Z10, Z8
+	JMP          store
+
+leaky:
+	VBROADCASTSS 192(AX), Z9
+	VXORPS       Z10, Z10, Z10
+	VCMPPS       $0x01, Z10, Z0, K1
+	VMULPS       Z9, Z0, K1, Z0
+	VCMPPS       $0x01, Z10, Z1, K1
+	VMULPS       Z9, Z1, K1, Z1
+	VCMPPS       $0x01, Z10, Z2, K1
+	VMULPS       Z9, Z2, K1, Z2
+	VCMPPS       $0x01, Z10, Z3, K1
+	VMULPS       Z9, Z3, K1, Z3
+	VCMPPS       $0x01, Z10, Z4, K1
+	VMULPS       Z9, Z4, K1, Z4
+	VCMPPS       $0x01, Z10, Z5, K1
+	VMULPS       Z9, Z5, K1, Z5
+	VCMPPS       $0x01, Z10, Z6, K1
+	VMULPS       Z9, Z6, K1, Z6
+	VCMPPS       $0x01, Z10, Z7, K1
+	VMULPS       Z9, Z7, K1, Z7
+	VCMPPS       $0x01, Z10, Z8, K1
+	VMULPS       Z9, Z8, K1, Z8
+
+store:
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS Z0, (R10)
+	VMOVUPS Z1, 64(R10)
+	VMOVUPS Z2, 128(R10)
+	VMOVUPS Z3, 192(R10)
+	VMOVUPS Z4, 256(R10)
+	VMOVUPS Z5, 320(R10)
+	VMOVUPS Z6, 384(R10)
+	VMOVUPS Z7, 448(R10)
+	VMOVUPS Z8, 512(R10)
+	ADDQ    $0x00000240, DX
+	ADDQ    $0x00000480, CX
+	DECQ    BX
+	JNZ     tile
+	VZEROUPPER
+	RET
+
+// func skip16q10(t uintptr)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·skip16q10(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), AX
+	MOVQ 24(AX), CX
+	MOVQ 176(AX), BX
+	XORQ DX, DX
+
+tile:
+	CMPQ    80(AX), $0x00
+	JEQ     more
+	MOVQ    72(AX), R10
+	VMOVUPS (R10), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z9
+	JMP     sum
+
+more:
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS (R10), Z0
+	VMOVUPS 64(R10), Z1
+	VMOVUPS 128(R10), Z2
+	VMOVUPS 192(R10), Z3
+	VMOVUPS 256(R10), Z4
+	VMOVUPS 320(R10), Z5
+	VMOVUPS 384(R10), Z6
+	VMOVUPS 448(R10), Z7
+	VMOVUPS 512(R10), Z8
+	VMOVUPS 576(R10), Z9
+
+sum:
+	MOVQ 48(AX), R9
+	MOVQ 120(AX), SI
+	MOVQ 128(AX), DI
+
+tap:
+	MOVQ        (SI), R8
+	ADDQ        CX, R8
+	MOVQ        8(SI), R10
+	VMOVUPS     (R9)(R10*1), Z10
+	VFMADD231PS (R8), Z10, Z0
+	VFMADD231PS 128(R8), Z10, Z1
+	VFMADD231PS 256(R8), Z10, Z2
+	VFMADD231PS 384(R8), Z10, Z3
+	VFMADD231PS 512(R8), Z10, Z4
+	VFMADD231PS 640(R8), Z10, Z5
+	VFMADD231PS 768(R8), Z10, Z6
+	VFMADD231PS 896(R8), Z10, Z7
+	VFMADD231PS 1024(R8), Z10, Z8
+	VFMADD231PS 1152(R8), Z10, Z9
+	ADDQ        $0x10, SI
+	SUBQ        $0x02, DI
+	JNZ         tap
+	CMPQ        104(AX), $0x00
+	JEQ         activate
+	MOVQ        96(AX), R10
+	ADDQ        DX, R10
+	VADDPS      (R10), Z0, Z0
+	VADDPS      64(R10), Z1, Z1
+	VADDPS      128(R10), Z2, Z2
+	VADDPS      192(R10), Z3, Z3
+	VADDPS      256(R10), Z4, Z4
+	VADDPS      320(R10), Z5, Z5
+	VADDPS      384(R10), Z6, Z6
+	VADDPS      448(R10), Z7, Z7
+	VADDPS      512(R10), Z8, Z8
+	VADDPS      576(R10), Z9, Z9
+
+activate:
+	CMPL         196(AX), $0x01
+	JLT          store
+	JNE          leaky
+	VBROADCASTSS 184(AX), Z10
+	VBROADCASTSS 188(AX), Z11
+	VMAXPS       Z0, Z10, Z0
+	VMINPS       Z0, Z11, Z0
+	VMAXPS       Z1, Z10, Z1
+	VMINPS       Z1, Z11, Z1
+	VMAXPS       Z2, Z10, Z2
+	VMINPS       Z2, Z11, Z2
+	VMAXPS       Z3, Z10, Z3
+	VMINPS       Z3, Z11, Z3
+	VMAXPS       Z4, Z10, Z4
+	VMINPS       Z4, Z11, Z4
+	VMAXPS       Z5, Z10, Z5
+	VMINPS       Z5, Z11, Z5
+	VMAXPS       Z6, Z10, Z6
+	VMINPS       Z6, Z11, Z6
+	VMAXPS       Z7, Z10, Z7
+	VMINPS       Z7, Z11, Z7
+	VMAXPS       Z8, Z10, Z8
+	VMINPS       Z8, Z11, Z8
+	VMAXPS       Z9, Z10, Z9
+	VMINPS       Z9, Z11, Z9
+	JMP          store
+
+leaky:
+	VBROADCASTSS 192(AX), Z10
+	VXORPS       Z11, Z11, Z11
+	VCMPPS       $0x01, Z11, Z0, K1
+	VMULPS       Z10, Z0, K1, Z0
+	VCMPPS       $0x01, Z11, Z1, K1
+	VMULPS       Z10, Z1, K1, Z1
+	VCMPPS       $0x01, Z11, Z2, K1
+	VMULPS       Z10, Z2, K1, Z2
+	VCMPPS       $0x01, Z11, Z3, K1
+	VMULPS       Z10, Z3, K1, Z3
+	VCMPPS       $0x01, Z11, Z4, K1
+	VMULPS       Z10, Z4, K1, Z4
+	VCMPPS       $0x01, Z11, Z5, K1
+	VMULPS       Z10, Z5, K1, Z5
+	VCMPPS       $0x01, Z11, Z6, K1
+	VMULPS       Z10, Z6, K1, Z6
+	VCMPPS       $0x01, Z11, Z7, K1
+	VMULPS       Z10, Z7, K1, Z7
+	VCMPPS       $0x01, Z11, Z8, K1
+	VMULPS       Z10, Z8, K1, Z8
+	VCMPPS       $0x01, Z11, Z9, K1
+	VMULPS       Z10, Z9, K1, Z9
+
+store:
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS Z0, (R10)
+	VMOVUPS Z1, 64(R10)
+	VMOVUPS Z2, 128(R10)
+	VMOVUPS Z3, 192(R10)
+	VMOVUPS Z4, 256(R10)
+	VMOVUPS Z5, 320(R10)
+	VMOVUPS Z6, 384(R10)
+	VMOVUPS Z7, 448(R10)
+	VMOVUPS Z8, 512(R10)
+	VMOVUPS Z9, 576(R10)
+	ADDQ    $0x00000280, DX
+	ADDQ    $0x00000500, CX
+	DECQ    BX
+	JNZ     tile
+	VZEROUPPER
+	RET
+
+// func skip16q11(t uintptr)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·skip16q11(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), AX
+	MOVQ 24(AX), CX
+	MOVQ 176(AX), BX
+	XORQ DX, DX
+
+tile:
+	CMPQ    80(AX), $0x00
+	JEQ     more
+	MOVQ    72(AX), R10
+	VMOVUPS (R10), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z9
+	VMOVAPS Z0, Z10
+	JMP     sum
+
+more:
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS (R10), Z0
+	VMOVUPS 64(R10), Z1
+	VMOVUPS 128(R10), Z2
+	VMOVUPS 192(R10), Z3
+	VMOVUPS 256(R10), Z4
+	VMOVUPS 320(R10), Z5
+	VMOVUPS 384(R10), Z6
+	VMOVUPS 448(R10), Z7
+	VMOVUPS 512(R10), Z8
+	VMOVUPS 576(R10), Z9
+	VMOVUPS 640(R10), Z10
+
+sum:
+	MOVQ 48(AX), R9
+	MOVQ 120(AX), SI
+	MOVQ 128(AX), DI
+
+tap:
+	MOVQ        (SI), R8
+	ADDQ        CX, R8
+	MOVQ        8(SI), R10
+	VMOVUPS     (R9)(R10*1), Z11
+	VFMADD231PS (R8), Z11, Z0
+	VFMADD231PS 128(R8), Z11, Z1
+	VFMADD231PS 256(R8), Z11, Z2
+	VFMADD231PS 384(R8), Z11, Z3
+	VFMADD231PS 512(R8), Z11, Z4
+	VFMADD231PS 640(R8), Z11, Z5
+	VFMADD231PS 768(R8), Z11, Z6
+	VFMADD231PS 896(R8), Z11, Z7
+	VFMADD231PS 1024(R8), Z11, Z8
+	VFMADD231PS 1152(R8), Z11, Z9
+	VFMADD231PS 1280(R8), Z11, Z10
+	ADDQ        $0x10, SI
+	SUBQ        $0x02, DI
+	JNZ         tap
+	CMPQ        104(AX), $0x00
+	JEQ         activate
+	MOVQ        96(AX), R10
+	ADDQ        DX, R10
+	VADDPS      (R10), Z0, Z0
+	VADDPS      64(R10), Z1, Z1
+	VADDPS      128(R10), Z2, Z2
+	VADDPS      192(R10), Z3, Z3
+	VADDPS      256(R10), Z4, Z4
+	VADDPS      320(R10), Z5, Z5
+	VADDPS      384(R10), Z6, Z6
+	VADDPS      448(R10), Z7, Z7
+	VADDPS      512(R10), Z8, Z8
+	VADDPS      576(R10), Z9, Z9
+	VADDPS      640(R10), Z10, Z10
+
+activate:
+	CMPL         196(AX), $0x01
+	JLT          store
+	JNE          leaky
+	VBROADCASTSS 184(AX), Z11
+	VBROADCASTSS 188(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z11, Z2
+	VMINPS       Z2, Z12, Z2
+	VMAXPS       Z3, Z11, Z3
+	VMINPS       Z3, Z12, Z3
+	VMAXPS       Z4, Z11, Z4
+	VMINPS       Z4, Z12, Z4
+	VMAXPS       Z5, Z11, Z5
+	VMINPS       Z5, Z12, Z5
+	VMAXPS       Z6, Z11, Z6
+	VMINPS       Z6, Z12, Z6
+	VMAXPS       Z7, Z11, Z7
+	VMINPS       Z7, Z12, Z7
+	VMAXPS       Z8, Z11, Z8
+	VMINPS       Z8, Z12, Z8
+	VMAXPS       Z9, Z11, Z9
+	VMINPS       Z9, Z12, Z9
+	VMAXPS       Z10, Z11, Z10
+	VMINPS       Z10, Z12, Z10
+	JMP          store
+
+leaky:
+	VBROADCASTSS 192(AX), Z11
+	VXORPS       Z12, Z12, Z12
+	VCMPPS       $0x01, Z12, Z0, K1
+	VMULPS       Z11, Z0, K1, Z0
+	VCMPPS       $0x01, Z12, Z1, K1
+	VMULPS       Z11, Z1, K1, Z1
+	VCMPPS       $0x01, Z12, Z2, K1
+	VMULPS       Z11, Z2, K1, Z2
+	VCMPPS       $0x01, Z12, Z3, K1
+	VMULPS       Z11, Z3, K1, Z3
+	VCMPPS       $0x01, Z12, Z4, K1
+	VMULPS       Z11, Z4, K1, Z4
+	VCMPPS       $0x01, Z12, Z5, K1
+	VMULPS       Z11, Z5, K1, Z5
+	VCMPPS       $0x01, Z12, Z6, K1
+	VMULPS       Z11, Z6, K1, Z6
+	VCMPPS       $0x01, Z12, Z7, K1
+	VMULPS       Z11, Z7, K1, Z7
+	VCMPPS       $0x01, Z12, Z8, K1
+	VMULPS       Z11, Z8, K1, Z8
+	VCMPPS       $0x01, Z12, Z9, K1
+	VMULPS       Z11, Z9, K1, Z9
+	VCMPPS       $0x01, Z12, Z10, K1
+	VMULPS       Z11, Z10, K1, Z10
+
+store:
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS Z0, (R10)
+	VMOVUPS Z1, 64(R10)
+	VMOVUPS Z2, 128(R10)
+	VMOVUPS Z3, 192(R10)
+	VMOVUPS Z4, 256(R10)
+	VMOVUPS Z5, 320(R10)
+	VMOVUPS Z6, 384(R10)
+	VMOVUPS Z7, 448(R10)
+	VMOVUPS Z8, 512(R10)
+	VMOVUPS Z9, 576(R10)
+	VMOVUPS Z10, 640(R10)
+	ADDQ    $0x000002c0, DX
+	ADDQ    $0x00000580, CX
+	DECQ    BX
+	JNZ     tile
+	VZEROUPPER
+	RET
+
+// func skip16q12(t uintptr)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·skip16q12(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), AX
+	MOVQ 24(AX), CX
+	MOVQ 176(AX), BX
+	XORQ DX, DX
+
+tile:
+	CMPQ    80(AX), $0x00
+	JEQ     more
+	MOVQ    72(AX), R10
+	VMOVUPS (R10), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z9
+	VMOVAPS Z0, Z10
+	VMOVAPS Z0, Z11
+	JMP     sum
+
+more:
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS (R10), Z0
+	VMOVUPS 64(R10), Z1
+	VMOVUPS 128(R10), Z2
+	VMOVUPS 192(R10), Z3
+	VMOVUPS 256(R10), Z4
+	VMOVUPS 320(R10), Z5
+	VMOVUPS 384(R10), Z6
+	VMOVUPS 448(R10), Z7
+	VMOVUPS 512(R10), Z8
+	VMOVUPS 576(R10), Z9
+	VMOVUPS 640(R10), Z10
+	VMOVUPS 704(R10), Z11
+
+sum:
+	MOVQ 48(AX), R9
+	MOVQ 120(AX), SI
+	MOVQ 128(AX), DI
+
+tap:
+	MOVQ        (SI), R8
+	ADDQ        CX, R8
+	MOVQ        8(SI), R10
+	VMOVUPS     (R9)(R10*1), Z12
+	VFMADD231PS (R8), Z12, Z0
+	VFMADD231PS 128(R8), Z12, Z1
+	VFMADD231PS 256(R8), Z12, Z2
+	VFMADD231PS 384(R8), Z12, Z3
+	VFMADD231PS 512(R8), Z12, Z4
+	VFMADD231PS 640(R8), Z12, Z5
+	VFMADD231PS 768(R8), Z12, Z6
+	VFMADD231PS 896(R8), Z12, Z7
+	VFMADD231PS 1024(R8), Z12, Z8
+	VFMADD231PS 1152(R8), Z12, Z9
+	VFMADD231PS 1280(R8), Z12, Z10
+	VFMADD231PS 1408(R8), Z12, Z11
+	ADDQ        $0x10, SI
+	SUBQ        $0x02, DI
+	JNZ         tap
+	CMPQ        104(AX), $0x00
+	JEQ         activate
+	MOVQ        96(AX), R10
+	ADDQ        DX, R10
+	VADDPS      (R10), Z0, Z0
+	VADDPS      64(R10), Z1, Z1
+	VADDPS      128(R10), Z2, Z2
+	VADDPS      192(R10), Z3, Z3
+	VADDPS      256(R10), Z4, Z4
+	VADDPS      320(R10), Z5, Z5
+	VADDPS      384(R10), Z6, Z6
+	VADDPS      448(R10), Z7, Z7
+	VADDPS      512(R10), Z8, Z8
+	VADDPS      576(R10), Z9, Z9
+	VADDPS      640(R10), Z10, Z10
+	VADDPS      704(R10), Z11, Z11
+
+activate:
+	CMPL         196(AX), $0x01
+	JLT          store
+	JNE          leaky
+	VBROADCASTSS 184(AX), Z12
+	VBROADCASTSS 188(AX), Z13
+	VMAXPS       Z0, Z12, Z0
+	VMINPS       Z0, Z13, Z0
+	VMAXPS       Z1, Z12, Z1
+	VMINPS       Z1, Z13, Z1
+	VMAXPS       Z2, Z12, Z2
+	VMINPS       Z2, Z13, Z2
+	VMAXPS       Z3, Z12, Z3
+	VMINPS       Z3, Z13, Z3
+	VMAXPS       Z4, Z12, Z4
+	VMINPS       Z4, Z13, Z4
+	VMAXPS       Z5, Z12, Z5
+	VMINPS       Z5, Z13, Z5
+	VMAXPS       Z6, Z12, Z6
+	VMINPS       Z6, Z13, Z6
+	VMAXPS       Z7, Z12, Z7
+	VMINPS       Z7, Z13, Z7
+	VMAXPS       Z8, Z12, Z8
+	VMINPS       Z8, Z13, Z8
+	VMAXPS       Z9, Z12, Z9
+	VMINPS       Z9, Z13, Z9
+	VMAXPS       Z10, Z12, Z10
+	VMINPS       Z10, Z13, Z10
+	VMAXPS       Z11, Z12, Z11
+	VMINPS       Z11, Z13, Z11
+	JMP          store
+
+leaky:
+	VBROADCASTSS 192(AX), Z12
+	VXORPS       Z13, Z13, Z13
+	VCMPPS       $0x01, Z13, Z0, K1
+	VMULPS       Z12, Z0, K1, Z0
+	VCMPPS       $0x01, Z13, Z1, K1
+	VMULPS       Z12, Z1, K1, Z1
+	VCMPPS       $0x01, Z13, Z2, K1
+	VMULPS       Z12, Z2, K1, Z2
+	VCMPPS       $0x01, Z13, Z3, K1
+	VMULPS       Z12, Z3, K1, Z3
+	VCMPPS       $0x01, Z13, Z4, K1
+	VMULPS       Z12, Z4, K1, Z4
+	VCMPPS       $0x01, Z13, Z5, K1
+	VMULPS       Z12, Z5, K1, Z5
+	VCMPPS       $0x01, Z13, Z6, K1
+	VMULPS       Z12, Z6, K1, Z6
+	VCMPPS       $0x01, Z13, Z7, K1
+	VMULPS       Z12, Z7, K1, Z7
+	VCMPPS       $0x01, Z13, Z8, K1
+	VMULPS       Z12, Z8, K1, Z8
+	VCMPPS       $0x01, Z13, Z9, K1
+	VMULPS       Z12, Z9, K1, Z9
+	VCMPPS       $0x01, Z13, Z10, K1
+	VMULPS       Z12, Z10, K1, Z10
+	VCMPPS       $0x01, Z13, Z11, K1
+	VMULPS       Z12, Z11, K1, Z11
+
+store:
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS Z0, (R10)
+	VMOVUPS Z1, 64(R10)
+	VMOVUPS Z2, 128(R10)
+	VMOVUPS Z3, 192(R10)
+	VMOVUPS Z4, 256(R10)
+	VMOVUPS Z5, 320(R10)
+	VMOVUPS Z6, 384(R10)
+	VMOVUPS Z7, 448(R10)
+	VMOVUPS Z8, 512(R10)
+	VMOVUPS Z9, 576(R10)
+	VMOVUPS Z10, 640(R10)
+	VMOVUPS Z11, 704(R10)
+	ADDQ    $0x00000300, DX
+	ADDQ    $0x00000600, CX
+	DECQ    BX
+	JNZ     tile
+	VZEROUPPER
+	RET
+
+// func skip16q13(t uintptr)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·skip16q13(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), AX
+	MOVQ 24(AX), CX
+	MOVQ 176(AX), BX
+	XORQ DX, DX
+
+tile:
+	CMPQ    80(AX), $0x00
+	JEQ     more
+	MOVQ    72(AX), R10
+	VMOVUPS (R10), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z9
+	VMOVAPS Z0, Z10
+	VMOVAPS Z0, Z11
+	VMOVAPS Z0, Z12
+	JMP     sum
+
+more:
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS (R10), Z0
+	VMOVUPS 64(R10), Z1
+	VMOVUPS 128(R10), Z2
+	VMOVUPS 192(R10), Z3
+	VMOVUPS 256(R10), Z4
+	VMOVUPS 320(R10), Z5
+	VMOVUPS 384(R10), Z6
+	VMOVUPS 448(R10), Z7
+	VMOVUPS 512(R10), Z8
+	VMOVUPS 576(R10), Z9
+	VMOVUPS 640(R10), Z10
+	VMOVUPS 704(R10), Z11
+	VMOVUPS 768(R10), Z12
+
+sum:
+	MOVQ 48(AX), R9
+	MOVQ 120(AX), SI
+	MOVQ 128(AX), DI
+
+tap:
+	MOVQ        (SI), R8
+	ADDQ        CX, R8
+	MOVQ        8(SI), R10
+	VMOVUPS     (R9)(R10*1), Z13
+	VFMADD231PS (R8), Z13, Z0
+	VFMADD231PS 128(R8), Z13, Z1
+	VFMADD231PS 256(R8), Z13, Z2
+	VFMADD231PS 384(R8), Z13, Z3
+	VFMADD231PS 512(R8), Z13, Z4
+	VFMADD231PS 640(R8), Z13, Z5
+	VFMADD231PS 768(R8), Z13, Z6
+	VFMADD231PS 896(R8), Z13, Z7
+	VFMADD231PS 1024(R8), Z13, Z8
+	VFMADD231PS 1152(R8), Z13, Z9
+	VFMADD231PS 1280(R8), Z13, Z10
+	VFMADD231PS 1408(R8), Z13, Z11
+	VFMADD231PS 1536(R8), Z13, Z12
+	ADDQ        $0x10, SI
+	SUBQ        $0x02, DI
+	JNZ         tap
+	CMPQ        104(AX), $0x00
+	JEQ         activate
+	MOVQ        96(AX), R10
+	ADDQ        DX, R10
+	VADDPS      (R10), Z0, Z0
+	VADDPS      64(R10), Z1, Z1
+	VADDPS      128(R10), Z2, Z2
+	VADDPS      192(R10), Z3, Z3
+	VADDPS      256(R10), Z4, Z4
+	VADDPS      320(R10), Z5, Z5
+	VADDPS      384(R10), Z6, Z6
+	VADDPS      448(R10), Z7, Z7
+	VADDPS      512(R10), Z8, Z8
+	VADDPS      576(R10), Z9, Z9
+	VADDPS      640(R10), Z10, Z10
+	VADDPS      704(R10), Z11, Z11
+	VADDPS      768(R10), Z12, Z12
+
+activate:
+	CMPL         196(AX), $0x01
+	JLT          store
+	JNE          leaky
+	VBROADCASTSS 184(AX), Z13
+	VBROADCASTSS 188(AX), Z14
+	VMAXPS       Z0, Z13, Z0
+	VMINPS       Z0, Z14, Z0
+	VMAXPS       Z1, Z13, Z1
+	VMINPS       Z1, Z14, Z1
+	VMAXPS       Z2, Z13, Z2
+	VMINPS       Z2, Z14, Z2
+	VMAXPS       Z3, Z13, Z3
+	VMINPS       Z3, Z14, Z3
+	VMAXPS       Z4, Z13, Z4
+	VMINPS       Z4, Z14, Z4
+	VMAXPS       Z5, Z13, Z5
+	VMINPS       Z5, Z14, Z5
+	VMAXPS       Z6, Z13, Z6
+	VMINPS       Z6, Z14, Z6
+	VMAXPS       Z7, Z13, Z7
+	VMINPS       Z7, Z14, Z7
+	VMAXPS       Z8, Z13, Z8
+	VMINPS       Z8, Z14, Z8
+	VMAXPS       Z9, Z13, Z9
+	VMINPS       Z9, Z14, Z9
+	VMAXPS       Z10, Z13, Z10
+	VMINPS       Z10, Z14, Z10
+	VMAXPS       Z11, Z13, Z11
+	VMINPS       Z11, Z14, Z11
+	VMAXPS       Z12, Z13, Z12
+	VMINPS       Z12, Z14, Z12
+	JMP          store
+
+leaky:
+	VBROADCASTSS 192(AX), Z13
+	VXORPS       Z14, Z14, Z14
+	VCMPPS       $0x01, Z14, Z0, K1
+	VMULPS       Z13, Z0, K1, Z0
+	VCMPPS       $0x01, Z14, Z1, K1
+	VMULPS       Z13, Z1, K1, Z1
+	VCMPPS       $0x01, Z14, Z2, K1
+	VMULPS       Z13, Z2, K1, Z2
+	VCMPPS       $0x01, Z14, Z3, K1
+	VMULPS       Z13, Z3, K1, Z3
+	VCMPPS       $0x01, Z14, Z4, K1
+	VMULPS       Z13, Z4, K1, Z4
+	VCMPPS       $0x01, Z14, Z5, K1
+	VMULPS       Z13, Z5, K1, Z5
+	VCMPPS       $0x01, Z14, Z6, K1
+	VMULPS       Z13, Z6, K1, Z6
+	VCMPPS       $0x01, Z14, Z7, K1
+	VMULPS       Z13, Z7, K1, Z7
+	VCMPPS       $0x01, Z14, Z8, K1
+	VMULPS       Z13, Z8, K1, Z8
+	VCMPPS       $0x01, Z14, Z9, K1
+	VMULPS       Z13, Z9, K1, Z9
+	VCMPPS       $0x01, Z14, Z10, K1
+	VMULPS       Z13, Z10, K1, Z10
+	VCMPPS       $0x01, Z14, Z11, K1
+	VMULPS       Z13, Z11, K1, Z11
+	VCMPPS       $0x01, Z14, Z12, K1
+	VMULPS       Z13, Z12, K1, Z12
+
+store:
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS Z0, (R10)
+	VMOVUPS Z1, 64(R10)
+	VMOVUPS Z2, 128(R10)
+	VMOVUPS Z3, 192(R10)
+	VMOVUPS Z4, 256(R10)
+	VMOVUPS Z5, 320(R10)
+	VMOVUPS Z6, 384(R10)
+	VMOVUPS Z7, 448(R10)
+	VMOVUPS Z8, 512(R10)
+	VMOVUPS Z9, 576(R10)
+	VMOVUPS Z10, 640(R10)
+	VMOVUPS Z11, 704(R10)
+	VMOVUPS Z12, 768(R10)
+	ADDQ    $0x00000340, DX
+	ADDQ    $0x00000680, CX
+	DECQ    BX
+	JNZ     tile
+	VZEROUPPER
+	RET
+
+// func skip16q14(t uintptr)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·skip16q14(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), AX
+	MOVQ 24(AX), CX
+	MOVQ 176(AX), BX
+	XORQ DX, DX
+
+tile:
+	CMPQ    80(AX), $0x00
+	JEQ     more
+	MOVQ    72(AX), R10
+	VMOVUPS (R10), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z8
+	VMOVAPS Z0, Z9
+	VMOVAPS Z0, Z10
+	VMOVAPS Z0, Z11
+	VMOVAPS Z0, Z12
+	VMOVAPS Z0, Z13
+	JMP     sum
+
+more:
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS (R10), Z0
+	VMOVUPS 64(R10), Z1
+	VMOVUPS 128(R10), Z2
+	VMOVUPS 192(R10), Z3
+	VMOVUPS 256(R10), Z4
+	VMOVUPS 320(R10), Z5
+	VMOVUPS 384(R10), Z6
+	VMOVUPS 448(R10), Z7
+	VMOVUPS 512(R10), Z8
+	VMOVUPS 576(R10), Z9
+	VMOVUPS 640(R10), Z10
+	VMOVUPS 704(R10), Z11
+	VMOVUPS 768(R10), Z12
+	VMOVUPS 832(R10), Z13
+
+sum:
+	MOVQ 48(AX), R9
+	MOVQ 120(AX), SI
+	MOVQ 128(AX), DI
+
+tap:
+	MOVQ        (SI), R8
+	ADDQ        CX, R8
+	MOVQ        8(SI), R10
+	VMOVUPS     (R9)(R10*1), Z14
+	VFMADD231PS (R8), Z14, Z0
+	VFMADD231PS 128(R8), Z14, Z1
+	VFMADD231PS 256(R8), Z14, Z2
+	VFMADD231PS 384(R8), Z14, Z3
+	VFMADD231PS 512(R8), Z14, Z4
+	VFMADD231PS 640(R8), Z14, Z5
+	VFMADD231PS 768(R8), Z14, Z6
+	VFMADD231PS 896(R8), Z14, Z7
+	VFMADD231PS 1024(R8), Z14, Z8
+	VFMADD231PS 1152(R8), Z14, Z9
+	VFMADD231PS 1280(R8), Z14, Z10
+	VFMADD231PS 1408(R8), Z14, Z11
+	VFMADD231PS 1536(R8), Z14, Z12
+	VFMADD231PS 1664(R8), Z14, Z13
+	ADDQ        $0x10, SI
+	SUBQ        $0x02, DI
+	JNZ         tap
+	CMPQ        104(AX), $0x00
+	JEQ         activate
+	MOVQ        96(AX), R10
+	ADDQ        DX, R10
+	VADDPS      (R10), Z0, Z0
+	VADDPS      64(R10), Z1, Z1
+	VADDPS      128(R10), Z2, Z2
+	VADDPS      192(R10), Z3, Z3
+	VADDPS      256(R10), Z4, Z4
+	VADDPS      320(R10), Z5, Z5
+	VADDPS      384(R10), Z6, Z6
+	VADDPS      448(R10), Z7, Z7
+	VADDPS      512(R10), Z8, Z8
+	VADDPS      576(R10), Z9, Z9
+	VADDPS      640(R10), Z10, Z10
+	VADDPS      704(R10), Z11, Z11
+	VADDPS      768(R10), Z12, Z12
+	VADDPS      832(R10), Z13, Z13
+
+activate:
+	CMPL         196(AX), $0x01
+	JLT          store
+	JNE          leaky
+	VBROADCASTSS 184(AX), Z14
+	VBROADCASTSS 188(AX), Z15
+	VMAXPS       Z0, Z14, Z0
+	VMINPS       Z0, Z15, Z0
+	VMAXPS       Z1, Z14, Z1
+	VMINPS       Z1, Z15, Z1
+	VMAXPS       Z2, Z14, Z2
+	VMINPS       Z2, Z15, Z2
+	VMAXPS       Z3, Z14, Z3
+	VMINPS       Z3, Z15, Z3
+	VMAXPS       Z4, Z14, Z4
+	VMINPS       Z4, Z15, Z4
+	VMAXPS       Z5, Z14, Z5
+	VMINPS       Z5, Z15, Z5
+	VMAXPS       Z6, Z14, Z6
+	VMINPS       Z6, Z15, Z6
+	VMAXPS       Z7, Z14, Z7
+	VMINPS       Z7, Z15, Z7
+	VMAXPS       Z8, Z14, Z8
+	VMINPS       Z8, Z15, Z8
+	VMAXPS       Z9, Z14, Z9
+	VMINPS       Z9, Z15, Z9
+	VMAXPS       Z10, Z14, Z10
+	VMINPS       Z10, Z15, Z10
+	VMAXPS       Z11, Z14, Z11
+	VMINPS       Z11, Z15, Z11
+	VMAXPS       Z12, Z14, Z12
+	VMINPS       Z12, Z15, Z12
+	VMAXPS       Z13, Z14, Z13
+	VMINPS       Z13, Z15, Z13
+	JMP          store
+
+leaky:
+	VBROADCASTSS 192(AX), Z14
+	VXORPS       Z15, Z15, Z15
+	VCMPPS       $0x01, Z15, Z0, K1
+	VMULPS       Z14, Z0, K1, Z0
+	VCMPPS       $0x01, Z15, Z1, K1
+	VMULPS       Z14, Z1, K1, Z1
+	VCMPPS       $0x01, Z15, Z2, K1
+	VMULPS       Z14, Z2, K1, Z2
+	VCMPPS       $0x01, Z15, Z3, K1
+	VMULPS       Z14, Z3, K1, Z3
+	VCMPPS       $0x01, Z15, Z4, K1
+	VMULPS       Z14, Z4, K1, Z4
+	VCMPPS       $0x01, Z15, Z5, K1
+	VMULPS       Z14, Z5, K1, Z5
+	VCMPPS       $0x01, Z15, Z6, K1
+	VMULPS       Z14, Z6, K1, Z6
+	VCMPPS       $0x01, Z15, Z7, K1
+	VMULPS       Z14, Z7, K1, Z7
+	VCMPPS       $0x01, Z15, Z8, K1
+	VMULPS       Z14, Z8, K1, Z8
+	VCMPPS       $0x01, Z15, Z9, K1
+	VMULPS       Z14, Z9, K1, Z9
+	VCMPPS       $0x01, Z15, Z10, K1
+	VMULPS       Z14, Z10, K1, Z10
+	VCMPPS       $0x01, Z15, Z11, K1
+	VMULPS       Z14, Z11, K1, Z11
+	VCMPPS       $0x01, Z15, Z12, K1
+	VMULPS       Z14, Z12, K1, Z12
+	VCMPPS       $0x01, Z15, Z13, K1
+	VMULPS       Z14, Z13, K1, Z13
+
+store:
+	MOVQ    (AX), R10
+	ADDQ    DX, R10
+	VMOVUPS Z0, (R10)
+	VMOVUPS Z1, 64(R10)
+	VMOVUPS Z2, 128(R10)
+	VMOVUPS Z3, 192(R10)
+	VMOVUPS Z4, 256(R10)
+	VMOVUPS Z5, 320(R10)
+	VMOVUPS Z6, 384(R10)
+	VMOVUPS Z7, 448(R10)
+	VMOVUPS Z8, 512(R10)
+	VMOVUPS Z9, 576(R10)
+	VMOVUPS Z10, 640(R10)
+	VMOVUPS Z11, 704(R10)
+	VMOVUPS Z12, 768(R10)
+	VMOVUPS Z13, 832(R10)
+	ADDQ    $0x00000380, DX
+	ADDQ    $0x00000700, CX
 	DECQ    BX
 	JNZ     tile
 	VZEROUPPER

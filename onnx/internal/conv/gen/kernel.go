@@ -54,19 +54,25 @@ type kernel struct {
 }
 
 func (k *kernel) name() string {
-	if k.form == "depth" {
-		return fmt.Sprintf("depth%dq%d", k.lanes, k.q)
+	if k.depth() {
+		return fmt.Sprintf("%s%dq%d", k.form, k.lanes, k.q)
 	}
 	return fmt.Sprintf("%s%df%dq%d", k.form, k.lanes, k.f, k.q)
 }
+
+// depth says that each lane is convolved by itself.
+func (k *kernel) depth() bool { return k.form == "depth" || k.form == "skip" }
 
 // vector is the number of bytes of a register.
 func (k *kernel) vector() int { return 4 * k.lanes }
 
 // pixelBytes is the distance of input pixels.
 func (k *kernel) pixelBytes() int {
-	if k.form == "planar" {
+	switch k.form {
+	case "planar":
 		return 4
+	case "skip":
+		return 2 * k.vector()
 	}
 	return k.vector()
 }
@@ -195,14 +201,16 @@ func (k *kernel) sumTaps() {
 	Label("tap")
 	MOVQ(Mem{Base: k.tap}, k.pixel)
 	ADDQ(k.src, k.pixel)
-	if k.form == "depth" {
+	if k.depth() {
 		k.stepDepth()
+		ADDQ(Imm(16), k.tap)
+		SUBQ(Imm(2), k.taps)
 	} else {
 		k.step(0)
+		ADDQ(Imm(8), k.tap)
+		ADDQ(U32(k.f*k.vector()), k.filter)
+		DECQ(k.taps)
 	}
-	ADDQ(Imm(8), k.tap)
-	ADDQ(U32(k.f*k.vector()), k.filter)
-	DECQ(k.taps)
 	JNZ(LabelRef("tap"))
 }
 
@@ -232,11 +240,12 @@ func (k *kernel) step(c int) {
 	}
 }
 
-// stepDepth adds the products of a tap.
+// stepDepth adds the products of a tap, which says where its weights are.
 func (k *kernel) stepDepth() {
-	VMOVUPS(Mem{Base: k.filter}, k.spare(0))
+	MOVQ(Mem{Base: k.tap, Disp: 8}, k.tmp)
+	VMOVUPS(Mem{Base: k.filter, Index: k.tmp, Scale: 1}, k.spare(0))
 	for q := range k.q {
-		VFMADD231PS(Mem{Base: k.pixel, Disp: q * k.vector()}, k.spare(0), k.acc(0, q))
+		VFMADD231PS(Mem{Base: k.pixel, Disp: q * k.pixelBytes()}, k.spare(0), k.acc(0, q))
 	}
 }
 

@@ -44,7 +44,7 @@ func main() {
 	var stubs, choice bytes.Buffer
 	build.ConstraintExpr("amd64,!purego")
 	for _, s := range isas() {
-		for _, form := range []string{"blocked", "planar", "depth"} {
+		for _, form := range []string{"blocked", "planar", "depth", "skip"} {
 			family(s, form, &stubs, &choice)
 		}
 	}
@@ -61,7 +61,7 @@ func main() {
 func family(s isa, form string, stubs, choice *bytes.Buffer) {
 	fmt.Fprintf(choice, "func (t *tile) %s%d(f, q int) {\nswitch f<<4 | q {\n", form, s.lanes)
 	for f := 1; f < len(s.widest); f++ {
-		if form == "depth" && f > 1 {
+		if (form == "depth" || form == "skip") && f > 1 {
 			break
 		}
 		for q := 1; q <= s.widest[f]; q++ {
