@@ -24,7 +24,7 @@ import (
 // The documents whose console sessions are run, each in one shell of its own
 // and a directory of its own, with the binary on the PATH.
 var sessions = []string{
-	"README.md", "docs/tour.md", "docs/learn.md", "vectors/README.md",
+	"README.md", "docs/tour.md", "docs/learn.md", "docs/onnx.md", "vectors/README.md",
 	"docs/hardware/azure.md", "docs/hardware/nitro.md", "docs/hardware/nvidia.md", "docs/hardware/sev-snp.md",
 	"docs/hardware/sgx.md", "docs/hardware/tdx.md", "docs/hardware/vtpm.md",
 }
@@ -294,6 +294,33 @@ func TestEnforcement(t *testing.T) {
 	}
 }
 
+var shownCode = regexp.MustCompile("(?s)[Ii]n\\s`([^`]+\\.go)`:\n\n```go\n(.*?)```")
+
+// TestShownCode: what docs/onnx.md shows of the engine's files stands in them.
+func TestShownCode(t *testing.T) {
+	page, err := os.ReadFile("docs/onnx.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := shownCode.FindAllSubmatch(page, -1)
+	if len(shown) == 0 || len(shown) != bytes.Count(page, []byte("```go\n")) {
+		t.Errorf("%d of %d pieces of code name their file", len(shown), bytes.Count(page, []byte("```go\n")))
+	}
+	space := regexp.MustCompile(`[ \t]+`)
+	for _, m := range shown {
+		file, err := os.ReadFile(string(m[1]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := space.ReplaceAllString(string(file), " ")
+		for _, piece := range strings.Split(space.ReplaceAllString(string(m[2]), " "), "\n") {
+			if !strings.Contains(text, strings.TrimSpace(piece)) {
+				t.Errorf("%s has no line %q, which the page shows", m[1], piece)
+			}
+		}
+	}
+}
+
 // TestLinks: every relative link in the documents leads somewhere.
 func TestLinks(t *testing.T) {
 	pages, err := filepath.Glob("*.md")
@@ -308,12 +335,13 @@ func TestLinks(t *testing.T) {
 		pages = append(pages, more...)
 	}
 	link := regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	goCode := regexp.MustCompile("(?s)```go\n.*?```") // x[i](y) is no link
 	for _, page := range pages {
 		text, err := os.ReadFile(page)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, m := range link.FindAllSubmatch(text, -1) {
+		for _, m := range link.FindAllSubmatch(goCode.ReplaceAll(text, nil), -1) {
 			target, _, _ := strings.Cut(string(m[1]), "#")
 			if target == "" || strings.Contains(target, "://") || strings.HasPrefix(target, "mailto:") {
 				continue
