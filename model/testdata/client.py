@@ -60,7 +60,7 @@ def refused(text, call):
 
 refused("no model of that name", lambda: client.infer("none", [tensor("features", batch, "FP32")]))
 refused("has shape [2 29]", lambda: client.infer("tumour", [tensor("features", batch[:, 1:], "FP32")]))
-refused('datatype "FP64"', lambda: client.infer("tumour", [tensor("features", batch.astype(np.float64), "FP64")]))
+refused('datatype FP64, expected FP32', lambda: client.infer("tumour", [tensor("features", batch.astype(np.float64), "FP64")]))
 binary = triton.InferInput("features", [2, 30], "FP32")
 binary.set_data_from_numpy(batch, binary_data=True)
 refused("binary tensors are not supported", lambda: client.infer("tumour", [binary]))
