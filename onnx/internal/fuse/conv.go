@@ -38,16 +38,22 @@ func folded(r *rewriter, st *plan.Step) error {
 			continue
 		}
 		w := r.p.Fixed(from.In[1])
-		if w == nil || len(w.Shape) < 3 || len(from.In) > 2 && from.In[2] >= 0 && r.p.Fixed(from.In[2]) == nil {
+		if w == nil || len(w.Shape) < 3 || w.Bytes() > *r.spare || len(from.In) > 2 && from.In[2] >= 0 && r.p.Fixed(from.In[2]) == nil {
 			continue
 		}
 		factor, shift, ok := r.perChannel(st, k, w.Shape)
 		if !ok {
 			continue
 		}
+		*r.spare -= w.Bytes()
+		made, old := *o, from.In[1]
 		weights, bias := r.rescaled(from, w, factor, shift)
-		made := *o
-		r.replace(st, "Conv", &made, from.In[0], r.constant(weights), r.constant(bias))
+		id := old
+		if weights != w {
+			id = r.constant(weights)
+			r.own[id] = true
+		}
+		r.replace(st, "Conv", &made, from.In[0], id, r.constant(bias))
 		return nil
 	}
 	return nil
@@ -118,9 +124,12 @@ func (r *rewriter) normalisation(st *plan.Step, n int) (factor, shift []float32,
 	return factor, shift, true
 }
 
-// rescaled makes the weights and the bias of factor * (w * x + b) + shift.
+// rescaled makes the weights and the bias of factor * (w * x + b) + shift. Weights that
+// were made for the convolution, which is about to go away, are overwritten.
 func (r *rewriter) rescaled(from *plan.Step, w *tensor.Tensor, factor, shift []float32) (weights, bias *tensor.Tensor) {
-	weights = w.Clone()
+	if weights = w; !r.own[from.In[1]] {
+		weights = w.Clone()
+	}
 	data := tensor.Data[float32](weights)
 	per := len(data) / max(1, len(factor))
 	sum := slices.Clone(shift)

@@ -17,11 +17,13 @@ import (
 
 // All applies every rewrite, in the order in which they help each other.
 func All(p *plan.Program) error {
+	spare := rescales * p.FixedBytes()
 	for _, rewrite := range []func(*rewriter, *plan.Step) error{
 		identity, folded, scaledProduct, integerProduct, integerConv, integerProductToFloat, biasedProduct,
 		gelu, geluTanh, hardSwish, gated, layerNorm, attention, guarded, addition, residual, activation, activated,
 	} {
 		r := newRewriter(p)
+		r.spare = &spare
 		for i := range p.Steps {
 			if err := rewrite(r, &p.Steps[i]); err != nil {
 				return err
@@ -38,10 +40,16 @@ type rewriter struct {
 	p       *plan.Program
 	makers  map[int]*plan.Step
 	readers []int
+	spare   *int64       // bytes of weights that may still be computed anew
+	own     map[int]bool // weights that a rewrite made and that nothing else reads
 }
 
+// rescales is how often all weights together may be computed anew: a model must not make
+// loading slow by a thousand factors behind one convolution.
+const rescales = 8
+
 func newRewriter(p *plan.Program) *rewriter {
-	r := &rewriter{p: p, makers: make(map[int]*plan.Step, len(p.Steps)), readers: p.Readers()}
+	r := &rewriter{p: p, makers: make(map[int]*plan.Step, len(p.Steps)), readers: p.Readers(), own: map[int]bool{}}
 	for i := range p.Steps {
 		st := &p.Steps[i]
 		for _, id := range st.Out {
