@@ -124,3 +124,11 @@ func TestScalarsAreHeldToTheirRank(t *testing.T) {
 	_, err = load(pb.Model(pb.Input("x", 1, 1, 1, 4), pb.Initializer(pb.Floats("w", nil, 1)), pb.Node("", "ConvTranspose", of("x", "w"), of("y")), y()), DefaultLimits())
 	wantError(t, err, "expected 3 dimensions")
 }
+
+// TestWeightsAreCheckedBeforeTheyArePacked: while the rank of one operand is open, the
+// others are packed all the same.
+func TestWeightsAreCheckedBeforeTheyArePacked(t *testing.T) {
+	_, err := load(pb.Model(open("a", 2), pb.Initializer(pb.Head("b", 2, 2, 3), pb.Msg(9, make([]byte, 6))), pb.Initializer(pb.Head("za", 2), pb.Msg(9, []byte{0})),
+		pb.Initializer(pb.Head("zb", 2, 2), pb.Msg(9, []byte{0, 1})), pb.Node("", "MatMulInteger", of("a", "b", "za", "zb"), of("y")), pb.OpenOutput("y", 6)), DefaultLimits())
+	wantError(t, err, "expected one number or 3")
+}

@@ -55,15 +55,15 @@ func (r *rewriter) turned(st *plan.Step, perm ...int64) bool {
 
 // turnedLater says whether the only reader of a step is a transposition of heads.
 func (r *rewriter) turnedLater(st *plan.Step) bool {
-	if r.readers[st.Out[0]] != 1 {
-		return false
-	}
-	for i := range r.p.Steps {
-		if next := &r.p.Steps[i]; r.turned(next, 0, 2, 1, 3) && next.In[0] == st.Out[0] {
-			return true
+	if r.turns == nil {
+		r.turns = map[int]bool{}
+		for i := range r.p.Steps {
+			if next := &r.p.Steps[i]; r.turned(next, 0, 2, 1, 3) {
+				r.turns[next.In[0]] = true
+			}
 		}
 	}
-	return false
+	return r.readers[st.Out[0]] == 1 && r.turns[st.Out[0]]
 }
 
 func (r *rewriter) rank4(id int) bool {

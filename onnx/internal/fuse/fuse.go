@@ -41,6 +41,7 @@ type rewriter struct {
 	makers  map[int]*plan.Step
 	readers []int
 	spare   *int64       // bytes of weights that may still be computed anew
+	turns   map[int]bool // values that are turned from heads to rows; nil: nobody has asked
 	own     map[int]bool // weights that a rewrite made and that nothing else reads
 }
 

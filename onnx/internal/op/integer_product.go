@@ -174,6 +174,9 @@ func (o *integerProduct) Pack(level kernel.Level, fixed func(int) *tensor.Tensor
 	}
 	packed := *o
 	k, n := int(b.Shape[0]), int(b.Shape[1])
+	if zero != nil && zero.Len() != 1 && zero.Len() != n { // while A's rank is open, nobody has looked
+		return nil, nil, BadInput(o.at.zeroB, "has shape %v, expected one number or %d", zero.Shape, n)
+	}
 	var err error
 	packed.right, err = packRight(&kernel.On{Level: level}, b, zero, 0, k, n, qgemm.RightSize(k, n).Make())
 	return &packed, unread, err
