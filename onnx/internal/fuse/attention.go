@@ -99,8 +99,10 @@ func (r *rewriter) scores(id int, scale *float32) (product *plan.Step, mask int)
 	mask = -1
 	if add := r.only(id, "Add"); add != nil {
 		for k := range 2 {
-			inner := r.unscaled(add.In[k], scale)
+			factor := *scale // of this operand, which may turn out to be the mask
+			inner := r.unscaled(add.In[k], &factor)
 			if product = r.only(inner, "MatMul"); product != nil && r.broadcasts(add.In[1-k], id) {
+				*scale = factor
 				return product, add.In[1-k]
 			}
 		}

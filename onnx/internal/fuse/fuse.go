@@ -102,9 +102,15 @@ func (r *rewriter) scalar(id int) (float32, bool) {
 	return tensor.Data[float32](t)[0], true
 }
 
+// number is scalar for what does not add dimensions to a list or more.
+func (r *rewriter) number(id int) (float32, bool) {
+	v, ok := r.scalar(id)
+	return v, ok && len(r.p.Fixed(id).Shape) < 2
+}
+
 // near says whether a value is a number that was rounded to float32 somewhere.
 func (r *rewriter) near(id int, want float64) bool {
-	v, ok := r.scalar(id)
+	v, ok := r.number(id)
 	off := float64(v) - want
 	return ok && off*off <= want*want*1e-10
 }
@@ -123,6 +129,14 @@ func (r *rewriter) scaled(st *plan.Step, by float64) (other int, ok bool) {
 // f32 says whether a value holds float32.
 func (r *rewriter) f32(id int) bool {
 	return id >= 0 && r.p.Values[id].Info.Type == tensor.Float32
+}
+
+// deeper says whether a result is known to have more dimensions than what it is made
+// of: a list of one number makes a list of a scalar.
+func (r *rewriter) deeper(result, of int) bool {
+	x, ok := r.shape(result)
+	y, known := r.shape(of)
+	return ok && known && len(x) != len(y)
 }
 
 // shape is what is known of a value's shape.

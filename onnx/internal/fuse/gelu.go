@@ -18,7 +18,7 @@ func gelu(r *rewriter, st *plan.Step) error {
 	if !ok {
 		x, ok = r.geluHalfInside(st)
 	}
-	if !ok {
+	if !ok || r.deeper(st.Out[0], x) {
 		return nil
 	}
 	o, err := standard(r.p.Operators(), "Gelu", 20, 1)
@@ -94,7 +94,7 @@ func geluTanh(r *rewriter, st *plan.Step) error {
 	}
 	x, ok := r.scaled(mul, 0.5)
 	tanh, one := r.oneOf(add, "Tanh")
-	if !ok || tanh == nil || !r.near(one, 1) || !r.cubic(tanh.In[0], x) {
+	if !ok || tanh == nil || !r.near(one, 1) || !r.cubic(tanh.In[0], x) || r.deeper(st.Out[0], x) {
 		return nil
 	}
 	o, err := standard(r.p.Operators(), "Gelu", 20, 1, text("approximate", "tanh"))
@@ -138,7 +138,7 @@ func hardSwish(r *rewriter, st *plan.Step) error {
 			x, ok = other, r.shiftedClip(div.In[0], other)
 		}
 	}
-	if !ok || !r.f32(x) {
+	if !ok || !r.f32(x) || r.deeper(st.Out[0], x) {
 		return nil
 	}
 	o, err := standard(r.p.Operators(), "HardSwish", 14, 1)

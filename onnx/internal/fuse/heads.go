@@ -33,79 +33,84 @@ func (s stack) shape(turned bool) []int64 {
 	return []int64{s.batch, s.heads, s.rows, s.dim}
 }
 
-// agreed joins two views of a dimension.
-func agreed(a, b int64) (int64, bool) {
+// joined is the dimension of two that numpy's rules make of them; fits is left alone if
+// they go together.
+func joined(a, b int64, fits *bool) int64 {
 	switch {
-	case a == -1:
-		return b, true
-	case b == -1 || a == b:
-		return a, true
+	case a == b || b == 1:
+		return a
+	case a == 1 || a == -1:
+		return b
+	case b == -1:
+		return a
 	}
-	return a, false
+	*fits = false
+	return a
+}
+
+// whole is the dimensions of the scores, dim of the values, with all that repeats: as
+// products of stacks do, an operand of one batch, head or row serves all of them.
+func (o heads) whole(in []*op.Info) (s stack, keys int64, fits bool) {
+	q, k, v := stackOf(in[0].Shape, o.q), stackOf(in[1].Shape, o.k), stackOf(in[2].Shape, o.v)
+	m := stack{1, 1, 1, 1}
+	if len(in) > 3 && in[3] != nil && in[3].Ranked {
+		if len(in[3].Shape) > 4 {
+			return s, 0, false
+		}
+		m = stackOf(append([]int64{1, 1, 1, 1}[:4-len(in[3].Shape)], in[3].Shape...), false)
+	}
+	fits = true
+	scores := stack{
+		batch: joined(joined(q.batch, k.batch, &fits), m.batch, &fits), heads: joined(joined(q.heads, k.heads, &fits), m.heads, &fits),
+		rows: joined(q.rows, m.rows, &fits), dim: joined(k.rows, m.dim, &fits),
+	}
+	same := func(a, b int64) bool { return a == b || a == -1 || b == -1 }
+	fits = fits && same(q.dim, k.dim) && same(scores.dim, v.rows)
+	s = stack{joined(scores.batch, v.batch, &fits), joined(scores.heads, v.heads, &fits), scores.rows, v.dim}
+	return s, max(scores.dim, v.rows), fits
 }
 
 func (o heads) Infer(in []*op.Info) ([]op.Info, error) {
-	var s [3]stack
-	for i, turned := range []bool{o.q, o.k, o.v} {
+	for i := range 3 {
 		if in[i] == nil || !in[i].Ranked || len(in[i].Shape) != 4 || in[i].Type != tensor.Float32 {
 			return nil, op.BadInput(i, "is not a stack of heads of float32")
 		}
-		s[i] = stackOf(in[i].Shape, turned)
 	}
-	out := stack{s[0].batch, s[0].heads, s[0].rows, s[2].dim}
-	fits := true
-	join := func(a, b int64) int64 {
-		v, ok := agreed(a, b)
-		fits = fits && ok
-		return v
-	}
-	for _, other := range s[1:] {
-		out.batch, out.heads = join(out.batch, other.batch), join(out.heads, other.heads)
-	}
-	join(s[0].dim, s[1].dim)
-	keys := join(s[1].rows, s[2].rows)
+	out, _, fits := o.whole(in)
 	if !fits {
-		return nil, op.BadInput(1, "has shape %v, which does not go with queries of %v and values of %v", in[1].Shape, in[0].Shape, in[2].Shape)
-	}
-	if m := in[3]; m != nil && m.Ranked && !repeats(m.Shape, []int64{out.batch, out.heads, out.rows, keys}) {
-		return nil, op.BadInput(3, "has shape %v, which does not broadcast to the scores", m.Shape)
+		return nil, op.BadInput(1, "has shape %v, which does not go with queries of %v, values of %v and the mask", in[1].Shape, in[0].Shape, in[2].Shape)
 	}
 	return []op.Info{{Type: tensor.Float32, Ranked: true, Shape: out.shape(o.out)}}, nil
 }
 
-// repeats says whether a shape broadcasts to another one that stays as it is.
-func repeats(shape, to []int64) bool {
-	if len(shape) > len(to) {
-		return false
-	}
-	for i, d := range shape {
-		if t := to[len(to)-len(shape)+i]; d != 1 && d != -1 && t != -1 && d != t {
-			return false
-		}
-	}
-	return true
-}
-
 // problem describes the call; the data is filled in by Run.
-func (o heads) problem(q, k, v stack) *att.Problem {
+func (o heads) problem(in []*op.Info) *att.Problem {
+	s, keys, _ := o.whole(in)
 	return &att.Problem{
-		Batches: int(q.batch), Heads: int(q.heads), Queries: int(q.rows), Keys: int(k.rows), Dim: int(q.dim), Values: int(v.dim),
+		Batches: int(s.batch), Heads: int(s.heads), Queries: int(s.rows), Keys: int(keys), Dim: int(stackOf(in[0].Shape, o.q).dim), Values: int(s.dim),
 		Scale: o.scale, Guarded: o.guarded,
 	}
 }
 
 func (o heads) Scratch(on *kernel.On, in []*op.Info) int64 {
-	q, k, v := stackOf(in[0].Shape, o.q), stackOf(in[1].Shape, o.k), stackOf(in[2].Shape, o.v)
-	return int64(o.problem(q, k, v).ScratchLen(on.Workers()))
+	return int64(o.problem(in).ScratchLen(on.Workers()))
 }
 
 func (o heads) Run(env *op.Env, in, out []*tensor.Tensor) error {
-	q, k, v := stackOf(in[0].Shape, o.q), stackOf(in[1].Shape, o.k), stackOf(in[2].Shape, o.v)
-	p := o.problem(q, k, v)
-	p.Q, p.K, p.V = q.strided(in[0], o.q), k.strided(in[1], o.k), v.strided(in[2], o.v)
-	p.Out = stackOf(out[0].Shape, o.out).strided(out[0], o.out)
+	infos := make([]*op.Info, len(in))
+	for i, t := range in {
+		if t != nil {
+			v := op.Known(t)
+			infos[i] = &v
+		}
+	}
+	p := o.problem(infos)
+	q, k, v, all := stackOf(in[0].Shape, o.q), stackOf(in[1].Shape, o.k), stackOf(in[2].Shape, o.v), stackOf(out[0].Shape, o.out)
+	keys := stack{batch: all.batch, heads: all.heads, rows: int64(p.Keys)}
+	p.Q, p.K, p.V = q.repeated(in[0], o.q, all), k.repeated(in[1], o.k, keys), v.repeated(in[2], o.v, keys)
+	p.Out = all.strided(out[0], o.out)
 	if len(in) > 3 && in[3] != nil {
-		s := kernel.BroadcastStrides(in[3].Shape, []int64{q.batch, q.heads, q.rows, k.rows})
+		s := kernel.BroadcastStrides(in[3].Shape, []int64{int64(p.Batches), int64(p.Heads), int64(p.Queries), int64(p.Keys)})
 		p.Mask = att.Strided{Data: tensor.Data[float32](in[3]), Batch: s[0], Head: s[1], Row: s[2], Col: s[3]}
 	}
 	return p.Run(env.On, env.Scratch)
@@ -118,4 +123,19 @@ func (s stack) strided(t *tensor.Tensor, turned bool) att.Strided {
 		return att.Strided{Data: tensor.Data[float32](t), Batch: n[0], Head: n[2], Row: n[1], Col: n[3]}
 	}
 	return att.Strided{Data: tensor.Data[float32](t), Batch: n[0], Head: n[1], Row: n[2], Col: n[3]}
+}
+
+// repeated is strided for an operand that serves more batches, heads or rows than it has.
+func (s stack) repeated(t *tensor.Tensor, turned bool, all stack) att.Strided {
+	at := s.strided(t, turned)
+	if s.batch != all.batch {
+		at.Batch = 0
+	}
+	if s.heads != all.heads {
+		at.Head = 0
+	}
+	if s.rows != all.rows {
+		at.Row = 0
+	}
+	return at
 }

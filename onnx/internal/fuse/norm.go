@@ -48,7 +48,7 @@ func (r *rewriter) standardised(div *plan.Step) (x int, eps float32, ok bool) {
 	if variance == nil || !r.lastAxis(variance) {
 		return -1, 0, false
 	}
-	if eps, ok = r.scalar(epsilon); !ok {
+	if eps, ok = r.number(epsilon); !ok {
 		return -1, 0, false
 	}
 	mean := r.only(sub.In[1], "ReduceMean")

@@ -36,7 +36,7 @@ func addition(r *rewriter, st *plan.Step) error {
 		added := st.In[1-k]
 		in := append(append([]int{}, from.In...), -1, -1)[:4]
 		switch {
-		case in[2] < 0 && in[3] < 0 && r.rows(st.Out[0], added) && r.sameRank(st.In[k], st.Out[0]):
+		case in[2] < 0 && in[3] < 0 && r.rows(st.In[k], added) && r.sameRank(st.In[k], st.Out[0]):
 			in[2] = added
 		case in[3] < 0 && r.f32(added) && r.likely(added, st.In[k]):
 			in[3] = added

@@ -9,8 +9,8 @@ type Level uint8
 // The levels that kernels are written for.
 const (
 	Portable Level = iota
-	AVX2           // AVX2 and FMA
-	AVX512         // and AVX-512 F, BW, DQ, VL
+	AVX2           // AVX2, FMA and F16C
+	AVX512         // and AVX-512 F, BW, DQ, VL and BMI2
 	VNNI           // and AVX-512 VNNI: dot products of 8-bit integers
 )
 
