@@ -25,10 +25,10 @@ func Gelu(level kernel.Level, dst, src []float32) { gelu(level, dst, src) }
 func GeluTanh(level kernel.Level, dst, src []float32) { geluTanh(level, dst, src) }
 
 // SiLU computes x/(1+e^-x), also known as swish. Error below 4e-7 above -88,
-// absolute 1e-36 below.
+// absolute 2e-36 below.
 func SiLU(level kernel.Level, dst, src []float32) { silu(level, dst, src) }
 
-// Softplus computes ln(1+e^x). Error below 4e-7.
+// Softplus computes ln(1+e^x). Error below 4e-7 above -87.3, absolute 2e-38 below.
 func Softplus(level kernel.Level, dst, src []float32) { softplus(level, dst, src) }
 
 // Relu computes max(x, 0). Exact.

@@ -29,10 +29,10 @@ var unaryCases = []unaryCase{
 		x = math.Max(x, -1e9)
 		return x / (1 + math.Exp(-2*math.Sqrt(2/math.Pi)*(x+0.044715*x*x*x)))
 	}, 5e-7, 5e-7},
-	{"SiLU", SiLU, func(x float64) float64 { return math.Max(x, -1e9) / (1 + math.Exp(-x)) }, 4e-7, 1e-36},
+	{"SiLU", SiLU, func(x float64) float64 { return math.Max(x, -1e9) / (1 + math.Exp(-x)) }, 4e-7, 2e-36},
 	{"Softplus", Softplus, func(x float64) float64 {
 		return math.Max(x, 0) + math.Log1p(math.Exp(-math.Abs(x)))
-	}, 4e-7, 0},
+	}, 4e-7, 2e-38},
 	{"Elu", func(level kernel.Level, dst, src []float32) { Elu(level, dst, src, 0.75) }, func(x float64) float64 {
 		if x > 0 {
 			return x

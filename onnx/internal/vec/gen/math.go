@@ -52,29 +52,38 @@ func (m *machine) scaleAVX512(x, n vector) vector {
 	return d
 }
 
-// exp is e^x: 0 from -104 down, infinite from 88.73 up.
+// exp is e^x: 0 below -104, infinite from 88.73 up. What is 0 is not computed: see
+// expNegative.
 func (m *machine) exp(x vector) vector {
-	x = m.clamped(x, -105, 89)
+	zero := m.compare(less, x, m.number(-104))
+	x = m.choose(zero, m.load(m.bits(0)), m.min(m.load(m.number(89)), x))
 	shifted, n, r := m.reduced(x, 2*127)
 	p := m.smallExp(r)
 	if m.avx512 {
-		return m.scaleAVX512(p, n)
+		return m.choose(zero, m.load(m.bits(0)), m.scaleAVX512(p, n))
 	}
 	// 2^n is not always a number, so its factors are: 2^64 or its inverse, and the
 	// quotient.
 	factor := m.choose(x, m.number(0x1p-64), m.number(0x1p64)) // by the sign
-	return m.mul(m.mul(p, m.subInt(m.exponent(shifted), factor)), factor)
+	e := m.mul(m.mul(p, m.subInt(m.exponent(shifted), factor)), factor)
+	return m.choose(zero, m.load(m.bits(0)), e)
 }
 
-// expNegative is e^x for x <= 0, the same bits as exp.
+// expNegative is e^x for x <= 0, the same bits as exp where that is a normal number,
+// and 0 below: numbers that are not normal take a processor many times longer, and
+// masked scores, and activations far from 0, would all be such.
 func (m *machine) expNegative(x vector) vector {
-	shifted, n, r := m.reduced(m.max(m.load(m.number(-105)), x), 127+64)
+	tiny := m.compare(less, x, m.number(leastLog))
+	shifted, n, r := m.reduced(m.max(m.load(m.number(leastLog)), x), 127+64)
 	p := m.smallExp(r)
 	if m.avx512 {
-		return m.scaleAVX512(p, n)
+		return m.choose(tiny, m.load(m.bits(0)), m.scaleAVX512(p, n))
 	}
-	return m.mul(m.mul(p, m.exponent(shifted)), m.number(0x1p-64))
+	return m.choose(tiny, m.load(m.bits(0)), m.mul(m.mul(p, m.exponent(shifted)), m.number(0x1p-64)))
 }
+
+// leastLog is above the logarithm of the smallest normal number.
+const leastLog = -87.3365
 
 // expm1 is e^x - 1 for x between -87 and 88, or NaN.
 func (m *machine) expm1(x vector) vector {
