@@ -25,7 +25,7 @@ func (r *rewriter) productOf(id int) (*plan.Step, *op.Product) {
 // addition moves what is added to a product into it: one number for each column, or a
 // matrix of the product's shape.
 func addition(r *rewriter, st *plan.Step) error {
-	if !is(st, "Add") {
+	if !is(st, "Add") || !r.f32(st.Out[0]) {
 		return nil
 	}
 	for k := range 2 {
