@@ -166,10 +166,36 @@ func (r *rewriter) quantities(st *plan.Step) (a, b quantity, ok bool) {
 	}
 	a, okA := r.dequantized(st.In[0])
 	b, okB := r.dequantized(st.In[1])
-	if !okA || !okB || a.along >= 0 {
+	if !okA || !okB || a.along >= 0 || !r.sumsFit(b.q) {
 		return a, b, false
 	}
 	return a, b, b.along < 0 || b.along == 1 && r.columns(b.scale, b.q)
+}
+
+// longest is how many products of bytes an int32 holds the sum of, whatever they are.
+const longest = math.MaxInt32 / (255 * 255)
+
+// sumsFit says whether the sums of a product with a right matrix stay within int32, as
+// they would as float32. A length that is open counts as a sequence, which is shorter.
+func (r *rewriter) sumsFit(matrix int) bool {
+	shape, ok := r.shape(matrix)
+	return !ok || len(shape) == 0 || shape[max(0, len(shape)-2)] <= longest
+}
+
+// filtersFit is sumsFit for a convolution: each result is a sum over one filter.
+func (r *rewriter) filtersFit(weights int) bool {
+	shape, ok := r.shape(weights)
+	if !ok || len(shape) < 2 {
+		return false
+	}
+	n := int64(1)
+	for _, d := range shape[1:] {
+		if d < 0 || d > longest || n*d > longest {
+			return false
+		}
+		n *= d
+	}
+	return true
 }
 
 // integerConv finds convolutions of dequantized values that are quantized again. Their
@@ -184,7 +210,7 @@ func integerConv(r *rewriter, st *plan.Step) error {
 	}
 	x, okX := r.dequantized(conv.In[0])
 	w, okW := r.dequantized(conv.In[1])
-	if !okX || !okW || x.along >= 0 || w.along > 0 {
+	if !okX || !okW || x.along >= 0 || w.along > 0 || !r.filtersFit(w.q) {
 		return nil
 	}
 	in := []int{x.q, x.scale, x.zero, w.q, w.scale, w.zero, st.In[1], st.In[2]}
