@@ -119,18 +119,8 @@ func (m *direct) lane() int {
 	return m.p.block
 }
 
-// chunkFloats is how many weights a chunk should have: those of a small layer come
-// from the second cache fast enough for wide tiles, the others should stay in the
-// first.
-func chunkFloats(weights, width int) int {
-	if weights > 256<<10 || width < wideRow {
-		return 8 << 10
-	}
-	return 20 << 10
-}
-
-// wideRow is the row that keeps a tile busy for long enough.
-const wideRow = 10
+// chunkFloats is how many weights a chunk should have: they stay in the first cache.
+const chunkFloats = 8 << 10
 
 // arrange divides the output blocks of each group into sets.
 func (m *direct) arrange(split []int) {
@@ -141,7 +131,7 @@ func (m *direct) arrange(split []int) {
 		return
 	}
 	filters, per := g.Filters/g.Groups, g.Channels/g.Groups
-	m.chunk = max(1, chunkFloats(m.p.weights(), m.grid.cols)/(len(m.taps)*block*block*split[0]))
+	m.chunk = max(1, chunkFloats/(len(m.taps)*block*block*split[0]))
 	weight := 0
 	for group := range g.Groups {
 		done := 0
