@@ -89,13 +89,36 @@ func (o resize) Infer(in []*Info) ([]Info, error) {
 		return nil, err
 	}
 	if !known {
-		return []Info{ranked(in[0].Type, openShape(len(in[0].Shape))...)}, nil
+		return []Info{ranked(in[0].Type, o.partly(in)...)}, nil
 	}
 	shape := make([]int64, len(axes))
 	for d, a := range axes {
 		shape[d] = int64(a.Out)
 	}
 	return []Info{ranked(in[0].Type, shape...)}, nil
+}
+
+// partly is the result's shape when some dimensions are open: each is resized by itself,
+// unless the aspect ratio is kept, so those that are known do not depend on the others.
+func (o resize) partly(in []*Info) []int64 {
+	shape := openShape(len(in[0].Shape))
+	if o.policy != "stretch" {
+		return shape
+	}
+	assumed := Info{Type: in[0].Type, Ranked: true, Shape: slices.Clone(in[0].Shape)}
+	for d, n := range assumed.Shape {
+		assumed.Shape[d] = max(n, 1)
+	}
+	axes, known, err := o.plan(append([]*Info{&assumed}, in[1:]...))
+	if err != nil || !known { // what is wrong is said when all is known
+		return shape
+	}
+	for d, n := range in[0].Shape {
+		if n > 0 {
+			shape[d] = int64(axes[d].Out)
+		}
+	}
+	return shape
 }
 
 func (o resize) check(in []*Info) error {

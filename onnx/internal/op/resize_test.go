@@ -2,6 +2,7 @@ package op
 
 import (
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/blindbox/blindbox/onnx/internal/kernel"
@@ -158,4 +159,30 @@ func TestRoiAlign(t *testing.T) {
 	refused(t, "must be images of rank 4", "RoiAlign", 16, nil, 1, counted[float32](4, 4), region, first)
 	refused(t, "there is nothing to pool", "RoiAlign", 16, nil, 1, counted[float32](1, 1, 0, 4), region, first)
 	refused(t, "input 1: is int64", "RoiAlign", 16, nil, 1, in, counted[int64](1, 4), first)
+}
+
+// TestResizeOfOpenShapes: dimensions that are known give known ones beside others that
+// are not, unless all depend on each other.
+func TestResizeOfOpenShapes(t *testing.T) {
+	scales := Known(tensor.List[float32](1, 1, 2, 2))
+	sizes := Known(tensor.List[int64](7, 3, 9, 9))
+	in := Info{Type: tensor.Float32, Ranked: true, Shape: []int64{-1, 3, 5, -1}}
+	stretch := resize{mode: "nearest", roi: 1, scales: 2, sizes: 3, policy: "stretch"}
+	keep := stretch
+	keep.policy = "not_larger"
+	for _, c := range []struct {
+		o    resize
+		in   []*Info
+		want []int64
+	}{
+		{stretch, []*Info{&in, nil, &scales}, []int64{-1, 3, 10, -1}},
+		{stretch, []*Info{&in, nil, nil, &sizes}, []int64{-1, 3, 9, -1}},
+		{keep, []*Info{&in, nil, nil, &sizes}, []int64{-1, -1, -1, -1}},
+		{stretch, []*Info{&in, nil, {Type: tensor.Float32, Ranked: true, Shape: []int64{4}}}, []int64{-1, -1, -1, -1}},
+	} {
+		got, err := c.o.Infer(c.in)
+		if err != nil || !slices.Equal(got[0].Shape, c.want) {
+			t.Errorf("%v, want %v (%v)", got, c.want, err)
+		}
+	}
 }
