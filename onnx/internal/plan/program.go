@@ -1,5 +1,5 @@
 // Package plan turns a graph into a program and runs it. A program is steps over
-// numbered values (compile.go); bound to the shapes of its inputs it knows the place
+// numbered values (compile.go, pack.go); bound to the shapes of its inputs it knows the place
 // of every value in memory and what a run takes, before it takes it (bind.go,
 // memory.go); then it runs (run.go). Graphs inside nodes are programs of their own
 // (body.go).
