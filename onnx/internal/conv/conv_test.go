@@ -13,10 +13,10 @@ import (
 
 func TestConvAgainstNaive(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
-	for range 40 {
+	for range 24 {
 		newTrial(rng, randomGeometry(rng, 2)).check(t, 1)
 	}
-	for range 8 {
+	for range 6 {
 		newTrial(rng, randomGeometry(rng, 4)).check(t, 2)
 	}
 }

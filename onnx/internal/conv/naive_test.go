@@ -103,7 +103,7 @@ func randomGeometry(rng *rand.Rand, maxRank int) Geometry {
 		}
 		g.Out = append(g.Out, out)
 	}
-	for channels*filters*g.Groups*pixels(g.Out)*pixels(g.Kernel) > 1<<18 && channels*filters > 1 {
+	for channels*filters*g.Groups*pixels(g.Out)*pixels(g.Kernel) > 1<<17 && channels*filters > 1 {
 		channels, filters = (channels+1)/2, (filters+1)/2
 	}
 	g.Channels, g.Filters = channels*g.Groups, filters*g.Groups
