@@ -51,9 +51,15 @@ func (p *parser) sequence(r *wire.Reader, depth int) (*tensor.Tensor, error) {
 	if depth > maxLists {
 		return nil, fmt.Errorf("more than %d levels of lists", maxLists)
 	}
+	return p.list(r, tensor.Sequence, fields(3, 5), depth)
+}
+
+// list reads the fields that SequenceProto and OptionalProto share; many are those that
+// may be there more than once.
+func (p *parser) list(r *wire.Reader, as tensor.DataType, many fieldSet, depth int) (*tensor.Tensor, error) {
 	kind := int64(0)
 	var items []*tensor.Tensor
-	err := each(r, fields(3, 5), func(f wire.Field) (err error) {
+	err := each(r, many, func(f wire.Field) (err error) {
 		switch f.Number {
 		case 1:
 			_, err = p.text(f)
@@ -73,7 +79,7 @@ func (p *parser) sequence(r *wire.Reader, depth int) (*tensor.Tensor, error) {
 	if err != nil {
 		return nil, err
 	}
-	return listOf(tensor.Sequence, kind, items)
+	return listOf(as, kind, items)
 }
 
 // item reads a tensor or a sequence inside of a list.
@@ -90,29 +96,7 @@ func (p *parser) item(f wire.Field, list bool, depth int) (*tensor.Tensor, error
 
 // optional reads an OptionalProto.
 func (p *parser) optional(r *wire.Reader) (*tensor.Tensor, error) {
-	kind := int64(0)
-	var items []*tensor.Tensor
-	err := each(r, 0, func(f wire.Field) (err error) {
-		switch f.Number {
-		case 1:
-			_, err = p.text(f)
-		case 2:
-			kind, err = f.Int()
-		case 3, 5:
-			var item *tensor.Tensor
-			item, err = p.item(f, f.Number == 5, 1)
-			items = append(items, item)
-		case 4, 6, 7:
-			err = errors.New("maps, optionals and sparse values are not supported")
-		default:
-			err = unknownField(f)
-		}
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return listOf(tensor.Optional, kind, items)
+	return p.list(r, tensor.Optional, 0, 1)
 }
 
 // listOf makes a list of what was read. The type of an empty one's items is not

@@ -241,23 +241,11 @@ func (o *Conv) alone(in []*Info) ([]int64, bool) {
 // Run convolves.
 func (o *Conv) Run(env *Env, in, out []*tensor.Tensor) error {
 	if len(in) > 3 && in[3] != nil {
-		if shape, differs := o.alone(o.infos(in)); differs {
+		if shape, differs := o.alone(infosOf(in)); differs {
 			return o.apart(env, in, out, shape)
 		}
 	}
 	return o.together(env, in, out)
-}
-
-// infos describes operands, of which W may be packed away.
-func (o *Conv) infos(in []*tensor.Tensor) []*Info {
-	infos := make([]*Info, len(in))
-	for i, t := range in {
-		if t != nil {
-			v := Known(t)
-			infos[i] = &v
-		}
-	}
-	return infos
 }
 
 // apart convolves first and adds D then, since one of them repeats.

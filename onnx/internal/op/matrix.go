@@ -269,13 +269,7 @@ func (o *Product) Run(env *Env, in, out []*tensor.Tensor) error {
 
 // infos describes operands, of which B may be packed away.
 func (o *Product) infos(in []*tensor.Tensor) []*Info {
-	infos := make([]*Info, len(in))
-	for i, t := range in {
-		if t != nil {
-			v := Known(t)
-			infos[i] = &v
-		}
-	}
+	infos := infosOf(in)
 	if in[1] == nil {
 		k, n := int64(o.packed.K()), int64(o.packed.N())
 		if o.TransB {

@@ -1,7 +1,8 @@
 // Package op is the operators: what each node of a model means. An operator says
 // which types and shapes it gives for which it takes, and computes. One family is one
 // file; [Table] lists them all. To add an operator, write its Infer and Run beside
-// its relatives and put its name into that family's table.
+// its relatives and put its name into that family's table; docs/onnx.md shows one, step
+// by step.
 //
 // It knows nothing of files, names of values, plans or memory limits: whoever calls
 // Run has inferred the shapes, held them to the limits and brought the memory.
