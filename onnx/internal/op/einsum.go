@@ -156,6 +156,9 @@ func (o einsum) results(s sizes) ([]int, error) {
 	return indices(o.result, letters+dots)
 }
 
+// Dear: ten operands of 64 elements have 2^60 products.
+func (o einsum) Dear() {}
+
 func (o einsum) Run(env *Env, in, out []*tensor.Tensor) error {
 	switch classOf(in[0].Type) {
 	case signed:

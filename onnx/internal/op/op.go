@@ -72,6 +72,10 @@ type Maker interface {
 // are known then.
 type Cheap interface{ Cheap() }
 
+// Dear is an operator whose work does not follow from the sizes of operands and
+// results: it runs in a run only, which has a deadline, however small they are.
+type Dear interface{ Dear() }
+
 // Packer is an operator that can prepare itself for operands that never change, such
 // as the weights of a product. fixed(i) is operand i if it is one of these, else nil.
 // The operator that it returns does the same and reads none of the operands in unread,
