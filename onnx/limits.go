@@ -21,11 +21,11 @@ type Limits struct {
 	RunSteps     int64 // turns of all loops of one run together
 }
 
-// DefaultLimits returns bounds that fit models of up to about 500 MB of
+// DefaultLimits returns bounds that fit models of up to about 1 GB of
 // weights on a small server.
 func DefaultLimits() Limits {
 	return Limits{
-		Bytes:        512 << 20,
+		Bytes:        1 << 30,
 		Nodes:        20_000,
 		Initializers: 20_000,
 		Values:       100_000,
@@ -33,7 +33,7 @@ func DefaultLimits() Limits {
 		Depth:        8,
 		Rank:         16,
 		StringBytes:  64 << 10,
-		Weights:      128 << 20,
+		Weights:      256 << 20,
 		Elements:     64 << 20,
 		RunBytes:     1 << 30,
 		RunSteps:     1 << 20,
