@@ -30,7 +30,7 @@ func echo() []byte {
 		pb.Output("of", 1, "n", 2), pb.Output("oi", 7, "k"), pb.Output("ob", 9, "k"), pb.Output("os", 8))
 }
 
-// slow multiplies a square matrix by itself 200 times: with 1800 rows, for seconds.
+// slow multiplies a square matrix by itself 200 times: with 400 rows, for a good while.
 func slow() []byte {
 	graph := pb.Input("x", 1, "n", "n")
 	last := "x"
@@ -384,10 +384,21 @@ func square(n int) string {
 	return fmt.Sprintf(`{"inputs":[{"name":"x","shape":[%d,%d],"datatype":"FP32","data":[%s0]}]}`, n, n, strings.Repeat("0,", n*n-1))
 }
 
+// TestDeadline asks for matrices of 2000 rows, which take many seconds to multiply, by
+// a request of a few bytes.
 func TestDeadline(t *testing.T) {
-	h := handler(t, WithDeadline(3*time.Second))
-	status, answer, _ := call(t, h, "POST", "/v2/models/slow/infer", square(1800))
-	wantFailure(t, status, answer, 504, "the run took longer than 3s")
+	nodes := pb.Node("", "ConstantOfShape", []string{"s"}, []string{"v0"})
+	for i := range 1000 {
+		v := fmt.Sprint("v", i)
+		nodes = append(nodes, pb.Node("", "MatMul", []string{v, v}, []string{fmt.Sprint("v", i+1)})...)
+	}
+	long := mustLoad(t, "long", pb.Model(pb.Input("s", 7, 2), nodes, pb.OpenOutput("v1000", 1)))
+	h, err := NewServer([]Loaded{long}, WithDeadline(time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	status, answer, _ := call(t, h, "POST", "/v2/models/long/infer", `{"inputs":[{"name":"s","shape":[2],"datatype":"INT64","data":[2000,2000]}]}`)
+	wantFailure(t, status, answer, 504, "the run took longer than 1s")
 }
 
 // TestConcurrencyIsBounded fills the one run and checks that the second waits,
