@@ -20,7 +20,7 @@ func All(p *plan.Program) error {
 	spare := rescales * p.FixedBytes()
 	for _, rewrite := range []func(*rewriter, *plan.Step) error{
 		identity, folded, scaledProduct, integerProduct, integerConv, integerProductToFloat, biasedProduct,
-		gelu, geluTanh, hardSwish, gated, layerNorm, attention, guarded, addition, residual, activation, activated,
+		gelu, geluTanh, hardSwish, gated, layerNorm, attention, guarded, turnedOperands, addition, residual, activation, activated,
 	} {
 		r := newRewriter(p)
 		r.spare = &spare

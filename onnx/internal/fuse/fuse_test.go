@@ -334,6 +334,27 @@ func TestProducts(t *testing.T) {
 	s().do("m = MatMul(x, w)", "a = Add(m, z)", "y = Relu(a)").expect("MatMul Relu", "y", "a")
 }
 
+func TestTransposedOperands(t *testing.T) {
+	s := func() *sketch {
+		return newSketch(t).input("x", []int64{-1, 3, 8}, 2, 3, 8).input("z", []int64{-1, 3, 5}, 2, 3, 5).input("m", []int64{7, 8}, 7, 8).weight("w", 3, 4)
+	}
+	s().do("a = Transpose(x) perm=[0,2,1]", "y = MatMul(a, z)").expect("MatMul")
+	s().do("a = Transpose(z) perm=[0,2,1]", "b = Transpose(m)", "c = MatMul(x, b)", "y = MatMul(a, c)").expect("MatMul MatMul")
+	s().do("a = Transpose(x) perm=[0,2,1]", "p = MatMul(a, w)", "y = Relu(p)").expect("MatMul")
+	s().do("a = Transpose(m)", "b = Transpose(m)", "c = Gemm(a, b) transA=1", "y = Relu(c)").fuses()
+	for _, lines := range [][]string{
+		{"a = Transpose(x) perm=[2,0,1]", "b = Transpose(z) perm=[1,0,2]", "y = MatMul(b, a)"},
+		{"a = Transpose(x) perm=[1,0,2]", "b = Transpose(x) perm=[1,2,0]", "y = MatMul(a, b)"},
+	} {
+		if left := newSketch(t).input("x", []int64{3, 3, 3}, 3, 3, 3).input("z", []int64{3, 3, 3}, 3, 3, 3).do(lines...).fuses(); !strings.Contains(left, "Transpose Transpose") {
+			t.Errorf("%v: %s", lines, left)
+		}
+	}
+	if left := s().do("a = Transpose(x) perm=[0,2,1]", "y = MatMul(a, z)").fuses("y", "a"); !strings.Contains(left, "Transpose") {
+		t.Errorf("somebody reads it: %s", left)
+	}
+}
+
 // TestAdditionsThatRepeat: shapes that look alike may turn out to differ.
 func TestAdditionsThatRepeat(t *testing.T) {
 	wide := newSketch(t).input("x", []int64{-1, -1, 8}, 1, 3, 8).input("z", []int64{-1, -1, 4}, 2, 3, 4).weight("w", 8, 4).weight("b", 4)

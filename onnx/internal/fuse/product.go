@@ -146,3 +146,52 @@ func (r *rewriter) clip(st *plan.Step) (op.Activation, bool) {
 	}
 	return act, true
 }
+
+// turnedOperands lets a product read a matrix as it is before a transposition: the
+// kernels take both orders.
+func turnedOperands(r *rewriter, st *plan.Step) error {
+	o, ok := st.Op.(*op.Product)
+	if !ok {
+		return nil
+	}
+	made, in := *o, slices.Clone(st.In)
+	for k, turned := range []*bool{&made.TransA, &made.TransB} {
+		from := r.only(in[k], "Transpose")
+		if from == nil || !r.f32(in[k]) || !r.turnsMatrices(from) {
+			continue
+		}
+		*turned = !*turned
+		in[k] = from.In[0]
+	}
+	if !slices.Equal(in, st.In) {
+		r.replace(st, "MatMul", &made, in...)
+	}
+	return nil
+}
+
+// turnsMatrices says whether a transposition changes the last two dimensions with each
+// other and leaves all others where they are.
+func (r *rewriter) turnsMatrices(st *plan.Step) bool {
+	shape, ok := r.shape(st.In[0])
+	if !ok || len(shape) < 2 {
+		return false
+	}
+	perm, has := attr(st, "perm")
+	if !has {
+		return len(shape) == 2
+	}
+	n := len(shape)
+	if len(perm.Ints) != n {
+		return false
+	}
+	for i, p := range perm.Ints {
+		want := int64(i)
+		if i >= n-2 {
+			want = int64(2*n - 3 - i)
+		}
+		if p != want {
+			return false
+		}
+	}
+	return true
+}

@@ -45,3 +45,26 @@ func BenchmarkMul(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkQKV: the three products of an attention's input, one by one and as one.
+func BenchmarkQKV(b *testing.B) {
+	const m, k, n = 128, 384, 384
+	rng := newRand(1)
+	level := kernel.Best()
+	x := Dense(random(rng, m*k), k)
+	for _, parts := range []int{3, 1} {
+		b.Run(fmt.Sprint(parts), func(b *testing.B) {
+			columns := 3 * n / parts
+			w := Pack(level, Dense(random(rng, k*columns), columns), k, columns)
+			dst := make([]float32, m*columns)
+			for b.Loop() {
+				for range parts {
+					if err := Mul(&kernel.On{Level: level}, dst, columns, m, x, w, &Epilogue{}); err != nil {
+						b.Fatal(err)
+					}
+				}
+			}
+			b.ReportMetric(2*m*k*3*n*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOPS")
+		})
+	}
+}
