@@ -36,7 +36,7 @@ demo: ## a real model in a simulated box: verified, asked, and refused when tamp
 	@CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/blindbox
 	@bin/blindbox demo
 
-test: lint cross arm64 $(VENV)/.ready $(RUNSC) $(LLM)/index.json $(APPS)/.ready $(MODELS)/.ready ## everything this machine can run: lint, cross builds, all tests (race detector)
+test: lint cross arm64 $(VENV)/.ready $(RUNSC) $(LLM)/index.json $(APPS)/.ready $(MODELS)/.ready $(ONNX)/.ready ## everything this machine can run: lint, cross builds, all tests (race detector)
 	@[ -n "$(RACE)" ] || echo "SKIP race detector: no C compiler"
 	@BLINDBOX_PYTHON="$$([ -x $(PYTHON) ] && echo $(PYTHON))" BLINDBOX_RUNSC="$$([ -x $(RUNSC) ] && echo $(abspath $(RUNSC)))" \
 	  BLINDBOX_MODELS="$$([ -f $(MODELS)/.ready ] && echo $(abspath $(MODELS)))" \
