@@ -36,7 +36,7 @@ func TestShareEndsWithTheContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var done atomic.Int32
 	err := (&On{Context: ctx, Threads: 2}).Share(1000, func(_, _ int) {
-		if done.Add(1) == 5 {
+		if done.Add(1) >= 5 { // each lane itself: who cancels first may be held up before it has
 			cancel()
 		}
 	})
