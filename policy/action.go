@@ -27,7 +27,8 @@ type ActionRule struct {
 //
 // The box's own paths are Observe. Of the rest, a request to an app is what the first
 // rule says that fits, and Query without one. A request to models is List if it is for
-// the index of models, and Query otherwise.
+// the index of models, Upload or Delete if it is for the repository of a box to which
+// callers may bring models, and Query otherwise.
 func (p *Policy) ActionOf(method, path string) Action {
 	if Reserved(path) {
 		return Observe
@@ -43,7 +44,7 @@ func (p *Policy) ActionOf(method, path string) Action {
 
 func (p *Policy) actionOf(method, path string) Action {
 	if p.App == nil {
-		return modelAction(method, path)
+		return modelAction(method, path, p.Store != nil)
 	}
 	for i := range p.App.Actions {
 		if r := &p.App.Actions[i]; r.fits(method, path) {
@@ -54,15 +55,31 @@ func (p *Policy) actionOf(method, path string) Action {
 }
 
 // modelAction is the action of a request to models: see package model for the paths.
-func modelAction(method, path string) Action {
-	if (method == "GET" || method == "HEAD") && strings.TrimSuffix(path, "/") == ModelIndex {
+// Without a store there is nothing to upload or delete, and whoever tries only asks.
+func modelAction(method, path string, store bool) Action {
+	path = strings.TrimSuffix(path, "/")
+	reads := method == "GET" || method == "HEAD"
+	rest, below := strings.CutPrefix(path, Repository)
+	switch {
+	case reads && (path == ModelIndex || path == OpenAIModels):
 		return List
+	case !below || rest != "" && rest[0] != '/' || !store:
+		return Query
+	case rest == "/index":
+		return List
+	case method == "DELETE" && strings.HasPrefix(rest, "/models/"):
+		return Delete
 	}
-	return Query
+	return Upload
 }
 
-// ModelIndex is the path at which a box lists its models.
-const ModelIndex = "/v2/models"
+// Paths of a box that runs models. ModelIndex and OpenAIModels are where it lists them,
+// Repository is below which they come and go.
+const (
+	ModelIndex   = "/v2/models"
+	OpenAIModels = "/v1/models"
+	Repository   = "/v2/repository"
+)
 
 func (r *ActionRule) fits(method, path string) bool {
 	if r.Method != "" && r.Method != method && (r.Method != "GET" || method != "HEAD") {
@@ -79,7 +96,7 @@ func (p *Policy) Addressed(a Action) bool {
 	case a == Query || a == Observe:
 		return true
 	case p.App == nil:
-		return a == List
+		return a == List || p.Store != nil && (a == Upload || a == Delete)
 	}
 	return slices.ContainsFunc(p.App.Actions, func(r ActionRule) bool { return r.Is == a })
 }

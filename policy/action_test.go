@@ -36,7 +36,7 @@ func TestActionOf(t *testing.T) {
 	}
 	m := parse(t, models)
 	for request, want := range map[string]Action{
-		"GET /v2/models": List, "HEAD /v2/models/": List, "POST /v2/models": Query, "GET /v2/models/x": Query, "GET /v1/models": Query, "GET /v2/models;x": Ambiguous,
+		"GET /v2/models": List, "HEAD /v2/models/": List, "POST /v2/models": Query, "GET /v2/models/x": Query, "GET /v1/models": List, "GET /v1/models/x": Query, "GET /v2/models;x": Ambiguous,
 	} {
 		method, path, _ := strings.Cut(request, " ")
 		if got := m.ActionOf(method, path); got != want {

@@ -51,15 +51,14 @@ func keyOf(f reflect.StructField) string {
 	return key
 }
 
-// together checks which keys stand beside each other.
+// together checks which keys stand beside each other. Keys with a bar between them
+// count as one.
 func (c *checker) together(v reflect.Value, tag reflect.StructTag, at strictyaml.Pos, path string) {
 	one, atMost := strings.Fields(tag.Get("one")), strings.Fields(tag.Get("atmost"))
 	var seen []string
-	for i := range v.NumField() {
-		for _, key := range append(one, atMost...) {
-			if keyOf(v.Type().Field(i)) == key && !v.Field(i).IsZero() {
-				seen = append(seen, key)
-			}
+	for _, group := range append(one, atMost...) {
+		if keys := presentOf(v, strings.Split(group, "|")); len(keys) > 0 {
+			seen = append(seen, strings.Join(keys, " with "))
 		}
 	}
 	none, expected := "none of "+strings.Join(one, ", "), "one of them"
@@ -70,8 +69,19 @@ func (c *checker) together(v reflect.Value, tag reflect.StructTag, at strictyaml
 	case len(seen) > 1:
 		c.refuse(at, path, strings.Join(seen, " and "), expected)
 	case len(seen) == 0 && len(one) > 0:
-		c.refuse(at, path, none, expected)
+		c.refuse(at, path, strings.ReplaceAll(none, "|", " or "), expected)
 	}
+}
+
+// presentOf returns those of the keys that a mapping has.
+func presentOf(v reflect.Value, keys []string) []string {
+	var present []string
+	for i := range v.NumField() {
+		if key := keyOf(v.Type().Field(i)); slices.Contains(keys, key) && !v.Field(i).IsZero() {
+			present = append(present, key)
+		}
+	}
+	return present
 }
 
 func (c *checker) value(v reflect.Value, tag reflect.StructTag, path string) {

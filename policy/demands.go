@@ -67,6 +67,7 @@ func (d *demands) app(p *Policy) {
 	if len(p.Models) > 0 {
 		d.add("models", p.Models[0].Line)
 	}
+	d.given(p, "store", "store.disk")
 	if p.App == nil {
 		return
 	}

@@ -45,6 +45,7 @@ func (d *description) work(p *Policy) {
 		}
 		d.line("It runs the model %s (%s).", m.Name, source)
 	}
+	d.store(p)
 	if len(p.Platforms) > 0 {
 		d.line("It may run on %s only.", either(p.Platforms))
 	}

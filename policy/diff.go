@@ -49,6 +49,7 @@ func Diff(before, after *Policy) Difference {
 	d.app()
 	d.services()
 	d.models()
+	d.store()
 	d.callers()
 	if !sameCedar(d.a, d.b) {
 		d.add("cedar", "cedar", true, false, "the Cedar rules changed, and cannot be compared: try `blindbox policy test`")

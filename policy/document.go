@@ -19,12 +19,13 @@ import (
 //
 // Every value that is checked after reading knows its place.
 type document struct {
-	Pos       strictyaml.Pos                   `one:"app models"`
+	Pos       strictyaml.Pos                   `one:"app models|store"`
 	Version   strictyaml.At[int]               `yaml:"version" form:"version" doc:"Version of this format."`
 	Name      text                             `yaml:"name,required" form:"name" doc:"Name of the box, for people. Nothing is decided by it."`
 	App       *appDoc                          `yaml:"app" doc:"The program that answers requests."`
 	Services  []serviceDoc                     `yaml:"services" doc:"Programs beside the app, each from an image of its own, in a private network with it: see docs/compose.md. They start in this order, and the app last."`
 	Models    []modelDoc                       `yaml:"models" doc:"ONNX models that the box runs itself."`
+	Store     *storeDoc                        `yaml:"store" doc:"Lets callers bring ONNX models that the box runs itself. Without it nobody can."`
 	Callers   []callerDoc                      `yaml:"callers" doc:"Who may call, and do what. Without it nobody may."`
 	Cedar     strictyaml.Block                 `yaml:"cedar" doc:"Policies in the Cedar language, added to what callers compile to. A forbid wins over every permit."`
 	Egress    strictyaml.OrNone[egressDoc]     `yaml:"egress" doc:"Where the app may connect to. Without it nowhere; a plain process connects anywhere, and does not start with this key."`
@@ -97,6 +98,26 @@ type modelDoc struct {
 	Builtin text           `yaml:"builtin" form:"name" doc:"The name of a model that is part of the box's program."`
 	Path    text           `yaml:"path" form:"file" doc:"The file that holds the model. Needs sha256."`
 	SHA256  text           `yaml:"sha256" form:"digest" doc:"SHA-256 over the model's bytes."`
+}
+
+type storeDoc struct {
+	Pos    strictyaml.Pos
+	Memory text      `yaml:"memory,required" form:"size" doc:"Of all callers' models that are ready to run, together."`
+	Disk   text      `yaml:"disk" form:"size" doc:"Of all callers' models on storage of the host, sealed: where models are that are not ready, and where they outlive a crash of the box's program. Without it models are in memory alone, and a full box takes no more."`
+	Owner  *ownerDoc `yaml:"owner" doc:"What one caller may have of it."`
+	Load   *loadDoc  `yaml:"load" doc:"What making one model ready may take."`
+}
+
+type ownerDoc struct {
+	Pos    strictyaml.Pos
+	Bytes  text               `yaml:"bytes" form:"size" doc:"Of the caller's model files. Without it a quarter of what the store holds."`
+	Models strictyaml.At[int] `yaml:"models" form:"models" doc:"The caller's models. Without it 100."`
+	Loads  strictyaml.At[int] `yaml:"loads" form:"loads" doc:"The caller's uploads and loads at once. Without it 2."`
+}
+
+type loadDoc struct {
+	Pos  strictyaml.Pos
+	Time strictyaml.At[time.Duration] `yaml:"time" form:"duration" doc:"To read a model and make it ready, once its bytes are there. Without it 2m."`
 }
 
 type callerDoc struct {

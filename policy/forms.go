@@ -78,6 +78,8 @@ func forms() map[string]form {
 		"open_files":  {min: 16, max: 1 << 20},
 		"cpu":         {pattern: cpuPattern, number: true, expected: "a number of processors such as 2 or 0.5, at most 999"},
 		"concurrent":  {min: 1, max: maxConcurrent},
+		"models":      {min: 1, max: 1_000_000},
+		"loads":       {min: 1, max: 1000},
 		"duration":    {min: int64(minDuration), max: int64(maxDuration)},
 		"logs":        {pattern: logsPattern, expected: `"none", "counters", or "sealed:" and an age recipient (age1...)`},
 		"audit":       {words: []string{string(AuditBox), string(AuditHost)}},

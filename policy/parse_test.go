@@ -371,12 +371,12 @@ var cedarHead = head + "callers:\n  - name: clinic\n    api_key: " + hash(keyA) 
 // refused holds one document for each thing that is refused, with the places.
 var refused = []struct{ name, doc, want string }{
 	{"nothing", "", "policy: 1:1: the document is empty"},
-	{"only a name", "name: a\n", "policy: 1:1: seen neither app nor models, expected one of the two"},
+	{"only a name", "name: a\n", "policy: 1:1: seen neither app nor models or store, expected one of the two"},
 	{"both", head + "models: [{name: m, builtin: m}]\n", `policy: 1:1: seen app and models, expected one of the two`},
 	{"no name", "app: {command: [x], listen: 127.0.0.1:80}\n", "policy: 1:1: name: missing"},
 	{"bad name", strings.Replace(head, "name: a", "name: a b", 1), `policy: 1:7: name: seen "a b", expected 1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit`},
 	{"name with a newline", strings.Replace(head, "name: a", `name: "a\n"`, 1), `policy: 1:7: name: seen "a\n", expected 1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit`},
-	{"unknown key", head + "caller: x\n", `policy: 3:1: unknown key "caller", expected one of version, name, app, services, models, callers, cedar, egress, files, limits, logs, audit, operators, platforms (did you mean "callers"?)`},
+	{"unknown key", head + "caller: x\n", `policy: 3:1: unknown key "caller", expected one of version, name, app, services, models, store, callers, cedar, egress, files, limits, logs, audit, operators, platforms (did you mean "callers"?)`},
 
 	{"a later key at another place", head + "limits: {egress: 1}\n", `policy: 3:10: limits: unknown key "egress", expected one of memory, pids, cpu, open_files, request, response, concurrent, time, idle`},
 
@@ -546,6 +546,11 @@ var refused = []struct{ name, doc, want string }{
 	{"cedar deep", cedarHead + "  forbid(principal, action, resource) when {\n    " + strings.Repeat("(", 64) + "true" + strings.Repeat(")", 64) + " };\n", `policy: 9:3: cedar: more than 64 levels deep`},
 	{"cedar nots", cedarHead + "  forbid(principal, action, resource) when { " + strings.Repeat("! ", 65) + "true };\n", `policy: 8:3: cedar: more than 64 levels deep`},
 	{"cedar and a wrong caller", cedarHead + "  permit(principal, action, resource);\nlogs: all\n", `policy: 9:7: logs: seen "all", expected "none", "counters", or "sealed:" and an age recipient (age1...)`},
+	{"app and store", head + "store: {memory: 1GiB}\n", `policy: 1:1: seen app and store, expected one of the two`},
+	{"app, models and store", head + "models: [{name: m, builtin: m}]\nstore: {memory: 1GiB}\n", `policy: 1:1: seen app and models with store, expected one of the two`},
+	{"store without memory", "name: a\nstore: {disk: 1GiB}\n", `policy: 2:8: store.memory: missing`},
+	{"store size", "name: a\nstore: {memory: 4096GiB, owner: {models: 0, loads: 1001}, load: {time: 0s}}\n", "policy: 2:17: store.memory: seen \"4096GiB\", expected " + sizeForm + "\n2:42: store.owner.models: seen 0, expected 1 to 1000000\n2:52: store.owner.loads: seen 1001, expected 1 to 1000\n2:72: store.load.time: seen 0s, expected 1s to 24h0m0s"},
+	{"more for an owner than there is", "name: a\nstore: {memory: 1GiB, owner: {bytes: 2GiB}}\n", `policy: 2:38: store.owner.bytes: seen "2GiB", expected at most the 1 GiB that the store holds`},
 	{"no may without cedar", head + "callers: [{anyone: true}]\n", `policy: 3:11: callers[0].may: missing, expected what the caller may do: "query", "upload", "delete", "list" or "observe"`},
 
 	{"all of it", "name: ''\napp: {command: [x], listen: 0.0.0.0:80}\nlogs: all\n", "policy: 1:7: name: seen \"\", expected " + nameForm + "\n" +
@@ -620,7 +625,7 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		if !bytes.Equal(p.Bytes(), doc) || (p.App == nil) == (len(p.Models) == 0) {
+		if !bytes.Equal(p.Bytes(), doc) || (p.App == nil) == (len(p.Models) == 0 && p.Store == nil) {
 			t.Fatalf("accepted %+v", p)
 		}
 		if p.Limits.Request < 1 || p.Limits.Concurrent < 1 || p.Limits.Idle < time.Second {

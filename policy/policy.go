@@ -31,9 +31,11 @@ const MaxSize = 64 << 10
 type Policy struct {
 	// Name is for people; nothing is decided by it.
 	Name string
-	// Either App is set or Models is not empty.
+	// Either App is set, or Models is not empty, or Store is set, or both of these.
 	App    *App
 	Models []Model
+	// Store is where callers put models of their own; nil means that they cannot.
+	Store *Store
 	// Services run beside App, and are none without one from an image.
 	Services []Service
 	// Callers may be empty: nobody may call then.

@@ -228,7 +228,10 @@ func (c *requirements) code(r *Require) {
 			c.add("models", m.Line, m.Name+" sha256:"+hex.EncodeToString(m.SHA256[:]), only(digests(r.Models)))
 		}
 	}
-	if c.p.App == nil && len(c.p.Models) == 0 {
+	if s := c.p.Store; s != nil && (r.Models != nil || r.Images != nil) {
+		c.add("models", s.Line, "any that callers bring", only(digests(r.Models)))
+	}
+	if c.p.App == nil && len(c.p.Models) == 0 && c.p.Store == nil {
 		c.add("models", 0, "nothing that runs", "an app or models")
 	}
 }

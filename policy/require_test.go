@@ -64,6 +64,8 @@ func TestRequire(t *testing.T) {
 		{"no image", head, Require{Images: images}, "images: line 2: an app without an image, expected only sha256:" + hex.EncodeToString(imageSum)},
 		{"no image, zero accepted", head, Require{Images: [][32]byte{{}}}, "images: line 2: an app without an image, expected only sha256:" + strings.Repeat("0", 64)},
 		{"an app where models are asked for", image, Require{Models: model}, "images: line 2: oci:./x.oci sha256:" + hex.EncodeToString(imageSum) + ", expected none"},
+		{"models that callers bring", withStore, Require{Models: model}, "models: line 3: any that callers bring, expected only " + hash("model")},
+		{"models that callers bring, nothing asked", withStore, Require{}, ""},
 		{"models", tumour, Require{Models: model}, ""},
 		{"another model", tumour, Require{Models: other}, "models: line 3: tumour " + hash("model") + ", expected only " + hash("other") + "\nmodels: line 4: other " + hash("model") + ", expected only " + hash("other")},
 		{"a model without a digest", models, Require{Models: append(model, [32]byte{})}, "models: line 3: tumour without a digest, expected only " + hash("model") + ", sha256:" + strings.Repeat("0", 64)},

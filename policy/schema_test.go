@@ -94,7 +94,15 @@ func (g *generator) together(tag reflect.StructTag) ordered {
 	alone := func(keys []string) []ordered {
 		var out []ordered
 		for _, k := range keys {
-			out = append(out, ordered{{"required", []string{k}}})
+			var any []ordered
+			for _, one := range strings.Split(k, "|") {
+				any = append(any, ordered{{"required", []string{one}}})
+			}
+			if len(any) == 1 {
+				out = append(out, any[0])
+				continue
+			}
+			out = append(out, ordered{{"anyOf", any}})
 		}
 		return out
 	}
@@ -245,6 +253,9 @@ func validate(s map[string]any, v any) bool {
 		if n != 1 {
 			return false
 		}
+	}
+	if some, ok := s["anyOf"].([]any); ok && !slices.ContainsFunc(some, func(one any) bool { return validate(one.(map[string]any), v) }) {
+		return false
 	}
 	if not, ok := s["not"].(map[string]any); ok && validate(not, v) {
 		return false
@@ -467,7 +478,9 @@ func (r *referee) section(path string, t reflect.Type) {
 }
 
 func (r *referee) together(tag reflect.StructTag) {
-	quoted := func(keys string) string { return "`" + strings.Join(strings.Fields(keys), "`, `") + "`" }
+	quoted := func(keys string) string {
+		return strings.ReplaceAll("`"+strings.Join(strings.Fields(keys), "`, `")+"`", "|", "` and `")
+	}
 	if keys := tag.Get("one"); keys != "" {
 		fmt.Fprintf(r, "Exactly one of %s.\n\n", quoted(keys))
 	}

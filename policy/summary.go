@@ -16,6 +16,9 @@ func (p *Policy) Summary() string {
 		fmt.Sprintf("%d at once", p.Limits.Concurrent),
 		"egress: " + p.egressSummary(),
 	}
+	if p.Store != nil {
+		parts = append(parts, p.Store.summary())
+	}
 	if len(p.Services) > 0 {
 		parts = append(parts, count(len(p.Services), "service")+" beside the app")
 	}
