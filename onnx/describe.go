@@ -73,8 +73,8 @@ type describer struct {
 func (d *describer) graph(g *graph.Graph) {
 	for _, s := range g.Stored {
 		d.tensors++
-		d.elements += int64(s.Tensor.Len())
-		d.bytes += s.Tensor.Bytes()
+		d.elements += int64(s.Like().Len())
+		d.bytes += s.Like().Bytes()
 	}
 	for i := range g.Nodes {
 		n := &g.Nodes[i]

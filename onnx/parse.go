@@ -8,6 +8,7 @@ import (
 
 	"github.com/blindbox/blindbox/onnx/internal/graph"
 	"github.com/blindbox/blindbox/onnx/internal/wire"
+	"github.com/blindbox/blindbox/onnx/tensor"
 )
 
 // The versions that this engine reads. Until version 6 several operators had another
@@ -62,6 +63,7 @@ type parser struct {
 	values     int
 	attributes int
 	weights    int64
+	matrices   []*tensor.Tensor // large ones, of which others may be the transposes
 }
 
 // count adds one to *n and refuses more than limit.

@@ -21,9 +21,15 @@ func (p *parser) assemble(tp *tensorProto) (*tensor.Tensor, error) {
 		return nil, err
 	}
 	switch {
+	case tp.mirrored != nil:
+		of := tp.mirrored
+		if of.Type != tp.typ || !slices.Equal([]int64{of.Shape[1], of.Shape[0]}, tp.dims) {
+			return nil, errShapeGoesOn
+		}
+		return nil, nil
 	case tp.made != nil:
 		if tp.made.Type != tp.typ || !slices.Equal(tp.made.Shape, tp.dims) {
-			return nil, errors.New("type and shape go on after the elements")
+			return nil, errShapeGoesOn
 		}
 		return tp.made, nil
 	case tp.hasRaw:
@@ -31,6 +37,8 @@ func (p *parser) assemble(tp *tensorProto) (*tensor.Tensor, error) {
 	}
 	return p.typed(tp, n)
 }
+
+var errShapeGoesOn = errors.New("type and shape go on after the elements")
 
 // elements holds type and shape to the limits, and counts the elements.
 func (p *parser) elements(tp *tensorProto) (int64, error) {
@@ -113,6 +121,12 @@ func (p *parser) decode(tp *tensorProto, n, size int64, from pieces) (*tensor.Te
 	}
 	if err := p.addWeights(n); err != nil {
 		return nil, err
+	}
+	if m := p.mirrorOf(tp); m != nil {
+		var made *tensor.Tensor
+		var err error
+		made, tp.mirrored, err = m.read(from)
+		return made, err
 	}
 	t, err := tensor.New(tp.typ, tp.dims)
 	if err != nil {

@@ -21,7 +21,7 @@ func (p *parser) graph(f wire.Field, depth int) (*graph.Graph, error) {
 		case 2:
 			g.Name, err = p.text(f)
 		case 5:
-			err = p.initializer(f, g)
+			err = p.initializer(f, g, depth)
 		case 11:
 			err = p.value(f, "input", &g.Inputs)
 		case 12:
@@ -89,16 +89,25 @@ func (p *parser) valueName(f wire.Field, names *[]string) error {
 	return p.texts(f, names)
 }
 
-// initializer reads a stored tensor of a graph.
-func (p *parser) initializer(f wire.Field, g *graph.Graph) error {
+// initializer reads a stored tensor of a graph. Only those of the outermost graph are
+// compared with each other.
+func (p *parser) initializer(f wire.Field, g *graph.Graph, depth int) error {
 	if err := count(&p.stored, p.lim.Initializers, "stored tensors"); err != nil {
 		return err
 	}
-	name, t, err := p.tensor(f)
+	tp := tensorProto{mirrors: depth == 1}
+	r, err := f.Message()
 	if err != nil {
-		return fmt.Errorf("initializer %s: %w", quote(name), err)
+		return err
 	}
-	g.Stored = append(g.Stored, graph.Stored{Name: name, Tensor: t})
+	t, err := p.tensorInto(&tp, r)
+	if err != nil {
+		return fmt.Errorf("initializer %s: %w", quote(tp.name), err)
+	}
+	if tp.mirrors && t != nil && isLargeMatrix(t.Type, t.Shape) {
+		p.matrices = append(p.matrices, t)
+	}
+	g.Stored = append(g.Stored, graph.Stored{Name: tp.name, Tensor: t, Mirrored: tp.mirrored})
 	return nil
 }
 

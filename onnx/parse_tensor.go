@@ -23,6 +23,9 @@ type tensorProto struct {
 	ints64  []int64
 	uints64 []uint64
 	texts   []string
+
+	mirrors  bool           // it may be the transpose of a matrix that was read before
+	mirrored *tensor.Tensor // that one, instead of made
 }
 
 // addWeights counts stored elements before memory is taken for them.
@@ -46,14 +49,19 @@ func (p *parser) tensor(f wire.Field) (string, *tensor.Tensor, error) {
 
 func (p *parser) tensorMessage(r *wire.Reader) (string, *tensor.Tensor, error) {
 	var tp tensorProto
+	t, err := p.tensorInto(&tp, r)
+	return tp.name, t, err
+}
+
+// tensorInto reads a TensorProto into tp. The tensor is nil if it is a mirror.
+func (p *parser) tensorInto(tp *tensorProto, r *wire.Reader) (*tensor.Tensor, error) {
 	err := each(r, fields(1, 4, 5, 6, 7, 10, 11, 13, 16), func(f wire.Field) error {
-		return p.tensorField(f, &tp)
+		return p.tensorField(f, tp)
 	})
 	if err != nil {
-		return tp.name, nil, err
+		return nil, err
 	}
-	t, err := p.assemble(&tp)
-	return tp.name, t, err
+	return p.assemble(tp)
 }
 
 var errExternal = errors.New("external data is refused: a model's weights must be inside its file")

@@ -44,6 +44,16 @@ func (p *Packed) Level() kernel.Level { return p.level }
 // Bytes is the memory that it holds.
 func (p *Packed) Bytes() int64 { return 4 * int64(len(p.data)) }
 
+// Column copies column j to dst, which has K elements.
+func (p *Packed) Column(dst []float32, j int) {
+	first := j - j%panelWidth(p.level)
+	width := min(panelWidth(p.level), p.n-first)
+	panel := p.data[first*p.k:]
+	for r := range dst[:p.k] {
+		dst[r] = panel[r*width+j-first]
+	}
+}
+
 func (p *Packed) panels() panels {
 	return panels{data: p.data, k: p.k}
 }

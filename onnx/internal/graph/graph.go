@@ -17,8 +17,17 @@ type Graph struct {
 
 // Stored is an initializer: a weight or a constant of the graph.
 type Stored struct {
-	Name   string
-	Tensor *tensor.Tensor
+	Name     string
+	Tensor   *tensor.Tensor
+	Mirrored *tensor.Tensor // instead of Tensor: a matrix of the same graph, whose transpose this is
+}
+
+// Like is a tensor with as many elements and bytes.
+func (s Stored) Like() *tensor.Tensor {
+	if s.Mirrored != nil {
+		return s.Mirrored
+	}
+	return s.Tensor
 }
 
 // Node is a NodeProto. An empty input or output name is an optional one that the

@@ -171,6 +171,15 @@ func (o *Product) Overwrite(own func(i int) bool) Packer {
 	return &same
 }
 
+// Shares is true for a known B that is given transposed: its rows are columns of what is
+// multiplied.
+func (o *Product) Shares(i int, in []*Info) bool {
+	return i == 1 && o.TransB && o.packed == nil && in[1].Type == tensor.Float32 && len(in[1].Shape) == 2
+}
+
+// ReadRow copies row i of B as it was given, transposed.
+func (o *Product) ReadRow(dst []float32, i int) { o.packed.Column(dst, i) }
+
 // Pack lays out B for the tiles of the level if it is one known matrix, and keeps C if
 // that is one known number for each column.
 func (o *Product) Pack(level kernel.Level, fixed func(int) *tensor.Tensor, in []*Info) (Operator, []int, error) {

@@ -92,6 +92,25 @@ type Overwriter interface {
 	Overwrite(own func(i int) bool) Packer
 }
 
+// Sharer is a Packer from whose prepared form others can read the rows of a matrix: of
+// operand i, if Shares says so.
+type Sharer interface {
+	Packer
+	Shares(i int, in []*Info) bool
+}
+
+// RowReader is what a Sharer becomes: it copies row i of the matrix that it shares.
+type RowReader interface{ ReadRow(dst []float32, i int) }
+
+// Follower is an operator that may read its operand 0 from where another operator has
+// laid it out, so that a matrix that both read is there once. Follows says whether it
+// may, and Follow returns the operator that does, for the same operands; it is given nil
+// as operand 0.
+type Follower interface {
+	Follows(in []*Info) bool
+	Follow(from RowReader, in []*Info) Operator
+}
+
 // Body is a graph inside a node: a branch or the inside of a loop.
 type Body interface {
 	Inputs() []Info // what the graph declares of its own inputs

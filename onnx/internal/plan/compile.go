@@ -19,6 +19,7 @@ type compiler struct {
 	ids     map[string]int
 	readers map[string]int // of each name, those that were not computed
 	gone    litter
+	mirrors []int // values that are transposes of weights, and made by steps so far
 }
 
 // foldElements bounds the operands and results that are computed before a run by
@@ -84,15 +85,22 @@ func compile(g *graph.Graph, o Options, captured []Value, constants []Value) (*P
 }
 
 // finish drops what is not needed, rewrites, and prepares operators for their weights.
-func (p *Program) finish() error {
-	p.Prune()
-	if p.options.Rewrite != nil {
-		if err := p.options.Rewrite(p); err != nil {
+func (c *compiler) finish() error {
+	c.Prune()
+	if c.options.Rewrite != nil {
+		if err := c.options.Rewrite(c.Program); err != nil {
 			return err
 		}
-		p.Prune()
+		c.Prune()
 	}
-	return p.pack()
+	if err := c.reflect(); err != nil {
+		return err
+	}
+	if err := c.pack(&c.gone); err != nil {
+		return err
+	}
+	c.gone.sweep()
+	return nil
 }
 
 // supported names all operators that are missing at once, so that a user need not try
@@ -139,6 +147,12 @@ func InfoOf(d graph.Decl) op.Info {
 // declare enters initializers and inputs.
 func (c *compiler) declare() error {
 	for _, s := range c.graph.Stored {
+		if s.Mirrored != nil {
+			if err := c.mirror(s); err != nil {
+				return fmt.Errorf("initializer %s: %w", op.Quote(s.Name), err)
+			}
+			continue
+		}
 		if err := c.options.Limits.checkShape(op.Known(s.Tensor)); err != nil {
 			return fmt.Errorf("initializer %s: %w", op.Quote(s.Name), err)
 		}

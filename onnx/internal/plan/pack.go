@@ -2,6 +2,7 @@ package plan
 
 import (
 	"runtime"
+	"runtime/debug"
 	"slices"
 
 	"github.com/blindbox/blindbox/onnx/internal/op"
@@ -39,64 +40,127 @@ func (p *Program) Prune() {
 // weights that nobody reads any more. What is packed beside a weight that stays, since
 // others read it too, may take as much again as all weights: a model must not make one
 // matrix many.
-func (p *Program) pack() error {
-	readers, spare := p.Readers(), p.FixedBytes()
-	alike, whole := p.addresses()
-	var gone litter
+func (p *Program) pack(gone *litter) error {
+	k := &packing{Program: p, readers: p.Readers(), spare: p.FixedBytes(), gone: gone}
+	k.alike, k.whole = p.addresses()
+	k.gathers = k.followers()
 	for i := range p.Steps {
-		st := &p.Steps[i]
-		packer, ok := st.Op.(op.Packer)
-		if !ok {
-			continue
-		}
-		beside := int64(0)
-		fixed := func(i int) *tensor.Tensor {
-			t := p.Fixed(st.In[i])
-			if t == nil || readers[st.In[i]] == 1 {
-				return t
-			}
-			if beside += t.Bytes(); beside > spare {
-				return nil
-			}
-			return t
-		}
-		if o, ok := packer.(op.Overwriter); ok && whole {
-			packer = o.Overwrite(func(i int) bool {
-				t := p.Fixed(st.In[i])
-				return t != nil && readers[st.In[i]] == 1 && alike[tensor.Address(t)] == 1
-			})
-		}
-		packed, unread, err := packer.Pack(p.options.Level, fixed, p.infos(st.In))
-		if err != nil {
-			return failed(st.Node, err)
-		}
-		if packed == nil {
-			continue
-		}
-		st.Op = packed
-		spare -= beside
-		for _, k := range unread {
-			id := st.In[k]
-			if readers[id]--; readers[id] == 0 {
-				gone.add(p.Values[id].Info.Value)
-				p.Values[id].Info.Value = nil
-			}
+		if err := k.step(&p.Steps[i]); err != nil {
+			return failed(p.Steps[i].Node, err)
 		}
 	}
 	return nil
 }
 
+// packing is what is known while weights are laid out.
+type packing struct {
+	*Program
+	readers []int
+	spare   int64           // bytes that may still be taken beside weights that stay
+	alike   map[uintptr]int // see addresses
+	whole   bool
+	gathers map[int][]*Step // of each weight, the followers that read it
+	gone    *litter
+}
+
+// step lets one operator prepare itself.
+func (k *packing) step(st *Step) error {
+	packer, ok := st.Op.(op.Packer)
+	if !ok {
+		return nil
+	}
+	alone := func(i int) bool { return k.readers[st.In[i]] == 1+len(k.following(st, i)) }
+	beside := int64(0)
+	fixed := func(i int) *tensor.Tensor {
+		t := k.Fixed(st.In[i])
+		if t == nil || alone(i) {
+			return t
+		}
+		if beside += t.Bytes(); beside > k.spare {
+			return nil
+		}
+		return t
+	}
+	if o, ok := packer.(op.Overwriter); ok && k.whole {
+		packer = o.Overwrite(func(i int) bool {
+			t := k.Fixed(st.In[i])
+			return t != nil && alone(i) && k.alike[tensor.Address(t)] == 1
+		})
+	}
+	packed, unread, err := packer.Pack(k.options.Level, fixed, k.infos(st.In))
+	if err != nil || packed == nil {
+		return err
+	}
+	k.spare -= beside
+	for _, i := range unread {
+		k.follow(k.following(st, i), packed)
+		k.unread(st.In[i])
+	}
+	st.Op = packed
+	return nil
+}
+
+// followers finds, for each weight, the steps that can read it from where another one
+// lays it out.
+func (k *packing) followers() map[int][]*Step {
+	found := map[int][]*Step{}
+	for i := range k.Steps {
+		st := &k.Steps[i]
+		if o, ok := st.Op.(op.Follower); ok && k.Fixed(st.In[0]) != nil && o.Follows(k.infos(st.In)) {
+			found[st.In[0]] = append(found[st.In[0]], st)
+		}
+	}
+	return found
+}
+
+// following are the followers of operand i, if this step lets them read it.
+func (k *packing) following(st *Step, i int) []*Step {
+	steps := k.gathers[st.In[i]]
+	if o, ok := st.Op.(op.Sharer); len(steps) == 0 || !ok || !o.Shares(i, k.infos(st.In)) {
+		return nil
+	}
+	return steps
+}
+
+// follow lets steps read a weight from where it is now.
+func (k *packing) follow(steps []*Step, packed op.Operator) {
+	for _, st := range steps {
+		id := st.In[0]
+		st.Op = st.Op.(op.Follower).Follow(packed.(op.RowReader), k.infos(st.In))
+		k.unread(id)
+		delete(k.gathers, id)
+	}
+}
+
+// unread counts one reader less of a weight, and lets go of it after the last one.
+func (k *packing) unread(id int) {
+	if k.readers[id]--; k.readers[id] == 0 {
+		k.gone.add(k.Values[id].Info.Value)
+		k.Values[id].Info.Value = nil
+	}
+}
+
 // litter is what weights leave behind that were packed elsewhere. The collector would
 // wait until the heap is twice as large as the model.
-type litter struct{ bytes int64 }
+type litter struct{ bytes, all int64 }
 
 // litterAtMost is how much of it lies around: a collection takes a millisecond or two.
 const litterAtMost = 16 << 20
 
 func (l *litter) add(t *tensor.Tensor) {
-	if l.bytes += t.Bytes(); l.bytes > litterAtMost {
+	l.bytes += t.Bytes()
+	l.all += t.Bytes()
+	if l.bytes > litterAtMost {
 		l.bytes = 0
 		runtime.GC()
+	}
+}
+
+// sweep gives memory back to the system: it lies between weights, in pieces too small
+// for what a run takes.
+func (l *litter) sweep() {
+	if l.all > litterAtMost {
+		debug.FreeOSMemory()
 	}
 }
 
