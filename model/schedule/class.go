@@ -1,0 +1,150 @@
+package schedule
+
+import (
+	"container/list"
+	"maps"
+	"time"
+)
+
+// class is the requests of one kind, by caller. Who has used the least time is next.
+//
+// This is start-time fair queueing (Goyal, Vin, Cheng 1996): a caller's clock goes on
+// by the time of its runs, and one that comes back starts at the clock of whoever was
+// served last, so that nobody saves up time by not asking.
+type class struct {
+	flows            map[string]*flow
+	waiting, running int
+	clock            time.Duration // of the caller that was served last, when it was
+	order            uint64        // of those that began to wait
+}
+
+// flow is one caller's requests.
+type flow struct {
+	caller  string
+	queue   *list.List // of *waiter
+	running int
+	clock   time.Duration // time used, runs that have not ended by estimate
+	order   uint64        // decides between equal clocks: who has waited longer
+}
+
+func newClass() class { return class{flows: map[string]*flow{}} }
+
+// own is how many requests of a caller wait.
+func (c *class) own(caller string) int {
+	if f := c.flows[caller]; f != nil {
+		return f.queue.Len()
+	}
+	return 0
+}
+
+// ahead estimates how many requests are served before a new one of a caller: of
+// every other caller as many as it has of its own, as if all runs were equally long.
+func (c *class) ahead(caller string) int {
+	own := c.own(caller)
+	n := own
+	for name, f := range c.flows {
+		if name != caller {
+			n += min(f.queue.Len(), own+1)
+		}
+	}
+	return n
+}
+
+// join puts a request at the end of its caller's queue.
+func (c *class) join(caller string) *waiter {
+	f := c.flows[caller]
+	if f == nil {
+		c.forget()
+		f = &flow{caller: caller, queue: list.New()}
+		c.flows[caller] = f
+	}
+	if f.queue.Len() == 0 {
+		c.order++
+		f.order = c.order
+		f.clock = max(f.clock, c.clock)
+	}
+	w := &waiter{flow: f, granted: make(chan struct{})}
+	w.place = f.queue.PushBack(w)
+	c.waiting++
+	return w
+}
+
+// forget drops callers without requests that have used no more than others: they
+// would come back as if they were new. When nobody is left all are forgotten.
+func (c *class) forget() {
+	idle := c.waiting == 0 && c.running == 0
+	maps.DeleteFunc(c.flows, func(_ string, f *flow) bool {
+		return f.queue.Len() == 0 && f.running == 0 && (idle || f.clock <= c.clock)
+	})
+}
+
+// first returns the caller that has used the least, nil if nobody waits.
+func (c *class) first() *flow {
+	var best *flow
+	for _, f := range c.flows {
+		if f.queue.Len() == 0 {
+			continue
+		}
+		if best == nil || f.clock < best.clock || f.clock == best.clock && f.order < best.order {
+			best = f
+		}
+	}
+	return best
+}
+
+// serve gives a run to the request that is next, of a class where one waits. It is
+// charged what a run takes on average; the rest is settled when it ends.
+func (c *class) serve(average time.Duration) {
+	f := c.first()
+	w := f.queue.Front().Value.(*waiter)
+	c.take(w)
+	c.order++
+	f.order = c.order
+	c.clock = max(c.clock, f.clock)
+	c.running++
+	f.running++
+	w.charged = max(average, 1)
+	f.clock += w.charged
+	w.began = time.Now()
+	close(w.granted)
+}
+
+// take removes a request from its queue.
+func (c *class) take(w *waiter) {
+	w.flow.queue.Remove(w.place)
+	w.place = nil
+	c.waiting--
+}
+
+// remove takes out a request that waits no longer.
+func (c *class) remove(w *waiter) {
+	c.take(w)
+	c.drop(w.flow)
+}
+
+// end settles a run and says how long it took.
+func (c *class) end(w *waiter) time.Duration {
+	took := max(time.Since(w.began), 1)
+	w.flow.clock += took - w.charged
+	c.stop(w.flow)
+	return took
+}
+
+// cancel takes back a run that was given but not used.
+func (c *class) cancel(w *waiter) {
+	w.flow.clock -= w.charged
+	c.stop(w.flow)
+}
+
+func (c *class) stop(f *flow) {
+	f.running--
+	c.running--
+	c.drop(f)
+}
+
+// drop forgets a caller without requests that has used no more than others.
+func (c *class) drop(f *flow) {
+	if f.queue.Len() == 0 && f.running == 0 && f.clock <= c.clock {
+		delete(c.flows, f.caller)
+	}
+}
