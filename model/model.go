@@ -6,7 +6,8 @@
 // is taken, runs are bounded in number and time, and nothing of a request or an
 // answer is ever logged.
 //
-// Source: Open Inference Protocol (kserve/open-inference-protocol), REST.
+// Source: Open Inference Protocol (kserve/open-inference-protocol), REST, and the
+// binary tensor data extension of Triton (server/docs/protocol).
 package model
 
 import (

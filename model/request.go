@@ -14,7 +14,14 @@ import (
 type request struct {
 	id      string
 	inputs  map[string]*tensor.Tensor
-	outputs []string // empty: all
+	outputs []wanted // empty: all
+	binary  bool     // outputs that do not say are sent as bytes
+}
+
+// wanted is an output that the caller asks for.
+type wanted struct {
+	name   string
+	binary bool
 }
 
 // maxRank bounds the dimensions of a tensor before they are multiplied.
@@ -27,17 +34,26 @@ const maxID = 256
 type requestReader struct {
 	r        *strictjson.Reader
 	m        *served
-	elements int64 // still allowed
+	tensors  []byte // behind the JSON, and not read yet
+	elements int64  // still allowed
 	q        request
 	required bool // inputs were there
+	asked    []output
 }
 
-func parseRequest(data []byte, m *served, elements int64) (*request, error) {
-	r, err := strictjson.NewReader(data, strictjson.Limits{Bytes: len(data) + 1})
+// output is a wanted output as it was written: binary is nil if it does not say.
+type output struct {
+	name   string
+	binary *bool
+}
+
+// parseRequest reads a request of JSON and the tensors behind it.
+func parseRequest(head, tensors []byte, m *served, elements int64) (*request, error) {
+	r, err := strictjson.NewReader(head, strictjson.Limits{Bytes: len(head) + 1})
 	if err != nil {
 		return nil, err
 	}
-	p := &requestReader{r: r, m: m, elements: elements}
+	p := &requestReader{r: r, m: m, tensors: tensors, elements: elements}
 	p.q.inputs = make(map[string]*tensor.Tensor, len(m.inputs))
 	if err := r.Object(p.member); err != nil {
 		return nil, err
@@ -47,6 +63,16 @@ func parseRequest(data []byte, m *served, elements int64) (*request, error) {
 	}
 	if !p.required {
 		return nil, errors.New("request has no \"inputs\"")
+	}
+	if len(p.tensors) > 0 {
+		return nil, fmt.Errorf("%d bytes behind the JSON belong to no input", len(p.tensors))
+	}
+	for _, o := range p.asked { // the request's own parameters may come after its outputs
+		w := wanted{o.name, p.q.binary}
+		if o.binary != nil {
+			w.binary = *o.binary
+		}
+		p.q.outputs = append(p.q.outputs, w)
 	}
 	return &p.q, nil
 }
@@ -58,7 +84,10 @@ func (p *requestReader) member(name string) (err error) {
 			err = fmt.Errorf("id of %d bytes, the limit is %d", len(p.q.id), maxID)
 		}
 	case "parameters":
-		err = parameters(p.r)
+		var given settings
+		if given, err = parameters(p.r, "binary_data_output"); err == nil && given.binaryOutput != nil {
+			p.q.binary = *given.binaryOutput
+		}
 	case "inputs":
 		p.required = true
 		err = p.r.Array(p.input)
@@ -72,14 +101,25 @@ func (p *requestReader) member(name string) (err error) {
 
 func unknown(of, name string) error { return fmt.Errorf("%s: unknown member %.60q", of, name) }
 
-// parameters reads a $parameters object. What would change the answer's meaning
-// and is not built is refused; the rest is hints, which a server may ignore
-// (binary_data_output among them: the answer is JSON, and says so).
-func parameters(r *strictjson.Reader) error {
+// settings are the parameters that this server knows; nil is one that is not there.
+type settings struct {
+	binarySize   *int64 // of an input: its bytes behind the JSON
+	binary       *bool  // of an output: sent as bytes
+	binaryOutput *bool  // of a request: outputs that do not say are sent as bytes
+}
+
+// parameters reads a $parameters object, in which known has its meaning. What would
+// change the answer's meaning and is not built is refused; the rest is hints, which a
+// server may ignore.
+func parameters(r *strictjson.Reader, known string) (settings, error) {
 	refused := []string{"classification", "binary_data_size", "shared_memory_region", "shared_memory_offset",
 		"shared_memory_byte_size", "sequence_id", "sequence_start", "sequence_end"}
-	return r.Object(func(name string) error {
-		if slices.Contains(refused, name) {
+	var s settings
+	return s, r.Object(func(name string) error {
+		switch {
+		case name == known:
+			return s.read(r, name)
+		case slices.Contains(refused, name):
 			return fmt.Errorf("parameter %q is not supported", name)
 		}
 		if k := r.Kind(); k == strictjson.Array || k == strictjson.Object || k == strictjson.Null {
@@ -90,12 +130,29 @@ func parameters(r *strictjson.Reader) error {
 	})
 }
 
+func (s *settings) read(r *strictjson.Reader, name string) error {
+	if name == "binary_data_size" {
+		n, err := r.Int(64)
+		if err == nil && n < 0 {
+			err = fmt.Errorf("parameter %q is %d", name, n)
+		}
+		s.binarySize = &n
+		return err
+	}
+	v, err := r.Bool()
+	if s.binary = &v; name == "binary_data_output" {
+		s.binary, s.binaryOutput = nil, &v
+	}
+	return err
+}
+
 // input reads one $request_input. The data may come before its type and shape,
 // so its text is kept and read last.
 func (p *requestReader) input() error {
 	var name, datatype string
 	var shape []int64
 	var data []byte
+	var given settings
 	var has struct{ name, shape, datatype bool }
 	err := p.r.Object(func(member string) (err error) {
 		switch member {
@@ -109,7 +166,7 @@ func (p *requestReader) input() error {
 			has.datatype = true
 			datatype, err = p.r.String()
 		case "parameters":
-			err = parameters(p.r)
+			given, err = parameters(p.r, "binary_data_size")
 		case "data":
 			data, err = p.r.Skip()
 		default:
@@ -120,10 +177,10 @@ func (p *requestReader) input() error {
 	if err != nil {
 		return err
 	}
-	if !has.name || !has.shape || !has.datatype || data == nil {
-		return errors.New("an input must have name, shape, datatype and data")
+	if !has.name || !has.shape || !has.datatype || (data == nil) == (given.binarySize == nil) {
+		return errors.New("an input must have name, shape, datatype, and either data or the parameter binary_data_size")
 	}
-	t, err := p.tensor(name, datatype, shape, data)
+	t, err := p.tensor(name, datatype, shape, data, given.binarySize)
 	if err != nil {
 		return fmt.Errorf("input %.80q: %w", name, err)
 	}
@@ -132,7 +189,8 @@ func (p *requestReader) input() error {
 }
 
 // tensor checks an input against the model before its elements are read.
-func (p *requestReader) tensor(name, datatype string, shape []int64, data []byte) (*tensor.Tensor, error) {
+// They are JSON, or size bytes behind it.
+func (p *requestReader) tensor(name, datatype string, shape []int64, data []byte, size *int64) (*tensor.Tensor, error) {
 	if _, ok := p.q.inputs[name]; ok {
 		return nil, errors.New("is there twice")
 	}
@@ -158,7 +216,13 @@ func (p *requestReader) tensor(name, datatype string, shape []int64, data []byte
 		return nil, fmt.Errorf("more elements than the %d that are left of the limit", p.elements)
 	}
 	p.elements -= n
-	return readTensor(data, typ, shape, n)
+	if size == nil {
+		return readTensor(data, typ, shape, n)
+	}
+	if data, err = p.takeBinary(*size); err != nil {
+		return nil, err
+	}
+	return binaryTensor(data, typ, shape, n)
 }
 
 func readShape(r *strictjson.Reader) ([]int64, error) {
@@ -180,12 +244,13 @@ func readShape(r *strictjson.Reader) ([]int64, error) {
 // output reads one $request_output.
 func (p *requestReader) output() error {
 	var name string
+	var given settings
 	err := p.r.Object(func(member string) (err error) {
 		switch member {
 		case "name":
 			name, err = p.r.String()
 		case "parameters":
-			err = parameters(p.r)
+			given, err = parameters(p.r, "binary_data")
 		default:
 			err = unknown("output", member)
 		}
@@ -197,9 +262,9 @@ func (p *requestReader) output() error {
 	if !slices.ContainsFunc(p.m.outputs, func(v onnx.ValueInfo) bool { return v.Name == name }) {
 		return fmt.Errorf("output %.80q: the model has no such output", name)
 	}
-	if slices.Contains(p.q.outputs, name) {
+	if slices.ContainsFunc(p.asked, func(o output) bool { return o.name == name }) {
 		return fmt.Errorf("output %.80q is there twice", name)
 	}
-	p.q.outputs = append(p.q.outputs, name)
+	p.asked = append(p.asked, output{name, given.binary})
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -101,19 +102,25 @@ func fail(status int, format string, args ...any) error {
 }
 
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body, err := s.answer(w, r)
+	a, err := s.answer(w, r)
 	status := http.StatusOK
 	if err != nil {
-		status, body = failed(err)
+		status, a.body = failed(err)
+		a.json = 0
 	}
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
+	if a.json > 0 {
+		h.Set("Content-Type", "application/octet-stream")
+		h.Set(headerLength, strconv.Itoa(a.json))
+	}
+	h.Set("Content-Length", strconv.Itoa(len(a.body)))
 	h.Set("X-Content-Type-Options", "nosniff")
 	if status == http.StatusServiceUnavailable {
 		h.Set("Retry-After", "1")
 	}
 	w.WriteHeader(status)
-	_, _ = w.Write(body) // the caller is gone: there is nobody to tell
+	_, _ = w.Write(a.body) // the caller is gone: there is nobody to tell
 }
 
 // failed makes the protocol's error object.
@@ -131,10 +138,10 @@ func failed(err error) (int, []byte) {
 	return f.status, body
 }
 
-func (s *server) answer(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+func (s *server) answer(w http.ResponseWriter, r *http.Request) (reply, error) {
 	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
 	if parts[0] != "v2" {
-		return nil, fail(http.StatusNotFound, "no such path; the protocol's paths begin with /v2")
+		return reply{}, fail(http.StatusNotFound, "no such path; the protocol's paths begin with /v2")
 	}
 	switch rest := parts[1:]; {
 	case len(rest) == 0:
@@ -148,7 +155,7 @@ func (s *server) answer(w http.ResponseWriter, r *http.Request) ([]byte, error) 
 	case len(rest) >= 2 && rest[0] == "models":
 		return s.model(w, r, rest[1], rest[2:])
 	}
-	return nil, fail(http.StatusNotFound, "no such path")
+	return reply{}, fail(http.StatusNotFound, "no such path")
 }
 
 // describe is the server's metadata. The version is that of the build.
@@ -161,7 +168,7 @@ func (s *server) describe() any {
 		Name       string   `json:"name"`
 		Version    string   `json:"version"`
 		Extensions []string `json:"extensions"`
-	}{"blindbox", v, []string{}}
+	}{"blindbox", v, []string{"binary_tensor_data"}}
 }
 
 // index names the models, in the order of their names.
@@ -179,14 +186,14 @@ func (s *server) index() any {
 }
 
 // model answers for one model; rest is the path after its name.
-func (s *server) model(w http.ResponseWriter, r *http.Request, name string, rest []string) ([]byte, error) {
+func (s *server) model(w http.ResponseWriter, r *http.Request, name string, rest []string) (reply, error) {
 	m := s.models[name]
 	if m == nil {
-		return nil, fail(http.StatusNotFound, "no model of that name")
+		return reply{}, fail(http.StatusNotFound, "no model of that name")
 	}
 	if len(rest) >= 2 && rest[0] == "versions" {
 		if rest[1] != version {
-			return nil, fail(http.StatusNotFound, "model %s has version %s only", m.Name, version)
+			return reply{}, fail(http.StatusNotFound, "model %s has version %s only", m.Name, version)
 		}
 		rest = rest[2:]
 	}
@@ -201,15 +208,16 @@ func (s *server) model(w http.ResponseWriter, r *http.Request, name string, rest
 	case len(rest) == 1 && rest[0] == "infer":
 		return s.infer(w, r, m)
 	}
-	return nil, fail(http.StatusNotFound, "no such path")
+	return reply{}, fail(http.StatusNotFound, "no such path")
 }
 
 // get answers GET and HEAD with an object.
-func get(w http.ResponseWriter, r *http.Request, object any) ([]byte, error) {
+func get(w http.ResponseWriter, r *http.Request, object any) (reply, error) {
 	if err := allow(w, r, http.MethodGet, http.MethodHead); err != nil {
-		return nil, err
+		return reply{}, err
 	}
-	return json.Marshal(object)
+	body, err := json.Marshal(object)
+	return reply{body: body}, err
 }
 
 func allow(w http.ResponseWriter, r *http.Request, methods ...string) error {
@@ -223,40 +231,41 @@ func allow(w http.ResponseWriter, r *http.Request, methods ...string) error {
 }
 
 // infer reads a request, runs the model, and writes the answer.
-func (s *server) infer(w http.ResponseWriter, r *http.Request, m *served) ([]byte, error) {
+func (s *server) infer(w http.ResponseWriter, r *http.Request, m *served) (reply, error) {
 	if err := allow(w, r, http.MethodPost); err != nil {
-		return nil, err
+		return reply{}, err
 	}
 	select {
 	case s.flight <- struct{}{}:
 		defer func() { <-s.flight }()
 	default:
-		return nil, fail(http.StatusServiceUnavailable, "too many requests at once; try again")
+		return reply{}, fail(http.StatusServiceUnavailable, "too many requests at once; try again")
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), s.deadline)
 	defer cancel()
 	data, err := s.read(ctx, w, r)
 	if err != nil {
-		return nil, err
+		return reply{}, err
 	}
-	q, err := parseRequest(data, m, s.elements)
+	head, tensors, err := split(r.Header, data)
 	if err != nil {
-		return nil, fail(http.StatusBadRequest, "%v", err)
+		return reply{}, err
+	}
+	q, err := parseRequest(head, tensors, m, s.elements)
+	if err != nil {
+		return reply{}, fail(http.StatusBadRequest, "%v", err)
 	}
 	share := s.budget.Share()
 	defer share.Release() // not before the answer is written from the outputs
 	out, err := s.run(ctx, m, q, share)
 	if err != nil {
-		return nil, err
+		return reply{}, err
 	}
 	return encodeAnswer(m, q, out, s.elements, s.config.answer)
 }
 
 // read takes the whole body, within the limits of size and time.
 func (s *server) read(ctx context.Context, w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	if r.Header.Get("Inference-Header-Content-Length") != "" {
-		return nil, fail(http.StatusBadRequest, "binary tensors are not supported: send the tensors as JSON (tritonclient: binary_data=False)")
-	}
 	if e := r.Header.Get("Content-Encoding"); e != "" && e != "identity" {
 		return nil, fail(http.StatusUnsupportedMediaType, "compressed requests are not supported")
 	}

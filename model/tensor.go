@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"unicode/utf8"
 
 	"github.com/blindbox/blindbox/internal/strictjson"
 	"github.com/blindbox/blindbox/onnx/tensor"
@@ -26,7 +27,7 @@ func readTensor(data []byte, typ tensor.DataType, shape []int64, n int64) (*tens
 	}
 	e := &elementReader{shape: shape, n: n, r: r}
 	if e.column = e.columnOf(typ); e.column == nil {
-		return nil, fmt.Errorf("elements of type %s cannot be read from JSON", typ)
+		return nil, fmt.Errorf("elements of type %s have no form in JSON: send them as bytes (the parameter binary_data_size)", datatypeOf(typ))
 	}
 	if err := e.outer(); err != nil {
 		return nil, err
@@ -154,12 +155,20 @@ func (e *elementReader) element() error {
 	return e.column.read()
 }
 
-// encodeAnswer writes an $inference_response object within the limits.
-func encodeAnswer(m *served, q *request, out map[string]*tensor.Tensor, elements, bytes int64) ([]byte, error) {
-	names := q.outputs
-	if len(names) == 0 {
+// reply is the body of an answer. If some of it is tensors as bytes, json is how
+// many of its first bytes are not.
+type reply struct {
+	body []byte
+	json int
+}
+
+// encodeAnswer writes an $inference_response object within the limits, and behind it
+// the outputs that the caller wants as bytes.
+func encodeAnswer(m *served, q *request, out map[string]*tensor.Tensor, elements, bytes int64) (reply, error) {
+	outputs := q.outputs
+	if len(outputs) == 0 {
 		for _, v := range m.outputs {
-			names = append(names, v.Name)
+			outputs = append(outputs, wanted{v.Name, q.binary})
 		}
 	}
 	b := append([]byte(`{"model_name":`), quoted(m.Name)...)
@@ -168,20 +177,59 @@ func encodeAnswer(m *served, q *request, out map[string]*tensor.Tensor, elements
 		b = append(append(b, `,"id":`...), quoted(q.id)...)
 	}
 	b = append(b, `,"outputs":[`...)
-	for i, name := range names {
-		t := out[name]
+	var behind []*tensor.Tensor
+	for i, o := range outputs {
+		t := out[o.name]
 		if elements -= int64(t.Len()); elements < 0 {
-			return nil, fail(http.StatusBadRequest, "output %.80q: the answer has too many elements", name)
+			return reply{}, fail(http.StatusBadRequest, "output %.80q: the answer has too many elements", o.name)
 		}
-		if i > 0 {
-			b = append(b, ',')
+		b = appendHead(comma(b, i), o.name, t)
+		if o.binary {
+			b = fmt.Appendf(b, `,"parameters":{"binary_data_size":%d}}`, binarySize(t))
+			behind = append(behind, t)
+			continue
 		}
 		var err error
-		if b, err = appendTensor(b, name, t, bytes); err != nil {
-			return nil, err
+		if b, err = appendTensor(b, o.name, t, bytes); err != nil {
+			return reply{}, err
 		}
 	}
-	return append(b, "]}"...), nil
+	return withTensors(append(b, "]}"...), behind, bytes)
+}
+
+// withTensors puts tensors behind the JSON of an answer.
+func withTensors(json []byte, behind []*tensor.Tensor, limit int64) (reply, error) {
+	if len(behind) == 0 {
+		return reply{body: json}, nil
+	}
+	size := int64(len(json))
+	for _, t := range behind {
+		if size += binarySize(t); size > limit {
+			return reply{}, tooLong(limit)
+		}
+	}
+	b := slices.Grow(json, int(size)-len(json))
+	for _, t := range behind {
+		var err error
+		if b, err = appendBinary(b, t); err != nil {
+			return reply{}, fail(http.StatusUnprocessableEntity, "an output: %v", err)
+		}
+	}
+	return reply{body: b, json: len(json)}, nil
+}
+
+func tooLong(limit int64) error {
+	return fail(http.StatusBadRequest, "the answer is larger than %d bytes", limit)
+}
+
+// appendHead begins an output: its name, type and shape.
+func appendHead(b []byte, name string, t *tensor.Tensor) []byte {
+	b = append(append(b, `{"name":`...), quoted(name)...)
+	b = append(b, `,"datatype":"`+datatypeOf(t.Type)+`","shape":[`...)
+	for i, d := range t.Shape {
+		b = strconv.AppendInt(comma(b, i), d, 10)
+	}
+	return append(b, ']')
 }
 
 // quoted is a string as JSON. Marshalling a string cannot fail.
@@ -193,25 +241,21 @@ func quoted(s string) []byte {
 	return b
 }
 
+// appendTensor ends an output with its elements as JSON.
 func appendTensor(b []byte, name string, t *tensor.Tensor, limit int64) ([]byte, error) {
-	b = append(append(b, `{"name":`...), quoted(name)...)
-	b = append(b, `,"datatype":"`+datatypeOf(t.Type)+`","shape":[`...)
-	for i, d := range t.Shape {
-		b = strconv.AppendInt(comma(b, i), d, 10)
-	}
-	b = append(b, `],"data":[`...)
+	b = append(b, `,"data":[`...)
 	b = slices.Grow(b, 2*t.Len())
 	put := putter(t)
 	if put == nil {
-		return nil, fail(http.StatusUnprocessableEntity, "output %.80q is %s, which the protocol's JSON cannot carry", name, t.Type)
+		return nil, fail(http.StatusUnprocessableEntity, "output %.80q is %s, which JSON cannot carry: ask for it as bytes (the parameter binary_data)", name, t.Type)
 	}
 	for i := range t.Len() {
 		var ok bool
 		if b, ok = put(comma(b, i), i); !ok {
-			return nil, fail(http.StatusUnprocessableEntity, "output %.80q holds a value that is not a number or infinite, which JSON cannot carry", name)
+			return nil, fail(http.StatusUnprocessableEntity, "output %.80q holds a value that JSON cannot carry (not a number, infinite, or not UTF-8): ask for it as bytes (the parameter binary_data)", name)
 		}
 		if int64(len(b)) > limit {
-			return nil, fail(http.StatusBadRequest, "the answer is larger than %d bytes", limit)
+			return nil, tooLong(limit)
 		}
 	}
 	return append(b, "]}"...), nil
@@ -225,7 +269,7 @@ func putter(t *tensor.Tensor) func(b []byte, i int) ([]byte, bool) {
 		return func(b []byte, i int) ([]byte, bool) { return strconv.AppendBool(b, d[i]), true }
 	case tensor.String:
 		d := tensor.Data[string](t)
-		return func(b []byte, i int) ([]byte, bool) { return append(b, quoted(d[i])...), true }
+		return func(b []byte, i int) ([]byte, bool) { return append(b, quoted(d[i])...), utf8.ValidString(d[i]) }
 	case tensor.Float32:
 		return floats(tensor.Data[float32](t), 32)
 	case tensor.Float64:

@@ -61,7 +61,19 @@ def refused(text, call):
 refused("no model of that name", lambda: client.infer("none", [tensor("features", batch, "FP32")]))
 refused("has shape [2 29]", lambda: client.infer("tumour", [tensor("features", batch[:, 1:], "FP32")]))
 refused('datatype FP64, expected FP32', lambda: client.infer("tumour", [tensor("features", batch.astype(np.float64), "FP64")]))
-binary = triton.InferInput("features", [2, 30], "FP32")
-binary.set_data_from_numpy(batch, binary_data=True)
-refused("binary tensors are not supported", lambda: client.infer("tumour", [binary]))
+# Tensors as bytes, which is what the client does by itself.
+features = triton.InferInput("features", [2, 30], "FP32")
+features.set_data_from_numpy(batch)
+for wanted in (None, [triton.InferRequestedOutput("probabilities"), triton.InferRequestedOutput("label", binary_data=False)]):
+    answer = client.infer("tumour", [features], outputs=wanted)
+    assert (answer.as_numpy("probabilities") == p).all() and (answer.as_numpy("label") == label).all(), answer.get_response()
+inputs = {"f": (np.float32([[1, 0.1]]), "FP32"), "i": (np.array([2**63 - 1]), "INT64"),
+          "b": (np.array([True]), "BOOL"), "s": (np.array([b"\xff\x00"], dtype=object).reshape(()), "BYTES")}
+tensors = []
+for name, (array, datatype) in inputs.items():
+    tensors.append(triton.InferInput(name, list(array.shape), datatype))
+    tensors[-1].set_data_from_numpy(array)
+answer = client.infer("echo", tensors)
+for name, (array, _) in inputs.items():
+    assert answer.as_numpy("o" + name).tolist() == array.tolist(), (name, answer.as_numpy("o" + name))
 print("ok")
