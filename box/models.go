@@ -35,7 +35,7 @@ func loadModels(p *policy.Policy, builtin map[string][]byte) (http.Handler, erro
 		}
 		loaded = append(loaded, l)
 	}
-	h, err := model.NewServer(loaded, model.WithBodyLimit(p.Limits.Request))
+	h, err := model.NewServer(loaded, model.WithBodyLimit(p.Limits.Request), model.WithInFlight(p.Limits.Concurrent))
 	if err != nil {
 		return nil, fmt.Errorf("box: %w", err)
 	}

@@ -3,8 +3,8 @@
 //
 // It stands inside the box, behind the attested channel and the box's policy.
 // Requests may be hostile: sizes, shapes and numbers are checked before memory
-// is taken, runs are bounded in number and time, and nothing of a request or an
-// answer is ever logged.
+// is taken, runs are bounded in number and time and given out fair by caller, see
+// package schedule, and nothing of a request or an answer is ever logged.
 //
 // Source: Open Inference Protocol (kserve/open-inference-protocol), REST, and the
 // binary tensor data extension of Triton (server/docs/protocol).
@@ -19,6 +19,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/blindbox/blindbox/model/schedule"
 	"github.com/blindbox/blindbox/onnx"
 )
 
@@ -140,7 +141,9 @@ func NewServer(models []Loaded, opts ...Option) (http.Handler, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	s.runs = make(chan struct{}, c.concurrency)
+	if s.runs, err = schedule.New(c.concurrency, schedule.Limits{Queue: c.inFlight, Caller: c.inFlight}); err != nil {
+		return nil, fmt.Errorf("model: %w", err)
+	}
 	s.budget = onnx.NewBudget(c.memory)
 	s.flight = make(chan struct{}, c.inFlight)
 	return s, nil

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -424,9 +425,9 @@ func TestConcurrencyIsBounded(t *testing.T) {
 			}
 		}()
 	}
-	eventually(t, "two requests in flight, one running", func() bool { return len(s.flight) == 2 && len(s.runs) == 1 })
+	eventually(t, "two requests in flight, one running", func() bool { return len(s.flight) == 2 && s.runs.Stats().Running == 1 })
 	status, answer, header := call(t, h, "POST", "/v2/models/echo/infer", good("", ""))
-	wantFailure(t, status, answer, 503, "too many requests at once")
+	wantFailure(t, status, answer, 429, "too many requests at once")
 	if header.Get("Retry-After") != "1" {
 		t.Errorf("Retry-After %q", header.Get("Retry-After"))
 	}
@@ -436,9 +437,55 @@ func TestConcurrencyIsBounded(t *testing.T) {
 	leave()
 	<-done
 	<-done
-	eventually(t, "all places free", func() bool { return len(s.flight) == 0 && len(s.runs) == 0 })
+	eventually(t, "all places free", func() bool { return len(s.flight) == 0 && s.runs.Stats().Running == 0 })
 	if status, answer, _ := call(t, h, "POST", "/v2/models/echo/infer", good("", "")); status != 200 {
 		t.Errorf("after all left: %d %v", status, answer)
+	}
+}
+
+// TestCallersTakeTurns: who has used a run for long waits behind who has not.
+func TestCallersTakeTurns(t *testing.T) {
+	h := handler(t, WithConcurrency(1), WithDeadline(2*time.Minute))
+	s := h.(*server)
+	release, err := s.runs.Acquire(t.Context(), "hospital")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var order []string
+	var mu sync.Mutex
+	var done sync.WaitGroup
+	body := square(200)
+	for i, caller := range []string{"hospital", "hospital", "hospital", "bank"} {
+		done.Go(func() {
+			status, answer, _ := call(t, h, "POST", "/v2/models/slow/infer", body, CallerHeader, caller)
+			if status != 200 {
+				t.Errorf("%s: %d %v", caller, status, answer["error"])
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			order = append(order, caller)
+		})
+		eventually(t, "the request waits", func() bool { return s.runs.Stats().Waiting == i+1 })
+	}
+	release()
+	done.Wait()
+	if i := slices.Index(order, "bank"); i < 0 || i == len(order)-1 {
+		t.Errorf("runs ended in the order %v", order)
+	}
+}
+
+// TestWhoMayTryAgain: a refusal that is about the moment says when to try again.
+func TestWhoMayTryAgain(t *testing.T) {
+	h := handler(t, WithConcurrency(1), WithDeadline(50*time.Millisecond))
+	release, err := h.(*server).runs.Acquire(t.Context(), "bank")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	status, answer, header := call(t, h, "POST", "/v2/models/echo/infer", good("", ""))
+	wantFailure(t, status, answer, 429, "no run became free before")
+	if header.Get("Retry-After") != "1" {
+		t.Errorf("Retry-After %q", header.Get("Retry-After"))
 	}
 }
 

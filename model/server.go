@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"net"
 	"net/http"
 	"runtime/debug"
@@ -16,6 +17,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/blindbox/blindbox/model/schedule"
 	"github.com/blindbox/blindbox/onnx"
 	"github.com/blindbox/blindbox/onnx/tensor"
 )
@@ -24,11 +26,15 @@ import (
 // told apart by its digest.
 const version = "1"
 
+// CallerHeader names who sends a request: the box sets it, and takes it from nobody.
+// Without it all requests are one caller's.
+const CallerHeader = "Blindbox-Caller"
+
 // server routes requests. It holds nothing of a request after answering it.
 type server struct {
 	config
 	models map[string]*served
-	runs   chan struct{} // one token per run
+	runs   *schedule.Scheduler
 	flight chan struct{} // one token per request from its body's first byte on
 	budget *onnx.Budget  // what the tensors of all runs take together
 }
@@ -89,26 +95,34 @@ func describe(list []onnx.ValueInfo) []tensorMetadata {
 	return out
 }
 
-// failure is an answer that is an error: its status and its text.
+// failure is an answer that is an error: its status, its text, and when to try again.
 type failure struct {
 	status int
 	text   string
+	retry  time.Duration // 0: not at all
 }
 
 func (f *failure) Error() string { return f.text }
 
 func fail(status int, format string, args ...any) error {
-	return &failure{status, fmt.Sprintf(format, args...)}
+	return &failure{status: status, text: fmt.Sprintf(format, args...)}
+}
+
+// later is a refusal of what may be tried again.
+func later(status int, retry time.Duration, format string, args ...any) error {
+	return &failure{status, fmt.Sprintf(format, args...), max(retry, time.Second)}
 }
 
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a, err := s.answer(w, r)
-	status := http.StatusOK
+	status, h := http.StatusOK, w.Header()
 	if err != nil {
-		status, a.body = failed(err)
-		a.json = 0
+		f := failureOf(err)
+		status, a = f.status, f.reply()
+		if f.retry > 0 {
+			h.Set("Retry-After", strconv.FormatInt(int64(math.Ceil(f.retry.Seconds())), 10))
+		}
 	}
-	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	if a.json > 0 {
 		h.Set("Content-Type", "application/octet-stream")
@@ -116,26 +130,23 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	h.Set("Content-Length", strconv.Itoa(len(a.body)))
 	h.Set("X-Content-Type-Options", "nosniff")
-	if status == http.StatusServiceUnavailable {
-		h.Set("Retry-After", "1")
-	}
 	w.WriteHeader(status)
 	_, _ = w.Write(a.body) // the caller is gone: there is nobody to tell
 }
 
-// failed makes the protocol's error object.
-func failed(err error) (int, []byte) {
+// failureOf is what the caller is told of an error: of one that is not meant for it,
+// nothing.
+func failureOf(err error) *failure {
 	var f *failure
 	if !errors.As(err, &f) {
-		f = &failure{http.StatusInternalServerError, "internal error"}
+		return &failure{status: http.StatusInternalServerError, text: "internal error"}
 	}
-	body, err := json.Marshal(struct {
-		Error string `json:"error"`
-	}{f.text})
-	if err != nil {
-		return http.StatusInternalServerError, []byte(`{"error":"internal error"}`)
-	}
-	return f.status, body
+	return f
+}
+
+// reply is the protocol's error object.
+func (f *failure) reply() reply {
+	return reply{body: append(append([]byte(`{"error":`), quoted(f.text)...), '}')}
 }
 
 func (s *server) answer(w http.ResponseWriter, r *http.Request) (reply, error) {
@@ -239,7 +250,7 @@ func (s *server) infer(w http.ResponseWriter, r *http.Request, m *served) (reply
 	case s.flight <- struct{}{}:
 		defer func() { <-s.flight }()
 	default:
-		return reply{}, fail(http.StatusServiceUnavailable, "too many requests at once; try again")
+		return reply{}, later(http.StatusTooManyRequests, 0, "too many requests at once; try again")
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), s.deadline)
 	defer cancel()
@@ -257,7 +268,7 @@ func (s *server) infer(w http.ResponseWriter, r *http.Request, m *served) (reply
 	}
 	share := s.budget.Share()
 	defer share.Release() // not before the answer is written from the outputs
-	out, err := s.run(ctx, m, q, share)
+	out, err := s.run(ctx, m, q, r.Header.Get(CallerHeader), share)
 	if err != nil {
 		return reply{}, err
 	}
@@ -294,13 +305,12 @@ func (s *server) read(ctx context.Context, w http.ResponseWriter, r *http.Reques
 }
 
 // run waits for its turn and runs the model.
-func (s *server) run(ctx context.Context, m *served, q *request, share *onnx.Share) (map[string]*tensor.Tensor, error) {
-	select {
-	case s.runs <- struct{}{}:
-		defer func() { <-s.runs }()
-	case <-ctx.Done():
-		return nil, fail(http.StatusServiceUnavailable, "no run became free within %v; try again", s.deadline)
+func (s *server) run(ctx context.Context, m *served, q *request, caller string, share *onnx.Share) (map[string]*tensor.Tensor, error) {
+	release, err := s.runs.Acquire(ctx, caller)
+	if err != nil {
+		return nil, notRun(err)
 	}
+	defer release()
 	out, err := m.Session.RunWithin(ctx, q.inputs, share)
 	var input *onnx.InputError
 	var node *onnx.NodeError
@@ -310,9 +320,18 @@ func (s *server) run(ctx context.Context, m *served, q *request, share *onnx.Sha
 	case ctx.Err() != nil:
 		return nil, fail(http.StatusGatewayTimeout, "the run took longer than %v", s.deadline)
 	case errors.Is(err, onnx.ErrBusy):
-		return nil, fail(http.StatusServiceUnavailable, "the runs of this moment take the memory that this one needs; try again")
+		return nil, later(http.StatusServiceUnavailable, 0, "the runs of this moment take the memory that this one needs; try again")
 	case errors.As(err, &input), errors.As(err, &node), errors.Is(err, onnx.ErrLimit):
 		return nil, fail(http.StatusBadRequest, "%v", err)
 	}
 	return nil, err
+}
+
+// notRun says why a run did not begin.
+func notRun(err error) error {
+	var full *schedule.Overload
+	if errors.As(err, &full) {
+		return later(http.StatusTooManyRequests, full.RetryAfter, "%v", full)
+	}
+	return later(http.StatusServiceUnavailable, 0, "the caller left before the run began")
 }
