@@ -189,6 +189,17 @@ func TestBudgetOfAllRuns(t *testing.T) {
 	}
 }
 
+// TestRefusedOutputsAreGivenBack: nobody has them, so nobody would.
+func TestRefusedOutputsAreGivenBack(t *testing.T) {
+	s := mustLoad(t, pb.Model(pb.Input("x", 1, "n"), pb.Node("", "Relu", []string{"x"}, []string{"y"}), pb.Output("y", 1, 3)))
+	b := NewBudget(1 << 10)
+	_, err := s.RunWithin(t.Context(), map[string]*tensor.Tensor{"x": vec(1, 2)}, b.Share())
+	wantError(t, err, `output "y": declared with shape [3], but has [2]`)
+	if left := b.left.Load(); left != 1<<10 {
+		t.Errorf("%d bytes left of %d", left, 1<<10)
+	}
+}
+
 // TestManyAttributes: each is compared with those before it.
 func TestManyAttributes(t *testing.T) {
 	var attrs []byte

@@ -251,7 +251,17 @@ func (s *Session) RunWithin(ctx context.Context, inputs map[string]*tensor.Tenso
 	if err != nil {
 		return nil, fmt.Errorf("onnx: %w", public(err))
 	}
-	out = make(map[string]*tensor.Tensor, len(results))
+	if out, err = s.named(results); err != nil && share != nil {
+		for _, t := range results { // nobody has them
+			share.Give(t.Bytes())
+		}
+	}
+	return out, err
+}
+
+// named holds results to what the model declares of its outputs.
+func (s *Session) named(results []*tensor.Tensor) (map[string]*tensor.Tensor, error) {
+	out := make(map[string]*tensor.Tensor, len(results))
 	for i, t := range results {
 		want := s.outputs[i]
 		if err := plan.Agree(want.info(), t); err != nil {
