@@ -1,0 +1,5 @@
+package mutate_test
+
+import "testing"
+
+func realModels(testing.TB) []seed { return nil }
