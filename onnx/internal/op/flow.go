@@ -62,8 +62,8 @@ func makeIf(a *Attributes, _ int64) (Operator, error) {
 	return o, nil
 }
 
-// chosen is the graph that a known condition selects.
-func (o branching) chosen(condition *tensor.Tensor) (Body, error) {
+// Choose returns the graph that a known condition selects.
+func (o branching) Choose(condition *tensor.Tensor) (Body, error) {
 	yes, err := oneBool(condition, 0)
 	if yes {
 		return o.then, err
@@ -87,7 +87,7 @@ func (o branching) Infer(in []*Info) ([]Info, error) {
 		return nil, err
 	}
 	if in[0].Value != nil {
-		b, err := o.chosen(in[0].Value)
+		b, err := o.Choose(in[0].Value)
 		if err != nil {
 			return nil, err
 		}
@@ -113,7 +113,7 @@ func (o branching) Infer(in []*Info) ([]Info, error) {
 }
 
 func (o branching) Make(env *Env, in []*tensor.Tensor) ([]*tensor.Tensor, error) {
-	b, err := o.chosen(in[0])
+	b, err := o.Choose(in[0])
 	if err != nil {
 		return nil, err
 	}

@@ -121,6 +121,12 @@ type Body interface {
 	Run(env *Env, in []*tensor.Tensor) ([]*tensor.Tensor, error)
 }
 
+// Chooser is an operator that runs one of several bodies. If operand 0 is known before
+// the run, so is which: its results are those of the body, and it needs no step.
+type Chooser interface {
+	Choose(condition *tensor.Tensor) (Body, error)
+}
+
 // Spec says how many operands and results a node may have, since which version of the
 // operator set it exists, and makes its operator from its attributes. A node with
 // bodies has what they capture as further operands, behind those that Spec counts.

@@ -27,8 +27,9 @@ const (
 type Bound struct {
 	program *Program
 	key     []int64
-	values  []boundValue
+	values  []boundValue // those of the program, then those of branches that are taken for sure
 	steps   []boundStep
+	results []int  // values that are the program's outputs
 	arena   int64  // bytes
 	outputs int64  // bytes of outputs and other values outside of the arena
 	exact   bool   // no value is late
@@ -65,16 +66,16 @@ func (p *Program) Bind(shapes [][]int64, threads int) (*Bound, error) {
 	if b := p.lookup(key); b != nil {
 		return b, nil
 	}
-	b := &Bound{program: p, key: key, values: make([]boundValue, len(p.Values)), exact: true}
-	if err := b.enter(shapes); err != nil {
+	b := &Bound{program: p, key: key, exact: true}
+	ids := b.enter(p)
+	if err := b.given(shapes); err != nil {
 		return nil, err
 	}
 	on := &kernel.On{Level: p.options.Level, Threads: threads}
-	for i := range p.Steps {
-		if err := b.step(&p.Steps[i], on); err != nil {
-			return nil, failed(p.Steps[i].Node, err)
-		}
+	if err := b.follow(p, ids, on); err != nil {
+		return nil, err
 	}
+	b.results = placed(p.Outputs, ids)
 	b.lifetimes()
 	if err := b.layout(); err != nil {
 		return nil, err
@@ -113,19 +114,28 @@ func (p *Program) keep(b *Bound) {
 	p.bound = append(p.bound, b)
 }
 
-// enter sets what is known before the first step.
-func (b *Bound) enter(shapes [][]int64) error {
-	p := b.program
-	for id := range p.Values {
-		v := &b.values[id]
-		v.root = id
-		if info := p.Values[id].Info; info.Value != nil {
-			v.info, v.place = info, fixed
+// enter adds the values of a program, and returns where they are. A weight that its
+// operator has packed has no place, but type and shape.
+func (b *Bound) enter(p *Program) []int {
+	ids := make([]int, len(p.Values))
+	b.values = slices.Grow(b.values, len(ids))
+	for i := range p.Values {
+		ids[i] = len(b.values)
+		v := boundValue{info: p.Values[i].Info, root: ids[i]}
+		if v.info.Value != nil {
+			v.place = fixed
 		}
+		b.values = append(b.values, v)
 	}
+	return ids
+}
+
+// given sets the shapes of the inputs.
+func (b *Bound) given(shapes [][]int64) error {
+	p := b.program
 	for i, id := range p.Inputs {
 		v := &b.values[id]
-		v.info, v.place = p.Values[id].Info, given
+		v.place = given
 		if !v.info.Type.Element() {
 			continue
 		}
@@ -141,15 +151,88 @@ func (b *Bound) enter(shapes [][]int64) error {
 func (b *Bound) operands(ids []int) []*op.Info {
 	in := make([]*op.Info, len(ids))
 	for i, id := range ids {
-		switch {
-		case id < 0:
-		case b.values[id].place == unplaced: // a weight that its operator has packed
-			in[i] = &b.program.Values[id].Info
-		default:
+		if id >= 0 {
 			in[i] = &b.values[id].info
 		}
 	}
 	return in
+}
+
+// follow binds the steps of a program whose values are at ids. Of an If whose condition
+// is known by now, as one about shapes is, the branch that will be taken stands for it.
+func (b *Bound) follow(p *Program, ids []int, on *kernel.On) error {
+	for i := range p.Steps {
+		st := &p.Steps[i]
+		branch, err := b.branch(st, ids)
+		switch {
+		case err != nil:
+		case branch != nil:
+			err = b.splice(st, ids, branch, on)
+		default:
+			err = b.step(moved(st, ids), on)
+		}
+		if err != nil {
+			return failed(st.Node, err)
+		}
+	}
+	return nil
+}
+
+// moved is a step with the places of its values instead of their numbers.
+func moved(st *Step, ids []int) *Step {
+	there := func(id int) bool { return id >= 0 && ids[id] != id }
+	if !slices.ContainsFunc(st.In, there) && !slices.ContainsFunc(st.Out, there) {
+		return st
+	}
+	return &Step{Node: st.Node, Op: st.Op, In: placed(st.In, ids), Out: placed(st.Out, ids)}
+}
+
+// placed is where values are.
+func placed(values, ids []int) []int {
+	at := make([]int, len(values))
+	for i, id := range values {
+		at[i] = -1
+		if id >= 0 {
+			at[i] = ids[id]
+		}
+	}
+	return at
+}
+
+// branch is the graph that a step will take, if it is one that chooses and its condition
+// is known.
+func (b *Bound) branch(st *Step, ids []int) (*body, error) {
+	o, ok := st.Op.(op.Chooser)
+	if !ok {
+		return nil, nil
+	}
+	condition := b.values[ids[st.In[0]]].info.Value
+	if condition == nil {
+		return nil, nil
+	}
+	chosen, err := o.Choose(condition)
+	branch, _ := chosen.(*body) // else the step fails as the branch does
+	return branch, err
+}
+
+// splice binds the steps of a branch in the place of the one that takes it.
+func (b *Bound) splice(st *Step, ids []int, branch *body, on *kernel.On) error {
+	p := branch.program
+	inside := b.enter(p)
+	for i, id := range p.Inputs { // an If has no operand but the condition and what its branches read
+		from := ids[st.In[1+i]]
+		if err := agree(p.Values[id].Info, b.values[from].info); err != nil {
+			return fmt.Errorf("input %s of the graph inside: %w", op.Quote(p.Values[id].Name), err)
+		}
+		inside[id] = from
+	}
+	if err := b.follow(p, inside, on); err != nil {
+		return err
+	}
+	for k, out := range st.Out {
+		ids[out] = inside[p.Outputs[k]]
+	}
+	return nil
 }
 
 // step infers a step's results and decides whether it runs, and when its results get
@@ -255,7 +338,7 @@ func (b *Bound) lifetimes() {
 	for id := range b.values {
 		b.values[id].last = -1
 	}
-	for _, id := range b.program.Outputs {
+	for _, id := range b.results {
 		root := &b.values[b.values[id].root]
 		root.last = len(b.steps)
 		if root.place == arena {
@@ -286,7 +369,7 @@ func (b *Bound) lifetimes() {
 			b.touch(id, i) // a result that nobody reads has its place while the step runs
 		}
 	}
-	for _, id := range b.program.Outputs {
+	for _, id := range b.results {
 		b.touch(id, len(b.steps))
 	}
 	b.releases()
@@ -326,8 +409,8 @@ func (b *Bound) ownsOutputs() []bool {
 			written[id] = !makes && !views && (place == heap || place == late)
 		}
 	}
-	owned := make([]bool, len(b.program.Outputs))
-	for i, id := range b.program.Outputs {
+	owned := make([]bool, len(b.results))
+	for i, id := range b.results {
 		root := b.values[id].root
 		owned[i], written[root] = written[root], false
 	}

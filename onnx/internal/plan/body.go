@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -43,19 +44,13 @@ func (c *compiler) bodies(n *graph.Node) (map[string]op.Body, []int, error) {
 		ids = append(ids, id)
 	}
 	var all map[string]op.Body
-	inside := c.options
-	inside.inner = true
 	for _, a := range n.Attrs {
 		if a.Kind != graph.Sub {
 			continue
 		}
-		p, err := compile(c.typed(n, a.G), inside, captured, constants)
+		b, err := c.body(n, a, captured, constants)
 		if err != nil {
 			return nil, nil, fmt.Errorf("graph %s: %w", op.Quote(a.Name), err)
-		}
-		b := &body{program: p, captured: len(captured)}
-		for _, id := range p.Inputs[:len(p.Inputs)-len(captured)] {
-			b.declared = append(b.declared, p.Values[id].Info)
 		}
 		if all == nil {
 			all = map[string]op.Body{}
@@ -64,6 +59,62 @@ func (c *compiler) bodies(n *graph.Node) (map[string]op.Body, []int, error) {
 	}
 	return all, ids, nil
 }
+
+// body compiles one graph inside a node. A branch that is never taken is not looked at,
+// and one that cannot be computed with what is known is an error when it is taken: the
+// condition may be there to avoid it. What no condition mends is one now.
+func (c *compiler) body(n *graph.Node, a graph.Attribute, captured, constants []Value) (op.Body, error) {
+	if c.never(n, a.Name) {
+		return &deadEnd{len(a.G.Inputs), len(a.G.Outputs), errors.New("this branch is not taken")}, nil
+	}
+	inside := c.options
+	inside.inner = true
+	p, err := compile(c.typed(n, a.G), inside, captured, constants)
+	switch {
+	case err == nil:
+	case n.Op == "If" && !errors.Is(err, op.ErrUnsupported) && !errors.Is(err, ErrLimit):
+		return &deadEnd{len(a.G.Inputs), len(a.G.Outputs), err}, nil
+	default:
+		return nil, err
+	}
+	b := &body{program: p, captured: len(captured)}
+	for _, id := range p.Inputs[:len(p.Inputs)-len(captured)] {
+		b.declared = append(b.declared, p.Values[id].Info)
+	}
+	return b, nil
+}
+
+// never says whether the condition of an If is known and not that of this branch.
+func (c *compiler) never(n *graph.Node, branch string) bool {
+	if op.Name(n) != "If" || len(n.Inputs) != 1 {
+		return false
+	}
+	id, ok := c.ids[n.Inputs[0]]
+	if !ok {
+		return false
+	}
+	condition := c.Fixed(id)
+	if condition == nil || condition.Type != tensor.Bool || condition.Len() != 1 {
+		return false
+	}
+	return (branch == "then_branch") != tensor.Data[bool](condition)[0]
+}
+
+// deadEnd is a branch that cannot be taken.
+type deadEnd struct {
+	inputs, outputs int
+	reason          error
+}
+
+func (d *deadEnd) Inputs() []op.Info { return make([]op.Info, d.inputs) }
+func (d *deadEnd) Captured() int     { return 0 }
+func (d *deadEnd) Outputs() int      { return d.outputs }
+
+// Infer fails for the reason that the branch did.
+func (d *deadEnd) Infer([]*op.Info) ([]op.Info, error) { return nil, d.reason }
+
+// Run fails, too: a condition that is not known may lead here.
+func (d *deadEnd) Run(*op.Env, []*tensor.Tensor) ([]*tensor.Tensor, error) { return nil, d.reason }
 
 // typed gives inputs of a loop's graph that declare no type that of the operand at the
 // same place, as the specification lets exporters leave it out.

@@ -172,8 +172,8 @@ func (f *frame) run(r *run, inputs []*tensor.Tensor) ([]*tensor.Tensor, error) {
 			f.values[id] = nil
 		}
 	}
-	out := make([]*tensor.Tensor, len(b.program.Outputs))
-	for i, id := range b.program.Outputs {
+	out := make([]*tensor.Tensor, len(b.results))
+	for i, id := range b.results {
 		out[i] = f.values[id]
 	}
 	return out, nil
@@ -311,7 +311,7 @@ func (f *frame) late(env *op.Env, r *run, st *boundStep) ([]*tensor.Tensor, erro
 		case f.in[i] != nil:
 			v = op.Known(f.in[i])
 		case id >= 0:
-			v = p.Values[id].Info // packed away
+			v = f.bound.values[id].info // packed away
 		}
 		f.infos = append(f.infos, v)
 	}
