@@ -31,6 +31,8 @@ func All(p *plan.Program) error {
 		}
 		p.Prune()
 	}
+	projections(p)
+	p.Prune()
 	layouts(p)
 	return nil
 }

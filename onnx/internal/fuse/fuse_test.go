@@ -23,6 +23,8 @@ type sketch struct {
 	rng   *rand.Rand
 	opset int64
 	feeds []*tensor.Tensor
+
+	threads int
 }
 
 func newSketch(t *testing.T) *sketch {
@@ -136,7 +138,7 @@ func (s *sketch) run(level kernel.Level, rewrite func(*plan.Program) error, outs
 	for _, st := range p.Steps {
 		names = append(names, op.Name(st.Node))
 	}
-	got, err := p.Run(s.t.Context(), 1, s.feeds, nil)
+	got, err := p.Run(s.t.Context(), max(1, s.threads), s.feeds, nil)
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -7,13 +7,15 @@ import (
 	"github.com/blindbox/blindbox/onnx/tensor"
 )
 
-// heads is an attention of stacks of heads. Operands are queries, keys, values and a
-// mask, which may be missing. Each of q, k, v and out says whether that operand is
-// [batch, sequence, heads, dim]; otherwise it is [batch, heads, sequence, dim].
+// heads is an attention of stacks of heads. Operands are queries, keys, values, a mask,
+// which may be missing, and what the columns of the first three need. Each of q, k, v and
+// out says whether that operand is [batch, sequence, heads, dim]; otherwise it is [batch,
+// heads, sequence, dim].
 type heads struct {
 	scale        float32
 	q, k, v, out bool
 	guarded      bool
+	columns      [3]*columns // of queries, keys and values that are part of a wider matrix
 }
 
 // stack is the four dimensions of an operand in one order.
@@ -50,8 +52,8 @@ func joined(a, b int64, fits *bool) int64 {
 
 // whole is the dimensions of the scores, dim of the values, with all that repeats: as
 // products of stacks do, an operand of one batch, head or row serves all of them.
-func (o heads) whole(in []*op.Info) (s stack, keys int64, fits bool) {
-	q, k, v := stackOf(in[0].Shape, o.q), stackOf(in[1].Shape, o.k), stackOf(in[2].Shape, o.v)
+func (o heads) whole(stacks [3][]int64, in []*op.Info) (s stack, keys int64, fits bool) {
+	q, k, v := stackOf(stacks[0], o.q), stackOf(stacks[1], o.k), stackOf(stacks[2], o.v)
 	m := stack{1, 1, 1, 1}
 	if len(in) > 3 && in[3] != nil && in[3].Ranked {
 		if len(in[3].Shape) > 4 {
@@ -70,30 +72,57 @@ func (o heads) whole(in []*op.Info) (s stack, keys int64, fits bool) {
 	return s, max(scores.dim, v.rows), fits
 }
 
-func (o heads) Infer(in []*op.Info) ([]op.Info, error) {
-	for i := range 3 {
-		if in[i] == nil || !in[i].Ranked || len(in[i].Shape) != 4 || in[i].Type != tensor.Float32 {
-			return nil, op.BadInput(i, "is not a stack of heads of float32")
+// stacks is the shapes of queries, keys and values.
+func (o heads) stacks(in []*op.Info) (shapes [3][]int64, err error) {
+	for i := range shapes {
+		if in[i] == nil || !in[i].Ranked || in[i].Type != tensor.Float32 {
+			return shapes, op.BadInput(i, "is not a stack of heads of float32")
+		}
+		shapes[i] = in[i].Shape
+		if c := o.columns[i]; c != nil {
+			if shapes[i], err = c.stack(i, in); err != nil {
+				return shapes, err
+			}
+		}
+		if len(shapes[i]) != 4 {
+			return shapes, op.BadInput(i, "is not a stack of heads: it has shape %v", shapes[i])
 		}
 	}
-	out, _, fits := o.whole(in)
+	return shapes, nil
+}
+
+func (o heads) Infer(in []*op.Info) ([]op.Info, error) {
+	stacks, err := o.stacks(in)
+	if err != nil {
+		return nil, err
+	}
+	out, _, fits := o.whole(stacks, in)
 	if !fits {
-		return nil, op.BadInput(1, "has shape %v, which does not go with queries of %v, values of %v and the mask", in[1].Shape, in[0].Shape, in[2].Shape)
+		return nil, op.BadInput(1, "has shape %v, which does not go with queries of %v, values of %v and the mask", stacks[1], stacks[0], stacks[2])
 	}
 	return []op.Info{{Type: tensor.Float32, Ranked: true, Shape: out.shape(o.out)}}, nil
 }
 
 // problem describes the call; the data is filled in by Run.
-func (o heads) problem(in []*op.Info) *att.Problem {
-	s, keys, _ := o.whole(in)
+func (o heads) problem(stacks [3][]int64, in []*op.Info) *att.Problem {
+	s, keys, _ := o.whole(stacks, in)
 	return &att.Problem{
-		Batches: int(s.batch), Heads: int(s.heads), Queries: int(s.rows), Keys: int(keys), Dim: int(stackOf(in[0].Shape, o.q).dim), Values: int(s.dim),
+		Batches: int(s.batch), Heads: int(s.heads), Queries: int(s.rows), Keys: int(keys), Dim: int(stackOf(stacks[0], o.q).dim), Values: int(s.dim),
 		Scale: o.scale, Guarded: o.guarded,
 	}
 }
 
+// Scratch is what the kernel needs, and columns that cannot be read where they are.
 func (o heads) Scratch(on *kernel.On, in []*op.Info) int64 {
-	return int64(o.problem(in).ScratchLen(on.Workers()))
+	stacks, err := o.stacks(in)
+	if err != nil {
+		return 0
+	}
+	n := int64(o.problem(stacks, in).ScratchLen(on.Workers()))
+	for i, c := range o.columns {
+		n += c.copies(in[i], stacks[i])
+	}
+	return n
 }
 
 func (o heads) Run(env *op.Env, in, out []*tensor.Tensor) error {
@@ -104,30 +133,43 @@ func (o heads) Run(env *op.Env, in, out []*tensor.Tensor) error {
 			infos[i] = &v
 		}
 	}
-	p := o.problem(infos)
-	q, k, v, all := stackOf(in[0].Shape, o.q), stackOf(in[1].Shape, o.k), stackOf(in[2].Shape, o.v), stackOf(out[0].Shape, o.out)
+	stacks, err := o.stacks(infos)
+	if err != nil {
+		return err
+	}
+	p, scratch := o.problem(stacks, infos), env.Scratch
+	all := stackOf(out[0].Shape, o.out)
 	keys := stack{batch: all.batch, heads: all.heads, rows: int64(p.Keys)}
-	p.Q, p.K, p.V = q.repeated(in[0], o.q, all), k.repeated(in[1], o.k, keys), v.repeated(in[2], o.v, keys)
-	p.Out = all.strided(out[0], o.out)
+	serves := [3]stack{all, keys, keys}
+	into := [3]*att.Strided{&p.Q, &p.K, &p.V}
+	for i, turned := range [3]bool{o.q, o.k, o.v} {
+		data, steps := tensor.Data[float32](in[i]), kernel.Strides(stacks[i])
+		if c := o.columns[i]; c != nil {
+			if data, steps, scratch, err = c.read(env.On, in[i], stacks[i], scratch); err != nil {
+				return err
+			}
+		}
+		*into[i] = stackOf(stacks[i], turned).repeated(strided(data, steps, turned), serves[i])
+	}
+	p.Out = strided(tensor.Data[float32](out[0]), kernel.Strides(out[0].Shape), o.out)
 	if len(in) > 3 && in[3] != nil {
 		s := kernel.BroadcastStrides(in[3].Shape, []int64{int64(p.Batches), int64(p.Heads), int64(p.Queries), int64(p.Keys)})
 		p.Mask = att.Strided{Data: tensor.Data[float32](in[3]), Batch: s[0], Head: s[1], Row: s[2], Col: s[3]}
 	}
-	return p.Run(env.On, env.Scratch)
+	return p.Run(env.On, scratch)
 }
 
-// strided is where the elements of an operand are.
-func (s stack) strided(t *tensor.Tensor, turned bool) att.Strided {
-	n := kernel.Strides(t.Shape)
+// strided is where the elements of an operand are, of which n are the distances of its
+// own four dimensions.
+func strided(data []float32, n []int, turned bool) att.Strided {
 	if turned {
-		return att.Strided{Data: tensor.Data[float32](t), Batch: n[0], Head: n[2], Row: n[1], Col: n[3]}
+		return att.Strided{Data: data, Batch: n[0], Head: n[2], Row: n[1], Col: n[3]}
 	}
-	return att.Strided{Data: tensor.Data[float32](t), Batch: n[0], Head: n[1], Row: n[2], Col: n[3]}
+	return att.Strided{Data: data, Batch: n[0], Head: n[1], Row: n[2], Col: n[3]}
 }
 
-// repeated is strided for an operand that serves more batches, heads or rows than it has.
-func (s stack) repeated(t *tensor.Tensor, turned bool, all stack) att.Strided {
-	at := s.strided(t, turned)
+// repeated is for an operand that serves more batches, heads or rows than it has.
+func (s stack) repeated(at att.Strided, all stack) att.Strided {
 	if s.batch != all.batch {
 		at.Batch = 0
 	}

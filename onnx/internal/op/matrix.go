@@ -187,17 +187,9 @@ func (o *Product) Pack(level kernel.Level, fixed func(int) *tensor.Tensor, in []
 	if b == nil || b.Type != tensor.Float32 || len(b.Shape) != 2 || o.packed != nil {
 		return nil, nil, nil
 	}
-	_, k, n := split(b.Shape, false, o.TransB)
+	_, _, n := split(b.Shape, false, o.TransB)
 	packed, unread := *o, []int{1}
-	data := tensor.Data[float32](b)
-	switch {
-	case !o.overwrite:
-		packed.packed = gemm.Pack(level, view(data, b.Shape, o.TransB), int(k), int(n))
-	case o.TransB:
-		packed.packed = gemm.PackOverTurned(data, level, int(k), int(n))
-	default:
-		packed.packed = gemm.PackOver(data, level, int(k), int(n))
-	}
+	packed.packed = o.layOut(level, b)
 	if len(in) > 2 && in[2] != nil {
 		if c := fixed(2); c != nil && perColumn(c.Shape, n) {
 			packed.bias = scaled(tensor.Data[float32](c), factor(o.Beta))
@@ -205,6 +197,19 @@ func (o *Product) Pack(level kernel.Level, fixed func(int) *tensor.Tensor, in []
 		}
 	}
 	return &packed, unread, nil
+}
+
+// layOut packs a known B, where it is if it is nobody else's.
+func (o *Product) layOut(level kernel.Level, b *tensor.Tensor) *gemm.Packed {
+	_, k, n := split(b.Shape, false, o.TransB)
+	data := tensor.Data[float32](b)
+	switch {
+	case !o.overwrite:
+		return gemm.Pack(level, view(data, b.Shape, o.TransB), int(k), int(n))
+	case o.TransB:
+		return gemm.PackOverTurned(data, level, int(k), int(n))
+	}
+	return gemm.PackOver(data, level, int(k), int(n))
 }
 
 // perColumn says whether a shape is one number for each of n columns.

@@ -1,0 +1,289 @@
+package fuse
+
+import (
+	"slices"
+
+	"github.com/blindbox/blindbox/onnx/internal/graph"
+	"github.com/blindbox/blindbox/onnx/internal/op"
+	"github.com/blindbox/blindbox/onnx/internal/plan"
+	"github.com/blindbox/blindbox/onnx/tensor"
+)
+
+// projections lets attentions read queries, keys and values where one product wrote them
+// beside each other: a model's own product, which it then splits, or one that is made
+// here of two or three with the same left operand.
+//
+// One product takes the time of three: tiles read their left operand in place. What is
+// gained is steps, and on several threads two of three times that they wake up.
+func projections(p *plan.Program) {
+	j := &joiner{rewriter: newRewriter(p), order: map[*plan.Step]int{}, before: map[*plan.Step][]plan.Step{}}
+	j.readers = seen(p)
+	for i := range p.Steps {
+		j.order[&p.Steps[i]] = i
+	}
+	for i := range p.Steps {
+		if o, ok := p.Steps[i].Op.(heads); ok {
+			j.attention(&p.Steps[i], o)
+		}
+	}
+	steps := make([]plan.Step, 0, len(p.Steps))
+	for i := range p.Steps {
+		steps = append(append(steps, j.before[&p.Steps[i]]...), p.Steps[i])
+	}
+	p.Steps = steps
+}
+
+// joiner joins products. Steps that it makes go before others.
+type joiner struct {
+	*rewriter
+	order  map[*plan.Step]int
+	before map[*plan.Step][]plan.Step
+}
+
+// seen counts who reads the elements of each value. What is read for its shape alone, by
+// however many steps, is read by nobody: a plan knows shapes without values.
+func seen(p *plan.Program) []int {
+	readers := make([]int, len(p.Values))
+	for _, id := range p.Outputs {
+		readers[id]++
+	}
+	for _, st := range slices.Backward(p.Steps) {
+		if is(&st, "Shape") || is(&st, "Size") || !slices.ContainsFunc(st.Out, func(id int) bool { return readers[id] > 0 }) {
+			continue
+		}
+		for _, id := range st.In {
+			if id >= 0 {
+				readers[id]++
+			}
+		}
+	}
+	return readers
+}
+
+// projected is an operand of an attention that a Reshape cuts out of the rows of a
+// matrix.
+type projected struct {
+	which   int // operand of the attention
+	matrix  int // the value that the Reshape reads
+	count   int64
+	reshape *plan.Step
+}
+
+// attention finds its projected operands and joins what made them.
+func (j *joiner) attention(st *plan.Step, o heads) {
+	var all []projected
+	for i := range o.columns {
+		if v, ok := j.projected(st.In[i], i); ok {
+			all = append(all, v)
+		}
+	}
+	for len(all) > 1 {
+		var alike, rest []projected
+		for _, v := range all {
+			if j.source(v) >= 0 && j.source(v) == j.source(all[0]) {
+				alike = append(alike, v)
+			} else {
+				rest = append(rest, v)
+			}
+		}
+		switch {
+		case len(alike) < 2:
+			all = all[1:]
+			continue
+		case j.split(all[0]) != nil:
+			j.unsplit(st, alike)
+		default:
+			j.join(st, alike)
+		}
+		all = rest
+	}
+}
+
+// projected finds a Reshape whose last two dimensions divide the columns of a matrix, as
+// far as a model says that before it runs.
+func (j *joiner) projected(id, which int) (v projected, ok bool) {
+	reshape := j.only(id, "Reshape")
+	if reshape == nil || !j.f32(reshape.In[0]) || j.readers[reshape.In[0]] != 1 {
+		return v, false
+	}
+	shape, ok := j.shape(reshape.In[0])
+	if !ok || len(shape) < 2 || shape[len(shape)-1] <= 0 {
+		return v, false
+	}
+	v = projected{which, reshape.In[0], shape[len(shape)-1], reshape}
+	wanted, ok := j.lastOf(reshape.In[1], 2)
+	return v, ok && divide(wanted, v.count)
+}
+
+// divide says whether heads and their dimension, of which one may be -1, make n columns.
+func divide(wanted []int64, n int64) bool {
+	a, b := wanted[0], wanted[1]
+	switch {
+	case a > 0 && b > 0:
+		return n%a == 0 && n/a == b
+	case a == -1 && b > 0:
+		return n%b == 0
+	case a > 0 && b == -1:
+		return n%a == 0
+	}
+	return false
+}
+
+// lastOf returns the last n numbers of a list that may be known in parts.
+func (r *rewriter) lastOf(id, n int) ([]int64, bool) {
+	if t := r.p.Fixed(id); t != nil {
+		if t.Type != tensor.Int64 || t.Len() < n {
+			return nil, false
+		}
+		return tensor.Data[int64](t)[t.Len()-n:], true
+	}
+	list := r.from(id, "Concat")
+	if list == nil {
+		return nil, false
+	}
+	var found []int64
+	for _, part := range slices.Backward(list.In) {
+		t := r.p.Fixed(part)
+		if t == nil || t.Type != tensor.Int64 {
+			break
+		}
+		found = append(slices.Clone(tensor.Data[int64](t)), found...)
+	}
+	if len(found) < n {
+		return nil, false
+	}
+	return found[len(found)-n:], true
+}
+
+// source is the value that the matrix is a part of, if it is split, or a product of.
+func (j *joiner) source(v projected) int {
+	if st := j.split(v); st != nil {
+		return st.In[0]
+	}
+	if st := j.product(v); st != nil {
+		return st.In[0]
+	}
+	return -1
+}
+
+// split returns the Split along columns of known number that makes the matrix, if nobody
+// else reads any of its parts but the Reshapes of an attention.
+func (j *joiner) split(v projected) *plan.Step {
+	st := j.makers[v.matrix]
+	if !is(st, "Split") {
+		return nil
+	}
+	axis := int64(0)
+	if a, ok := attr(st, "axis"); ok {
+		axis = a.I
+	}
+	for _, id := range st.Out {
+		shape, ok := j.shape(id)
+		last := int64(len(shape)) - 1
+		if !ok || shape[last] < 0 || axis != last && axis != -1 {
+			return nil
+		}
+	}
+	return st
+}
+
+// unsplit lets an attention read what a Split would copy.
+func (j *joiner) unsplit(st *plan.Step, all []projected) {
+	from := j.split(all[0])
+	var first []int64
+	width := int64(0)
+	for _, id := range from.Out {
+		shape, _ := j.shape(id)
+		first = append(first, width)
+		width += shape[len(shape)-1]
+	}
+	read := 0
+	for _, id := range from.Out {
+		read += j.readers[id]
+	}
+	if read != len(all) {
+		return // the Split stays, whatever is done here
+	}
+	for _, v := range all {
+		j.read(st, v, from.In[0], first[slices.Index(from.Out, v.matrix)], width)
+	}
+}
+
+// read makes an attention read columns of a matrix for one of its operands.
+func (j *joiner) read(st *plan.Step, v projected, matrix int, first, width int64) {
+	o := st.Op.(heads)
+	in := slices.Clone(st.In)
+	for len(in) < 4 {
+		in = append(in, -1)
+	}
+	o.columns[v.which] = &columns{first: first, count: v.count, width: width, reshape: v.reshape.Op, operand: len(in)}
+	in[v.which] = matrix
+	st.Op, st.In = o, append(in, v.reshape.In[1])
+}
+
+// product returns the product with a known matrix and biases that makes the matrix.
+func (j *joiner) product(v projected) *plan.Step {
+	st := j.makers[v.matrix]
+	if st == nil {
+		return nil
+	}
+	o, ok := st.Op.(*op.Product)
+	if !ok || o.TransA || o.Alpha != 0 && o.Alpha != 1 || o.Beta != 0 && o.Beta != 1 || o.Act.Kind != op.NoActivation {
+		return nil
+	}
+	weights := j.p.Fixed(st.In[1])
+	if weights == nil || weights.Type != tensor.Float32 || len(weights.Shape) != 2 || len(st.In) > 3 && st.In[3] >= 0 {
+		return nil
+	}
+	if len(st.In) > 2 && st.In[2] >= 0 {
+		if bias := j.p.Fixed(st.In[2]); bias == nil || !slices.Equal(bias.Shape, []int64{v.count}) {
+			return nil
+		}
+	}
+	return st
+}
+
+// join makes one product of those that make the given operands, where the first of them
+// stood. Each of them becomes a Slice of it, for those who ask for its shape alone.
+func (j *joiner) join(st *plan.Step, all []projected) {
+	o, width := &op.Projections{}, int64(0)
+	made := []*plan.Step{}
+	for _, v := range all {
+		one := j.product(v)
+		made = append(made, one)
+		o.Turned = append(o.Turned, one.Op.(*op.Product).TransB)
+		width += v.count
+	}
+	in := []int{made[0].In[0]}
+	for _, one := range made {
+		c := -1
+		if len(one.In) > 2 {
+			c = one.In[2]
+		}
+		in = append(in, one.In[1], c)
+	}
+	shape, _ := j.shape(all[0].matrix)
+	shape = slices.Clone(shape)
+	shape[len(shape)-1] = width
+	whole := j.p.Add("", op.Info{Type: tensor.Float32, Ranked: true, Shape: shape})
+	at := slices.MinFunc(made, func(a, b *plan.Step) int { return j.order[a] - j.order[b] })
+	node := &graph.Node{Index: at.Node.Index, Name: at.Node.Name, Op: "Projections", Domain: "fused", Opset: at.Node.Opset}
+	j.before[at] = append(j.before[at], plan.Step{Node: node, Op: o, In: in, Out: []int{whole}})
+	first := int64(0)
+	for i, v := range all {
+		j.read(st, v, whole, first, width)
+		j.slice(made[i], whole, first, v.count)
+		first += v.count
+	}
+}
+
+// slice makes a step take columns out of a matrix.
+func (j *joiner) slice(st *plan.Step, matrix int, first, count int64) {
+	o, err := standard(j.p.Operators(), "Slice", 13, 4)
+	if err != nil {
+		return
+	}
+	list := func(v int64) int { return j.p.Add("", op.Known(tensor.List(v))) }
+	st.Node = &graph.Node{Index: st.Node.Index, Name: st.Node.Name, Op: "Slice", Opset: 13}
+	st.Op, st.In = o, []int{matrix, list(first), list(first + count), list(-1)}
+}

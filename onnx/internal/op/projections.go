@@ -1,0 +1,163 @@
+package op
+
+import (
+	"slices"
+
+	"github.com/blindbox/blindbox/onnx/internal/gemm"
+	"github.com/blindbox/blindbox/onnx/internal/kernel"
+	"github.com/blindbox/blindbox/onnx/tensor"
+)
+
+// Projections multiplies one left operand with several matrices and gives the products
+// beside each other: a row of the result is the rows of A x B1 + C1, A x B2 + C2, and so
+// on. Operands are A, of float32, then B and C of each product. B is one matrix; C, one
+// number for each of its columns, may be missing. It is immutable.
+type Projections struct {
+	Turned []bool // of each B, whether it is given transposed
+
+	packed    []*gemm.Packed // each B, if all operands but A are known
+	bias      []float32      // then, each C, zeros if it is missing
+	overwrite []bool         // of each B, whether it is nobody else's
+}
+
+func (o *Projections) b(i int) int { return 1 + 2*i } // which operand is B of product i
+func (o *Projections) c(i int) int { return 2 + 2*i } // which operand is C of product i
+
+// Infer is that of each product, their columns added up.
+func (o *Projections) Infer(in []*Info) ([]Info, error) {
+	if err := needType(in, 0, tensor.Float32); err != nil {
+		return nil, err
+	}
+	var whole Info
+	for i, turned := range o.Turned {
+		if b := in[o.b(i)]; b == nil || b.Ranked && len(b.Shape) != 2 {
+			return nil, BadInput(o.b(i), "is not one matrix")
+		}
+		part, err := (&Product{TransB: turned}).Infer([]*Info{in[0], in[o.b(i)], in[o.c(i)]})
+		if err != nil {
+			return nil, err
+		}
+		n := len(part[0].Shape) - 1
+		switch {
+		case i == 0:
+			whole = part[0]
+		case !whole.Ranked || !part[0].Ranked:
+			whole = unranked(tensor.Float32)
+		default:
+			whole.Shape[n] = together(whole.Shape[n], part[0].Shape[n])
+		}
+	}
+	return []Info{whole}, nil
+}
+
+// together adds dimensions, of which either may be open.
+func together(a, b int64) int64 {
+	if a == -1 || b == -1 {
+		return -1
+	}
+	return a + b
+}
+
+// Overwrite lets each B that is nobody else's be laid out where it is.
+func (o *Projections) Overwrite(own func(i int) bool) Packer {
+	same := *o
+	same.overwrite = make([]bool, len(o.Turned))
+	for i := range o.Turned {
+		same.overwrite[i] = own(o.b(i))
+	}
+	return &same
+}
+
+// Pack lays out every B for the tiles of the level, each by itself, if all are known.
+// So it takes no more memory than the products would one by one.
+func (o *Projections) Pack(level kernel.Level, fixed func(int) *tensor.Tensor, in []*Info) (Operator, []int, error) {
+	if o.packed != nil {
+		return nil, nil, nil
+	}
+	done, unread := *o, []int(nil)
+	known := make([]*tensor.Tensor, len(in))
+	for i := 1; i < len(in); i++ {
+		if in[i] == nil {
+			continue
+		}
+		if known[i] = fixed(i); known[i] == nil {
+			return nil, nil, nil
+		}
+		unread = append(unread, i)
+	}
+	done.bias = []float32{}
+	for i, turned := range o.Turned {
+		b, c := known[o.b(i)], known[o.c(i)]
+		_, _, n := split(b.Shape, false, turned)
+		switch {
+		case c == nil:
+			done.bias = append(done.bias, make([]float32, n)...)
+		case perColumn(c.Shape, n):
+			done.bias = append(done.bias, tensor.Data[float32](c)...)
+		default:
+			return nil, nil, nil
+		}
+	}
+	for i, turned := range o.Turned {
+		one := &Product{TransB: turned, overwrite: o.overwrite != nil && o.overwrite[i]}
+		done.packed = append(done.packed, one.layOut(level, known[o.b(i)]))
+	}
+	return &done, unread, nil
+}
+
+// Scratch is for one product at a time, if they are not packed.
+func (o *Projections) Scratch(on *kernel.On, in []*Info) int64 {
+	most := int64(0)
+	for i := range o.Turned {
+		if o.packed != nil {
+			break
+		}
+		p, operands := o.part(i), []*Info{in[0], in[o.b(i)], in[o.c(i)]}
+		results, err := p.Infer(operands)
+		if err != nil {
+			return 0
+		}
+		most = max(most, countStack(results[0].Shape)+p.Scratch(on, operands))
+	}
+	return most
+}
+
+// part is product i by itself.
+func (o *Projections) part(i int) *Product { return &Product{TransB: o.Turned[i]} }
+
+// Run multiplies.
+func (o *Projections) Run(env *Env, in, out []*tensor.Tensor) error {
+	dst, shape := tensor.Data[float32](out[0]), out[0].Shape
+	n := int(shape[len(shape)-1])
+	if o.packed != nil {
+		a := gemm.Dense(tensor.Data[float32](in[0]), o.packed[0].K())
+		return gemm.MulBeside(env.On, dst, n, len(dst)/n, a, o.packed, &gemm.Epilogue{Bias: o.bias})
+	}
+	first := 0
+	for i := range o.Turned {
+		columns, err := o.alone(env, in, out[0], i, first)
+		if err != nil {
+			return err
+		}
+		first += columns
+	}
+	return nil
+}
+
+// alone makes product i in scratch memory and puts it into its columns.
+func (o *Projections) alone(env *Env, in []*tensor.Tensor, out *tensor.Tensor, i, first int) (columns int, err error) {
+	_, _, n := split(in[o.b(i)].Shape, false, o.Turned[i])
+	shape := slices.Clone(out.Shape)
+	shape[len(shape)-1] = n
+	count := countStack(shape)
+	product := tensor.Of(env.Scratch[:count], shape...)
+	rest := *env
+	rest.Scratch = env.Scratch[count:]
+	operands := []*tensor.Tensor{in[0], in[o.b(i)], in[o.c(i)]}
+	if err := o.part(i).Run(&rest, operands, []*tensor.Tensor{product}); err != nil {
+		return 0, err
+	}
+	to := kernel.Dense(out.Shape)
+	to.Offset = first
+	return int(n), copyTo(env, out, to, product, kernel.Dense(shape), shape)
+}
