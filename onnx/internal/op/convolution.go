@@ -209,6 +209,17 @@ func (o *Conv) plan(level kernel.Level, x, w []int64) (*conv.Conv, *conv.Plan, e
 	return c, nil, err
 }
 
+// Settle plans the convolution for the input's shape, if its weights are known.
+func (o *Conv) Settle(level kernel.Level, in []*Info) Operator {
+	c, _, err := o.plan(level, in[0].Shape, o.weights(in))
+	if c == nil || err != nil { // Run will say so
+		return o
+	}
+	settled := *o
+	settled.packed = c
+	return &settled
+}
+
 // Scratch is what the kernels need, with the packed weights if the graph computes
 // them.
 func (o *Conv) Scratch(on *kernel.On, in []*Info) int64 {

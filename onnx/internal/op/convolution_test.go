@@ -282,3 +282,24 @@ func TestChannelNorms(t *testing.T) {
 	refused(t, "elements", "InstanceNormalization", 7, nil, 1, x, allOnes(3), bias)
 	refused(t, "channels", "LRN", 7, nil, 1, x)
 }
+
+// TestConvIsPlannedOnce: for shapes that it was settled for, a run plans nothing.
+func TestConvIsPlannedOnce(t *testing.T) {
+	w := uniform(1, 8, 3, 3, 3)
+	open := ranked(tensor.Float32, -1, 3, -1, -1)
+	weights := Known(w)
+	o := &Conv{Groups: 1}
+	packed, _, err := o.Pack(kernel.Best(), func(i int) *tensor.Tensor { return []*tensor.Tensor{nil, w}[i] }, []*Info{&open, &weights})
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := []int64{2, 3, 9, 9}
+	shape := ranked(tensor.Float32, x...)
+	settled := packed.(*Conv).Settle(kernel.Best(), []*Info{&shape, &weights}).(*Conv)
+	if c, _, err := settled.plan(kernel.Best(), x, w.Shape); c != settled.packed || err != nil {
+		t.Errorf("planned again: %v", err)
+	}
+	if c, _, err := packed.(*Conv).plan(kernel.Best(), x, w.Shape); c == settled.packed || err != nil {
+		t.Errorf("the one that was settled is another operator's: %v", err)
+	}
+}

@@ -111,6 +111,12 @@ type Follower interface {
 	Follow(from RowReader, in []*Info) Operator
 }
 
+// Settler is an operator that can prepare itself for shapes, which are all known: what it
+// returns does the same for these shapes, and faster.
+type Settler interface {
+	Settle(level kernel.Level, in []*Info) Operator
+}
+
 // Body is a graph inside a node: a branch or the inside of a loop.
 type Body interface {
 	Inputs() []Info // what the graph declares of its own inputs

@@ -274,6 +274,11 @@ func (b *Bound) step(st *Step, on *kernel.On) error {
 		}
 		b.exact = b.exact && v.place != late
 	}
+	if s, ok := st.Op.(op.Settler); ok && !bs.dynamic {
+		settled := *st
+		settled.Op = s.Settle(on.Level, in)
+		st, bs.Step = &settled, &settled
+	}
 	if s, ok := st.Op.(op.Scratcher); ok && !bs.dynamic {
 		if bs.scratch = s.Scratch(on, in); bs.scratch < 0 {
 			return fmt.Errorf("%w: scratch memory", ErrLimit)
