@@ -157,6 +157,11 @@ func (r *rewriter) keys(id int, scale *float32) (keys int, turned, ok bool) {
 	case r.turned(st, 0, 1, 3, 2):
 		keys, turned = r.heads(st.In[0])
 		return keys, turned, true
+	case is(st, "Reshape"):
+		if keys, ok = r.turnedAsMatrices(st); ok {
+			keys, turned = r.heads(keys)
+			return keys, turned, true
+		}
 	}
 	return -1, false, false
 }
