@@ -142,7 +142,7 @@ func (s *names) outputs(g *graph.Graph) error {
 			return fmt.Errorf("output %d %s is there twice", i, quote(v.Name))
 		}
 		seen[v.Name] = true
-		if _, ok := s.find(v.Name); !ok || v.Name == "" {
+		if _, ok := s.find(v.Name); !ok { // nothing makes "", either
 			return fmt.Errorf("output %d %s: no input, initializer or node makes it", i, quote(v.Name))
 		}
 	}

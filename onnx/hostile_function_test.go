@@ -73,29 +73,50 @@ func TestFunctionsThatAreWrong(t *testing.T) {
 		model []byte
 		want  string
 	}{
-		"twice":                {callF(pb.Function("own", "F", nil, nil), pb.Function("own", "F", nil, nil)), `function "F": is there twice`},
-		"no name":              {callF(pb.Function("own", "", nil, nil)), "has no name"},
-		"unknown field":        {f(pb.Int(40, 1)), `function "F": unknown field 40`},
-		"wrong inside":         {f(pb.Inner("", "Neg", of("q"), of("b"))), `node 0 "F/" (Neg): input 0`},
-		"value of the caller":  {f(pb.Inner("", "Neg", of("x"), of("b"))), "no input, initializer or node makes it"},
-		"result is not made":   {f(), "no input, initializer or node makes it"},
-		"made twice":           {f(neg, neg), "the name is taken by node 0"},
-		"made inside twice":    {f(pb.Inner("", "Neg", of("a"), of("c")), pb.Inner("", "Neg", of("a"), of("c")), neg), "the name is taken by node 0"},
-		"makes its input":      {f(pb.Inner("", "Neg", of("a"), of("a")), neg), "the name is taken by an input"},
-		"no operator set":      {f(pb.Inner("ai.onnx.ml", "Binarizer", of("a"), of("b"))), `does not say which version of the operator set "ai.onnx.ml"`},
-		"too many inputs":      {append(pb.Model(x(), pb.Call("own", "F", of("x", "x"), of("y")), y()), pb.Function("own", "F", of("a"), of("b"), neg)...), "has 2 inputs and 1 outputs, the function has 1 and 1"},
-		"unknown attribute":    {append(pb.Model(x(), pb.Call("own", "F", of("x"), of("y"), pb.AttrInt("k", 1)), y()), pb.Function("own", "F", of("a"), of("b"), neg)...), `attribute "k" is not known`},
-		"reference to nothing": {f(pb.Inner("", "Softmax", of("a"), of("b"), pb.AttrRef("axis", "k", 2))), `the function has no attribute "k"`},
-		"reference of a kind":  {f(pb.Msg(11, pb.Str(1, "k"), pb.Float(2, 1), pb.Int(20, 1)), pb.Inner("", "Softmax", of("a"), of("b"), pb.AttrRef("axis", "k", 2))), "which is float; expected int"},
-		"inputs of one name":   {append(pb.Model(x(), pb.Call("own", "F", of("x"), of("y")), y()), pb.Function("own", "F", of("a", "a"), of("b"), neg)...), "input 1 of the function has no name of its own"},
-		"outputs of one name":  {append(pb.Model(x(), pb.Call("own", "F", of("x"), of("y")), y()), pb.Function("own", "F", of("a"), of("b", "b"), neg)...), "output 1 of the function has no name of its own"},
-		"unknown overload":     {append(pb.Model(x(), pb.Msg(1, pb.Str(1, "x"), pb.Str(2, "y"), pb.Str(4, "F"), pb.Str(7, "own"), pb.Str(8, "v2")), y()), pb.Function("own", "F", of("a"), of("b"), neg)...), `domain "own" is not supported`},
+		"twice":                    {callF(pb.Function("own", "F", nil, nil), pb.Function("own", "F", nil, nil)), `function "F": is there twice`},
+		"no name":                  {callF(pb.Function("own", "", nil, nil)), "has no name"},
+		"unknown field":            {f(pb.Int(40, 1)), `function "F": unknown field 40`},
+		"wrong inside":             {f(pb.Inner("", "Neg", of("q"), of("b"))), `node 0 "F/" (Neg): input 0`},
+		"value of the caller":      {f(pb.Inner("", "Neg", of("x"), of("b"))), "no input, initializer or node makes it"},
+		"result is not made":       {f(), "no input, initializer or node makes it"},
+		"made twice":               {f(neg, neg), "the name is taken by node 0"},
+		"made inside twice":        {f(pb.Inner("", "Neg", of("a"), of("c")), pb.Inner("", "Neg", of("a"), of("c")), neg), "the name is taken by node 0"},
+		"makes its input":          {f(pb.Inner("", "Neg", of("a"), of("a")), neg), "the name is taken by an input"},
+		"no operator set":          {f(pb.Inner("ai.onnx.ml", "Binarizer", of("a"), of("b"))), `does not say which version of the operator set "ai.onnx.ml"`},
+		"too many outputs":         {append(pb.Model(x(), pb.Call("own", "F", of("x"), of("y", "z")), y()), pb.Function("own", "F", of("a"), of("b"), neg)...), "has 1 inputs and 2 outputs, the function has 1 and 1"},
+		"input without a name":     {callF(pb.Function("own", "F", of(""), of("b"), neg)), "input 0 of the function has no name of its own"},
+		"output without one":       {callF(pb.Function("own", "F", of("a"), of(""), neg)), "output 0 of the function has no name of its own"},
+		"reference of a reference": {f(pb.Msg(11, pb.Str(1, "k"), pb.Str(21, "k"), pb.Int(20, 2)), pb.Inner("", "Softmax", of("a"), of("b"), pb.AttrRef("axis", "k", 2))), `refers to "k", which is`},
+		"reference of a graph":     {f(pb.Msg(11, pb.Str(1, "k"), pb.Msg(6, relu()), pb.Int(20, 5)), pb.Inner("", "If", of("a"), of("b"), pb.AttrRef("then_branch", "k", 5))), `refers to "k", which is`},
+		"wrong in a graph":         {f(pb.Inner("", "If", of("a"), of("b"), pb.AttrGraph("then_branch", pb.Call("com.example", "Neg", of("a"), of("c")), pb.OpenOutput("c", 1)))), `domain "com.example" is not supported`},
+		"too many inputs":          {append(pb.Model(x(), pb.Call("own", "F", of("x", "x"), of("y")), y()), pb.Function("own", "F", of("a"), of("b"), neg)...), "has 2 inputs and 1 outputs, the function has 1 and 1"},
+		"unknown attribute":        {append(pb.Model(x(), pb.Call("own", "F", of("x"), of("y"), pb.AttrInt("k", 1)), y()), pb.Function("own", "F", of("a"), of("b"), neg)...), `attribute "k" is not known`},
+		"reference to nothing":     {f(pb.Inner("", "Softmax", of("a"), of("b"), pb.AttrRef("axis", "k", 2))), `the function has no attribute "k"`},
+		"reference of a kind":      {f(pb.Msg(11, pb.Str(1, "k"), pb.Float(2, 1), pb.Int(20, 1)), pb.Inner("", "Softmax", of("a"), of("b"), pb.AttrRef("axis", "k", 2))), "which is float; expected int"},
+		"inputs of one name":       {append(pb.Model(x(), pb.Call("own", "F", of("x"), of("y")), y()), pb.Function("own", "F", of("a", "a"), of("b"), neg)...), "input 1 of the function has no name of its own"},
+		"outputs of one name":      {append(pb.Model(x(), pb.Call("own", "F", of("x"), of("y")), y()), pb.Function("own", "F", of("a"), of("b", "b"), neg)...), "output 1 of the function has no name of its own"},
+		"unknown overload":         {append(pb.Model(x(), pb.Msg(1, pb.Str(1, "x"), pb.Str(2, "y"), pb.Str(4, "F"), pb.Str(7, "own"), pb.Str(8, "v2")), y()), pb.Function("own", "F", of("a"), of("b"), neg)...), `domain "own" is not supported`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := load(c.model, DefaultLimits())
 			wantError(t, err, c.want)
 		})
 	}
+}
+
+// TestDepthOfFunctionsAddsUp: neither the call nor the function is too deep by itself.
+func TestDepthOfFunctionsAddsUp(t *testing.T) {
+	nest := func(levels int, node []byte) []byte {
+		for range levels {
+			node = pb.Node("", "If", of("x"), of("y"), pb.AttrGraph("then_branch", node, y()))
+		}
+		return node
+	}
+	lim := DefaultLimits()
+	lim.Depth = 5
+	body := pb.Function("own", "F", of("x"), of("y"), pb.Inner("", "If", of("x"), of("y"), pb.AttrGraph("then_branch", nest(2, relu()), y())))
+	_, err := Parse(append(pb.Model(x(), nest(3, pb.Call("own", "F", of("x"), of("y"))), y()), body...), lim)
+	wantError(t, err, "graphs inside graphs: more than 5 levels")
 }
 
 func TestRecursiveFunctionIsRefused(t *testing.T) {

@@ -11,7 +11,8 @@ import (
 	"github.com/blindbox/blindbox/onnx/tensor"
 )
 
-// assemble checks that type, shape and elements agree.
+// assemble checks that type, shape and elements agree. The type is there once, so what
+// was made has it.
 func (p *parser) assemble(tp *tensorProto) (*tensor.Tensor, error) {
 	n, err := p.elements(tp)
 	if err != nil {
@@ -23,12 +24,12 @@ func (p *parser) assemble(tp *tensorProto) (*tensor.Tensor, error) {
 	switch {
 	case tp.mirrored != nil:
 		of := tp.mirrored
-		if of.Type != tp.typ || !slices.Equal([]int64{of.Shape[1], of.Shape[0]}, tp.dims) {
+		if !slices.Equal([]int64{of.Shape[1], of.Shape[0]}, tp.dims) {
 			return nil, errShapeGoesOn
 		}
 		return nil, nil
 	case tp.made != nil:
-		if tp.made.Type != tp.typ || !slices.Equal(tp.made.Shape, tp.dims) {
+		if !slices.Equal(tp.made.Shape, tp.dims) {
 			return nil, errShapeGoesOn
 		}
 		return tp.made, nil
@@ -38,7 +39,7 @@ func (p *parser) assemble(tp *tensorProto) (*tensor.Tensor, error) {
 	return p.typed(tp, n)
 }
 
-var errShapeGoesOn = errors.New("type and shape go on after the elements")
+var errShapeGoesOn = errors.New("the shape goes on after the elements")
 
 // elements holds type and shape to the limits, and counts the elements.
 func (p *parser) elements(tp *tensorProto) (int64, error) {

@@ -2,6 +2,7 @@ package onnx
 
 import (
 	"bytes"
+	"math"
 	"strings"
 	"testing"
 
@@ -22,6 +23,17 @@ func TestMalformedModels(t *testing.T) {
 		model []byte
 		want  string
 	}{
+		"cut inside a message":        {pb.Model([]byte{0x80}), "a varint is cut off"},
+		"name of another wire type":   {pb.Model(pb.Msg(1, pb.Int(3, 1))), "field 3 has wire type 0, expected 2"},
+		"weight of another wire type": {pb.Model(pb.Int(5, 1)), "field 5 has wire type 0, expected 2"},
+		"unknown operator set field":  {append(pb.Model(good...), pb.Msg(8, pb.Int(9, 1))...), "operator set: unknown field 9"},
+		"two sets of one domain":      {join(pb.Model(good...), pb.Msg(8, pb.Str(1, "d"), pb.Int(2, 1)), pb.Msg(8, pb.Str(1, "d"), pb.Int(2, 1))), `two versions of the operator set "d"`},
+		"unknown list type field":     {pb.Model(pb.Msg(11, pb.Str(1, "x"), pb.Msg(2, pb.Msg(4, pb.Int(7, 1))))), "unknown field 7"},
+		"unknown shape field":         {pb.Model(pb.Msg(11, pb.Str(1, "x"), pb.Msg(2, pb.Msg(1, pb.Int(1, 1), pb.Msg(2, pb.Int(9, 1)))))), "unknown field 9"},
+		"reads itself":                {pb.Model(x(), pb.Node("", "Neg", []string{"y"}, []string{"y"}), y()), "is made by this node itself: a cycle"},
+		"element below its type":      {w(pb.Head("w", 2, 1), pb.Int(5, -1)), "uint8 element 0 is -1, must be 0 to 255"},
+		"element below 32 bits":       {w(pb.Head("w", 6, 1), pb.Int(5, -1<<40)), "does not fit into 32 bits"},
+		"list of another type":        {pb.Model(x(), pb.Node("", "SequenceConstruct", []string{"x"}, []string{"y"}), pb.Msg(12, pb.Str(1, "y"), pb.Msg(2, pb.Msg(4, pb.Msg(1, pb.Msg(1, pb.Int(1, 7))))))), `value "y": declared as`},
 		"empty":                       {nil, "file format version (ir_version) 0"},
 		"text":                        {[]byte("not a model"), "onnx: "},
 		"old format":                  {join(pb.Int(1, 2), pb.Msg(8, pb.Int(2, 17)), pb.Msg(7)), "file format version (ir_version) 2"},
@@ -109,7 +121,7 @@ func TestMalformedModels(t *testing.T) {
 		"half a complex number":       {w(pb.Head("w", 14, 1), pb.Float(4, 1)), "needs 1 complex64 elements of 8 bytes, got 4 bytes"},
 		"too few packed bytes":        {w(pb.Head("w", 22, 3), pb.Msg(9, make([]byte, 1))), "needs 3 int4 elements of 4 bits, got 1 bytes"},
 		"too many packed bytes":       {w(pb.Head("w", 25, 4), pb.Msg(9, make([]byte, 2))), "needs 4 uint2 elements of 2 bits, got 2 bytes"},
-		"shape goes on after raw":     {w(pb.Head("w", 1, 2), pb.Msg(9, make([]byte, 8)), pb.Int(1, 1)), "type and shape go on after the elements"},
+		"shape goes on after raw":     {w(pb.Head("w", 1, 2), pb.Msg(9, make([]byte, 8)), pb.Int(1, 1)), "the shape goes on after the elements"},
 		"long empty tensor":           {w(pb.Head("w", 1, 0, 1<<40), pb.Msg(9)), "has dimension 1099511627776, the limit is"},
 		"unknown element type":        {w(pb.Head("w", 27, 1), pb.Msg(9, make([]byte, 1))), "is not an element type"},
 		"declared type differs":       {pb.Model(x(), relu(), pb.OpenOutput("y", 7)), `value "y": declared as int64, but is float32`},
@@ -163,6 +175,8 @@ func TestLimitsAreHeld(t *testing.T) {
 		"more than 1 attributes": {pb.Model(x(), pb.Node("", "Gemm", []string{"x", "x"}, []string{"y"}, pb.AttrInt("transA", 0), pb.AttrInt("transB", 0)), y()),
 			func(l *Limits) { l.Attributes = 1 }},
 		"more than 1 dimensions": {pb.Model(pb.Input("x", 1, 1, 1), relu(), y()), func(l *Limits) { l.Rank = 1 }},
+		"needs 2305843009213693952 float64 elements": {pb.Model(pb.Initializer(pb.Head("w", 11, 1<<61), pb.Msg(9)), pb.OpenOutput("w", 11)),
+			func(l *Limits) { l.Elements, l.Weights = math.MaxInt64, math.MaxInt64 }},
 	} {
 		lim := DefaultLimits()
 		c.lower(&lim)
@@ -171,12 +185,57 @@ func TestLimitsAreHeld(t *testing.T) {
 	}
 }
 
+// TestLimitsAreHeldWhereNothingIsCalled: what nobody calls is not measured before it is
+// written out, so the reader alone counts it.
+func TestLimitsAreHeldWhereNothingIsCalled(t *testing.T) {
+	function := func(fields ...[]byte) []byte { return pb.Function("own", "F", nil, nil, fields...) }
+	inside := func(graph ...[]byte) []byte {
+		return function(pb.Inner("", "If", nil, nil, pb.AttrGraph("then_branch", graph...)))
+	}
+	text := func(field int) []byte { return join(pb.Str(field, "a"), pb.Str(field, "b")) }
+	deep := relu()
+	for range 4 {
+		deep = pb.Node("", "If", nil, nil, pb.AttrGraph("then_branch", deep))
+	}
+	names := make([]string, maxNodeAttributes+1)
+	for want, c := range map[string]struct {
+		function []byte
+		lower    func(*Limits)
+	}{
+		"more than 1 nodes": {function(), func(l *Limits) { l.Nodes = 1 }},
+		"node 0 (If): more than 3 attributes": {function(pb.Inner("", "If", nil, nil, pb.AttrInt("a", 1), pb.AttrInt("b", 1), pb.AttrInt("c", 1), pb.AttrInt("d", 1))),
+			func(l *Limits) { l.Attributes = 3 }},
+		"graphs inside graphs: more than 4 levels":                   {inside(deep), func(l *Limits) { l.Depth = 4 }},
+		`function "F": more than 9 inputs and outputs`:               {pb.Function("own", "F", make([]string, 9), nil), func(l *Limits) { l.Values = 9 }},
+		`function "F": more than 8 inputs and outputs`:               {function(pb.Msg(9, pb.Str(1, "a"), pb.Int(2, 1)), pb.Msg(9, pb.Str(1, "b"), pb.Int(2, 1)), pb.Msg(9, pb.Str(1, "c"), pb.Int(2, 1))), func(l *Limits) { l.Values = 8 }},
+		`attribute "then_branch": more than 7 inputs and outputs`:    {inside(y(), y()), func(l *Limits) { l.Values = 7 }},
+		`function "F": more than 256 attributes of one function`:     {pb.Msg(25, pb.Str(1, "F"), texts(6, names)), func(*Limits) {}},
+		`attribute "then_branch": node 0 (N): attribute "s": stored`: {inside(pb.Node("", "N", nil, nil, pb.Msg(5, pb.Str(1, "s"), text(9), pb.Int(20, 8)))), func(l *Limits) { l.Weights = 1 }},
+		`initializer "w": stored tensors of more than 1`:             {inside(pb.Initializer(pb.Head("w", 8, 2), text(6))), func(l *Limits) { l.Weights = 1 }},
+		`attribute "b": more than 1 stored tensors`:                  {function(pb.Inner("", "N", nil, nil, pb.AttrTensor("a", pb.Floats("", nil, 1)), pb.AttrTensor("b", pb.Floats("", nil, 1)))), func(l *Limits) { l.Initializers = 1 }},
+	} {
+		lim := DefaultLimits()
+		c.lower(&lim)
+		_, err := Parse(append(pb.Model(x(), relu(), y()), c.function...), lim)
+		wantError(t, err, want)
+	}
+}
+
+func texts(field int, s []string) (out []byte) {
+	for _, s := range s {
+		out = append(out, pb.Str(field, s)...)
+	}
+	return out
+}
+
 // TestPackedAndUnpackedMeanTheSame: writers may use both forms for numbers.
 func TestPackedAndUnpackedMeanTheSame(t *testing.T) {
 	for name, w := range map[string][]byte{
-		"raw":      pb.Floats("w", []int64{2}, 1, 2),
-		"unpacked": join(pb.Head("w", 1, 2), pb.Float(4, 1), pb.Float(4, 2)),
-		"packed":   join(pb.Str(8, "w"), pb.Int(2, 1), pb.Msg(1, []byte{2}), pb.Msg(4, []byte{0, 0, 0x80, 0x3f, 0, 0, 0, 0x40})),
+		"raw":                  pb.Floats("w", []int64{2}, 1, 2),
+		"unpacked":             join(pb.Head("w", 1, 2), pb.Float(4, 1), pb.Float(4, 2)),
+		"raw before the shape": join(pb.Str(8, "w"), pb.Int(2, 1), pb.Msg(9, []byte{0, 0, 0x80, 0x3f, 0, 0, 0, 0x40}), pb.Int(1, 2)),
+		"raw before the type":  join(pb.Str(8, "w"), pb.Int(1, 2), pb.Msg(9, []byte{0, 0, 0x80, 0x3f, 0, 0, 0, 0x40}), pb.Int(2, 1)),
+		"packed":               join(pb.Str(8, "w"), pb.Int(2, 1), pb.Msg(1, []byte{2}), pb.Msg(4, []byte{0, 0, 0x80, 0x3f, 0, 0, 0, 0x40})),
 	} {
 		s := mustLoad(t, pb.Model(pb.Initializer(w), pb.Output("w", 1, 2)))
 		out, err := s.Run(t.Context(), nil)

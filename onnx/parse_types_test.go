@@ -105,6 +105,8 @@ func TestValuesByThemselves(t *testing.T) {
 		"wrong kind":            {join(pb.Int(2, 3), item(3, 1)), ParseSequence, nil, "item 0 is not of the kind 3"},
 		"map":                   {join(pb.Int(2, 4), pb.Msg(6)), ParseSequence, nil, "maps, optionals and sparse values"},
 		"deep":                  {join(pb.Int(2, 3), pb.Msg(5, pb.Int(2, 3), pb.Msg(5, pb.Int(2, 1)))), ParseSequence, nil, "more than 2 levels of lists"},
+		"kind without a value":  {join(pb.Int(2, 2), item(3, 1)), ParseSequence, nil, "item 0 is not of the kind 2"},
+		"list of numbers":       {join(pb.Int(2, 3), pb.Int(5, 1)), ParseSequence, nil, "field 5 has wire type 0, expected 2"},
 		"two in an optional":    {join(pb.Int(2, 1), item(3, 1), item(3, 1)), ParseOptional, nil, "field 3 is there twice"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -117,6 +119,16 @@ func TestValuesByThemselves(t *testing.T) {
 				t.Errorf("%+v, %v; want %+v", got, err, c.want)
 			}
 		})
+	}
+}
+
+// TestValuesAreHeldToTheLimits as models are.
+func TestValuesAreHeldToTheLimits(t *testing.T) {
+	lim := DefaultLimits()
+	lim.Bytes = 3
+	for want, lim := range map[string]Limits{"limit Bytes is 0": {}, "value has 4 bytes, the limit is 3": lim} {
+		_, err := ParseSequence(join(pb.Int(2, 1), pb.Int(2, 1)), lim)
+		wantError(t, err, want)
 	}
 }
 

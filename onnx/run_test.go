@@ -50,6 +50,50 @@ func TestRunRefusesWrongInputs(t *testing.T) {
 	wantError(t, err, `input "b": has shape [2], but dimension "n" is 1 in another input`)
 }
 
+// TestWrongListsAreRefused by what they hold.
+func TestWrongListsAreRefused(t *testing.T) {
+	s := mustLoad(t, pb.Model(sequence(11, "s", 1), pb.Node("", "SequenceLength", []string{"s"}, []string{"y"}), pb.OpenOutput("y", 7)))
+	for want, in := range map[string]*tensor.Tensor{
+		"is a sequence of int64, expected one of float32": tensor.SequenceOf(tensor.Int64, tensor.Of([]int64{1}, 1)),
+		"is float32, expected sequence":                   vec(1),
+	} {
+		_, err := s.Run(t.Context(), map[string]*tensor.Tensor{"s": in})
+		wantError(t, err, want)
+	}
+	for _, good := range []*tensor.Tensor{tensor.SequenceOf(tensor.Float32, vec(1)), tensor.SequenceOf(0)} {
+		if _, err := s.Run(t.Context(), map[string]*tensor.Tensor{"s": good}); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestPlanRefusesWrongShapes as Run does.
+func TestPlanRefusesWrongShapes(t *testing.T) {
+	s := mustLoad(t, pb.Model(pb.Input("x", 1, "n", 2), relu(), y()))
+	for want, shapes := range map[string]map[string][]int64{
+		`input "x": has no shape`:                         nil,
+		`input "x": has shape [1 3], expected [-1 2]`:     {"x": {1, 3}},
+		`input "x": over the limit: dimension 1073741824`: {"x": {1 << 30, 2}},
+	} {
+		_, err := s.Plan(shapes)
+		wantError(t, err, want)
+	}
+	if _, err := mustLoad(t, pb.Model(sequence(11, "s", 1), pb.Node("", "SequenceLength", []string{"s"}, []string{"y"}), pb.OpenOutput("y", 7))).Plan(nil); err != nil {
+		t.Errorf("a list has no shape: %v", err)
+	}
+}
+
+func TestWrongOptions(t *testing.T) {
+	for want, o := range map[string]Option{"0 threads, must be at least 1": WithThreads(0), `instructions "abacus", this machine has`: WithInstructions("abacus")} {
+		m, err := Parse(pb.Model(x(), relu(), y()), DefaultLimits())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = NewSession(m, o)
+		wantError(t, err, want)
+	}
+}
+
 func TestInputsOverTheLimits(t *testing.T) {
 	lim := DefaultLimits()
 	lim.Elements, lim.RunBytes = 10, 48
