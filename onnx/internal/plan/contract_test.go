@@ -110,6 +110,9 @@ func TestOperatorsAreNotBelieved(t *testing.T) {
 		"another result in a run":     {told{lateResult(floats(4)), fine}, nil, "output 0: declared with shape [-1 4], but has [4]"},
 		"a larger view":               {toldViewer{told{gives(floats(2, 4)), fine}}, nil, "does not have the elements of"},
 		"a larger view in a run":      {toldViewer{told{lateResult(floats(2, 4)), fine}}, nil, "needs 8 float32 elements, got 4"},
+		"a view of too many axes":     {toldViewer{told{lateResult(floats(1, 1, 1, 1, 1, 1, 1, 1, 4)), fine}}, nil, "output 0: over the limit: rank 9"},
+		"cannot infer when bound":     {told{failsAt(2), fine}, nil, "not this time"},
+		"cannot infer in a run":       {told{failsAt(3), fine}, nil, "not this time"},
 		"scratch below nothing":       {toldScratcher{told{gives(four), fine}, -1}, nil, "over the limit: scratch memory"},
 		"scratch below it in a run":   {toldScratcher{told{lateResult(four), fine}, -1}, nil, "scratch memory: "},
 		"scratch beyond it in a run":  {toldScratcher{told{lateResult(four), fine}, 1 << 40}, nil, "scratch memory: over the limit"},
@@ -141,6 +144,17 @@ func lateResult(in op.Info) func([]*op.Info) ([]op.Info, error) {
 	}
 }
 
+// failsAt infers an open shape, and fails at a turn.
+func failsAt(turn int) func([]*op.Info) ([]op.Info, error) {
+	n := 0
+	return func([]*op.Info) ([]op.Info, error) {
+		if n++; n == turn {
+			return nil, errors.New("not this time")
+		}
+		return []op.Info{floats(-1, -1)}, nil
+	}
+}
+
 func takes(typ tensor.DataType, n int64) func(*op.Env) ([]*tensor.Tensor, error) {
 	return func(env *op.Env) ([]*tensor.Tensor, error) {
 		v, err := env.New(typ, []int64{n})
@@ -159,6 +173,18 @@ func TestScratchOfWhatIsFolded(t *testing.T) {
 			wantError(t, err, want)
 		} else if err != nil || got != int(n) {
 			t.Errorf("%d floats, %v", got, err)
+		}
+	}
+}
+
+// TestScratchOfAStep is as long as the operator asked for, planned or not.
+func TestScratchOfAStep(t *testing.T) {
+	for name, infer := range map[string]func([]*op.Info) ([]op.Info, error){"planned": gives(floats(1, 4)), "late": lateResult(floats(1, 4))} {
+		got := -1
+		g, options := only(toldScratcher{told{infer, func(env *op.Env, _, _ []*tensor.Tensor) error { got = len(env.Scratch); return nil }}, 3})
+		_, err := mustCompile(t, g, options).Run(t.Context(), 1, []*tensor.Tensor{tensor.Of(make([]float32, 4), 1, 4)}, nil)
+		if err != nil || got != 3 {
+			t.Errorf("%s: %d floats, %v", name, got, err)
 		}
 	}
 }
@@ -232,6 +258,7 @@ func TestBindRefusesWhatIsTooLarge(t *testing.T) {
 		"output":    {chain(node("Relu", []string{"x"}, "y")), []int64{1 << 10}, "the run takes more than 4000 bytes"},
 		"between":   {chain(node("Relu", []string{"x"}, "m"), node("ReduceMax", []string{"m"}, "y")), []int64{1 << 10}, "the run takes more than 4000 bytes"},
 		"together":  {chain(node("Softmax", []string{"x"}, "m"), node("Softmax", []string{"m"}, "y")), []int64{600}, "the run takes more than 4000 bytes"},
+		"axes":      {&graph.Graph{Inputs: []graph.Decl{{Name: "x", Type: tensor.Float32}}, Outputs: []graph.Decl{output("x")}}, make([]int64, 9), "rank 9, at most 8"},
 		"countless": {&graph.Graph{Inputs: []graph.Decl{input("x", -1, -1, -1, -1)}, Outputs: []graph.Decl{output("x")}}, []int64{1 << 20, 1 << 20, 1 << 20, 1 << 20}, "more elements than an int64"},
 	} {
 		o := testOptions()
@@ -273,6 +300,7 @@ func TestRunsAskForAllMemory(t *testing.T) {
 	const n = 256 // floats
 	shape := &graph.Graph{Inputs: []graph.Decl{input("x", -1)}, Nodes: []graph.Node{node("Shape", []string{"x"}, "y")}, Outputs: []graph.Decl{output("y")}}
 	between := &graph.Graph{Inputs: []graph.Decl{input("x", -1)}, Nodes: numbered(node("Relu", []string{"x"}, "m"), node("ReduceMax", []string{"m"}, "y")), Outputs: []graph.Decl{output("y")}}
+	result := &graph.Graph{Inputs: []graph.Decl{input("x", -1)}, Nodes: []graph.Node{node("Relu", []string{"x"}, "y")}, Outputs: []graph.Decl{output("y")}}
 	copied := &graph.Graph{Inputs: []graph.Decl{input("x", -1)}, Nodes: []graph.Node{node("Identity", []string{"x"}, "y")}, Outputs: []graph.Decl{output("y")}}
 	for name, c := range map[string]struct {
 		g    *graph.Graph
@@ -283,6 +311,8 @@ func TestRunsAskForAllMemory(t *testing.T) {
 		"input fits":      {shape, 4*n + 8, true},
 		"arena":           {between, 4*n + 512, false},
 		"arena fits":      {between, 12 * n, true},
+		"result":          {result, 8*n - 1, false},
+		"result fits":     {result, 8*n + smallest, true},
 		"copy of a value": {copied, 8*n - 1, false},
 		"copy fits":       {copied, 8 * n, true},
 	} {
@@ -293,6 +323,17 @@ func TestRunsAskForAllMemory(t *testing.T) {
 		}
 		if err != nil && (!strings.Contains(err.Error(), "busy") || share.left != c.left) {
 			t.Errorf("%s: %v, %d bytes of %d are left", name, err, share.left, c.left)
+		}
+	}
+}
+
+// TestLateResultsAskForMemory when their size shows.
+func TestLateResultsAskForMemory(t *testing.T) {
+	for left, ok := range map[int64]bool{2*16 + smallest: true, 2*16 + smallest - 1: false} {
+		g, options := only(told{lateResult(floats(1, 4)), fine})
+		_, err := mustCompile(t, g, options).Run(t.Context(), 1, []*tensor.Tensor{tensor.Of(make([]float32, 4), 1, 4)}, &bounded{left})
+		if (err == nil) != ok {
+			t.Errorf("%d bytes: %v", left, err)
 		}
 	}
 }

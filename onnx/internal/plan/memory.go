@@ -36,7 +36,7 @@ func (b *Bound) layout() error {
 		for _, id := range dying[i] {
 			space.give(b.values[id].offset, bytesOf(b.values[id].info))
 		}
-		if most := b.program.options.Limits.Bytes; space.top > most || b.outputs > most-space.top {
+		if most := b.program.options.Limits.Bytes; b.outputs > most-space.top {
 			return fmt.Errorf("%w: the run takes more than %d bytes for its tensors", ErrLimit, most)
 		}
 	}
