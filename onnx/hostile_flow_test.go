@@ -266,7 +266,7 @@ func TestGraphsInsideThatAreWrong(t *testing.T) {
 		"gives two":           {branches(join(neg, pb.OpenOutput("b", 1))), "a branch has 0 inputs and 2 outputs, the node needs 0 and 1"},
 		"takes an input":      {branches(join(x(), neg)), "a branch has 1 inputs"},
 		"other type":          {branches(join(pb.Node("", "Shape", of("x"), of("b")), pb.OpenOutput("b", 7))), "output 0 of the branches: is int64[1] or float32[-1]"},
-		"value of a type":     {branches(join(neg, pb.Msg(13, pb.Str(1, "b"), pb.Msg(2, pb.Msg(1, pb.Int(1, 7)))))), `value "b": declared as int64, but is float32`},
+		"value of a type":     {loop(control, open("v", 1), pb.Node("", "Neg", of("v"), of("b")), pb.Msg(13, pb.Str(1, "b"), pb.Msg(2, pb.Msg(1, pb.Int(1, 7)))), pb.OpenOutput("c", 9), pb.OpenOutput("b", 1)), `value "b": declared as int64, but is float32`},
 		"unknown operator":    {branches(join(pb.Node("", "Frob", of("x"), of("b")), pb.OpenOutput("b", 1))), "operator is not supported"},
 		"unknown domain":      {branches(join(pb.Call("com.example", "Neg", of("x"), of("b")), pb.OpenOutput("b", 1))), `domain "com.example" is not supported`},
 		"loop takes too few":  {loop(control, pb.OpenOutput("c", 9), pb.OpenOutput("i", 7)), "which does not fit 3 inputs and 1 outputs of the node"},
