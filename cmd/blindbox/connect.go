@@ -32,7 +32,8 @@ func newConnect(s *session) *cobra.Command {
 		Use:   "connect URL",
 		Short: "Verify a box, then give ordinary programs a local address for it",
 		Long: `Verify the box at https://HOST[:PORT] and, if it is what the trust file accepts,
-forward a port of 127.0.0.1 to it: HTTP/1.1, HTTP/2, WebSocket, event streams.
+forward a port of 127.0.0.1 to it: HTTP/1.1, HTTP/2, WebSocket, event streams; and for a box that runs models, the
+Open Inference Protocol over gRPC.
 The box is verified again on every new connection and at the trust file's
 max_age; when it is refused, requests are answered with 502 and not forwarded.
 
@@ -109,7 +110,8 @@ func (s *session) connect(ctx context.Context, address string, o connectOptions)
 	if err := s.showConnected(v, took, local, caller, o.show); err != nil {
 		return err
 	}
-	h, err := connect.New(connect.Config{Target: u, Transport: c, APIKey: key, AllowOrigins: o.origins, Explain: explainToClient})
+	h, err := connect.New(connect.Config{Target: u, Transport: c, APIKey: key, AllowOrigins: o.origins, Explain: explainToClient,
+		Inference: v.runsModels()})
 	if err != nil {
 		return err
 	}
@@ -137,6 +139,9 @@ func verifyWith(ctx context.Context, c *client.Client, u *url.URL) (verdict, tim
 	return v, time.Since(began), nil
 }
 
+// runsModels says that the box runs models itself, and no app.
+func (v *verdict) runsModels() bool { return v.policy != nil && v.policy.App == nil }
+
 func (s *session) showConnected(v verdict, took time.Duration, local string, caller callerDocument, show detail) error {
 	extra := v.extra(show)
 	if v.policy != nil {
@@ -144,12 +149,18 @@ func (s *session) showConnected(v verdict, took time.Duration, local string, cal
 	}
 	if s.json() {
 		extra["local"], extra["openai"], extra["inference"] = local, local+"/v1", local+"/v2"
+		if v.runsModels() {
+			extra["grpc"] = strings.TrimPrefix(local, "http://")
+		}
 		return s.concludeJSON(v, extra)
 	}
 	if err := s.conclude(v, took, show); err != nil {
 		return err
 	}
 	s.printf("  local      %s\n  OpenAI API %s/v1   Open Inference v2 %s/v2\n", local, local, local)
+	if v.runsModels() {
+		s.printf("  gRPC       %s (Open Inference v2)\n", strings.TrimPrefix(local, "http://"))
+	}
 	if v.policy != nil {
 		s.printf("  caller     %s\n", oneLine(abridge(caller.Text)))
 	}

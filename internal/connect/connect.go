@@ -23,6 +23,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/blindbox/blindbox/internal/inferencegrpc"
 )
 
 // Config is what a proxy is made of.
@@ -40,6 +42,10 @@ type Config struct {
 	// AllowOrigins are the web origins, such as "https://app.example", whose
 	// pages may use the proxy. Exact; there is no wildcard.
 	AllowOrigins []string
+	// Inference says that the box runs models itself: calls of the Open Inference
+	// Protocol over gRPC are then answered by requests over HTTP, which is what it
+	// speaks. Otherwise they are an app's, and forwarded like all others.
+	Inference bool
 	// Explain says what an error of a transport means to the local client.
 	Explain func(error) Problem
 }
@@ -76,13 +82,17 @@ func New(c Config) (http.Handler, error) {
 		ModifyResponse: p.modify,
 		ErrorHandler:   func(w http.ResponseWriter, _ *http.Request, err error) { writeProblem(w, c.Explain(err)) },
 	}
+	if c.Inference {
+		p.inference = inferencegrpc.New(p.send)
+	}
 	return p, nil
 }
 
 type proxy struct {
-	config  Config
-	guard   guard
-	forward *httputil.ReverseProxy
+	config    Config
+	guard     guard
+	forward   *httputil.ReverseProxy
+	inference http.Handler // nil unless the box runs models
 }
 
 func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -92,6 +102,10 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if origin := p.guard.allowed(r); origin != "" && isPreflight(r) {
 		answerPreflight(w, r, origin)
+		return
+	}
+	if p.inference != nil && strings.HasPrefix(r.URL.Path, inferencegrpc.Prefix) {
+		p.inference.ServeHTTP(w, r)
 		return
 	}
 	var control *http.ResponseController
@@ -108,6 +122,22 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_ = control.Flush()
 		_ = r.Body.Close()
 	}
+}
+
+// send sends a request of the proxy's own to the box. Its URL is a path alone.
+func (p *proxy) send(r *http.Request) (*http.Response, error) {
+	target := *p.config.Target
+	target.Path, target.RawPath = strings.TrimSuffix(target.Path, "/")+r.URL.Path, ""
+	r.URL, r.Host = &target, target.Host
+	if p.config.APIKey != "" {
+		r.Header.Set("Authorization", "Bearer "+p.config.APIKey)
+	}
+	a, err := p.config.Transport.RoundTrip(r)
+	if err != nil && r.Context().Err() == nil {
+		why := p.config.Explain(err)
+		return nil, fmt.Errorf("%s %s: %s", why.Code, why.Title, why.Detail)
+	}
+	return a, err
 }
 
 // RoundTrip picks the transport, so that one ReverseProxy serves both.
