@@ -11,6 +11,7 @@
 package model
 
 import (
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -31,8 +32,18 @@ type Loaded struct {
 	Labels  []string      // names of the classes, if the model is a classifier; optional
 }
 
-// Load parses and checks an ONNX file under the default limits.
+// loadTime is how long Load takes at most: a model of 1 GB takes some seconds.
+const loadTime = 5 * time.Minute
+
+// Load parses and checks an ONNX file under the default limits, in at most five minutes.
 func Load(name string, onnxBytes []byte) (Loaded, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), loadTime)
+	defer cancel()
+	return LoadContext(ctx, name, onnxBytes)
+}
+
+// LoadContext is Load until the context ends.
+func LoadContext(ctx context.Context, name string, onnxBytes []byte) (Loaded, error) {
 	if err := checkName(name); err != nil {
 		return Loaded{}, err
 	}
@@ -40,7 +51,7 @@ func Load(name string, onnxBytes []byte) (Loaded, error) {
 	if err != nil {
 		return Loaded{}, fmt.Errorf("model: %s: %w", name, err)
 	}
-	s, err := onnx.NewSession(m)
+	s, err := onnx.NewSessionContext(ctx, m)
 	if err != nil {
 		return Loaded{}, fmt.Errorf("model: %s: %w", name, err)
 	}

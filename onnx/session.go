@@ -111,7 +111,17 @@ func WithPoison() Option { return func(o *options) { o.plan.Poison = 0xff } }
 // NewSession checks that every operator, type and shape of the model can be
 // computed, and prepares its weights. Errors name the node, the operand and the
 // reason. The session takes the weights over: a model makes one session.
-func NewSession(m *Model, opts ...Option) (s *Session, err error) {
+//
+// What it takes is bounded by the model's limits. A server that loads models of others
+// calls [NewSessionContext] with a deadline.
+func NewSession(m *Model, opts ...Option) (*Session, error) {
+	return NewSessionContext(context.Background(), m, opts...)
+}
+
+// NewSessionContext is NewSession until the context ends; then it returns the context's
+// error, some milliseconds later or when the weight at hand is laid out, and the model
+// cannot be used any more. The session does not depend on the context.
+func NewSessionContext(ctx context.Context, m *Model, opts ...Option) (s *Session, err error) {
 	defer recovered(&err, func() { s = nil })
 	if m == nil || m.graph == nil {
 		return nil, errors.New("onnx: no model, or one that a session was made of already")
@@ -129,11 +139,11 @@ func NewSession(m *Model, opts ...Option) (s *Session, err error) {
 			return nil, fmt.Errorf("onnx: input %s has no type", quote(d.Name))
 		}
 	}
-	p, err := plan.Compile(g, o.plan)
+	m.graph = nil // some of its weights may be laid out by the time of an error
+	p, err := plan.Compile(ctx, g, o.plan)
 	if err != nil {
 		return nil, fmt.Errorf("onnx: %w", public(err))
 	}
-	m.graph = nil
 	s = &Session{limits: m.limits, threads: o.threads, program: p}
 	s.describe(g)
 	return s, nil

@@ -25,6 +25,9 @@ func All(p *plan.Program) error {
 		r := newRewriter(p)
 		r.spare = &spare
 		for i := range p.Steps {
+			if err := p.Err(); err != nil {
+				return err
+			}
 			if err := rewrite(r, &p.Steps[i]); err != nil {
 				return err
 			}

@@ -130,7 +130,7 @@ func (s *sketch) run(level kernel.Level, rewrite func(*plan.Program) error, outs
 		g.Outputs = append(g.Outputs, graph.Decl{Name: name})
 	}
 	o := plan.Options{Limits: plan.Limits{Rank: 8, Elements: 1 << 22, Bytes: 1 << 28, Steps: 1}, Table: op.Table(), Level: level, Rewrite: rewrite, Poison: 0xff}
-	p, err := plan.Compile(&g, o)
+	p, err := plan.Compile(s.t.Context(), &g, o)
 	if err != nil {
 		s.t.Fatal(err)
 	}

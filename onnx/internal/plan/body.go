@@ -237,6 +237,9 @@ func (b *body) Infer(in []*op.Info) ([]op.Info, error) {
 		infos[id] = *in[i]
 	}
 	for i := range p.Steps {
+		if err := p.Err(); err != nil {
+			return nil, err
+		}
 		if err := p.follow(&p.Steps[i], infos); err != nil {
 			return nil, failed(p.Steps[i].Node, err)
 		}

@@ -104,7 +104,7 @@ func TestOtherBranchMayNotFit(t *testing.T) {
 			g.Stored = append(g.Stored, five, graph.Stored{Name: "no", Tensor: tensor.Scalar(false)}, graph.Stored{Name: "yes", Tensor: tensor.Scalar(true)})
 			g.Inputs = append(g.Inputs, graph.Decl{Name: "c", Type: tensor.Bool, Ranked: true, Shape: []int64{}})
 			x := tensor.Of(make([]float32, 3*c.rows), c.rows, 3)
-			p, err := Compile(g, testOptions())
+			p, err := Compile(t.Context(), g, testOptions())
 			if err == nil {
 				_, err = p.Run(t.Context(), 1, []*tensor.Tensor{x, tensor.Scalar(c.rows == 1)}, nil)
 			}
@@ -118,7 +118,7 @@ func TestOtherBranchMayNotFit(t *testing.T) {
 // TestOtherBranchMustBeKnown: an operator that is missing may be needed any time.
 func TestOtherBranchMustBeKnown(t *testing.T) {
 	twice := []graph.Node{node("Add", of("x", "x"), "a")}
-	if _, err := Compile(byRows(choice("single", "y", []graph.Node{node("Unheard", of("x"), "u")}, twice)), testOptions()); !strings.Contains(fmt.Sprint(err), op.ErrUnsupported.Error()) {
+	if _, err := Compile(t.Context(), byRows(choice("single", "y", []graph.Node{node("Unheard", of("x"), "u")}, twice)), testOptions()); !strings.Contains(fmt.Sprint(err), op.ErrUnsupported.Error()) {
 		t.Errorf("got %v", err)
 	}
 }

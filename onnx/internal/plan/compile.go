@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -37,17 +38,18 @@ const (
 
 // Compile checks that every operator, type and shape of the graph can be computed,
 // computes what is known already, and drops what nobody needs. The graph is in
-// execution order and each of its names has one maker (the checker saw to it).
-func Compile(g *graph.Graph, o Options) (*Program, error) {
-	return compile(g, o, nil, nil)
+// execution order and each of its names has one maker (the checker saw to it). It ends
+// with the context, at the latest some milliseconds later or when one weight is laid out.
+func Compile(ctx context.Context, g *graph.Graph, o Options) (*Program, error) {
+	o.making = &making{context: ctx}
+	p, err := compile(g, o, nil, nil)
+	o.making.context = nil // the program goes on without
+	return p, err
 }
 
 // compile makes a program of a graph. Of a graph inside a node, captured are the
 // values around it that it reads, and constants those among them that are known.
 func compile(g *graph.Graph, o Options, captured []Value, constants []Value) (*Program, error) {
-	if o.spare == nil {
-		o.spare = new(int64)
-	}
 	c := &compiler{Program: &Program{options: o}, graph: g, ids: map[string]int{}, readers: readersOf(g)}
 	if err := c.supported(); err != nil {
 		return nil, err
@@ -63,6 +65,9 @@ func compile(g *graph.Graph, o Options, captured []Value, constants []Value) (*P
 		c.named(v.Name, v.Info)
 	}
 	for i := range g.Nodes {
+		if err := c.Err(); err != nil {
+			return nil, err
+		}
 		if err := c.node(&g.Nodes[i]); err != nil {
 			return nil, failed(&g.Nodes[i], err)
 		}
@@ -280,13 +285,13 @@ func (p *Program) infer(st *Step, outputs int) ([]op.Info, error) {
 
 // stores counts weights: for so many bytes of them, so much more may be folded.
 func (c *compiler) stores(bytes int64) {
-	*c.options.spare = min(*c.options.spare+foldedWeights*bytes, c.options.Limits.Bytes)
+	c.options.making.spare = min(c.options.making.spare+foldedWeights*bytes, c.options.Limits.Bytes)
 }
 
 // fold returns the results of a step that can be known now, or nil.
 func (c *compiler) fold(st *Step, results []op.Info) ([]*tensor.Tensor, error) {
 	if !allKnown(results) {
-		return foldNow(c.Program, st, c.infos(st.In), results, c.options.spare)
+		return foldNow(c.Program, st, c.infos(st.In), results, &c.options.making.spare)
 	}
 	fixed := make([]*tensor.Tensor, len(results))
 	for i, r := range results {
@@ -341,11 +346,11 @@ func foldNow(p *Program, st *Step, in []*op.Info, results []op.Info, spare *int6
 	if !small && !view {
 		*spare -= made
 	}
-	return compute(p.options.Level, st.Op, operands, results)
+	return compute(p.on(), st.Op, operands, results)
 }
 
 // compute runs an operator outside of any run.
-func compute(level kernel.Level, o op.Operator, in []*tensor.Tensor, results []op.Info) ([]*tensor.Tensor, error) {
+func compute(on *kernel.On, o op.Operator, in []*tensor.Tensor, results []op.Info) ([]*tensor.Tensor, error) {
 	out := make([]*tensor.Tensor, len(results))
 	if _, ok := o.(op.Viewer); ok {
 		out[0] = in[0].Reshaped(slices.Clone(results[0].Shape))
@@ -363,7 +368,7 @@ func compute(level kernel.Level, o op.Operator, in []*tensor.Tensor, results []o
 	if !some {
 		return out, nil
 	}
-	env := &op.Env{On: &kernel.On{Level: level}, New: tensor.New}
+	env := &op.Env{On: on, New: tensor.New}
 	if s, ok := o.(op.Scratcher); ok {
 		n := s.Scratch(env.On, known(in))
 		if n < 0 || n > 1<<24 {

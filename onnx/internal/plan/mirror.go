@@ -43,7 +43,7 @@ func (c *compiler) multiplied(name string) bool {
 // transposed computes the result of such a step now.
 func (c *compiler) transposed(st *Step) error {
 	v := &c.Values[st.Out[0]]
-	made, err := compute(c.options.Level, st.Op, []*tensor.Tensor{c.Fixed(st.In[0])}, []op.Info{v.Info})
+	made, err := compute(c.on(), st.Op, []*tensor.Tensor{c.Fixed(st.In[0])}, []op.Info{v.Info})
 	if err != nil {
 		return err
 	}

@@ -45,6 +45,9 @@ func (p *Program) pack(gone *litter) error {
 	k.alike, k.whole = p.addresses()
 	k.gathers = k.followers()
 	for i := range p.Steps {
+		if err := p.Err(); err != nil {
+			return err
+		}
 		if err := k.step(&p.Steps[i]); err != nil {
 			return failed(p.Steps[i].Node, err)
 		}

@@ -39,7 +39,7 @@ func numbered(nodes ...graph.Node) []graph.Node {
 
 func mustCompile(t testing.TB, g *graph.Graph, o Options) *Program {
 	t.Helper()
-	p, err := Compile(g, o)
+	p, err := Compile(t.Context(), g, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +91,7 @@ func naive(t *testing.T, g *graph.Graph, in []*tensor.Tensor) map[string]*tensor
 		if err != nil {
 			t.Fatal(err)
 		}
-		out, err := compute(kernel.Best(), o, args, results)
+		out, err := compute(&kernel.On{Level: kernel.Best()}, o, args, results)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -356,7 +356,7 @@ func (c *counted) Give(n int64)       { c.held -= n }
 
 func TestErrorsNameTheNode(t *testing.T) {
 	g := &graph.Graph{Inputs: []graph.Decl{input("x", 2, 3)}, Nodes: numbered(node("Relu", []string{"x"}, "r"), node("MatMul", []string{"r", "r"}, "y")), Outputs: []graph.Decl{output("y")}}
-	_, err := Compile(g, testOptions())
+	_, err := Compile(t.Context(), g, testOptions())
 	var at *StepError
 	if !errors.As(err, &at) || at.Node.Index != 1 || !strings.Contains(err.Error(), "does not multiply") {
 		t.Errorf("%v", err)

@@ -9,6 +9,7 @@
 package plan
 
 import (
+	"context"
 	"fmt"
 	"sync"
 
@@ -36,9 +37,22 @@ type Options struct {
 	Table   map[string]op.Spec
 	Level   kernel.Level
 	Rewrite func(*Program) error // replaces steps by faster ones; nil: none
-	spare   *int64               // bytes of results that may still be computed while compiling, of all graphs together
-	inner   bool                 // it is a graph inside of a node
 	Poison  byte                 // not 0: fill memory with this before each run, to show that nothing reads it
+	making  *making
+	inner   bool // it is a graph inside of a node
+}
+
+// making is what all graphs of a program have in common while it is compiled.
+type making struct {
+	context context.Context // nil: nothing ends it; afterwards, too
+	spare   int64           // bytes of results that may still be computed
+}
+
+func (m *making) err() error {
+	if m.context == nil {
+		return nil
+	}
+	return m.context.Err()
 }
 
 // Program is a graph that is ready to be bound to shapes. It is immutable and safe
@@ -71,6 +85,15 @@ type Step struct {
 
 // Operators is the table that the program's operators are made from.
 func (p *Program) Operators() map[string]op.Spec { return p.options.Table }
+
+// Err is the error of the context that the program is compiled under. Long rewrites ask
+// for it.
+func (p *Program) Err() error { return p.options.making.err() }
+
+// on is what operators run on outside of runs.
+func (p *Program) on() *kernel.On {
+	return &kernel.On{Context: p.options.making.context, Level: p.options.Level}
+}
 
 // Level is the instructions that the program's steps may use.
 func (p *Program) Level() kernel.Level { return p.options.Level }
