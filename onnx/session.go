@@ -56,6 +56,10 @@ type Session struct {
 	program *plan.Program
 }
 
+// Weights is how many bytes of weights and constants the session holds between runs, at
+// most. Those of graphs inside its graph are not counted.
+func (s *Session) Weights() int64 { return s.program.Weights() }
+
 // Option changes how a session is made.
 type Option func(*options)
 

@@ -1,54 +1,34 @@
 package onnx
 
 import (
-	"slices"
 	"testing"
 
 	pb "github.com/blindbox/blindbox/onnx/onnxtest"
-	"github.com/blindbox/blindbox/onnx/tensor"
 )
 
-// TestWeightsThatOthersReadStay: products lay out their weights where they are, but
-// not if somebody else sees them too, under whatever name.
-func TestWeightsThatOthersReadStay(t *testing.T) {
-	const rows, columns = 3, 70 // more than one panel on every level, and a rest
-	w := make([]float32, rows*columns)
-	for i := range w {
-		w[i] = float32(i)
+// TestWeights: who keeps a session knows what it keeps.
+func TestWeights(t *testing.T) {
+	graph := func(readers int) []byte {
+		g := append(pb.Input("x", 1, "n", 64), pb.Initializer(pb.Floats("w", []int64{64, 64}, make([]float32, 64*64)...))...)
+		for i := range readers {
+			g = append(g, pb.Node("", "MatMul", []string{"x", "w"}, []string{string(rune('a' + i))})...)
+		}
+		return append(g, pb.OpenOutput("a", 1)...)
 	}
-	weights := pb.Initializer(pb.Floats("w", []int64{rows, columns}, w...))
-	product := pb.Node("", "MatMul", []string{"x", "w"}, []string{"y"})
-	branch := func(name string) []byte {
-		return pb.AttrGraph(name, pb.Node("", "Identity", []string{"w"}, []string{name}), pb.OpenOutput(name, 1))
-	}
-	for name, other := range map[string][]byte{
-		"as an output":            pb.Node("", "Identity", []string{"w"}, []string{"z"}),
-		"under another shape":     pb.Node("", "Flatten", []string{"w"}, []string{"z"}, pb.AttrInt("axis", 1)),
-		"by arithmetic":           pb.Node("", "Neg", []string{"w"}, []string{"z"}),
-		"in a graph inside":       pb.Node("", "If", []string{"c"}, []string{"z"}, branch("then_branch"), branch("else_branch")),
-		"through another product": slices.Concat(pb.Node("", "Identity", []string{"w"}, []string{"v"}), pb.Node("", "MatMul", []string{"i", "v"}, []string{"z"})),
-	} {
-		t.Run(name, func(t *testing.T) {
-			s := mustLoad(t, pb.Model(product, other, weights, pb.Input("x", 1, 1, rows), pb.Input("c", 9), pb.Input("i", 1, rows, rows), pb.OpenOutput("y", 1), pb.OpenOutput("z", 1)))
-			out, err := s.Run(t.Context(), map[string]*tensor.Tensor{
-				"x": tensor.Of([]float32{0, 1, 0}, 1, rows), "c": tensor.Scalar(true),
-				"i": tensor.Of([]float32{1, 0, 0, 0, 1, 0, 0, 0, 1}, rows, rows),
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got := tensor.Data[float32](out["y"]); !slices.Equal(got, w[columns:2*columns]) {
-				t.Errorf("the product is %v", got)
-			}
-			want := slices.Clone(w)
-			if name == "by arithmetic" {
-				for i := range want {
-					want[i] = -want[i]
-				}
-			}
-			if got := tensor.Data[float32](out["z"]); !slices.Equal(got, want) {
-				t.Errorf("the weights are %v", got)
-			}
-		})
+	for readers, most := range []int64{0, 2 * 4 * 64 * 64, 3 * 4 * 64 * 64} {
+		if readers == 0 {
+			continue
+		}
+		m, err := Parse(pb.Model(graph(readers)), DefaultLimits())
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := NewSession(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := s.Weights(); got < 4*64*64 || got > most {
+			t.Errorf("%d readers: %d bytes, expected from %d to %d", readers, got, 4*64*64, most)
+		}
 	}
 }

@@ -41,7 +41,8 @@ func (p *Program) Prune() {
 // others read it too, may take as much again as all weights: a model must not make one
 // matrix many.
 func (p *Program) pack(gone *litter) error {
-	k := &packing{Program: p, readers: p.Readers(), spare: p.FixedBytes(), gone: gone}
+	all := p.FixedBytes()
+	k := &packing{Program: p, readers: p.Readers(), spare: all, gone: gone}
 	k.alike, k.whole = p.addresses()
 	k.gathers = k.followers()
 	for i := range p.Steps {
@@ -52,6 +53,7 @@ func (p *Program) pack(gone *litter) error {
 			return failed(p.Steps[i].Node, err)
 		}
 	}
+	p.weights = all + all - k.spare
 	return nil
 }
 

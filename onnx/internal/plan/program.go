@@ -63,10 +63,14 @@ type Program struct {
 	Inputs  []int // values that a run is given
 	Outputs []int // values that a run gives; one may be there twice
 	options Options
+	weights int64 // bytes of tensors that it keeps between runs, at most
 	work    int64 // what it takes, at most, to infer all steps and those of graphs inside, in steps
 	mu      sync.Mutex
 	bound   []*Bound // most recently used last
 }
+
+// Weights is how many bytes of tensors the program keeps between runs, at most.
+func (p *Program) Weights() int64 { return p.weights }
 
 // Value is what a program computes with. A fixed one has Info.Value set: a weight or
 // a constant.
