@@ -114,6 +114,7 @@ var mayImport = map[string][]string{
 	"onnx":                       {},
 	"onnx/onnxtest":              {"onnx"},
 	"model":                      {"onnx", "internal/strictjson"},
+	"tokenize":                   {"internal/strictjson"},
 	"receipt":                    {"attest", "internal/jws", "internal/strictjson"},
 	"internal/jws":               {},
 	"box":                        {"attest", "attest/launch", "atls", "policy", "model", "onnx", "internal", "receipt"},

@@ -1,0 +1,110 @@
+package tokenize
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// modelRun gives pieces to the model.
+type modelRun struct {
+	model   model
+	offsets bool
+	trim    *trimming
+	enough  int // tokens after which no further piece is looked at, or 0
+	tokens  []token
+}
+
+func (m *modelRun) fromStart(pieces []piece) (*encoded, error) {
+	e := &encoded{ids: make([]int32, 0, len(pieces)+len(pieces)/4)}
+	for _, p := range pieces {
+		if err := m.piece(p, e); err != nil {
+			return nil, err
+		}
+		if m.enough > 0 && len(e.ids) >= m.enough && p.id == none {
+			break
+		}
+	}
+	return e, nil
+}
+
+// fromEnd is for truncation at the beginning: the last pieces come first.
+func (m *modelRun) fromEnd(pieces []piece) (*encoded, error) {
+	var parts []encoded
+	total := 0
+	for _, p := range slices.Backward(pieces) {
+		var e encoded
+		if err := m.piece(p, &e); err != nil {
+			return nil, err
+		}
+		parts = append(parts, e)
+		if total += len(e.ids); m.enough > 0 && total >= m.enough && p.id == none {
+			break
+		}
+	}
+	all := &encoded{}
+	for _, e := range slices.Backward(parts) {
+		all.ids = append(all.ids, e.ids...)
+		all.spans = append(all.spans, e.spans...)
+	}
+	return all, nil
+}
+
+// piece appends the tokens of one piece.
+func (m *modelRun) piece(p piece, e *encoded) (err error) {
+	if p.text == "" {
+		return nil
+	}
+	m.tokens = m.tokens[:0]
+	if p.id != none {
+		m.tokens = append(m.tokens, token{p.id, 0, int32(len(p.text))})
+	} else if m.tokens, err = m.model.tokens(p, m.tokens); err != nil {
+		return err
+	}
+	for _, t := range m.tokens {
+		e.ids = append(e.ids, t.id)
+		if m.offsets {
+			o := p.origin(int(t.lo), int(t.hi))
+			span := Span{int(o.lo), int(o.hi)}
+			if m.trim != nil {
+				span = m.trim.apply(span, p, t, len(e.ids) == 1)
+			}
+			e.spans = append(e.spans, span)
+		}
+	}
+	return nil
+}
+
+// apply takes white space at the ends of a token out of its range. The one space that
+// was put before the text, if there was one, is none of its.
+func (m trimming) apply(s Span, p piece, t token, first bool) Span {
+	text := p.text[t.lo:t.hi]
+	space := func(r rune) bool { return r == byteChar(' ') || unicode.IsSpace(r) }
+	if p.raw {
+		space = func(r rune) bool { return r == ' ' }
+	}
+	head := text[:len(text)-len(strings.TrimLeftFunc(text, space))]
+	tail := text[len(strings.TrimRightFunc(text, space)):]
+	if lead := spaceBytes(head); lead > 0 && !((first || s.Start == 0) && m.space && utf8.RuneCountInString(head) == 1) {
+		s.Start = min(s.Start+lead, s.End)
+	}
+	if trail := spaceBytes(tail); trail > 0 && s.End >= trail {
+		s.End = max(s.End-trail, s.Start)
+	}
+	return s
+}
+
+// spaceBytes is the length of white space in the text it comes from.
+func spaceBytes(s string) int {
+	return len(strings.ReplaceAll(s, string(byteChar(' ')), " "))
+}
+
+// inPackage makes sure that an error says where it comes from.
+func inPackage(err error) error {
+	if err == nil || strings.HasPrefix(err.Error(), "tokenize: ") {
+		return err
+	}
+	return fmt.Errorf("tokenize: %w", err)
+}
