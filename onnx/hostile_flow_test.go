@@ -282,3 +282,30 @@ func TestGraphsInsideThatAreWrong(t *testing.T) {
 		})
 	}
 }
+
+// TestBranchThatCannotBe: exporters write a branch for each shape that a value may have.
+// With all sizes declared one of them does not fit: that is an error for a run that
+// chooses it, and for no other.
+func TestBranchThatCannotBe(t *testing.T) {
+	for name, then := range map[string][]byte{
+		"does not infer":   join(pb.Initializer(pb.Ints("one", []int64{1}, 1)), pb.Node("", "Squeeze", of("x", "one"), of("b")), pb.OpenOutput("b", 1)),
+		"is declared else": join(pb.Node("", "Neg", of("x"), of("b")), pb.Msg(13, pb.Output("b", 1, 7)[2:]), pb.OpenOutput("b", 1)),
+	} {
+		branches := func(then, otherwise []byte) []byte {
+			return pb.Model(pb.Input("x", 1, 2, 3), pb.Input("c", 9), pb.Node("", "If", of("c"), of("y"), pb.AttrGraph("then_branch", then), pb.AttrGraph("else_branch", otherwise)), y())
+		}
+		s := mustLoad(t, branches(then, join(pb.Node("", "Abs", of("x"), of("d")), pb.OpenOutput("d", 1))))
+		in := map[string]*tensor.Tensor{"x": tensor.Of(make([]float32, 6), 2, 3), "c": tensor.Scalar(false)}
+		if _, err := s.Run(t.Context(), in); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		in["c"] = tensor.Scalar(true)
+		var at *NodeError
+		if _, err := s.Run(t.Context(), in); !errors.As(err, &at) || at.Op != "If" {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := load(branches(then, then), DefaultLimits()); err == nil {
+			t.Errorf("%s: loads with no branch that can be", name)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/blindbox/blindbox/onnx/internal/narrow"
 	"github.com/blindbox/blindbox/onnx/tensor"
 )
 
@@ -59,25 +60,88 @@ func near(got, want *tensor.Tensor) error {
 		}
 	}
 	err := same(got, want)
-	if err == nil || got.Type != tensor.Float32 || want.Type != got.Type || !slices.Equal(got.Shape, want.Shape) {
+	if err == nil || want.Type != got.Type || !slices.Equal(got.Shape, want.Shape) {
 		return err
 	}
-	return nearFloats(tensor.Data[float32](got), tensor.Data[float32](want))
+	part, g, w := floats(got, want)
+	if g == nil {
+		return nearWords(got, want, err)
+	}
+	return nearFloats(part, g, w)
 }
 
-func nearFloats(got, want []float32) error {
+// nearWords lets integers be one off, that were made of floats.
+func nearWords(got, want *tensor.Tensor, err error) error {
+	off := func(d int64) bool { return d < -1 || d > 1 }
+	switch {
+	case got.Type == tensor.String:
+		return err
+	case got.Type.Size() == 1:
+		return oneOff(tensor.Words[uint8](got), tensor.Words[uint8](want), func(a, b uint8) bool { return off(int64(int8(a - b))) }, err)
+	case got.Type.Size() == 2:
+		return oneOff(tensor.Words[uint16](got), tensor.Words[uint16](want), func(a, b uint16) bool { return off(int64(int16(a - b))) }, err)
+	case got.Type.Size() == 4:
+		return oneOff(tensor.Words[uint32](got), tensor.Words[uint32](want), func(a, b uint32) bool { return off(int64(int32(a - b))) }, err)
+	case got.Type.Size() == 8:
+		return oneOff(tensor.Words[uint64](got), tensor.Words[uint64](want), func(a, b uint64) bool { return off(int64(a - b)) }, err)
+	}
+	return err
+}
+
+func oneOff[T any](got, want []T, off func(a, b T) bool, err error) error {
+	for i := range want {
+		if off(got[i], want[i]) {
+			return err
+		}
+	}
+	return nil
+}
+
+// floats are the elements of floating types, and by which part of the largest they may
+// differ.
+func floats(got, want *tensor.Tensor) (part float64, g, w []float64) {
+	switch got.Type {
+	case tensor.Float32:
+		return 1e-3, wide(tensor.Data[float32](got)), wide(tensor.Data[float32](want))
+	case tensor.Float64:
+		return 1e-3, tensor.Data[float64](got), tensor.Data[float64](want)
+	case tensor.Float16:
+		return 0.03, decoded[tensor.F16](got), decoded[tensor.F16](want)
+	case tensor.BFloat16:
+		return 0.1, decoded[tensor.BF16](got), decoded[tensor.BF16](want)
+	}
+	return 0, nil, nil
+}
+
+func wide(list []float32) []float64 {
+	out := make([]float64, len(list))
+	for i, x := range list {
+		out[i] = float64(x)
+	}
+	return out
+}
+
+func decoded[T narrow.Float](t *tensor.Tensor) []float64 {
+	out := make([]float64, t.Len())
+	for i, x := range tensor.Data[T](t) {
+		out[i] = narrow.Decode(x)
+	}
+	return out
+}
+
+func nearFloats(part float64, got, want []float64) error {
 	largest := 0.0
 	for _, v := range want {
-		if f := math.Abs(float64(v)); !math.IsInf(f, 0) && !math.IsNaN(f) {
+		if f := math.Abs(v); !math.IsInf(f, 0) && !math.IsNaN(f) {
 			largest = max(largest, f)
 		}
 	}
 	if largest > 1e18 { // squares are beyond float32
 		return nil
 	}
-	for i := range want {
-		g, w := float64(got[i]), float64(want[i])
-		if g == w || math.IsNaN(w) || math.IsInf(w, 0) || math.Abs(g-w) <= 1e-5+1e-3*largest {
+	for i, w := range want {
+		g := got[i]
+		if g == w || math.IsNaN(w) || math.IsInf(w, 0) || math.Abs(g-w) <= 1e-5+part*largest {
 			continue
 		}
 		return fmt.Errorf("element %d is %g, expected %g; the largest is %g", i, g, w, largest)

@@ -14,6 +14,7 @@ import (
 var (
 	mutants = flag.Int("mutants", 400, "how many models TestMutants makes")
 	keep    = flag.String("mutants.keep", "", "write each to this file")
+	sparse  = flag.Int("mutants.every", 16, "of so many published cases one is a seed")
 	from    = flag.Uint64("mutants.from", 0, "the first of them")
 )
 
@@ -45,6 +46,9 @@ func tryMutant(t *testing.T, all []seed, index int, bytes []byte) string {
 		}
 	}
 	trial.exercise(s.inputs)
+	if c.One(3) {
+		check(t, mutate.Expose(tree), c, s.inputs)
+	}
 	return trial.stage
 }
 
@@ -64,13 +68,12 @@ func TestMutants(t *testing.T) {
 	t.Logf("of %d seeds: %v", len(all), stages)
 }
 
-// every is how many of the published cases a seed is taken from: all of them for long
-// runs, few for a test of a second.
+// every: of so many published cases one is taken; all of them for a fuzzer.
 func every(testing.TB) int {
-	if fuzzing() || *mutants > 10_000 {
+	if fuzzing() {
 		return 1
 	}
-	return 16
+	return max(1, *sparse)
 }
 
 func fuzzing() bool { return flag.Lookup("test.fuzz").Value.String() != "" }

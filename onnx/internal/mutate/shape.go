@@ -33,7 +33,7 @@ func Expose(model *Message) *Message {
 }
 
 // WithShapes returns the model with the given shapes declared for its inputs; nil is
-// a shape that is open, even in its rank.
+// a shape that is open, even in its rank, and -1 a dimension that is.
 func WithShapes(model *Message, shapes map[string][]int64) *Message {
 	m := model.clone()
 	g := m.sub(modelGraph)
@@ -54,7 +54,11 @@ func WithShapes(model *Message, shapes map[string][]int64) *Message {
 		}
 		s := message(Shape)
 		for _, d := range shape {
-			s.Fields = append(s.Fields, Inner(1, message(Dim, Number(dimValue, d))))
+			dim := message(Dim)
+			if d >= 0 {
+				dim.Fields = append(dim.Fields, Number(dimValue, d))
+			}
+			s.Fields = append(s.Fields, Inner(1, dim))
 		}
 		tensor.Fields = append(tensor.Fields, Inner(typeShape, s))
 	}
