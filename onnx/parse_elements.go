@@ -184,7 +184,7 @@ func (p *parser) encoded(tp *tensorProto, n int64) (*tensor.Tensor, error) {
 	low, high := stored(tp.typ)
 	for i, v := range tp.ints32 {
 		if v < low || v > high {
-			return nil, fmt.Errorf("%s element %d is %d, must be %d to %d", tp.typ, i, v, low, high)
+			return nil, fmt.Errorf("%s element %d is %d, expected %d to %d", tp.typ, i, v, low, high)
 		}
 		if b = append(b, byte(v)); tp.typ.Size() == 2 {
 			b = append(b, byte(v>>8))

@@ -90,7 +90,7 @@ func decodeBools(all []bool) func([]byte) error {
 	return func(b []byte) error {
 		for i, v := range b {
 			if v > 1 {
-				return fmt.Errorf("bool element %d is %d, must be 0 or 1", len(all)-len(to)+i, v)
+				return fmt.Errorf("bool element %d is %d, expected 0 or 1", len(all)-len(to)+i, v)
 			}
 			to[i] = v == 1
 		}

@@ -157,20 +157,6 @@ func (o clip) Infer(in []*Info) ([]Info, error) {
 	return likeFirst(in), nil
 }
 
-// needScalar refuses what is not one element of one of the types. Many models have
-// a list of one where the specification wants a scalar.
-func needScalar(in []*Info, index int, allowed ...tensor.DataType) error {
-	if err := needType(in, index, allowed...); err != nil {
-		return err
-	}
-	for _, d := range in[index].Shape {
-		if d != 1 && d != -1 {
-			return BadInput(index, "has shape %v, must be a scalar", in[index].Shape)
-		}
-	}
-	return nil
-}
-
 func (o clip) InPlace() []int { return []int{0} }
 
 func (o clip) Run(env *Env, in, out []*tensor.Tensor) error {
@@ -195,7 +181,7 @@ func clipTo[V numeric](env *Env, in []*tensor.Tensor, out *tensor.Tensor, low, h
 
 // scalarOr is an optional operand of one element, or else a default.
 func scalarOr[V numeric](in []*tensor.Tensor, index int, otherwise V) V {
-	if index >= len(in) || in[index] == nil || in[index].Len() == 0 {
+	if !present(in, index) || in[index].Len() == 0 {
 		return otherwise
 	}
 	var v [1]V

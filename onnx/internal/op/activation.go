@@ -83,9 +83,8 @@ func (a Activation) apply(env *Env, data []float32) error {
 	if row == nil && !bounded {
 		return nil
 	}
-	const part = 1 << 14
-	return env.On.Parallel((len(data)+part-1)/part, func(i int) {
-		d := data[i*part : min(len(data), (i+1)*part)]
+	return rows(env.On, len(data), 1, func(from, to int) {
+		d := data[from:to]
 		if bounded {
 			vec.Clip(env.On.Level, d, d, low, high)
 			return

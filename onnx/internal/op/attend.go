@@ -42,7 +42,7 @@ func makeAttend(a *Attributes, opset int64) (Operator, error) {
 	case min(o.left, o.right) < -1 || max(o.left, o.right) > most:
 		return nil, fmt.Errorf("has windows of %d and %d", o.left, o.right)
 	case o.stage < 0 || o.stage > 3:
-		return nil, fmt.Errorf("attribute \"qk_matmul_output_mode\" is %d, must be 0 to 3", o.stage)
+		return nil, fmt.Errorf(`attribute "qk_matmul_output_mode" is %d, expected 0 to 3`, o.stage)
 	}
 	return o, nil
 }
@@ -86,14 +86,13 @@ func (o attend) Infer(in []*Info) ([]Info, error) {
 }
 
 func (o attend) types(in []*Info) error {
-	float := []tensor.DataType{tensor.Float32, tensor.Float16, tensor.BFloat16}
 	for i := range 3 {
-		if err := needType(in, i, float...); err != nil {
+		if err := needType(in, i, shortFloats()...); err != nil {
 			return err
 		}
 	}
-	if in[1].Type != in[0].Type {
-		return BadInput(1, "is %s, but input 0 is %s", in[1].Type, in[0].Type)
+	if err := needTypeOf(in, 1, 0); err != nil {
+		return err
 	}
 	if present(in, 3) {
 		if err := needType(in, 3, append(numberTypes(), tensor.Bool)...); err != nil {
@@ -134,9 +133,9 @@ func laid(in []*Info, i int, heads int64) ([4]int64, error) {
 		}
 		return [4]int64(v.Shape), nil
 	case len(v.Shape) != 3:
-		return [4]int64{}, BadInput(i, "has shape %v, must have rank 3 or 4", v.Shape)
+		return [4]int64{}, BadInput(i, "has shape %v, expected rank 3 or 4", v.Shape)
 	case heads == 0 || v.Shape[2] != -1 && v.Shape[2]%heads != 0:
-		return [4]int64{}, BadInput(i, "has shape %v, which is not %d heads (attributes \"q_num_heads\", \"kv_num_heads\")", v.Shape, heads)
+		return [4]int64{}, BadInput(i, `has shape %v, which is not %d heads (attributes "q_num_heads", "kv_num_heads")`, v.Shape, heads)
 	}
 	size := int64(-1)
 	if v.Shape[2] != -1 {

@@ -83,6 +83,13 @@ func (a *Attributes) has(name string) bool {
 	return ok
 }
 
+// need refuses a node that does not have the attribute.
+func (a *Attributes) need(name string) {
+	if !a.has(name) {
+		a.fail(fmt.Errorf("attribute %s is required", Quote(name)))
+	}
+}
+
 func (a *Attributes) int(name string, otherwise int64) int64 {
 	if at, ok := a.take(name, graph.Int); ok {
 		return at.I
@@ -97,7 +104,7 @@ func (a *Attributes) flag(name string, otherwise bool) bool {
 		return otherwise
 	}
 	if at.I != 0 && at.I != 1 {
-		a.fail(fmt.Errorf("attribute %s is %d, must be 0 or 1", Quote(name), at.I))
+		a.fail(fmt.Errorf("attribute %s is %d, expected 0 or 1", Quote(name), at.I))
 	}
 	return at.I == 1
 }
@@ -134,7 +141,7 @@ func (a *Attributes) oneOf(name string, allowed ...string) string {
 			return v
 		}
 	}
-	a.fail(fmt.Errorf("attribute %s is %s, must be one of %q", Quote(name), Quote(v), allowed))
+	a.fail(fmt.Errorf("attribute %s is %s, expected one of %q", Quote(name), Quote(v), allowed))
 	return allowed[0]
 }
 
@@ -145,9 +152,8 @@ func (a *Attributes) strings(name string) ([]string, bool) {
 
 // body returns the graph in an attribute, which must be there.
 func (a *Attributes) body(name string) Body {
-	if _, ok := a.take(name, graph.Sub); !ok {
-		a.fail(fmt.Errorf("attribute %s is required", Quote(name)))
-	}
+	a.need(name)
+	a.take(name, graph.Sub)
 	return a.bodies[name]
 }
 

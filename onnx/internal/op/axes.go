@@ -33,7 +33,7 @@ func axesOf(a *Attributes, opset, since int64) axes {
 // reduced marks the axes that go away. It is nil if they are not known yet.
 func (o axes) reduced(in []*Info) ([]bool, error) {
 	list, at := o.list, 0
-	if !o.attribute && len(in) > 1 && in[1] != nil {
+	if !o.attribute && present(in, 1) {
 		v, ok := in[1].ints()
 		if !ok {
 			return nil, nil
@@ -65,7 +65,7 @@ func (o axes) Infer(in []*Info) ([]Info, error) {
 	}
 	if set == nil {
 		if o.keep {
-			return []Info{ranked(in[0].Type, openShape(len(in[0].Shape))...)}, nil
+			return []Info{sameRank(in[0])}, nil
 		}
 		return []Info{unranked(in[0].Type)}, nil
 	}
@@ -85,36 +85,13 @@ func (o axes) check(in []*Info) error {
 	if err := needType(in, 0, append(numberTypes(), tensor.Bool)...); err != nil {
 		return err
 	}
-	if len(in) < 2 || in[1] == nil {
+	if !present(in, 1) {
 		return nil
 	}
 	if o.attribute {
 		return BadInput(1, "is not expected: before operator set %d the axes are an attribute", o.since)
 	}
 	return needVector(in, 1)
-}
-
-// needVector refuses anything but a list of int64.
-func needVector(in []*Info, index int) error {
-	if err := needType(in, index, tensor.Int64); err != nil {
-		return err
-	}
-	if in[index].Ranked && len(in[index].Shape) != 1 {
-		return BadInput(index, "has shape %v, must be a list", in[index].Shape)
-	}
-	return nil
-}
-
-// infosOf is what is known of tensors: everything.
-func infosOf(in []*tensor.Tensor) []*Info {
-	infos := make([]*Info, len(in))
-	for i, t := range in {
-		if t != nil {
-			v := Known(t)
-			infos[i] = &v
-		}
-	}
-	return infos
 }
 
 // operands are the tensor that is reduced, and the result seen in the tensor's shape:

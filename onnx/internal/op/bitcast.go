@@ -1,10 +1,8 @@
 package op
 
 import (
-	"errors"
 	"fmt"
 
-	"github.com/blindbox/blindbox/onnx/internal/kernel"
 	"github.com/blindbox/blindbox/onnx/tensor"
 )
 
@@ -12,12 +10,10 @@ import (
 type bitCast struct{ to tensor.DataType }
 
 func makeBitCast(a *Attributes, _ int64) (Operator, error) {
-	if !a.has("to") {
-		return nil, errors.New(`attribute "to" is required`)
-	}
+	a.need("to")
 	to := tensor.TypeNumbered(a.int("to", 0))
 	if !to.Element() || to == tensor.String {
-		return nil, fmt.Errorf("to %s is not possible", to)
+		return nil, fmt.Errorf(`attribute "to" is %s, expected a type of elements other than string`, to)
 	}
 	return bitCast{to}, nil
 }
@@ -30,7 +26,7 @@ func (o bitCast) Infer(in []*Info) ([]Info, error) {
 	if from == tensor.String || from.Size() != o.to.Size() || from.Packed() != o.to.Packed() {
 		return nil, BadInput(0, "is %s, whose elements do not have the size of %s", from, o.to)
 	}
-	return []Info{{Type: o.to, Ranked: in[0].Ranked, Shape: in[0].Shape}}, nil
+	return []Info{like(in[0], o.to)}, nil
 }
 
 // Run copies words. Small integers are kept as values, so that their sign has to be
@@ -44,12 +40,7 @@ func (o bitCast) Run(env *Env, in, out []*tensor.Tensor) error {
 		return nil
 	}
 	data := tensor.Words[uint8](out[0])
-	return kernel.Walk(env.On, []int64{int64(len(data))}, []kernel.Operand{{Strides: []int{1}}}, func(n int, at, _ []int) error {
-		for i, x := range data[at[0] : at[0]+n] {
-			data[at[0]+i] = fix(x)
-		}
-		return nil
-	})
+	return apply(env, data, data, fix)
 }
 
 // fixOf returns what makes any byte a valid element of the type; nil: all are.

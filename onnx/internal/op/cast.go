@@ -27,12 +27,10 @@ type cast struct {
 }
 
 func makeCast(a *Attributes, opset int64) (Operator, error) {
-	if !a.has("to") {
-		return nil, errors.New("attribute \"to\" is required")
-	}
+	a.need("to")
 	o := cast{to: targetType(a, opset), narrowing: narrowingOf(a, opset)}
 	if !castable(o.to) {
-		return nil, fmt.Errorf("attribute \"to\" is %s, which is no type to cast to", o.to)
+		return nil, fmt.Errorf(`attribute "to" is %s, which is no type to cast to`, o.to)
 	}
 	return o, nil
 }
@@ -81,9 +79,6 @@ func castable(t tensor.DataType) bool {
 	return classOf(t) != none || t == tensor.Bool || t == tensor.String
 }
 
-// Cheap: weights may be stored in another type than they are used in.
-func (o cast) Cheap() {}
-
 func (o cast) Infer(in []*Info) ([]Info, error) {
 	to := o.to
 	for i := range in {
@@ -97,8 +92,11 @@ func (o cast) Infer(in []*Info) ([]Info, error) {
 			to = in[1].Type
 		}
 	}
-	return []Info{{Type: to, Ranked: in[0].Ranked, Shape: in[0].Shape}}, nil
+	return []Info{like(in[0], to)}, nil
 }
+
+// Cheap: weights may be stored in another type than they are used in.
+func (o cast) Cheap() {}
 
 func (o cast) Run(env *Env, in, out []*tensor.Tensor) error {
 	from, to := in[0], out[0]
@@ -113,25 +111,11 @@ func (o cast) Run(env *Env, in, out []*tensor.Tensor) error {
 	case to.Type == tensor.String:
 		return format(env, tensor.Data[string](to), from)
 	case classOf(from.Type) == signed:
-		return convert(env, to, from, reader[int64](from), narrowWriter[int64](to, o.narrowing))
+		return convert(env, to.Len(), reader[int64](from), narrowWriter[int64](to, o.narrowing))
 	case classOf(from.Type) == floating:
-		return convert(env, to, from, reader[float64](from), narrowWriter[float64](to, o.narrowing))
+		return convert(env, to.Len(), reader[float64](from), narrowWriter[float64](to, o.narrowing))
 	}
-	return convert(env, to, from, reader[uint64](from), narrowWriter[uint64](to, o.narrowing))
-}
-
-// convert writes what it reads.
-func convert[V numeric](env *Env, to, from *tensor.Tensor, get read[V], put write[V]) error {
-	values := make([]V, block)
-	shape := []int64{int64(to.Len())}
-	return kernel.Walk(env.On, shape, []kernel.Operand{kernel.Dense(shape)}, func(n int, at, _ []int) error {
-		for begin := 0; begin < n; begin += block {
-			v := values[:min(block, n-begin)]
-			get(v, at[0]+begin, 1)
-			put(v, at[0]+begin, 1)
-		}
-		return nil
-	})
+	return convert(env, to.Len(), reader[uint64](from), narrowWriter[uint64](to, o.narrowing))
 }
 
 // parse reads strings that are numbers. Those that are not end the run: what they

@@ -28,11 +28,11 @@ func (o causalConv) Infer(in []*Info) ([]Info, error) {
 		if v == nil && i > 1 {
 			continue
 		}
-		if err := needSame(in[i:i+1], floatTypes()...); err != nil {
-			return nil, BadInput(i, "is no tensor of floats")
+		if err := needType(in, i, floatTypes()...); err != nil {
+			return nil, err
 		}
-		if v.Type != in[0].Type {
-			return nil, BadInput(i, "is %s, but input 0 is %s", v.Type, in[0].Type)
+		if err := needTypeOf(in, i, 0); err != nil {
+			return nil, err
 		}
 	}
 	x, w := in[0], in[1]
@@ -89,7 +89,7 @@ func (o causalConv) Run(env *Env, in, out []*tensor.Tensor) error {
 		}
 		x(line[size-1:], i*length, 1)
 		w(weights, i%channels*size, 1)
-		if len(out) > 1 && out[1] != nil {
+		if present(out, 1) {
 			writer[float64](out[1])(line[length:], i*(size-1), 1)
 		}
 		o.slide(line, weights, o.bias(in, i%channels))
@@ -118,13 +118,4 @@ func (o causalConv) slide(line, weights []float64, bias float64) {
 		}
 		line[i] = sum
 	}
-}
-
-// agreeing says whether two shapes may be one.
-func agreeing(a, b []int64) bool {
-	ok := len(a) == len(b)
-	for i := 0; ok && i < len(a); i++ {
-		_, ok = sameDim(a[i], b[i])
-	}
-	return ok
 }

@@ -92,10 +92,10 @@ func (o BatchNorm) Infer(in []*Info) ([]Info, error) {
 	if err := perChannel(in, 1); err != nil {
 		return nil, err
 	}
-	out := []Info{{Type: tensor.Float32, Ranked: in[0].Ranked, Shape: in[0].Shape}}
+	out := []Info{like(in[0], tensor.Float32)}
 	for i := 1; i < o.results; i++ {
 		v := in[3+(i-1)%2]
-		out = append(out, Info{Type: tensor.Float32, Ranked: v.Ranked, Shape: v.Shape})
+		out = append(out, like(v, tensor.Float32))
 	}
 	return out, nil
 }
@@ -218,7 +218,7 @@ func (o groupNorm) Infer(in []*Info) ([]Info, error) {
 	if x := in[0]; o.groups < 0 || x.Ranked && o.groups > 0 && x.Shape[1]%o.groups != 0 && x.Shape[1] >= 0 {
 		return nil, BadInput(0, "is %s, whose channels do not divide into %d groups", x, o.groups)
 	}
-	return []Info{{Type: tensor.Float32, Ranked: in[0].Ranked, Shape: in[0].Shape}}, nil
+	return []Info{like(in[0], tensor.Float32)}, nil
 }
 
 func (o groupNorm) Run(env *Env, in, out []*tensor.Tensor) error {
@@ -271,7 +271,7 @@ func (o lrn) Infer(in []*Info) ([]Info, error) {
 	if err := perChannel(in, 1); err != nil {
 		return nil, err
 	}
-	return []Info{{Type: tensor.Float32, Ranked: in[0].Ranked, Shape: in[0].Shape}}, nil
+	return []Info{like(in[0], tensor.Float32)}, nil
 }
 
 func (o lrn) Run(env *Env, in, out []*tensor.Tensor) error {

@@ -14,9 +14,7 @@ import (
 type concat struct{ axis int64 }
 
 func makeConcat(a *Attributes, _ int64) (Operator, error) {
-	if !a.has("axis") {
-		return nil, errors.New(`attribute "axis" is required`)
-	}
+	a.need("axis")
 	return concat{a.int("axis", 0)}, nil
 }
 
@@ -115,7 +113,7 @@ func makeSplit(a *Attributes, opset int64) (Operator, error) {
 	}
 	o.uneven = true
 	if n := a.int("num_outputs", 0); n != int64(o.parts) {
-		return nil, fmt.Errorf("attribute \"num_outputs\" is %d, the node has %d outputs", n, o.parts)
+		return nil, fmt.Errorf(`attribute "num_outputs" is %d, the node has %d outputs`, n, o.parts)
 	}
 	return o, nil
 }

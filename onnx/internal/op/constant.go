@@ -9,7 +9,7 @@ import (
 
 func constantOperators() map[string]Spec {
 	return map[string]Spec{
-		"Constant":        {MinIn: 0, MaxIn: 0, MaxOut: 1, Make: makeConstant},
+		"Constant":        {MaxOut: 1, Make: makeConstant},
 		"ConstantOfShape": {MinIn: 1, MaxIn: 1, MaxOut: 1, Make: makeFill},
 	}
 }
@@ -62,7 +62,7 @@ func makeFill(a *Attributes, _ int64) (Operator, error) {
 		return fill{tensor.List[float32](0)}, nil
 	}
 	if at.T.Len() != 1 {
-		return nil, fmt.Errorf("attribute \"value\" has %d elements, expected 1", at.T.Len())
+		return nil, fmt.Errorf(`attribute "value" has %d elements, expected 1`, at.T.Len())
 	}
 	return fill{at.T}, nil
 }

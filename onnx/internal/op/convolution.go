@@ -90,17 +90,6 @@ func (o *Conv) check(in []*Info) error {
 	return needImage(in, 0, o.In)
 }
 
-// needLen refuses an operand that is there and no list of n elements (-1: any).
-func needLen(in []*Info, index int, n int64) error {
-	if index >= len(in) || in[index] == nil || !in[index].Ranked {
-		return nil
-	}
-	if s := in[index].Shape; len(s) != 1 || s[0] >= 0 && n >= 0 && s[0] != n {
-		return BadInput(index, "has shape %v, expected %d elements", s, n)
-	}
-	return nil
-}
-
 // weights is the shape of W, or nil if its rank is not known.
 func (o *Conv) weights(in []*Info) []int64 {
 	if o.shape != nil {

@@ -1,8 +1,6 @@
 package op
 
 import (
-	"fmt"
-
 	"github.com/blindbox/blindbox/onnx/tensor"
 )
 
@@ -24,11 +22,8 @@ func (o centerCropPad) Infer(in []*Info) ([]Info, error) {
 	if err := needIndices(in, 1); err != nil {
 		return nil, err
 	}
-	if !in[0].Ranked {
-		return []Info{unranked(in[0].Type)}, nil
-	}
-	if _, ok := in[1].indices(); !ok {
-		return []Info{ranked(in[0].Type, openShape(len(in[0].Shape))...)}, nil
+	if _, ok := in[1].indices(); !ok || !in[0].Ranked {
+		return []Info{sameRank(in[0])}, nil
 	}
 	shape, _, err := o.target(in)
 	if err != nil {
@@ -55,7 +50,7 @@ func (o centerCropPad) target(in []*Info) ([]int64, margins, error) {
 	for i, a := range axes {
 		d, _ := axis(a, len(shape))
 		if want[i] < 0 {
-			return nil, m, &OperandError{1, fmt.Errorf("asks for dimension %d", want[i])}
+			return nil, m, BadInput(1, "asks for dimension %d", want[i])
 		}
 		more := want[i] - shape[d]
 		m.before[d] = more / 2 // toward zero, as the specification cuts and fills

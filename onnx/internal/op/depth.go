@@ -1,7 +1,7 @@
 package op
 
 import (
-	"errors"
+	"fmt"
 	"math"
 
 	"github.com/blindbox/blindbox/onnx/internal/kernel"
@@ -27,7 +27,7 @@ func makeDepthToSpace(a *Attributes, opset int64) (Operator, error) {
 func makeDepthSpace(a *Attributes, hasMode, toDepth bool) (Operator, error) {
 	o := depthSpace{side: a.int("blocksize", 0), toDepth: toDepth}
 	if o.side < 1 || o.side > math.MaxInt16 {
-		return nil, errors.New(`attribute "blocksize" must be positive and small`)
+		return nil, fmt.Errorf(`attribute "blocksize" is %d, expected 1 to %d`, o.side, math.MaxInt16)
 	}
 	if hasMode {
 		o.inner = a.oneOf("mode", "DCR", "CRD") == "CRD"

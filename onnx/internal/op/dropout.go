@@ -23,7 +23,7 @@ func makeDropout(a *Attributes, opset int64) (Operator, error) {
 	if o.old {
 		o.ratio = float64(a.float("ratio", 0.5))
 		if opset < 7 && !a.flag("is_test", false) {
-			return nil, errors.New("is for training: attribute \"is_test\" is not 1")
+			return nil, errors.New(`is for training: attribute "is_test" is not 1`)
 		}
 	} else {
 		o.seeded = a.has("seed")
@@ -42,12 +42,12 @@ func (o dropout) Infer(in []*Info) ([]Info, error) {
 	if o.old && len(in) > 1 {
 		return nil, BadInput(1, "is not expected: before operator set 12 the ratio is an attribute")
 	}
-	if len(in) > 1 && in[1] != nil {
+	if present(in, 1) {
 		if err := needScalar(in, 1, floatTypes()...); err != nil {
 			return nil, err
 		}
 	}
-	if len(in) > 2 && in[2] != nil {
+	if present(in, 2) {
 		if err := needScalar(in, 2, tensor.Bool); err != nil {
 			return nil, err
 		}
@@ -66,7 +66,7 @@ func (o dropout) Make(env *Env, in []*tensor.Tensor) ([]*tensor.Tensor, error) {
 		ratio = scalarOr(in, 1, 0.5)
 	}
 	if !(ratio >= 0 && ratio < 1) {
-		return nil, BadInput(1, "is %v, must be at least 0 and less than 1", ratio)
+		return nil, BadInput(1, "is %v, expected at least 0 and less than 1", ratio)
 	}
 	if o.results == 1 && ratio == 0 {
 		return results, nil

@@ -16,9 +16,9 @@ func makeDynamicProduct(*Attributes, int64) (Operator, error) {
 
 // inside is what the product of integers knows of its operands.
 func (dynamicProduct) inside(in []*Info) []*Info {
-	a := Info{Type: tensor.Uint8, Ranked: in[0].Ranked, Shape: in[0].Shape}
+	a := like(in[0], tensor.Uint8)
 	scale, zero := ranked(tensor.Float32), ranked(tensor.Uint8)
-	return []*Info{&a, in[1], &scale, in[2], &zero, infoAt(in, 3), infoAt(in, 4)}
+	return []*Info{&a, in[1], &scale, in[2], &zero, operand(in, 3), operand(in, 4)}
 }
 
 func (o dynamicProduct) Infer(in []*Info) ([]Info, error) {

@@ -23,12 +23,12 @@ func makeEinsum(a *Attributes, _ int64) (Operator, error) {
 	left, right, explicit := strings.Cut(strings.ReplaceAll(a.string("equation", ""), " ", ""), "->")
 	o := einsum{operands: strings.Split(left, ","), result: right, implicit: !explicit}
 	if len(o.operands) != a.Inputs {
-		return nil, fmt.Errorf("attribute \"equation\" has %d terms, the node has %d inputs", len(o.operands), a.Inputs)
+		return nil, fmt.Errorf(`attribute "equation" has %d terms, the node has %d inputs`, len(o.operands), a.Inputs)
 	}
 	for _, term := range append(slices.Clone(o.operands), right) {
 		letters := strings.Replace(term, ellipsis, "", 1)
 		if i := strings.IndexFunc(letters, func(r rune) bool { return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') }); i >= 0 {
-			return nil, fmt.Errorf("attribute \"equation\": term %s is not letters", Quote(term))
+			return nil, fmt.Errorf(`attribute "equation": term %s is not letters`, Quote(term))
 		}
 	}
 	if o.implicit {
@@ -56,7 +56,7 @@ func (o einsum) sound() error {
 	letters := strings.Replace(o.result, ellipsis, "", 1)
 	for i, c := range letters {
 		if strings.ContainsRune(letters[:i], c) || !strings.ContainsRune(strings.Join(o.operands, ""), c) {
-			return fmt.Errorf("attribute \"equation\": index %c of the result", c)
+			return fmt.Errorf(`attribute "equation": index %c of the result`, c)
 		}
 	}
 	return nil
@@ -143,6 +143,9 @@ func (o einsum) Infer(in []*Info) ([]Info, error) {
 	return []Info{ranked(in[0].Type, shape...)}, nil
 }
 
+// Dear: ten operands of 64 elements have 2^60 products.
+func (o einsum) Dear() {}
+
 // results is one label for each axis of the result.
 func (o einsum) results(s sizes) ([]int, error) {
 	dots := 0
@@ -155,9 +158,6 @@ func (o einsum) results(s sizes) ([]int, error) {
 	}
 	return indices(o.result, letters+dots)
 }
-
-// Dear: ten operands of 64 elements have 2^60 products.
-func (o einsum) Dear() {}
 
 func (o einsum) Run(env *Env, in, out []*tensor.Tensor) error {
 	switch classOf(in[0].Type) {

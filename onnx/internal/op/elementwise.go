@@ -5,22 +5,29 @@ import (
 	"github.com/blindbox/blindbox/onnx/tensor"
 )
 
+// inBlocks calls do for n elements, at most block of them at a time: where they begin
+// and how many they are. It ends with the context.
+func inBlocks(env *Env, n int, do func(at, n int)) error {
+	shape := []int64{int64(n)}
+	return kernel.Walk(env.On, shape, []kernel.Operand{kernel.Dense(shape)}, func(n int, at, _ []int) error {
+		for begin := 0; begin < n; begin += block {
+			do(at[0]+begin, min(block, n-begin))
+		}
+		return nil
+	})
+}
+
 // one runs f over the elements of a tensor: out[i] = f(in[i]). Both may be of any
 // types that V can hold, and may share memory.
 func one[V, R numeric](env *Env, out, in *tensor.Tensor, f func(V) R) error {
 	from, to := reader[V](in), writer[R](out)
 	values, results := make([]V, block), make([]R, block)
-	shape := []int64{int64(out.Len())}
-	return kernel.Walk(env.On, shape, []kernel.Operand{kernel.Dense(shape)}, func(n int, at, _ []int) error {
-		for begin := 0; begin < n; begin += block {
-			v := values[:min(block, n-begin)]
-			from(v, at[0]+begin, 1)
-			for i, x := range v {
-				results[i] = f(x)
-			}
-			to(results[:len(v)], at[0]+begin, 1)
+	return inBlocks(env, out.Len(), func(at, n int) {
+		from(values[:n], at, 1)
+		for i, x := range values[:n] {
+			results[i] = f(x)
 		}
-		return nil
+		to(results[:n], at, 1)
 	})
 }
 
@@ -67,30 +74,47 @@ func twoBy[V1, V2, V3 numeric](env *Env, out, a, b *tensor.Tensor, f func(a, b f
 
 // each shows every element of a tensor to f.
 func each[V numeric](env *Env, in *tensor.Tensor, f func(V)) error {
-	from := reader[V](in)
-	values := make([]V, block)
-	shape := []int64{int64(in.Len())}
-	return kernel.Walk(env.On, shape, []kernel.Operand{kernel.Dense(shape)}, func(n int, at, _ []int) error {
-		for begin := 0; begin < n; begin += block {
-			v := values[:min(block, n-begin)]
-			from(v, at[0]+begin, 1)
-			for _, x := range v {
-				f(x)
-			}
+	from, values := reader[V](in), make([]V, block)
+	return inBlocks(env, in.Len(), func(at, n int) {
+		from(values[:n], at, 1)
+		for _, x := range values[:n] {
+			f(x)
 		}
-		return nil
 	})
+}
+
+// convert writes the n elements that it reads.
+func convert[V numeric](env *Env, n int, from read[V], to write[V]) error {
+	values := make([]V, block)
+	return inBlocks(env, n, func(at, n int) {
+		from(values[:n], at, 1)
+		to(values[:n], at, 1)
+	})
+}
+
+// fillBy computes every element from its number. It looks at the context for every
+// block, since f may be slow.
+func fillBy[V numeric](env *Env, out *tensor.Tensor, f func(i int) V) error {
+	to, values := writer[V](out), make([]V, block)
+	for at := 0; at < out.Len(); at += block {
+		if err := env.On.Err(); err != nil {
+			return err
+		}
+		v := values[:min(block, out.Len()-at)]
+		for i := range v {
+			v[i] = f(at + i)
+		}
+		to(v, at, 1)
+	}
+	return nil
 }
 
 // apply computes dst[i] = f(src[i]).
 func apply[T, R any](env *Env, dst []R, src []T, f func(T) R) error {
-	shape := []int64{int64(len(dst))}
-	return kernel.Walk(env.On, shape, []kernel.Operand{kernel.Dense(shape)}, func(n int, at, _ []int) error {
-		to, from := dst[at[0]:at[0]+n], src[at[0]:at[0]+n]
-		for i := range to {
-			to[i] = f(from[i])
+	return inBlocks(env, len(dst), func(at, n int) {
+		for i, x := range src[at : at+n] {
+			dst[at+i] = f(x)
 		}
-		return nil
 	})
 }
 

@@ -51,12 +51,9 @@ func (tiling) Infer(in []*Info) ([]Info, error) {
 	if err := needVector(in, 1); err != nil {
 		return nil, err
 	}
-	if !in[0].Ranked {
-		return []Info{unranked(in[0].Type)}, nil
-	}
 	repeats, ok := in[1].ints()
-	if !ok {
-		return []Info{ranked(in[0].Type, openShape(len(in[0].Shape))...)}, nil
+	if !ok || !in[0].Ranked {
+		return []Info{sameRank(in[0])}, nil
 	}
 	if len(repeats) != len(in[0].Shape) {
 		return nil, BadInput(1, "has %d entries, the operand has rank %d", len(repeats), len(in[0].Shape))

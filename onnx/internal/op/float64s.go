@@ -13,6 +13,13 @@ func float64sOf(t *tensor.Tensor) []float64 {
 	return out
 }
 
+// integersOf returns the elements of a tensor of numbers without their fractions.
+func integersOf(t *tensor.Tensor) []int64 {
+	out := make([]int64, t.Len())
+	reader[int64](t)(out, 0, 1)
+	return out
+}
+
 // fromFloat64s converts to the elements of a tensor of numbers. Integers round to the
 // nearest, to an even one if two are as near, and stay within their type. It changes
 // the values.

@@ -37,12 +37,6 @@ func (e *Env) hold(bytes int64) error {
 	return e.Hold(bytes)
 }
 
-// maker is the part that all operators share which make their results by themselves.
-type maker struct{}
-
-// Run is not called.
-func (maker) Run(*Env, []*tensor.Tensor, []*tensor.Tensor) error { return errMade }
-
 // branching runs one of two graphs, by a bool.
 type branching struct {
 	maker
@@ -75,7 +69,7 @@ func (o branching) Choose(condition *tensor.Tensor) (Body, error) {
 func oneBool(t *tensor.Tensor, index int) (bool, error) {
 	d := tensor.Data[bool](t)
 	if len(d) != 1 {
-		return false, BadInput(index, "has %d elements, must be one bool", len(d))
+		return false, BadInput(index, "has %d elements, expected one bool", len(d))
 	}
 	return d[0], nil
 }
@@ -150,12 +144,6 @@ func sameItem(a, b tensor.DataType) (tensor.DataType, bool) {
 		return b, true
 	}
 	return a, b == 0 || a == b
-}
-
-// openly is what is known of a value apart from its elements.
-func openly(v Info) Info {
-	v.Value = nil
-	return v
 }
 
 // refer lists infos as operands.

@@ -147,10 +147,11 @@ func (o dft) Infer(in []*Info) ([]Info, error) {
 		return nil, err
 	}
 	for i := 1; i < len(in); i++ {
-		if in[i] != nil {
-			if err := needScalar(in, i, tensor.Int32, tensor.Int64); err != nil {
-				return nil, err
-			}
+		if !present(in, i) {
+			continue
+		}
+		if err := needScalar(in, i, tensor.Int32, tensor.Int64); err != nil {
+			return nil, err
 		}
 	}
 	if len(in) > 2 && !o.axisOperand {
@@ -173,7 +174,7 @@ func (o dft) result(in []*Info, shape []int64) ([]Info, error) {
 		return nil, err
 	}
 	if at < 0 {
-		return []Info{ranked(in[0].Type, openShape(len(shape))...)}, nil
+		return []Info{sameRank(in[0])}, nil
 	}
 	shape[at] = length
 	if o.onesided && !o.inverse && length != -1 {
@@ -189,11 +190,11 @@ func (o dft) result(in []*Info, shape []int64) ([]Info, error) {
 // place returns the axis and the length of transforms; -1 for one that is not known.
 func (o dft) place(in []*Info) (at int, length int64, err error) {
 	which, rank := o.axis, len(in[0].Shape)
-	if len(in) > 2 && in[2] != nil {
-		if in[2].Value == nil {
+	if present(in, 2) {
+		var known bool
+		if which, known = in[2].number(); !known {
 			return -1, -1, nil
 		}
-		which = scalarOr[int64]([]*tensor.Tensor{in[2].Value}, 0, 0)
 	}
 	if at, err = axis(which, rank); err != nil || at == rank-1 {
 		return 0, 0, BadInput(0, "has rank %d, axis %d cannot be transformed", rank, which)
@@ -202,17 +203,15 @@ func (o dft) place(in []*Info) (at int, length int64, err error) {
 	if o.inverse && o.onesided && length != -1 {
 		length = 2 * (length - 1)
 	}
-	if len(in) > 1 && in[1] != nil {
-		if in[1].Value == nil {
-			return at, -1, nil
-		}
-		length = scalarOr[int64]([]*tensor.Tensor{in[1].Value}, 0, 0)
+	known := length != -1
+	if present(in, 1) {
+		length, known = in[1].number()
 	}
-	if length == -1 && (len(in) < 2 || in[1] == nil) {
+	if !known {
 		return at, -1, nil
 	}
 	if length < 1 || length > maxTransform {
-		return 0, 0, fmt.Errorf("a transform of length %d, must be 1 to %d", length, maxTransform)
+		return 0, 0, fmt.Errorf("a transform of length %d, expected 1 to %d", length, maxTransform)
 	}
 	return at, length, nil
 }

@@ -100,7 +100,7 @@ func TestFrames(t *testing.T) {
 	refused(t, "neither a window nor a frame length", "STFT", newest, nil, 1, signal, step)
 	refused(t, "a frame has 10", "STFT", newest, nil, 1, signal, step, nil, tensor.Scalar[int64](10))
 	refused(t, "a frame has 3", "STFT", newest, nil, 1, signal, step, window, tensor.Scalar[int64](3))
-	refused(t, "frames must have", "STFT", newest, nil, 1, signal, step, nil, tensor.Scalar[int64](-1))
+	refused(t, "expected frames of", "STFT", newest, nil, 1, signal, step, nil, tensor.Scalar[int64](-1))
 	refused(t, "expected [batch length 1]", "STFT", newest, nil, 1, tensor.List(x...), step, window)
 }
 
@@ -129,6 +129,6 @@ func TestDeterminants(t *testing.T) {
 	holdsNear(t, mustCompute(t, "Det", newest, nil, in), tensor.List[float64](-6, 0), 1e-12)
 	three := tensor.Of([]float64{2, 0, 1, 1, 3, 2, 1, 1, 4}, 3, 3)
 	holdsNear(t, mustCompute(t, "Det", newest, nil, three), tensor.Scalar[float64](18), 1e-12)
-	refused(t, "must be square", "Det", newest, nil, 1, tensor.Of([]float64{1, 2}, 1, 2))
-	refused(t, "must hold matrices", "Det", newest, nil, 1, tensor.List[float64](1))
+	refused(t, "square matrices", "Det", newest, nil, 1, tensor.Of([]float64{1, 2}, 1, 2))
+	refused(t, "expected matrices", "Det", newest, nil, 1, tensor.List[float64](1))
 }

@@ -1,6 +1,7 @@
 package op
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -23,6 +24,14 @@ func readFrame(a *Attributes) frame {
 	w.strides, _ = a.ints("strides")
 	w.pads, _ = a.ints("pads")
 	return w
+}
+
+// needKernel refuses a node that does not say how large the kernel is.
+func (w frame) needKernel() error {
+	if w.kernel == nil {
+		return errors.New(`attribute "kernel_shape" is required`)
+	}
+	return nil
 }
 
 func (w *frame) readDilation(a *Attributes) { w.dilation, _ = a.ints("dilations") }
@@ -55,7 +64,7 @@ func perDim(name string, v []int64, rank int, fill, low int64) ([]int64, error) 
 func (w frame) sizes(in, kernel []int64) (p placed, err error) {
 	rank := len(in)
 	if rank == 0 {
-		return p, fmt.Errorf("there is no spatial dimension")
+		return p, errors.New("there is no spatial dimension")
 	}
 	p.in = in
 	if p.kernel, err = perDim("kernel sizes", kernel, rank, 1, 1); err != nil {

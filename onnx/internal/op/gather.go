@@ -82,7 +82,7 @@ func (o gatherElements) Infer(in []*Info) ([]Info, error) {
 	if err := fitsBeside(in[0], in[1], o.axis); err != nil {
 		return nil, &OperandError{1, err}
 	}
-	return []Info{{Type: in[0].Type, Ranked: in[1].Ranked, Shape: in[1].Shape}}, nil
+	return []Info{like(in[1], in[0].Type)}, nil
 }
 
 // fitsBeside says whether every coordinate of the indices, except that of the axis,
@@ -196,7 +196,7 @@ func (o gatherND) Infer(in []*Info) ([]Info, error) {
 	}
 	data, tuples := in[0].Shape, in[1].Shape
 	if len(tuples) == 0 {
-		return nil, BadInput(1, "is a scalar, must have at least one dimension")
+		return nil, BadInput(1, "is a scalar, expected at least one dimension")
 	}
 	batch := int(min(max(o.batch, -1), 1<<20))
 	if batch < 0 || batch >= len(tuples) || batch >= len(data) {
@@ -235,16 +235,8 @@ func byTuples(shape []int64, tuples *tensor.Tensor, batch int) (kernel.Starts, i
 	index := indexesOf(tuples)
 	rank := int(tuples.Shape[len(tuples.Shape)-1])
 	strides := kernel.Strides(shape)
-	run, stack, each := 1, 1, 1
-	for _, d := range shape[batch+rank:] {
-		run *= int(d)
-	}
-	for _, d := range shape[batch:] {
-		stack *= int(d)
-	}
-	for _, d := range tuples.Shape[batch : len(tuples.Shape)-1] {
-		each *= int(d)
-	}
+	run, stack := int(countStack(shape[batch+rank:])), int(countStack(shape[batch:]))
+	each := int(countStack(tuples.Shape[batch : len(tuples.Shape)-1])) // tuples of a batch
 	return func(first int, at []int) error {
 		for k := range at {
 			place := (first + k) / each * stack

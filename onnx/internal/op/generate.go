@@ -51,8 +51,8 @@ func (o eye) Infer(in []*Info) ([]Info, error) {
 	if err := needType(in, 0, anyType()...); err != nil {
 		return nil, err
 	}
-	if in[0].Ranked && len(in[0].Shape) != 2 {
-		return nil, BadInput(0, "has shape %v, must be a matrix", in[0].Shape)
+	if err := needRank(in, 0, 2, "a matrix"); err != nil {
+		return nil, err
 	}
 	result := likeFirst(in)
 	if o.to != 0 {
@@ -163,22 +163,6 @@ func steps[V int64 | float64](env *Env, in []*tensor.Tensor, out *tensor.Tensor)
 	return fillBy(env, out, func(i int) V { return from + V(i)*by })
 }
 
-// fillBy computes every element from its number.
-func fillBy[V numeric](env *Env, out *tensor.Tensor, f func(i int) V) error {
-	put, values := writer[V](out), make([]V, block)
-	for at := 0; at < out.Len(); at += block {
-		if err := env.On.Err(); err != nil {
-			return err
-		}
-		v := values[:min(block, out.Len()-at)]
-		for i := range v {
-			v[i] = f(at + i)
-		}
-		put(v, at, 1)
-	}
-	return nil
-}
-
 // window is a sum of cosines: terms[k] * cos(2*pi*k*i/n) over all k. Operand 0 is how
 // many elements it has. A window that is not periodic ends as it begins.
 type window struct {
@@ -194,11 +178,9 @@ func (o window) Infer(in []*Info) ([]Info, error) {
 	if err := needNumber(o.to); err != nil {
 		return nil, err
 	}
-	n := int64(-1)
-	if in[0].Value != nil {
-		if n = scalarOr[int64]([]*tensor.Tensor{in[0].Value}, 0, 0); n < 0 {
-			return nil, BadInput(0, "is %d, must not be negative", n)
-		}
+	n, known := in[0].number()
+	if known && n < 0 {
+		return nil, BadInput(0, "is %d, expected 0 or more", n)
 	}
 	return []Info{ranked(o.to, n)}, nil
 }

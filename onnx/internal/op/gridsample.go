@@ -27,9 +27,6 @@ func makeGridSample(a *Attributes, opset int64) (Operator, error) {
 }
 
 func (o gridSample) Infer(in []*Info) ([]Info, error) {
-	if err := needTensor(in, 0); err != nil {
-		return nil, err
-	}
 	if err := needType(in, 0, numberTypes()...); err != nil {
 		return nil, err
 	}
@@ -42,7 +39,7 @@ func (o gridSample) Infer(in []*Info) ([]Info, error) {
 	}
 	rank := len(image.Shape) - 2
 	if rank < 1 || rank > 3 {
-		return nil, BadInput(0, "has shape %v, must have a batch, channels and 1 to 3 dimensions", image.Shape)
+		return nil, BadInput(0, "has shape %v, expected a batch, channels and 1 to 3 dimensions", image.Shape)
 	}
 	if len(grid.Shape) != rank+2 {
 		return nil, BadInput(1, "has shape %v, the images %v", grid.Shape, image.Shape)
@@ -76,14 +73,8 @@ func (o gridSample) Run(env *Env, in, out []*tensor.Tensor) error {
 }
 
 func sampleGrid[F float32 | float64](env *Env, g sample.Grid, image, grid, out *tensor.Tensor) error {
-	var size []int
-	for _, d := range image.Shape[2:] {
-		size = append(size, int(d))
-	}
-	places := 1
-	for _, d := range out.Shape[2:] {
-		places *= int(d)
-	}
+	size := integers(image.Shape[2:])
+	places := int(countStack(out.Shape[2:]))
 	return sample.Run(env.On, g, floatsOf[F](out), floatsOf[F](image), floatsOf[F](grid), int(image.Shape[0]), int(image.Shape[1]), places, size)
 }
 
@@ -124,7 +115,7 @@ func (o affineGrid) Infer(in []*Info) ([]Info, error) {
 	}
 	rank := int64(len(size)) - 2
 	if rank != 2 && rank != 3 {
-		return nil, BadInput(1, "has %d entries, must be a batch, channels and 2 or 3 dimensions", len(size))
+		return nil, BadInput(1, "has %d entries, expected a batch, channels and 2 or 3 dimensions", len(size))
 	}
 	if slices.Min(size) < 0 {
 		return nil, BadInput(1, "asks for size %v", size)
@@ -231,11 +222,11 @@ func (o roiAlign) Infer(in []*Info) ([]Info, error) {
 	if err := needVector(in, 2); err != nil {
 		return nil, err
 	}
+	if err := needRank(in, 0, 4, "images of rank 4"); err != nil {
+		return nil, err
+	}
 	out := []int64{-1, -1, o.rows, o.columns}
 	if in[0].Ranked {
-		if len(in[0].Shape) != 4 {
-			return nil, BadInput(0, "has shape %v, must be images of rank 4", in[0].Shape)
-		}
 		out[1] = in[0].Shape[1]
 	}
 	regions := int64(-1)

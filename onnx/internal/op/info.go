@@ -33,6 +33,29 @@ func ranked(t tensor.DataType, shape ...int64) Info { return Info{Type: t, Ranke
 
 func unranked(t tensor.DataType) Info { return Info{Type: t} }
 
+// like is a value of type t with the shape of v.
+func like(v *Info, t tensor.DataType) Info { return Info{Type: t, Ranked: v.Ranked, Shape: v.Shape} }
+
+// likeFirst is a result of the type and shape of operand 0.
+func likeFirst(in []*Info) []Info { return []Info{like(in[0], in[0].Type)} }
+
+// openly is what is known of a value apart from its elements.
+func openly(v Info) Info {
+	v.Value = nil
+	return v
+}
+
+// openShape is a shape of which only the rank is known.
+func openShape(rank int) []int64 { return slices.Repeat([]int64{-1}, rank) }
+
+// sameRank is a result of which the type and, if it is known, the rank are those of v.
+func sameRank(v *Info) Info {
+	if !v.Ranked {
+		return unranked(v.Type)
+	}
+	return ranked(v.Type, openShape(len(v.Shape))...)
+}
+
 // Complete says whether every dimension is known.
 func (v Info) Complete() bool { return v.Ranked && !slices.Contains(v.Shape, -1) }
 
@@ -57,43 +80,33 @@ func (v Info) ints() ([]int64, bool) {
 	return tensor.Data[int64](v.Value), true
 }
 
-// needType refuses a missing operand, or one of a type that is not in allowed.
-func needType(in []*Info, index int, allowed ...tensor.DataType) error {
-	if in[index] == nil {
-		return BadInput(index, "is required")
+// indices is ints of an int32 or int64 tensor.
+func (v Info) indices() ([]int64, bool) {
+	if v.Value == nil || v.Value.Type != tensor.Int32 {
+		return v.ints()
 	}
-	if !slices.Contains(allowed, in[index].Type) {
-		return BadInput(index, "is %s, expected %s", in[index].Type, oneOf(allowed))
-	}
-	return nil
+	return integersOf(v.Value), true
 }
 
-func oneOf(types []tensor.DataType) string {
-	s := ""
-	for i, t := range types {
-		if i > 0 {
-			s += " or "
-		}
-		s += t.String()
+// number returns an integer of which there is one, if it is known.
+func (v Info) number() (n int64, known bool) {
+	if v.Value == nil {
+		return -1, false
 	}
-	return s
+	return scalarOr[int64]([]*tensor.Tensor{v.Value}, 0, 0), true
 }
 
-// needSame refuses operands whose type differs from the first one's.
-func needSame(in []*Info, allowed ...tensor.DataType) error {
-	for i := range in {
-		if err := needType(in, i, allowed...); err != nil {
-			return err
-		}
-		if in[i].Type != in[0].Type {
-			return BadInput(i, "is %s, but input 0 is %s", in[i].Type, in[0].Type)
+// infosOf is what is known of tensors: everything.
+func infosOf(in []*tensor.Tensor) []*Info {
+	infos := make([]*Info, len(in))
+	for i, t := range in {
+		if t != nil {
+			v := Known(t)
+			infos[i] = &v
 		}
 	}
-	return nil
+	return infos
 }
-
-// anyType is every type that a tensor has; lists are none.
-func anyType() []tensor.DataType { return tensor.Types() }
 
 // sameDim joins two views of one dimension, of which either may be open.
 func sameDim(a, b int64) (int64, bool) {
@@ -104,6 +117,15 @@ func sameDim(a, b int64) (int64, bool) {
 		return a, true
 	}
 	return 0, false
+}
+
+// agreeing says whether two shapes may be one.
+func agreeing(a, b []int64) bool {
+	ok := len(a) == len(b)
+	for i := 0; ok && i < len(a); i++ {
+		_, ok = sameDim(a[i], b[i])
+	}
+	return ok
 }
 
 // broadcastDim applies numpy's rule to one pair of dimensions. An open one
@@ -181,6 +203,3 @@ func axesSet(axes []int64, rank int) ([]bool, error) {
 	}
 	return set, nil
 }
-
-// openShape is a shape of which only the rank is known.
-func openShape(rank int) []int64 { return slices.Repeat([]int64{-1}, rank) }

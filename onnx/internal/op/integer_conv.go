@@ -19,8 +19,8 @@ func integerConvOperators() map[string]Spec {
 		}
 	}
 	return map[string]Spec{
-		"ConvInteger": {MinIn: 2, MaxIn: 4, MaxOut: 1, Since: 10, Make: makeAt(sums)},
-		"QLinearConv": {MinIn: 8, MaxIn: 9, MaxOut: 1, Since: 10, Make: makeAt(quantized)},
+		"ConvInteger": {MinIn: 2, MaxIn: 4, MaxOut: 1, Make: makeAt(sums), Since: 10},
+		"QLinearConv": {MinIn: 8, MaxIn: 9, MaxOut: 1, Make: makeAt(quantized), Since: 10},
 	}
 }
 
@@ -79,8 +79,11 @@ func (o *integerConv) checkTypes(in []*Info) error {
 		}
 	}
 	for _, pair := range [][2]int{{o.at.zeroX, o.at.x}, {o.at.zeroW, o.at.w}} {
-		if zero := infoOf(in, pair[0]); zero != nil && zero.Type != in[pair[1]].Type {
-			return BadInput(pair[0], "is %s, but input %d is %s", zero.Type, pair[1], in[pair[1]].Type)
+		if !present(in, pair[0]) {
+			continue
+		}
+		if err := needTypeOf(in, pair[0], pair[1]); err != nil {
+			return err
 		}
 	}
 	if o.at.scaleX < 0 {
@@ -91,7 +94,7 @@ func (o *integerConv) checkTypes(in []*Info) error {
 			return err
 		}
 	}
-	if infoOf(in, o.at.bias) != nil {
+	if operand(in, o.at.bias) != nil {
 		if err := needType(in, o.at.bias, tensor.Int32); err != nil {
 			return err
 		}
@@ -120,7 +123,7 @@ func (o *integerConv) checkNumbers(in []*Info, filters int64) error {
 		place int
 		most  int64
 	}{{o.at.zeroX, 1}, {o.at.scaleX, 1}, {o.at.scaleY, 1}, {o.at.zeroY, 1}, {o.at.zeroW, filters}, {o.at.scaleW, filters}} {
-		v := infoOf(in, c.place)
+		v := operand(in, c.place)
 		if v == nil || !v.Complete() || c.most < 0 {
 			continue
 		}
@@ -128,7 +131,7 @@ func (o *integerConv) checkNumbers(in []*Info, filters int64) error {
 			return BadInput(c.place, "has shape %v, expected %d numbers", v.Shape, c.most)
 		}
 	}
-	if bias := infoOf(in, o.at.bias); bias != nil && bias.Complete() && filters >= 0 && countStack(bias.Shape) != filters {
+	if bias := operand(in, o.at.bias); bias != nil && bias.Complete() && filters >= 0 && countStack(bias.Shape) != filters {
 		return BadInput(o.at.bias, "has shape %v, expected %d numbers", bias.Shape, filters)
 	}
 	return nil
@@ -142,7 +145,7 @@ func (o *integerConv) Pack(level kernel.Level, fixed func(int) *tensor.Tensor, i
 	}
 	unread := []int{o.at.w}
 	var zero *tensor.Tensor
-	if infoOf(in, o.at.zeroW) != nil {
+	if operand(in, o.at.zeroW) != nil {
 		if zero = fixed(o.at.zeroW); zero == nil {
 			return nil, nil, nil
 		}
@@ -261,7 +264,7 @@ func (o *integerConv) pack(on *kernel.On, in []*tensor.Tensor, filters []int64, 
 	m, k := o.group(filters)
 	all = make([]*qgemm.Left, o.groups)
 	for g := range all {
-		if all[g], err = packFilters(on, in[o.at.w], tensorOf(in, o.at.zeroW), g, m, k, memory); err != nil {
+		if all[g], err = packFilters(on, in[o.at.w], operand(in, o.at.zeroW), g, m, k, memory); err != nil {
 			return nil, err
 		}
 	}
@@ -288,7 +291,7 @@ func (c *integerConvRun) part(on *kernel.On, lane, image, from int) {
 	own := int(scratchOf(c.lane))
 	memory, _ := memoryOf(c.lane, c.scratch[lane*own:][:own])
 	n := min(c.stretch, c.positions-from)
-	x, zero := c.in[c.at.x], tensorOf(c.in, c.at.zeroX)
+	x, zero := c.in[c.at.x], operand(c.in, c.at.zeroX)
 	numbers := x.Len() / max(1, int(x.Shape[0]*c.groups))
 	var right *qgemm.Right
 	if x.Type == tensor.Int8 {
@@ -307,7 +310,7 @@ func (c *integerConvRun) output(group, at int) qgemm.Output {
 	scale, bias := qgemm.PerLine[float32]{ByRow: true}, qgemm.PerLine[int32]{ByRow: true}
 	first := group * c.filters
 	scale.Values = c.scales[first : first+c.filters]
-	if b := tensorOf(c.in, c.at.bias); b != nil {
+	if b := operand(c.in, c.at.bias); b != nil {
 		bias.Values = tensor.Data[int32](b)[first : first+c.filters]
 	}
 	zero := c.in[c.at.zeroY]

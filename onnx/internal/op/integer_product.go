@@ -16,8 +16,8 @@ func integerProductOperators() map[string]Spec {
 	quantized.a, quantized.scaleA, quantized.zeroA, quantized.b = 0, 1, 2, 3
 	quantized.scaleB, quantized.zeroB, quantized.scaleY, quantized.zeroY = 4, 5, 6, 7
 	return map[string]Spec{
-		"MatMulInteger":                      {MinIn: 2, MaxIn: 4, MaxOut: 1, Since: 10, Make: product(sums)},
-		"QLinearMatMul":                      {MinIn: 8, MaxIn: 8, MaxOut: 1, Since: 10, Make: product(quantized)},
+		"MatMulInteger":                      {MinIn: 2, MaxIn: 4, MaxOut: 1, Make: product(sums), Since: 10},
+		"QLinearMatMul":                      {MinIn: 8, MaxIn: 8, MaxOut: 1, Make: product(quantized), Since: 10},
 		"com.microsoft:MatMulIntegerToFloat": {MinIn: 4, MaxIn: 7, MaxOut: 1, Make: product(scaled)},
 	}
 }
@@ -39,21 +39,6 @@ type integerProduct struct {
 // places says which operand is what; -1: there is none.
 type places struct{ a, b, zeroA, zeroB, scaleA, scaleB, scaleY, zeroY, bias int }
 
-// infoOf returns what is known of an operand that may be missing.
-func infoOf(in []*Info, place int) *Info {
-	if place < 0 {
-		return nil
-	}
-	return infoAt(in, place)
-}
-
-func tensorOf(in []*tensor.Tensor, place int) *tensor.Tensor {
-	if place < 0 {
-		return nil
-	}
-	return operand(in, place)
-}
-
 func (o *integerProduct) Infer(in []*Info) ([]Info, error) {
 	if err := o.checkTypes(in); err != nil {
 		return nil, err
@@ -62,7 +47,7 @@ func (o *integerProduct) Infer(in []*Info) ([]Info, error) {
 	a, b := in[o.at.a], in[o.at.b]
 	for _, i := range []int{o.at.a, o.at.b} {
 		if in[i].Ranked && len(in[i].Shape) == 0 {
-			return nil, BadInput(i, "is a scalar, must have at least one dimension")
+			return nil, BadInput(i, "is a scalar, expected at least one dimension")
 		}
 	}
 	if !a.Ranked || !b.Ranked {
@@ -108,7 +93,7 @@ func (o *integerProduct) checkTypes(in []*Info) error {
 	}
 	for _, i := range []int{o.at.scaleA, o.at.scaleB, o.at.scaleY} {
 		if i >= 0 {
-			if err := needType(in, i, tensor.Float32, tensor.Float16, tensor.BFloat16); err != nil {
+			if err := needType(in, i, shortFloats()...); err != nil {
 				return err
 			}
 		}
@@ -119,11 +104,14 @@ func (o *integerProduct) checkTypes(in []*Info) error {
 		}
 	}
 	for _, pair := range [][2]int{{o.at.zeroA, o.at.a}, {o.at.zeroB, o.at.b}} {
-		if zero := infoOf(in, pair[0]); zero != nil && zero.Type != in[pair[1]].Type {
-			return BadInput(pair[0], "is %s, but input %d is %s", zero.Type, pair[1], in[pair[1]].Type)
+		if !present(in, pair[0]) {
+			continue
+		}
+		if err := needTypeOf(in, pair[0], pair[1]); err != nil {
+			return err
 		}
 	}
-	if bias := infoOf(in, o.at.bias); bias != nil {
+	if bias := operand(in, o.at.bias); bias != nil {
 		return needType(in, o.at.bias, tensor.Float32)
 	}
 	return nil
@@ -139,7 +127,7 @@ func (o *integerProduct) checkLines(in []*Info, stackA []int64, m int64, stackB 
 		{o.at.zeroA, stackA, m}, {o.at.scaleA, stackA, m}, {o.at.zeroB, stackB, n}, {o.at.scaleB, stackB, n},
 		{o.at.bias, nil, n}, {o.at.scaleY, nil, 1}, {o.at.zeroY, nil, 1},
 	} {
-		v := infoOf(in, c.place)
+		v := operand(in, c.place)
 		if v == nil || !v.Complete() || c.lines < 0 || !ranked(0, c.stack...).Complete() {
 			continue
 		}
@@ -148,11 +136,11 @@ func (o *integerProduct) checkLines(in []*Info, stackA []int64, m int64, stackB 
 			return BadInput(c.place, "has shape %v, expected one number or %d", v.Shape, c.lines)
 		}
 	}
-	scaleA, scaleB := infoOf(in, o.at.scaleA), infoOf(in, o.at.scaleB)
+	scaleA, scaleB := operand(in, o.at.scaleA), operand(in, o.at.scaleB)
 	if scaleA != nil && scaleA.Complete() && countStack(scaleA.Shape) > 1 && scaleB.Complete() && countStack(scaleB.Shape) > 1 {
 		return BadInput(o.at.scaleB, "one scale for each row of A and for each column of B at the same time is not supported by this engine")
 	}
-	if bias := infoOf(in, o.at.bias); bias != nil && bias.Complete() && n >= 0 && countStack(bias.Shape) != n {
+	if bias := operand(in, o.at.bias); bias != nil && bias.Complete() && n >= 0 && countStack(bias.Shape) != n {
 		return BadInput(o.at.bias, "has shape %v, expected %d numbers", bias.Shape, n)
 	}
 	return nil
@@ -166,7 +154,7 @@ func (o *integerProduct) Pack(level kernel.Level, fixed func(int) *tensor.Tensor
 	}
 	unread := []int{o.at.b}
 	var zero *tensor.Tensor
-	if infoOf(in, o.at.zeroB) != nil {
+	if operand(in, o.at.zeroB) != nil {
 		if zero = fixed(o.at.zeroB); zero == nil {
 			return nil, nil, nil
 		}
@@ -269,7 +257,7 @@ func (o *integerProduct) Run(env *Env, in, out []*tensor.Tensor) error {
 func (o *integerProduct) together(in []*tensor.Tensor, stackA []int64) bool {
 	_, m, _ := split(in[o.at.a].Shape, true, false)
 	for _, place := range []int{o.at.zeroA, o.at.scaleA} {
-		t := tensorOf(in, place)
+		t := operand(in, place)
 		if t != nil && t.Len() != 1 && int64(t.Len()) != countStack(stackA)*m {
 			return false
 		}
@@ -280,13 +268,13 @@ func (o *integerProduct) together(in []*tensor.Tensor, stackA []int64) bool {
 // one multiplies two matrices.
 func (o *integerProduct) one(env *Env, in []*tensor.Tensor, y *tensor.Tensor, atA, atB, atY, m, k, n int) error {
 	memory, rest := memoryOf(o.size(env.On, m, k, n), env.Scratch)
-	left, err := packLeft(env.On, in[o.at.a], tensorOf(in, o.at.zeroA), atA, m, k, memory)
+	left, err := packLeft(env.On, in[o.at.a], operand(in, o.at.zeroA), atA, m, k, memory)
 	if err != nil {
 		return err
 	}
 	right := o.right
 	if right == nil {
-		if right, err = packRight(env.On, in[o.at.b], tensorOf(in, o.at.zeroB), atB, k, n, memory); err != nil {
+		if right, err = packRight(env.On, in[o.at.b], operand(in, o.at.zeroB), atB, k, n, memory); err != nil {
 			return err
 		}
 	}
@@ -344,7 +332,7 @@ func (o *integerProduct) output(in []*tensor.Tensor, y *tensor.Tensor, from, row
 		return &qgemm.Requantized[int8]{Dst: tensor.Data[int8](y)[from:], Row: row, Scale: scale, Zero: tensor.Data[int8](in[o.at.zeroY])[0]}
 	}
 	s := &qgemm.Scaled{Dst: tensor.Data[float32](y)[from:], Row: row, Scale: scale}
-	if bias := tensorOf(in, o.at.bias); bias != nil {
+	if bias := operand(in, o.at.bias); bias != nil {
 		s.Bias.Values = tensor.Data[float32](bias)
 	}
 	return s

@@ -207,7 +207,7 @@ func (o labelEncoder) Infer(in []*Info) ([]Info, error) {
 	if err := needType(in, 0, o.from); err != nil {
 		return nil, err
 	}
-	return []Info{{Type: o.values.Type, Ranked: in[0].Ranked, Shape: in[0].Shape}}, nil
+	return []Info{like(in[0], o.values.Type)}, nil
 }
 
 func (o labelEncoder) Run(env *Env, in, out []*tensor.Tensor) error {

@@ -8,7 +8,7 @@ import (
 
 func linearOperators() map[string]Spec {
 	return map[string]Spec{
-		"Det":    {MinIn: 1, MaxIn: 1, MaxOut: 1, Make: func(*Attributes, int64) (Operator, error) { return det{}, nil }, Since: 11},
+		"Det":    {MinIn: 1, MaxIn: 1, MaxOut: 1, Make: always(det{}), Since: 11},
 		"Einsum": {MinIn: 1, MaxIn: Variadic, MaxOut: 1, Make: makeEinsum, Since: 12},
 	}
 }
@@ -25,10 +25,10 @@ func (det) Infer(in []*Info) ([]Info, error) {
 	}
 	shape, n := in[0].Shape, len(in[0].Shape)
 	if n < 2 {
-		return nil, BadInput(0, "has shape %v, must hold matrices", shape)
+		return nil, BadInput(0, "has shape %v, expected matrices", shape)
 	}
 	if _, ok := sameDim(shape[n-2], shape[n-1]); !ok {
-		return nil, BadInput(0, "has shape %v, matrices must be square", shape)
+		return nil, BadInput(0, "has shape %v, expected square matrices", shape)
 	}
 	return []Info{ranked(in[0].Type, append([]int64{}, shape[:n-2]...)...)}, nil
 }

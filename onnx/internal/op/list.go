@@ -11,7 +11,7 @@ import (
 
 func listOperators() map[string]Spec {
 	return map[string]Spec{
-		"SequenceEmpty":      {MinIn: 0, MaxIn: 0, MaxOut: 1, Make: makeSequenceEmpty, Since: 11},
+		"SequenceEmpty":      {MaxOut: 1, Make: makeSequenceEmpty, Since: 11},
 		"SequenceConstruct":  {MinIn: 1, MaxIn: Variadic, MaxOut: 1, Make: always(sequenceConstruct{}), Since: 11},
 		"SequenceAt":         {MinIn: 2, MaxIn: 2, MaxOut: 1, Make: always(sequenceAt{}), Since: 11},
 		"SequenceInsert":     {MinIn: 2, MaxIn: 3, MaxOut: 1, Make: always(sequenceInsert{}), Since: 11},
@@ -19,19 +19,11 @@ func listOperators() map[string]Spec {
 		"SequenceLength":     {MinIn: 1, MaxIn: 1, MaxOut: 1, Make: always(sequenceLength{}), Since: 11},
 		"SplitToSequence":    {MinIn: 1, MaxIn: 2, MaxOut: 1, Make: makeSplitToSequence, Since: 11},
 		"ConcatFromSequence": {MinIn: 1, MaxIn: 1, MaxOut: 1, Make: makeConcatFromSequence, Since: 11},
-		"Optional":           {MinIn: 0, MaxIn: 1, MaxOut: 1, Make: makeOptional, Since: 15},
+		"Optional":           {MaxIn: 1, MaxOut: 1, Make: makeOptional, Since: 15},
 		"OptionalGetElement": {MinIn: 1, MaxIn: 1, MaxOut: 1, Make: always(optionalGet{}), Since: 15},
-		"OptionalHasElement": {MinIn: 0, MaxIn: 1, MaxOut: 1, Make: always(optionalHas{}), Since: 15},
+		"OptionalHasElement": {MaxIn: 1, MaxOut: 1, Make: always(optionalHas{}), Since: 15},
 	}
 }
-
-// always makes the same operator for every node.
-func always(o Operator) func(*Attributes, int64) (Operator, error) {
-	return func(*Attributes, int64) (Operator, error) { return o, nil }
-}
-
-// needList refuses an operand that is not of the kind of list.
-func needList(in []*Info, index int, list tensor.DataType) error { return needType(in, index, list) }
 
 // itemOf is what is known of an item of a list.
 func itemOf(list *Info) Info {
@@ -61,7 +53,7 @@ type sequenceEmpty struct {
 func makeSequenceEmpty(a *Attributes, _ int64) (Operator, error) {
 	item := tensor.TypeNumbered(a.int("dtype", int64(tensor.Float32)))
 	if !item.Element() {
-		return nil, fmt.Errorf("attribute \"dtype\" is %s", item)
+		return nil, fmt.Errorf(`attribute "dtype" is %s`, item)
 	}
 	return sequenceEmpty{item: item}, nil
 }
@@ -106,7 +98,7 @@ func place(t *tensor.Tensor, index, n int) (int, error) {
 // oneInt reads an int32 or int64 scalar.
 func oneInt(t *tensor.Tensor, index int) (int64, error) {
 	if t.Len() != 1 {
-		return 0, BadInput(index, "has %d elements, must be one number", t.Len())
+		return 0, BadInput(index, "has %d elements, expected one number", t.Len())
 	}
 	if t.Type == tensor.Int32 {
 		return int64(tensor.Data[int32](t)[0]), nil
@@ -125,7 +117,7 @@ func needPosition(in []*Info, index int) error {
 type sequenceAt struct{ maker }
 
 func (sequenceAt) Infer(in []*Info) ([]Info, error) {
-	if err := needList(in, 0, tensor.Sequence); err != nil {
+	if err := needType(in, 0, tensor.Sequence); err != nil {
 		return nil, err
 	}
 	return []Info{itemOf(in[0])}, needType(in, 1, tensor.Int32, tensor.Int64)
@@ -143,7 +135,7 @@ func (sequenceAt) Make(_ *Env, in []*tensor.Tensor) ([]*tensor.Tensor, error) {
 type sequenceInsert struct{ maker }
 
 func (sequenceInsert) Infer(in []*Info) ([]Info, error) {
-	if err := needList(in, 0, tensor.Sequence); err != nil {
+	if err := needType(in, 0, tensor.Sequence); err != nil {
 		return nil, err
 	}
 	if in[1] == nil {
@@ -158,7 +150,7 @@ func (sequenceInsert) Infer(in []*Info) ([]Info, error) {
 func (sequenceInsert) Make(env *Env, in []*tensor.Tensor) ([]*tensor.Tensor, error) {
 	items := in[0].Items
 	at := len(items)
-	if len(in) > 2 && in[2] != nil {
+	if present(in, 2) {
 		var err error
 		if at, err = place(in[2], 2, len(items)+1); err != nil {
 			return nil, err
@@ -181,7 +173,7 @@ func (sequenceInsert) Make(env *Env, in []*tensor.Tensor) ([]*tensor.Tensor, err
 type sequenceErase struct{ maker }
 
 func (sequenceErase) Infer(in []*Info) ([]Info, error) {
-	if err := needList(in, 0, tensor.Sequence); err != nil {
+	if err := needType(in, 0, tensor.Sequence); err != nil {
 		return nil, err
 	}
 	return []Info{openly(*in[0])}, needPosition(in, 1)
@@ -193,7 +185,7 @@ func (sequenceErase) Make(env *Env, in []*tensor.Tensor) ([]*tensor.Tensor, erro
 		return nil, BadInput(0, "is empty")
 	}
 	at := len(items) - 1
-	if len(in) > 1 && in[1] != nil {
+	if present(in, 1) {
 		var err error
 		if at, err = place(in[1], 1, len(items)); err != nil {
 			return nil, err
@@ -206,7 +198,7 @@ func (sequenceErase) Make(env *Env, in []*tensor.Tensor) ([]*tensor.Tensor, erro
 type sequenceLength struct{}
 
 func (sequenceLength) Infer(in []*Info) ([]Info, error) {
-	return []Info{ranked(tensor.Int64)}, needList(in, 0, tensor.Sequence)
+	return []Info{ranked(tensor.Int64)}, needType(in, 0, tensor.Sequence)
 }
 
 func (sequenceLength) Run(_ *Env, in, out []*tensor.Tensor) error {
@@ -223,18 +215,18 @@ type optional struct {
 func makeOptional(a *Attributes, _ int64) (Operator, error) {
 	at, typed := a.take("type", graph.Type)
 	if !typed && a.Inputs == 0 {
-		return nil, errors.New("attribute \"type\" is required")
+		return nil, errors.New(`attribute "type" is required`)
 	}
 	d := at.Type
 	if typed && (d.Type == 0 || d.Type == tensor.Optional) {
-		return nil, fmt.Errorf("attribute \"type\" is %s", d.Type)
+		return nil, fmt.Errorf(`attribute "type" is %s`, d.Type)
 	}
 	return optional{of: Info{Type: d.Type, Item: d.Item}}, nil
 }
 
 func (o optional) Infer(in []*Info) ([]Info, error) {
 	of := o.of
-	if len(in) > 0 && in[0] != nil {
+	if present(in, 0) {
 		of = *in[0]
 	}
 	if of.Type == 0 || of.Type == tensor.Optional {
@@ -244,7 +236,7 @@ func (o optional) Infer(in []*Info) ([]Info, error) {
 }
 
 func (o optional) Make(_ *Env, in []*tensor.Tensor) ([]*tensor.Tensor, error) {
-	if len(in) == 0 || in[0] == nil {
+	if !present(in, 0) {
 		return []*tensor.Tensor{tensor.OptionalOf(o.of.Type, o.of.Item, nil)}, nil
 	}
 	return []*tensor.Tensor{tensor.OptionalOf(in[0].Type, in[0].ItemType, in[0])}, nil
@@ -279,7 +271,7 @@ type optionalHas struct{}
 func (optionalHas) Infer([]*Info) ([]Info, error) { return []Info{ranked(tensor.Bool)}, nil }
 
 func (optionalHas) Run(_ *Env, in, out []*tensor.Tensor) error {
-	there := len(in) > 0 && in[0] != nil && (in[0].Type != tensor.Optional || len(in[0].Items) > 0)
+	there := present(in, 0) && (in[0].Type != tensor.Optional || len(in[0].Items) > 0)
 	tensor.Data[bool](out[0])[0] = there
 	return nil
 }

@@ -1,7 +1,6 @@
 package op
 
 import (
-	"errors"
 	"slices"
 
 	"github.com/blindbox/blindbox/onnx/internal/kernel"
@@ -37,7 +36,7 @@ func (o splitToSequence) Infer(in []*Info) ([]Info, error) {
 // sizes are the lengths of the pieces.
 func (o splitToSequence) sizes(in []*tensor.Tensor, size int64) ([]int64, error) {
 	step := int64(1)
-	if len(in) > 1 && in[1] != nil {
+	if present(in, 1) {
 		if len(in[1].Shape) > 0 {
 			return listed(in[1], size)
 		}
@@ -58,10 +57,7 @@ func (o splitToSequence) sizes(in []*tensor.Tensor, size int64) ([]int64, error)
 
 // listed reads sizes that must add up to a dimension.
 func listed(t *tensor.Tensor, size int64) ([]int64, error) {
-	sizes := slices.Clone(tensor.Data[int64](t))
-	for _, v := range tensor.Data[int32](t) {
-		sizes = append(sizes, int64(v))
-	}
+	sizes := integersOf(t)
 	left := size
 	for _, v := range sizes {
 		if v < 0 || v > left {
@@ -79,7 +75,7 @@ func (o splitToSequence) Make(env *Env, in []*tensor.Tensor) ([]*tensor.Tensor, 
 	t := in[0]
 	at, err := axis(o.axis, len(t.Shape))
 	if err != nil {
-		return nil, BadInput(0, "%w", err)
+		return nil, &OperandError{0, err}
 	}
 	if err := env.hold(listItem * t.Shape[at]); err != nil {
 		return nil, err
@@ -123,14 +119,12 @@ type concatFromSequence struct {
 }
 
 func makeConcatFromSequence(a *Attributes, _ int64) (Operator, error) {
-	if !a.has("axis") {
-		return nil, errors.New("attribute \"axis\" is required")
-	}
+	a.need("axis")
 	return concatFromSequence{axis: a.int("axis", 0), stack: a.flag("new_axis", false)}, nil
 }
 
 func (o concatFromSequence) Infer(in []*Info) ([]Info, error) {
-	if err := needList(in, 0, tensor.Sequence); err != nil {
+	if err := needType(in, 0, tensor.Sequence); err != nil {
 		return nil, err
 	}
 	return []Info{itemOf(in[0])}, nil
@@ -144,7 +138,7 @@ func (o concatFromSequence) Make(env *Env, in []*tensor.Tensor) ([]*tensor.Tenso
 	if o.stack {
 		at, err := axis(o.axis, len(items[0].Shape)+1)
 		if err != nil {
-			return nil, BadInput(0, "%w", err)
+			return nil, &OperandError{0, err}
 		}
 		out, err := stack(env, items, at, false)
 		return []*tensor.Tensor{out}, err

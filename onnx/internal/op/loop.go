@@ -149,7 +149,7 @@ func (o loop) turns(in []*tensor.Tensor) (most int64, begin bool, err error) {
 	if in[0] != nil {
 		d := tensor.Data[int64](in[0])
 		if len(d) != 1 {
-			return 0, false, BadInput(0, "has %d elements, must be one number", len(d))
+			return 0, false, BadInput(0, "has %d elements, expected one number", len(d))
 		}
 		most = d[0]
 	}

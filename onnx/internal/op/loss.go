@@ -41,7 +41,7 @@ func (o loss) Infer(in []*Info) ([]Info, error) {
 	if err := needType(in, 1, tensor.Int64, tensor.Int32); err != nil {
 		return nil, err
 	}
-	if len(in) > 2 && in[2] != nil {
+	if present(in, 2) {
 		if err := needType(in, 2, in[0].Type); err != nil {
 			return nil, err
 		}
@@ -62,22 +62,13 @@ func (o loss) fit(in []*Info) error {
 		return nil
 	}
 	if len(in[0].Shape) < 2 {
-		return BadInput(0, "has shape %v, must have at least two dimensions", in[0].Shape)
+		return BadInput(0, "has shape %v, expected at least two dimensions", in[0].Shape)
 	}
 	want := slices.Delete(slices.Clone(in[0].Shape), 1, 2)
-	same := len(want) == len(in[1].Shape)
-	for i := 0; same && i < len(want); i++ {
-		_, same = sameDim(want[i], in[1].Shape[i])
+	if err := sameShape(in[1].Shape, want); err != nil {
+		return &OperandError{1, err}
 	}
-	if !same {
-		return BadInput(1, "has shape %v, expected %v", in[1].Shape, want)
-	}
-	if len(in) > 2 && in[2] != nil && in[2].Ranked {
-		if len(in[2].Shape) != 1 || in[2].Shape[0] != -1 && in[0].Shape[1] != -1 && in[2].Shape[0] != in[0].Shape[1] {
-			return BadInput(2, "has shape %v, expected one weight for each of %d classes", in[2].Shape, in[0].Shape[1])
-		}
-	}
-	return nil
+	return needLen(in, 2, in[0].Shape[1])
 }
 
 func (o loss) Run(env *Env, in, out []*tensor.Tensor) error {
@@ -92,7 +83,7 @@ func (o loss) Run(env *Env, in, out []*tensor.Tensor) error {
 			return err
 		}
 		places = logs
-		if len(out) > 1 && out[1] != nil {
+		if present(out, 1) {
 			if err := one(env, out[1], logs, same[float64]); err != nil {
 				return err
 			}
@@ -104,10 +95,7 @@ func (o loss) Run(env *Env, in, out []*tensor.Tensor) error {
 // choose takes the logarithms that operand 1 says and reduces them.
 func (o loss) choose(env *Env, logs *tensor.Tensor, in []*tensor.Tensor, out *tensor.Tensor) error {
 	classes := int(in[0].Shape[1])
-	inner := 1
-	for _, d := range in[0].Shape[2:] {
-		inner *= int(d)
-	}
+	inner := int(countStack(in[0].Shape[2:]))
 	weights, err := spread(env, in, 2, []int64{int64(classes)}, 1)
 	if err != nil {
 		return err

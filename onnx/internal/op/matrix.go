@@ -98,16 +98,19 @@ func (o *Product) Infer(in []*Info) ([]Info, error) {
 	if len(b.Shape) > 1 {
 		shape = append(shape, n)
 	}
-	if len(in) > 2 && in[2] != nil && in[2].Ranked && !fitsInto(in[2].Shape, shape) {
+	if present(in, 2) && in[2].Ranked && !fitsInto(in[2].Shape, shape) {
 		return nil, BadInput(2, "has shape %v, which does not broadcast to %v", in[2].Shape, shape)
 	}
-	if len(in) > 3 && in[3] != nil && in[3].Ranked {
+	if present(in, 3) && in[3].Ranked {
 		if shape, err = broadcastShapes(shape, in[3].Shape); err != nil {
 			return nil, &OperandError{3, err}
 		}
 	}
 	return []Info{ranked(in[0].Type, shape...)}, nil
 }
+
+// InPlace lets the result take the place of D, which is read before it is written.
+func (o *Product) InPlace() []int { return []int{3} }
 
 func (o *Product) unranked(in []*Info) ([]Info, error) {
 	if !o.Matrices {
@@ -141,9 +144,9 @@ func (o *Product) check(in []*Info) error {
 		switch {
 		case i > 1 || !v.Ranked:
 		case o.Matrices && len(v.Shape) != 2:
-			return BadInput(i, "has shape %v, must be a matrix", v.Shape)
+			return BadInput(i, "has shape %v, expected a matrix", v.Shape)
 		case len(v.Shape) == 0:
-			return BadInput(i, "is a scalar, must have at least one dimension")
+			return BadInput(i, "is a scalar, expected at least one dimension")
 		}
 	}
 	return nil
@@ -190,7 +193,7 @@ func (o *Product) Pack(level kernel.Level, fixed func(int) *tensor.Tensor, in []
 	_, _, n := split(b.Shape, false, o.TransB)
 	packed, unread := *o, []int{1}
 	packed.packed = o.layOut(level, b)
-	if len(in) > 2 && in[2] != nil {
+	if present(in, 2) {
 		if c := fixed(2); c != nil && perColumn(c.Shape, n) {
 			packed.bias = scaled(tensor.Data[float32](c), factor(o.Beta))
 			unread = append(unread, 2)
@@ -258,7 +261,7 @@ func (o *Product) Scratch(on *kernel.On, in []*Info) int64 {
 
 // alone is the shape of the product without D, and whether D has another one.
 func (o *Product) alone(in []*Info) ([]int64, bool) {
-	if len(in) < 4 || in[3] == nil {
+	if !present(in, 3) {
 		return nil, false
 	}
 	results, err := o.Infer(in[:3])
@@ -273,7 +276,7 @@ func (o *Product) Run(env *Env, in, out []*tensor.Tensor) error {
 	if in[0].Type != tensor.Float32 {
 		return o.numbers(env, in, out, factor(o.Alpha), factor(o.Beta))
 	}
-	if len(in) > 3 && in[3] != nil {
+	if present(in, 3) {
 		if shape, differs := o.alone(o.infos(in)); differs {
 			return o.apart(env, in, out, shape)
 		}
@@ -428,17 +431,6 @@ func (o *Product) spread(env *Env, c, d, out *tensor.Tensor) error {
 	}
 	add := func(x, v float32) float32 { return x + beta*v }
 	return zip(env, out, out, c, add)
-}
-
-// InPlace lets the result take the place of D, which is read before it is written.
-func (o *Product) InPlace() []int { return []int{3} }
-
-// operand is an operand that may be missing.
-func operand(in []*tensor.Tensor, i int) *tensor.Tensor {
-	if i < len(in) {
-		return in[i]
-	}
-	return nil
 }
 
 // zeroScaled is a Gemm with alpha or beta zero. What is scaled by zero is left out,

@@ -29,13 +29,16 @@ func (o mel) Infer(in []*Info) ([]Info, error) {
 	if err := needNumber(o.to); err != nil {
 		return nil, err
 	}
-	bands, bins := int64(-1), int64(-1)
-	if in[0].Value != nil && in[1].Value != nil {
-		bands = scalarOr[int64]([]*tensor.Tensor{in[0].Value}, 0, 0)
-		length := scalarOr[int64]([]*tensor.Tensor{in[1].Value}, 0, 0)
-		if bands < 0 || length < 0 {
-			return nil, BadInput(0, "%d bands of a transform of length %d", bands, length)
-		}
+	bands, knownBands := in[0].number()
+	length, knownLength := in[1].number()
+	if knownBands && bands < 0 {
+		return nil, BadInput(0, "is %d, expected 0 or more bands", bands)
+	}
+	if knownLength && length < 0 {
+		return nil, BadInput(1, "is %d, expected a length of 0 or more", length)
+	}
+	bins := int64(-1)
+	if knownLength {
 		bins = length/2 + 1
 	}
 	return []Info{ranked(o.to, bins, bands)}, nil

@@ -7,9 +7,9 @@ func moveOperators() map[string]Spec {
 		"Concat":          {MinIn: 1, MaxIn: Variadic, MaxOut: 1, Make: makeConcat},
 		"Split":           {MinIn: 1, MaxIn: 2, MaxOut: Variadic, Make: makeSplit, Since: 2},
 		"Slice":           {MinIn: 1, MaxIn: 5, MaxOut: 1, Make: makeSlice},
-		"Expand":          {MinIn: 2, MaxIn: 2, MaxOut: 1, Make: fixed(expanding{}), Since: 8},
-		"Tile":            {MinIn: 2, MaxIn: 2, MaxOut: 1, Make: fixed(tiling{}), Since: 6},
-		"Where":           {MinIn: 3, MaxIn: 3, MaxOut: 1, Make: fixed(where{})},
+		"Expand":          {MinIn: 2, MaxIn: 2, MaxOut: 1, Make: always(expanding{}), Since: 8},
+		"Tile":            {MinIn: 2, MaxIn: 2, MaxOut: 1, Make: always(tiling{}), Since: 6},
+		"Where":           {MinIn: 3, MaxIn: 3, MaxOut: 1, Make: always(where{})},
 		"Gather":          {MinIn: 2, MaxIn: 2, MaxOut: 1, Make: makeGather},
 		"GatherElements":  {MinIn: 2, MaxIn: 2, MaxOut: 1, Make: makeGatherElements, Since: 11},
 		"GatherND":        {MinIn: 2, MaxIn: 2, MaxOut: 1, Make: makeGatherND, Since: 11},
@@ -24,11 +24,6 @@ func moveOperators() map[string]Spec {
 		"ReverseSequence": {MinIn: 2, MaxIn: 2, MaxOut: 1, Make: makeReverseSequence, Since: 10},
 		"Trilu":           {MinIn: 1, MaxIn: 2, MaxOut: 1, Make: makeTrilu, Since: 14},
 	}
-}
-
-// fixed makes an operator that has no attributes.
-func fixed(o Operator) func(*Attributes, int64) (Operator, error) {
-	return func(*Attributes, int64) (Operator, error) { return o, nil }
 }
 
 // These are Cheap: models put weights together, cut them and change their order, and

@@ -148,7 +148,7 @@ func spread(env *Env, in []*tensor.Tensor, index int, shape []int64, otherwise f
 	if err != nil {
 		return nil, err
 	}
-	if index >= len(in) || in[index] == nil {
+	if !present(in, index) {
 		for i := range values {
 			values[i] = otherwise
 		}

@@ -60,6 +60,11 @@ func floatTypes() []tensor.DataType {
 	return []tensor.DataType{tensor.Float32, tensor.Float64, tensor.Float16, tensor.BFloat16}
 }
 
+// shortFloats are the types that transformers and scales are stored in.
+func shortFloats() []tensor.DataType {
+	return []tensor.DataType{tensor.Float32, tensor.Float16, tensor.BFloat16}
+}
+
 func signedTypes() []tensor.DataType {
 	return []tensor.DataType{tensor.Int64, tensor.Int32, tensor.Int16, tensor.Int8}
 }

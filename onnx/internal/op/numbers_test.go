@@ -157,7 +157,7 @@ func TestBits(t *testing.T) {
 	shift, by := tensor.List[uint8](1, 200), tensor.List[uint8](3, 90)
 	sameTensor(t, mustCompute(t, "BitShift", newest, attrs{"direction": "LEFT"}, shift, by), []int64{2}, []uint8{8, 0})
 	sameTensor(t, mustCompute(t, "BitShift", newest, attrs{"direction": "RIGHT"}, shift, by), []int64{2}, []uint8{0, 0})
-	refused(t, "must be one of", "BitShift", newest, attrs{"direction": "UP"}, 1, shift, by)
+	refused(t, "expected one of", "BitShift", newest, attrs{"direction": "UP"}, 1, shift, by)
 	refused(t, "is float32", "BitwiseAnd", newest, nil, 1, tensor.List[float32](1), tensor.List[float32](1))
 }
 

@@ -194,6 +194,17 @@ func Table() map[string]Spec {
 	return table
 }
 
+// always makes the same operator for every node.
+func always(o Operator) func(*Attributes, int64) (Operator, error) {
+	return func(*Attributes, int64) (Operator, error) { return o, nil }
+}
+
+// maker is the part that Makers share.
+type maker struct{}
+
+// Run is not called: Make is.
+func (maker) Run(*Env, []*tensor.Tensor, []*tensor.Tensor) error { return errMade }
+
 // check holds the number of operands and results to the spec.
 func (s Spec) check(in, out int) error {
 	if in < s.MinIn || in > s.MaxIn {

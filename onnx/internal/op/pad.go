@@ -1,7 +1,6 @@
 package op
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -20,6 +19,9 @@ type pad struct {
 }
 
 func makePad(a *Attributes, opset int64) (Operator, error) {
+	if opset < 11 {
+		a.need("pads")
+	}
 	o := pad{pads: listFrom(a, "pads", opset < 11, 1)}
 	modes := []string{"constant", "reflect", "edge", "wrap"}
 	if opset < 19 {
@@ -30,9 +32,6 @@ func makePad(a *Attributes, opset int64) (Operator, error) {
 		v := a.float("value", 0)
 		o.value = &v
 		atMost(a, 1)
-		if !o.pads.given {
-			return nil, errors.New(`attribute "pads" is required`)
-		}
 	}
 	if opset < 18 {
 		atMost(a, 3)
@@ -48,11 +47,8 @@ func (o pad) Infer(in []*Info) ([]Info, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !in[0].Ranked {
-		return []Info{unranked(in[0].Type)}, nil
-	}
-	if !known {
-		return []Info{ranked(in[0].Type, openShape(len(in[0].Shape))...)}, nil
+	if !known || !in[0].Ranked {
+		return []Info{sameRank(in[0])}, nil
 	}
 	shape, err := m.around(in[0].Shape)
 	if err != nil {

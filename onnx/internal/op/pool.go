@@ -1,7 +1,6 @@
 package op
 
 import (
-	"errors"
 	"math"
 	"slices"
 
@@ -82,13 +81,6 @@ func makeGlobal(kind poolKind) func(*Attributes, int64) (Operator, error) {
 	}
 }
 
-func (o *Pool) needKernel() error {
-	if o.kernel == nil {
-		return errors.New("attribute \"kernel_shape\" is required")
-	}
-	return nil
-}
-
 // types are what the kind can work on.
 func (o *Pool) types() []tensor.DataType {
 	if o.kind == maxOf && !o.global {
@@ -103,7 +95,7 @@ func (o *Pool) Infer(in []*Info) ([]Info, error) {
 		return nil, err
 	}
 	if o.kind == normOf && o.norm < 1 {
-		return nil, BadInput(0, "is to have its norm of order %v taken, must be at least 1", o.norm)
+		return nil, BadInput(0, "is to have its norm of order %v taken, expected at least 1", o.norm)
 	}
 	if err := needImage(in, 0, o.Layout); err != nil {
 		return nil, err
@@ -218,6 +210,9 @@ func (o Reorder) Infer(in []*Info) ([]Info, error) {
 	return []Info{ranked(tensor.Float32, imageShape(batch, channels, spatial, o.To, o.Block)...)}, nil
 }
 
+// Cheap says that it is one pass.
+func (o Reorder) Cheap() {}
+
 // Run copies.
 func (o Reorder) Run(env *Env, in, out []*tensor.Tensor) error {
 	dst, src := tensor.Data[float32](out[0]), tensor.Data[float32](in[0])
@@ -227,9 +222,6 @@ func (o Reorder) Run(env *Env, in, out []*tensor.Tensor) error {
 	}
 	return move(env.On, dst, src, int(plain[0]), int(plain[1]), int(countStack(plain[2:])))
 }
-
-// Cheap says that it is one pass.
-func (o Reorder) Cheap() {}
 
 // Blockable says whether the pooling can work on images in blocks of channels.
 func (o *Pool) Blockable() bool { return o.kind != normOf && !o.indices }

@@ -10,9 +10,9 @@ import (
 
 func quantizeOperators() map[string]Spec {
 	all := map[string]Spec{
-		"QuantizeLinear":        {MinIn: 2, MaxIn: 3, MaxOut: 1, Since: 10, Make: makeQuantize},
-		"DequantizeLinear":      {MinIn: 2, MaxIn: 3, MaxOut: 1, Since: 10, Make: makeDequantize},
-		"DynamicQuantizeLinear": {MinIn: 1, MaxIn: 1, MaxOut: 3, Since: 11, Make: func(*Attributes, int64) (Operator, error) { return dynamicQuantize{}, nil }},
+		"QuantizeLinear":        {MinIn: 2, MaxIn: 3, MaxOut: 1, Make: makeQuantize, Since: 10},
+		"DequantizeLinear":      {MinIn: 2, MaxIn: 3, MaxOut: 1, Make: makeDequantize, Since: 10},
+		"DynamicQuantizeLinear": {MinIn: 1, MaxIn: 1, MaxOut: 3, Make: always(dynamicQuantize{}), Since: 11},
 	}
 	maps.Copy(all, integerProductOperators())
 	maps.Copy(all, integerConvOperators())
@@ -40,8 +40,8 @@ type scaling struct {
 
 func makeQuantize(a *Attributes, _ int64) (Operator, error) {
 	o := quantize{scaling: scalingOf(a), saturate: a.flag("saturate", true), precision: elementType(a, "precision")}
-	if o.precision != 0 && !isShortFloat(o.precision) {
-		return nil, fmt.Errorf("attribute \"precision\" is %s, must be a floating type", o.precision)
+	if o.precision != 0 && !slices.Contains(shortFloats(), o.precision) {
+		return nil, fmt.Errorf(`attribute "precision" is %s, expected a floating type`, o.precision)
 	}
 	return o, nil
 }
@@ -51,7 +51,7 @@ func makeDequantize(a *Attributes, _ int64) (Operator, error) { return dequantiz
 func scalingOf(a *Attributes) scaling {
 	l := scaling{a.int("axis", 1), a.int("block_size", 0), elementType(a, "output_dtype")}
 	if l.block < 0 {
-		a.fail(fmt.Errorf("attribute \"block_size\" is %d, must not be negative", l.block))
+		a.fail(fmt.Errorf(`attribute "block_size" is %d, expected 0 or more`, l.block))
 	}
 	return l
 }
@@ -66,16 +66,12 @@ func elementType(a *Attributes, name string) tensor.DataType {
 	return t
 }
 
-func isShortFloat(t tensor.DataType) bool {
-	return t == tensor.Float32 || t == tensor.Float16 || t == tensor.BFloat16
-}
-
-// scaleTypes is the types that scales have.
+// scaleTypes are the types that scales have.
 func scaleTypes() []tensor.DataType {
-	return []tensor.DataType{tensor.Float32, tensor.Float16, tensor.BFloat16, tensor.Float8E8M0}
+	return append(shortFloats(), tensor.Float8E8M0)
 }
 
-// quantizedTypes is the types that numbers are quantized to.
+// quantizedTypes are the types that numbers are quantized to.
 func quantizedTypes() []tensor.DataType {
 	return []tensor.DataType{
 		tensor.Uint8, tensor.Int8, tensor.Uint16, tensor.Int16, tensor.Uint4, tensor.Int4, tensor.Uint2, tensor.Int2,
@@ -84,14 +80,14 @@ func quantizedTypes() []tensor.DataType {
 }
 
 func (o quantize) Infer(in []*Info) ([]Info, error) {
-	if err := needType(in, 0, tensor.Float32, tensor.Float16, tensor.BFloat16, tensor.Int32); err != nil {
+	if err := needType(in, 0, append(shortFloats(), tensor.Int32)...); err != nil {
 		return nil, err
 	}
 	to := o.to
-	zero := infoAt(in, 2)
+	zero := operand(in, 2)
 	switch {
 	case zero != nil && to != 0 && to != zero.Type:
-		return nil, BadInput(2, "is %s, attribute \"output_dtype\" says %s", zero.Type, to)
+		return nil, BadInput(2, `is %s, attribute "output_dtype" says %s`, zero.Type, to)
 	case zero != nil:
 		to = zero.Type
 		if err := needType(in, 2, quantizedTypes()...); err != nil {
@@ -112,25 +108,19 @@ func (o dequantize) Infer(in []*Info) ([]Info, error) {
 	if err := needType(in, 1, scaleTypes()...); err != nil {
 		return nil, err
 	}
-	if zero := infoAt(in, 2); zero != nil && zero.Type != in[0].Type {
-		return nil, BadInput(2, "is %s, but input 0 is %s", zero.Type, in[0].Type)
+	if present(in, 2) {
+		if err := needTypeOf(in, 2, 0); err != nil {
+			return nil, err
+		}
 	}
 	to := o.to
 	if to == 0 {
 		to = in[1].Type
 	}
-	if !isShortFloat(to) {
-		return nil, fmt.Errorf("the result would be %s, must be a floating type", to)
+	if !slices.Contains(shortFloats(), to) {
+		return nil, fmt.Errorf("the result would be %s, expected a floating type", to)
 	}
 	return o.infer(in, to)
-}
-
-// infoAt returns what is known of an optional operand, or nil.
-func infoAt(in []*Info, index int) *Info {
-	if index < len(in) {
-		return in[index]
-	}
-	return nil
 }
 
 // infer checks the shapes of scale and zero point.
@@ -138,7 +128,7 @@ func (o scaling) infer(in []*Info, to tensor.DataType) ([]Info, error) {
 	if err := needType(in, 1, scaleTypes()...); err != nil {
 		return nil, err
 	}
-	x, scale, zero := in[0], in[1], infoAt(in, 2)
+	x, scale, zero := in[0], in[1], operand(in, 2)
 	if x.Ranked && scale.Ranked {
 		if err := o.fits(x.Shape, scale.Shape); err != nil {
 			return nil, &OperandError{1, err}
@@ -147,7 +137,7 @@ func (o scaling) infer(in []*Info, to tensor.DataType) ([]Info, error) {
 	if zero != nil && zero.Ranked && scale.Ranked && !scalesAgree(zero.Shape, scale.Shape) {
 		return nil, BadInput(2, "has shape %v, the scale has %v", zero.Shape, scale.Shape)
 	}
-	return []Info{{Type: to, Ranked: x.Ranked, Shape: x.Shape}}, nil
+	return []Info{like(x, to)}, nil
 }
 
 // scalesAgree compares shapes as far as they are known. A scalar and a vector of one
@@ -157,15 +147,7 @@ func scalesAgree(a, b []int64) bool {
 		_, ok := sameDim(append(a, b...)[0], 1)
 		return ok
 	}
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if _, ok := sameDim(a[i], b[i]); !ok {
-			return false
-		}
-	}
-	return true
+	return agreeing(a, b)
 }
 
 // fits holds the shape of the scale against the operand's: a scalar, one number for
@@ -176,7 +158,7 @@ func (o scaling) fits(x, scale []int64) error {
 	}
 	at, err := axis(o.axis, len(x))
 	if err != nil {
-		return fmt.Errorf("attribute \"axis\": %w", err)
+		return fmt.Errorf(`attribute "axis": %w`, err)
 	}
 	want := []int64{x[at]}
 	if o.block > 0 {

@@ -13,7 +13,7 @@ func (dynamicQuantize) Infer(in []*Info) ([]Info, error) {
 	if err := needType(in, 0, tensor.Float32); err != nil {
 		return nil, err
 	}
-	y := Info{Type: tensor.Uint8, Ranked: in[0].Ranked, Shape: in[0].Shape}
+	y := like(in[0], tensor.Uint8)
 	return []Info{y, ranked(tensor.Float32), ranked(tensor.Uint8)}, nil
 }
 
@@ -43,7 +43,7 @@ func extremes(env *Env, x []float32) (low, high float32, err error) {
 		if err := env.On.Err(); err != nil {
 			return 0, 0, err
 		}
-		n := min(len(x), quantPart)
+		n := min(len(x), stretch)
 		low, high = qgemm.Extremes(env.On.Level, x[:n], low, high)
 		x = x[n:]
 	}

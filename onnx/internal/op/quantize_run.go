@@ -22,10 +22,7 @@ func (o scaling) stretches(x, scale []int64, total int) stretches {
 		return stretches{total, total, func(int) int { return 0 }}
 	}
 	at, _ := axis(o.axis, len(x))
-	n, inner := int(x[at]), 1
-	for _, d := range x[at+1:] {
-		inner *= int(d)
-	}
+	n, inner := int(x[at]), int(countStack(x[at+1:]))
 	block, blocks := int(o.block), 1
 	if block > 0 {
 		blocks = int(scale[at])
@@ -41,21 +38,28 @@ func (o scaling) stretches(x, scale []int64, total int) stretches {
 	return stretches{inner, 1, func(run int) int { return (run/n*blocks + run%n/block) * inner }}
 }
 
-const (
-	quantPart  = 1 << 14 // elements of one part of the work
-	quantChunk = 256     // elements that are widened at a time
-)
-
 // each calls do for pieces of runs, of at most so many elements: where they begin among
 // the elements, how many elements they have, where their scales begin and after how many
 // elements the first one ends.
 func (s stretches) each(env *Env, total, most int, do func(at, n, scale, first int)) error {
-	return env.On.Parallel((total+quantPart-1)/quantPart, func(part int) {
-		for at, end := part*quantPart, min(total, (part+1)*quantPart); at < end; {
+	return rows(env.On, total, 1, func(at, end int) {
+		for at < end {
 			run, i := at/s.length, at%s.length
 			n := min(most, s.length-i, end-at)
 			do(at, n, s.base(run)+i/s.every, s.every-i%s.every)
 			at += n
+		}
+	})
+}
+
+// eachScale calls do for pieces in which the scale stays the same: where they begin and
+// end among the elements, and which scale it is.
+func (s stretches) eachScale(env *Env, total int, do func(from, to, scale int)) error {
+	return s.each(env, total, stretch, func(at, n, scale, first int) {
+		for end := at + n; at < end; scale++ {
+			to := min(at+first, end)
+			do(at, to, scale)
+			at, first = to, s.every
 		}
 	})
 }
@@ -96,8 +100,8 @@ func (o quantize) Run(env *Env, in, out []*tensor.Tensor) error {
 			return quantizeBytes[int8](env, s, x, scale, zero, out[0])
 		}
 	}
-	return s.each(env, x.Len(), quantChunk, func(at, n, scaleAt, first int) {
-		var values, scales, zeros [quantChunk]float32
+	return s.each(env, x.Len(), block, func(at, n, scaleAt, first int) {
+		var values, scales, zeros [block]float32
 		v, z := values[:n], zeros[:n]
 		widen(v, x, at)
 		s.spread(scales[:n], scale, scaleAt, first)
@@ -126,24 +130,16 @@ const quantVector = 16
 // scale.
 func quantizeBytes[T uint8 | int8](env *Env, s stretches, x, scale, zero, y *tensor.Tensor) error {
 	src, dst, factors := tensor.Data[float32](x), tensor.Data[T](y), tensor.Data[float32](scale)
-	return s.each(env, len(src), quantPart, func(at, n, i, first int) {
-		for end := at + n; at < end; i++ {
-			to := min(at+first, end)
-			qgemm.Quantize(env.On.Level, dst[at:to], src[at:to], factors[i], quantAt[T](zero, i))
-			at, first = to, s.every
-		}
+	return s.eachScale(env, len(src), func(from, to, i int) {
+		qgemm.Quantize(env.On.Level, dst[from:to], src[from:to], factors[i], quantAt[T](zero, i))
 	})
 }
 
 // dequantizeBytes is the way back.
 func dequantizeBytes[T uint8 | int8](env *Env, s stretches, x, scale, zero, y *tensor.Tensor) error {
 	src, dst, factors := tensor.Data[T](x), tensor.Data[float32](y), tensor.Data[float32](scale)
-	return s.each(env, len(src), quantPart, func(at, n, i, first int) {
-		for end := at + n; at < end; i++ {
-			to := min(at+first, end)
-			qgemm.Dequantize(env.On.Level, dst[at:to], src[at:to], factors[i], quantAt[T](zero, i))
-			at, first = to, s.every
-		}
+	return s.eachScale(env, len(src), func(from, to, i int) {
+		qgemm.Dequantize(env.On.Level, dst[from:to], src[from:to], factors[i], quantAt[T](zero, i))
 	})
 }
 
@@ -217,8 +213,8 @@ func (o dequantize) Run(env *Env, in, out []*tensor.Tensor) error {
 			return dequantizeBytes[int8](env, s, x, scale, zero, out[0])
 		}
 	}
-	return s.each(env, x.Len(), quantChunk, func(at, n, scaleAt, first int) {
-		var values, scales, zeros [quantChunk]float32
+	return s.each(env, x.Len(), block, func(at, n, scaleAt, first int) {
+		var values, scales, zeros [block]float32
 		v, f, z := values[:n], scales[:n], zeros[:n]
 		widen(v, x, at)
 		s.spread(f, scale, scaleAt, first)

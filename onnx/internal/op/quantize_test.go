@@ -170,7 +170,7 @@ func TestQuantizePrecision(t *testing.T) {
 // short runs are cut anywhere.
 func TestQuantizeInParts(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 7))
-	x := make([]float32, 3*(quantPart+77)*5)
+	x := make([]float32, 3*(stretch+77)*5)
 	for i := range x {
 		x[i] = rng.Float32()*600 - 300
 	}
@@ -178,7 +178,7 @@ func TestQuantizeInParts(t *testing.T) {
 	for i := range scale {
 		scale[i], zero[i] = rng.Float32()+1, uint8(rng.IntN(256))
 	}
-	for _, shape := range [][]int64{{3, int64(quantPart + 77), 5}, {3, 5, int64(quantPart + 77)}} {
+	for _, shape := range [][]int64{{3, int64(stretch + 77), 5}, {3, 5, int64(stretch + 77)}} {
 		at := int64(2)
 		if shape[1] == 5 {
 			at = 1
@@ -190,7 +190,7 @@ func TestQuantizeInParts(t *testing.T) {
 			for i := range got {
 				j := i % 5
 				if at == 1 {
-					j = i / (quantPart + 77) % 5
+					j = i / (stretch + 77) % 5
 				}
 				want := min(max(math.RoundToEven(float64(x[i]/scale[j]))+float64(zero[j]), 0), 255)
 				if float64(got[i]) != want {

@@ -1,7 +1,6 @@
 package op
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 
@@ -19,8 +18,8 @@ func randomOperators() map[string]Spec {
 		return evenly{float64(a.float("low", 0)), float64(a.float("high", 1))}
 	}
 	return map[string]Spec{
-		"RandomNormal":      {MaxIn: 0, MaxOut: 1, Make: drawn(normal, false)},
-		"RandomUniform":     {MaxIn: 0, MaxOut: 1, Make: drawn(evenly, false)},
+		"RandomNormal":      {MaxOut: 1, Make: drawn(normal, false)},
+		"RandomUniform":     {MaxOut: 1, Make: drawn(evenly, false)},
 		"RandomNormalLike":  {MinIn: 1, MaxIn: 1, MaxOut: 1, Make: drawn(normal, true)},
 		"RandomUniformLike": {MinIn: 1, MaxIn: 1, MaxOut: 1, Make: drawn(evenly, true)},
 		"Bernoulli":         {MinIn: 1, MaxIn: 1, MaxOut: 1, Make: makeBernoulli, Since: 15},
@@ -29,8 +28,10 @@ func randomOperators() map[string]Spec {
 	}
 }
 
-// seeding is the attribute seed, a float.
+// seeding is the part that operators share which draw numbers: the attribute seed, a
+// float.
 type seeding struct {
+	maker
 	seed   uint32
 	seeded bool
 }
@@ -42,11 +43,6 @@ func seedOf(a *Attributes) seeding {
 }
 
 func (s seeding) source() source { return sourceOf(s.seed, s.seeded) }
-
-// Run is not called: Make is.
-func (seeding) Run(*Env, []*tensor.Tensor, []*tensor.Tensor) error {
-	return errors.New("numbers are drawn by Make")
-}
 
 // distribution says how numbers are drawn.
 type distribution interface {
@@ -194,7 +190,7 @@ func (o multinomial) Infer(in []*Info) ([]Info, error) {
 		return []Info{ranked(o.to, -1, o.samples)}, nil
 	}
 	if len(in[0].Shape) != 2 || in[0].Shape[1] == 0 {
-		return nil, BadInput(0, "has shape %v, must be rows of at least one class", in[0].Shape)
+		return nil, BadInput(0, "has shape %v, expected rows of at least one class", in[0].Shape)
 	}
 	return []Info{ranked(o.to, in[0].Shape[0], o.samples)}, nil
 }

@@ -67,14 +67,14 @@ func (o recall) types(in []*Info) error {
 		if i >= 4 && !needed {
 			return BadInput(i, "is not expected by this update rule")
 		}
-		if err := needType(in, i, tensor.Float32, tensor.Float16, tensor.BFloat16); err != nil {
+		if err := needType(in, i, shortFloats()...); err != nil {
 			return err
 		}
 		rank := 3
 		if i == 3 {
 			rank = 4
-		} else if in[i].Type != in[0].Type {
-			return BadInput(i, "is %s, but input 0 is %s", in[i].Type, in[0].Type)
+		} else if err := needTypeOf(in, i, 0); err != nil {
+			return err
 		}
 		if err := needRank(in, i, rank, fmt.Sprintf("of rank %d", rank)); err != nil {
 			return err

@@ -57,7 +57,7 @@ func makeRecurrent(kind rnn.Kind) func(*Attributes, int64) (Operator, error) {
 		}
 		c := rnn.Config{Kind: kind, Clip: a.float("clip", 0)}
 		if !(c.Clip >= 0) {
-			return nil, fmt.Errorf("attribute \"clip\" is %g, must not be negative", c.Clip)
+			return nil, fmt.Errorf(`attribute "clip" is %g, expected 0 or more`, c.Clip)
 		}
 		switch kind {
 		case rnn.GRU:
@@ -82,7 +82,7 @@ func (o *recurrent) sizes(in []*Info) (recurrentSizes, error) {
 		return s, err
 	}
 	if s.hidden > math.MaxInt32 {
-		return s, fmt.Errorf("attribute \"hidden_size\" is %d, must be below 2^31", s.hidden)
+		return s, fmt.Errorf(`attribute "hidden_size" is %d, expected less than 2^31`, s.hidden)
 	}
 	both, peepholes := int64(-1), int64(-1)
 	if s.hidden >= 0 {
@@ -113,12 +113,12 @@ func (o *recurrent) sizes(in []*Info) (recurrentSizes, error) {
 
 // holdDims holds the shape of an operand to dims, and those that are -1 to the shape.
 func holdDims(in []*Info, i int, dims ...*int64) error {
-	v := infoAt(in, i)
+	v := operand(in, i)
 	if v == nil || !v.Ranked {
 		return nil
 	}
 	if len(v.Shape) != len(dims) {
-		return BadInput(i, "has shape %v, must have %d dimensions", v.Shape, len(dims))
+		return BadInput(i, "has shape %v, expected %d dimensions", v.Shape, len(dims))
 	}
 	for k, d := range dims {
 		joined, ok := sameDim(*d, v.Shape[k])
@@ -186,7 +186,7 @@ func (o *recurrent) Scratch(_ *kernel.On, in []*Info) int64 {
 func (o *recurrent) Pack(level kernel.Level, fixed func(int) *tensor.Tensor, in []*Info) (Operator, []int, error) {
 	weights, unread := make([]*tensor.Tensor, 8), []int{}
 	for _, i := range []int{recurrentW, recurrentR, recurrentB, recurrentP} {
-		if infoAt(in, i) == nil {
+		if operand(in, i) == nil {
 			continue
 		}
 		if weights[i] = fixed(i); weights[i] == nil {

@@ -55,7 +55,7 @@ func sequenceLengths(t *tensor.Tensor, steps int64) ([]int, error) {
 	var lengths []int
 	for _, n := range tensor.Data[int32](t) {
 		if n < 0 || int64(n) > steps {
-			return nil, BadInput(recurrentLengths, "holds %d, must be 0 to %d", n, steps)
+			return nil, BadInput(recurrentLengths, "holds %d, expected 0 to %d", n, steps)
 		}
 		lengths = append(lengths, int(n))
 	}
@@ -122,7 +122,7 @@ func withActivations(a *Attributes, c rnn.Config, directions int) ([]rnn.Config,
 		}
 	}
 	if len(names) != directions*len(usual) {
-		return nil, fmt.Errorf("attribute \"activations\" has %d names, expected %d", len(names), directions*len(usual))
+		return nil, fmt.Errorf(`attribute "activations" has %d names, expected %d`, len(names), directions*len(usual))
 	}
 	configs := make([]rnn.Config, directions)
 	for d := range configs {
@@ -130,7 +130,7 @@ func withActivations(a *Attributes, c rnn.Config, directions int) ([]rnn.Config,
 		for i, f := range []*rnn.Activation{&configs[d].F, &configs[d].G, &configs[d].H}[:len(usual)] {
 			name := names[d*len(usual)+i]
 			if *f = gateFunction(strings.ToLower(name), &alphas, &betas); *f == nil {
-				return nil, fmt.Errorf("attribute \"activations\" names %s, which is not known", Quote(name))
+				return nil, fmt.Errorf(`attribute "activations" names %s, which is not known`, Quote(name))
 			}
 		}
 	}

@@ -163,7 +163,7 @@ func TestNorms(t *testing.T) {
 	in := tensor.Of([]float32{3, 4, 0, 0}, 2, 2)
 	nearTensor(t, mustCompute(t, "LpNormalization", newest, nil, in), []int64{2, 2}, []float32{0.6, 0.8, 0, 0})
 	nearTensor(t, mustCompute(t, "LpNormalization", newest, attrs{"p": 1}, in), []int64{2, 2}, []float32{3. / 7, 4. / 7, 0, 0})
-	refused(t, "must be 1 or 2", "LpNormalization", newest, attrs{"p": 3}, 1, in)
+	refused(t, "expected 1 or 2", "LpNormalization", newest, attrs{"p": 3}, 1, in)
 
 	for _, typ := range floatTypes() {
 		tolerance := 2e-2

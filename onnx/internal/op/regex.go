@@ -26,14 +26,14 @@ const (
 func makeRegexFullMatch(a *Attributes, _ int64) (Operator, error) {
 	pattern := a.string("pattern", "")
 	if len(pattern) > maxPattern {
-		return nil, fmt.Errorf("attribute \"pattern\" has %d bytes, at most %d", len(pattern), maxPattern)
+		return nil, fmt.Errorf(`attribute "pattern" has %d bytes, at most %d`, len(pattern), maxPattern)
 	}
 	parsed, err := syntax.Parse(pattern, syntax.Perl)
 	if err != nil {
-		return nil, fmt.Errorf("attribute \"pattern\": %w", err)
+		return nil, fmt.Errorf(`attribute "pattern": %w`, err)
 	}
 	if n := symbols(parsed); n > maxSymbols {
-		return nil, fmt.Errorf("attribute \"pattern\" stands for more than %d symbols", maxSymbols)
+		return nil, fmt.Errorf(`attribute "pattern" stands for more than %d symbols`, maxSymbols)
 	}
 	compiled, err := regexp.Compile(`\A(?:` + pattern + `)\z`)
 	return regexFullMatch{compiled}, err
@@ -59,7 +59,7 @@ func (o regexFullMatch) Infer(in []*Info) ([]Info, error) {
 	if err := needType(in, 0, tensor.String); err != nil {
 		return nil, err
 	}
-	return []Info{{Type: tensor.Bool, Ranked: in[0].Ranked, Shape: in[0].Shape}}, nil
+	return []Info{like(in[0], tensor.Bool)}, nil
 }
 
 // Dear: a string may take seconds.

@@ -209,7 +209,7 @@ func (o resize) asked(in []*Info) (scales []float32, sizes []int64, known bool, 
 	case withScales && withSizes && o.sizes > 0 && in[o.scales].Complete() && in[o.sizes].Complete():
 		return nil, nil, false, BadInput(o.sizes, "and scales exclude each other")
 	case !withScales && !withSizes:
-		return nil, nil, false, BadInput(o.scales, "or sizes must be given")
+		return nil, nil, false, BadInput(o.scales, "or sizes are required")
 	case withSizes && in[o.sizes].Value != nil:
 		return nil, tensor.Data[int64](in[o.sizes].Value), true, nil
 	case withScales && !withSizes && in[o.scales].Value != nil:

@@ -78,7 +78,7 @@ func TestResizeKeepsConstants(t *testing.T) {
 func TestResizeRefuses(t *testing.T) {
 	in, two := counted[float32](2, 2), tensor.List[float32](2, 2)
 	sizes := tensor.List[int64]
-	refused(t, "or sizes must be given", "Resize", 13, nil, 1, in, nil)
+	refused(t, "or sizes are required", "Resize", 13, nil, 1, in, nil)
 	refused(t, "exclude each other", "Resize", 13, nil, 1, in, nil, two, sizes(4, 4))
 	refused(t, "input 2: has 1 entries for 2 dimensions", "Resize", 13, nil, 1, in, nil, tensor.List[float32](2))
 	refused(t, "asks for NaN times", "Resize", 13, nil, 1, in, nil, tensor.List(2, float32(math.NaN())))
@@ -91,11 +91,11 @@ func TestResizeRefuses(t *testing.T) {
 	refused(t, "input 1: has 1 entries for 2 dimensions", "Resize", 13, attrs{"coordinate_transformation_mode": "tf_crop_and_resize"}, 1, in, tensor.List[float32](1), two)
 	refused(t, "input 1: is int64", "Resize", 13, nil, 1, in, sizes(1), two)
 	refused(t, "input 2: is int64", "Resize", 13, nil, 1, in, nil, sizes(1, 1))
-	refused(t, "input 2: has shape [1 2], must be a list", "Resize", 13, nil, 1, in, nil, counted[float32](1, 2))
+	refused(t, "input 2: has shape [1 2], expected a list", "Resize", 13, nil, 1, in, nil, counted[float32](1, 2))
 	refused(t, "input 3: is float32", "Resize", 13, nil, 1, in, nil, nil, two)
 	refused(t, "is string", "Resize", 13, attrs{"mode": "linear"}, 1, tensor.List("a"), nil, tensor.List[float32](2))
 	refused(t, `"antialias" is not possible`, "Resize", 18, attrs{"antialias": 1}, 1, in, nil, two)
-	refused(t, "must be one of", "Resize", 13, attrs{"coordinate_transformation_mode": "tf_half_pixel_for_nn"}, 1, in, nil, two)
+	refused(t, "expected one of", "Resize", 13, attrs{"coordinate_transformation_mode": "tf_half_pixel_for_nn"}, 1, in, nil, two)
 	refused(t, `"axes": axis 2`, "Resize", 18, attrs{"axes": []int64{2}}, 1, in, nil, tensor.List[float32](2))
 	refused(t, "expected at most 2", "Resize", 10, nil, 1, in, two, two)
 	refused(t, `"scales" is required`, "Upsample", 7, nil, 1, in)
@@ -125,7 +125,7 @@ func TestGridSample(t *testing.T) {
 	refused(t, "has 3 coordinates for 2 dimensions", "GridSample", 16, nil, 1, in, counted[float32](1, 1, 1, 3))
 	refused(t, "has a batch of 2", "GridSample", 16, nil, 1, in, counted[float32](2, 1, 1, 2))
 	refused(t, "has shape [1 1 2], the images", "GridSample", 16, nil, 1, in, counted[float32](1, 1, 2))
-	refused(t, "must have a batch, channels", "GridSample", 16, nil, 1, counted[float32](1, 1), grid)
+	refused(t, "expected a batch, channels", "GridSample", 16, nil, 1, counted[float32](1, 1), grid)
 	refused(t, "there is nothing to read", "GridSample", 16, nil, 1, counted[float32](1, 1, 0, 2), grid)
 	refused(t, "is string", "GridSample", 16, nil, 1, tensor.Of([]string{""}, 1, 1, 1, 1), grid)
 	refused(t, "input 1: is int64", "GridSample", 16, nil, 1, in, counted[int64](1, 1, 1, 2))
@@ -136,10 +136,10 @@ func TestAffineGrid(t *testing.T) {
 	size := tensor.List[int64](1, 1, 1, 2)
 	nearTensor(t, mustCompute(t, "AffineGrid", 20, nil, theta, size), []int64{1, 1, 2, 2}, []float32{0, 0, 1, 0})
 	nearTensor(t, mustCompute(t, "AffineGrid", 20, attrs{"align_corners": 1}, theta, size), []int64{1, 1, 2, 2}, []float32{-0.5, -2, 1.5, -2})
-	refused(t, "input 0: has shape [1 2 3], must be [2 2 3]", "AffineGrid", 20, nil, 1, theta, tensor.List[int64](2, 1, 1, 2))
+	refused(t, "input 0: has shape [1 2 3], expected [2 2 3]", "AffineGrid", 20, nil, 1, theta, tensor.List[int64](2, 1, 1, 2))
 	refused(t, "has 3 entries", "AffineGrid", 20, nil, 1, theta, tensor.List[int64](2, 1, 1))
 	refused(t, "asks for size", "AffineGrid", 20, nil, 1, theta, tensor.List[int64](1, 1, 1, -2))
-	refused(t, "must be a matrix for each image", "AffineGrid", 20, nil, 1, counted[float32](2, 3), size)
+	refused(t, "expected a matrix for each image", "AffineGrid", 20, nil, 1, counted[float32](2, 3), size)
 }
 
 func TestRoiAlign(t *testing.T) {
@@ -153,10 +153,10 @@ func TestRoiAlign(t *testing.T) {
 		refused(t, "region 0 is too large or not a number", "RoiAlign", 16, nil, 1, in, tensor.Of([]float32{0, 0, v, 4}, 1, 4), first)
 	}
 	refused(t, "entry 0 is image 1 of 1", "RoiAlign", 16, nil, 1, in, region, tensor.List[int64](1))
-	refused(t, "input 1: has shape [1 4], must be [2 4]", "RoiAlign", 16, nil, 1, in, region, tensor.List[int64](0, 0))
+	refused(t, "input 1: has shape [1 4], expected [2 4]", "RoiAlign", 16, nil, 1, in, region, tensor.List[int64](0, 0))
 	refused(t, "asks for regions of 0 x 1", "RoiAlign", 16, attrs{"output_height": 0}, 1, in, region, first)
 	refused(t, "asks for regions of 1 x 1 with -1 samples", "RoiAlign", 16, attrs{"sampling_ratio": -1}, 1, in, region, first)
-	refused(t, "must be images of rank 4", "RoiAlign", 16, nil, 1, counted[float32](4, 4), region, first)
+	refused(t, "expected images of rank 4", "RoiAlign", 16, nil, 1, counted[float32](4, 4), region, first)
 	refused(t, "there is nothing to pool", "RoiAlign", 16, nil, 1, counted[float32](1, 1, 0, 4), region, first)
 	refused(t, "input 1: is int64", "RoiAlign", 16, nil, 1, in, counted[int64](1, 4), first)
 }

@@ -2,6 +2,7 @@ package op
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/blindbox/blindbox/onnx/internal/kernel"
 	"github.com/blindbox/blindbox/onnx/tensor"
@@ -14,7 +15,7 @@ type reverseSequence struct{ timeFirst bool }
 func makeReverseSequence(a *Attributes, _ int64) (Operator, error) {
 	batch, time := a.int("batch_axis", 1), a.int("time_axis", 0)
 	if batch+time != 1 || batch*time != 0 {
-		return nil, errors.New(`attributes "batch_axis" and "time_axis" must be 0 and 1, or 1 and 0`)
+		return nil, fmt.Errorf(`attributes "batch_axis" and "time_axis" are %d and %d, expected 0 and 1, or 1 and 0`, batch, time)
 	}
 	return reverseSequence{time == 0}, nil
 }
@@ -27,7 +28,7 @@ func (o reverseSequence) Infer(in []*Info) ([]Info, error) {
 		return nil, err
 	}
 	if in[0].Ranked && len(in[0].Shape) < 2 {
-		return nil, BadInput(0, "has shape %v, must have a batch and a time", in[0].Shape)
+		return nil, BadInput(0, "has shape %v, expected a batch and a time", in[0].Shape)
 	}
 	if in[0].Ranked && in[1].Ranked {
 		batch := in[0].Shape[0]
@@ -38,7 +39,7 @@ func (o reverseSequence) Infer(in []*Info) ([]Info, error) {
 			return nil, BadInput(1, "has %d entries for a batch of %d", in[1].Shape[0], batch)
 		}
 	}
-	return []Info{{Type: in[0].Type, Ranked: in[0].Ranked, Shape: in[0].Shape}}, nil
+	return likeFirst(in), nil
 }
 
 func (o reverseSequence) Run(env *Env, in, out []*tensor.Tensor) error {
@@ -91,9 +92,9 @@ func (trilu) Infer(in []*Info) ([]Info, error) {
 		}
 	}
 	if in[0].Ranked && len(in[0].Shape) < 2 {
-		return nil, BadInput(0, "has shape %v, must be matrices", in[0].Shape)
+		return nil, BadInput(0, "has shape %v, expected matrices", in[0].Shape)
 	}
-	return []Info{{Type: in[0].Type, Ranked: in[0].Ranked, Shape: in[0].Shape}}, nil
+	return likeFirst(in), nil
 }
 
 func (o trilu) Run(env *Env, in, out []*tensor.Tensor) error {

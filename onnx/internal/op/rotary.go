@@ -1,9 +1,8 @@
 package op
 
 import (
-	"errors"
+	"fmt"
 
-	"github.com/blindbox/blindbox/onnx/internal/kernel"
 	"github.com/blindbox/blindbox/onnx/tensor"
 )
 
@@ -18,22 +17,14 @@ type rotary struct {
 func makeRotary(a *Attributes, _ int64) (Operator, error) {
 	o := rotary{a.int("num_heads", 0), a.int("rotary_embedding_dim", 0), a.flag("interleaved", false)}
 	if o.heads < 0 || o.dim < 0 || o.dim%2 != 0 {
-		return nil, errors.New(`attributes "num_heads" and "rotary_embedding_dim" must not be negative, and the second even`)
+		return nil, fmt.Errorf(`attributes "num_heads" and "rotary_embedding_dim" are %d and %d, expected 0 or more, and the second even`, o.heads, o.dim)
 	}
 	return o, nil
 }
 
-// InPlace: each pair is read before it is written.
-func (rotary) InPlace() []int { return []int{0} }
-
 func (o rotary) Infer(in []*Info) ([]Info, error) {
-	for i := range 3 {
-		if err := needType(in, i, tensor.Float32, tensor.Float16, tensor.BFloat16); err != nil {
-			return nil, err
-		}
-		if in[i].Type != in[0].Type {
-			return nil, BadInput(i, "is %s, but input 0 is %s", in[i].Type, in[0].Type)
-		}
+	if err := needSame(in[:3], shortFloats()...); err != nil {
+		return nil, err
 	}
 	if present(in, 3) {
 		if err := needType(in, 3, tensor.Int64); err != nil {
@@ -48,8 +39,11 @@ func (o rotary) Infer(in []*Info) ([]Info, error) {
 			return nil, err
 		}
 	}
-	return []Info{{Type: in[0].Type, Ranked: in[0].Ranked, Shape: in[0].Shape}}, nil
+	return likeFirst(in), nil
 }
+
+// InPlace: each pair is read before it is written.
+func (rotary) InPlace() []int { return []int{0} }
 
 // sizes are the dimensions of the heads, whichever way they lie.
 type rotarySizes struct{ batch, heads, positions, size int64 }
@@ -59,10 +53,10 @@ func (o rotary) sizes(shape []int64) (s rotarySizes, err error) {
 		return rotarySizes{shape[0], shape[1], shape[2], shape[3]}, nil
 	}
 	if len(shape) != 3 {
-		return s, BadInput(0, "has shape %v, must have rank 3 or 4", shape)
+		return s, BadInput(0, "has shape %v, expected rank 3 or 4", shape)
 	}
 	if o.heads == 0 || shape[2] != -1 && shape[2]%o.heads != 0 {
-		return s, BadInput(0, "has shape %v, which is not %d heads (attribute \"num_heads\")", shape, o.heads)
+		return s, BadInput(0, `has shape %v, which is not %d heads (attribute "num_heads")`, shape, o.heads)
 	}
 	s = rotarySizes{shape[0], o.heads, shape[1], -1}
 	if shape[2] != -1 {
@@ -79,7 +73,7 @@ func (o rotary) check(in []*Info) error {
 	half := int64(-1)
 	switch {
 	case o.dim > 0 && s.size != -1 && o.dim > s.size:
-		return BadInput(0, "has heads of %d elements, attribute \"rotary_embedding_dim\" is %d", s.size, o.dim)
+		return BadInput(0, `has heads of %d elements, attribute "rotary_embedding_dim" is %d`, s.size, o.dim)
 	case o.dim > 0:
 		half = o.dim / 2
 	case s.size != -1 && s.size%2 != 0:
@@ -196,7 +190,7 @@ func float32Of(env *Env, t *tensor.Tensor) (*tensor.Tensor, error) {
 	if err != nil {
 		return nil, err
 	}
-	return out, inBlocks(env, t.Len(), reader[float64](t), writer[float64](out))
+	return out, convert(env, t.Len(), reader[float64](t), writer[float64](out))
 }
 
 // fromFloat32 makes dst what src is, unless they are one.
@@ -204,17 +198,5 @@ func fromFloat32(env *Env, dst, src *tensor.Tensor) error {
 	if dst == src {
 		return nil
 	}
-	return inBlocks(env, src.Len(), reader[float64](src), writer[float64](dst))
-}
-
-func inBlocks(env *Env, n int, get read[float64], put write[float64]) error {
-	values := make([]float64, block)
-	return kernel.Walk(env.On, []int64{int64(n)}, []kernel.Operand{{Strides: []int{1}}}, func(n int, at, _ []int) error {
-		for begin := 0; begin < n; begin += block {
-			some := values[:min(block, n-begin)]
-			get(some, at[0]+begin, 1)
-			put(some, at[0]+begin, 1)
-		}
-		return nil
-	})
+	return convert(env, src.Len(), reader[float64](src), writer[float64](dst))
 }

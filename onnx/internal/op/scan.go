@@ -33,7 +33,7 @@ func makeScan(a *Attributes, opset int64) (Operator, error) {
 		inputs--
 	}
 	if cuts < 1 || cuts > inputs {
-		return nil, fmt.Errorf("attribute \"num_scan_inputs\" is %d of %d inputs", cuts, inputs)
+		return nil, fmt.Errorf(`attribute "num_scan_inputs" is %d of %d inputs`, cuts, inputs)
 	}
 	o.carried = int(inputs - cuts)
 	stacked := o.body.Outputs() - o.carried
@@ -66,7 +66,7 @@ func scanAxes(a *Attributes, axes, directions string, n int) []scanAxis {
 	read(axes, func(i int, v int64) { out[i].at = v })
 	read(directions, func(i int, v int64) {
 		if v != 0 && v != 1 {
-			a.fail(fmt.Errorf("attribute %s holds %d, must be 0 or 1", Quote(directions), v))
+			a.fail(fmt.Errorf("attribute %s holds %d, expected 0 or 1", Quote(directions), v))
 		}
 		out[i].backward = v == 1
 	})
@@ -74,13 +74,13 @@ func scanAxes(a *Attributes, axes, directions string, n int) []scanAxis {
 }
 
 func (o scan) Infer(in []*Info) ([]Info, error) {
-	around, slices1, captured, err := o.parts(in)
+	around, cut, captured, err := o.parts(in)
 	if err != nil {
 		return nil, err
 	}
 	var gives []Info
 	for turn := 0; ; turn++ {
-		out, err := o.body.Infer(append(append(refer(around), refer(slices1)...), captured...))
+		out, err := o.body.Infer(append(append(refer(around), refer(cut)...), captured...))
 		if err != nil {
 			return nil, err
 		}
@@ -144,7 +144,7 @@ func (o scan) length(cut []*tensor.Tensor) (int64, []int, error) {
 	for i, t := range cut {
 		at, err := axis(o.in[i].at, len(t.Shape))
 		if err != nil {
-			return 0, nil, BadInput(o.carried+i, "%w", err)
+			return 0, nil, &OperandError{o.carried + i, err}
 		}
 		if axes[i] = at; n >= 0 && n != t.Shape[at] {
 			return 0, nil, BadInput(o.carried+i, "has %d slices along axis %d, the tensors before it %d", t.Shape[at], at, n)

@@ -29,7 +29,7 @@ func (o batchScan) Infer(in []*Info) ([]Info, error) {
 			continue
 		}
 		if len(v.Shape) == 0 {
-			return nil, BadInput(i+1, "is a scalar, must have a batch")
+			return nil, BadInput(i+1, "is a scalar, expected a batch")
 		}
 		one := ranked(v.Type, v.Shape[1:]...)
 		inner[i] = &one

@@ -1,8 +1,6 @@
 package op
 
 import (
-	"fmt"
-
 	"github.com/blindbox/blindbox/onnx/internal/kernel"
 	"github.com/blindbox/blindbox/onnx/tensor"
 )
@@ -19,9 +17,6 @@ func makeScatterElements(a *Attributes, opset int64) (Operator, error) {
 	return scatterElements{a.int("axis", 0), joiningFrom(a, opset)}, nil
 }
 
-// InPlace: the result begins as a copy of the data.
-func (scatterElements) InPlace() []int { return []int{0} }
-
 func (o scatterElements) Infer(in []*Info) ([]Info, error) {
 	if err := o.needScatter(in); err != nil {
 		return nil, err
@@ -34,20 +29,11 @@ func (o scatterElements) Infer(in []*Info) ([]Info, error) {
 			return nil, &OperandError{2, err}
 		}
 	}
-	return []Info{{Type: in[0].Type, Ranked: in[0].Ranked, Shape: in[0].Shape}}, nil
+	return likeFirst(in), nil
 }
 
-// sameShape refuses shapes that differ where both are known.
-func sameShape(shape, want []int64) error {
-	ok := len(shape) == len(want)
-	for d := 0; ok && d < len(shape); d++ {
-		_, ok = sameDim(shape[d], want[d])
-	}
-	if !ok {
-		return fmt.Errorf("has shape %v, must be %v", shape, want)
-	}
-	return nil
-}
+// InPlace: the result begins as a copy of the data.
+func (scatterElements) InPlace() []int { return []int{0} }
 
 func (o scatterElements) Run(env *Env, in, out []*tensor.Tensor) error {
 	starts, err := alongAxis(in[0].Shape, in[1], o.axis)
@@ -65,15 +51,12 @@ func makeScatterND(a *Attributes, opset int64) (Operator, error) {
 	return scatterND{joiningFrom(a, opset)}, nil
 }
 
-// InPlace: the result begins as a copy of the data.
-func (scatterND) InPlace() []int { return []int{0} }
-
 func (o scatterND) Infer(in []*Info) ([]Info, error) {
 	if err := o.needScatter(in); err != nil {
 		return nil, err
 	}
 	if in[1].Ranked && len(in[1].Shape) == 0 {
-		return nil, BadInput(1, "is a scalar, must have at least one dimension")
+		return nil, BadInput(1, "is a scalar, expected at least one dimension")
 	}
 	if in[0].Ranked && in[1].Ranked {
 		rank, err := tupleRank(in[1], len(in[0].Shape))
@@ -88,8 +71,11 @@ func (o scatterND) Infer(in []*Info) ([]Info, error) {
 			}
 		}
 	}
-	return []Info{{Type: in[0].Type, Ranked: in[0].Ranked, Shape: in[0].Shape}}, nil
+	return likeFirst(in), nil
 }
+
+// InPlace: the result begins as a copy of the data.
+func (scatterND) InPlace() []int { return []int{0} }
 
 func (o scatterND) Run(env *Env, in, out []*tensor.Tensor) error {
 	starts, run := byTuples(in[0].Shape, in[1], 0)
@@ -106,9 +92,6 @@ type tensorScatter struct {
 func makeTensorScatter(a *Attributes, _ int64) (Operator, error) {
 	return tensorScatter{a.int("axis", -2), a.oneOf("mode", "linear", "circular") == "circular"}, nil
 }
-
-// InPlace: the result begins as a copy of the cache.
-func (tensorScatter) InPlace() []int { return []int{0} }
 
 func (o tensorScatter) Infer(in []*Info) ([]Info, error) {
 	if err := needTensor(in, 0); err != nil {
@@ -127,8 +110,11 @@ func (o tensorScatter) Infer(in []*Info) ([]Info, error) {
 			return nil, err
 		}
 	}
-	return []Info{{Type: in[0].Type, Ranked: in[0].Ranked, Shape: in[0].Shape}}, nil
+	return likeFirst(in), nil
 }
+
+// InPlace: the result begins as a copy of the cache.
+func (tensorScatter) InPlace() []int { return []int{0} }
 
 func (o tensorScatter) check(in []*Info) error {
 	cache := in[0].Shape

@@ -2,7 +2,7 @@ package op
 
 import (
 	"errors"
-	"fmt"
+	"github.com/blindbox/blindbox/onnx/internal/kernel"
 
 	"github.com/blindbox/blindbox/onnx/tensor"
 )
@@ -10,7 +10,7 @@ import (
 // selectOperators choose elements by what they hold.
 func selectOperators() map[string]Spec {
 	return map[string]Spec{
-		"NonZero":           {MinIn: 1, MaxIn: 1, MaxOut: 1, Make: fixed(nonZero{}), Since: 9},
+		"NonZero":           {MinIn: 1, MaxIn: 1, MaxOut: 1, Make: always(nonZero{}), Since: 9},
 		"Compress":          {MinIn: 2, MaxIn: 2, MaxOut: 1, Make: makeCompress, Since: 9},
 		"OneHot":            {MinIn: 3, MaxIn: 3, MaxOut: 1, Make: makeOneHot, Since: 9},
 		"TopK":              {MinIn: 1, MaxIn: 2, MaxOut: 2, Make: makeTopK},
@@ -20,14 +20,7 @@ func selectOperators() map[string]Spec {
 }
 
 // nonZero gives the indices of all elements that are not zero, a column for each.
-type nonZero struct{ makes }
-
-// makes is the part that all operators share which make their own results.
-type makes struct{}
-
-func (makes) Run(*Env, []*tensor.Tensor, []*tensor.Tensor) error {
-	return errors.New("makes its own results")
-}
+type nonZero struct{ maker }
 
 func (nonZero) Infer(in []*Info) ([]Info, error) {
 	if err := needType(in, 0, append(numberTypes(), tensor.Bool, tensor.String)...); err != nil {
@@ -107,7 +100,7 @@ func eachSet(env *Env, set func([]bool, int), n int, do func(i int)) error {
 // compress keeps the slices along an axis whose condition is true; without an axis,
 // elements.
 type compress struct {
-	makes
+	maker
 	axis int64
 	flat bool
 }
@@ -178,24 +171,17 @@ func (o compress) Make(env *Env, in []*tensor.Tensor) ([]*tensor.Tensor, error) 
 // takeAlong makes a tensor of the slices of t, seen in the given shape, that indices
 // name along a dimension.
 func takeAlong(env *Env, t *tensor.Tensor, shape []int64, at int, indices []int64) (*tensor.Tensor, error) {
-	outer, inner := 1, 1
-	for _, d := range shape[:at] {
-		outer *= int(d)
-	}
-	for _, d := range shape[at+1:] {
-		inner *= int(d)
-	}
-	size := int(shape[at])
+	l := kernel.LanesOf(shape, at)
 	shape = append([]int64{}, shape...)
 	shape[at] = int64(len(indices))
 	out, err := env.New(t.Type, shape)
-	if err != nil || outer*inner*len(indices) == 0 {
+	if err != nil || out.Len() == 0 {
 		return out, err
 	}
-	return out, moverOf(t.Type).take(env, out, t, inner, func(first int, to []int) error {
+	return out, moverOf(t.Type).take(env, out, t, l.Inner, func(first int, to []int) error {
 		for k := range to {
 			o, i := (first+k)/len(indices), (first+k)%len(indices)
-			to[k] = (o*size + int(indices[i])) * inner
+			to[k] = (o*l.N + int(indices[i])) * l.Inner
 		}
 		return nil
 	})
@@ -240,23 +226,13 @@ func (o oneHot) Infer(in []*Info) ([]Info, error) {
 	return []Info{ranked(in[2].Type, shape...)}, nil
 }
 
-// integersOf returns the elements of a tensor of numbers without their fractions.
-func integersOf(t *tensor.Tensor) []int64 {
-	out := make([]int64, t.Len())
-	reader[int64](t)(out, 0, 1)
-	return out
-}
-
 func (o oneHot) Run(env *Env, in, out []*tensor.Tensor) error {
 	at, err := axis(o.axis, len(out[0].Shape))
 	if err != nil {
 		return err
 	}
 	depth := int(out[0].Shape[at])
-	inner := 1
-	for _, d := range out[0].Shape[at+1:] {
-		inner *= int(d)
-	}
+	inner := int(countStack(out[0].Shape[at+1:]))
 	hot, err := newList(env, int64(in[0].Len()))
 	if err != nil {
 		return err
@@ -276,12 +252,4 @@ func (o oneHot) Run(env *Env, in, out []*tensor.Tensor) error {
 		}
 		return nil
 	})
-}
-
-// requiredInt reads an attribute that must be there.
-func requiredInt(a *Attributes, name string) (int64, error) {
-	if !a.has(name) {
-		return 0, fmt.Errorf("attribute %s is required", Quote(name))
-	}
-	return a.int(name, 0), nil
 }

@@ -28,7 +28,7 @@ func makeSequenceMap(a *Attributes, _ int64) (Operator, error) {
 }
 
 func (o sequenceMap) Infer(in []*Info) ([]Info, error) {
-	if err := needList(in, 0, tensor.Sequence); err != nil {
+	if err := needType(in, 0, tensor.Sequence); err != nil {
 		return nil, err
 	}
 	items := make([]*Info, len(in))

@@ -10,13 +10,13 @@ import (
 
 func shapeOperators() map[string]Spec {
 	return map[string]Spec{
-		"Identity":  {MinIn: 1, MaxIn: 1, MaxOut: 1, Make: func(*Attributes, int64) (Operator, error) { return identity{}, nil }},
+		"Identity":  {MinIn: 1, MaxIn: 1, MaxOut: 1, Make: always(identity{})},
 		"Reshape":   {MinIn: 2, MaxIn: 2, MaxOut: 1, Make: makeReshape, Since: 5},
 		"Flatten":   {MinIn: 1, MaxIn: 1, MaxOut: 1, Make: func(a *Attributes, _ int64) (Operator, error) { return flatten{axis: a.int("axis", 1)}, nil }},
 		"Squeeze":   {MinIn: 1, MaxIn: 2, MaxOut: 1, Make: makeSqueeze},
 		"Unsqueeze": {MinIn: 1, MaxIn: 2, MaxOut: 1, Make: makeUnsqueeze},
 		"Shape":     {MinIn: 1, MaxIn: 1, MaxOut: 1, Make: makeShape},
-		"Size":      {MinIn: 1, MaxIn: 1, MaxOut: 1, Make: func(*Attributes, int64) (Operator, error) { return sizeOf{}, nil }},
+		"Size":      {MinIn: 1, MaxIn: 1, MaxOut: 1, Make: always(sizeOf{})},
 		"BitCast":   {MinIn: 1, MaxIn: 1, MaxOut: 1, Make: makeBitCast, Since: 26},
 	}
 }

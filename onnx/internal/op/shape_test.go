@@ -75,6 +75,6 @@ func TestBitCast(t *testing.T) {
 	refused(t, "do not have the size of int64", "BitCast", 26, attrs{"to": int(tensor.Int64)}, 1, one)
 	refused(t, "do not have the size of uint4", "BitCast", 26, attrs{"to": int(tensor.Uint4)}, 1, tensor.List[uint8](1))
 	refused(t, "do not have the size of complex128", "BitCast", 26, attrs{"to": int(tensor.Complex128)}, 1, tensor.List("a"))
-	refused(t, "to string is not possible", "BitCast", 26, attrs{"to": int(tensor.String)}, 1, one)
+	refused(t, `"to" is string, expected`, "BitCast", 26, attrs{"to": int(tensor.String)}, 1, one)
 	refused(t, `"to" is required`, "BitCast", 26, nil, 1, one)
 }

@@ -36,11 +36,8 @@ func (o slicing) Infer(in []*Info) ([]Info, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !in[0].Ranked {
-		return []Info{unranked(in[0].Type)}, nil
-	}
-	if !known {
-		return []Info{ranked(in[0].Type, openShape(len(in[0].Shape))...)}, nil
+	if !known || !in[0].Ranked {
+		return []Info{sameRank(in[0])}, nil
 	}
 	shape := slices.Clone(in[0].Shape)
 	for d, c := range cuts {

@@ -192,7 +192,7 @@ type lpNormalization struct {
 func makeLpNormalization(a *Attributes, _ int64) (Operator, error) {
 	o := lpNormalization{along{axis: a.int("axis", -1)}, a.int("p", 2)}
 	if o.p != 1 && o.p != 2 {
-		return nil, fmt.Errorf("attribute \"p\" is %d, must be 1 or 2", o.p)
+		return nil, fmt.Errorf(`attribute "p" is %d, expected 1 or 2`, o.p)
 	}
 	return o, nil
 }

@@ -1,7 +1,6 @@
 package op
 
 import (
-	"errors"
 	"fmt"
 	"math"
 )
@@ -53,11 +52,11 @@ type unsqueeze struct {
 }
 
 func makeUnsqueeze(a *Attributes, opset int64) (Operator, error) {
+	if opset < 13 {
+		a.need("axes")
+	}
 	o := unsqueeze{axes: listFrom(a, "axes", opset < 13, 1)}
 	o.axes.scalar = true
-	if opset < 13 && !o.axes.given {
-		return nil, errors.New(`attribute "axes" is required`)
-	}
 	return o, nil
 }
 

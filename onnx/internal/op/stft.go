@@ -22,15 +22,15 @@ func (o stft) Infer(in []*Info) ([]Info, error) {
 	if err := needScalar(in, 1, tensor.Int32, tensor.Int64); err != nil {
 		return nil, err
 	}
-	if len(in) > 2 && in[2] != nil {
+	if present(in, 2) {
 		if err := needType(in, 2, in[0].Type); err != nil {
 			return nil, err
 		}
-		if in[2].Ranked && len(in[2].Shape) != 1 {
-			return nil, BadInput(2, "has shape %v, must be a list", in[2].Shape)
+		if err := needRank(in, 2, 1, "a list"); err != nil {
+			return nil, err
 		}
 	}
-	if len(in) > 3 && in[3] != nil {
+	if present(in, 3) {
 		if err := needScalar(in, 3, tensor.Int32, tensor.Int64); err != nil {
 			return nil, err
 		}
@@ -68,19 +68,17 @@ func (o stft) result(in []*Info) ([]Info, error) {
 // frame returns how far frames are apart and how long they are; -1 for what is not
 // known.
 func (o stft) frame(in []*Info) (step, length int64, err error) {
-	step, length = -1, -1
-	if in[1].Value != nil {
-		if step = scalarOr[int64]([]*tensor.Tensor{in[1].Value}, 0, 0); step < 1 {
-			return 0, 0, BadInput(1, "is %d, frames must be at least 1 apart", step)
-		}
+	step, known := in[1].number()
+	if known && step < 1 {
+		return 0, 0, BadInput(1, "is %d, expected frames at least 1 apart", step)
 	}
-	window := len(in) > 2 && in[2] != nil
+	window := present(in, 2)
+	length = -1
 	switch {
-	case len(in) > 3 && in[3] != nil:
-		if in[3].Value != nil {
-			if length = scalarOr[int64]([]*tensor.Tensor{in[3].Value}, 0, 0); length < 1 || length > maxTransform {
-				return 0, 0, BadInput(3, "is %d, frames must have 1 to %d numbers", length, maxTransform)
-			}
+	case present(in, 3):
+		length, known = in[3].number()
+		if known && (length < 1 || length > maxTransform) {
+			return 0, 0, BadInput(3, "is %d, expected frames of 1 to %d numbers", length, maxTransform)
 		}
 	case window && in[2].Ranked:
 		length = in[2].Shape[0]
@@ -91,7 +89,7 @@ func (o stft) frame(in []*Info) (step, length int64, err error) {
 		return 0, 0, BadInput(2, "has %d numbers, a frame has %d", in[2].Shape[0], length)
 	}
 	if length == 0 || length > maxTransform {
-		return 0, 0, BadInput(2, "has %d numbers, must be 1 to %d", length, maxTransform)
+		return 0, 0, BadInput(2, "has %d numbers, expected 1 to %d", length, maxTransform)
 	}
 	return step, length, nil
 }

@@ -13,7 +13,7 @@ import (
 // n], how many to pick for each class, the overlap that is too much, the score that is
 // too low.
 type suppress struct {
-	makes
+	maker
 	centre bool // boxes are x, y, width, height, not two corners y, x
 }
 

@@ -63,7 +63,7 @@ func makeStringSplit(a *Attributes, _ int64) (Operator, error) {
 	if a.has("maxsplit") {
 		most := a.int("maxsplit", 0)
 		if most < 0 {
-			return nil, fmt.Errorf("attribute \"maxsplit\" is %d", most)
+			return nil, fmt.Errorf(`attribute "maxsplit" is %d`, most)
 		}
 		o.most = int(min(most, 1<<30))
 	}
@@ -149,7 +149,7 @@ func makeStringNormalizer(a *Attributes, _ int64) (Operator, error) {
 	locale := a.string("locale", "")
 	for _, language := range []string{"az", "lt", "tr"} { // where letters change case in a way of their own
 		if strings.HasPrefix(strings.ToLower(locale), language) {
-			return nil, fmt.Errorf("attribute \"locale\" is %s, which is not supported", Quote(locale))
+			return nil, fmt.Errorf(`attribute "locale" is %s, which is not supported`, Quote(locale))
 		}
 	}
 	words, _ := a.strings("stopwords")
@@ -180,7 +180,7 @@ func (o stringNormalizer) Infer(in []*Info) ([]Info, error) {
 	case len(v.Shape) == 2 && (v.Shape[0] == 1 || v.Shape[0] == -1):
 		return []Info{ranked(tensor.String, 1, -1)}, nil
 	}
-	return nil, BadInput(0, "has shape %v, must be a list or a matrix of one row", v.Shape)
+	return nil, BadInput(0, "has shape %v, expected a list or a matrix of one row", v.Shape)
 }
 
 func (o stringNormalizer) Make(env *Env, in []*tensor.Tensor) ([]*tensor.Tensor, error) {

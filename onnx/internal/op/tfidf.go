@@ -43,7 +43,7 @@ func newGrams[T comparable](pool []T, starts []int64, least, most int) (*grams[T
 			end = starts[n]
 		}
 		if start < 0 || start > end || end > int64(len(pool)) || (end-start)%int64(n) != 0 {
-			return nil, 0, fmt.Errorf("attribute \"ngram_counts\" does not fit a pool of %d", len(pool))
+			return nil, 0, fmt.Errorf(`attribute "ngram_counts" does not fit a pool of %d`, len(pool))
 		}
 		for ; start < end; start += int64(n) {
 			if n >= least && n <= most {
@@ -80,11 +80,11 @@ func makeTfIdf(a *Attributes, _ int64) (Operator, error) {
 	numbers, hasNumbers := a.ints("pool_int64s")
 	switch {
 	case o.mode != "TF" && o.mode != "IDF" && o.mode != "TFIDF":
-		return nil, fmt.Errorf("attribute \"mode\" is %s", Quote(o.mode))
+		return nil, fmt.Errorf(`attribute "mode" is %s`, Quote(o.mode))
 	case least < 1 || most < least || o.skip < 0:
 		return nil, fmt.Errorf("n-grams of %d to %d tokens with %d skipped", least, most, o.skip)
 	case hasTexts == hasNumbers:
-		return nil, errors.New("must have one of the attributes \"pool_strings\" and \"pool_int64s\"")
+		return nil, errors.New(`must have one of the attributes "pool_strings" and "pool_int64s"`)
 	}
 	o.least, o.most = int(min(least, 1<<30)), int(min(most, 1<<30))
 	var n int
@@ -103,16 +103,16 @@ func makeTfIdf(a *Attributes, _ int64) (Operator, error) {
 // check holds the attributes to each other, for a pool of n n-grams.
 func (o *tfIdf) check(n int) error {
 	if len(o.columns) != n || n == 0 {
-		return fmt.Errorf("attribute \"ngram_indexes\" has %d entries, the pool has %d n-grams", len(o.columns), n)
+		return fmt.Errorf(`attribute "ngram_indexes" has %d entries, the pool has %d n-grams`, len(o.columns), n)
 	}
 	for _, c := range o.columns {
 		if c < 0 || c >= 1<<31 {
-			return fmt.Errorf("attribute \"ngram_indexes\" holds %d", c)
+			return fmt.Errorf(`attribute "ngram_indexes" holds %d`, c)
 		}
 		o.width = max(o.width, c+1)
 	}
 	if o.weights != nil && int64(len(o.weights)) != o.width {
-		return fmt.Errorf("attribute \"weights\" has %d entries for %d columns", len(o.weights), o.width)
+		return fmt.Errorf(`attribute "weights" has %d entries for %d columns`, len(o.weights), o.width)
 	}
 	return nil
 }
@@ -136,7 +136,7 @@ func (o tfIdf) Infer(in []*Info) ([]Info, error) {
 	case len(v.Shape) == 2:
 		return []Info{ranked(tensor.Float32, v.Shape[0], o.width)}, nil
 	}
-	return nil, BadInput(0, "has shape %v, must be a list or a matrix", v.Shape)
+	return nil, BadInput(0, "has shape %v, expected a list or a matrix", v.Shape)
 }
 
 func (o tfIdf) Run(env *Env, in, out []*tensor.Tensor) error {
@@ -150,11 +150,7 @@ func (o tfIdf) Run(env *Env, in, out []*tensor.Tensor) error {
 	case tensor.Int64:
 		err = countRows(env, &o, o.numbers, tensor.Data[int64](in[0]), to, rows)
 	default:
-		wide := make([]int64, in[0].Len())
-		for i, v := range tensor.Data[int32](in[0]) {
-			wide[i] = int64(v)
-		}
-		err = countRows(env, &o, o.numbers, wide, to, rows)
+		err = countRows(env, &o, o.numbers, integersOf(in[0]), to, rows)
 	}
 	o.weigh(to)
 	return err

@@ -31,9 +31,9 @@ func makeTopK(a *Attributes, opset int64) (Operator, error) {
 		return o, nil
 	}
 	atMost(a, 1)
-	var err error
-	o.k, err = requiredInt(a, "k")
-	return o, err
+	a.need("k")
+	o.k = a.int("k", 0)
+	return o, nil
 }
 
 // both refuses nodes that do not name both results.

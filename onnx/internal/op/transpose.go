@@ -28,11 +28,11 @@ func (o transpose) order(rank int) ([]int64, error) {
 		return perm, nil
 	}
 	if len(o.perm) != rank {
-		return nil, fmt.Errorf("attribute \"perm\" has %d entries, the operand has rank %d", len(o.perm), rank)
+		return nil, fmt.Errorf(`attribute "perm" has %d entries, the operand has rank %d`, len(o.perm), rank)
 	}
 	for _, p := range o.perm {
 		if p < 0 {
-			return nil, fmt.Errorf("attribute \"perm\" holds %d", p)
+			return nil, fmt.Errorf(`attribute "perm" holds %d`, p)
 		}
 	}
 	if _, err := axesSet(o.perm, rank); err != nil {
@@ -40,9 +40,6 @@ func (o transpose) order(rank int) ([]int64, error) {
 	}
 	return o.perm, nil
 }
-
-// Cheap: weights may be stored the other way round.
-func (o transpose) Cheap() {}
 
 func (o transpose) Infer(in []*Info) ([]Info, error) {
 	if err := needTensor(in, 0); err != nil {
@@ -61,6 +58,9 @@ func (o transpose) Infer(in []*Info) ([]Info, error) {
 	}
 	return []Info{ranked(in[0].Type, shape...)}, nil
 }
+
+// Cheap: weights may be stored the other way round.
+func (o transpose) Cheap() {}
 
 func (o transpose) Run(env *Env, in, out []*tensor.Tensor) error {
 	perm, err := o.order(len(in[0].Shape))

@@ -16,7 +16,7 @@ type treeEnsemble struct {
 	roots     []treeChild
 	targets   int64
 	aggregate int64
-	typ       tensor.DataType
+	of        tensor.DataType // of operand 0, splits, weights and the result
 }
 
 type treeNode struct {
@@ -57,29 +57,17 @@ func makeTreeEnsemble(a *Attributes, _ int64) (Operator, error) {
 	if a.int("post_transform", 0) != 0 || o.aggregate < average || o.aggregate > largestLeaf || o.targets < 1 {
 		return nil, errors.New("post_transform, aggregate_function or n_targets is not supported")
 	}
-	o.typ = splits.Type
-	if o.typ != tensor.Float32 && o.typ != tensor.Float64 || weights.Type != o.typ || members != nil && members.Type != o.typ {
-		return nil, fmt.Errorf("splits of %s and weights of %s are not supported", o.typ, weights.Type)
+	o.of = splits.Type
+	if o.of != tensor.Float32 && o.of != tensor.Float64 || weights.Type != o.of || members != nil && members.Type != o.of {
+		return nil, fmt.Errorf("splits of %s and weights of %s are not supported", o.of, weights.Type)
 	}
-	if err := o.readNodes(a, tensor.Data[uint8](modes), numbersOf(splits)); err != nil {
+	if err := o.readNodes(a, tensor.Data[uint8](modes), float64sOf(splits)); err != nil {
 		return nil, err
 	}
 	if err := o.readMembers(members); err != nil {
 		return nil, err
 	}
-	return &o, o.readLeaves(a, numbersOf(weights))
-}
-
-// numbersOf is the elements of a tensor of floats.
-func numbersOf(t *tensor.Tensor) []float64 {
-	if t.Type == tensor.Float64 {
-		return tensor.Data[float64](t)
-	}
-	out := make([]float64, t.Len())
-	for i, v := range tensor.Data[float32](t) {
-		out[i] = float64(v)
-	}
-	return out
+	return &o, o.readLeaves(a, float64sOf(weights))
 }
 
 func (o *treeEnsemble) readNodes(a *Attributes, modes []uint8, splits []float64) error {
@@ -98,7 +86,7 @@ func (o *treeEnsemble) readNodes(a *Attributes, modes []uint8, splits []float64)
 	yes, yesLeaf := column("nodes_truenodeids"), column("nodes_trueleafs")
 	no, noLeaf := column("nodes_falsenodeids"), column("nodes_falseleafs")
 	if len(splits) != n {
-		return fmt.Errorf("attribute \"nodes_splits\" has %d entries for %d nodes", len(splits), n)
+		return fmt.Errorf(`attribute "nodes_splits" has %d entries for %d nodes`, len(splits), n)
 	}
 	for i, mode := range modes {
 		if mode > member {
@@ -115,7 +103,7 @@ func (o *treeEnsemble) readNodes(a *Attributes, modes []uint8, splits []float64)
 func (o *treeEnsemble) readMembers(t *tensor.Tensor) error {
 	var values []float64
 	if t != nil {
-		values = numbersOf(t)
+		values = float64sOf(t)
 	}
 	for i := range o.nodes {
 		if o.nodes[i].mode != member {
@@ -170,7 +158,7 @@ func (o *treeEnsemble) readLeaves(a *Attributes, weights []float64) error {
 }
 
 func (o *treeEnsemble) Infer(in []*Info) ([]Info, error) {
-	if err := needType(in, 0, o.typ); err != nil {
+	if err := needType(in, 0, o.of); err != nil {
 		return nil, err
 	}
 	rows := int64(-1)
@@ -180,7 +168,7 @@ func (o *treeEnsemble) Infer(in []*Info) ([]Info, error) {
 		}
 		rows = in[0].Shape[0]
 	}
-	return []Info{ranked(o.typ, rows, o.targets)}, nil
+	return []Info{ranked(o.of, rows, o.targets)}, nil
 }
 
 // takes says whether a node's comparison holds.
@@ -225,7 +213,7 @@ func (o *treeEnsemble) leaf(at treeChild, feature func(int64) (float64, error)) 
 }
 
 func (o *treeEnsemble) Run(env *Env, in, out []*tensor.Tensor) error {
-	if o.typ == tensor.Float32 {
+	if o.of == tensor.Float32 {
 		return walkTrees(env, o, tensor.Data[float32](in[0]), tensor.Data[float32](out[0]), in[0].Shape[1])
 	}
 	return walkTrees(env, o, tensor.Data[float64](in[0]), tensor.Data[float64](out[0]), in[0].Shape[1])

@@ -105,11 +105,6 @@ func (o unary) types() []tensor.DataType {
 	return t
 }
 
-// likeFirst is a result of the type and shape of operand 0.
-func likeFirst(in []*Info) []Info {
-	return []Info{{Type: in[0].Type, Ranked: in[0].Ranked, Shape: in[0].Shape}}
-}
-
 func (o unary) Infer(in []*Info) ([]Info, error) {
 	if err := needType(in, 0, o.types()...); err != nil {
 		return nil, err
@@ -140,7 +135,7 @@ func (o test) Infer(in []*Info) ([]Info, error) {
 	if err := needType(in, 0, types...); err != nil {
 		return nil, err
 	}
-	return []Info{{Type: tensor.Bool, Ranked: in[0].Ranked, Shape: in[0].Shape}}, nil
+	return []Info{like(in[0], tensor.Bool)}, nil
 }
 
 func (o test) Run(env *Env, in, out []*tensor.Tensor) error {

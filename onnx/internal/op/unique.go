@@ -12,7 +12,7 @@ import (
 // or in the order in which they first come. Its other results are where each is first,
 // which of them each element is, and how often each is there.
 type unique struct {
-	makes
+	maker
 	axis         int64
 	flat, sorted bool
 	results      int
@@ -118,16 +118,14 @@ func (o unique) collect(env *Env, t *tensor.Tensor, shape []int64, at int, all [
 func comparer(env *Env, t *tensor.Tensor, l kernel.Lanes) (func(a, b int) int, error) {
 	switch classOf(t.Type) {
 	case floating:
-		return numberComparer[float64](env, tensor.Float64, t, l, compareFloats)
+		return numberComparer[float64](env, t, l, compareFloats)
 	case signed:
-		return numberComparer[int64](env, tensor.Int64, t, l, cmp.Compare[int64])
-	case unsigned:
-		return numberComparer[uint64](env, tensor.Uint64, t, l, cmp.Compare[uint64])
+		return numberComparer[int64](env, t, l, cmp.Compare[int64])
 	}
-	if t.Type == tensor.Bool {
-		return numberComparer[uint64](env, tensor.Uint64, t, l, cmp.Compare[uint64])
+	if t.Type == tensor.String {
+		return lexically(env, tensor.Data[string](t), l, cmp.Compare[string]), nil
 	}
-	return lexically(env, tensor.Data[string](t), l, cmp.Compare[string]), nil
+	return numberComparer[uint64](env, t, l, cmp.Compare[uint64])
 }
 
 // compareFloats puts NaN last, as one value.
@@ -138,15 +136,11 @@ func compareFloats(a, b float64) int {
 	return cmp.Compare(a, b)
 }
 
-func numberComparer[V interface {
-	numeric
-	tensor.Elem
-}](env *Env, as tensor.DataType, t *tensor.Tensor, l kernel.Lanes, compare func(a, b V) int) (func(a, b int) int, error) {
-	wide, err := env.New(as, []int64{int64(t.Len())})
+func numberComparer[V numeric](env *Env, t *tensor.Tensor, l kernel.Lanes, compare func(a, b V) int) (func(a, b int) int, error) {
+	data, err := work[V](env, t.Len())
 	if err != nil {
 		return nil, err
 	}
-	data := tensor.Data[V](wide)
 	reader[V](t)(data, 0, 1)
 	return lexically(env, data, l, compare), nil
 }

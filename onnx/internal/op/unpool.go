@@ -1,7 +1,6 @@
 package op
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -26,10 +25,7 @@ func makeMaxUnpool(a *Attributes, _ int64) (Operator, error) {
 	o.kernel, _ = a.ints("kernel_shape")
 	o.strides, _ = a.ints("strides")
 	o.pads, _ = a.ints("pads")
-	if o.kernel == nil {
-		return nil, errors.New(`attribute "kernel_shape" is required`)
-	}
-	return o, nil
+	return o, o.needKernel()
 }
 
 // pooled is the shape that MaxPool had before it; open dimensions stay open.
@@ -71,7 +67,7 @@ func (o maxUnpool) Infer(in []*Info) ([]Info, error) {
 	if err != nil {
 		return nil, &OperandError{0, err}
 	}
-	if len(in) < 3 || in[2] == nil {
+	if !present(in, 2) {
 		return []Info{ranked(tensor.Float32, shape...)}, nil
 	}
 	if err := needVector(in, 2); err != nil {
@@ -139,7 +135,7 @@ func makeMaxRoiPool(a *Attributes, _ int64) (Operator, error) {
 	o := maxRoiPool{scale: float64(a.float("spatial_scale", 1))}
 	o.cells, _ = a.ints("pooled_shape")
 	if len(o.cells) != 2 || slices.Min(o.cells) < 1 || slices.Max(o.cells) > maxWindow {
-		return nil, fmt.Errorf("attribute \"pooled_shape\" is %v, expected two sizes", o.cells)
+		return nil, fmt.Errorf(`attribute "pooled_shape" is %v, expected two sizes`, o.cells)
 	}
 	return o, nil
 }
@@ -148,15 +144,15 @@ func (o maxRoiPool) Infer(in []*Info) ([]Info, error) {
 	if err := needFloats(in); err != nil {
 		return nil, err
 	}
+	if err := needRank(in, 0, 4, "images of rank 4"); err != nil {
+		return nil, err
+	}
 	channels, regions := int64(-1), int64(-1)
 	if in[0].Ranked {
-		if len(in[0].Shape) != 4 {
-			return nil, BadInput(0, "has shape %v, expected 4 dimensions", in[0].Shape)
-		}
 		channels = in[0].Shape[1]
 	}
 	if in[1].Ranked {
-		if len(in[1].Shape) != 2 || in[1].Shape[1] != 5 && in[1].Shape[1] != -1 {
+		if !agreeing(in[1].Shape, []int64{-1, 5}) {
 			return nil, BadInput(1, "has shape %v, expected regions of 5 numbers", in[1].Shape)
 		}
 		regions = in[1].Shape[0]
