@@ -31,7 +31,7 @@ func TestMalformedModels(t *testing.T) {
 		"unknown list type field":     {pb.Model(pb.Msg(11, pb.Str(1, "x"), pb.Msg(2, pb.Msg(4, pb.Int(7, 1))))), "unknown field 7"},
 		"unknown shape field":         {pb.Model(pb.Msg(11, pb.Str(1, "x"), pb.Msg(2, pb.Msg(1, pb.Int(1, 1), pb.Msg(2, pb.Int(9, 1)))))), "unknown field 9"},
 		"reads itself":                {pb.Model(x(), pb.Node("", "Neg", []string{"y"}, []string{"y"}), y()), "is made by this node itself: a cycle"},
-		"element below its type":      {w(pb.Head("w", 2, 1), pb.Int(5, -1)), "uint8 element 0 is -1, must be 0 to 255"},
+		"element below its type":      {w(pb.Head("w", 2, 1), pb.Int(5, -1)), "uint8 element 0 is -1, expected 0 to 255"},
 		"element below 32 bits":       {w(pb.Head("w", 6, 1), pb.Int(5, -1<<40)), "does not fit into 32 bits"},
 		"list of another type":        {pb.Model(x(), pb.Node("", "SequenceConstruct", []string{"x"}, []string{"y"}), pb.Msg(12, pb.Str(1, "y"), pb.Msg(2, pb.Msg(4, pb.Msg(1, pb.Msg(1, pb.Int(1, 7))))))), `value "y": declared as`},
 		"empty":                       {nil, "file format version (ir_version) 0"},
