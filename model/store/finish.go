@@ -20,10 +20,13 @@ func (u *Upload) load(ctx context.Context, in *io.PipeReader) {
 	w := newWatch(limit, func() {
 		err := &SlowError{u.name(), limit}
 		stop(err)
-		u.end(err)
+		_ = u.end(err)
 	})
 	r, err := protect(ctx, u.store.config.Loader, u.spec.Options, &fed{in, w})
 	w.stop()
+	if cause := context.Cause(ctx); cause != nil {
+		err = cause
+	}
 	if err != nil {
 		_ = in.CloseWithError(named(err, u.name()))
 	} else {
@@ -97,6 +100,8 @@ func (u *Upload) Finish(ctx context.Context) (Entry, error) {
 	_ = u.pipe.Close() // the loader sees the end of the file
 	select {
 	case <-u.loaded:
+	case <-u.over:
+		return Entry{}, u.end(ErrClosed) // or what it has ended for
 	case <-ctx.Done():
 		u.wait()
 		return Entry{}, ctx.Err()
@@ -109,7 +114,7 @@ func (u *Upload) Finish(ctx context.Context) (Entry, error) {
 	case errors.As(err, &full) && !full.Never && u.store.disk == nil:
 		u.wait()
 	default:
-		u.end(err)
+		err = u.end(err)
 	}
 	return Entry{}, err
 }
@@ -129,9 +134,7 @@ func (u *Upload) complete() error {
 		return &LengthError{offset, l}
 	}
 	if seen := Digest(u.hash.Sum(nil)); !u.spec.Expected.IsZero() && seen != u.spec.Expected {
-		err := &DigestError{seen, u.spec.Expected}
-		u.end(err)
-		return err
+		return u.end(&DigestError{seen, u.spec.Expected})
 	}
 	return nil
 }

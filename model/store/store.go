@@ -200,7 +200,7 @@ func (s *Store) Close() error {
 	s.mu.Unlock()
 	s.stop()
 	for _, u := range uploads {
-		u.end(ErrClosed)
+		_ = u.end(ErrClosed)
 	}
 	if s.disk != nil {
 		return s.disk.close()

@@ -40,6 +40,7 @@ type Upload struct {
 	seal  *sealing       // nil without a disk
 	pipe  *io.PipeWriter // to the loader
 	stop  context.CancelCauseFunc
+	over  <-chan struct{} // closed when the upload has ended
 	idle  *time.Timer
 	swept bool
 
@@ -78,18 +79,17 @@ func (s *Store) Begin(owner string, spec Spec) (*Upload, error) {
 		u.seal = seal
 	}
 	ctx, stop := context.WithCancelCause(s.ctx)
-	u.stop = stop
+	u.stop, u.over = stop, ctx.Done()
 	in, out := io.Pipe()
 	u.pipe = out
-	u.idle = time.AfterFunc(IdleTime, func() { u.end(&NoUploadError{u.id}) })
+	u.idle = time.AfterFunc(IdleTime, func() { _ = u.end(&NoUploadError{u.id}) })
 	s.mu.Lock()
 	s.uploads[u.id] = u
 	closed := s.closed
 	s.mu.Unlock()
 	go u.load(ctx, in)
 	if closed {
-		u.end(ErrClosed)
-		return nil, ErrClosed
+		return nil, u.end(ErrClosed)
 	}
 	return u, nil
 }
@@ -258,6 +258,20 @@ func (u *Upload) busy() error {
 func (u *Upload) yield() {
 	u.turn.Unlock()
 	u.sweep()
+	if u.hasEnded() {
+		u.settle()
+	}
+}
+
+// grace is how long the end of an upload waits for a loader that was told to end, so
+// that who tries again finds room.
+const grace = time.Second
+
+func (u *Upload) settle() {
+	select {
+	case <-u.loaded:
+	case <-time.After(grace):
+	}
 }
 
 // write counts, hashes, seals and loads. The caller has the turn.
@@ -272,8 +286,7 @@ func (u *Upload) write(p []byte) (int, error) {
 			return n, nil
 		}
 		if err := u.pass(piece); err != nil {
-			u.end(err)
-			return n, err
+			return n, u.end(err)
 		}
 		n += len(piece)
 	}
@@ -290,9 +303,7 @@ func (u *Upload) count(n int64) error {
 	if l := u.spec.Length; l > 0 && n > l-u.offset {
 		seen := u.offset + n
 		s.mu.Unlock()
-		err := &LengthError{seen, l}
-		u.end(err)
-		return err
+		return u.end(&LengthError{seen, l})
 	}
 	defer s.mu.Unlock()
 	u.idle.Reset(IdleTime)
@@ -315,9 +326,10 @@ func (u *Upload) pass(p []byte) error {
 	return err
 }
 
-// end ends an upload for a reason. What it holds is given back as soon as nobody
-// writes and its loader has returned.
-func (u *Upload) end(why error) {
+// end ends an upload for a reason, and returns the reason for which it ended: the
+// first. What it holds is given back as soon as nobody writes and its loader has
+// returned.
+func (u *Upload) end(why error) error {
 	s := u.store
 	s.mu.Lock()
 	if u.ended == nil {
@@ -325,10 +337,12 @@ func (u *Upload) end(why error) {
 		u.idle.Stop()
 		delete(s.uploads, u.id)
 	}
+	why = u.ended
 	s.mu.Unlock()
 	u.stop(why)
 	_ = u.pipe.CloseWithError(why)
 	u.sweep()
+	return why
 }
 
 // sweep cleans up after an upload that has ended, unless somebody has the turn: he
@@ -359,4 +373,7 @@ func (u *Upload) hasEnded() bool {
 }
 
 // Abort ends an upload and forgets what has arrived.
-func (u *Upload) Abort() { u.end(&NoUploadError{u.id}) }
+func (u *Upload) Abort() {
+	_ = u.end(&NoUploadError{u.id})
+	u.settle()
+}
