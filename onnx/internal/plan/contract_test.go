@@ -124,7 +124,7 @@ func TestOperatorsAreNotBelieved(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			g, options := only(c.o, c.outputs...)
-			p, err := Compile(g, options)
+			p, err := Compile(t.Context(), g, options)
 			if err == nil {
 				_, err = p.Run(t.Context(), 1, []*tensor.Tensor{tensor.Of(make([]float32, 4), 1, 4)}, nil)
 			}
@@ -168,7 +168,7 @@ func TestScratchOfWhatIsFolded(t *testing.T) {
 	for n, want := range map[int64]string{-1: "over the limit: -1 floats", 1<<24 + 1: "over the limit: 16777217 floats", 3: ""} {
 		got := -1
 		o := toldScratcher{told{gives(one...), func(env *op.Env, _, _ []*tensor.Tensor) error { got = len(env.Scratch); return nil }}, n}
-		_, err := compute(kernel.Portable, o, nil, one)
+		_, err := compute(&kernel.On{}, o, nil, one)
 		if want != "" {
 			wantError(t, err, want)
 		} else if err != nil || got != int(n) {
@@ -206,12 +206,12 @@ func TestGraphsThatAreNotWellFormed(t *testing.T) {
 		`input 1: holds an integer zero`:                {Stored: div, Nodes: []graph.Node{node("Div", []string{"a", "b"}, "y")}, Outputs: []graph.Decl{output("y")}},
 	} {
 		g.Inputs = []graph.Decl{input("x", 2)}
-		_, err := Compile(g, testOptions())
+		_, err := Compile(t.Context(), g, testOptions())
 		wantError(t, err, want)
 	}
 	o := testOptions()
 	o.Rewrite = func(*Program) error { return errors.New("rewritten") }
-	_, err := Compile(&graph.Graph{Inputs: []graph.Decl{input("x", 2)}, Nodes: []graph.Node{relu}, Outputs: []graph.Decl{output("y")}}, o)
+	_, err := Compile(t.Context(), &graph.Graph{Inputs: []graph.Decl{input("x", 2)}, Nodes: []graph.Node{relu}, Outputs: []graph.Decl{output("y")}}, o)
 	wantError(t, err, "rewritten")
 }
 
