@@ -3,6 +3,8 @@ package onnx
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 	"sync/atomic"
 )
 
@@ -13,9 +15,20 @@ var ErrBusy = errors.New("no memory is free for it now")
 // Budget bounds what all runs that share it hold at the same time. Limits bound
 // one run; many of them together could still take more than the machine has. It
 // is safe for concurrent use.
+//
+// Memory of a run that is over waits for the next one, and counts as long as it does.
+// What has waited longest is dropped when a run needs more than is left.
 type Budget struct {
 	total int64
 	left  atomic.Int64
+	mu    sync.Mutex
+	waits []*waiting // longest first
+}
+
+// waiting is memory that no run holds.
+type waiting struct {
+	bytes int64
+	drop  func()
 }
 
 // NewBudget returns a budget of so many bytes, counted as [Limits] counts them:
@@ -24,6 +37,38 @@ func NewBudget(bytes int64) *Budget {
 	b := &Budget{total: bytes}
 	b.left.Store(bytes)
 	return b
+}
+
+// take takes bytes, in the place of what waits if need be.
+func (b *Budget) take(bytes int64) bool {
+	if b.left.Add(-bytes) >= 0 {
+		return true
+	}
+	b.left.Add(bytes)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for {
+		if b.left.Add(-bytes) >= 0 {
+			return true
+		}
+		b.left.Add(bytes)
+		if len(b.waits) == 0 {
+			return false
+		}
+		b.waits[0].drop()
+		b.left.Add(b.waits[0].bytes)
+		b.waits = slices.Delete(b.waits, 0, 1)
+	}
+}
+
+// end is the end of a wait, unless it was dropped before.
+func (b *Budget) end(w *waiting) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if i := slices.Index(b.waits, w); i >= 0 {
+		b.waits = slices.Delete(b.waits, i, i+1)
+		b.left.Add(w.bytes)
+	}
 }
 
 // Share is what one run holds of a budget. It is for one run at a time.
@@ -47,8 +92,7 @@ func (s *Share) Take(bytes int64) error {
 	switch {
 	case bytes > s.budget.total-s.held:
 		return fmt.Errorf("%w: %d bytes more than the %d held, at most %d in all runs together", ErrLimit, bytes, s.held, s.budget.total)
-	case s.budget.left.Add(-bytes) < 0:
-		s.budget.left.Add(bytes)
+	case !s.budget.take(bytes):
 		return ErrBusy
 	}
 	s.held += bytes
@@ -59,4 +103,16 @@ func (s *Share) Take(bytes int64) error {
 func (s *Share) Give(bytes int64) {
 	s.budget.left.Add(bytes)
 	s.held -= bytes
+}
+
+// Keep takes bytes from the share that wait for another run and still count for the
+// budget, until end is called or the budget needs them and calls drop, which must not
+// call the budget.
+func (s *Share) Keep(bytes int64, drop func()) (end func()) {
+	b, w := s.budget, &waiting{bytes, drop}
+	s.held -= bytes
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.waits = append(b.waits, w)
+	return func() { b.end(w) }
 }

@@ -165,8 +165,8 @@ func TestBudgetOfAllRuns(t *testing.T) {
 		return err
 	}
 	first, second := b.Share(), b.Share()
-	if err := run(n, first); err != nil || b.left.Load() != all-4*n {
-		t.Fatalf("one run: %v, %d bytes left of %d, expected all but the output", err, b.left.Load(), all)
+	if err := run(n, first); err != nil || b.free() != all-4*n {
+		t.Fatalf("one run: %v, %d bytes left of %d, expected all but the output", err, b.free(), all)
 	}
 	if err := run(n, second); !errors.Is(err, ErrBusy) || errors.Is(err, ErrLimit) {
 		t.Errorf("while the other's output is held: %v", err)
@@ -178,14 +178,14 @@ func TestBudgetOfAllRuns(t *testing.T) {
 	second.Release()
 	first.Release()
 	first.Release()
-	if b.left.Load() != all {
-		t.Errorf("%d bytes left, expected %d", b.left.Load(), all)
+	if b.free() != all {
+		t.Errorf("%d bytes left, expected %d", b.free(), all)
 	}
 	if err := run(2*n, second); !errors.Is(err, ErrLimit) {
 		t.Errorf("more than the whole budget: %v", err)
 	}
-	if second.Release(); b.left.Load() != all {
-		t.Errorf("%d bytes left, expected %d", b.left.Load(), all)
+	if second.Release(); b.free() != all {
+		t.Errorf("%d bytes left, expected %d", b.free(), all)
 	}
 }
 

@@ -34,7 +34,6 @@ type Bound struct {
 	outputs int64  // bytes of outputs and other values outside of the arena
 	exact   bool   // no value is late
 	owned   []bool // of each output: it is in memory that is its own
-	frames  pool
 }
 
 type boundValue struct {

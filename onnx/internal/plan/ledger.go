@@ -13,6 +13,12 @@ type Share interface {
 	Give(bytes int64)
 }
 
+// Keeper is a share whose budget goes on counting memory that waits for another run. It
+// calls drop if it needs the memory, at any time; who needs it again calls end.
+type Keeper interface {
+	Keep(bytes int64, drop func()) (end func())
+}
+
 // ledger counts the bytes that a run holds. What comes and goes with a plan is taken
 // and given exactly. Tensors that are made on the way (late values, what loops gather)
 // may be shared in ways that nobody follows, so they are counted when they are made;
@@ -50,6 +56,17 @@ func (l *ledger) give(bytes int64) {
 	if l.share != nil {
 		l.share.Give(bytes)
 	}
+}
+
+// keep is the end of planned memory that waits for another run. There is no end if no
+// budget counts it from now on.
+func (l *ledger) keep(bytes int64, drop func()) (end func()) {
+	if k, ok := l.share.(Keeper); ok && bytes > 0 {
+		l.exact -= bytes
+		return k.Keep(bytes, drop)
+	}
+	l.give(bytes)
+	return nil
 }
 
 // make makes a tensor on the way, of elements only: tensor.New sees to that.

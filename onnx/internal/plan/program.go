@@ -67,6 +67,7 @@ type Program struct {
 	work    int64 // what it takes, at most, to infer all steps and those of graphs inside, in steps
 	mu      sync.Mutex
 	bound   []*Bound // most recently used last
+	idle    idle
 }
 
 // Weights is how many bytes of tensors the program keeps between runs, at most.

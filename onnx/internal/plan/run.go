@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sync"
 
 	"github.com/blindbox/blindbox/onnx/internal/kernel"
 	"github.com/blindbox/blindbox/onnx/internal/op"
@@ -29,9 +28,6 @@ type frame struct {
 	infos  []op.Info
 	known  []*op.Info
 }
-
-// pool keeps frames between runs as long as memory is not needed otherwise.
-type pool struct{ frames sync.Pool }
 
 // Run runs the program on inputs, in the order of Inputs, whose types and shapes the
 // caller has held against the program's. What it returns is the caller's own. What is
@@ -83,27 +79,27 @@ func (p *Program) run(r *run, inputs []*tensor.Tensor) ([]*tensor.Tensor, *Bound
 	if err != nil {
 		return nil, nil, err
 	}
+	f := p.idle.get(b)
 	if err := r.ledger.take(b.arena); err != nil {
 		return nil, nil, err
 	}
-	defer r.ledger.give(b.arena)
-	f, err := b.frame()
-	if err != nil {
+	if f, err = b.frame(f); err != nil {
+		r.ledger.give(b.arena)
 		return nil, nil, err
 	}
 	r.ledger.frames = append(r.ledger.frames, f)
 	defer func() {
 		r.ledger.frames = r.ledger.frames[:len(r.ledger.frames)-1]
 		f.release()
+		p.park(f, &r.ledger)
 	}()
 	out, err := f.run(r, inputs)
 	return out, b, err
 }
 
-// frame takes one from the pool or makes it.
-func (b *Bound) frame() (*frame, error) {
-	f, ok := b.frames.frames.Get().(*frame)
-	if !ok {
+// frame makes a frame if there is none from before.
+func (b *Bound) frame(f *frame) (*frame, error) {
+	if f == nil {
 		f = &frame{bound: b, arena: tensor.NewArena(b.arena), values: make([]*tensor.Tensor, len(b.values))}
 		for id := range b.values {
 			if err := f.settle(id); err != nil {
@@ -135,7 +131,7 @@ func (f *frame) settle(id int) (err error) {
 	return err
 }
 
-// release puts the frame back, without what belonged to the run.
+// release lets go of what belonged to the run.
 func (f *frame) release() {
 	for id := range f.values {
 		if v := &f.bound.values[id]; v.place == given || v.place == heap || v.place == late || v.place == view && !f.bound.settled(v) {
@@ -145,7 +141,6 @@ func (f *frame) release() {
 	clear(f.in)
 	clear(f.out)
 	clear(f.infos)
-	f.bound.frames.frames.Put(f)
 }
 
 // settled says whether a view's memory is the same in every run.
