@@ -80,16 +80,15 @@ func (j *joiner) attention(st *plan.Step, o heads) {
 	for len(all) > 1 {
 		var alike, rest []projected
 		for _, v := range all {
-			if j.source(v) >= 0 && j.source(v) == j.source(all[0]) {
+			if j.alike(all[0], v) {
 				alike = append(alike, v)
 			} else {
 				rest = append(rest, v)
 			}
 		}
 		switch {
-		case len(alike) < 2:
-			all = all[1:]
-			continue
+		case len(alike) < 2: // nothing else is like the first, if that is like itself at all
+			rest = all[1:]
 		case j.split(all[0]) != nil:
 			j.unsplit(st, alike)
 		default:
@@ -155,15 +154,17 @@ func (r *rewriter) lastOf(id, n int) ([]int64, bool) {
 	return found[len(found)-n:], true
 }
 
-// source is the value that the matrix is a part of, if it is split, or a product of.
-func (j *joiner) source(v projected) int {
-	if st := j.split(v); st != nil {
-		return st.In[0]
+// alike says whether two stacks can be read from one matrix: they are parts of one that
+// is split, or products with one left operand.
+func (j *joiner) alike(a, b projected) bool {
+	if x, y := j.split(a), j.split(b); x != nil || y != nil {
+		return x == y
 	}
-	if st := j.product(v); st != nil {
-		return st.In[0]
+	if x, y := j.product(a), j.product(b); x != nil || y != nil {
+		return x != nil && y != nil && x.In[0] == y.In[0]
 	}
-	return -1
+	x, y := j.integers(a), j.integers(b)
+	return x != nil && y != nil && x.In[0] == y.In[0] && x.In[2] == y.In[2] && x.In[4] == y.In[4]
 }
 
 // split returns the Split along columns of known number that makes the matrix, if nobody
@@ -243,38 +244,75 @@ func (j *joiner) product(v projected) *plan.Step {
 	return st
 }
 
+// integers returns the product of bytes that makes the matrix, if the left ones have one
+// scale and one zero point.
+func (j *joiner) integers(v projected) *plan.Step {
+	st := j.makers[v.matrix]
+	if st == nil || op.Name(st.Node) != "fused:MatMulIntegerToFloat" || !j.single(st.In[2]) || st.In[4] >= 0 && !j.single(st.In[4]) {
+		return nil
+	}
+	for _, k := range []int{1, 3, 5, 6} { // weights and what belongs to them
+		if st.In[k] >= 0 && j.p.Fixed(st.In[k]) == nil {
+			return nil
+		}
+	}
+	if len(j.p.Fixed(st.In[1]).Shape) != 2 {
+		return nil
+	}
+	return st
+}
+
 // join makes one product of those that make the given operands, where the first of them
 // stood. Each of them becomes a Slice of it, for those who ask for its shape alone.
 func (j *joiner) join(st *plan.Step, all []projected) {
-	o, width := &op.Projections{}, int64(0)
-	made := []*plan.Step{}
+	whole, width := plan.Step{}, int64(0)
+	var made []*plan.Step
 	for _, v := range all {
-		one := j.product(v)
-		made = append(made, one)
-		o.Turned = append(o.Turned, one.Op.(*op.Product).TransB)
+		made = append(made, j.makers[v.matrix])
 		width += v.count
 	}
-	in := []int{made[0].In[0]}
-	for _, one := range made {
-		c := -1
-		if len(one.In) > 2 {
-			c = one.In[2]
-		}
-		in = append(in, one.In[1], c)
+	if j.integers(all[0]) != nil {
+		whole.Op, whole.In = joinedIntegers(made)
+	} else {
+		whole.Op, whole.In = joinedProducts(made)
 	}
 	shape, _ := j.shape(all[0].matrix)
 	shape = slices.Clone(shape)
 	shape[len(shape)-1] = width
-	whole := j.p.Add("", op.Info{Type: tensor.Float32, Ranked: true, Shape: shape})
+	id := j.p.Add("", op.Info{Type: tensor.Float32, Ranked: true, Shape: shape})
 	at := slices.MinFunc(made, func(a, b *plan.Step) int { return j.order[a] - j.order[b] })
-	node := &graph.Node{Index: at.Node.Index, Name: at.Node.Name, Op: "Projections", Domain: "fused", Opset: at.Node.Opset}
-	j.before[at] = append(j.before[at], plan.Step{Node: node, Op: o, In: in, Out: []int{whole}})
+	whole.Node = &graph.Node{Index: at.Node.Index, Name: at.Node.Name, Op: "Projections", Domain: "fused", Opset: at.Node.Opset}
+	whole.Out = []int{id}
+	j.before[at] = append(j.before[at], whole)
 	first := int64(0)
 	for i, v := range all {
-		j.read(st, v, whole, first, width)
-		j.slice(made[i], whole, first, v.count)
+		j.read(st, v, id, first, width)
+		j.slice(made[i], id, first, v.count)
 		first += v.count
 	}
+}
+
+// joinedProducts is one operator for several products, and its operands.
+func joinedProducts(steps []*plan.Step) (op.Operator, []int) {
+	o, in := &op.Projections{}, []int{steps[0].In[0]}
+	for _, st := range steps {
+		o.Turned = append(o.Turned, st.Op.(*op.Product).TransB)
+		bias := -1
+		if len(st.In) > 2 {
+			bias = st.In[2]
+		}
+		in = append(in, st.In[1], bias)
+	}
+	return o, in
+}
+
+// joinedIntegers is joinedProducts for products of bytes.
+func joinedIntegers(steps []*plan.Step) (op.Operator, []int) {
+	in := []int{steps[0].In[0], steps[0].In[2], steps[0].In[4]}
+	for _, st := range steps {
+		in = append(in, st.In[1], st.In[3], st.In[5], st.In[6])
+	}
+	return op.NewIntegerProjections(len(steps)), in
 }
 
 // slice makes a step take columns out of a matrix.

@@ -326,3 +326,55 @@ func shuffled(rng *rand.Rand, lines []string) []string {
 	}
 	return out
 }
+
+// integerLines are the products as quantizers write them, of one quantized x.
+func integerLines(with ...string) []string {
+	lines := slices.DeleteFunc(projectedLines(), func(l string) bool { return made(l) == "s" }) // the name is that of a scale
+	all := []string{"i,sx,zx = DynamicQuantizeLinear(x)", "scaled = Mul(m, 0.35)", "a = Softmax(scaled) axis=-1"}
+	for _, p := range []string{"q", "k", "v"} {
+		for _, l := range []string{"i# = MatMulInteger(i, w#8, zx, z#8)", "f# = Cast(i#) to=1", "s# = Mul(sx, s#8)", "p# = Mul(f#, s#)"} {
+			all = append(all, strings.ReplaceAll(l, "#", p))
+		}
+	}
+	return changed(changed(lines, all...), with...)
+}
+
+func TestIntegerProjections(t *testing.T) {
+	for name, c := range map[string]struct {
+		joined, single int // products of integers
+		with           []string
+	}{
+		"all":             {1, 0, nil},
+		"columns":         {1, 0, []string{"sk = Mul(sx, many)", "ik = MatMulInteger(i, wk8, zx, zmany)"}},
+		"no bias":         {1, 0, []string{"bv = Identity(pv)"}},
+		"no zero point":   {1, 0, []string{"iq = MatMulInteger(i, wq8, zx)"}},
+		"of others":       {1, 1, []string{"j,sz,zz = DynamicQuantizeLinear(z)", "iq = MatMulInteger(j, wq8, zz, zq8)", "sq = Mul(sz, sq8)"}},
+		"other scale":     {1, 1, []string{"half = Mul(sx, 0.5)", "sq = Mul(half, sq8)"}},
+		"other zero":      {1, 1, []string{"iq = MatMulInteger(i, wq8, zq0, zq8)"}},
+		"float keys":      {1, 0, []string{"pk = MatMul(x, wk)"}},
+		"bias not known":  {1, 1, []string{"bk = Add(pk, some)"}},
+		"scale not known": {1, 1, []string{"sk = Mul(sx, some)"}},
+		"read by others":  {1, 1, []string{"ek = ReduceSum(bk) keepdims=0", "um = Mul(u, ek)", "y = Reshape(um, flat)"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := layer(t).input("some", []int64{24}, 24).constant("zq0", tensor.Scalar(uint8(3))).weight("many", 24).constant("zmany", filled[int8](2, 24))
+			for _, p := range []string{"q", "k", "v"} {
+				w := filled[int8](0, 20, 24)
+				for i := range tensor.Data[int8](w) {
+					tensor.Data[int8](w)[i] = int8(s.rng.IntN(256))
+				}
+				s.constant("w"+p+"8", w).constant("z"+p+"8", tensor.Scalar(int8(-2))).constant("s"+p+"8", tensor.Scalar(float32(0.01)))
+			}
+			s.doSplit(integerLines(c.with...)...)
+			left := strings.Fields(s.fuses())
+			count := map[string]int{}
+			for _, l := range left {
+				count[l]++
+			}
+			if count["Attention"] != 1 || count["Projections"] != c.joined || count["MatMulIntegerToFloat"] != c.single {
+				t.Errorf("left: %v", left)
+			}
+			s.sameOnThreads("y")
+		})
+	}
+}

@@ -182,11 +182,7 @@ func (o *integerProduct) Scratch(on *kernel.On, in []*Info) int64 {
 }
 
 func (o *integerProduct) size(on *kernel.On, m, k, n int) qgemm.Size {
-	size := qgemm.LeftSize(m, k).Plus(qgemm.MulSize(on.Workers()))
-	if o.right == nil {
-		size = size.Plus(qgemm.RightSize(k, n))
-	}
-	return size
+	return qgemm.LeftSize(m, k).Plus(o.beside(on, k, n))
 }
 
 // scratchOf is a kernel's memory in float32.

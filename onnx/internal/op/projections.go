@@ -28,7 +28,7 @@ func (o *Projections) Infer(in []*Info) ([]Info, error) {
 	if err := needType(in, 0, tensor.Float32); err != nil {
 		return nil, err
 	}
-	var whole Info
+	var all []Info
 	for i, turned := range o.Turned {
 		if b := in[o.b(i)]; b == nil || b.Ranked && len(b.Shape) != 2 {
 			return nil, BadInput(o.b(i), "is not one matrix")
@@ -37,25 +37,27 @@ func (o *Projections) Infer(in []*Info) ([]Info, error) {
 		if err != nil {
 			return nil, err
 		}
-		n := len(part[0].Shape) - 1
-		switch {
-		case i == 0:
-			whole = part[0]
-		case !whole.Ranked || !part[0].Ranked:
-			whole = unranked(tensor.Float32)
-		default:
-			whole.Shape[n] = together(whole.Shape[n], part[0].Shape[n])
-		}
+		all = append(all, part[0])
 	}
-	return []Info{whole}, nil
+	return []Info{beside(all)}, nil
 }
 
-// together adds dimensions, of which either may be open.
-func together(a, b int64) int64 {
-	if a == -1 || b == -1 {
-		return -1
+// beside is what products of one left operand with matrices are together: as many rows,
+// and the columns of all.
+func beside(parts []Info) Info {
+	whole := parts[0]
+	n := len(whole.Shape) - 1
+	for _, part := range parts[1:] {
+		switch {
+		case !whole.Ranked || !part.Ranked:
+			whole = unranked(whole.Type)
+		case whole.Shape[n] == -1 || part.Shape[n] == -1:
+			whole.Shape[n] = -1
+		default:
+			whole.Shape[n] += part.Shape[n]
+		}
 	}
-	return a + b
+	return whole
 }
 
 // Overwrite lets each B that is nobody else's be laid out where it is.
