@@ -182,8 +182,8 @@ func (o deformConv) over(x, w []int64) (placed, error) {
 // needOffsets holds offsets and mask to two and one number for each tap.
 func (o deformConv) needOffsets(in []*Info, p placed, batch int64) error {
 	taps := p.kernel[0] * p.kernel[1]
-	for i, per := range map[int]int64{2: 2, 4: 1} {
-		if !present(in, i) || !in[i].Complete() {
+	for i, per := range [...]int64{2: 2, 4: 1} {
+		if per == 0 || !present(in, i) || !in[i].Complete() {
 			continue
 		}
 		if taps > maxWindow/per/o.moves || !slices.Equal(in[i].Shape, []int64{batch, per * o.moves * taps, p.out[0], p.out[1]}) {
