@@ -6,6 +6,10 @@
 // is taken, runs are bounded in number and time and given out fair by caller, see
 // package schedule, and nothing of a request or an answer is ever logged.
 //
+// The models are those that the box brings, and where callers may bring models, theirs:
+// package store has whose they are and where their bytes lie, and this package how
+// they are uploaded, resumed, listed and deleted over HTTP (repository.go).
+//
 // Source: Open Inference Protocol (kserve/open-inference-protocol), REST, and the
 // binary tensor data extension of Triton (server/docs/protocol).
 package model
@@ -15,12 +19,12 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"net/http"
 	"regexp"
 	"runtime"
 	"time"
 
 	"github.com/blindbox/blindbox/model/schedule"
+	"github.com/blindbox/blindbox/model/store"
 	"github.com/blindbox/blindbox/onnx"
 )
 
@@ -28,6 +32,7 @@ import (
 type Loaded struct {
 	Name    string        // the name in the URL: letters, digits, '.', '_', '-'
 	Digest  [32]byte      // SHA-256 of the model file
+	Size    int64         // of the file in bytes
 	Session *onnx.Session // required
 	Labels  []string      // names of the classes, if the model is a classifier; optional
 }
@@ -55,7 +60,7 @@ func LoadContext(ctx context.Context, name string, onnxBytes []byte) (Loaded, er
 	if err != nil {
 		return Loaded{}, fmt.Errorf("model: %s: %w", name, err)
 	}
-	return Loaded{Name: name, Digest: sha256.Sum256(onnxBytes), Session: s}, nil
+	return Loaded{Name: name, Digest: sha256.Sum256(onnxBytes), Size: int64(len(onnxBytes)), Session: s}, nil
 }
 
 // checkName keeps names to what stands in a URL's path as it is.
@@ -79,6 +84,8 @@ type config struct {
 	concurrency int
 	inFlight    int
 	deadline    time.Duration
+	limits      onnx.Limits
+	brought     *store.Config // nil: callers bring no models
 }
 
 // WithBodyLimit bounds a request's body in bytes. Default 16 MiB.
@@ -109,7 +116,7 @@ func WithInFlight(requests int) Option { return func(c *config) { c.inFlight = r
 func WithDeadline(d time.Duration) Option { return func(c *config) { c.deadline = d } }
 
 func newConfig(opts []Option) (config, error) {
-	c := config{body: 16 << 20, elements: 4 << 20, answer: 64 << 20, memory: 1 << 30, concurrency: runtime.GOMAXPROCS(0), deadline: 30 * time.Second}
+	c := config{body: 16 << 20, elements: 4 << 20, answer: 64 << 20, memory: 1 << 30, concurrency: runtime.GOMAXPROCS(0), deadline: 30 * time.Second, limits: onnx.DefaultLimits()}
 	for _, o := range opts {
 		o(&c)
 	}
@@ -131,31 +138,59 @@ func newConfig(opts []Option) (config, error) {
 	return c, errors.Join(errs...)
 }
 
-// NewServer returns a handler for all paths under /v2. It refuses two models of
-// one name, a model without a session or digest, and a bound that is not
+// WithStore lets callers bring models, within the bounds of c. Loader and Startup are
+// the server's own.
+func WithStore(c store.Config) Option { return func(cfg *config) { cfg.brought = &c } }
+
+// WithLimits bounds what one model file may hold and one run of it may take. Default
+// [onnx.DefaultLimits].
+func WithLimits(l onnx.Limits) Option { return func(c *config) { c.limits = l } }
+
+// NewServer returns what answers for all paths under /v2 and for /v1/models. It refuses
+// two models of one name, a model without a session or digest, and a bound that is not
 // positive.
-func NewServer(models []Loaded, opts ...Option) (http.Handler, error) {
+func NewServer(models []Loaded, opts ...Option) (*Server, error) {
 	c, err := newConfig(opts)
 	errs := []error{err}
-	s := &server{config: c, models: map[string]*served{}}
+	var startup []store.Startup
+	names := map[string]bool{}
 	for _, m := range models {
-		sv, err := newServed(m)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		if s.models[m.Name] != nil {
+		if names[m.Name] {
 			errs = append(errs, fmt.Errorf("model: two models are named %q", m.Name))
 		}
-		s.models[m.Name] = sv
+		names[m.Name] = true
+		one, err := m.startup()
+		startup, errs = append(startup, one), append(errs, err)
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
+	s := &Server{config: c, brings: c.brought != nil, budget: onnx.NewBudget(c.memory), flight: make(chan struct{}, c.inFlight)}
 	if s.runs, err = schedule.New(c.concurrency, schedule.Limits{Queue: c.inFlight, Caller: c.inFlight}); err != nil {
 		return nil, fmt.Errorf("model: %w", err)
 	}
-	s.budget = onnx.NewBudget(c.memory)
-	s.flight = make(chan struct{}, c.inFlight)
+	bounds := store.Config{Memory: 1, OwnerBytes: 1, OwnerModels: 1, OwnerLoads: 1, LoadTime: 1} // nobody brings anything
+	if c.brought != nil {
+		bounds = *c.brought
+	}
+	bounds.Loader, bounds.Startup = &loader{c.limits, s.runs}, startup
+	if s.store, err = store.Open(bounds); err != nil {
+		return nil, fmt.Errorf("model: %w", err)
+	}
+	s.ctx, s.stop = context.WithCancel(context.Background())
 	return s, nil
+}
+
+// startup is a loaded model as the store has those that the box brings.
+func (m *Loaded) startup() (store.Startup, error) {
+	if err := checkName(m.Name); err != nil {
+		return store.Startup{}, err
+	}
+	if m.Session == nil {
+		return store.Startup{}, fmt.Errorf("model: %s has no session", m.Name)
+	}
+	if m.Digest == [32]byte{} {
+		return store.Startup{}, fmt.Errorf("model: %s has no digest", m.Name)
+	}
+	return store.Startup{Name: m.Name, Digest: store.Digest(m.Digest), Size: m.Size, Ready: newServed(m.Session, m.Size, m.Labels)}, nil
 }

@@ -96,7 +96,6 @@ func TestServerAndModelDescriptions(t *testing.T) {
 	for path, want := range map[string]string{
 		"/v2/health/live":                    `{"live":true}`,
 		"/v2/health/ready":                   `{"ready":true}`,
-		"/v2/models":                         `{"models":[{"name":"echo","version":"1","state":"READY"},{"name":"slow","version":"1","state":"READY"},{"name":"tumour","version":"1","state":"READY"}]}`,
 		"/v2/models/echo/ready":              `{"name":"echo","ready":true}`,
 		"/v2/models/tumour":                  tumourMetadata,
 		"/v2/models/tumour/":                 tumourMetadata,
@@ -114,7 +113,7 @@ func TestServerAndModelDescriptions(t *testing.T) {
 	}
 	for _, path := range []string{"/v2", "/v2/"} {
 		status, answer, _ := call(t, h, "GET", path, "")
-		if status != 200 || answer["name"] != "blindbox" || answer["version"] == "" || !slices.Equal(answer["extensions"].([]any), []any{"binary_tensor_data"}) {
+		if status != 200 || answer["name"] != "blindbox" || answer["version"] == "" || !slices.Equal(answer["extensions"].([]any), []any{"binary_tensor_data", "model_repository"}) {
 			t.Errorf("%s: %d %v", path, status, answer)
 		}
 	}
@@ -133,15 +132,20 @@ func TestPathsAndMethods(t *testing.T) {
 		want         string
 	}{
 		{"GET", "/", 404, "begin with /v2"},
-		{"GET", "/v1/models", 404, "begin with /v2"},
+		{"GET", "/v1/models/echo", 404, "begin with /v2"},
+		{"POST", "/v1/models", 405, "method must be GET or HEAD"},
+		{"POST", "/v2/repository/uploads", 404, "callers bring no models"},
+		{"DELETE", "/v2/repository/models/echo", 404, "callers bring no models"},
+		{"DELETE", "/v2/repository/index", 405, "method must be GET or POST"},
 		{"GET", "/v2/other", 404, "no such path"},
 		{"GET", "/v2/health", 404, "no such path"},
 		{"POST", "/v2/models", 405, "method must be GET or HEAD"},
-		{"GET", "/v2/models/none", 404, "no model of that name"},
-		{"POST", "/v2/models/none/infer", 404, "no model of that name"},
-		{"GET", "/v2/models/ECHO", 404, "no model of that name"},
+		{"GET", "/v2/models/none", 404, `no model "none"`},
+		{"POST", "/v2/models/none/infer", 404, `no model "none"`},
+		{"GET", "/v2/models/ECHO", 404, `no model "ECHO"`},
 		{"GET", "/v2/models/echo/other", 404, "no such path"},
-		{"GET", "/v2/models/echo/versions/2", 404, "has version 1 only"},
+		{"GET", "/v2/models/echo/versions/2", 404, `no model "echo" version 2`},
+		{"GET", "/v2/models/echo/versions/01", 404, `version "01", expected a number from 1`},
 		{"GET", "/v2/models/echo/versions", 404, "no such path"},
 		{"GET", "/v2/models/../health/live", 404, "no"},
 		{"POST", "/v2", 405, "method must be GET or HEAD"},
@@ -407,7 +411,7 @@ func TestConcurrencyIsBounded(t *testing.T) {
 	h := handler(t, WithConcurrency(1), WithInFlight(2), WithDeadline(2*time.Minute), WithElementLimit(1<<23))
 	srv := httptest.NewServer(h)
 	defer srv.Close()
-	s := h.(*server)
+	s := h.(*Server)
 	ctx, leave := context.WithCancel(t.Context())
 	defer leave()
 	body := square(400)
@@ -446,7 +450,7 @@ func TestConcurrencyIsBounded(t *testing.T) {
 // TestCallersTakeTurns: who has used a run for long waits behind who has not.
 func TestCallersTakeTurns(t *testing.T) {
 	h := handler(t, WithConcurrency(1), WithDeadline(2*time.Minute))
-	s := h.(*server)
+	s := h.(*Server)
 	release, err := s.runs.Acquire(t.Context(), "hospital")
 	if err != nil {
 		t.Fatal(err)
@@ -477,7 +481,7 @@ func TestCallersTakeTurns(t *testing.T) {
 // TestWhoMayTryAgain: a refusal that is about the moment says when to try again.
 func TestWhoMayTryAgain(t *testing.T) {
 	h := handler(t, WithConcurrency(1), WithDeadline(50*time.Millisecond))
-	release, err := h.(*server).runs.Acquire(t.Context(), "bank")
+	release, err := h.(*Server).runs.Acquire(t.Context(), "bank")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -493,7 +497,7 @@ func TestWhoMayTryAgain(t *testing.T) {
 // and may try again; one that would never fit is told so.
 func TestMemoryOfAllRuns(t *testing.T) {
 	h := handler(t, WithMemory(1<<12))
-	s := h.(*server)
+	s := h.(*Server)
 	share := s.budget.Share()
 	hold := func(n int) error {
 		in := tensor.Of(make([]float32, 2*n), int64(n), 2)

@@ -33,7 +33,7 @@ const maxID = 256
 // requestReader reads an $inference_request object against one model.
 type requestReader struct {
 	r        *strictjson.Reader
-	m        *served
+	m        *found
 	tensors  []byte // behind the JSON, and not read yet
 	elements int64  // still allowed
 	q        request
@@ -48,7 +48,7 @@ type output struct {
 }
 
 // parseRequest reads a request of JSON and the tensors behind it.
-func parseRequest(head, tensors []byte, m *served, elements int64) (*request, error) {
+func parseRequest(head, tensors []byte, m *found, elements int64) (*request, error) {
 	r, err := strictjson.NewReader(head, strictjson.Limits{Bytes: len(head) + 1})
 	if err != nil {
 		return nil, err

@@ -1,127 +1,67 @@
 package model
 
 import (
+	"cmp"
 	"context"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
-	"maps"
 	"math"
 	"net"
 	"net/http"
 	"runtime/debug"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/blindbox/blindbox/model/schedule"
+	"github.com/blindbox/blindbox/model/store"
 	"github.com/blindbox/blindbox/onnx"
 	"github.com/blindbox/blindbox/onnx/tensor"
 )
 
-// version is the only version that a model has: another file is another model,
-// told apart by its digest.
-const version = "1"
+// Headers that the box sets, and takes from nobody. CallerHeader names who sends a
+// request; without it all requests are one caller's. ModelHeader is the canonical name
+// of the model that the policy has decided about: no other one answers.
+const (
+	CallerHeader = "Blindbox-Caller"
+	ModelHeader  = "Blindbox-Model"
+)
 
-// CallerHeader names who sends a request: the box sets it, and takes it from nobody.
-// Without it all requests are one caller's.
-const CallerHeader = "Blindbox-Caller"
-
-// server routes requests. It holds nothing of a request after answering it.
-type server struct {
+// Server routes requests. It holds nothing of a request after answering it.
+type Server struct {
 	config
-	models map[string]*served
+	store  *store.Store
+	brings bool // callers may bring models
 	runs   *schedule.Scheduler
 	flight chan struct{} // one token per request from its body's first byte on
 	budget *onnx.Budget  // what the tensors of all runs take together
+	ctx    context.Context
+	stop   context.CancelFunc
 }
 
-// served is a model with what never changes about it made ready.
-type served struct {
-	Loaded
-	inputs, outputs []onnx.ValueInfo
-	metadata        []byte
+// Close ends uploads and loads and lets the models go. What is sealed is there when a
+// server is made again with the same state.
+func (s *Server) Close() error {
+	s.stop()
+	return s.store.Close()
 }
 
-func newServed(m Loaded) (*served, error) {
-	if err := checkName(m.Name); err != nil {
-		return nil, err
-	}
-	if m.Session == nil {
-		return nil, fmt.Errorf("model: %s has no session", m.Name)
-	}
-	if m.Digest == [32]byte{} {
-		return nil, fmt.Errorf("model: %s has no digest", m.Name)
-	}
-	s := &served{Loaded: m, inputs: m.Session.Inputs(), outputs: m.Session.Outputs()}
-	var err error
-	s.metadata, err = json.Marshal(s.describe())
-	return s, err
-}
-
-// tensorMetadata describes an input or output; -1 is a dimension left open.
-type tensorMetadata struct {
-	Name     string  `json:"name"`
-	Datatype string  `json:"datatype"`
-	Shape    []int64 `json:"shape"`
-}
-
-type modelMetadata struct {
-	Name       string            `json:"name"`
-	Versions   []string          `json:"versions"`
-	Platform   string            `json:"platform"`
-	Inputs     []tensorMetadata  `json:"inputs"`
-	Outputs    []tensorMetadata  `json:"outputs"`
-	Parameters map[string]string `json:"parameters"`
-}
-
-func (s *served) describe() modelMetadata {
-	m := modelMetadata{Name: s.Name, Versions: []string{version}, Platform: "onnx_onnxv1", Inputs: describe(s.inputs),
-		Outputs: describe(s.outputs), Parameters: map[string]string{"sha256": hex.EncodeToString(s.Digest[:])}}
-	if len(s.Labels) > 0 { // a parameter's value is one string, number or bool
-		m.Parameters["labels"] = strings.Join(s.Labels, ",")
-	}
-	return m
-}
-
-func describe(list []onnx.ValueInfo) []tensorMetadata {
-	out := make([]tensorMetadata, len(list))
-	for i, v := range list {
-		out[i] = tensorMetadata{v.Name, datatypeOf(v.Type), append([]int64{}, v.Shape...)}
-	}
-	return out
-}
-
-// failure is an answer that is an error: its status, its text, and when to try again.
-type failure struct {
-	status int
-	text   string
-	retry  time.Duration // 0: not at all
-}
-
-func (f *failure) Error() string { return f.text }
-
-func fail(status int, format string, args ...any) error {
-	return &failure{status: status, text: fmt.Sprintf(format, args...)}
-}
-
-// later is a refusal of what may be tried again.
-func later(status int, retry time.Duration, format string, args ...any) error {
-	return &failure{status, fmt.Sprintf(format, args...), max(retry, time.Second)}
-}
-
-func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a, err := s.answer(w, r)
-	status, h := http.StatusOK, w.Header()
+	h := w.Header()
 	if err != nil {
 		f := failureOf(err)
-		status, a = f.status, f.reply()
+		a = f.reply()
+		a.status = f.status
 		if f.retry > 0 {
 			h.Set("Retry-After", strconv.FormatInt(int64(math.Ceil(f.retry.Seconds())), 10))
 		}
+	}
+	h.Set("X-Content-Type-Options", "nosniff")
+	if a.status == http.StatusNoContent {
+		w.WriteHeader(a.status)
+		return
 	}
 	h.Set("Content-Type", "application/json")
 	if a.json > 0 {
@@ -129,28 +69,15 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.Set(headerLength, strconv.Itoa(a.json))
 	}
 	h.Set("Content-Length", strconv.Itoa(len(a.body)))
-	h.Set("X-Content-Type-Options", "nosniff")
-	w.WriteHeader(status)
+	w.WriteHeader(cmp.Or(a.status, http.StatusOK))
 	_, _ = w.Write(a.body) // the caller is gone: there is nobody to tell
 }
 
-// failureOf is what the caller is told of an error: of one that is not meant for it,
-// nothing.
-func failureOf(err error) *failure {
-	var f *failure
-	if !errors.As(err, &f) {
-		return &failure{status: http.StatusInternalServerError, text: "internal error"}
-	}
-	return f
-}
-
-// reply is the protocol's error object.
-func (f *failure) reply() reply {
-	return reply{body: append(append([]byte(`{"error":`), quoted(f.text)...), '}')}
-}
-
-func (s *server) answer(w http.ResponseWriter, r *http.Request) (reply, error) {
+func (s *Server) answer(w http.ResponseWriter, r *http.Request) (reply, error) {
 	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
+	if len(parts) == 2 && parts[0] == "v1" && parts[1] == "models" {
+		return s.list(w, r, openAI)
+	}
 	if parts[0] != "v2" {
 		return reply{}, fail(http.StatusNotFound, "no such path; the protocol's paths begin with /v2")
 	}
@@ -162,15 +89,17 @@ func (s *server) answer(w http.ResponseWriter, r *http.Request) (reply, error) {
 	case len(rest) == 2 && rest[0] == "health" && rest[1] == "ready":
 		return get(w, r, map[string]bool{"ready": true})
 	case len(rest) == 1 && rest[0] == "models":
-		return get(w, r, s.index())
+		return s.list(w, r, func(list []card) any { return map[string]any{"models": list} })
 	case len(rest) >= 2 && rest[0] == "models":
 		return s.model(w, r, rest[1], rest[2:])
+	case len(rest) >= 1 && rest[0] == "repository":
+		return s.repository(w, r, rest[1:])
 	}
 	return reply{}, fail(http.StatusNotFound, "no such path")
 }
 
 // describe is the server's metadata. The version is that of the build.
-func (s *server) describe() any {
+func (s *Server) describe() any {
 	v := "unknown"
 	if b, ok := debug.ReadBuildInfo(); ok && b.Main.Version != "" {
 		v = b.Main.Version
@@ -179,56 +108,88 @@ func (s *server) describe() any {
 		Name       string   `json:"name"`
 		Version    string   `json:"version"`
 		Extensions []string `json:"extensions"`
-	}{"blindbox", v, []string{"binary_tensor_data"}}
+	}{"blindbox", v, []string{"binary_tensor_data", "model_repository"}}
 }
 
-// index names the models, in the order of their names.
-func (s *server) index() any {
-	type entry struct {
-		Name    string `json:"name"`
-		Version string `json:"version"`
-		State   string `json:"state"`
+// list answers with the models that a caller may know of.
+func (s *Server) list(w http.ResponseWriter, r *http.Request, as func([]card) any) (reply, error) {
+	if err := allow(w, r, http.MethodGet, http.MethodHead); err != nil {
+		return reply{}, err
 	}
-	list := make([]entry, 0, len(s.models))
-	for _, name := range slices.Sorted(maps.Keys(s.models)) {
-		list = append(list, entry{name, version, "READY"})
+	list, err := s.index(r.Header.Get(CallerHeader))
+	if err != nil {
+		return reply{}, err
 	}
-	return map[string]any{"models": list}
+	return object(http.StatusOK, as(list), nil)
 }
 
 // model answers for one model; rest is the path after its name.
-func (s *server) model(w http.ResponseWriter, r *http.Request, name string, rest []string) (reply, error) {
-	m := s.models[name]
-	if m == nil {
-		return reply{}, fail(http.StatusNotFound, "no model of that name")
-	}
+func (s *Server) model(w http.ResponseWriter, r *http.Request, name string, rest []string) (reply, error) {
+	version := ""
 	if len(rest) >= 2 && rest[0] == "versions" {
-		if rest[1] != version {
-			return reply{}, fail(http.StatusNotFound, "model %s has version %s only", m.Name, version)
-		}
-		rest = rest[2:]
+		version, rest = rest[1], rest[2:]
 	}
 	switch {
 	case len(rest) == 0:
-		return get(w, r, json.RawMessage(m.metadata))
+		return s.metadata(w, r, name, version)
 	case len(rest) == 1 && rest[0] == "ready":
-		return get(w, r, struct {
-			Name  string `json:"name"`
-			Ready bool   `json:"ready"`
-		}{m.Name, true})
+		return s.ready(w, r, name, version)
 	case len(rest) == 1 && rest[0] == "infer":
-		return s.infer(w, r, m)
+		return s.infer(w, r, name, version)
 	}
 	return reply{}, fail(http.StatusNotFound, "no such path")
 }
 
-// get answers GET and HEAD with an object.
-func get(w http.ResponseWriter, r *http.Request, object any) (reply, error) {
+// metadata describes a model. One that is sealed is loaded for it.
+func (s *Server) metadata(w http.ResponseWriter, r *http.Request, name, version string) (reply, error) {
 	if err := allow(w, r, http.MethodGet, http.MethodHead); err != nil {
 		return reply{}, err
 	}
-	body, err := json.Marshal(object)
-	return reply{body: body}, err
+	ctx, cancel := context.WithTimeout(r.Context(), s.deadline)
+	defer cancel()
+	m, err := s.find(ctx, r, name, version)
+	if err != nil {
+		return reply{}, err
+	}
+	defer m.release()
+	return object(http.StatusOK, m.describe(), nil)
+}
+
+// ready says whether a model will answer. One that is sealed will: it is loaded then.
+func (s *Server) ready(w http.ResponseWriter, r *http.Request, name, version string) (reply, error) {
+	if err := allow(w, r, http.MethodGet, http.MethodHead); err != nil {
+		return reply{}, err
+	}
+	ref, err := reference(name, version)
+	if err != nil {
+		return reply{}, err
+	}
+	caller := r.Header.Get(CallerHeader)
+	e, err := s.store.Get(caller, ref)
+	if err != nil {
+		return reply{}, s.refusal(r.Context(), err)
+	}
+	return object(http.StatusOK, struct {
+		Name  string `json:"name"`
+		Ready bool   `json:"ready"`
+	}{shownTo(e, caller), e.State != store.Unusable}, nil)
+}
+
+// get answers GET and HEAD with an object.
+func get(w http.ResponseWriter, r *http.Request, what any) (reply, error) {
+	if err := allow(w, r, http.MethodGet, http.MethodHead); err != nil {
+		return reply{}, err
+	}
+	return object(http.StatusOK, what, nil)
+}
+
+// object is an answer of JSON, or err.
+func object(status int, what any, err error) (reply, error) {
+	if err != nil {
+		return reply{}, err
+	}
+	body, err := json.Marshal(what)
+	return reply{body: body, status: status}, err
 }
 
 func allow(w http.ResponseWriter, r *http.Request, methods ...string) error {
@@ -242,7 +203,7 @@ func allow(w http.ResponseWriter, r *http.Request, methods ...string) error {
 }
 
 // infer reads a request, runs the model, and writes the answer.
-func (s *server) infer(w http.ResponseWriter, r *http.Request, m *served) (reply, error) {
+func (s *Server) infer(w http.ResponseWriter, r *http.Request, name, version string) (reply, error) {
 	if err := allow(w, r, http.MethodPost); err != nil {
 		return reply{}, err
 	}
@@ -254,6 +215,11 @@ func (s *server) infer(w http.ResponseWriter, r *http.Request, m *served) (reply
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), s.deadline)
 	defer cancel()
+	m, err := s.find(ctx, r, name, version)
+	if err != nil {
+		return reply{}, err
+	}
+	defer m.release()
 	data, err := s.read(ctx, w, r)
 	if err != nil {
 		return reply{}, err
@@ -276,7 +242,7 @@ func (s *server) infer(w http.ResponseWriter, r *http.Request, m *served) (reply
 }
 
 // read takes the whole body, within the limits of size and time.
-func (s *server) read(ctx context.Context, w http.ResponseWriter, r *http.Request) ([]byte, error) {
+func (s *Server) read(ctx context.Context, w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if e := r.Header.Get("Content-Encoding"); e != "" && e != "identity" {
 		return nil, fail(http.StatusUnsupportedMediaType, "compressed requests are not supported")
 	}
@@ -305,13 +271,13 @@ func (s *server) read(ctx context.Context, w http.ResponseWriter, r *http.Reques
 }
 
 // run waits for its turn and runs the model.
-func (s *server) run(ctx context.Context, m *served, q *request, caller string, share *onnx.Share) (map[string]*tensor.Tensor, error) {
+func (s *Server) run(ctx context.Context, m *found, q *request, caller string, share *onnx.Share) (map[string]*tensor.Tensor, error) {
 	release, err := s.runs.Acquire(ctx, caller)
 	if err != nil {
 		return nil, notRun(err)
 	}
 	defer release()
-	out, err := m.Session.RunWithin(ctx, q.inputs, share)
+	out, err := m.session.RunWithin(ctx, q.inputs, share)
 	var input *onnx.InputError
 	var node *onnx.NodeError
 	switch {
@@ -325,13 +291,4 @@ func (s *server) run(ctx context.Context, m *served, q *request, caller string, 
 		return nil, fail(http.StatusBadRequest, "%v", err)
 	}
 	return nil, err
-}
-
-// notRun says why a run did not begin.
-func notRun(err error) error {
-	var full *schedule.Overload
-	if errors.As(err, &full) {
-		return later(http.StatusTooManyRequests, full.RetryAfter, "%v", full)
-	}
-	return later(http.StatusServiceUnavailable, 0, "the caller left before the run began")
 }

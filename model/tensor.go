@@ -158,21 +158,22 @@ func (e *elementReader) element() error {
 // reply is the body of an answer. If some of it is tensors as bytes, json is how
 // many of its first bytes are not.
 type reply struct {
-	body []byte
-	json int
+	status int // 0: not said, which is 200
+	body   []byte
+	json   int
 }
 
 // encodeAnswer writes an $inference_response object within the limits, and behind it
 // the outputs that the caller wants as bytes.
-func encodeAnswer(m *served, q *request, out map[string]*tensor.Tensor, elements, bytes int64) (reply, error) {
+func encodeAnswer(m *found, q *request, out map[string]*tensor.Tensor, elements, bytes int64) (reply, error) {
 	outputs := q.outputs
 	if len(outputs) == 0 {
 		for _, v := range m.outputs {
 			outputs = append(outputs, wanted{v.Name, q.binary})
 		}
 	}
-	b := append([]byte(`{"model_name":`), quoted(m.Name)...)
-	b = append(b, `,"model_version":"`+version+`"`...)
+	b := append([]byte(`{"model_name":`), quoted(m.name)...)
+	b = append(b, `,"model_version":"`+m.version+`"`...)
 	if q.id != "" {
 		b = append(append(b, `,"id":`...), quoted(q.id)...)
 	}

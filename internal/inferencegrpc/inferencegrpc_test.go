@@ -138,7 +138,7 @@ func TestRefusedRequests(t *testing.T) {
 		code   connect.Code
 		want   string
 	}{
-		"no such model":      {func(q *pb.ModelInferRequest) { q.ModelName = "none" }, connect.CodeNotFound, "no model of that name"},
+		"no such model":      {func(q *pb.ModelInferRequest) { q.ModelName = "none" }, connect.CodeNotFound, `no model "none"`},
 		"a path for a name":  {func(q *pb.ModelInferRequest) { q.ModelName = "../repository" }, connect.CodeInvalidArgument, "expected letters"},
 		"dots for a name":    {func(q *pb.ModelInferRequest) { q.ModelName = ".." }, connect.CodeInvalidArgument, "expected letters"},
 		"no name":            {func(q *pb.ModelInferRequest) { q.ModelName = "" }, connect.CodeInvalidArgument, "expected letters"},
@@ -169,7 +169,7 @@ func TestStreamGoesOnAfterAnError(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"", "no model of that name", ""} {
+	for _, want := range []string{"", `no model "none"`, ""} {
 		q := ask(func(q *pb.ModelInferRequest) { raw(t, q) })
 		if want != "" {
 			q.ModelName = "none"

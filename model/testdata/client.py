@@ -58,7 +58,7 @@ def refused(text, call):
     raise AssertionError(f"not refused: {text}")
 
 
-refused("no model of that name", lambda: client.infer("none", [tensor("features", batch, "FP32")]))
+refused('no model "none"', lambda: client.infer("none", [tensor("features", batch, "FP32")]))
 refused("has shape [2 29]", lambda: client.infer("tumour", [tensor("features", batch[:, 1:], "FP32")]))
 refused('datatype FP64, expected FP32', lambda: client.infer("tumour", [tensor("features", batch.astype(np.float64), "FP64")]))
 # Tensors as bytes, which is what the client does by itself.

@@ -1,0 +1,388 @@
+package model
+
+import (
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/blindbox/blindbox/model/store"
+)
+
+// Headers of an upload. Source: draft-ietf-httpbis-resumable-upload, of which this is
+// a part: an upload is created by POST, goes on by PATCH, and tells by HEAD how far it
+// has come; RFC 9530 for the digest.
+const (
+	uploadOffset   = "Upload-Offset"
+	uploadLength   = "Upload-Length"
+	uploadComplete = "Upload-Complete"
+	reprDigest     = "Repr-Digest"
+)
+
+// card is what a caller is told about a model: Triton's model index, and more.
+type card struct {
+	Name       string `json:"name"`
+	Version    string `json:"version"`
+	State      string `json:"state"`
+	Reason     string `json:"reason,omitempty"`
+	ID         string `json:"id"`
+	Owner      string `json:"owner,omitempty"`
+	Visibility string `json:"visibility"`
+	Optimize   bool   `json:"optimize"`
+	Loaded     bool   `json:"loaded"`
+	Pinned     bool   `json:"pinned"`
+	Size       int64  `json:"size"`
+	Memory     int64  `json:"memory,omitempty"`
+	Uploaded   string `json:"uploaded,omitempty"`
+}
+
+// cardOf describes a model to a caller. One that is sealed is ready: it is loaded when
+// it is asked for.
+func cardOf(e store.Entry, caller string) card {
+	c := card{Name: shownTo(e, caller), Version: strconv.Itoa(e.Version), State: "READY", ID: e.Digest.String(), Owner: e.Owner,
+		Visibility: e.Visibility.String(), Optimize: e.Options != unfused, Loaded: e.State == store.Loaded, Pinned: e.Pinned, Size: e.Size, Memory: e.Memory}
+	if !e.Uploaded.IsZero() {
+		c.Uploaded = e.Uploaded.UTC().Format(time.RFC3339)
+	}
+	switch e.State {
+	case store.Loading:
+		c.State = "LOADING"
+	case store.Unusable:
+		c.State, c.Reason = "UNAVAILABLE", "its sealed file was refused when it was last asked for; upload it again or delete it"
+	}
+	return c
+}
+
+// index describes the models that a caller may know of, in the order of their names.
+func (s *Server) index(caller string) ([]card, error) {
+	entries, err := s.store.List(caller)
+	if err != nil {
+		return nil, s.refusal(s.ctx, err)
+	}
+	list := make([]card, 0, len(entries))
+	for _, e := range entries {
+		list = append(list, cardOf(e, caller))
+	}
+	slices.SortStableFunc(list, func(a, b card) int { return strings.Compare(a.Name, b.Name) })
+	return list, nil
+}
+
+// openAI is the index as OpenAI's API has it.
+func openAI(list []card) any {
+	type entry struct {
+		ID      string `json:"id"`
+		Object  string `json:"object"`
+		Created int64  `json:"created"`
+		OwnedBy string `json:"owned_by"`
+	}
+	data := []entry{}
+	for i, c := range list {
+		if i > 0 && list[i-1].Name == c.Name {
+			continue // another version of it
+		}
+		created, _ := time.Parse(time.RFC3339, c.Uploaded) // the zero time where there is none
+		owner := c.Owner
+		if owner == "" {
+			owner = "blindbox"
+		}
+		data = append(data, entry{c.Name, "model", max(created.Unix(), 0), owner})
+	}
+	return map[string]any{"object": "list", "data": data}
+}
+
+// repository answers for what is below /v2/repository.
+func (s *Server) repository(w http.ResponseWriter, r *http.Request, rest []string) (reply, error) {
+	caller := r.Header.Get(CallerHeader)
+	switch {
+	case len(rest) == 1 && rest[0] == "index":
+		if err := allow(w, r, http.MethodGet, http.MethodPost); err != nil {
+			return reply{}, err
+		}
+		list, err := s.index(caller)
+		return object(http.StatusOK, list, err)
+	case !s.brings:
+		return reply{}, fail(http.StatusNotFound, "no such path: callers bring no models to this box")
+	case len(rest) == 1 && rest[0] == "uploads":
+		return s.begin(w, r, caller)
+	case len(rest) == 2 && rest[0] == "uploads":
+		return s.upload(w, r, caller, rest[1])
+	case len(rest) >= 2 && rest[0] == "models":
+		return s.manage(w, r, caller, rest[1], rest[2:])
+	}
+	return reply{}, fail(http.StatusNotFound, "no such path")
+}
+
+// manage deletes, loads, unloads, pins and unpins a model.
+func (s *Server) manage(w http.ResponseWriter, r *http.Request, caller, name string, rest []string) (reply, error) {
+	version := ""
+	if len(rest) >= 2 && rest[0] == "versions" {
+		version, rest = rest[1], rest[2:]
+	}
+	ref, err := reference(name, version)
+	if err != nil {
+		return reply{}, err
+	}
+	if len(rest) == 0 {
+		if err := allow(w, r, http.MethodDelete); err != nil {
+			return reply{}, err
+		}
+		return reply{status: http.StatusNoContent}, s.refused(r, s.store.Delete(caller, ref))
+	}
+	if len(rest) > 1 {
+		return reply{}, fail(http.StatusNotFound, "no such path")
+	}
+	do := map[string]func() error{
+		"load":   func() error { return s.store.Load(r.Context(), caller, ref) },
+		"unload": func() error { return s.store.Unload(caller, ref) },
+		"pin":    func() error { return s.store.Pin(r.Context(), caller, ref) },
+		"unpin":  func() error { return s.store.Unpin(caller, ref) },
+	}[rest[0]]
+	if do == nil {
+		return reply{}, fail(http.StatusNotFound, "no such path")
+	}
+	if err := allow(w, r, http.MethodPost); err != nil {
+		return reply{}, err
+	}
+	if err := do(); err != nil {
+		return reply{}, s.refusal(r.Context(), err)
+	}
+	e, err := s.store.Get(caller, ref)
+	if err != nil {
+		return reply{}, s.refusal(r.Context(), err)
+	}
+	return object(http.StatusOK, cardOf(e, caller), nil)
+}
+
+// refused is refusal, and nil for no error.
+func (s *Server) refused(r *http.Request, err error) error {
+	if err == nil {
+		return nil
+	}
+	return s.refusal(r.Context(), err)
+}
+
+// begin takes a model, or the first part of one.
+func (s *Server) begin(w http.ResponseWriter, r *http.Request, caller string) (reply, error) {
+	if err := allow(w, r, http.MethodPost); err != nil {
+		return reply{}, err
+	}
+	spec, err := specOf(r)
+	if err != nil {
+		return reply{}, err
+	}
+	complete, err := isComplete(r.Header, true)
+	if err != nil {
+		return reply{}, err
+	}
+	if err := raw(r.Header); err != nil {
+		return reply{}, err
+	}
+	u, err := s.store.Begin(caller, spec)
+	if err != nil {
+		return reply{}, s.refusal(r.Context(), err)
+	}
+	w.Header().Set("Location", uploadsPath+u.ID())
+	return s.take(w, r, u, caller, 0, complete)
+}
+
+const uploadsPath = "/v2/repository/uploads/"
+
+// upload goes on with an upload, tells how far it is, or ends it.
+func (s *Server) upload(w http.ResponseWriter, r *http.Request, caller, id string) (reply, error) {
+	if err := allow(w, r, http.MethodPatch, http.MethodHead, http.MethodDelete); err != nil {
+		return reply{}, err
+	}
+	u, err := s.store.Upload(caller, id)
+	if err != nil {
+		return reply{}, s.refusal(r.Context(), err)
+	}
+	switch r.Method {
+	case http.MethodHead:
+		w.Header().Set(uploadOffset, strconv.FormatInt(u.Offset(), 10))
+		w.Header().Set(uploadComplete, "?0")
+		w.Header().Set("Cache-Control", "no-store")
+		return reply{status: http.StatusNoContent}, nil
+	case http.MethodDelete:
+		u.Abort()
+		return reply{status: http.StatusNoContent}, nil
+	}
+	at, err := number(r.Header, uploadOffset)
+	if err != nil {
+		return reply{}, err
+	}
+	if at < 0 {
+		return reply{}, fail(http.StatusBadRequest, "no %s, expected where the part begins", uploadOffset)
+	}
+	complete, err := isComplete(r.Header, false)
+	if err != nil {
+		return reply{}, err
+	}
+	if err := raw(r.Header); err != nil {
+		return reply{}, err
+	}
+	return s.take(w, r, u, caller, at, complete)
+}
+
+// take reads a part, and makes a model of the file if the part was the last.
+func (s *Server) take(w http.ResponseWriter, r *http.Request, u *store.Upload, caller string, at int64, complete bool) (reply, error) {
+	_, err := u.Append(at, r.Body)
+	w.Header().Set(uploadOffset, strconv.FormatInt(u.Offset(), 10))
+	w.Header().Set(uploadComplete, "?0")
+	if err != nil {
+		return reply{}, s.notTaken(r, u, err)
+	}
+	if !complete {
+		return reply{status: http.StatusNoContent}, nil
+	}
+	e, err := u.Finish(r.Context())
+	if err != nil {
+		return reply{}, s.refusal(r.Context(), err)
+	}
+	w.Header().Set(uploadComplete, "?1")
+	return object(http.StatusCreated, cardOf(e, caller), nil)
+}
+
+// notTaken says why a part was not read to its end.
+func (s *Server) notTaken(r *http.Request, u *store.Upload, err error) error {
+	told := s.refusal(r.Context(), err)
+	var known *failure
+	if errors.As(told, &known) {
+		return told
+	}
+	var over *http.MaxBytesError
+	if errors.As(err, &over) {
+		u.Abort()
+		return fail(http.StatusRequestEntityTooLarge, "a model may have %d bytes; nothing was kept", over.Limit)
+	}
+	return fail(http.StatusBadRequest, "the body ended early; %d bytes are kept, go on from there", u.Offset())
+}
+
+// raw refuses a body that is not the file as it is.
+func raw(h http.Header) error {
+	if e := h.Get("Content-Encoding"); e != "" && e != "identity" {
+		return fail(http.StatusUnsupportedMediaType, "compressed models are not supported: send the file as it is")
+	}
+	typ, _, _ := strings.Cut(h.Get("Content-Type"), ";")
+	if strings.HasPrefix(typ, "multipart/") || typ == "application/x-www-form-urlencoded" {
+		return fail(http.StatusUnsupportedMediaType, "a body of %s, expected the file as it is: application/octet-stream (curl: -H 'Content-Type: application/octet-stream' --data-binary @FILE)", typ)
+	}
+	return nil
+}
+
+// specOf reads what the caller says about the model that it sends.
+func specOf(r *http.Request) (store.Spec, error) {
+	q, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return store.Spec{}, fail(http.StatusBadRequest, "the query cannot be read")
+	}
+	spec := store.Spec{Name: q.Get("name")}
+	for key, values := range q {
+		if len(values) > 1 {
+			return spec, fail(http.StatusBadRequest, "%.40q is there %d times", key, len(values))
+		}
+		if err := setting(&spec, key, values[0]); err != nil {
+			return spec, err
+		}
+	}
+	if spec.Length, err = number(r.Header, uploadLength); err != nil {
+		return spec, err
+	}
+	spec.Length = max(spec.Length, 0)
+	spec.Expected, err = digestOf(r.Header)
+	return spec, err
+}
+
+// setting reads one parameter of an upload.
+func setting(spec *store.Spec, key, value string) error {
+	bad := func(expected string) error {
+		return fail(http.StatusBadRequest, "%s=%.80q, expected %s", key, value, expected)
+	}
+	switch key {
+	case "name":
+	case "version":
+		n, err := strconv.Atoi(value)
+		if err != nil || n < 1 {
+			return bad("a number from 1")
+		}
+		spec.Version = n
+	case "visibility":
+		switch value {
+		case "private":
+		case "shared":
+			spec.Visibility = store.Shared
+		default:
+			return bad("private or shared")
+		}
+	case "optimize":
+		switch value {
+		case "true":
+		case "false":
+			spec.Options = unfused
+		default:
+			return bad("true or false")
+		}
+	default:
+		return fail(http.StatusBadRequest, "unknown parameter %.40q, expected name, version, visibility or optimize", key)
+	}
+	return nil
+}
+
+// number reads a header that is a number of bytes; -1 if it is not there.
+func number(h http.Header, name string) (int64, error) {
+	said := h.Values(name)
+	if len(said) == 0 {
+		return -1, nil
+	}
+	n, err := strconv.ParseInt(said[0], 10, 64)
+	if err != nil || n < 0 || len(said) > 1 {
+		return -1, fail(http.StatusBadRequest, "%s is %.40q, expected one number of bytes", name, strings.Join(said, ", "))
+	}
+	return n, nil
+}
+
+// isComplete reads whether the body is the last part.
+func isComplete(h http.Header, otherwise bool) (bool, error) {
+	switch said := strings.Join(h.Values(uploadComplete), ", "); said {
+	case "":
+		return otherwise, nil
+	case "?1", "?0":
+		return said == "?1", nil
+	default:
+		return false, fail(http.StatusBadRequest, "%s is %.40q, expected ?0 or ?1", uploadComplete, said)
+	}
+}
+
+// digestOf reads the digest that the caller has announced: the zero one if none.
+func digestOf(h http.Header) (d store.Digest, err error) {
+	said := strings.Join(h.Values(reprDigest), ", ")
+	if said == "" {
+		return d, nil
+	}
+	wrong := fail(http.StatusBadRequest, "%s is %.120q, expected sha-256=:BASE64:", reprDigest, said)
+	text, ok := strings.CutPrefix(said, "sha-256=:")
+	text, end := strings.CutSuffix(text, ":")
+	sum, err := base64.StdEncoding.Strict().DecodeString(text)
+	if !ok || !end || err != nil || len(sum) != len(d) {
+		return d, wrong
+	}
+	if d = store.Digest(sum); d.IsZero() {
+		return d, wrong
+	}
+	return d, nil
+}
+
+// Canonical is the name under which the policy decides about the model that a request
+// of a caller is for: NAME for a model of the box, OWNER~NAME for one that a caller
+// has brought, whatever the request calls it. Of what is not there it is the name as
+// it was given.
+func (s *Server) Canonical(caller, name string) string {
+	e, err := s.store.Get(caller, store.Reference{Name: name})
+	if err != nil {
+		return name
+	}
+	return e.Canonical()
+}

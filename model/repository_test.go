@@ -1,0 +1,317 @@
+package model
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"github.com/blindbox/blindbox/examples/tumour"
+	"github.com/blindbox/blindbox/model/store"
+	pb "github.com/blindbox/blindbox/onnx/onnxtest"
+)
+
+// bounds of a store that has room for the tests' models.
+func bounds() store.Config {
+	return store.Config{Memory: 1 << 20, OwnerBytes: 1 << 18, OwnerModels: 4, OwnerLoads: 2, LoadTime: time.Minute}
+}
+
+// repository is a server to which callers bring models, on a disk if disk says so.
+func repository(t testing.TB, disk bool, change func(*store.Config)) *Server {
+	t.Helper()
+	c := bounds()
+	if disk {
+		c.Disk, c.Folder, c.State = 1<<22, t.TempDir(), t.TempDir()
+	}
+	if change != nil {
+		change(&c)
+	}
+	s, err := NewServer([]Loaded{mustLoad(t, "tumour", tumour.Model())}, WithStore(c))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// as sends a request of a caller.
+func as(t testing.TB, s *Server, caller, method, path string, body io.Reader, header ...string) *httptest.ResponseRecorder {
+	t.Helper()
+	r := httptest.NewRequest(method, path, body)
+	r.Header.Set(CallerHeader, caller)
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, r)
+	return w
+}
+
+func want(t testing.TB, w *httptest.ResponseRecorder, status int, text string) {
+	t.Helper()
+	if said := strings.ReplaceAll(w.Body.String(), `\"`, `"`); w.Code != status || !strings.Contains(said, text) {
+		t.Errorf("got %d %.300s, want %d with %q", w.Code, w.Body, status, text)
+	}
+}
+
+// scale is a small model whose bytes differ with every n: y = n x.
+func scale(n float32) []byte {
+	return pb.Model(pb.Input("x", 1, "k"), pb.Initializer(pb.Floats("n", nil, n)), pb.Node("", "Mul", []string{"x", "n"}, []string{"y"}), pb.OpenOutput("y", 1))
+}
+
+func run(t testing.TB, s *Server, caller, model string) *httptest.ResponseRecorder {
+	t.Helper()
+	return as(t, s, caller, "POST", "/v2/models/"+model+"/infer", strings.NewReader(`{"inputs":[{"name":"x","shape":[1],"datatype":"FP32","data":[2]}]}`))
+}
+
+func digest(data []byte) string {
+	sum := sha256.Sum256(data)
+	return "sha-256=:" + base64.StdEncoding.EncodeToString(sum[:]) + ":"
+}
+
+// TestUploadRunDelete is BlindAI's whole job.
+func TestUploadRunDelete(t *testing.T) {
+	for _, disk := range []bool{false, true} {
+		s := repository(t, disk, nil)
+		file := scale(3)
+		w := as(t, s, "clinic", "POST", "/v2/repository/uploads?name=triple", bytes.NewReader(file), reprDigest, digest(file))
+		var c card
+		if err := json.Unmarshal(w.Body.Bytes(), &c); err != nil || w.Code != 201 {
+			t.Fatalf("%d %s %v", w.Code, w.Body, err)
+		}
+		if id := fmt.Sprintf("sha256:%x", sha256.Sum256(file)); c.Name != "triple" || c.Version != "1" || c.ID != id || c.Owner != "clinic" || c.Visibility != "private" ||
+			!c.Optimize || !c.Loaded || c.Size != int64(len(file)) || c.State != "READY" {
+			t.Errorf("%+v", c)
+		}
+		for _, name := range []string{"triple", "triple/versions/1", "clinic~triple", c.ID, strings.Replace(c.ID, ":", "-", 1)} {
+			want(t, run(t, s, "clinic", name), 200, `"outputs":[{"name":"y","datatype":"FP32","shape":[1],"data":[6]}]`)
+		}
+		want(t, as(t, s, "clinic", "GET", "/v2/models/triple", nil), 200, `"versions":["1"]`)
+		want(t, as(t, s, "clinic", "GET", "/v2/models", nil), 200, `"name":"triple","version":"1","state":"READY"`)
+		want(t, as(t, s, "clinic", "POST", "/v2/repository/index", nil), 200, `[{"name":"triple"`)
+		want(t, as(t, s, "clinic", "GET", "/v1/models", nil), 200, `"id":"triple","object":"model"`)
+
+		for _, name := range []string{"triple", "clinic~triple", c.ID} {
+			want(t, run(t, s, "bank", name), 404, "no model")
+			want(t, as(t, s, "bank", "DELETE", "/v2/repository/models/"+name, nil), 404, "no model")
+			want(t, as(t, s, "bank", "POST", "/v2/repository/models/"+name+"/unload", nil), 404, "no model")
+		}
+		if list := as(t, s, "bank", "GET", "/v2/models", nil).Body.String(); strings.Contains(list, "triple") || !strings.Contains(list, "tumour") {
+			t.Errorf("a stranger sees %s", list)
+		}
+		want(t, as(t, s, "clinic", "DELETE", "/v2/repository/models/tumour", nil), 403, "owner")
+		if w := as(t, s, "clinic", "DELETE", "/v2/repository/models/triple", nil); w.Code != 204 || w.Body.Len() > 0 {
+			t.Errorf("%d %s", w.Code, w.Body)
+		}
+		want(t, run(t, s, "clinic", "triple"), 404, `no model "triple"`)
+		want(t, run(t, s, "clinic", c.ID), 404, "no model")
+	}
+}
+
+// TestShared: another caller runs a model that its owner shares, by its owner's name,
+// and cannot delete it.
+func TestShared(t *testing.T) {
+	s := repository(t, false, nil)
+	want(t, as(t, s, "acme", "POST", "/v2/repository/uploads?name=triple&visibility=shared&version=7", bytes.NewReader(scale(3))), 201, `"visibility":"shared"`)
+	want(t, run(t, s, "clinic", "triple"), 404, "no model")
+	want(t, run(t, s, "clinic", "acme~triple/versions/7"), 200, `"model_name":"acme~triple","model_version":"7"`)
+	want(t, as(t, s, "clinic", "DELETE", "/v2/repository/models/acme~triple", nil), 403, "owner")
+	for name, canonical := range map[string]string{"acme~triple": "acme~triple", "tumour": "tumour", "~tumour": "tumour", fmt.Sprintf("sha256-%x", sha256.Sum256(scale(3))): "acme~triple", "none": "none"} {
+		if got := s.Canonical("clinic", name); got != canonical {
+			t.Errorf("%s is %s, expected %s", name, got, canonical)
+		}
+	}
+	// What the policy has decided about is what answers.
+	r := strings.NewReader(`{"inputs":[{"name":"x","shape":[1],"datatype":"FP32","data":[2]}]}`)
+	want(t, as(t, s, "clinic", "POST", "/v2/models/acme~triple/infer", r, ModelHeader, "bank~triple"), 409, "leads to another model")
+}
+
+// TestResume: an upload goes on after its connection was cut.
+func TestResume(t *testing.T) {
+	s := repository(t, true, nil)
+	file := scale(5)
+	w := as(t, s, "clinic", "POST", "/v2/repository/uploads?name=five", nil, uploadComplete, "?0", uploadLength, strconv.Itoa(len(file)))
+	at := w.Header().Get("Location")
+	if w.Code != 204 || !strings.HasPrefix(at, "/v2/repository/uploads/") || w.Header().Get(uploadOffset) != "0" || w.Header().Get(uploadComplete) != "?0" {
+		t.Fatalf("%d %v", w.Code, w.Header())
+	}
+	cut := io.MultiReader(bytes.NewReader(file[:20]), iotest.ErrReader(errors.New("cut")))
+	want(t, as(t, s, "clinic", "PATCH", at, cut, uploadOffset, "0", uploadComplete, "?1"), 400, "20 bytes are kept, go on from there")
+	want(t, run(t, s, "clinic", "five"), 404, "no model")
+	want(t, as(t, s, "bank", "HEAD", at, nil), 404, "")
+	if w = as(t, s, "clinic", "HEAD", at, nil); w.Code != 204 || w.Header().Get(uploadOffset) != "20" || w.Header().Get(uploadComplete) != "?0" {
+		t.Errorf("%d %v", w.Code, w.Header())
+	}
+	want(t, as(t, s, "clinic", "PATCH", at, bytes.NewReader(file[10:]), uploadOffset, "10"), 409, "begins at byte 10, expected 20")
+	if w = as(t, s, "clinic", "PATCH", at, bytes.NewReader(file[20:30]), uploadOffset, "20"); w.Code != 204 || w.Header().Get(uploadOffset) != "30" {
+		t.Errorf("%d %v", w.Code, w.Header())
+	}
+	want(t, as(t, s, "clinic", "PATCH", at, nil, uploadOffset, "30", uploadComplete, "?1"), 400, "send the rest")
+	w = as(t, s, "clinic", "PATCH", at, bytes.NewReader(file[30:]), uploadOffset, "30", uploadComplete, "?1")
+	if want(t, w, 201, `"name":"five"`); w.Header().Get(uploadComplete) != "?1" {
+		t.Errorf("%v", w.Header())
+	}
+	want(t, run(t, s, "clinic", "five"), 200, `"data":[10]`)
+	want(t, as(t, s, "clinic", "HEAD", at, nil), 404, "")
+
+	at = as(t, s, "clinic", "POST", "/v2/repository/uploads?name=six", nil, uploadComplete, "?0").Header().Get("Location")
+	want(t, as(t, s, "bank", "DELETE", at, nil), 404, "no upload")
+	want(t, as(t, s, "clinic", "DELETE", at, nil), 204, "")
+	want(t, as(t, s, "clinic", "PATCH", at, nil, uploadOffset, "0"), 404, "no upload")
+}
+
+// TestUploadsRefused: what is wrong with an upload is said, and nothing of it is kept.
+func TestUploadsRefused(t *testing.T) {
+	file := scale(3)
+	for name, c := range map[string]struct {
+		query, body string
+		header      []string
+		status      int
+		want        string
+	}{
+		"no name":            {"", string(file), nil, 400, "name"},
+		"a wrong name":       {"?name=../x", string(file), nil, 400, "must be up to 128 letters"},
+		"a name twice":       {"?name=x&name=y", string(file), nil, 400, `"name" is there 2 times`},
+		"unknown parameter":  {"?name=x&optimise=true", string(file), nil, 400, "expected name, version, visibility or optimize"},
+		"version":            {"?name=x&version=0", string(file), nil, 400, "a number from 1"},
+		"visibility":         {"?name=x&visibility=all", string(file), nil, 400, "private or shared"},
+		"optimize":           {"?name=x&optimize=1", string(file), nil, 400, "true or false"},
+		"a query":            {"?name=%zz", string(file), nil, 400, "query"},
+		"not a model":        {"?name=x", "hello", nil, 422, "loading"},
+		"empty":              {"?name=x", "", nil, 422, "loading"},
+		"longer than said":   {"?name=x", string(file), []string{uploadLength, "10"}, 400, "goes on after 10 bytes"},
+		"shorter than said":  {"?name=x", string(file), []string{uploadLength, "100000"}, 400, "send the rest"},
+		"another digest":     {"?name=x", string(file), []string{reprDigest, digest([]byte("x"))}, 400, "expected sha256:2d711642"},
+		"malformed digest":   {"?name=x", string(file), []string{reprDigest, "sha-256=:AAAA:"}, 400, "expected sha-256=:BASE64:"},
+		"digest of zeros":    {"?name=x", string(file), []string{reprDigest, "sha-256=:" + strings.Repeat("A", 43) + "=:"}, 400, "expected sha-256=:BASE64:"},
+		"another hash":       {"?name=x", string(file), []string{reprDigest, "md5=:AAAA:"}, 400, "expected sha-256=:BASE64:"},
+		"no length":          {"?name=x", string(file), []string{uploadLength, "-5"}, 400, "one number of bytes"},
+		"complete, perhaps":  {"?name=x", string(file), []string{uploadComplete, "1"}, 400, "expected ?0 or ?1"},
+		"compressed":         {"?name=x", string(file), []string{"Content-Encoding", "gzip"}, 415, "as it is"},
+		"a form":             {"?name=x", string(file), []string{"Content-Type", "application/x-www-form-urlencoded"}, 415, "application/octet-stream"},
+		"a form with parts":  {"?name=x", string(file), []string{"Content-Type", "multipart/form-data; boundary=x"}, 415, "application/octet-stream"},
+		"more than an owner": {"?name=x", string(file) + strings.Repeat("x", 1<<18), nil, 0, ""},
+		"declared too much":  {"?name=x", string(file), []string{uploadLength, "1000000"}, 507, "quota of bytes"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := repository(t, true, nil)
+			w := as(t, s, "clinic", "POST", "/v2/repository/uploads"+c.query, strings.NewReader(c.body), c.header...)
+			if c.status != 0 {
+				want(t, w, c.status, c.want)
+			} else if w.Code < 400 {
+				t.Errorf("%d %s", w.Code, w.Body)
+			}
+			want(t, run(t, s, "clinic", "x"), 404, "no model")
+			if list := as(t, s, "clinic", "GET", "/v2/models", nil).Body.String(); strings.Count(list, `"name"`) != 1 {
+				t.Errorf("models %s", list)
+			}
+		})
+	}
+}
+
+// TestQuotas: one owner's models, however many, take nothing from another's.
+func TestQuotas(t *testing.T) {
+	s := repository(t, false, nil)
+	want(t, as(t, s, "bank", "POST", "/v2/repository/uploads?name=mine", bytes.NewReader(scale(2))), 201, "")
+	accepted := 0
+	for i := range 50 {
+		w := as(t, s, "clinic", "POST", fmt.Sprintf("/v2/repository/uploads?name=m%d", i), bytes.NewReader(scale(float32(i))))
+		if w.Code == 201 {
+			accepted++
+			continue
+		}
+		want(t, w, 507, "quota of models: 5, limit 4; delete a model or end an upload")
+	}
+	if accepted != 4 {
+		t.Errorf("%d models of one owner, limit 4", accepted)
+	}
+	want(t, run(t, s, "bank", "mine"), 200, `"data":[4]`)
+	want(t, as(t, s, "clinic", "DELETE", "/v2/repository/models/m0", nil), 204, "")
+	want(t, as(t, s, "clinic", "POST", "/v2/repository/uploads?name=again", bytes.NewReader(scale(99))), 201, "")
+}
+
+// TestSameFileOtherOptions: what a model was asked to be is part of what it is.
+func TestSameFileOtherOptions(t *testing.T) {
+	s := repository(t, true, nil)
+	want(t, as(t, s, "clinic", "POST", "/v2/repository/uploads?name=a&optimize=true", bytes.NewReader(scale(3))), 201, `"optimize":true`)
+	want(t, as(t, s, "clinic", "POST", "/v2/repository/uploads?name=b&optimize=false", bytes.NewReader(scale(3))), 201, `"optimize":false`)
+	list := as(t, s, "clinic", "GET", "/v2/models", nil).Body.String()
+	if strings.Count(list, `"optimize":false`) != 1 || strings.Count(list, `"owner":"clinic"`) != 2 {
+		t.Error(list)
+	}
+	for _, name := range []string{"a", "b"} {
+		want(t, run(t, s, "clinic", name), 200, `"data":[6]`)
+	}
+}
+
+// TestUnloadAndPin: a model goes to the disk and comes back when it is asked for.
+func TestUnloadAndPin(t *testing.T) {
+	s := repository(t, true, nil)
+	want(t, as(t, s, "clinic", "POST", "/v2/repository/uploads?name=a", bytes.NewReader(scale(3))), 201, "")
+	do := func(what string) *httptest.ResponseRecorder {
+		return as(t, s, "clinic", "POST", "/v2/repository/models/a/"+what, nil)
+	}
+	want(t, do("unload"), 200, `"loaded":false`)
+	want(t, as(t, s, "clinic", "GET", "/v2/models/a/ready", nil), 200, `"ready":true`)
+	want(t, run(t, s, "clinic", "a"), 200, `"data":[6]`)
+	want(t, do("unload"), 200, `"loaded":false`)
+	want(t, do("load"), 200, `"loaded":true`)
+	want(t, do("pin"), 200, `"pinned":true`)
+	want(t, do("unload"), 409, "pinned")
+	want(t, do("unpin"), 200, `"pinned":false`)
+	want(t, do("other"), 404, "no such path")
+	want(t, do("load/more"), 404, "no such path")
+	want(t, as(t, s, "clinic", "GET", "/v2/repository/models/a/load", nil), 405, "must be POST")
+	want(t, as(t, s, "clinic", "GET", "/v2/repository/models/a", nil), 405, "must be DELETE")
+	want(t, as(t, s, "clinic", "DELETE", "/v2/repository/models/a/versions/2", nil), 404, "version 2")
+	want(t, as(t, s, "clinic", "GET", "/v2/repository/models", nil), 404, "no such path")
+}
+
+// TestKeptAcrossRestarts: with a disk, what was acknowledged is there again.
+func TestKeptAcrossRestarts(t *testing.T) {
+	c := bounds()
+	c.Disk, c.Folder, c.State = 1<<22, t.TempDir(), t.TempDir()
+	open := func() *Server {
+		s, err := NewServer(nil, WithStore(c))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	s := open()
+	want(t, as(t, s, "clinic", "POST", "/v2/repository/uploads?name=a", bytes.NewReader(scale(3))), 201, "")
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	want(t, run(t, s, "clinic", "a"), 503, "stopping")
+	s = open()
+	want(t, run(t, s, "clinic", "a"), 200, `"data":[6]`)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestPanicInAModel: what fails inside of one model is that request's error alone.
+func TestPanicInAModel(t *testing.T) {
+	s := repository(t, false, nil)
+	if err := s.refusal(t.Context(), &store.LoadError{Model: "clinic~a", Panic: true, Cause: errors.New("secret inside")}); !strings.Contains(err.Error(), "clinic~a failed inside") || strings.Contains(err.Error(), "secret") {
+		t.Error(err)
+	}
+	if f := failureOf(errors.New("secret inside")); f.status != http.StatusInternalServerError || strings.Contains(f.text, "secret") {
+		t.Error(f)
+	}
+}
