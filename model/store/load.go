@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"time"
 )
 
 // errDeleted ends a flight whose model was deleted.
@@ -82,12 +83,7 @@ func (l *load) run(ctx context.Context) {
 		l.end()
 		return
 	}
-	limit := l.store.config.LoadTime
-	ctx, stop := context.WithTimeoutCause(ctx, limit, &SlowError{Limit: limit})
-	quit := context.AfterFunc(ctx, func() { l.fail(context.Cause(ctx)) })
 	defer func() {
-		stop()
-		quit()
 		<-l.owner.loads
 		l.end()
 	}()
@@ -95,6 +91,11 @@ func (l *load) run(ctx context.Context) {
 		l.fail(err)
 		return
 	}
+	limit := l.store.config.LoadTime
+	ctx, stop := context.WithTimeoutCause(ctx, limit, &SlowError{Limit: limit})
+	defer stop()
+	quit := context.AfterFunc(ctx, func() { l.fail(context.Cause(ctx)) })
+	defer quit()
 	r, err := l.read(ctx)
 	for err != nil && l.replaced() {
 		r, err = l.read(ctx)
@@ -126,28 +127,27 @@ func (l *load) end() {
 	l.store.dropOwner(l.owner)
 }
 
-// reserve waits until there is memory.
+// reserve waits until there is memory, for as long as a load may take.
 func (l *load) reserve(ctx context.Context) error {
 	s := l.store
+	over := time.NewTimer(s.config.LoadTime)
+	defer over.Stop()
+	full := s.full(l.need)
+	if l.need > s.config.Memory {
+		return full
+	}
 	for {
 		s.mu.Lock()
 		ok, room := s.reserve(l.need), s.room
-		full := s.full(l.need)
-		never := l.need > s.config.Memory
 		s.mu.Unlock()
-		switch {
-		case ok:
+		if ok {
 			return nil
-		case never:
-			return full
 		}
 		select {
 		case <-room:
+		case <-over.C:
+			return full
 		case <-ctx.Done():
-			var slow *SlowError
-			if errors.As(context.Cause(ctx), &slow) {
-				return full
-			}
 			return context.Cause(ctx)
 		}
 	}

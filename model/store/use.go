@@ -44,6 +44,7 @@ func (s *Store) release(u *unit) {
 	case u.leaving && u.pins == 0:
 		s.evict(u)
 	default:
+		s.recent.MoveToFront(u.place)
 		s.signal() // it could be evicted now
 	}
 }
