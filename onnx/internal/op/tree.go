@@ -220,6 +220,15 @@ func (o *treeEnsemble) Run(env *Env, in, out []*tensor.Tensor) error {
 }
 
 func walkTrees[T float32 | float64](env *Env, o *treeEnsemble, in, out []T, features int64) error {
+	sums, err := env.New(tensor.Float64, []int64{o.targets})
+	if err != nil {
+		return err
+	}
+	seen, err := env.New(tensor.Bool, []int64{o.targets})
+	if err != nil {
+		return err
+	}
+	results := treeRow{tensor.Data[float64](sums), tensor.Data[bool](seen)}
 	for row := int64(0); len(out) > 0; row++ {
 		feature := func(i int64) (float64, error) {
 			if i < 0 || i >= features {
@@ -227,11 +236,10 @@ func walkTrees[T float32 | float64](env *Env, o *treeEnsemble, in, out []T, feat
 			}
 			return float64(in[row*features+i]), nil
 		}
-		results, err := o.row(env, feature)
-		if err != nil {
+		if err := o.row(env, feature, results); err != nil {
 			return err
 		}
-		for i, v := range results {
+		for i, v := range results.values {
 			out[i] = T(v)
 		}
 		out = out[o.targets:]
@@ -239,31 +247,43 @@ func walkTrees[T float32 | float64](env *Env, o *treeEnsemble, in, out []T, feat
 	return nil
 }
 
+// treeRow is what the trees have said so far about each target of one row.
+type treeRow struct {
+	values []float64
+	seen   []bool
+}
+
 // row joins what all trees say about one row.
-func (o *treeEnsemble) row(env *Env, feature func(int64) (float64, error)) ([]float64, error) {
-	out, seen := make([]float64, o.targets), make([]bool, o.targets)
+func (o *treeEnsemble) row(env *Env, feature func(int64) (float64, error), out treeRow) error {
+	clear(out.values)
+	clear(out.seen)
 	for _, root := range o.roots {
 		if err := env.On.Err(); err != nil {
-			return nil, err
+			return err
 		}
 		leaf, err := o.leaf(root, feature)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		v, t := leaf.weight, leaf.target
-		switch {
-		case o.aggregate == average:
-			out[t] += v / float64(len(o.roots))
-		case o.aggregate == sum:
-			out[t] += v
-		case !seen[t]:
-			out[t] = v
-		case o.aggregate == smallestLeaf:
-			out[t] = min(out[t], v)
-		default:
-			out[t] = max(out[t], v)
-		}
-		seen[t] = true
+		out.add(leaf, o.aggregate, len(o.roots))
 	}
-	return out, nil
+	return nil
+}
+
+// add joins one leaf, of so many trees.
+func (r treeRow) add(leaf treeLeaf, aggregate int64, trees int) {
+	v, t := leaf.weight, leaf.target
+	switch {
+	case aggregate == average:
+		r.values[t] += v / float64(trees)
+	case aggregate == sum:
+		r.values[t] += v
+	case !r.seen[t]:
+		r.values[t] = v
+	case aggregate == smallestLeaf:
+		r.values[t] = min(r.values[t], v)
+	default:
+		r.values[t] = max(r.values[t], v)
+	}
+	r.seen[t] = true
 }
