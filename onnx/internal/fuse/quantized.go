@@ -143,7 +143,7 @@ func integerProduct(r *rewriter, st *plan.Step) error {
 	if err != nil {
 		return err
 	}
-	r.replace(st, "QLinearMatMul", o, a.q, a.scale, a.zero, b.q, b.scale, b.zero, st.In[1], st.In[2])
+	r.replace(st, "QLinearMatMul", op.WithoutOverflow(o), a.q, a.scale, a.zero, b.q, b.scale, b.zero, st.In[1], st.In[2])
 	return nil
 }
 
@@ -152,9 +152,14 @@ func integerProductToFloat(r *rewriter, st *plan.Step) error {
 	if !is(st, "MatMul") {
 		return nil
 	}
-	if a, b, ok := r.quantities(st); ok {
-		return r.toFloat(st, a.q, b.q, a.scale, b.scale, a.zero, b.zero)
+	a, b, ok := r.quantities(st)
+	if !ok {
+		return nil
 	}
+	if err := r.toFloat(st, a.q, b.q, a.scale, b.scale, a.zero, b.zero); err != nil {
+		return err
+	}
+	st.Op = op.WithoutOverflow(st.Op)
 	return nil
 }
 
@@ -172,14 +177,12 @@ func (r *rewriter) quantities(st *plan.Step) (a, b quantity, ok bool) {
 	return a, b, b.along < 0 || b.along == 1 && r.columns(b.scale, b.q)
 }
 
-// longest is how many products of bytes an int32 holds the sum of, whatever they are.
-const longest = math.MaxInt32 / (255 * 255)
-
 // sumsFit says whether the sums of a product with a right matrix stay within int32, as
-// they would as float32. A length that is open counts as a sequence, which is shorter.
+// they would as float32. A length that is open counts as a sequence, which is shorter: the
+// product refuses one that turns out not to be.
 func (r *rewriter) sumsFit(matrix int) bool {
 	shape, ok := r.shape(matrix)
-	return !ok || len(shape) == 0 || shape[max(0, len(shape)-2)] <= longest
+	return !ok || len(shape) == 0 || shape[max(0, len(shape)-2)] <= op.LongestSum
 }
 
 // filtersFit is sumsFit for a convolution: each result is a sum over one filter.
@@ -190,7 +193,7 @@ func (r *rewriter) filtersFit(weights int) bool {
 	}
 	n := int64(1)
 	for _, d := range shape[1:] {
-		if d < 0 || d > longest || n*d > longest {
+		if d < 0 || d > op.LongestSum || n*d > op.LongestSum {
 			return false
 		}
 		n *= d

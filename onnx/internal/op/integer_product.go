@@ -1,6 +1,8 @@
 package op
 
 import (
+	"math"
+
 	"github.com/blindbox/blindbox/onnx/internal/kernel"
 	"github.com/blindbox/blindbox/onnx/internal/qgemm"
 	"github.com/blindbox/blindbox/onnx/tensor"
@@ -31,9 +33,28 @@ func scaledPlaces() places {
 // Without scales the result is int32; with those of the operands, float32; with one for
 // the result too, 8 bits. Zero points and scales of A are one number or one for each
 // row, those of B one number or one for each column.
+//
+// Sums wrap around as int32 does: ONNX lets them ("the accumulation may overflow if and
+// only if in 32 bits"), and onnxruntime's do.
 type integerProduct struct {
 	at    places
 	right *qgemm.Right // B, if it is one known matrix
+	fits  bool         // sums that could wrap around are refused
+}
+
+// LongestSum is how many products of 8-bit numbers an int32 holds the sum of, whatever
+// they are.
+const LongestSum = math.MaxInt32 / (255 * 255)
+
+// WithoutOverflow makes a product of integers that stands for one of float32 refuse
+// sums of more than LongestSum.
+func WithoutOverflow(o Operator) Operator {
+	if p, ok := o.(*integerProduct); ok {
+		same := *p
+		same.fits = true
+		return &same
+	}
+	return o
 }
 
 // places says which operand is what; -1: there is none.
@@ -55,8 +76,12 @@ func (o *integerProduct) Infer(in []*Info) ([]Info, error) {
 	}
 	stackA, m, k := split(a.Shape, true, false)
 	stackB, kB, n := split(b.Shape, false, false)
-	if _, ok := sameDim(k, kB); !ok {
+	terms, ok := sameDim(k, kB)
+	if !ok {
 		return nil, BadInput(o.at.b, "has shape %v, which does not multiply with %v", b.Shape, a.Shape)
+	}
+	if o.fits && terms > LongestSum {
+		return nil, BadInput(o.at.b, "has %d rows, but sums of more than %d products in 8 bits may not fit into int32: a session without fusion computes them in float32", terms, LongestSum)
 	}
 	shape, err := broadcastShapes(stackA, stackB)
 	if err != nil {
