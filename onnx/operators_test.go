@@ -5,12 +5,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"github.com/blindbox/blindbox/onnx/tensor"
 	"math"
 	"os"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/blindbox/blindbox/onnx/tensor"
 )
 
 // vector is one line of testdata/operators.jsonl: see testdata/gen.py.

@@ -1,8 +1,8 @@
 // Package op is the operators: what each node of a model means. An operator says
-// which types and shapes it gives for which it takes, and computes. One family is one
-// file; [Table] lists them all. To add an operator, write its Infer and Run beside
-// its relatives and put its name into that family's table; docs/onnx.md shows one, step
-// by step.
+// which types and shapes it gives for which it takes, and computes. [Table] lists them
+// all, family by family. What they share is in need.go (what is refused), info.go (what is
+// known), attributes.go, and, for loops over elements, elementwise.go, words.go and
+// vectors.go. docs/onnx.md shows how to add one, step by step, and the form of a file.
 //
 // It knows nothing of files, names of values, plans or memory limits: whoever calls
 // Run has inferred the shapes, held them to the limits and brought the memory.
