@@ -188,30 +188,37 @@ func eventually(t testing.TB, done func() bool) {
 // TestManyModels is the documented way to exhaust BlindAI: one owner sends the same
 // model again and again with another comment in it. Here he has his quota.
 func TestManyModels(t *testing.T) {
-	for name, change := range map[string]func(*Config){"memory": nil, "disk": sealedOn(t, 8<<20)} {
+	t.Parallel()
+	disk := sealedOn(t, 8<<20)
+	for name, c := range map[string]struct {
+		change func(*Config)
+		size   int
+		what   string // the quota that ends it
+		kept   int
+	}{
+		"bytes":  {func(c *Config) { c.OwnerBytes = 50 * kib }, 3 * kib, "bytes", 16},
+		"models": {disk, 3 * kib, "models", 20},
+	} {
 		t.Run(name, func(t *testing.T) {
-			s := open(t, change)
-			ben := file("ben's", 100*kib)
+			s := open(t, c.change)
+			ben := file("ben's", 20*kib)
 			mustSend(t, s, "ben", Spec{Name: "m"}, ben)
-			kept := 0
 			for i := range 2000 {
-				data := append(file("m", 30*kib), fmt.Sprint("doc_string ", i)...)
-				if _, err := send(s, "eve", Spec{Name: fmt.Sprint("m", i)}, data); err == nil {
-					kept++
-				} else {
-					is(t, err, func(e *QuotaError) bool { return e.Seen > e.Limit })
+				data := append(file("m", c.size), fmt.Sprint("doc_string ", i)...)
+				_, err := send(s, "eve", Spec{Name: fmt.Sprint("m", i)}, data)
+				if i >= c.kept {
+					is(t, err, func(e *QuotaError) bool { return e.What == c.what && e.Seen > e.Limit })
+				} else if err != nil {
+					t.Error(err)
 				}
 				st := s.Stats("eve")
-				if st.Own.Bytes > 500*kib || st.Own.Models > 20 || st.Memory > 600*kib || st.Disk > 700*kib {
+				if st.Own.Bytes > 100*kib || st.Own.Models > 20 || st.Memory > 120*kib || st.Disk > 120*kib {
 					t.Fatalf("after %d: %+v", i, st)
 				}
 			}
-			if kept != 16 {
-				t.Errorf("%d models were kept", kept)
-			}
 			mustHave(t, s, "ben", "m", ben)
-			mustSend(t, s, "ben", Spec{Name: "another"}, file("b", 100*kib))
-			nothingElse(t, s, "eve", kept)
+			mustSend(t, s, "ben", Spec{Name: "another"}, file("b", 20*kib))
+			nothingElse(t, s, "eve", c.kept)
 		})
 	}
 }

@@ -387,6 +387,7 @@ func TestSealedAnew(t *testing.T) {
 
 // TestRace is for the race detector: everything at once.
 func TestRace(t *testing.T) {
+	t.Parallel()
 	s, _ := gated(t, func(c *Config) { c.Memory, c.OwnerLoads = 5000, 4 })
 	ctx := context.Background()
 	var all sync.WaitGroup
