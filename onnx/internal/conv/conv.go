@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/blindbox/blindbox/onnx/internal/kernel"
+	"github.com/blindbox/blindbox/onnx/tensor"
 )
 
 // Conv is a convolution of one geometry, with its weights in the order in which
@@ -22,7 +23,7 @@ func New(level kernel.Level, g Geometry, in, out Layout, weights, bias []float32
 	if err != nil {
 		return nil, err
 	}
-	packed := make([]float32, plan.PackedLen())
+	packed := tensor.Lasting(plan.PackedLen())
 	if err := plan.Pack(packed, weights, bias); err != nil {
 		return nil, err
 	}
@@ -91,7 +92,7 @@ func (p *Plan) For(batch int, in, begin, out []int) (*Plan, error) {
 	return next.choose(p)
 }
 
-// choose prefers the direct method. The weights lie as those of plan like do.
+// choose prefers Winograd's form where it is worth it, and then the direct method. The weights lie as those of plan like do.
 func (p *Plan) choose(like *Plan) (*Plan, error) {
 	if err := p.g.check(); err != nil {
 		return nil, err
@@ -101,6 +102,9 @@ func (p *Plan) choose(like *Plan) (*Plan, error) {
 		p.how = general{p, like.how}
 	}
 	if m, ok := newDirect(p, like); ok {
+		p.how = m
+	}
+	if m, ok := newWinograd(p, like); ok && (like != nil || worthwhile(p)) {
 		p.how = m
 	}
 	for _, n := range []int{p.how.packedLen(), p.how.scratch()} {
@@ -139,10 +143,16 @@ func (p *Plan) Pack(packed, weights, bias []float32) error {
 	}
 	clear(packed)
 	rest := packed[p.how.packedLen():]
+	copy(rest[1:], bias)
+	if m, ok := p.how.(transformer); ok && finite(weights) {
+		if m.transform(packed, weights) {
+			return nil
+		}
+		rest[0] = 1
+	}
 	if !finite(weights) {
 		rest[0] = 1
 	}
-	copy(rest[1:], bias)
 	for f := 0; f < p.g.Filters; {
 		f += p.packRow(packed, weights, f)
 	}

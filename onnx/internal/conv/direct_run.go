@@ -121,7 +121,7 @@ func (w *work) do() {
 			}
 			row := t
 			w.place(&row, w.band.y+y, from)
-			w.hint(&row, y, cols, to-from)
+			w.hint(&row, y, rows, cols, to-from)
 			row.run(m.p.level, m.form, w.set.f, cols)
 		}
 	}
@@ -169,17 +169,27 @@ func (w *work) tile(from, to, blocks int) tile {
 	return t
 }
 
-// hintLine and hintFloats are a line of the cache, and how many weights a round of
-// the innermost loop tells the cache of.
+// A round of the innermost loop has hintRound channels, and tells the cache of
+// hintFloats weights or of as many as it uses.
 const (
-	hintLine   = 16
-	hintFloats = 2 * hintLine
-	hintRound  = 4 // channels
+	hintRound  = 4
+	hintFloats = 2 * 16
 )
+
+// hinted is how many weights a round should tell the cache of, if the weights of a
+// chunk are used in so many calls for sets of f blocks. With one call only each round
+// has to ask for as many as it uses: layers of few pixels take half the time of what
+// they take with less, and the others more.
+func hinted(calls, f, block int) int {
+	if calls == 1 {
+		return max(hintFloats, hintRound*f*block)
+	}
+	return hintFloats
+}
 
 // hint points the tile at the weights of the next chunk, which the rows of this
 // one bring into the second cache bit by bit.
-func (w *work) hint(t *tile, row, cols, blocks int) {
+func (w *work) hint(t *tile, row, rows, cols, blocks int) {
 	m := w.m
 	if m.form != formBlocked {
 		return
@@ -187,10 +197,11 @@ func (w *work) hint(t *tile, row, cols, blocks int) {
 	used := blocks * m.p.block * len(m.taps) * w.set.f * m.p.block
 	most := widest(m.p.level, m.form, w.set.f)
 	calls := (cols + most - 1) / most
-	rounds := blocks * m.p.block / hintRound * len(m.taps) * calls
-	at := row * rounds * hintFloats
+	steps := blocks * m.p.block / hintRound * len(m.taps) * calls
+	each := hinted(rows*calls, w.set.f, m.p.block)
+	at := row * steps * each
 	if at < used && used+at < len(t.filter) {
-		t.ahead, t.stride = t.filter[used+at:], 4*hintFloats
+		t.ahead, t.stride = t.filter[used+at:], 4*each
 	}
 }
 

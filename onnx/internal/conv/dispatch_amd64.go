@@ -581,10 +581,22 @@ func max8(t *poolTile)
 func mean8(t *poolTile)
 
 //go:noescape
+func inward8(t *inward)
+
+//go:noescape
+func outward8(t *outward)
+
+//go:noescape
 func max16(t *poolTile)
 
 //go:noescape
 func mean16(t *poolTile)
+
+//go:noescape
+func inward16(t *inward)
+
+//go:noescape
+func outward16(t *outward)
 
 func (t *tile) blocked8(f, q int) {
 	switch f<<4 | q {
@@ -1014,6 +1026,10 @@ func (t *poolTile) pool8(mean bool) {
 	}
 }
 
+func (t *inward) assembly8() { inward8(t) }
+
+func (t *outward) assembly8() { outward8(t) }
+
 func (t *poolTile) pool16(mean bool) {
 	if mean {
 		mean16(t)
@@ -1021,3 +1037,7 @@ func (t *poolTile) pool16(mean bool) {
 		max16(t)
 	}
 }
+
+func (t *inward) assembly16() { inward16(t) }
+
+func (t *outward) assembly16() { outward16(t) }

@@ -2626,11 +2626,17 @@ channels:
 	VFMADD231PS  Y3, Y4, Y1
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
-	ADDQ         224(AX), R14
-	ADDQ         $0x10, R10
-	ADDQ         $0x00000100, R12
-	SUBQ         $0x04, R11
-	JGE          channels
+	CMPQ         224(AX), $0x00000100
+	JLT          hinted
+	PREFETCHT1   128(R14)
+	PREFETCHT1   192(R14)
+
+hinted:
+	ADDQ 224(AX), R14
+	ADDQ $0x10, R10
+	ADDQ $0x00000100, R12
+	SUBQ $0x04, R11
+	JGE  channels
 
 rest:
 	ADDQ $0x04, R11
@@ -2777,11 +2783,17 @@ channels:
 	VFMADD231PS  Y5, Y6, Y3
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
-	ADDQ         224(AX), R14
-	ADDQ         $0x10, R10
-	ADDQ         $0x00000100, R12
-	SUBQ         $0x04, R11
-	JGE          channels
+	CMPQ         224(AX), $0x00000100
+	JLT          hinted
+	PREFETCHT1   128(R14)
+	PREFETCHT1   192(R14)
+
+hinted:
+	ADDQ 224(AX), R14
+	ADDQ $0x10, R10
+	ADDQ $0x00000100, R12
+	SUBQ $0x04, R11
+	JGE  channels
 
 rest:
 	ADDQ $0x04, R11
@@ -2959,11 +2971,17 @@ channels:
 	VFMADD231PS  Y7, Y8, Y5
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
-	ADDQ         224(AX), R14
-	ADDQ         $0x10, R10
-	ADDQ         $0x00000100, R12
-	SUBQ         $0x04, R11
-	JGE          channels
+	CMPQ         224(AX), $0x00000100
+	JLT          hinted
+	PREFETCHT1   128(R14)
+	PREFETCHT1   192(R14)
+
+hinted:
+	ADDQ 224(AX), R14
+	ADDQ $0x10, R10
+	ADDQ $0x00000100, R12
+	SUBQ $0x04, R11
+	JGE  channels
 
 rest:
 	ADDQ $0x04, R11
@@ -3172,11 +3190,17 @@ channels:
 	VFMADD231PS  Y9, Y10, Y7
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
-	ADDQ         224(AX), R14
-	ADDQ         $0x10, R10
-	ADDQ         $0x00000100, R12
-	SUBQ         $0x04, R11
-	JGE          channels
+	CMPQ         224(AX), $0x00000100
+	JLT          hinted
+	PREFETCHT1   128(R14)
+	PREFETCHT1   192(R14)
+
+hinted:
+	ADDQ 224(AX), R14
+	ADDQ $0x10, R10
+	ADDQ $0x00000100, R12
+	SUBQ $0x04, R11
+	JGE  channels
 
 rest:
 	ADDQ $0x04, R11
@@ -3416,11 +3440,17 @@ channels:
 	VFMADD231PS  Y11, Y12, Y9
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
-	ADDQ         224(AX), R14
-	ADDQ         $0x10, R10
-	ADDQ         $0x00000100, R12
-	SUBQ         $0x04, R11
-	JGE          channels
+	CMPQ         224(AX), $0x00000100
+	JLT          hinted
+	PREFETCHT1   128(R14)
+	PREFETCHT1   192(R14)
+
+hinted:
+	ADDQ 224(AX), R14
+	ADDQ $0x10, R10
+	ADDQ $0x00000100, R12
+	SUBQ $0x04, R11
+	JGE  channels
 
 rest:
 	ADDQ $0x04, R11
@@ -3691,11 +3721,17 @@ channels:
 	VFMADD231PS  Y13, Y14, Y11
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
-	ADDQ         224(AX), R14
-	ADDQ         $0x10, R10
-	ADDQ         $0x00000100, R12
-	SUBQ         $0x04, R11
-	JGE          channels
+	CMPQ         224(AX), $0x00000100
+	JLT          hinted
+	PREFETCHT1   128(R14)
+	PREFETCHT1   192(R14)
+
+hinted:
+	ADDQ 224(AX), R14
+	ADDQ $0x10, R10
+	ADDQ $0x00000100, R12
+	SUBQ $0x04, R11
+	JGE  channels
 
 rest:
 	ADDQ $0x04, R11
@@ -3912,11 +3948,19 @@ channels:
 	VFMADD231PS  Y5, Y6, Y2
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
-	ADDQ         224(AX), R14
-	ADDQ         $0x10, R10
-	ADDQ         $0x00000180, R12
-	SUBQ         $0x04, R11
-	JGE          channels
+	CMPQ         224(AX), $0x00000180
+	JLT          hinted
+	PREFETCHT1   128(R14)
+	PREFETCHT1   192(R14)
+	PREFETCHT1   256(R14)
+	PREFETCHT1   320(R14)
+
+hinted:
+	ADDQ 224(AX), R14
+	ADDQ $0x10, R10
+	ADDQ $0x00000180, R12
+	SUBQ $0x04, R11
+	JGE  channels
 
 rest:
 	ADDQ $0x04, R11
@@ -4090,11 +4134,19 @@ channels:
 	VFMADD231PS  Y8, Y9, Y5
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
-	ADDQ         224(AX), R14
-	ADDQ         $0x10, R10
-	ADDQ         $0x00000180, R12
-	SUBQ         $0x04, R11
-	JGE          channels
+	CMPQ         224(AX), $0x00000180
+	JLT          hinted
+	PREFETCHT1   128(R14)
+	PREFETCHT1   192(R14)
+	PREFETCHT1   256(R14)
+	PREFETCHT1   320(R14)
+
+hinted:
+	ADDQ 224(AX), R14
+	ADDQ $0x10, R10
+	ADDQ $0x00000180, R12
+	SUBQ $0x04, R11
+	JGE  channels
 
 rest:
 	ADDQ $0x04, R11
@@ -4312,11 +4364,19 @@ channels:
 	VFMADD231PS  Y11, Y12, Y8
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
-	ADDQ         224(AX), R14
-	ADDQ         $0x10, R10
-	ADDQ         $0x00000180, R12
-	SUBQ         $0x04, R11
-	JGE          channels
+	CMPQ         224(AX), $0x00000180
+	JLT          hinted
+	PREFETCHT1   128(R14)
+	PREFETCHT1   192(R14)
+	PREFETCHT1   256(R14)
+	PREFETCHT1   320(R14)
+
+hinted:
+	ADDQ 224(AX), R14
+	ADDQ $0x10, R10
+	ADDQ $0x00000180, R12
+	SUBQ $0x04, R11
+	JGE  channels
 
 rest:
 	ADDQ $0x04, R11
@@ -4578,11 +4638,19 @@ channels:
 	VFMADD231PS  Y14, Y15, Y11
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
-	ADDQ         224(AX), R14
-	ADDQ         $0x10, R10
-	ADDQ         $0x00000180, R12
-	SUBQ         $0x04, R11
-	JGE          channels
+	CMPQ         224(AX), $0x00000180
+	JLT          hinted
+	PREFETCHT1   128(R14)
+	PREFETCHT1   192(R14)
+	PREFETCHT1   256(R14)
+	PREFETCHT1   320(R14)
+
+hinted:
+	ADDQ 224(AX), R14
+	ADDQ $0x10, R10
+	ADDQ $0x00000180, R12
+	SUBQ $0x04, R11
+	JGE  channels
 
 rest:
 	ADDQ $0x04, R11
@@ -4811,11 +4879,21 @@ channels:
 	VFMADD231PS  Y7, Y8, Y3
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
-	ADDQ         224(AX), R14
-	ADDQ         $0x10, R10
-	ADDQ         $0x00000200, R12
-	SUBQ         $0x04, R11
-	JGE          channels
+	CMPQ         224(AX), $0x00000200
+	JLT          hinted
+	PREFETCHT1   128(R14)
+	PREFETCHT1   192(R14)
+	PREFETCHT1   256(R14)
+	PREFETCHT1   320(R14)
+	PREFETCHT1   384(R14)
+	PREFETCHT1   448(R14)
+
+hinted:
+	ADDQ 224(AX), R14
+	ADDQ $0x10, R10
+	ADDQ $0x00000200, R12
+	SUBQ $0x04, R11
+	JGE  channels
 
 rest:
 	ADDQ $0x04, R11
@@ -5016,11 +5094,21 @@ channels:
 	VFMADD231PS  Y11, Y12, Y7
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
-	ADDQ         224(AX), R14
-	ADDQ         $0x10, R10
-	ADDQ         $0x00000200, R12
-	SUBQ         $0x04, R11
-	JGE          channels
+	CMPQ         224(AX), $0x00000200
+	JLT          hinted
+	PREFETCHT1   128(R14)
+	PREFETCHT1   192(R14)
+	PREFETCHT1   256(R14)
+	PREFETCHT1   320(R14)
+	PREFETCHT1   384(R14)
+	PREFETCHT1   448(R14)
+
+hinted:
+	ADDQ 224(AX), R14
+	ADDQ $0x10, R10
+	ADDQ $0x00000200, R12
+	SUBQ $0x04, R11
+	JGE  channels
 
 rest:
 	ADDQ $0x04, R11
@@ -5274,11 +5362,21 @@ channels:
 	VFMADD231PS  480(R12), Y15, Y11
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
-	ADDQ         224(AX), R14
-	ADDQ         $0x10, R10
-	ADDQ         $0x00000200, R12
-	SUBQ         $0x04, R11
-	JGE          channels
+	CMPQ         224(AX), $0x00000200
+	JLT          hinted
+	PREFETCHT1   128(R14)
+	PREFETCHT1   192(R14)
+	PREFETCHT1   256(R14)
+	PREFETCHT1   320(R14)
+	PREFETCHT1   384(R14)
+	PREFETCHT1   448(R14)
+
+hinted:
+	ADDQ 224(AX), R14
+	ADDQ $0x10, R10
+	ADDQ $0x00000200, R12
+	SUBQ $0x04, R11
+	JGE  channels
 
 rest:
 	ADDQ $0x04, R11
@@ -11489,11 +11587,17 @@ channels:
 	VFMADD231PS.BCST 12(R10), Z1, Z0
 	PREFETCHT1       (R14)
 	PREFETCHT1       64(R14)
-	ADDQ             224(AX), R14
-	ADDQ             $0x10, R10
-	ADDQ             $0x00000100, R12
-	SUBQ             $0x04, R11
-	JGE              channels
+	CMPQ             224(AX), $0x00000100
+	JLT              hinted
+	PREFETCHT1       128(R14)
+	PREFETCHT1       192(R14)
+
+hinted:
+	ADDQ 224(AX), R14
+	ADDQ $0x10, R10
+	ADDQ $0x00000100, R12
+	SUBQ $0x04, R11
+	JGE  channels
 
 rest:
 	ADDQ $0x04, R11
@@ -11604,11 +11708,17 @@ channels:
 	VFMADD231PS.BCST 76(R10), Z2, Z1
 	PREFETCHT1       (R14)
 	PREFETCHT1       64(R14)
-	ADDQ             224(AX), R14
-	ADDQ             $0x10, R10
-	ADDQ             $0x00000100, R12
-	SUBQ             $0x04, R11
-	JGE              channels
+	CMPQ             224(AX), $0x00000100
+	JLT              hinted
+	PREFETCHT1       128(R14)
+	PREFETCHT1       192(R14)
+
+hinted:
+	ADDQ 224(AX), R14
+	ADDQ $0x10, R10
+	ADDQ $0x00000100, R12
+	SUBQ $0x04, R11
+	JGE  channels
 
 rest:
 	ADDQ $0x04, R11
@@ -11732,11 +11842,17 @@ channels:
 	VFMADD231PS.BCST 140(R10), Z3, Z2
 	PREFETCHT1       (R14)
 	PREFETCHT1       64(R14)
-	ADDQ             224(AX), R14
-	ADDQ             $0x10, R10
-	ADDQ             $0x00000100, R12
-	SUBQ             $0x04, R11
-	JGE              channels
+	CMPQ             224(AX), $0x00000100
+	JLT              hinted
+	PREFETCHT1       128(R14)
+	PREFETCHT1       192(R14)
+
+hinted:
+	ADDQ 224(AX), R14
+	ADDQ $0x10, R10
+	ADDQ $0x00000100, R12
+	SUBQ $0x04, R11
+	JGE  channels
 
 rest:
 	ADDQ $0x04, R11
@@ -11873,11 +11989,17 @@ channels:
 	VFMADD231PS.BCST 204(R10), Z4, Z3
 	PREFETCHT1       (R14)
 	PREFETCHT1       64(R14)
-	ADDQ             224(AX), R14
-	ADDQ             $0x10, R10
-	ADDQ             $0x00000100, R12
-	SUBQ             $0x04, R11
-	JGE              channels
+	CMPQ             224(AX), $0x00000100
+	JLT              hinted
+	PREFETCHT1       128(R14)
+	PREFETCHT1       192(R14)
+
+hinted:
+	ADDQ 224(AX), R14
+	ADDQ $0x10, R10
+	ADDQ $0x00000100, R12
+	SUBQ $0x04, R11
+	JGE  channels
 
 rest:
 	ADDQ $0x04, R11
@@ -12027,11 +12149,17 @@ channels:
 	VFMADD231PS.BCST 268(R10), Z5, Z4
 	PREFETCHT1       (R14)
 	PREFETCHT1       64(R14)
-	ADDQ             224(AX), R14
-	ADDQ             $0x10, R10
-	ADDQ             $0x00000100, R12
-	SUBQ             $0x04, R11
-	JGE              channels
+	CMPQ             224(AX), $0x00000100
+	JLT              hinted
+	PREFETCHT1       128(R14)
+	PREFETCHT1       192(R14)
+
+hinted:
+	ADDQ 224(AX), R14
+	ADDQ $0x10, R10
+	ADDQ $0x00000100, R12
+	SUBQ $0x04, R11
+	JGE  channels
 
 rest:
 	ADDQ $0x04, R11
@@ -12194,11 +12322,17 @@ channels:
 	VFMADD231PS.BCST 332(R10), Z6, Z5
 	PREFETCHT1       (R14)
 	PREFETCHT1       64(R14)
-	ADDQ             224(AX), R14
-	ADDQ             $0x10, R10
-	ADDQ             $0x00000100, R12
-	SUBQ             $0x04, R11
-	JGE              channels
+	CMPQ             224(AX), $0x00000100
+	JLT              hinted
+	PREFETCHT1       128(R14)
+	PREFETCHT1       192(R14)
+
+hinted:
+	ADDQ 224(AX), R14
+	ADDQ $0x10, R10
+	ADDQ $0x00000100, R12
+	SUBQ $0x04, R11
+	JGE  channels
 
 rest:
 	ADDQ $0x04, R11
@@ -12374,11 +12508,17 @@ channels:
 	VFMADD231PS.BCST 396(R10), Z7, Z6
 	PREFETCHT1       (R14)
 	PREFETCHT1       64(R14)
-	ADDQ             224(AX), R14
-	ADDQ             $0x10, R10
-	ADDQ             $0x00000100, R12
-	SUBQ             $0x04, R11
-	JGE              channels
+	CMPQ             224(AX), $0x00000100
+	JLT              hinted
+	PREFETCHT1       128(R14)
+	PREFETCHT1       192(R14)
+
+hinted:
+	ADDQ 224(AX), R14
+	ADDQ $0x10, R10
+	ADDQ $0x00000100, R12
+	SUBQ $0x04, R11
+	JGE  channels
 
 rest:
 	ADDQ $0x04, R11
@@ -12567,11 +12707,17 @@ channels:
 	VFMADD231PS.BCST 460(R10), Z8, Z7
 	PREFETCHT1       (R14)
 	PREFETCHT1       64(R14)
-	ADDQ             224(AX), R14
-	ADDQ             $0x10, R10
-	ADDQ             $0x00000100, R12
-	SUBQ             $0x04, R11
-	JGE              channels
+	CMPQ             224(AX), $0x00000100
+	JLT              hinted
+	PREFETCHT1       128(R14)
+	PREFETCHT1       192(R14)
+
+hinted:
+	ADDQ 224(AX), R14
+	ADDQ $0x10, R10
+	ADDQ $0x00000100, R12
+	SUBQ $0x04, R11
+	JGE  channels
 
 rest:
 	ADDQ $0x04, R11
@@ -12773,11 +12919,17 @@ channels:
 	VFMADD231PS.BCST 524(R10), Z9, Z8
 	PREFETCHT1       (R14)
 	PREFETCHT1       64(R14)
-	ADDQ             224(AX), R14
-	ADDQ             $0x10, R10
-	ADDQ             $0x00000100, R12
-	SUBQ             $0x04, R11
-	JGE              channels
+	CMPQ             224(AX), $0x00000100
+	JLT              hinted
+	PREFETCHT1       128(R14)
+	PREFETCHT1       192(R14)
+
+hinted:
+	ADDQ 224(AX), R14
+	ADDQ $0x10, R10
+	ADDQ $0x00000100, R12
+	SUBQ $0x04, R11
+	JGE  channels
 
 rest:
 	ADDQ $0x04, R11
@@ -12992,11 +13144,17 @@ channels:
 	VFMADD231PS.BCST 588(R10), Z10, Z9
 	PREFETCHT1       (R14)
 	PREFETCHT1       64(R14)
-	ADDQ             224(AX), R14
-	ADDQ             $0x10, R10
-	ADDQ             $0x00000100, R12
-	SUBQ             $0x04, R11
-	JGE              channels
+	CMPQ             224(AX), $0x00000100
+	JLT              hinted
+	PREFETCHT1       128(R14)
+	PREFETCHT1       192(R14)
+
+hinted:
+	ADDQ 224(AX), R14
+	ADDQ $0x10, R10
+	ADDQ $0x00000100, R12
+	SUBQ $0x04, R11
+	JGE  channels
 
 rest:
 	ADDQ $0x04, R11
@@ -13224,11 +13382,17 @@ channels:
 	VFMADD231PS.BCST 652(R10), Z11, Z10
 	PREFETCHT1       (R14)
 	PREFETCHT1       64(R14)
-	ADDQ             224(AX), R14
-	ADDQ             $0x10, R10
-	ADDQ             $0x00000100, R12
-	SUBQ             $0x04, R11
-	JGE              channels
+	CMPQ             224(AX), $0x00000100
+	JLT              hinted
+	PREFETCHT1       128(R14)
+	PREFETCHT1       192(R14)
+
+hinted:
+	ADDQ 224(AX), R14
+	ADDQ $0x10, R10
+	ADDQ $0x00000100, R12
+	SUBQ $0x04, R11
+	JGE  channels
 
 rest:
 	ADDQ $0x04, R11
@@ -13469,11 +13633,17 @@ channels:
 	VFMADD231PS.BCST 716(R10), Z12, Z11
 	PREFETCHT1       (R14)
 	PREFETCHT1       64(R14)
-	ADDQ             224(AX), R14
-	ADDQ             $0x10, R10
-	ADDQ             $0x00000100, R12
-	SUBQ             $0x04, R11
-	JGE              channels
+	CMPQ             224(AX), $0x00000100
+	JLT              hinted
+	PREFETCHT1       128(R14)
+	PREFETCHT1       192(R14)
+
+hinted:
+	ADDQ 224(AX), R14
+	ADDQ $0x10, R10
+	ADDQ $0x00000100, R12
+	SUBQ $0x04, R11
+	JGE  channels
 
 rest:
 	ADDQ $0x04, R11
@@ -13727,11 +13897,17 @@ channels:
 	VFMADD231PS.BCST 780(R10), Z13, Z12
 	PREFETCHT1       (R14)
 	PREFETCHT1       64(R14)
-	ADDQ             224(AX), R14
-	ADDQ             $0x10, R10
-	ADDQ             $0x00000100, R12
-	SUBQ             $0x04, R11
-	JGE              channels
+	CMPQ             224(AX), $0x00000100
+	JLT              hinted
+	PREFETCHT1       128(R14)
+	PREFETCHT1       192(R14)
+
+hinted:
+	ADDQ 224(AX), R14
+	ADDQ $0x10, R10
+	ADDQ $0x00000100, R12
+	SUBQ $0x04, R11
+	JGE  channels
 
 rest:
 	ADDQ $0x04, R11
@@ -13998,11 +14174,17 @@ channels:
 	VFMADD231PS.BCST 844(R10), Z14, Z13
 	PREFETCHT1       (R14)
 	PREFETCHT1       64(R14)
-	ADDQ             224(AX), R14
-	ADDQ             $0x10, R10
-	ADDQ             $0x00000100, R12
-	SUBQ             $0x04, R11
-	JGE              channels
+	CMPQ             224(AX), $0x00000100
+	JLT              hinted
+	PREFETCHT1       128(R14)
+	PREFETCHT1       192(R14)
+
+hinted:
+	ADDQ 224(AX), R14
+	ADDQ $0x10, R10
+	ADDQ $0x00000100, R12
+	SUBQ $0x04, R11
+	JGE  channels
 
 rest:
 	ADDQ $0x04, R11
@@ -14213,11 +14395,21 @@ channels:
 	VFMADD231PS  Z3, Z4, Z1
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
-	ADDQ         224(AX), R14
-	ADDQ         $0x10, R10
-	ADDQ         $0x00000200, R12
-	SUBQ         $0x04, R11
-	JGE          channels
+	CMPQ         224(AX), $0x00000200
+	JLT          hinted
+	PREFETCHT1   128(R14)
+	PREFETCHT1   192(R14)
+	PREFETCHT1   256(R14)
+	PREFETCHT1   320(R14)
+	PREFETCHT1   384(R14)
+	PREFETCHT1   448(R14)
+
+hinted:
+	ADDQ 224(AX), R14
+	ADDQ $0x10, R10
+	ADDQ $0x00000200, R12
+	SUBQ $0x04, R11
+	JGE  channels
 
 rest:
 	ADDQ $0x04, R11
@@ -14364,11 +14556,21 @@ channels:
 	VFMADD231PS  Z5, Z6, Z3
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
-	ADDQ         224(AX), R14
-	ADDQ         $0x10, R10
-	ADDQ         $0x00000200, R12
-	SUBQ         $0x04, R11
-	JGE          channels
+	CMPQ         224(AX), $0x00000200
+	JLT          hinted
+	PREFETCHT1   128(R14)
+	PREFETCHT1   192(R14)
+	PREFETCHT1   256(R14)
+	PREFETCHT1   320(R14)
+	PREFETCHT1   384(R14)
+	PREFETCHT1   448(R14)
+
+hinted:
+	ADDQ 224(AX), R14
+	ADDQ $0x10, R10
+	ADDQ $0x00000200, R12
+	SUBQ $0x04, R11
+	JGE  channels
 
 rest:
 	ADDQ $0x04, R11
@@ -14546,11 +14748,21 @@ channels:
 	VFMADD231PS  Z7, Z8, Z5
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
-	ADDQ         224(AX), R14
-	ADDQ         $0x10, R10
-	ADDQ         $0x00000200, R12
-	SUBQ         $0x04, R11
-	JGE          channels
+	CMPQ         224(AX), $0x00000200
+	JLT          hinted
+	PREFETCHT1   128(R14)
+	PREFETCHT1   192(R14)
+	PREFETCHT1   256(R14)
+	PREFETCHT1   320(R14)
+	PREFETCHT1   384(R14)
+	PREFETCHT1   448(R14)
+
+hinted:
+	ADDQ 224(AX), R14
+	ADDQ $0x10, R10
+	ADDQ $0x00000200, R12
+	SUBQ $0x04, R11
+	JGE  channels
 
 rest:
 	ADDQ $0x04, R11
@@ -14759,11 +14971,21 @@ channels:
 	VFMADD231PS  Z9, Z10, Z7
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
-	ADDQ         224(AX), R14
-	ADDQ         $0x10, R10
-	ADDQ         $0x00000200, R12
-	SUBQ         $0x04, R11
-	JGE          channels
+	CMPQ         224(AX), $0x00000200
+	JLT          hinted
+	PREFETCHT1   128(R14)
+	PREFETCHT1   192(R14)
+	PREFETCHT1   256(R14)
+	PREFETCHT1   320(R14)
+	PREFETCHT1   384(R14)
+	PREFETCHT1   448(R14)
+
+hinted:
+	ADDQ 224(AX), R14
+	ADDQ $0x10, R10
+	ADDQ $0x00000200, R12
+	SUBQ $0x04, R11
+	JGE  channels
 
 rest:
 	ADDQ $0x04, R11
@@ -15003,11 +15225,21 @@ channels:
 	VFMADD231PS  Z11, Z12, Z9
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
-	ADDQ         224(AX), R14
-	ADDQ         $0x10, R10
-	ADDQ         $0x00000200, R12
-	SUBQ         $0x04, R11
-	JGE          channels
+	CMPQ         224(AX), $0x00000200
+	JLT          hinted
+	PREFETCHT1   128(R14)
+	PREFETCHT1   192(R14)
+	PREFETCHT1   256(R14)
+	PREFETCHT1   320(R14)
+	PREFETCHT1   384(R14)
+	PREFETCHT1   448(R14)
+
+hinted:
+	ADDQ 224(AX), R14
+	ADDQ $0x10, R10
+	ADDQ $0x00000200, R12
+	SUBQ $0x04, R11
+	JGE  channels
 
 rest:
 	ADDQ $0x04, R11
@@ -15278,11 +15510,21 @@ channels:
 	VFMADD231PS  Z13, Z14, Z11
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
-	ADDQ         224(AX), R14
-	ADDQ         $0x10, R10
-	ADDQ         $0x00000200, R12
-	SUBQ         $0x04, R11
-	JGE          channels
+	CMPQ         224(AX), $0x00000200
+	JLT          hinted
+	PREFETCHT1   128(R14)
+	PREFETCHT1   192(R14)
+	PREFETCHT1   256(R14)
+	PREFETCHT1   320(R14)
+	PREFETCHT1   384(R14)
+	PREFETCHT1   448(R14)
+
+hinted:
+	ADDQ 224(AX), R14
+	ADDQ $0x10, R10
+	ADDQ $0x00000200, R12
+	SUBQ $0x04, R11
+	JGE  channels
 
 rest:
 	ADDQ $0x04, R11
@@ -15584,11 +15826,21 @@ channels:
 	VFMADD231PS  Z15, Z16, Z13
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
-	ADDQ         224(AX), R14
-	ADDQ         $0x10, R10
-	ADDQ         $0x00000200, R12
-	SUBQ         $0x04, R11
-	JGE          channels
+	CMPQ         224(AX), $0x00000200
+	JLT          hinted
+	PREFETCHT1   128(R14)
+	PREFETCHT1   192(R14)
+	PREFETCHT1   256(R14)
+	PREFETCHT1   320(R14)
+	PREFETCHT1   384(R14)
+	PREFETCHT1   448(R14)
+
+hinted:
+	ADDQ 224(AX), R14
+	ADDQ $0x10, R10
+	ADDQ $0x00000200, R12
+	SUBQ $0x04, R11
+	JGE  channels
 
 rest:
 	ADDQ $0x04, R11
@@ -15921,11 +16173,21 @@ channels:
 	VFMADD231PS  Z17, Z18, Z15
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
-	ADDQ         224(AX), R14
-	ADDQ         $0x10, R10
-	ADDQ         $0x00000200, R12
-	SUBQ         $0x04, R11
-	JGE          channels
+	CMPQ         224(AX), $0x00000200
+	JLT          hinted
+	PREFETCHT1   128(R14)
+	PREFETCHT1   192(R14)
+	PREFETCHT1   256(R14)
+	PREFETCHT1   320(R14)
+	PREFETCHT1   384(R14)
+	PREFETCHT1   448(R14)
+
+hinted:
+	ADDQ 224(AX), R14
+	ADDQ $0x10, R10
+	ADDQ $0x00000200, R12
+	SUBQ $0x04, R11
+	JGE  channels
 
 rest:
 	ADDQ $0x04, R11
@@ -16289,11 +16551,21 @@ channels:
 	VFMADD231PS  Z19, Z20, Z17
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
-	ADDQ         224(AX), R14
-	ADDQ         $0x10, R10
-	ADDQ         $0x00000200, R12
-	SUBQ         $0x04, R11
-	JGE          channels
+	CMPQ         224(AX), $0x00000200
+	JLT          hinted
+	PREFETCHT1   128(R14)
+	PREFETCHT1   192(R14)
+	PREFETCHT1   256(R14)
+	PREFETCHT1   320(R14)
+	PREFETCHT1   384(R14)
+	PREFETCHT1   448(R14)
+
+hinted:
+	ADDQ 224(AX), R14
+	ADDQ $0x10, R10
+	ADDQ $0x00000200, R12
+	SUBQ $0x04, R11
+	JGE  channels
 
 rest:
 	ADDQ $0x04, R11
@@ -16688,11 +16960,21 @@ channels:
 	VFMADD231PS  Z21, Z22, Z19
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
-	ADDQ         224(AX), R14
-	ADDQ         $0x10, R10
-	ADDQ         $0x00000200, R12
-	SUBQ         $0x04, R11
-	JGE          channels
+	CMPQ         224(AX), $0x00000200
+	JLT          hinted
+	PREFETCHT1   128(R14)
+	PREFETCHT1   192(R14)
+	PREFETCHT1   256(R14)
+	PREFETCHT1   320(R14)
+	PREFETCHT1   384(R14)
+	PREFETCHT1   448(R14)
+
+hinted:
+	ADDQ 224(AX), R14
+	ADDQ $0x10, R10
+	ADDQ $0x00000200, R12
+	SUBQ $0x04, R11
+	JGE  channels
 
 rest:
 	ADDQ $0x04, R11
@@ -17118,11 +17400,21 @@ channels:
 	VFMADD231PS  Z23, Z24, Z21
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
-	ADDQ         224(AX), R14
-	ADDQ         $0x10, R10
-	ADDQ         $0x00000200, R12
-	SUBQ         $0x04, R11
-	JGE          channels
+	CMPQ         224(AX), $0x00000200
+	JLT          hinted
+	PREFETCHT1   128(R14)
+	PREFETCHT1   192(R14)
+	PREFETCHT1   256(R14)
+	PREFETCHT1   320(R14)
+	PREFETCHT1   384(R14)
+	PREFETCHT1   448(R14)
+
+hinted:
+	ADDQ 224(AX), R14
+	ADDQ $0x10, R10
+	ADDQ $0x00000200, R12
+	SUBQ $0x04, R11
+	JGE  channels
 
 rest:
 	ADDQ $0x04, R11
@@ -17579,11 +17871,21 @@ channels:
 	VFMADD231PS  Z25, Z26, Z23
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
-	ADDQ         224(AX), R14
-	ADDQ         $0x10, R10
-	ADDQ         $0x00000200, R12
-	SUBQ         $0x04, R11
-	JGE          channels
+	CMPQ         224(AX), $0x00000200
+	JLT          hinted
+	PREFETCHT1   128(R14)
+	PREFETCHT1   192(R14)
+	PREFETCHT1   256(R14)
+	PREFETCHT1   320(R14)
+	PREFETCHT1   384(R14)
+	PREFETCHT1   448(R14)
+
+hinted:
+	ADDQ 224(AX), R14
+	ADDQ $0x10, R10
+	ADDQ $0x00000200, R12
+	SUBQ $0x04, R11
+	JGE  channels
 
 rest:
 	ADDQ $0x04, R11
@@ -18071,11 +18373,21 @@ channels:
 	VFMADD231PS  Z27, Z28, Z25
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
-	ADDQ         224(AX), R14
-	ADDQ         $0x10, R10
-	ADDQ         $0x00000200, R12
-	SUBQ         $0x04, R11
-	JGE          channels
+	CMPQ         224(AX), $0x00000200
+	JLT          hinted
+	PREFETCHT1   128(R14)
+	PREFETCHT1   192(R14)
+	PREFETCHT1   256(R14)
+	PREFETCHT1   320(R14)
+	PREFETCHT1   384(R14)
+	PREFETCHT1   448(R14)
+
+hinted:
+	ADDQ 224(AX), R14
+	ADDQ $0x10, R10
+	ADDQ $0x00000200, R12
+	SUBQ $0x04, R11
+	JGE  channels
 
 rest:
 	ADDQ $0x04, R11
@@ -18594,11 +18906,21 @@ channels:
 	VFMADD231PS  Z29, Z30, Z27
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
-	ADDQ         224(AX), R14
-	ADDQ         $0x10, R10
-	ADDQ         $0x00000200, R12
-	SUBQ         $0x04, R11
-	JGE          channels
+	CMPQ         224(AX), $0x00000200
+	JLT          hinted
+	PREFETCHT1   128(R14)
+	PREFETCHT1   192(R14)
+	PREFETCHT1   256(R14)
+	PREFETCHT1   320(R14)
+	PREFETCHT1   384(R14)
+	PREFETCHT1   448(R14)
+
+hinted:
+	ADDQ 224(AX), R14
+	ADDQ $0x10, R10
+	ADDQ $0x00000200, R12
+	SUBQ $0x04, R11
+	JGE  channels
 
 rest:
 	ADDQ $0x04, R11
@@ -18935,11 +19257,25 @@ channels:
 	VFMADD231PS  Z5, Z6, Z2
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
-	ADDQ         224(AX), R14
-	ADDQ         $0x10, R10
-	ADDQ         $0x00000300, R12
-	SUBQ         $0x04, R11
-	JGE          channels
+	CMPQ         224(AX), $0x00000300
+	JLT          hinted
+	PREFETCHT1   128(R14)
+	PREFETCHT1   192(R14)
+	PREFETCHT1   256(R14)
+	PREFETCHT1   320(R14)
+	PREFETCHT1   384(R14)
+	PREFETCHT1   448(R14)
+	PREFETCHT1   512(R14)
+	PREFETCHT1   576(R14)
+	PREFETCHT1   640(R14)
+	PREFETCHT1   704(R14)
+
+hinted:
+	ADDQ 224(AX), R14
+	ADDQ $0x10, R10
+	ADDQ $0x00000300, R12
+	SUBQ $0x04, R11
+	JGE  channels
 
 rest:
 	ADDQ $0x04, R11
@@ -19113,11 +19449,25 @@ channels:
 	VFMADD231PS  Z8, Z9, Z5
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
-	ADDQ         224(AX), R14
-	ADDQ         $0x10, R10
-	ADDQ         $0x00000300, R12
-	SUBQ         $0x04, R11
-	JGE          channels
+	CMPQ         224(AX), $0x00000300
+	JLT          hinted
+	PREFETCHT1   128(R14)
+	PREFETCHT1   192(R14)
+	PREFETCHT1   256(R14)
+	PREFETCHT1   320(R14)
+	PREFETCHT1   384(R14)
+	PREFETCHT1   448(R14)
+	PREFETCHT1   512(R14)
+	PREFETCHT1   576(R14)
+	PREFETCHT1   640(R14)
+	PREFETCHT1   704(R14)
+
+hinted:
+	ADDQ 224(AX), R14
+	ADDQ $0x10, R10
+	ADDQ $0x00000300, R12
+	SUBQ $0x04, R11
+	JGE  channels
 
 rest:
 	ADDQ $0x04, R11
@@ -19335,11 +19685,25 @@ channels:
 	VFMADD231PS  Z11, Z12, Z8
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
-	ADDQ         224(AX), R14
-	ADDQ         $0x10, R10
-	ADDQ         $0x00000300, R12
-	SUBQ         $0x04, R11
-	JGE          channels
+	CMPQ         224(AX), $0x00000300
+	JLT          hinted
+	PREFETCHT1   128(R14)
+	PREFETCHT1   192(R14)
+	PREFETCHT1   256(R14)
+	PREFETCHT1   320(R14)
+	PREFETCHT1   384(R14)
+	PREFETCHT1   448(R14)
+	PREFETCHT1   512(R14)
+	PREFETCHT1   576(R14)
+	PREFETCHT1   640(R14)
+	PREFETCHT1   704(R14)
+
+hinted:
+	ADDQ 224(AX), R14
+	ADDQ $0x10, R10
+	ADDQ $0x00000300, R12
+	SUBQ $0x04, R11
+	JGE  channels
 
 rest:
 	ADDQ $0x04, R11
@@ -19601,11 +19965,25 @@ channels:
 	VFMADD231PS  Z14, Z15, Z11
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
-	ADDQ         224(AX), R14
-	ADDQ         $0x10, R10
-	ADDQ         $0x00000300, R12
-	SUBQ         $0x04, R11
-	JGE          channels
+	CMPQ         224(AX), $0x00000300
+	JLT          hinted
+	PREFETCHT1   128(R14)
+	PREFETCHT1   192(R14)
+	PREFETCHT1   256(R14)
+	PREFETCHT1   320(R14)
+	PREFETCHT1   384(R14)
+	PREFETCHT1   448(R14)
+	PREFETCHT1   512(R14)
+	PREFETCHT1   576(R14)
+	PREFETCHT1   640(R14)
+	PREFETCHT1   704(R14)
+
+hinted:
+	ADDQ 224(AX), R14
+	ADDQ $0x10, R10
+	ADDQ $0x00000300, R12
+	SUBQ $0x04, R11
+	JGE  channels
 
 rest:
 	ADDQ $0x04, R11
@@ -19911,11 +20289,25 @@ channels:
 	VFMADD231PS  Z17, Z18, Z14
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
-	ADDQ         224(AX), R14
-	ADDQ         $0x10, R10
-	ADDQ         $0x00000300, R12
-	SUBQ         $0x04, R11
-	JGE          channels
+	CMPQ         224(AX), $0x00000300
+	JLT          hinted
+	PREFETCHT1   128(R14)
+	PREFETCHT1   192(R14)
+	PREFETCHT1   256(R14)
+	PREFETCHT1   320(R14)
+	PREFETCHT1   384(R14)
+	PREFETCHT1   448(R14)
+	PREFETCHT1   512(R14)
+	PREFETCHT1   576(R14)
+	PREFETCHT1   640(R14)
+	PREFETCHT1   704(R14)
+
+hinted:
+	ADDQ 224(AX), R14
+	ADDQ $0x10, R10
+	ADDQ $0x00000300, R12
+	SUBQ $0x04, R11
+	JGE  channels
 
 rest:
 	ADDQ $0x04, R11
@@ -20265,11 +20657,25 @@ channels:
 	VFMADD231PS  Z20, Z21, Z17
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
-	ADDQ         224(AX), R14
-	ADDQ         $0x10, R10
-	ADDQ         $0x00000300, R12
-	SUBQ         $0x04, R11
-	JGE          channels
+	CMPQ         224(AX), $0x00000300
+	JLT          hinted
+	PREFETCHT1   128(R14)
+	PREFETCHT1   192(R14)
+	PREFETCHT1   256(R14)
+	PREFETCHT1   320(R14)
+	PREFETCHT1   384(R14)
+	PREFETCHT1   448(R14)
+	PREFETCHT1   512(R14)
+	PREFETCHT1   576(R14)
+	PREFETCHT1   640(R14)
+	PREFETCHT1   704(R14)
+
+hinted:
+	ADDQ 224(AX), R14
+	ADDQ $0x10, R10
+	ADDQ $0x00000300, R12
+	SUBQ $0x04, R11
+	JGE  channels
 
 rest:
 	ADDQ $0x04, R11
@@ -20663,11 +21069,25 @@ channels:
 	VFMADD231PS  Z23, Z24, Z20
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
-	ADDQ         224(AX), R14
-	ADDQ         $0x10, R10
-	ADDQ         $0x00000300, R12
-	SUBQ         $0x04, R11
-	JGE          channels
+	CMPQ         224(AX), $0x00000300
+	JLT          hinted
+	PREFETCHT1   128(R14)
+	PREFETCHT1   192(R14)
+	PREFETCHT1   256(R14)
+	PREFETCHT1   320(R14)
+	PREFETCHT1   384(R14)
+	PREFETCHT1   448(R14)
+	PREFETCHT1   512(R14)
+	PREFETCHT1   576(R14)
+	PREFETCHT1   640(R14)
+	PREFETCHT1   704(R14)
+
+hinted:
+	ADDQ 224(AX), R14
+	ADDQ $0x10, R10
+	ADDQ $0x00000300, R12
+	SUBQ $0x04, R11
+	JGE  channels
 
 rest:
 	ADDQ $0x04, R11
@@ -21105,11 +21525,25 @@ channels:
 	VFMADD231PS  Z26, Z27, Z23
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
-	ADDQ         224(AX), R14
-	ADDQ         $0x10, R10
-	ADDQ         $0x00000300, R12
-	SUBQ         $0x04, R11
-	JGE          channels
+	CMPQ         224(AX), $0x00000300
+	JLT          hinted
+	PREFETCHT1   128(R14)
+	PREFETCHT1   192(R14)
+	PREFETCHT1   256(R14)
+	PREFETCHT1   320(R14)
+	PREFETCHT1   384(R14)
+	PREFETCHT1   448(R14)
+	PREFETCHT1   512(R14)
+	PREFETCHT1   576(R14)
+	PREFETCHT1   640(R14)
+	PREFETCHT1   704(R14)
+
+hinted:
+	ADDQ 224(AX), R14
+	ADDQ $0x10, R10
+	ADDQ $0x00000300, R12
+	SUBQ $0x04, R11
+	JGE  channels
 
 rest:
 	ADDQ $0x04, R11
@@ -21591,11 +22025,25 @@ channels:
 	VFMADD231PS  Z29, Z30, Z26
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
-	ADDQ         224(AX), R14
-	ADDQ         $0x10, R10
-	ADDQ         $0x00000300, R12
-	SUBQ         $0x04, R11
-	JGE          channels
+	CMPQ         224(AX), $0x00000300
+	JLT          hinted
+	PREFETCHT1   128(R14)
+	PREFETCHT1   192(R14)
+	PREFETCHT1   256(R14)
+	PREFETCHT1   320(R14)
+	PREFETCHT1   384(R14)
+	PREFETCHT1   448(R14)
+	PREFETCHT1   512(R14)
+	PREFETCHT1   576(R14)
+	PREFETCHT1   640(R14)
+	PREFETCHT1   704(R14)
+
+hinted:
+	ADDQ 224(AX), R14
+	ADDQ $0x10, R10
+	ADDQ $0x00000300, R12
+	SUBQ $0x04, R11
+	JGE  channels
 
 rest:
 	ADDQ $0x04, R11
@@ -21934,11 +22382,29 @@ channels:
 	VFMADD231PS  Z7, Z8, Z3
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
-	ADDQ         224(AX), R14
-	ADDQ         $0x10, R10
-	ADDQ         $0x00000400, R12
-	SUBQ         $0x04, R11
-	JGE          channels
+	CMPQ         224(AX), $0x00000400
+	JLT          hinted
+	PREFETCHT1   128(R14)
+	PREFETCHT1   192(R14)
+	PREFETCHT1   256(R14)
+	PREFETCHT1   320(R14)
+	PREFETCHT1   384(R14)
+	PREFETCHT1   448(R14)
+	PREFETCHT1   512(R14)
+	PREFETCHT1   576(R14)
+	PREFETCHT1   640(R14)
+	PREFETCHT1   704(R14)
+	PREFETCHT1   768(R14)
+	PREFETCHT1   832(R14)
+	PREFETCHT1   896(R14)
+	PREFETCHT1   960(R14)
+
+hinted:
+	ADDQ 224(AX), R14
+	ADDQ $0x10, R10
+	ADDQ $0x00000400, R12
+	SUBQ $0x04, R11
+	JGE  channels
 
 rest:
 	ADDQ $0x04, R11
@@ -22139,11 +22605,29 @@ channels:
 	VFMADD231PS  Z11, Z12, Z7
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
-	ADDQ         224(AX), R14
-	ADDQ         $0x10, R10
-	ADDQ         $0x00000400, R12
-	SUBQ         $0x04, R11
-	JGE          channels
+	CMPQ         224(AX), $0x00000400
+	JLT          hinted
+	PREFETCHT1   128(R14)
+	PREFETCHT1   192(R14)
+	PREFETCHT1   256(R14)
+	PREFETCHT1   320(R14)
+	PREFETCHT1   384(R14)
+	PREFETCHT1   448(R14)
+	PREFETCHT1   512(R14)
+	PREFETCHT1   576(R14)
+	PREFETCHT1   640(R14)
+	PREFETCHT1   704(R14)
+	PREFETCHT1   768(R14)
+	PREFETCHT1   832(R14)
+	PREFETCHT1   896(R14)
+	PREFETCHT1   960(R14)
+
+hinted:
+	ADDQ 224(AX), R14
+	ADDQ $0x10, R10
+	ADDQ $0x00000400, R12
+	SUBQ $0x04, R11
+	JGE  channels
 
 rest:
 	ADDQ $0x04, R11
@@ -22401,11 +22885,29 @@ channels:
 	VFMADD231PS  Z15, Z16, Z11
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
-	ADDQ         224(AX), R14
-	ADDQ         $0x10, R10
-	ADDQ         $0x00000400, R12
-	SUBQ         $0x04, R11
-	JGE          channels
+	CMPQ         224(AX), $0x00000400
+	JLT          hinted
+	PREFETCHT1   128(R14)
+	PREFETCHT1   192(R14)
+	PREFETCHT1   256(R14)
+	PREFETCHT1   320(R14)
+	PREFETCHT1   384(R14)
+	PREFETCHT1   448(R14)
+	PREFETCHT1   512(R14)
+	PREFETCHT1   576(R14)
+	PREFETCHT1   640(R14)
+	PREFETCHT1   704(R14)
+	PREFETCHT1   768(R14)
+	PREFETCHT1   832(R14)
+	PREFETCHT1   896(R14)
+	PREFETCHT1   960(R14)
+
+hinted:
+	ADDQ 224(AX), R14
+	ADDQ $0x10, R10
+	ADDQ $0x00000400, R12
+	SUBQ $0x04, R11
+	JGE  channels
 
 rest:
 	ADDQ $0x04, R11
@@ -22720,11 +23222,29 @@ channels:
 	VFMADD231PS  Z19, Z20, Z15
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
-	ADDQ         224(AX), R14
-	ADDQ         $0x10, R10
-	ADDQ         $0x00000400, R12
-	SUBQ         $0x04, R11
-	JGE          channels
+	CMPQ         224(AX), $0x00000400
+	JLT          hinted
+	PREFETCHT1   128(R14)
+	PREFETCHT1   192(R14)
+	PREFETCHT1   256(R14)
+	PREFETCHT1   320(R14)
+	PREFETCHT1   384(R14)
+	PREFETCHT1   448(R14)
+	PREFETCHT1   512(R14)
+	PREFETCHT1   576(R14)
+	PREFETCHT1   640(R14)
+	PREFETCHT1   704(R14)
+	PREFETCHT1   768(R14)
+	PREFETCHT1   832(R14)
+	PREFETCHT1   896(R14)
+	PREFETCHT1   960(R14)
+
+hinted:
+	ADDQ 224(AX), R14
+	ADDQ $0x10, R10
+	ADDQ $0x00000400, R12
+	SUBQ $0x04, R11
+	JGE  channels
 
 rest:
 	ADDQ $0x04, R11
@@ -23096,11 +23616,29 @@ channels:
 	VFMADD231PS  Z23, Z24, Z19
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
-	ADDQ         224(AX), R14
-	ADDQ         $0x10, R10
-	ADDQ         $0x00000400, R12
-	SUBQ         $0x04, R11
-	JGE          channels
+	CMPQ         224(AX), $0x00000400
+	JLT          hinted
+	PREFETCHT1   128(R14)
+	PREFETCHT1   192(R14)
+	PREFETCHT1   256(R14)
+	PREFETCHT1   320(R14)
+	PREFETCHT1   384(R14)
+	PREFETCHT1   448(R14)
+	PREFETCHT1   512(R14)
+	PREFETCHT1   576(R14)
+	PREFETCHT1   640(R14)
+	PREFETCHT1   704(R14)
+	PREFETCHT1   768(R14)
+	PREFETCHT1   832(R14)
+	PREFETCHT1   896(R14)
+	PREFETCHT1   960(R14)
+
+hinted:
+	ADDQ 224(AX), R14
+	ADDQ $0x10, R10
+	ADDQ $0x00000400, R12
+	SUBQ $0x04, R11
+	JGE  channels
 
 rest:
 	ADDQ $0x04, R11
@@ -23529,11 +24067,29 @@ channels:
 	VFMADD231PS  Z27, Z28, Z23
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
-	ADDQ         224(AX), R14
-	ADDQ         $0x10, R10
-	ADDQ         $0x00000400, R12
-	SUBQ         $0x04, R11
-	JGE          channels
+	CMPQ         224(AX), $0x00000400
+	JLT          hinted
+	PREFETCHT1   128(R14)
+	PREFETCHT1   192(R14)
+	PREFETCHT1   256(R14)
+	PREFETCHT1   320(R14)
+	PREFETCHT1   384(R14)
+	PREFETCHT1   448(R14)
+	PREFETCHT1   512(R14)
+	PREFETCHT1   576(R14)
+	PREFETCHT1   640(R14)
+	PREFETCHT1   704(R14)
+	PREFETCHT1   768(R14)
+	PREFETCHT1   832(R14)
+	PREFETCHT1   896(R14)
+	PREFETCHT1   960(R14)
+
+hinted:
+	ADDQ 224(AX), R14
+	ADDQ $0x10, R10
+	ADDQ $0x00000400, R12
+	SUBQ $0x04, R11
+	JGE  channels
 
 rest:
 	ADDQ $0x04, R11
@@ -24015,11 +24571,29 @@ channels:
 	VFMADD231PS  960(R12), Z31, Z27
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
-	ADDQ         224(AX), R14
-	ADDQ         $0x10, R10
-	ADDQ         $0x00000400, R12
-	SUBQ         $0x04, R11
-	JGE          channels
+	CMPQ         224(AX), $0x00000400
+	JLT          hinted
+	PREFETCHT1   128(R14)
+	PREFETCHT1   192(R14)
+	PREFETCHT1   256(R14)
+	PREFETCHT1   320(R14)
+	PREFETCHT1   384(R14)
+	PREFETCHT1   448(R14)
+	PREFETCHT1   512(R14)
+	PREFETCHT1   576(R14)
+	PREFETCHT1   640(R14)
+	PREFETCHT1   704(R14)
+	PREFETCHT1   768(R14)
+	PREFETCHT1   832(R14)
+	PREFETCHT1   896(R14)
+	PREFETCHT1   960(R14)
+
+hinted:
+	ADDQ 224(AX), R14
+	ADDQ $0x10, R10
+	ADDQ $0x00000400, R12
+	SUBQ $0x04, R11
+	JGE  channels
 
 rest:
 	ADDQ $0x04, R11
@@ -35934,6 +36508,974 @@ done:
 	VZEROUPPER
 	RET
 
+// func inward8(t uintptr)
+// Requires: AVX, FMA3
+TEXT ·inward8(SB), NOSPLIT, $0-8
+	MOVQ         t+0(FP), AX
+	MOVQ         24(AX), CX
+	MOVQ         (AX), DX
+	MOVQ         48(AX), BX
+	MOVQ         72(AX), SI
+	MOVQ         88(AX), DI
+	VBROADCASTSS 96(AX), Y12
+	VBROADCASTSS 100(AX), Y13
+	VBROADCASTSS 104(AX), Y14
+	VBROADCASTSS 108(AX), Y15
+
+tile:
+	MOVQ         CX, R8
+	VMOVUPS      (R8), Y0
+	ADDQ         80(AX), R8
+	VMOVUPS      (R8), Y1
+	ADDQ         80(AX), R8
+	VMOVUPS      (R8), Y2
+	ADDQ         80(AX), R8
+	VMOVUPS      (R8), Y3
+	ADDQ         80(AX), R8
+	VMOVUPS      (R8), Y4
+	ADDQ         80(AX), R8
+	VMOVUPS      (R8), Y5
+	MOVQ         CX, R8
+	VADDPS       Y0, Y4, Y6
+	VFNMADD231PS Y12, Y2, Y6
+	VADDPS       Y1, Y5, Y5
+	VFNMADD231PS Y12, Y3, Y5
+	VMOVAPS      Y4, Y7
+	VFNMADD231PS Y13, Y2, Y7
+	VFNMADD231PS Y14, Y2, Y4
+	VMOVAPS      Y3, Y8
+	VFMSUB213PS  Y1, Y14, Y8
+	VFNMADD231PS Y14, Y1, Y3
+	VMOVAPS      Y7, Y0
+	VFMADD231PS  Y15, Y8, Y0
+	VFNMADD231PS Y15, Y8, Y7
+	VMOVAPS      Y4, Y1
+	VFMADD231PS  Y15, Y3, Y1
+	VFNMADD231PS Y15, Y3, Y4
+	VMOVUPS      Y6, (BX)
+	VMOVUPS      Y0, 192(BX)
+	VMOVUPS      Y7, 384(BX)
+	VMOVUPS      Y1, 576(BX)
+	VMOVUPS      Y4, 768(BX)
+	VMOVUPS      Y5, 960(BX)
+	VMOVUPS      32(R8), Y0
+	ADDQ         80(AX), R8
+	VMOVUPS      32(R8), Y1
+	ADDQ         80(AX), R8
+	VMOVUPS      32(R8), Y2
+	ADDQ         80(AX), R8
+	VMOVUPS      32(R8), Y3
+	ADDQ         80(AX), R8
+	VMOVUPS      32(R8), Y4
+	ADDQ         80(AX), R8
+	VMOVUPS      32(R8), Y5
+	MOVQ         CX, R8
+	VADDPS       Y0, Y4, Y6
+	VFNMADD231PS Y12, Y2, Y6
+	VADDPS       Y1, Y5, Y5
+	VFNMADD231PS Y12, Y3, Y5
+	VMOVAPS      Y4, Y7
+	VFNMADD231PS Y13, Y2, Y7
+	VFNMADD231PS Y14, Y2, Y4
+	VMOVAPS      Y3, Y8
+	VFMSUB213PS  Y1, Y14, Y8
+	VFNMADD231PS Y14, Y1, Y3
+	VMOVAPS      Y7, Y0
+	VFMADD231PS  Y15, Y8, Y0
+	VFNMADD231PS Y15, Y8, Y7
+	VMOVAPS      Y4, Y1
+	VFMADD231PS  Y15, Y3, Y1
+	VFNMADD231PS Y15, Y3, Y4
+	VMOVUPS      Y6, 32(BX)
+	VMOVUPS      Y0, 224(BX)
+	VMOVUPS      Y7, 416(BX)
+	VMOVUPS      Y1, 608(BX)
+	VMOVUPS      Y4, 800(BX)
+	VMOVUPS      Y5, 992(BX)
+	VMOVUPS      64(R8), Y0
+	ADDQ         80(AX), R8
+	VMOVUPS      64(R8), Y1
+	ADDQ         80(AX), R8
+	VMOVUPS      64(R8), Y2
+	ADDQ         80(AX), R8
+	VMOVUPS      64(R8), Y3
+	ADDQ         80(AX), R8
+	VMOVUPS      64(R8), Y4
+	ADDQ         80(AX), R8
+	VMOVUPS      64(R8), Y5
+	MOVQ         CX, R8
+	VADDPS       Y0, Y4, Y6
+	VFNMADD231PS Y12, Y2, Y6
+	VADDPS       Y1, Y5, Y5
+	VFNMADD231PS Y12, Y3, Y5
+	VMOVAPS      Y4, Y7
+	VFNMADD231PS Y13, Y2, Y7
+	VFNMADD231PS Y14, Y2, Y4
+	VMOVAPS      Y3, Y8
+	VFMSUB213PS  Y1, Y14, Y8
+	VFNMADD231PS Y14, Y1, Y3
+	VMOVAPS      Y7, Y0
+	VFMADD231PS  Y15, Y8, Y0
+	VFNMADD231PS Y15, Y8, Y7
+	VMOVAPS      Y4, Y1
+	VFMADD231PS  Y15, Y3, Y1
+	VFNMADD231PS Y15, Y3, Y4
+	VMOVUPS      Y6, 64(BX)
+	VMOVUPS      Y0, 256(BX)
+	VMOVUPS      Y7, 448(BX)
+	VMOVUPS      Y1, 640(BX)
+	VMOVUPS      Y4, 832(BX)
+	VMOVUPS      Y5, 1024(BX)
+	VMOVUPS      96(R8), Y0
+	ADDQ         80(AX), R8
+	VMOVUPS      96(R8), Y1
+	ADDQ         80(AX), R8
+	VMOVUPS      96(R8), Y2
+	ADDQ         80(AX), R8
+	VMOVUPS      96(R8), Y3
+	ADDQ         80(AX), R8
+	VMOVUPS      96(R8), Y4
+	ADDQ         80(AX), R8
+	VMOVUPS      96(R8), Y5
+	MOVQ         CX, R8
+	VADDPS       Y0, Y4, Y6
+	VFNMADD231PS Y12, Y2, Y6
+	VADDPS       Y1, Y5, Y5
+	VFNMADD231PS Y12, Y3, Y5
+	VMOVAPS      Y4, Y7
+	VFNMADD231PS Y13, Y2, Y7
+	VFNMADD231PS Y14, Y2, Y4
+	VMOVAPS      Y3, Y8
+	VFMSUB213PS  Y1, Y14, Y8
+	VFNMADD231PS Y14, Y1, Y3
+	VMOVAPS      Y7, Y0
+	VFMADD231PS  Y15, Y8, Y0
+	VFNMADD231PS Y15, Y8, Y7
+	VMOVAPS      Y4, Y1
+	VFMADD231PS  Y15, Y3, Y1
+	VFNMADD231PS Y15, Y3, Y4
+	VMOVUPS      Y6, 96(BX)
+	VMOVUPS      Y0, 288(BX)
+	VMOVUPS      Y7, 480(BX)
+	VMOVUPS      Y1, 672(BX)
+	VMOVUPS      Y4, 864(BX)
+	VMOVUPS      Y5, 1056(BX)
+	VMOVUPS      128(R8), Y0
+	ADDQ         80(AX), R8
+	VMOVUPS      128(R8), Y1
+	ADDQ         80(AX), R8
+	VMOVUPS      128(R8), Y2
+	ADDQ         80(AX), R8
+	VMOVUPS      128(R8), Y3
+	ADDQ         80(AX), R8
+	VMOVUPS      128(R8), Y4
+	ADDQ         80(AX), R8
+	VMOVUPS      128(R8), Y5
+	MOVQ         CX, R8
+	VADDPS       Y0, Y4, Y6
+	VFNMADD231PS Y12, Y2, Y6
+	VADDPS       Y1, Y5, Y5
+	VFNMADD231PS Y12, Y3, Y5
+	VMOVAPS      Y4, Y7
+	VFNMADD231PS Y13, Y2, Y7
+	VFNMADD231PS Y14, Y2, Y4
+	VMOVAPS      Y3, Y8
+	VFMSUB213PS  Y1, Y14, Y8
+	VFNMADD231PS Y14, Y1, Y3
+	VMOVAPS      Y7, Y0
+	VFMADD231PS  Y15, Y8, Y0
+	VFNMADD231PS Y15, Y8, Y7
+	VMOVAPS      Y4, Y1
+	VFMADD231PS  Y15, Y3, Y1
+	VFNMADD231PS Y15, Y3, Y4
+	VMOVUPS      Y6, 128(BX)
+	VMOVUPS      Y0, 320(BX)
+	VMOVUPS      Y7, 512(BX)
+	VMOVUPS      Y1, 704(BX)
+	VMOVUPS      Y4, 896(BX)
+	VMOVUPS      Y5, 1088(BX)
+	VMOVUPS      160(R8), Y0
+	ADDQ         80(AX), R8
+	VMOVUPS      160(R8), Y1
+	ADDQ         80(AX), R8
+	VMOVUPS      160(R8), Y2
+	ADDQ         80(AX), R8
+	VMOVUPS      160(R8), Y3
+	ADDQ         80(AX), R8
+	VMOVUPS      160(R8), Y4
+	ADDQ         80(AX), R8
+	VMOVUPS      160(R8), Y5
+	MOVQ         CX, R8
+	VADDPS       Y0, Y4, Y6
+	VFNMADD231PS Y12, Y2, Y6
+	VADDPS       Y1, Y5, Y5
+	VFNMADD231PS Y12, Y3, Y5
+	VMOVAPS      Y4, Y7
+	VFNMADD231PS Y13, Y2, Y7
+	VFNMADD231PS Y14, Y2, Y4
+	VMOVAPS      Y3, Y8
+	VFMSUB213PS  Y1, Y14, Y8
+	VFNMADD231PS Y14, Y1, Y3
+	VMOVAPS      Y7, Y0
+	VFMADD231PS  Y15, Y8, Y0
+	VFNMADD231PS Y15, Y8, Y7
+	VMOVAPS      Y4, Y1
+	VFMADD231PS  Y15, Y3, Y1
+	VFNMADD231PS Y15, Y3, Y4
+	VMOVUPS      Y6, 160(BX)
+	VMOVUPS      Y0, 352(BX)
+	VMOVUPS      Y7, 544(BX)
+	VMOVUPS      Y1, 736(BX)
+	VMOVUPS      Y4, 928(BX)
+	VMOVUPS      Y5, 1120(BX)
+	MOVQ         DX, R8
+	VMOVUPS      (BX), Y0
+	VMOVUPS      32(BX), Y1
+	VMOVUPS      64(BX), Y2
+	VMOVUPS      96(BX), Y3
+	VMOVUPS      128(BX), Y4
+	VMOVUPS      160(BX), Y5
+	VADDPS       Y0, Y4, Y6
+	VFNMADD231PS Y12, Y2, Y6
+	VADDPS       Y1, Y5, Y5
+	VFNMADD231PS Y12, Y3, Y5
+	VMOVAPS      Y4, Y7
+	VFNMADD231PS Y13, Y2, Y7
+	VFNMADD231PS Y14, Y2, Y4
+	VMOVAPS      Y3, Y8
+	VFMSUB213PS  Y1, Y14, Y8
+	VFNMADD231PS Y14, Y1, Y3
+	VMOVAPS      Y7, Y0
+	VFMADD231PS  Y15, Y8, Y0
+	VFNMADD231PS Y15, Y8, Y7
+	VMOVAPS      Y4, Y1
+	VFMADD231PS  Y15, Y3, Y1
+	VFNMADD231PS Y15, Y3, Y4
+	VMOVUPS      Y6, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      Y0, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      Y7, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      Y1, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      Y4, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      Y5, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      192(BX), Y0
+	VMOVUPS      224(BX), Y1
+	VMOVUPS      256(BX), Y2
+	VMOVUPS      288(BX), Y3
+	VMOVUPS      320(BX), Y4
+	VMOVUPS      352(BX), Y5
+	VADDPS       Y0, Y4, Y6
+	VFNMADD231PS Y12, Y2, Y6
+	VADDPS       Y1, Y5, Y5
+	VFNMADD231PS Y12, Y3, Y5
+	VMOVAPS      Y4, Y7
+	VFNMADD231PS Y13, Y2, Y7
+	VFNMADD231PS Y14, Y2, Y4
+	VMOVAPS      Y3, Y8
+	VFMSUB213PS  Y1, Y14, Y8
+	VFNMADD231PS Y14, Y1, Y3
+	VMOVAPS      Y7, Y0
+	VFMADD231PS  Y15, Y8, Y0
+	VFNMADD231PS Y15, Y8, Y7
+	VMOVAPS      Y4, Y1
+	VFMADD231PS  Y15, Y3, Y1
+	VFNMADD231PS Y15, Y3, Y4
+	VMOVUPS      Y6, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      Y0, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      Y7, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      Y1, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      Y4, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      Y5, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      384(BX), Y0
+	VMOVUPS      416(BX), Y1
+	VMOVUPS      448(BX), Y2
+	VMOVUPS      480(BX), Y3
+	VMOVUPS      512(BX), Y4
+	VMOVUPS      544(BX), Y5
+	VADDPS       Y0, Y4, Y6
+	VFNMADD231PS Y12, Y2, Y6
+	VADDPS       Y1, Y5, Y5
+	VFNMADD231PS Y12, Y3, Y5
+	VMOVAPS      Y4, Y7
+	VFNMADD231PS Y13, Y2, Y7
+	VFNMADD231PS Y14, Y2, Y4
+	VMOVAPS      Y3, Y8
+	VFMSUB213PS  Y1, Y14, Y8
+	VFNMADD231PS Y14, Y1, Y3
+	VMOVAPS      Y7, Y0
+	VFMADD231PS  Y15, Y8, Y0
+	VFNMADD231PS Y15, Y8, Y7
+	VMOVAPS      Y4, Y1
+	VFMADD231PS  Y15, Y3, Y1
+	VFNMADD231PS Y15, Y3, Y4
+	VMOVUPS      Y6, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      Y0, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      Y7, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      Y1, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      Y4, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      Y5, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      576(BX), Y0
+	VMOVUPS      608(BX), Y1
+	VMOVUPS      640(BX), Y2
+	VMOVUPS      672(BX), Y3
+	VMOVUPS      704(BX), Y4
+	VMOVUPS      736(BX), Y5
+	VADDPS       Y0, Y4, Y6
+	VFNMADD231PS Y12, Y2, Y6
+	VADDPS       Y1, Y5, Y5
+	VFNMADD231PS Y12, Y3, Y5
+	VMOVAPS      Y4, Y7
+	VFNMADD231PS Y13, Y2, Y7
+	VFNMADD231PS Y14, Y2, Y4
+	VMOVAPS      Y3, Y8
+	VFMSUB213PS  Y1, Y14, Y8
+	VFNMADD231PS Y14, Y1, Y3
+	VMOVAPS      Y7, Y0
+	VFMADD231PS  Y15, Y8, Y0
+	VFNMADD231PS Y15, Y8, Y7
+	VMOVAPS      Y4, Y1
+	VFMADD231PS  Y15, Y3, Y1
+	VFNMADD231PS Y15, Y3, Y4
+	VMOVUPS      Y6, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      Y0, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      Y7, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      Y1, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      Y4, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      Y5, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      768(BX), Y0
+	VMOVUPS      800(BX), Y1
+	VMOVUPS      832(BX), Y2
+	VMOVUPS      864(BX), Y3
+	VMOVUPS      896(BX), Y4
+	VMOVUPS      928(BX), Y5
+	VADDPS       Y0, Y4, Y6
+	VFNMADD231PS Y12, Y2, Y6
+	VADDPS       Y1, Y5, Y5
+	VFNMADD231PS Y12, Y3, Y5
+	VMOVAPS      Y4, Y7
+	VFNMADD231PS Y13, Y2, Y7
+	VFNMADD231PS Y14, Y2, Y4
+	VMOVAPS      Y3, Y8
+	VFMSUB213PS  Y1, Y14, Y8
+	VFNMADD231PS Y14, Y1, Y3
+	VMOVAPS      Y7, Y0
+	VFMADD231PS  Y15, Y8, Y0
+	VFNMADD231PS Y15, Y8, Y7
+	VMOVAPS      Y4, Y1
+	VFMADD231PS  Y15, Y3, Y1
+	VFNMADD231PS Y15, Y3, Y4
+	VMOVUPS      Y6, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      Y0, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      Y7, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      Y1, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      Y4, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      Y5, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      960(BX), Y0
+	VMOVUPS      992(BX), Y1
+	VMOVUPS      1024(BX), Y2
+	VMOVUPS      1056(BX), Y3
+	VMOVUPS      1088(BX), Y4
+	VMOVUPS      1120(BX), Y5
+	VADDPS       Y0, Y4, Y6
+	VFNMADD231PS Y12, Y2, Y6
+	VADDPS       Y1, Y5, Y5
+	VFNMADD231PS Y12, Y3, Y5
+	VMOVAPS      Y4, Y7
+	VFNMADD231PS Y13, Y2, Y7
+	VFNMADD231PS Y14, Y2, Y4
+	VMOVAPS      Y3, Y8
+	VFMSUB213PS  Y1, Y14, Y8
+	VFNMADD231PS Y14, Y1, Y3
+	VMOVAPS      Y7, Y0
+	VFMADD231PS  Y15, Y8, Y0
+	VFNMADD231PS Y15, Y8, Y7
+	VMOVAPS      Y4, Y1
+	VFMADD231PS  Y15, Y3, Y1
+	VFNMADD231PS Y15, Y3, Y4
+	VMOVUPS      Y6, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      Y0, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      Y7, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      Y1, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      Y4, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      Y5, (R8)
+	ADDQ         DI, R8
+	ADDQ         $0x00000020, DX
+	ADDQ         $0x00000080, CX
+	DECQ         SI
+	JNZ          tile
+	VZEROUPPER
+	RET
+
+// func outward8(t uintptr)
+// Requires: AVX, FMA3
+TEXT ·outward8(SB), NOSPLIT, $0-8
+	MOVQ         t+0(FP), AX
+	MOVQ         24(AX), CX
+	MOVQ         (AX), DX
+	MOVQ         48(AX), BX
+	MOVQ         144(AX), SI
+	MOVQ         152(AX), DI
+	MOVQ         96(AX), R9
+	VBROADCASTSS 168(AX), Y12
+	VBROADCASTSS 172(AX), Y13
+	VBROADCASTSS 176(AX), Y14
+	VBROADCASTSS 180(AX), Y15
+
+tile:
+	MOVQ        CX, R8
+	VMOVUPS     (R8), Y0
+	ADDQ        DI, R8
+	VMOVUPS     (R8), Y1
+	ADDQ        DI, R8
+	VMOVUPS     (R8), Y2
+	ADDQ        DI, R8
+	VMOVUPS     (R8), Y3
+	ADDQ        DI, R8
+	VMOVUPS     (R8), Y4
+	ADDQ        DI, R8
+	VMOVUPS     (R8), Y5
+	ADDQ        DI, R8
+	VADDPS      Y1, Y2, Y6
+	VSUBPS      Y2, Y1, Y1
+	VADDPS      Y3, Y4, Y7
+	VSUBPS      Y4, Y3, Y3
+	VADDPS      Y6, Y0, Y0
+	VADDPS      Y7, Y0, Y0
+	VMULPS      Y14, Y6, Y6
+	VFMADD231PS Y13, Y7, Y6
+	VMOVAPS     Y3, Y2
+	VFMADD231PS Y14, Y1, Y2
+	VMULPS      Y15, Y2, Y2
+	VMULPS      Y13, Y3, Y4
+	VFMADD231PS Y12, Y1, Y4
+	VFMADD231PS Y15, Y4, Y5
+	VMOVUPS     Y0, (BX)
+	VMOVUPS     Y2, 192(BX)
+	VMOVUPS     Y6, 384(BX)
+	VMOVUPS     Y5, 576(BX)
+	VMOVUPS     (R8), Y0
+	ADDQ        DI, R8
+	VMOVUPS     (R8), Y1
+	ADDQ        DI, R8
+	VMOVUPS     (R8), Y2
+	ADDQ        DI, R8
+	VMOVUPS     (R8), Y3
+	ADDQ        DI, R8
+	VMOVUPS     (R8), Y4
+	ADDQ        DI, R8
+	VMOVUPS     (R8), Y5
+	ADDQ        DI, R8
+	VADDPS      Y1, Y2, Y6
+	VSUBPS      Y2, Y1, Y1
+	VADDPS      Y3, Y4, Y7
+	VSUBPS      Y4, Y3, Y3
+	VADDPS      Y6, Y0, Y0
+	VADDPS      Y7, Y0, Y0
+	VMULPS      Y14, Y6, Y6
+	VFMADD231PS Y13, Y7, Y6
+	VMOVAPS     Y3, Y2
+	VFMADD231PS Y14, Y1, Y2
+	VMULPS      Y15, Y2, Y2
+	VMULPS      Y13, Y3, Y4
+	VFMADD231PS Y12, Y1, Y4
+	VFMADD231PS Y15, Y4, Y5
+	VMOVUPS     Y0, 32(BX)
+	VMOVUPS     Y2, 224(BX)
+	VMOVUPS     Y6, 416(BX)
+	VMOVUPS     Y5, 608(BX)
+	VMOVUPS     (R8), Y0
+	ADDQ        DI, R8
+	VMOVUPS     (R8), Y1
+	ADDQ        DI, R8
+	VMOVUPS     (R8), Y2
+	ADDQ        DI, R8
+	VMOVUPS     (R8), Y3
+	ADDQ        DI, R8
+	VMOVUPS     (R8), Y4
+	ADDQ        DI, R8
+	VMOVUPS     (R8), Y5
+	ADDQ        DI, R8
+	VADDPS      Y1, Y2, Y6
+	VSUBPS      Y2, Y1, Y1
+	VADDPS      Y3, Y4, Y7
+	VSUBPS      Y4, Y3, Y3
+	VADDPS      Y6, Y0, Y0
+	VADDPS      Y7, Y0, Y0
+	VMULPS      Y14, Y6, Y6
+	VFMADD231PS Y13, Y7, Y6
+	VMOVAPS     Y3, Y2
+	VFMADD231PS Y14, Y1, Y2
+	VMULPS      Y15, Y2, Y2
+	VMULPS      Y13, Y3, Y4
+	VFMADD231PS Y12, Y1, Y4
+	VFMADD231PS Y15, Y4, Y5
+	VMOVUPS     Y0, 64(BX)
+	VMOVUPS     Y2, 256(BX)
+	VMOVUPS     Y6, 448(BX)
+	VMOVUPS     Y5, 640(BX)
+	VMOVUPS     (R8), Y0
+	ADDQ        DI, R8
+	VMOVUPS     (R8), Y1
+	ADDQ        DI, R8
+	VMOVUPS     (R8), Y2
+	ADDQ        DI, R8
+	VMOVUPS     (R8), Y3
+	ADDQ        DI, R8
+	VMOVUPS     (R8), Y4
+	ADDQ        DI, R8
+	VMOVUPS     (R8), Y5
+	ADDQ        DI, R8
+	VADDPS      Y1, Y2, Y6
+	VSUBPS      Y2, Y1, Y1
+	VADDPS      Y3, Y4, Y7
+	VSUBPS      Y4, Y3, Y3
+	VADDPS      Y6, Y0, Y0
+	VADDPS      Y7, Y0, Y0
+	VMULPS      Y14, Y6, Y6
+	VFMADD231PS Y13, Y7, Y6
+	VMOVAPS     Y3, Y2
+	VFMADD231PS Y14, Y1, Y2
+	VMULPS      Y15, Y2, Y2
+	VMULPS      Y13, Y3, Y4
+	VFMADD231PS Y12, Y1, Y4
+	VFMADD231PS Y15, Y4, Y5
+	VMOVUPS     Y0, 96(BX)
+	VMOVUPS     Y2, 288(BX)
+	VMOVUPS     Y6, 480(BX)
+	VMOVUPS     Y5, 672(BX)
+	VMOVUPS     (R8), Y0
+	ADDQ        DI, R8
+	VMOVUPS     (R8), Y1
+	ADDQ        DI, R8
+	VMOVUPS     (R8), Y2
+	ADDQ        DI, R8
+	VMOVUPS     (R8), Y3
+	ADDQ        DI, R8
+	VMOVUPS     (R8), Y4
+	ADDQ        DI, R8
+	VMOVUPS     (R8), Y5
+	ADDQ        DI, R8
+	VADDPS      Y1, Y2, Y6
+	VSUBPS      Y2, Y1, Y1
+	VADDPS      Y3, Y4, Y7
+	VSUBPS      Y4, Y3, Y3
+	VADDPS      Y6, Y0, Y0
+	VADDPS      Y7, Y0, Y0
+	VMULPS      Y14, Y6, Y6
+	VFMADD231PS Y13, Y7, Y6
+	VMOVAPS     Y3, Y2
+	VFMADD231PS Y14, Y1, Y2
+	VMULPS      Y15, Y2, Y2
+	VMULPS      Y13, Y3, Y4
+	VFMADD231PS Y12, Y1, Y4
+	VFMADD231PS Y15, Y4, Y5
+	VMOVUPS     Y0, 128(BX)
+	VMOVUPS     Y2, 320(BX)
+	VMOVUPS     Y6, 512(BX)
+	VMOVUPS     Y5, 704(BX)
+	VMOVUPS     (R8), Y0
+	ADDQ        DI, R8
+	VMOVUPS     (R8), Y1
+	ADDQ        DI, R8
+	VMOVUPS     (R8), Y2
+	ADDQ        DI, R8
+	VMOVUPS     (R8), Y3
+	ADDQ        DI, R8
+	VMOVUPS     (R8), Y4
+	ADDQ        DI, R8
+	VMOVUPS     (R8), Y5
+	VADDPS      Y1, Y2, Y6
+	VSUBPS      Y2, Y1, Y1
+	VADDPS      Y3, Y4, Y7
+	VSUBPS      Y4, Y3, Y3
+	VADDPS      Y6, Y0, Y0
+	VADDPS      Y7, Y0, Y0
+	VMULPS      Y14, Y6, Y6
+	VFMADD231PS Y13, Y7, Y6
+	VMOVAPS     Y3, Y2
+	VFMADD231PS Y14, Y1, Y2
+	VMULPS      Y15, Y2, Y2
+	VMULPS      Y13, Y3, Y4
+	VFMADD231PS Y12, Y1, Y4
+	VFMADD231PS Y15, Y4, Y5
+	VMOVUPS     Y0, 160(BX)
+	VMOVUPS     Y2, 352(BX)
+	VMOVUPS     Y6, 544(BX)
+	VMOVUPS     Y5, 736(BX)
+	VMOVUPS     (BX), Y0
+	VMOVUPS     32(BX), Y1
+	VMOVUPS     64(BX), Y2
+	VMOVUPS     96(BX), Y3
+	VMOVUPS     128(BX), Y4
+	VMOVUPS     160(BX), Y5
+	VADDPS      Y1, Y2, Y6
+	VSUBPS      Y2, Y1, Y1
+	VADDPS      Y3, Y4, Y7
+	VSUBPS      Y4, Y3, Y3
+	VADDPS      Y6, Y0, Y0
+	VADDPS      Y7, Y0, Y0
+	VMULPS      Y14, Y6, Y6
+	VFMADD231PS Y13, Y7, Y6
+	VMOVAPS     Y3, Y2
+	VFMADD231PS Y14, Y1, Y2
+	VMULPS      Y15, Y2, Y2
+	VMULPS      Y13, Y3, Y4
+	VFMADD231PS Y12, Y1, Y4
+	VFMADD231PS Y15, Y4, Y5
+	MOVQ        72(AX), R8
+	VMOVUPS     (R8), Y1
+	MOVQ        120(AX), R8
+	VMOVUPS     (R8), Y3
+	VXORPS      Y4, Y4, Y4
+	VADDPS      Y1, Y0, Y0
+	VFMADD231PS Y4, Y0, Y3
+	VADDPS      Y1, Y2, Y2
+	VFMADD231PS Y4, Y2, Y3
+	VADDPS      Y1, Y6, Y6
+	VFMADD231PS Y4, Y6, Y3
+	VADDPS      Y1, Y5, Y5
+	VFMADD231PS Y4, Y5, Y3
+	VMOVUPS     Y3, (R8)
+	CMPQ        104(AX), $0x00
+	JEQ         activate0
+	MOVQ        R9, R8
+	VADDPS      (R8), Y0, Y0
+	ADDQ        160(AX), R8
+	VADDPS      (R8), Y2, Y2
+	ADDQ        160(AX), R8
+	VADDPS      (R8), Y6, Y6
+	ADDQ        160(AX), R8
+	VADDPS      (R8), Y5, Y5
+
+activate0:
+	CMPL         196(AX), $0x01
+	JLT          store0
+	JNE          leaky0
+	VBROADCASTSS 184(AX), Y1
+	VBROADCASTSS 188(AX), Y3
+	VMAXPS       Y0, Y1, Y0
+	VMINPS       Y0, Y3, Y0
+	VMAXPS       Y2, Y1, Y2
+	VMINPS       Y2, Y3, Y2
+	VMAXPS       Y6, Y1, Y6
+	VMINPS       Y6, Y3, Y6
+	VMAXPS       Y5, Y1, Y5
+	VMINPS       Y5, Y3, Y5
+	JMP          store0
+
+leaky0:
+	VBROADCASTSS 192(AX), Y1
+	VXORPS       Y3, Y3, Y3
+	VMULPS       Y1, Y0, Y3
+	VBLENDVPS    Y0, Y3, Y0, Y0
+	VMULPS       Y1, Y2, Y3
+	VBLENDVPS    Y2, Y3, Y2, Y2
+	VMULPS       Y1, Y6, Y3
+	VBLENDVPS    Y6, Y3, Y6, Y6
+	VMULPS       Y1, Y5, Y3
+	VBLENDVPS    Y5, Y3, Y5, Y5
+
+store0:
+	MOVQ        DX, R8
+	VMOVUPS     Y0, (R8)
+	ADDQ        160(AX), R8
+	VMOVUPS     Y2, (R8)
+	ADDQ        160(AX), R8
+	VMOVUPS     Y6, (R8)
+	ADDQ        160(AX), R8
+	VMOVUPS     Y5, (R8)
+	VMOVUPS     192(BX), Y0
+	VMOVUPS     224(BX), Y1
+	VMOVUPS     256(BX), Y2
+	VMOVUPS     288(BX), Y3
+	VMOVUPS     320(BX), Y4
+	VMOVUPS     352(BX), Y5
+	VADDPS      Y1, Y2, Y6
+	VSUBPS      Y2, Y1, Y1
+	VADDPS      Y3, Y4, Y7
+	VSUBPS      Y4, Y3, Y3
+	VADDPS      Y6, Y0, Y0
+	VADDPS      Y7, Y0, Y0
+	VMULPS      Y14, Y6, Y6
+	VFMADD231PS Y13, Y7, Y6
+	VMOVAPS     Y3, Y2
+	VFMADD231PS Y14, Y1, Y2
+	VMULPS      Y15, Y2, Y2
+	VMULPS      Y13, Y3, Y4
+	VFMADD231PS Y12, Y1, Y4
+	VFMADD231PS Y15, Y4, Y5
+	MOVQ        72(AX), R8
+	VMOVUPS     (R8), Y1
+	MOVQ        120(AX), R8
+	VMOVUPS     (R8), Y3
+	VXORPS      Y4, Y4, Y4
+	VADDPS      Y1, Y0, Y0
+	VFMADD231PS Y4, Y0, Y3
+	VADDPS      Y1, Y2, Y2
+	VFMADD231PS Y4, Y2, Y3
+	VADDPS      Y1, Y6, Y6
+	VFMADD231PS Y4, Y6, Y3
+	VADDPS      Y1, Y5, Y5
+	VFMADD231PS Y4, Y5, Y3
+	VMOVUPS     Y3, (R8)
+	CMPQ        104(AX), $0x00
+	JEQ         activate1
+	MOVQ        R9, R8
+	VADDPS      32(R8), Y0, Y0
+	ADDQ        160(AX), R8
+	VADDPS      32(R8), Y2, Y2
+	ADDQ        160(AX), R8
+	VADDPS      32(R8), Y6, Y6
+	ADDQ        160(AX), R8
+	VADDPS      32(R8), Y5, Y5
+
+activate1:
+	CMPL         196(AX), $0x01
+	JLT          store1
+	JNE          leaky1
+	VBROADCASTSS 184(AX), Y1
+	VBROADCASTSS 188(AX), Y3
+	VMAXPS       Y0, Y1, Y0
+	VMINPS       Y0, Y3, Y0
+	VMAXPS       Y2, Y1, Y2
+	VMINPS       Y2, Y3, Y2
+	VMAXPS       Y6, Y1, Y6
+	VMINPS       Y6, Y3, Y6
+	VMAXPS       Y5, Y1, Y5
+	VMINPS       Y5, Y3, Y5
+	JMP          store1
+
+leaky1:
+	VBROADCASTSS 192(AX), Y1
+	VXORPS       Y3, Y3, Y3
+	VMULPS       Y1, Y0, Y3
+	VBLENDVPS    Y0, Y3, Y0, Y0
+	VMULPS       Y1, Y2, Y3
+	VBLENDVPS    Y2, Y3, Y2, Y2
+	VMULPS       Y1, Y6, Y3
+	VBLENDVPS    Y6, Y3, Y6, Y6
+	VMULPS       Y1, Y5, Y3
+	VBLENDVPS    Y5, Y3, Y5, Y5
+
+store1:
+	MOVQ        DX, R8
+	VMOVUPS     Y0, 32(R8)
+	ADDQ        160(AX), R8
+	VMOVUPS     Y2, 32(R8)
+	ADDQ        160(AX), R8
+	VMOVUPS     Y6, 32(R8)
+	ADDQ        160(AX), R8
+	VMOVUPS     Y5, 32(R8)
+	VMOVUPS     384(BX), Y0
+	VMOVUPS     416(BX), Y1
+	VMOVUPS     448(BX), Y2
+	VMOVUPS     480(BX), Y3
+	VMOVUPS     512(BX), Y4
+	VMOVUPS     544(BX), Y5
+	VADDPS      Y1, Y2, Y6
+	VSUBPS      Y2, Y1, Y1
+	VADDPS      Y3, Y4, Y7
+	VSUBPS      Y4, Y3, Y3
+	VADDPS      Y6, Y0, Y0
+	VADDPS      Y7, Y0, Y0
+	VMULPS      Y14, Y6, Y6
+	VFMADD231PS Y13, Y7, Y6
+	VMOVAPS     Y3, Y2
+	VFMADD231PS Y14, Y1, Y2
+	VMULPS      Y15, Y2, Y2
+	VMULPS      Y13, Y3, Y4
+	VFMADD231PS Y12, Y1, Y4
+	VFMADD231PS Y15, Y4, Y5
+	MOVQ        72(AX), R8
+	VMOVUPS     (R8), Y1
+	MOVQ        120(AX), R8
+	VMOVUPS     (R8), Y3
+	VXORPS      Y4, Y4, Y4
+	VADDPS      Y1, Y0, Y0
+	VFMADD231PS Y4, Y0, Y3
+	VADDPS      Y1, Y2, Y2
+	VFMADD231PS Y4, Y2, Y3
+	VADDPS      Y1, Y6, Y6
+	VFMADD231PS Y4, Y6, Y3
+	VADDPS      Y1, Y5, Y5
+	VFMADD231PS Y4, Y5, Y3
+	VMOVUPS     Y3, (R8)
+	CMPQ        104(AX), $0x00
+	JEQ         activate2
+	MOVQ        R9, R8
+	VADDPS      64(R8), Y0, Y0
+	ADDQ        160(AX), R8
+	VADDPS      64(R8), Y2, Y2
+	ADDQ        160(AX), R8
+	VADDPS      64(R8), Y6, Y6
+	ADDQ        160(AX), R8
+	VADDPS      64(R8), Y5, Y5
+
+activate2:
+	CMPL         196(AX), $0x01
+	JLT          store2
+	JNE          leaky2
+	VBROADCASTSS 184(AX), Y1
+	VBROADCASTSS 188(AX), Y3
+	VMAXPS       Y0, Y1, Y0
+	VMINPS       Y0, Y3, Y0
+	VMAXPS       Y2, Y1, Y2
+	VMINPS       Y2, Y3, Y2
+	VMAXPS       Y6, Y1, Y6
+	VMINPS       Y6, Y3, Y6
+	VMAXPS       Y5, Y1, Y5
+	VMINPS       Y5, Y3, Y5
+	JMP          store2
+
+leaky2:
+	VBROADCASTSS 192(AX), Y1
+	VXORPS       Y3, Y3, Y3
+	VMULPS       Y1, Y0, Y3
+	VBLENDVPS    Y0, Y3, Y0, Y0
+	VMULPS       Y1, Y2, Y3
+	VBLENDVPS    Y2, Y3, Y2, Y2
+	VMULPS       Y1, Y6, Y3
+	VBLENDVPS    Y6, Y3, Y6, Y6
+	VMULPS       Y1, Y5, Y3
+	VBLENDVPS    Y5, Y3, Y5, Y5
+
+store2:
+	MOVQ        DX, R8
+	VMOVUPS     Y0, 64(R8)
+	ADDQ        160(AX), R8
+	VMOVUPS     Y2, 64(R8)
+	ADDQ        160(AX), R8
+	VMOVUPS     Y6, 64(R8)
+	ADDQ        160(AX), R8
+	VMOVUPS     Y5, 64(R8)
+	VMOVUPS     576(BX), Y0
+	VMOVUPS     608(BX), Y1
+	VMOVUPS     640(BX), Y2
+	VMOVUPS     672(BX), Y3
+	VMOVUPS     704(BX), Y4
+	VMOVUPS     736(BX), Y5
+	VADDPS      Y1, Y2, Y6
+	VSUBPS      Y2, Y1, Y1
+	VADDPS      Y3, Y4, Y7
+	VSUBPS      Y4, Y3, Y3
+	VADDPS      Y6, Y0, Y0
+	VADDPS      Y7, Y0, Y0
+	VMULPS      Y14, Y6, Y6
+	VFMADD231PS Y13, Y7, Y6
+	VMOVAPS     Y3, Y2
+	VFMADD231PS Y14, Y1, Y2
+	VMULPS      Y15, Y2, Y2
+	VMULPS      Y13, Y3, Y4
+	VFMADD231PS Y12, Y1, Y4
+	VFMADD231PS Y15, Y4, Y5
+	MOVQ        72(AX), R8
+	VMOVUPS     (R8), Y1
+	MOVQ        120(AX), R8
+	VMOVUPS     (R8), Y3
+	VXORPS      Y4, Y4, Y4
+	VADDPS      Y1, Y0, Y0
+	VFMADD231PS Y4, Y0, Y3
+	VADDPS      Y1, Y2, Y2
+	VFMADD231PS Y4, Y2, Y3
+	VADDPS      Y1, Y6, Y6
+	VFMADD231PS Y4, Y6, Y3
+	VADDPS      Y1, Y5, Y5
+	VFMADD231PS Y4, Y5, Y3
+	VMOVUPS     Y3, (R8)
+	CMPQ        104(AX), $0x00
+	JEQ         activate3
+	MOVQ        R9, R8
+	VADDPS      96(R8), Y0, Y0
+	ADDQ        160(AX), R8
+	VADDPS      96(R8), Y2, Y2
+	ADDQ        160(AX), R8
+	VADDPS      96(R8), Y6, Y6
+	ADDQ        160(AX), R8
+	VADDPS      96(R8), Y5, Y5
+
+activate3:
+	CMPL         196(AX), $0x01
+	JLT          store3
+	JNE          leaky3
+	VBROADCASTSS 184(AX), Y1
+	VBROADCASTSS 188(AX), Y3
+	VMAXPS       Y0, Y1, Y0
+	VMINPS       Y0, Y3, Y0
+	VMAXPS       Y2, Y1, Y2
+	VMINPS       Y2, Y3, Y2
+	VMAXPS       Y6, Y1, Y6
+	VMINPS       Y6, Y3, Y6
+	VMAXPS       Y5, Y1, Y5
+	VMINPS       Y5, Y3, Y5
+	JMP          store3
+
+leaky3:
+	VBROADCASTSS 192(AX), Y1
+	VXORPS       Y3, Y3, Y3
+	VMULPS       Y1, Y0, Y3
+	VBLENDVPS    Y0, Y3, Y0, Y0
+	VMULPS       Y1, Y2, Y3
+	VBLENDVPS    Y2, Y3, Y2, Y2
+	VMULPS       Y1, Y6, Y3
+	VBLENDVPS    Y6, Y3, Y6, Y6
+	VMULPS       Y1, Y5, Y3
+	VBLENDVPS    Y5, Y3, Y5, Y5
+
+store3:
+	MOVQ    DX, R8
+	VMOVUPS Y0, 96(R8)
+	ADDQ    160(AX), R8
+	VMOVUPS Y2, 96(R8)
+	ADDQ    160(AX), R8
+	VMOVUPS Y6, 96(R8)
+	ADDQ    160(AX), R8
+	VMOVUPS Y5, 96(R8)
+	ADDQ    $0x00000020, CX
+	ADDQ    $0x00000080, DX
+	CMPQ    104(AX), $0x00
+	JEQ     next
+	ADDQ    $0x00000080, R9
+
+next:
+	DECQ SI
+	JNZ  tile
+	VZEROUPPER
+	RET
+
 // func max16(t uintptr)
 // Requires: AVX, AVX512F
 TEXT ·max16(SB), NOSPLIT, $0-8
@@ -36075,5 +37617,973 @@ onetap:
 	JNE     one
 
 done:
+	VZEROUPPER
+	RET
+
+// func inward16(t uintptr)
+// Requires: AVX, AVX512F
+TEXT ·inward16(SB), NOSPLIT, $0-8
+	MOVQ         t+0(FP), AX
+	MOVQ         24(AX), CX
+	MOVQ         (AX), DX
+	MOVQ         48(AX), BX
+	MOVQ         72(AX), SI
+	MOVQ         88(AX), DI
+	VBROADCASTSS 96(AX), Z12
+	VBROADCASTSS 100(AX), Z13
+	VBROADCASTSS 104(AX), Z14
+	VBROADCASTSS 108(AX), Z15
+
+tile:
+	MOVQ         CX, R8
+	VMOVUPS      (R8), Z0
+	ADDQ         80(AX), R8
+	VMOVUPS      (R8), Z1
+	ADDQ         80(AX), R8
+	VMOVUPS      (R8), Z2
+	ADDQ         80(AX), R8
+	VMOVUPS      (R8), Z3
+	ADDQ         80(AX), R8
+	VMOVUPS      (R8), Z4
+	ADDQ         80(AX), R8
+	VMOVUPS      (R8), Z5
+	MOVQ         CX, R8
+	VADDPS       Z0, Z4, Z6
+	VFNMADD231PS Z12, Z2, Z6
+	VADDPS       Z1, Z5, Z5
+	VFNMADD231PS Z12, Z3, Z5
+	VMOVAPS      Z4, Z7
+	VFNMADD231PS Z13, Z2, Z7
+	VFNMADD231PS Z14, Z2, Z4
+	VMOVAPS      Z3, Z8
+	VFMSUB213PS  Z1, Z14, Z8
+	VFNMADD231PS Z14, Z1, Z3
+	VMOVAPS      Z7, Z0
+	VFMADD231PS  Z15, Z8, Z0
+	VFNMADD231PS Z15, Z8, Z7
+	VMOVAPS      Z4, Z1
+	VFMADD231PS  Z15, Z3, Z1
+	VFNMADD231PS Z15, Z3, Z4
+	VMOVUPS      Z6, (BX)
+	VMOVUPS      Z0, 384(BX)
+	VMOVUPS      Z7, 768(BX)
+	VMOVUPS      Z1, 1152(BX)
+	VMOVUPS      Z4, 1536(BX)
+	VMOVUPS      Z5, 1920(BX)
+	VMOVUPS      64(R8), Z0
+	ADDQ         80(AX), R8
+	VMOVUPS      64(R8), Z1
+	ADDQ         80(AX), R8
+	VMOVUPS      64(R8), Z2
+	ADDQ         80(AX), R8
+	VMOVUPS      64(R8), Z3
+	ADDQ         80(AX), R8
+	VMOVUPS      64(R8), Z4
+	ADDQ         80(AX), R8
+	VMOVUPS      64(R8), Z5
+	MOVQ         CX, R8
+	VADDPS       Z0, Z4, Z6
+	VFNMADD231PS Z12, Z2, Z6
+	VADDPS       Z1, Z5, Z5
+	VFNMADD231PS Z12, Z3, Z5
+	VMOVAPS      Z4, Z7
+	VFNMADD231PS Z13, Z2, Z7
+	VFNMADD231PS Z14, Z2, Z4
+	VMOVAPS      Z3, Z8
+	VFMSUB213PS  Z1, Z14, Z8
+	VFNMADD231PS Z14, Z1, Z3
+	VMOVAPS      Z7, Z0
+	VFMADD231PS  Z15, Z8, Z0
+	VFNMADD231PS Z15, Z8, Z7
+	VMOVAPS      Z4, Z1
+	VFMADD231PS  Z15, Z3, Z1
+	VFNMADD231PS Z15, Z3, Z4
+	VMOVUPS      Z6, 64(BX)
+	VMOVUPS      Z0, 448(BX)
+	VMOVUPS      Z7, 832(BX)
+	VMOVUPS      Z1, 1216(BX)
+	VMOVUPS      Z4, 1600(BX)
+	VMOVUPS      Z5, 1984(BX)
+	VMOVUPS      128(R8), Z0
+	ADDQ         80(AX), R8
+	VMOVUPS      128(R8), Z1
+	ADDQ         80(AX), R8
+	VMOVUPS      128(R8), Z2
+	ADDQ         80(AX), R8
+	VMOVUPS      128(R8), Z3
+	ADDQ         80(AX), R8
+	VMOVUPS      128(R8), Z4
+	ADDQ         80(AX), R8
+	VMOVUPS      128(R8), Z5
+	MOVQ         CX, R8
+	VADDPS       Z0, Z4, Z6
+	VFNMADD231PS Z12, Z2, Z6
+	VADDPS       Z1, Z5, Z5
+	VFNMADD231PS Z12, Z3, Z5
+	VMOVAPS      Z4, Z7
+	VFNMADD231PS Z13, Z2, Z7
+	VFNMADD231PS Z14, Z2, Z4
+	VMOVAPS      Z3, Z8
+	VFMSUB213PS  Z1, Z14, Z8
+	VFNMADD231PS Z14, Z1, Z3
+	VMOVAPS      Z7, Z0
+	VFMADD231PS  Z15, Z8, Z0
+	VFNMADD231PS Z15, Z8, Z7
+	VMOVAPS      Z4, Z1
+	VFMADD231PS  Z15, Z3, Z1
+	VFNMADD231PS Z15, Z3, Z4
+	VMOVUPS      Z6, 128(BX)
+	VMOVUPS      Z0, 512(BX)
+	VMOVUPS      Z7, 896(BX)
+	VMOVUPS      Z1, 1280(BX)
+	VMOVUPS      Z4, 1664(BX)
+	VMOVUPS      Z5, 2048(BX)
+	VMOVUPS      192(R8), Z0
+	ADDQ         80(AX), R8
+	VMOVUPS      192(R8), Z1
+	ADDQ         80(AX), R8
+	VMOVUPS      192(R8), Z2
+	ADDQ         80(AX), R8
+	VMOVUPS      192(R8), Z3
+	ADDQ         80(AX), R8
+	VMOVUPS      192(R8), Z4
+	ADDQ         80(AX), R8
+	VMOVUPS      192(R8), Z5
+	MOVQ         CX, R8
+	VADDPS       Z0, Z4, Z6
+	VFNMADD231PS Z12, Z2, Z6
+	VADDPS       Z1, Z5, Z5
+	VFNMADD231PS Z12, Z3, Z5
+	VMOVAPS      Z4, Z7
+	VFNMADD231PS Z13, Z2, Z7
+	VFNMADD231PS Z14, Z2, Z4
+	VMOVAPS      Z3, Z8
+	VFMSUB213PS  Z1, Z14, Z8
+	VFNMADD231PS Z14, Z1, Z3
+	VMOVAPS      Z7, Z0
+	VFMADD231PS  Z15, Z8, Z0
+	VFNMADD231PS Z15, Z8, Z7
+	VMOVAPS      Z4, Z1
+	VFMADD231PS  Z15, Z3, Z1
+	VFNMADD231PS Z15, Z3, Z4
+	VMOVUPS      Z6, 192(BX)
+	VMOVUPS      Z0, 576(BX)
+	VMOVUPS      Z7, 960(BX)
+	VMOVUPS      Z1, 1344(BX)
+	VMOVUPS      Z4, 1728(BX)
+	VMOVUPS      Z5, 2112(BX)
+	VMOVUPS      256(R8), Z0
+	ADDQ         80(AX), R8
+	VMOVUPS      256(R8), Z1
+	ADDQ         80(AX), R8
+	VMOVUPS      256(R8), Z2
+	ADDQ         80(AX), R8
+	VMOVUPS      256(R8), Z3
+	ADDQ         80(AX), R8
+	VMOVUPS      256(R8), Z4
+	ADDQ         80(AX), R8
+	VMOVUPS      256(R8), Z5
+	MOVQ         CX, R8
+	VADDPS       Z0, Z4, Z6
+	VFNMADD231PS Z12, Z2, Z6
+	VADDPS       Z1, Z5, Z5
+	VFNMADD231PS Z12, Z3, Z5
+	VMOVAPS      Z4, Z7
+	VFNMADD231PS Z13, Z2, Z7
+	VFNMADD231PS Z14, Z2, Z4
+	VMOVAPS      Z3, Z8
+	VFMSUB213PS  Z1, Z14, Z8
+	VFNMADD231PS Z14, Z1, Z3
+	VMOVAPS      Z7, Z0
+	VFMADD231PS  Z15, Z8, Z0
+	VFNMADD231PS Z15, Z8, Z7
+	VMOVAPS      Z4, Z1
+	VFMADD231PS  Z15, Z3, Z1
+	VFNMADD231PS Z15, Z3, Z4
+	VMOVUPS      Z6, 256(BX)
+	VMOVUPS      Z0, 640(BX)
+	VMOVUPS      Z7, 1024(BX)
+	VMOVUPS      Z1, 1408(BX)
+	VMOVUPS      Z4, 1792(BX)
+	VMOVUPS      Z5, 2176(BX)
+	VMOVUPS      320(R8), Z0
+	ADDQ         80(AX), R8
+	VMOVUPS      320(R8), Z1
+	ADDQ         80(AX), R8
+	VMOVUPS      320(R8), Z2
+	ADDQ         80(AX), R8
+	VMOVUPS      320(R8), Z3
+	ADDQ         80(AX), R8
+	VMOVUPS      320(R8), Z4
+	ADDQ         80(AX), R8
+	VMOVUPS      320(R8), Z5
+	MOVQ         CX, R8
+	VADDPS       Z0, Z4, Z6
+	VFNMADD231PS Z12, Z2, Z6
+	VADDPS       Z1, Z5, Z5
+	VFNMADD231PS Z12, Z3, Z5
+	VMOVAPS      Z4, Z7
+	VFNMADD231PS Z13, Z2, Z7
+	VFNMADD231PS Z14, Z2, Z4
+	VMOVAPS      Z3, Z8
+	VFMSUB213PS  Z1, Z14, Z8
+	VFNMADD231PS Z14, Z1, Z3
+	VMOVAPS      Z7, Z0
+	VFMADD231PS  Z15, Z8, Z0
+	VFNMADD231PS Z15, Z8, Z7
+	VMOVAPS      Z4, Z1
+	VFMADD231PS  Z15, Z3, Z1
+	VFNMADD231PS Z15, Z3, Z4
+	VMOVUPS      Z6, 320(BX)
+	VMOVUPS      Z0, 704(BX)
+	VMOVUPS      Z7, 1088(BX)
+	VMOVUPS      Z1, 1472(BX)
+	VMOVUPS      Z4, 1856(BX)
+	VMOVUPS      Z5, 2240(BX)
+	MOVQ         DX, R8
+	VMOVUPS      (BX), Z0
+	VMOVUPS      64(BX), Z1
+	VMOVUPS      128(BX), Z2
+	VMOVUPS      192(BX), Z3
+	VMOVUPS      256(BX), Z4
+	VMOVUPS      320(BX), Z5
+	VADDPS       Z0, Z4, Z6
+	VFNMADD231PS Z12, Z2, Z6
+	VADDPS       Z1, Z5, Z5
+	VFNMADD231PS Z12, Z3, Z5
+	VMOVAPS      Z4, Z7
+	VFNMADD231PS Z13, Z2, Z7
+	VFNMADD231PS Z14, Z2, Z4
+	VMOVAPS      Z3, Z8
+	VFMSUB213PS  Z1, Z14, Z8
+	VFNMADD231PS Z14, Z1, Z3
+	VMOVAPS      Z7, Z0
+	VFMADD231PS  Z15, Z8, Z0
+	VFNMADD231PS Z15, Z8, Z7
+	VMOVAPS      Z4, Z1
+	VFMADD231PS  Z15, Z3, Z1
+	VFNMADD231PS Z15, Z3, Z4
+	VMOVUPS      Z6, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      Z0, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      Z7, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      Z1, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      Z4, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      Z5, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      384(BX), Z0
+	VMOVUPS      448(BX), Z1
+	VMOVUPS      512(BX), Z2
+	VMOVUPS      576(BX), Z3
+	VMOVUPS      640(BX), Z4
+	VMOVUPS      704(BX), Z5
+	VADDPS       Z0, Z4, Z6
+	VFNMADD231PS Z12, Z2, Z6
+	VADDPS       Z1, Z5, Z5
+	VFNMADD231PS Z12, Z3, Z5
+	VMOVAPS      Z4, Z7
+	VFNMADD231PS Z13, Z2, Z7
+	VFNMADD231PS Z14, Z2, Z4
+	VMOVAPS      Z3, Z8
+	VFMSUB213PS  Z1, Z14, Z8
+	VFNMADD231PS Z14, Z1, Z3
+	VMOVAPS      Z7, Z0
+	VFMADD231PS  Z15, Z8, Z0
+	VFNMADD231PS Z15, Z8, Z7
+	VMOVAPS      Z4, Z1
+	VFMADD231PS  Z15, Z3, Z1
+	VFNMADD231PS Z15, Z3, Z4
+	VMOVUPS      Z6, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      Z0, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      Z7, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      Z1, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      Z4, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      Z5, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      768(BX), Z0
+	VMOVUPS      832(BX), Z1
+	VMOVUPS      896(BX), Z2
+	VMOVUPS      960(BX), Z3
+	VMOVUPS      1024(BX), Z4
+	VMOVUPS      1088(BX), Z5
+	VADDPS       Z0, Z4, Z6
+	VFNMADD231PS Z12, Z2, Z6
+	VADDPS       Z1, Z5, Z5
+	VFNMADD231PS Z12, Z3, Z5
+	VMOVAPS      Z4, Z7
+	VFNMADD231PS Z13, Z2, Z7
+	VFNMADD231PS Z14, Z2, Z4
+	VMOVAPS      Z3, Z8
+	VFMSUB213PS  Z1, Z14, Z8
+	VFNMADD231PS Z14, Z1, Z3
+	VMOVAPS      Z7, Z0
+	VFMADD231PS  Z15, Z8, Z0
+	VFNMADD231PS Z15, Z8, Z7
+	VMOVAPS      Z4, Z1
+	VFMADD231PS  Z15, Z3, Z1
+	VFNMADD231PS Z15, Z3, Z4
+	VMOVUPS      Z6, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      Z0, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      Z7, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      Z1, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      Z4, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      Z5, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      1152(BX), Z0
+	VMOVUPS      1216(BX), Z1
+	VMOVUPS      1280(BX), Z2
+	VMOVUPS      1344(BX), Z3
+	VMOVUPS      1408(BX), Z4
+	VMOVUPS      1472(BX), Z5
+	VADDPS       Z0, Z4, Z6
+	VFNMADD231PS Z12, Z2, Z6
+	VADDPS       Z1, Z5, Z5
+	VFNMADD231PS Z12, Z3, Z5
+	VMOVAPS      Z4, Z7
+	VFNMADD231PS Z13, Z2, Z7
+	VFNMADD231PS Z14, Z2, Z4
+	VMOVAPS      Z3, Z8
+	VFMSUB213PS  Z1, Z14, Z8
+	VFNMADD231PS Z14, Z1, Z3
+	VMOVAPS      Z7, Z0
+	VFMADD231PS  Z15, Z8, Z0
+	VFNMADD231PS Z15, Z8, Z7
+	VMOVAPS      Z4, Z1
+	VFMADD231PS  Z15, Z3, Z1
+	VFNMADD231PS Z15, Z3, Z4
+	VMOVUPS      Z6, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      Z0, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      Z7, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      Z1, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      Z4, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      Z5, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      1536(BX), Z0
+	VMOVUPS      1600(BX), Z1
+	VMOVUPS      1664(BX), Z2
+	VMOVUPS      1728(BX), Z3
+	VMOVUPS      1792(BX), Z4
+	VMOVUPS      1856(BX), Z5
+	VADDPS       Z0, Z4, Z6
+	VFNMADD231PS Z12, Z2, Z6
+	VADDPS       Z1, Z5, Z5
+	VFNMADD231PS Z12, Z3, Z5
+	VMOVAPS      Z4, Z7
+	VFNMADD231PS Z13, Z2, Z7
+	VFNMADD231PS Z14, Z2, Z4
+	VMOVAPS      Z3, Z8
+	VFMSUB213PS  Z1, Z14, Z8
+	VFNMADD231PS Z14, Z1, Z3
+	VMOVAPS      Z7, Z0
+	VFMADD231PS  Z15, Z8, Z0
+	VFNMADD231PS Z15, Z8, Z7
+	VMOVAPS      Z4, Z1
+	VFMADD231PS  Z15, Z3, Z1
+	VFNMADD231PS Z15, Z3, Z4
+	VMOVUPS      Z6, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      Z0, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      Z7, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      Z1, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      Z4, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      Z5, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      1920(BX), Z0
+	VMOVUPS      1984(BX), Z1
+	VMOVUPS      2048(BX), Z2
+	VMOVUPS      2112(BX), Z3
+	VMOVUPS      2176(BX), Z4
+	VMOVUPS      2240(BX), Z5
+	VADDPS       Z0, Z4, Z6
+	VFNMADD231PS Z12, Z2, Z6
+	VADDPS       Z1, Z5, Z5
+	VFNMADD231PS Z12, Z3, Z5
+	VMOVAPS      Z4, Z7
+	VFNMADD231PS Z13, Z2, Z7
+	VFNMADD231PS Z14, Z2, Z4
+	VMOVAPS      Z3, Z8
+	VFMSUB213PS  Z1, Z14, Z8
+	VFNMADD231PS Z14, Z1, Z3
+	VMOVAPS      Z7, Z0
+	VFMADD231PS  Z15, Z8, Z0
+	VFNMADD231PS Z15, Z8, Z7
+	VMOVAPS      Z4, Z1
+	VFMADD231PS  Z15, Z3, Z1
+	VFNMADD231PS Z15, Z3, Z4
+	VMOVUPS      Z6, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      Z0, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      Z7, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      Z1, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      Z4, (R8)
+	ADDQ         DI, R8
+	VMOVUPS      Z5, (R8)
+	ADDQ         DI, R8
+	ADDQ         $0x00000040, DX
+	ADDQ         $0x00000100, CX
+	DECQ         SI
+	JNZ          tile
+	VZEROUPPER
+	RET
+
+// func outward16(t uintptr)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·outward16(SB), NOSPLIT, $0-8
+	MOVQ         t+0(FP), AX
+	MOVQ         24(AX), CX
+	MOVQ         (AX), DX
+	MOVQ         48(AX), BX
+	MOVQ         144(AX), SI
+	MOVQ         152(AX), DI
+	MOVQ         96(AX), R9
+	VBROADCASTSS 168(AX), Z12
+	VBROADCASTSS 172(AX), Z13
+	VBROADCASTSS 176(AX), Z14
+	VBROADCASTSS 180(AX), Z15
+
+tile:
+	MOVQ        CX, R8
+	VMOVUPS     (R8), Z0
+	ADDQ        DI, R8
+	VMOVUPS     (R8), Z1
+	ADDQ        DI, R8
+	VMOVUPS     (R8), Z2
+	ADDQ        DI, R8
+	VMOVUPS     (R8), Z3
+	ADDQ        DI, R8
+	VMOVUPS     (R8), Z4
+	ADDQ        DI, R8
+	VMOVUPS     (R8), Z5
+	ADDQ        DI, R8
+	VADDPS      Z1, Z2, Z6
+	VSUBPS      Z2, Z1, Z1
+	VADDPS      Z3, Z4, Z7
+	VSUBPS      Z4, Z3, Z3
+	VADDPS      Z6, Z0, Z0
+	VADDPS      Z7, Z0, Z0
+	VMULPS      Z14, Z6, Z6
+	VFMADD231PS Z13, Z7, Z6
+	VMOVAPS     Z3, Z2
+	VFMADD231PS Z14, Z1, Z2
+	VMULPS      Z15, Z2, Z2
+	VMULPS      Z13, Z3, Z4
+	VFMADD231PS Z12, Z1, Z4
+	VFMADD231PS Z15, Z4, Z5
+	VMOVUPS     Z0, (BX)
+	VMOVUPS     Z2, 384(BX)
+	VMOVUPS     Z6, 768(BX)
+	VMOVUPS     Z5, 1152(BX)
+	VMOVUPS     (R8), Z0
+	ADDQ        DI, R8
+	VMOVUPS     (R8), Z1
+	ADDQ        DI, R8
+	VMOVUPS     (R8), Z2
+	ADDQ        DI, R8
+	VMOVUPS     (R8), Z3
+	ADDQ        DI, R8
+	VMOVUPS     (R8), Z4
+	ADDQ        DI, R8
+	VMOVUPS     (R8), Z5
+	ADDQ        DI, R8
+	VADDPS      Z1, Z2, Z6
+	VSUBPS      Z2, Z1, Z1
+	VADDPS      Z3, Z4, Z7
+	VSUBPS      Z4, Z3, Z3
+	VADDPS      Z6, Z0, Z0
+	VADDPS      Z7, Z0, Z0
+	VMULPS      Z14, Z6, Z6
+	VFMADD231PS Z13, Z7, Z6
+	VMOVAPS     Z3, Z2
+	VFMADD231PS Z14, Z1, Z2
+	VMULPS      Z15, Z2, Z2
+	VMULPS      Z13, Z3, Z4
+	VFMADD231PS Z12, Z1, Z4
+	VFMADD231PS Z15, Z4, Z5
+	VMOVUPS     Z0, 64(BX)
+	VMOVUPS     Z2, 448(BX)
+	VMOVUPS     Z6, 832(BX)
+	VMOVUPS     Z5, 1216(BX)
+	VMOVUPS     (R8), Z0
+	ADDQ        DI, R8
+	VMOVUPS     (R8), Z1
+	ADDQ        DI, R8
+	VMOVUPS     (R8), Z2
+	ADDQ        DI, R8
+	VMOVUPS     (R8), Z3
+	ADDQ        DI, R8
+	VMOVUPS     (R8), Z4
+	ADDQ        DI, R8
+	VMOVUPS     (R8), Z5
+	ADDQ        DI, R8
+	VADDPS      Z1, Z2, Z6
+	VSUBPS      Z2, Z1, Z1
+	VADDPS      Z3, Z4, Z7
+	VSUBPS      Z4, Z3, Z3
+	VADDPS      Z6, Z0, Z0
+	VADDPS      Z7, Z0, Z0
+	VMULPS      Z14, Z6, Z6
+	VFMADD231PS Z13, Z7, Z6
+	VMOVAPS     Z3, Z2
+	VFMADD231PS Z14, Z1, Z2
+	VMULPS      Z15, Z2, Z2
+	VMULPS      Z13, Z3, Z4
+	VFMADD231PS Z12, Z1, Z4
+	VFMADD231PS Z15, Z4, Z5
+	VMOVUPS     Z0, 128(BX)
+	VMOVUPS     Z2, 512(BX)
+	VMOVUPS     Z6, 896(BX)
+	VMOVUPS     Z5, 1280(BX)
+	VMOVUPS     (R8), Z0
+	ADDQ        DI, R8
+	VMOVUPS     (R8), Z1
+	ADDQ        DI, R8
+	VMOVUPS     (R8), Z2
+	ADDQ        DI, R8
+	VMOVUPS     (R8), Z3
+	ADDQ        DI, R8
+	VMOVUPS     (R8), Z4
+	ADDQ        DI, R8
+	VMOVUPS     (R8), Z5
+	ADDQ        DI, R8
+	VADDPS      Z1, Z2, Z6
+	VSUBPS      Z2, Z1, Z1
+	VADDPS      Z3, Z4, Z7
+	VSUBPS      Z4, Z3, Z3
+	VADDPS      Z6, Z0, Z0
+	VADDPS      Z7, Z0, Z0
+	VMULPS      Z14, Z6, Z6
+	VFMADD231PS Z13, Z7, Z6
+	VMOVAPS     Z3, Z2
+	VFMADD231PS Z14, Z1, Z2
+	VMULPS      Z15, Z2, Z2
+	VMULPS      Z13, Z3, Z4
+	VFMADD231PS Z12, Z1, Z4
+	VFMADD231PS Z15, Z4, Z5
+	VMOVUPS     Z0, 192(BX)
+	VMOVUPS     Z2, 576(BX)
+	VMOVUPS     Z6, 960(BX)
+	VMOVUPS     Z5, 1344(BX)
+	VMOVUPS     (R8), Z0
+	ADDQ        DI, R8
+	VMOVUPS     (R8), Z1
+	ADDQ        DI, R8
+	VMOVUPS     (R8), Z2
+	ADDQ        DI, R8
+	VMOVUPS     (R8), Z3
+	ADDQ        DI, R8
+	VMOVUPS     (R8), Z4
+	ADDQ        DI, R8
+	VMOVUPS     (R8), Z5
+	ADDQ        DI, R8
+	VADDPS      Z1, Z2, Z6
+	VSUBPS      Z2, Z1, Z1
+	VADDPS      Z3, Z4, Z7
+	VSUBPS      Z4, Z3, Z3
+	VADDPS      Z6, Z0, Z0
+	VADDPS      Z7, Z0, Z0
+	VMULPS      Z14, Z6, Z6
+	VFMADD231PS Z13, Z7, Z6
+	VMOVAPS     Z3, Z2
+	VFMADD231PS Z14, Z1, Z2
+	VMULPS      Z15, Z2, Z2
+	VMULPS      Z13, Z3, Z4
+	VFMADD231PS Z12, Z1, Z4
+	VFMADD231PS Z15, Z4, Z5
+	VMOVUPS     Z0, 256(BX)
+	VMOVUPS     Z2, 640(BX)
+	VMOVUPS     Z6, 1024(BX)
+	VMOVUPS     Z5, 1408(BX)
+	VMOVUPS     (R8), Z0
+	ADDQ        DI, R8
+	VMOVUPS     (R8), Z1
+	ADDQ        DI, R8
+	VMOVUPS     (R8), Z2
+	ADDQ        DI, R8
+	VMOVUPS     (R8), Z3
+	ADDQ        DI, R8
+	VMOVUPS     (R8), Z4
+	ADDQ        DI, R8
+	VMOVUPS     (R8), Z5
+	VADDPS      Z1, Z2, Z6
+	VSUBPS      Z2, Z1, Z1
+	VADDPS      Z3, Z4, Z7
+	VSUBPS      Z4, Z3, Z3
+	VADDPS      Z6, Z0, Z0
+	VADDPS      Z7, Z0, Z0
+	VMULPS      Z14, Z6, Z6
+	VFMADD231PS Z13, Z7, Z6
+	VMOVAPS     Z3, Z2
+	VFMADD231PS Z14, Z1, Z2
+	VMULPS      Z15, Z2, Z2
+	VMULPS      Z13, Z3, Z4
+	VFMADD231PS Z12, Z1, Z4
+	VFMADD231PS Z15, Z4, Z5
+	VMOVUPS     Z0, 320(BX)
+	VMOVUPS     Z2, 704(BX)
+	VMOVUPS     Z6, 1088(BX)
+	VMOVUPS     Z5, 1472(BX)
+	VMOVUPS     (BX), Z0
+	VMOVUPS     64(BX), Z1
+	VMOVUPS     128(BX), Z2
+	VMOVUPS     192(BX), Z3
+	VMOVUPS     256(BX), Z4
+	VMOVUPS     320(BX), Z5
+	VADDPS      Z1, Z2, Z6
+	VSUBPS      Z2, Z1, Z1
+	VADDPS      Z3, Z4, Z7
+	VSUBPS      Z4, Z3, Z3
+	VADDPS      Z6, Z0, Z0
+	VADDPS      Z7, Z0, Z0
+	VMULPS      Z14, Z6, Z6
+	VFMADD231PS Z13, Z7, Z6
+	VMOVAPS     Z3, Z2
+	VFMADD231PS Z14, Z1, Z2
+	VMULPS      Z15, Z2, Z2
+	VMULPS      Z13, Z3, Z4
+	VFMADD231PS Z12, Z1, Z4
+	VFMADD231PS Z15, Z4, Z5
+	MOVQ        72(AX), R8
+	VMOVUPS     (R8), Z1
+	MOVQ        120(AX), R8
+	VMOVUPS     (R8), Z3
+	VXORPS      Z4, Z4, Z4
+	VADDPS      Z1, Z0, Z0
+	VFMADD231PS Z4, Z0, Z3
+	VADDPS      Z1, Z2, Z2
+	VFMADD231PS Z4, Z2, Z3
+	VADDPS      Z1, Z6, Z6
+	VFMADD231PS Z4, Z6, Z3
+	VADDPS      Z1, Z5, Z5
+	VFMADD231PS Z4, Z5, Z3
+	VMOVUPS     Z3, (R8)
+	CMPQ        104(AX), $0x00
+	JEQ         activate0
+	MOVQ        R9, R8
+	VADDPS      (R8), Z0, Z0
+	ADDQ        160(AX), R8
+	VADDPS      (R8), Z2, Z2
+	ADDQ        160(AX), R8
+	VADDPS      (R8), Z6, Z6
+	ADDQ        160(AX), R8
+	VADDPS      (R8), Z5, Z5
+
+activate0:
+	CMPL         196(AX), $0x01
+	JLT          store0
+	JNE          leaky0
+	VBROADCASTSS 184(AX), Z1
+	VBROADCASTSS 188(AX), Z3
+	VMAXPS       Z0, Z1, Z0
+	VMINPS       Z0, Z3, Z0
+	VMAXPS       Z2, Z1, Z2
+	VMINPS       Z2, Z3, Z2
+	VMAXPS       Z6, Z1, Z6
+	VMINPS       Z6, Z3, Z6
+	VMAXPS       Z5, Z1, Z5
+	VMINPS       Z5, Z3, Z5
+	JMP          store0
+
+leaky0:
+	VBROADCASTSS 192(AX), Z1
+	VXORPS       Z3, Z3, Z3
+	VCMPPS       $0x01, Z3, Z0, K1
+	VMULPS       Z1, Z0, K1, Z0
+	VCMPPS       $0x01, Z3, Z2, K1
+	VMULPS       Z1, Z2, K1, Z2
+	VCMPPS       $0x01, Z3, Z6, K1
+	VMULPS       Z1, Z6, K1, Z6
+	VCMPPS       $0x01, Z3, Z5, K1
+	VMULPS       Z1, Z5, K1, Z5
+
+store0:
+	MOVQ        DX, R8
+	VMOVUPS     Z0, (R8)
+	ADDQ        160(AX), R8
+	VMOVUPS     Z2, (R8)
+	ADDQ        160(AX), R8
+	VMOVUPS     Z6, (R8)
+	ADDQ        160(AX), R8
+	VMOVUPS     Z5, (R8)
+	VMOVUPS     384(BX), Z0
+	VMOVUPS     448(BX), Z1
+	VMOVUPS     512(BX), Z2
+	VMOVUPS     576(BX), Z3
+	VMOVUPS     640(BX), Z4
+	VMOVUPS     704(BX), Z5
+	VADDPS      Z1, Z2, Z6
+	VSUBPS      Z2, Z1, Z1
+	VADDPS      Z3, Z4, Z7
+	VSUBPS      Z4, Z3, Z3
+	VADDPS      Z6, Z0, Z0
+	VADDPS      Z7, Z0, Z0
+	VMULPS      Z14, Z6, Z6
+	VFMADD231PS Z13, Z7, Z6
+	VMOVAPS     Z3, Z2
+	VFMADD231PS Z14, Z1, Z2
+	VMULPS      Z15, Z2, Z2
+	VMULPS      Z13, Z3, Z4
+	VFMADD231PS Z12, Z1, Z4
+	VFMADD231PS Z15, Z4, Z5
+	MOVQ        72(AX), R8
+	VMOVUPS     (R8), Z1
+	MOVQ        120(AX), R8
+	VMOVUPS     (R8), Z3
+	VXORPS      Z4, Z4, Z4
+	VADDPS      Z1, Z0, Z0
+	VFMADD231PS Z4, Z0, Z3
+	VADDPS      Z1, Z2, Z2
+	VFMADD231PS Z4, Z2, Z3
+	VADDPS      Z1, Z6, Z6
+	VFMADD231PS Z4, Z6, Z3
+	VADDPS      Z1, Z5, Z5
+	VFMADD231PS Z4, Z5, Z3
+	VMOVUPS     Z3, (R8)
+	CMPQ        104(AX), $0x00
+	JEQ         activate1
+	MOVQ        R9, R8
+	VADDPS      64(R8), Z0, Z0
+	ADDQ        160(AX), R8
+	VADDPS      64(R8), Z2, Z2
+	ADDQ        160(AX), R8
+	VADDPS      64(R8), Z6, Z6
+	ADDQ        160(AX), R8
+	VADDPS      64(R8), Z5, Z5
+
+activate1:
+	CMPL         196(AX), $0x01
+	JLT          store1
+	JNE          leaky1
+	VBROADCASTSS 184(AX), Z1
+	VBROADCASTSS 188(AX), Z3
+	VMAXPS       Z0, Z1, Z0
+	VMINPS       Z0, Z3, Z0
+	VMAXPS       Z2, Z1, Z2
+	VMINPS       Z2, Z3, Z2
+	VMAXPS       Z6, Z1, Z6
+	VMINPS       Z6, Z3, Z6
+	VMAXPS       Z5, Z1, Z5
+	VMINPS       Z5, Z3, Z5
+	JMP          store1
+
+leaky1:
+	VBROADCASTSS 192(AX), Z1
+	VXORPS       Z3, Z3, Z3
+	VCMPPS       $0x01, Z3, Z0, K1
+	VMULPS       Z1, Z0, K1, Z0
+	VCMPPS       $0x01, Z3, Z2, K1
+	VMULPS       Z1, Z2, K1, Z2
+	VCMPPS       $0x01, Z3, Z6, K1
+	VMULPS       Z1, Z6, K1, Z6
+	VCMPPS       $0x01, Z3, Z5, K1
+	VMULPS       Z1, Z5, K1, Z5
+
+store1:
+	MOVQ        DX, R8
+	VMOVUPS     Z0, 64(R8)
+	ADDQ        160(AX), R8
+	VMOVUPS     Z2, 64(R8)
+	ADDQ        160(AX), R8
+	VMOVUPS     Z6, 64(R8)
+	ADDQ        160(AX), R8
+	VMOVUPS     Z5, 64(R8)
+	VMOVUPS     768(BX), Z0
+	VMOVUPS     832(BX), Z1
+	VMOVUPS     896(BX), Z2
+	VMOVUPS     960(BX), Z3
+	VMOVUPS     1024(BX), Z4
+	VMOVUPS     1088(BX), Z5
+	VADDPS      Z1, Z2, Z6
+	VSUBPS      Z2, Z1, Z1
+	VADDPS      Z3, Z4, Z7
+	VSUBPS      Z4, Z3, Z3
+	VADDPS      Z6, Z0, Z0
+	VADDPS      Z7, Z0, Z0
+	VMULPS      Z14, Z6, Z6
+	VFMADD231PS Z13, Z7, Z6
+	VMOVAPS     Z3, Z2
+	VFMADD231PS Z14, Z1, Z2
+	VMULPS      Z15, Z2, Z2
+	VMULPS      Z13, Z3, Z4
+	VFMADD231PS Z12, Z1, Z4
+	VFMADD231PS Z15, Z4, Z5
+	MOVQ        72(AX), R8
+	VMOVUPS     (R8), Z1
+	MOVQ        120(AX), R8
+	VMOVUPS     (R8), Z3
+	VXORPS      Z4, Z4, Z4
+	VADDPS      Z1, Z0, Z0
+	VFMADD231PS Z4, Z0, Z3
+	VADDPS      Z1, Z2, Z2
+	VFMADD231PS Z4, Z2, Z3
+	VADDPS      Z1, Z6, Z6
+	VFMADD231PS Z4, Z6, Z3
+	VADDPS      Z1, Z5, Z5
+	VFMADD231PS Z4, Z5, Z3
+	VMOVUPS     Z3, (R8)
+	CMPQ        104(AX), $0x00
+	JEQ         activate2
+	MOVQ        R9, R8
+	VADDPS      128(R8), Z0, Z0
+	ADDQ        160(AX), R8
+	VADDPS      128(R8), Z2, Z2
+	ADDQ        160(AX), R8
+	VADDPS      128(R8), Z6, Z6
+	ADDQ        160(AX), R8
+	VADDPS      128(R8), Z5, Z5
+
+activate2:
+	CMPL         196(AX), $0x01
+	JLT          store2
+	JNE          leaky2
+	VBROADCASTSS 184(AX), Z1
+	VBROADCASTSS 188(AX), Z3
+	VMAXPS       Z0, Z1, Z0
+	VMINPS       Z0, Z3, Z0
+	VMAXPS       Z2, Z1, Z2
+	VMINPS       Z2, Z3, Z2
+	VMAXPS       Z6, Z1, Z6
+	VMINPS       Z6, Z3, Z6
+	VMAXPS       Z5, Z1, Z5
+	VMINPS       Z5, Z3, Z5
+	JMP          store2
+
+leaky2:
+	VBROADCASTSS 192(AX), Z1
+	VXORPS       Z3, Z3, Z3
+	VCMPPS       $0x01, Z3, Z0, K1
+	VMULPS       Z1, Z0, K1, Z0
+	VCMPPS       $0x01, Z3, Z2, K1
+	VMULPS       Z1, Z2, K1, Z2
+	VCMPPS       $0x01, Z3, Z6, K1
+	VMULPS       Z1, Z6, K1, Z6
+	VCMPPS       $0x01, Z3, Z5, K1
+	VMULPS       Z1, Z5, K1, Z5
+
+store2:
+	MOVQ        DX, R8
+	VMOVUPS     Z0, 128(R8)
+	ADDQ        160(AX), R8
+	VMOVUPS     Z2, 128(R8)
+	ADDQ        160(AX), R8
+	VMOVUPS     Z6, 128(R8)
+	ADDQ        160(AX), R8
+	VMOVUPS     Z5, 128(R8)
+	VMOVUPS     1152(BX), Z0
+	VMOVUPS     1216(BX), Z1
+	VMOVUPS     1280(BX), Z2
+	VMOVUPS     1344(BX), Z3
+	VMOVUPS     1408(BX), Z4
+	VMOVUPS     1472(BX), Z5
+	VADDPS      Z1, Z2, Z6
+	VSUBPS      Z2, Z1, Z1
+	VADDPS      Z3, Z4, Z7
+	VSUBPS      Z4, Z3, Z3
+	VADDPS      Z6, Z0, Z0
+	VADDPS      Z7, Z0, Z0
+	VMULPS      Z14, Z6, Z6
+	VFMADD231PS Z13, Z7, Z6
+	VMOVAPS     Z3, Z2
+	VFMADD231PS Z14, Z1, Z2
+	VMULPS      Z15, Z2, Z2
+	VMULPS      Z13, Z3, Z4
+	VFMADD231PS Z12, Z1, Z4
+	VFMADD231PS Z15, Z4, Z5
+	MOVQ        72(AX), R8
+	VMOVUPS     (R8), Z1
+	MOVQ        120(AX), R8
+	VMOVUPS     (R8), Z3
+	VXORPS      Z4, Z4, Z4
+	VADDPS      Z1, Z0, Z0
+	VFMADD231PS Z4, Z0, Z3
+	VADDPS      Z1, Z2, Z2
+	VFMADD231PS Z4, Z2, Z3
+	VADDPS      Z1, Z6, Z6
+	VFMADD231PS Z4, Z6, Z3
+	VADDPS      Z1, Z5, Z5
+	VFMADD231PS Z4, Z5, Z3
+	VMOVUPS     Z3, (R8)
+	CMPQ        104(AX), $0x00
+	JEQ         activate3
+	MOVQ        R9, R8
+	VADDPS      192(R8), Z0, Z0
+	ADDQ        160(AX), R8
+	VADDPS      192(R8), Z2, Z2
+	ADDQ        160(AX), R8
+	VADDPS      192(R8), Z6, Z6
+	ADDQ        160(AX), R8
+	VADDPS      192(R8), Z5, Z5
+
+activate3:
+	CMPL         196(AX), $0x01
+	JLT          store3
+	JNE          leaky3
+	VBROADCASTSS 184(AX), Z1
+	VBROADCASTSS 188(AX), Z3
+	VMAXPS       Z0, Z1, Z0
+	VMINPS       Z0, Z3, Z0
+	VMAXPS       Z2, Z1, Z2
+	VMINPS       Z2, Z3, Z2
+	VMAXPS       Z6, Z1, Z6
+	VMINPS       Z6, Z3, Z6
+	VMAXPS       Z5, Z1, Z5
+	VMINPS       Z5, Z3, Z5
+	JMP          store3
+
+leaky3:
+	VBROADCASTSS 192(AX), Z1
+	VXORPS       Z3, Z3, Z3
+	VCMPPS       $0x01, Z3, Z0, K1
+	VMULPS       Z1, Z0, K1, Z0
+	VCMPPS       $0x01, Z3, Z2, K1
+	VMULPS       Z1, Z2, K1, Z2
+	VCMPPS       $0x01, Z3, Z6, K1
+	VMULPS       Z1, Z6, K1, Z6
+	VCMPPS       $0x01, Z3, Z5, K1
+	VMULPS       Z1, Z5, K1, Z5
+
+store3:
+	MOVQ    DX, R8
+	VMOVUPS Z0, 192(R8)
+	ADDQ    160(AX), R8
+	VMOVUPS Z2, 192(R8)
+	ADDQ    160(AX), R8
+	VMOVUPS Z6, 192(R8)
+	ADDQ    160(AX), R8
+	VMOVUPS Z5, 192(R8)
+	ADDQ    $0x00000040, CX
+	ADDQ    $0x00000100, DX
+	CMPQ    104(AX), $0x00
+	JEQ     next
+	ADDQ    $0x00000100, R9
+
+next:
+	DECQ SI
+	JNZ  tile
 	VZEROUPPER
 	RET

@@ -18,6 +18,8 @@ import (
 func TestTileLayout(t *testing.T) {
 	checkLayout(t, reflect.TypeFor[tile](), "gen/kernel.go", "tile")
 	checkLayout(t, reflect.TypeFor[poolTile](), "gen/pool.go", "pool")
+	checkLayout(t, reflect.TypeFor[inward](), "gen/winograd.go", "inward")
+	checkLayout(t, reflect.TypeFor[outward](), "gen/winograd.go", "outward")
 }
 
 func checkLayout(t *testing.T, fields reflect.Type, file, prefix string) {

@@ -37,8 +37,12 @@ const (
 // unroll is how many channels a round of the innermost loop has.
 const unroll = 4
 
-// hints is how many lines of weights the cache is told of in a round.
-const hints = 2
+// hints is how many lines of weights the cache is told of in a round, at the least: if
+// the stride is all that the round uses, it is told of as much.
+const (
+	hints    = 2
+	hintLine = 64
+)
 
 // kernel is one microkernel: q pixels of f blocks of output channels.
 type kernel struct {
@@ -169,7 +173,15 @@ func (k *kernel) sumBlocked() {
 		k.step(c)
 	}
 	for i := range hints {
-		PREFETCHT1(Mem{Base: k.ahead, Disp: 64 * i})
+		PREFETCHT1(Mem{Base: k.ahead, Disp: hintLine * i})
+	}
+	if used := unroll * k.f * k.vector(); used > hints*hintLine {
+		CMPQ(k.field(tileStride), U32(used))
+		JLT(LabelRef("hinted"))
+		for i := hints * hintLine; i < used; i += hintLine {
+			PREFETCHT1(Mem{Base: k.ahead, Disp: i})
+		}
+		Label("hinted")
 	}
 	ADDQ(k.field(tileStride), k.ahead)
 	ADDQ(Imm(4*unroll), k.pixel)

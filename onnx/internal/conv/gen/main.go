@@ -50,6 +50,7 @@ func main() {
 	}
 	for _, s := range isas() {
 		pools(s, &stubs, &choice)
+		winograds(s, &stubs, &choice)
 	}
 	if *dispatch != "" {
 		writeDispatch(*dispatch, stubs.String(), choice.String())
