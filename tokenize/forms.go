@@ -32,7 +32,7 @@ func (f normalForm) normalize(w *work, p piece) (piece, error) {
 	if f.table().QuickSpanString(p.text) == len(p.text) {
 		return p, nil
 	}
-	form := former{normalForm: f, decomposed: norm.NFD, out: rewrite(w, p)}
+	form := former{normalForm: f, decomposed: norm.NFD, out: &aligner{rewriter: rewrite(w, p)}}
 	if f.compatible {
 		form.decomposed = norm.NFKD
 	}
@@ -55,8 +55,7 @@ type former struct {
 	normalForm
 	decomposed norm.Form
 	run        []letter
-	out        *rewriter
-	at, last   int // bytes of the source: of the next character, and of the one before
+	out        *aligner
 }
 
 // Hangul syllables are composed by arithmetic (The Unicode Standard, section 3.12).
@@ -131,20 +130,9 @@ func (f *former) settle() {
 	f.run = kept
 }
 
-// write gives each character the origin that the library that is followed gives it: the
-// characters of the source in order, one for each that is written.
 func (f *former) write() {
 	for _, l := range f.run {
-		if l.more > 0 {
-			f.out.char(l.r, f.last)
-			continue
-		}
-		f.out.char(l.r, f.at)
-		for range 1 - l.more {
-			if f.last = f.at; f.at < len(f.out.src.text) {
-				f.at += runeLen(f.out.src.text, f.at)
-			}
-		}
+		f.out.put(l.r, l.more)
 	}
 	f.run = f.run[:0]
 }

@@ -129,3 +129,46 @@ func (r *rewriter) keep(lo, hi int) {
 func (r *rewriter) piece() (piece, error) {
 	return piece{text: string(r.out), from: r.src.from, at: r.at, id: none}, r.spend(len(r.out))
 }
+
+// aligner writes characters and gives each the origin that the library that is followed
+// gives it. There a step says of each character it writes how many more characters are
+// there by it: 0 if it stands for one of the source, 1 if it was added, -1 if one more
+// of the source is gone. Characters of the source count in their order.
+type aligner struct {
+	*rewriter
+	at, last int // bytes of the source: of the next character, and of the one before
+	waiting  bool
+	char     rune // written once it is clear that nothing after it is gone
+	more     int
+}
+
+func (a *aligner) put(c rune, more int) {
+	a.flush()
+	a.waiting, a.char, a.more = true, c, more
+}
+
+// gone says that n characters of the source have nothing in their place. At the begin
+// of a text this is not noted: so it is in the library.
+func (a *aligner) gone(n int) { a.more -= n }
+
+func (a *aligner) flush() {
+	if !a.waiting {
+		return
+	}
+	a.waiting = false
+	if a.more > 0 {
+		a.rewriter.char(a.char, a.last)
+		return
+	}
+	a.rewriter.char(a.char, a.at)
+	for range 1 - a.more {
+		if a.last = a.at; a.at < len(a.src.text) {
+			a.at += runeLen(a.src.text, a.at)
+		}
+	}
+}
+
+func (a *aligner) piece() (piece, error) {
+	a.flush()
+	return a.rewriter.piece()
+}

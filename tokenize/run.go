@@ -11,6 +11,7 @@ import (
 // modelRun gives pieces to the model.
 type modelRun struct {
 	model   model
+	text    string // of the caller
 	offsets bool
 	trim    *trimming
 	enough  int // tokens after which no further piece is looked at, or 0
@@ -69,7 +70,7 @@ func (m *modelRun) piece(p piece, e *encoded) (err error) {
 			o := p.origin(int(t.lo), int(t.hi))
 			span := Span{int(o.lo), int(o.hi)}
 			if m.trim != nil {
-				span = m.trim.apply(span, p, t, len(e.ids) == 1)
+				span = m.trim.apply(span, m.text, m.shown(p, t), len(e.ids) == 1)
 			}
 			e.spans = append(e.spans, span)
 		}
@@ -77,28 +78,32 @@ func (m *modelRun) piece(p piece, e *encoded) (err error) {
 	return nil
 }
 
-// apply takes white space at the ends of a token out of its range. The one space that
-// was put before the text, if there was one, is none of its.
-func (m trimming) apply(s Span, p piece, t token, first bool) Span {
-	text := p.text[t.lo:t.hi]
-	space := func(r rune) bool { return r == byteChar(' ') || unicode.IsSpace(r) }
-	if p.raw {
-		space = func(r rune) bool { return r == ' ' }
+// shown is the text of a token.
+func (m *modelRun) shown(p piece, t token) string {
+	if p.id != none {
+		return p.text
 	}
-	head := text[:len(text)-len(strings.TrimLeftFunc(text, space))]
-	tail := text[len(strings.TrimRightFunc(text, space)):]
-	if lead := spaceBytes(head); lead > 0 && !((first || s.Start == 0) && m.space && utf8.RuneCountInString(head) == 1) {
-		s.Start = min(s.Start+lead, s.End)
-	}
-	if trail := spaceBytes(tail); trail > 0 && s.End >= trail {
-		s.End = max(s.End-trail, s.Start)
-	}
-	return s
+	text, _ := m.model.text(t.id)
+	return text
 }
 
-// spaceBytes is the length of white space in the text it comes from.
-func spaceBytes(s string) int {
-	return len(strings.ReplaceAll(s, string(byteChar(' ')), " "))
+// apply takes white space at the ends of a token out of its range. The one space that
+// was put before the text, if there was one, is none of its.
+func (m trimming) apply(s Span, text, token string, first bool) Span {
+	space := func(r rune) bool { return r == byteChar(' ') || unicode.IsSpace(r) }
+	lead := utf8.RuneCountInString(token) - utf8.RuneCountInString(strings.TrimLeftFunc(token, space))
+	trail := utf8.RuneCountInString(token) - utf8.RuneCountInString(strings.TrimRightFunc(token, space))
+	if lead == 1 && m.space && (first || s.Start == 0) {
+		lead = 0
+	}
+	for ; lead > 0 && s.Start < s.End; lead-- {
+		s.Start += runeLen(text, s.Start)
+	}
+	for ; trail > 0 && s.Start < s.End; trail-- {
+		_, n := utf8.DecodeLastRuneInString(text[:s.End])
+		s.End -= n
+	}
+	return s
 }
 
 // inPackage makes sure that an error says where it comes from.

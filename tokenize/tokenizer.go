@@ -192,7 +192,7 @@ func (t *Tokenizer) tokens(text string, offsets bool, cut *truncation, second bo
 	if err != nil {
 		return nil, inPackage(err)
 	}
-	run := modelRun{model: t.model, offsets: offsets, trim: t.after.trim, enough: cut.enough(second)}
+	run := modelRun{model: t.model, text: text, offsets: offsets, trim: t.after.trim, enough: cut.enough(second)}
 	if cut != nil && cut.Direction == "Left" {
 		return run.fromEnd(pieces)
 	}

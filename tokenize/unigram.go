@@ -3,6 +3,8 @@ package tokenize
 import (
 	"fmt"
 	"math"
+	"strconv"
+	"strings"
 
 	"github.com/blindbox/blindbox/internal/strictjson"
 )
@@ -38,7 +40,11 @@ func (s *scored) ReadStrictJSON(r *strictjson.Reader) error {
 			s.texts = append(s.texts, text)
 			return s.lim.piece("token", text)
 		}, func() error {
-			score, err := r.Float(64)
+			digits, err := r.Number()
+			if err != nil {
+				return err
+			}
+			score, err := scoreOf(string(digits))
 			s.scores = append(s.scores, score)
 			return err
 		})
@@ -208,4 +214,47 @@ func (m *unigram) hasBytes(s string) bool {
 		}
 	}
 	return true
+}
+
+// scoreOf reads a number as the library that is followed reads it: the digits as an
+// integer, and then one multiplication or division by a power of ten. The result can be
+// the neighbor of the nearest number, and decides between ways of equal length.
+func scoreOf(text string) (float64, error) {
+	digits, exponent := uint64(0), 0
+	rest := strings.TrimPrefix(text, "-")
+	mantissa, power, _ := strings.Cut(strings.ToLower(rest), "e")
+	whole, fraction, _ := strings.Cut(mantissa, ".")
+	for i, c := range whole + fraction {
+		if d := uint64(c - '0'); digits > (math.MaxUint64-d)/10 {
+			if i < len(whole) {
+				exponent += len(whole) - i
+			}
+			break
+		} else if digits = digits*10 + d; i >= len(whole) {
+			exponent--
+		}
+	}
+	if power != "" {
+		n, err := strconv.Atoi(power)
+		if err != nil || n < -400 || n > 400 {
+			return 0, fmt.Errorf("tokenize: score %.40s is not supported", text)
+		}
+		exponent += n
+	}
+	if exponent < -308 || exponent > 308 {
+		return 0, fmt.Errorf("tokenize: score %.40s is not supported", text)
+	}
+	score := float64(digits)
+	if exponent < 0 {
+		score /= math.Pow10(-exponent)
+	} else {
+		score *= math.Pow10(exponent)
+	}
+	if math.IsInf(score, 0) {
+		return 0, fmt.Errorf("tokenize: score %.40s is too large", text)
+	}
+	if rest != text {
+		score = -score
+	}
+	return score, nil
 }

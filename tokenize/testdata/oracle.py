@@ -19,8 +19,9 @@ def encode(texts, out, files):
             t.no_padding()
             for i, text in enumerate(texts):
                 e = t.encode(text)
-                line = {"ids": e.ids, "types": e.type_ids, "offsets": [x for o in e.offsets for x in o],
-                        "special": e.special_tokens_mask}
+                line = {"ids": e.ids}
+                if i % 5 == 0:
+                    line |= {"types": e.type_ids, "offsets": [x for o in e.offsets for x in o], "special": e.special_tokens_mask}
                 if i % 7 == 0:
                     p = t.encode(text, texts[(i * 31 + 5) % len(texts)], add_special_tokens=i % 2 == 0)
                     line["pair"] = p.ids
@@ -34,7 +35,7 @@ def main():
     texts = [json.loads(line) for line in open(sys.argv[2])]
     if sys.argv[1] == "train":
         import train
-        train.all(texts, sys.argv[3])
+        train.every(texts, sys.argv[3])
     else:
         encode(texts, sys.argv[3], sys.argv[4:])
 
