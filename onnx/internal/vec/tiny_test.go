@@ -42,6 +42,34 @@ func TestTinyPowersAreZero(t *testing.T) {
 	}
 }
 
+// TestTinyNumbersAreZero: functions take numbers that are not normal for 0, since these
+// take up to a hundred times longer: a way to slow a box down, and to learn from the time
+// what a tensor holds.
+func TestTinyNumbersAreZero(t *testing.T) {
+	for _, level := range kernel.Levels()[1:] {
+		for name, f := range map[string]func(kernel.Level, []float32, []float32){
+			"Exp": Exp, "Tanh": Tanh, "Erf": Erf, "Sigmoid": Sigmoid, "Gelu": Gelu, "GeluTanh": GeluTanh, "SiLU": SiLU,
+			"Softplus": Softplus, "HardSwish": HardSwish,
+			"Elu": func(level kernel.Level, dst, src []float32) { Elu(level, dst, src, 1) },
+		} {
+			want := make([]float32, 1)
+			f(level, want, []float32{0})
+			for _, x := range []float32{math.SmallestNonzeroFloat32, 1e-42, 1e-39, 0x1p-126, 0x1.fp-125} {
+				src, dst := []float32{x, -x}, make([]float32, 2)
+				if f(level, dst, src); dst[0] != want[0] || dst[1] != want[0] {
+					t.Errorf("%s, %s: %v of %v, expected that of 0, %g", name, level, dst, src, want[0])
+				}
+			}
+			for _, x := range []float32{0x1p-123, 1e-30, 1e-20} { // squares of which are not normal
+				dst := make([]float32, 1)
+				if f(level, dst, []float32{x}); want[0] == 0 && dst[0] == 0 {
+					t.Errorf("%s, %s: %g is lost", name, level, x)
+				}
+			}
+		}
+	}
+}
+
 // TestMaskedOutIsNothing: rows with all masked out, or with infinities, as the operators
 // by themselves have it.
 func TestMaskedOutIsNothing(t *testing.T) {

@@ -15,7 +15,10 @@ TEXT ·expAVX2(SB), NOSPLIT, $0-48
 
 rounds:
 	VMOVUPS      (BX)(AX*4), Y0
-	VCMPPS       $0x11, f32xc2d00000<>+0(SB), Y0, Y1
+	VANDPS       f32x7fffffff<>+0(SB), Y0, Y1
+	VCMPPS       $0x15, f32x01800000<>+0(SB), Y1, Y1
+	VANDPS       Y1, Y0, Y0
+	VCMPPS       $0x11, f32xc2aeac4a<>+0(SB), Y0, Y1
 	VMOVUPS      f32x00000000<>+0(SB), Y2
 	VMOVUPS      f32x42b20000<>+0(SB), Y3
 	VMINPS       Y0, Y3, Y0
@@ -55,7 +58,10 @@ roundsTest:
 	SUBQ         CX, SI
 	VMOVUPS      32(SI), Y0
 	VMASKMOVPS   (BX)(AX*4), Y0, Y1
-	VCMPPS       $0x11, f32xc2d00000<>+0(SB), Y1, Y2
+	VANDPS       f32x7fffffff<>+0(SB), Y1, Y2
+	VCMPPS       $0x15, f32x01800000<>+0(SB), Y2, Y2
+	VANDPS       Y2, Y1, Y1
+	VCMPPS       $0x11, f32xc2aeac4a<>+0(SB), Y1, Y2
 	VMOVUPS      f32x00000000<>+0(SB), Y3
 	VMOVUPS      f32x42b20000<>+0(SB), Y4
 	VMINPS       Y1, Y4, Y1
@@ -87,15 +93,35 @@ done:
 	VZEROUPPER
 	RET
 
-DATA f32xc2d00000<>+0(SB)/4, $0xc2d00000
-DATA f32xc2d00000<>+4(SB)/4, $0xc2d00000
-DATA f32xc2d00000<>+8(SB)/4, $0xc2d00000
-DATA f32xc2d00000<>+12(SB)/4, $0xc2d00000
-DATA f32xc2d00000<>+16(SB)/4, $0xc2d00000
-DATA f32xc2d00000<>+20(SB)/4, $0xc2d00000
-DATA f32xc2d00000<>+24(SB)/4, $0xc2d00000
-DATA f32xc2d00000<>+28(SB)/4, $0xc2d00000
-GLOBL f32xc2d00000<>(SB), RODATA|NOPTR, $32
+DATA f32x7fffffff<>+0(SB)/4, $0x7fffffff
+DATA f32x7fffffff<>+4(SB)/4, $0x7fffffff
+DATA f32x7fffffff<>+8(SB)/4, $0x7fffffff
+DATA f32x7fffffff<>+12(SB)/4, $0x7fffffff
+DATA f32x7fffffff<>+16(SB)/4, $0x7fffffff
+DATA f32x7fffffff<>+20(SB)/4, $0x7fffffff
+DATA f32x7fffffff<>+24(SB)/4, $0x7fffffff
+DATA f32x7fffffff<>+28(SB)/4, $0x7fffffff
+GLOBL f32x7fffffff<>(SB), RODATA|NOPTR, $32
+
+DATA f32x01800000<>+0(SB)/4, $0x01800000
+DATA f32x01800000<>+4(SB)/4, $0x01800000
+DATA f32x01800000<>+8(SB)/4, $0x01800000
+DATA f32x01800000<>+12(SB)/4, $0x01800000
+DATA f32x01800000<>+16(SB)/4, $0x01800000
+DATA f32x01800000<>+20(SB)/4, $0x01800000
+DATA f32x01800000<>+24(SB)/4, $0x01800000
+DATA f32x01800000<>+28(SB)/4, $0x01800000
+GLOBL f32x01800000<>(SB), RODATA|NOPTR, $32
+
+DATA f32xc2aeac4a<>+0(SB)/4, $0xc2aeac4a
+DATA f32xc2aeac4a<>+4(SB)/4, $0xc2aeac4a
+DATA f32xc2aeac4a<>+8(SB)/4, $0xc2aeac4a
+DATA f32xc2aeac4a<>+12(SB)/4, $0xc2aeac4a
+DATA f32xc2aeac4a<>+16(SB)/4, $0xc2aeac4a
+DATA f32xc2aeac4a<>+20(SB)/4, $0xc2aeac4a
+DATA f32xc2aeac4a<>+24(SB)/4, $0xc2aeac4a
+DATA f32xc2aeac4a<>+28(SB)/4, $0xc2aeac4a
+GLOBL f32xc2aeac4a<>(SB), RODATA|NOPTR, $32
 
 DATA f32x00000000<>+0(SB)/4, $0x00000000
 DATA f32x00000000<>+4(SB)/4, $0x00000000
@@ -256,7 +282,7 @@ DATA lanes<>+60(SB)/4, $0x00000000
 GLOBL lanes<>(SB), RODATA|NOPTR, $64
 
 // func expAVX512(dst []float32, src []float32)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·expAVX512(SB), NOSPLIT, $0-48
 	MOVQ dst_base+0(FP), DX
 	MOVQ src_base+24(FP), BX
@@ -266,28 +292,31 @@ TEXT ·expAVX512(SB), NOSPLIT, $0-48
 
 rounds:
 	VMOVUPS           (BX)(AX*4), Z0
-	VCMPPS.BCST       $0x11, f32xc2d00000<>+0(SB), Z0, K1
+	VANDPS.BCST       f32x7fffffff<>+0(SB), Z0, Z1
+	VCMPPS.BCST       $0x15, f32x01800000<>+0(SB), Z1, K1
+	VMOVAPS.Z         Z0, K1, Z0
+	VCMPPS.BCST       $0x11, f32xc2aeac4a<>+0(SB), Z0, K1
 	VBROADCASTSS      f32x00000000<>+0(SB), Z1
-	VBROADCASTSS      f32x42b20000<>+0(SB), Z2
-	VMINPS            Z0, Z2, Z0
-	VBLENDMPS         Z1, Z0, K1, Z3
+	VBROADCASTSS      f32x42b20000<>+0(SB), Z6
+	VMINPS            Z0, Z6, Z0
+	VBLENDMPS         Z1, Z0, K1, Z2
 	VBROADCASTSS      f32x4b4000fe<>+0(SB), Z0
-	VFMADD231PS.BCST  f32x3fb8aa3b<>+0(SB), Z3, Z0
+	VFMADD231PS.BCST  f32x3fb8aa3b<>+0(SB), Z2, Z0
 	VSUBPS.BCST       f32x4b4000fe<>+0(SB), Z0, Z0
-	VMOVAPS           Z3, Z1
+	VMOVAPS           Z2, Z1
 	VFNMADD231PS.BCST f32x3f317200<>+0(SB), Z0, Z1
 	VFNMADD231PS.BCST f32x35bfbe8e<>+0(SB), Z0, Z1
-	VBROADCASTSS      f32x3ab5705b<>+0(SB), Z2
-	VFMADD213PS.BCST  f32x3c0932ac<>+0(SB), Z1, Z2
-	VFMADD213PS.BCST  f32x3d2aac14<>+0(SB), Z1, Z2
-	VFMADD213PS.BCST  f32x3e2aaa0f<>+0(SB), Z1, Z2
-	VFMADD213PS.BCST  f32x3efffffe<>+0(SB), Z1, Z2
-	VFMADD213PS.BCST  f32x3f800000<>+0(SB), Z1, Z2
-	VFMADD213PS.BCST  f32x3f800000<>+0(SB), Z1, Z2
+	VBROADCASTSS      f32x3ab5705b<>+0(SB), Z6
+	VFMADD213PS.BCST  f32x3c0932ac<>+0(SB), Z1, Z6
+	VFMADD213PS.BCST  f32x3d2aac14<>+0(SB), Z1, Z6
+	VFMADD213PS.BCST  f32x3e2aaa0f<>+0(SB), Z1, Z6
+	VFMADD213PS.BCST  f32x3efffffe<>+0(SB), Z1, Z6
+	VFMADD213PS.BCST  f32x3f800000<>+0(SB), Z1, Z6
+	VFMADD213PS.BCST  f32x3f800000<>+0(SB), Z1, Z6
 	VBROADCASTSS      f32x00000000<>+0(SB), Z1
-	VSCALEFPS         Z0, Z2, Z0
-	VBLENDMPS         Z1, Z0, K1, Z4
-	VMOVUPS           Z4, (DX)(AX*4)
+	VSCALEFPS         Z0, Z6, Z0
+	VBLENDMPS         Z1, Z0, K1, Z3
+	VMOVUPS           Z3, (DX)(AX*4)
 	ADDQ              $+16, AX
 	SUBQ              $+16, CX
 
@@ -300,15 +329,18 @@ roundsTest:
 	BZHIQ             CX, SI, SI
 	KMOVW             SI, K1
 	VMOVUPS.Z         (BX)(AX*4), K1, Z0
-	VCMPPS.BCST       $0x11, f32xc2d00000<>+0(SB), Z0, K2
+	VANDPS.BCST       f32x7fffffff<>+0(SB), Z0, Z1
+	VCMPPS.BCST       $0x15, f32x01800000<>+0(SB), Z1, K2
+	VMOVAPS.Z         Z0, K2, Z0
+	VCMPPS.BCST       $0x11, f32xc2aeac4a<>+0(SB), Z0, K2
 	VBROADCASTSS      f32x00000000<>+0(SB), Z1
 	VBROADCASTSS      f32x42b20000<>+0(SB), Z2
 	VMINPS            Z0, Z2, Z0
-	VBLENDMPS         Z1, Z0, K2, Z5
+	VBLENDMPS         Z1, Z0, K2, Z4
 	VBROADCASTSS      f32x4b4000fe<>+0(SB), Z0
-	VFMADD231PS.BCST  f32x3fb8aa3b<>+0(SB), Z5, Z0
+	VFMADD231PS.BCST  f32x3fb8aa3b<>+0(SB), Z4, Z0
 	VSUBPS.BCST       f32x4b4000fe<>+0(SB), Z0, Z0
-	VMOVAPS           Z5, Z1
+	VMOVAPS           Z4, Z1
 	VFNMADD231PS.BCST f32x3f317200<>+0(SB), Z0, Z1
 	VFNMADD231PS.BCST f32x35bfbe8e<>+0(SB), Z0, Z1
 	VBROADCASTSS      f32x3ab5705b<>+0(SB), Z2
@@ -320,8 +352,8 @@ roundsTest:
 	VFMADD213PS.BCST  f32x3f800000<>+0(SB), Z1, Z2
 	VBROADCASTSS      f32x00000000<>+0(SB), Z1
 	VSCALEFPS         Z0, Z2, Z0
-	VBLENDMPS         Z1, Z0, K2, Z6
-	VMOVUPS           Z6, K1, (DX)(AX*4)
+	VBLENDMPS         Z1, Z0, K2, Z5
+	VMOVUPS           Z5, K1, (DX)(AX*4)
 
 done:
 	VZEROUPPER
@@ -357,11 +389,14 @@ rounds:
 	VFMADD213PS  f32x3e4cd004<>+0(SB), Y2, Y3
 	VFMADD213PS  f32xbe800113<>+0(SB), Y2, Y3
 	VFMADD213PS  f32x3eaaaaaa<>+0(SB), Y2, Y3
-	VMULPS       Y2, Y2, Y4
-	VMULPS       Y4, Y2, Y5
-	VMULPS       Y3, Y5, Y3
+	VANDPS       f32x7fffffff<>+0(SB), Y2, Y4
+	VCMPPS       $0x15, f32x2b800000<>+0(SB), Y4, Y4
+	VANDPS       Y4, Y2, Y4
+	VMULPS       Y4, Y4, Y5
+	VMULPS       Y5, Y4, Y4
+	VMULPS       Y3, Y4, Y3
 	VFMADD231PS  f32x35bfbe8e<>+0(SB), Y1, Y3
-	VFNMADD231PS f32x3f000000<>+0(SB), Y4, Y3
+	VFNMADD231PS f32x3f000000<>+0(SB), Y5, Y3
 	VADDPS       Y3, Y2, Y2
 	VFMADD231PS  f32x3f317200<>+0(SB), Y1, Y2
 	VCMPPS       $0x00, f32x00000000<>+0(SB), Y0, Y1
@@ -405,11 +440,14 @@ roundsTest:
 	VFMADD213PS  f32x3e4cd004<>+0(SB), Y3, Y4
 	VFMADD213PS  f32xbe800113<>+0(SB), Y3, Y4
 	VFMADD213PS  f32x3eaaaaaa<>+0(SB), Y3, Y4
-	VMULPS       Y3, Y3, Y5
-	VMULPS       Y5, Y3, Y6
-	VMULPS       Y4, Y6, Y4
+	VANDPS       f32x7fffffff<>+0(SB), Y3, Y5
+	VCMPPS       $0x15, f32x2b800000<>+0(SB), Y5, Y5
+	VANDPS       Y5, Y3, Y5
+	VMULPS       Y5, Y5, Y6
+	VMULPS       Y6, Y5, Y5
+	VMULPS       Y4, Y5, Y4
 	VFMADD231PS  f32x35bfbe8e<>+0(SB), Y2, Y4
-	VFNMADD231PS f32x3f000000<>+0(SB), Y5, Y4
+	VFNMADD231PS f32x3f000000<>+0(SB), Y6, Y4
 	VADDPS       Y4, Y3, Y3
 	VFMADD231PS  f32x3f317200<>+0(SB), Y2, Y3
 	VCMPPS       $0x00, f32x00000000<>+0(SB), Y1, Y2
@@ -556,6 +594,16 @@ DATA f32x3eaaaaaa<>+24(SB)/4, $0x3eaaaaaa
 DATA f32x3eaaaaaa<>+28(SB)/4, $0x3eaaaaaa
 GLOBL f32x3eaaaaaa<>(SB), RODATA|NOPTR, $32
 
+DATA f32x2b800000<>+0(SB)/4, $0x2b800000
+DATA f32x2b800000<>+4(SB)/4, $0x2b800000
+DATA f32x2b800000<>+8(SB)/4, $0x2b800000
+DATA f32x2b800000<>+12(SB)/4, $0x2b800000
+DATA f32x2b800000<>+16(SB)/4, $0x2b800000
+DATA f32x2b800000<>+20(SB)/4, $0x2b800000
+DATA f32x2b800000<>+24(SB)/4, $0x2b800000
+DATA f32x2b800000<>+28(SB)/4, $0x2b800000
+GLOBL f32x2b800000<>(SB), RODATA|NOPTR, $32
+
 DATA f32x3f000000<>+0(SB)/4, $0x3f000000
 DATA f32x3f000000<>+4(SB)/4, $0x3f000000
 DATA f32x3f000000<>+8(SB)/4, $0x3f000000
@@ -626,11 +674,14 @@ rounds:
 	VFMADD213PS.BCST  f32x3e4cd004<>+0(SB), Z1, Z14
 	VFMADD213PS.BCST  f32xbe800113<>+0(SB), Z1, Z14
 	VFMADD213PS.BCST  f32x3eaaaaaa<>+0(SB), Z1, Z14
-	VMULPS            Z1, Z1, Z15
-	VMULPS            Z15, Z1, Z16
-	VMULPS            Z14, Z16, Z14
+	VANDPS.BCST       f32x7fffffff<>+0(SB), Z1, Z15
+	VCMPPS.BCST       $0x15, f32x2b800000<>+0(SB), Z15, K1
+	VMOVAPS.Z         Z1, K1, Z15
+	VMULPS            Z15, Z15, Z16
+	VMULPS            Z16, Z15, Z15
+	VMULPS            Z14, Z15, Z14
 	VFMADD231PS.BCST  f32x35bfbe8e<>+0(SB), Z3, Z14
-	VFNMADD231PS.BCST f32x3f000000<>+0(SB), Z15, Z14
+	VFNMADD231PS.BCST f32x3f000000<>+0(SB), Z16, Z14
 	VADDPS            Z14, Z1, Z1
 	VFMADD231PS.BCST  f32x3f317200<>+0(SB), Z3, Z1
 	VCMPPS.BCST       $0x00, f32x00000000<>+0(SB), Z0, K1
@@ -673,11 +724,14 @@ roundsTest:
 	VFMADD213PS.BCST  f32x3e4cd004<>+0(SB), Z1, Z2
 	VFMADD213PS.BCST  f32xbe800113<>+0(SB), Z1, Z2
 	VFMADD213PS.BCST  f32x3eaaaaaa<>+0(SB), Z1, Z2
-	VMULPS            Z1, Z1, Z3
-	VMULPS            Z3, Z1, Z4
-	VMULPS            Z2, Z4, Z2
+	VANDPS.BCST       f32x7fffffff<>+0(SB), Z1, Z3
+	VCMPPS.BCST       $0x15, f32x2b800000<>+0(SB), Z3, K2
+	VMOVAPS.Z         Z1, K2, Z3
+	VMULPS            Z3, Z3, Z4
+	VMULPS            Z4, Z3, Z3
+	VMULPS            Z2, Z3, Z2
 	VFMADD231PS.BCST  f32x35bfbe8e<>+0(SB), Z9, Z2
-	VFNMADD231PS.BCST f32x3f000000<>+0(SB), Z3, Z2
+	VFNMADD231PS.BCST f32x3f000000<>+0(SB), Z4, Z2
 	VADDPS            Z2, Z1, Z1
 	VFMADD231PS.BCST  f32x3f317200<>+0(SB), Z9, Z1
 	VCMPPS.BCST       $0x00, f32x00000000<>+0(SB), Z0, K2
@@ -705,6 +759,9 @@ TEXT ·tanhAVX2(SB), NOSPLIT, $0-48
 
 rounds:
 	VMOVUPS      (BX)(AX*4), Y0
+	VANDPS       f32x7fffffff<>+0(SB), Y0, Y1
+	VCMPPS       $0x15, f32x01800000<>+0(SB), Y1, Y1
+	VANDPS       Y1, Y0, Y0
 	VANDPS       f32x80000000<>+0(SB), Y0, Y1
 	VXORPS       Y1, Y0, Y0
 	VMOVUPS      f32x41a00000<>+0(SB), Y2
@@ -721,7 +778,10 @@ rounds:
 	VFMADD213PS  f32x3d2aaa44<>+0(SB), Y0, Y3
 	VFMADD213PS  f32x3e2aaa58<>+0(SB), Y0, Y3
 	VFMADD213PS  f32x3f000000<>+0(SB), Y0, Y3
-	VMULPS       Y0, Y0, Y4
+	VANDPS       f32x7fffffff<>+0(SB), Y0, Y4
+	VCMPPS       $0x15, f32x2b800000<>+0(SB), Y4, Y4
+	VANDPS       Y4, Y0, Y4
+	VMULPS       Y4, Y4, Y4
 	VFMADD231PS  Y3, Y4, Y0
 	VSUBPS       f32x3f800000<>+0(SB), Y2, Y3
 	VFMADD231PS  Y0, Y2, Y3
@@ -742,6 +802,9 @@ roundsTest:
 	SUBQ         CX, SI
 	VMOVUPS      32(SI), Y0
 	VMASKMOVPS   (BX)(AX*4), Y0, Y1
+	VANDPS       f32x7fffffff<>+0(SB), Y1, Y2
+	VCMPPS       $0x15, f32x01800000<>+0(SB), Y2, Y2
+	VANDPS       Y2, Y1, Y1
 	VANDPS       f32x80000000<>+0(SB), Y1, Y2
 	VXORPS       Y2, Y1, Y1
 	VMOVUPS      f32x41a00000<>+0(SB), Y3
@@ -758,7 +821,10 @@ roundsTest:
 	VFMADD213PS  f32x3d2aaa44<>+0(SB), Y1, Y4
 	VFMADD213PS  f32x3e2aaa58<>+0(SB), Y1, Y4
 	VFMADD213PS  f32x3f000000<>+0(SB), Y1, Y4
-	VMULPS       Y1, Y1, Y5
+	VANDPS       f32x7fffffff<>+0(SB), Y1, Y5
+	VCMPPS       $0x15, f32x2b800000<>+0(SB), Y5, Y5
+	VANDPS       Y5, Y1, Y5
+	VMULPS       Y5, Y5, Y5
 	VFMADD231PS  Y4, Y5, Y1
 	VSUBPS       f32x3f800000<>+0(SB), Y3, Y4
 	VFMADD231PS  Y1, Y3, Y4
@@ -862,6 +928,9 @@ TEXT ·tanhAVX512(SB), NOSPLIT, $0-48
 
 rounds:
 	VMOVUPS           (BX)(AX*4), Z0
+	VANDPS.BCST       f32x7fffffff<>+0(SB), Z0, Z1
+	VCMPPS.BCST       $0x15, f32x01800000<>+0(SB), Z1, K1
+	VMOVAPS.Z         Z0, K1, Z0
 	VANDPS.BCST       f32x80000000<>+0(SB), Z0, Z1
 	VXORPS            Z1, Z0, Z0
 	VBROADCASTSS      f32x41a00000<>+0(SB), Z2
@@ -878,7 +947,10 @@ rounds:
 	VFMADD213PS.BCST  f32x3d2aaa44<>+0(SB), Z0, Z3
 	VFMADD213PS.BCST  f32x3e2aaa58<>+0(SB), Z0, Z3
 	VFMADD213PS.BCST  f32x3f000000<>+0(SB), Z0, Z3
-	VMULPS            Z0, Z0, Z4
+	VANDPS.BCST       f32x7fffffff<>+0(SB), Z0, Z4
+	VCMPPS.BCST       $0x15, f32x2b800000<>+0(SB), Z4, K1
+	VMOVAPS.Z         Z0, K1, Z4
+	VMULPS            Z4, Z4, Z4
 	VFMADD231PS       Z3, Z4, Z0
 	VSUBPS.BCST       f32x3f800000<>+0(SB), Z2, Z3
 	VFMADD231PS       Z0, Z2, Z3
@@ -898,6 +970,9 @@ roundsTest:
 	BZHIQ             CX, SI, SI
 	KMOVW             SI, K1
 	VMOVUPS.Z         (BX)(AX*4), K1, Z0
+	VANDPS.BCST       f32x7fffffff<>+0(SB), Z0, Z1
+	VCMPPS.BCST       $0x15, f32x01800000<>+0(SB), Z1, K2
+	VMOVAPS.Z         Z0, K2, Z0
 	VANDPS.BCST       f32x80000000<>+0(SB), Z0, Z1
 	VXORPS            Z1, Z0, Z0
 	VBROADCASTSS      f32x41a00000<>+0(SB), Z2
@@ -914,7 +989,10 @@ roundsTest:
 	VFMADD213PS.BCST  f32x3d2aaa44<>+0(SB), Z0, Z3
 	VFMADD213PS.BCST  f32x3e2aaa58<>+0(SB), Z0, Z3
 	VFMADD213PS.BCST  f32x3f000000<>+0(SB), Z0, Z3
-	VMULPS            Z0, Z0, Z4
+	VANDPS.BCST       f32x7fffffff<>+0(SB), Z0, Z4
+	VCMPPS.BCST       $0x15, f32x2b800000<>+0(SB), Z4, K2
+	VMOVAPS.Z         Z0, K2, Z4
+	VMULPS            Z4, Z4, Z4
 	VFMADD231PS       Z3, Z4, Z0
 	VSUBPS.BCST       f32x3f800000<>+0(SB), Z2, Z3
 	VFMADD231PS       Z0, Z2, Z3
@@ -938,6 +1016,9 @@ TEXT ·erfAVX2(SB), NOSPLIT, $0-48
 
 rounds:
 	VMOVUPS      (BX)(AX*4), Y0
+	VANDPS       f32x7fffffff<>+0(SB), Y0, Y1
+	VCMPPS       $0x15, f32x01800000<>+0(SB), Y1, Y1
+	VANDPS       Y1, Y0, Y0
 	VANDPS       f32x80000000<>+0(SB), Y0, Y1
 	VMOVUPS      f32x40833333<>+0(SB), Y2
 	VXORPS       Y1, Y0, Y0
@@ -964,7 +1045,10 @@ rounds:
 	VFMADD213PS  f32x3d2aaa44<>+0(SB), Y0, Y3
 	VFMADD213PS  f32x3e2aaa58<>+0(SB), Y0, Y3
 	VFMADD213PS  f32x3f000000<>+0(SB), Y0, Y3
-	VMULPS       Y0, Y0, Y4
+	VANDPS       f32x7fffffff<>+0(SB), Y0, Y4
+	VCMPPS       $0x15, f32x2b800000<>+0(SB), Y4, Y4
+	VANDPS       Y4, Y0, Y4
+	VMULPS       Y4, Y4, Y4
 	VFMADD231PS  Y3, Y4, Y0
 	VSUBPS       f32x3f800000<>+0(SB), Y2, Y3
 	VFMADD231PS  Y0, Y2, Y3
@@ -984,6 +1068,9 @@ roundsTest:
 	SUBQ         CX, SI
 	VMOVUPS      32(SI), Y0
 	VMASKMOVPS   (BX)(AX*4), Y0, Y1
+	VANDPS       f32x7fffffff<>+0(SB), Y1, Y2
+	VCMPPS       $0x15, f32x01800000<>+0(SB), Y2, Y2
+	VANDPS       Y2, Y1, Y1
 	VANDPS       f32x80000000<>+0(SB), Y1, Y2
 	VMOVUPS      f32x40833333<>+0(SB), Y3
 	VXORPS       Y2, Y1, Y1
@@ -1010,7 +1097,10 @@ roundsTest:
 	VFMADD213PS  f32x3d2aaa44<>+0(SB), Y1, Y4
 	VFMADD213PS  f32x3e2aaa58<>+0(SB), Y1, Y4
 	VFMADD213PS  f32x3f000000<>+0(SB), Y1, Y4
-	VMULPS       Y1, Y1, Y5
+	VANDPS       f32x7fffffff<>+0(SB), Y1, Y5
+	VCMPPS       $0x15, f32x2b800000<>+0(SB), Y5, Y5
+	VANDPS       Y5, Y1, Y5
+	VMULPS       Y5, Y5, Y5
 	VFMADD231PS  Y4, Y5, Y1
 	VSUBPS       f32x3f800000<>+0(SB), Y3, Y4
 	VFMADD231PS  Y1, Y3, Y4
@@ -1133,6 +1223,9 @@ TEXT ·erfAVX512(SB), NOSPLIT, $0-48
 
 rounds:
 	VMOVUPS           (BX)(AX*4), Z0
+	VANDPS.BCST       f32x7fffffff<>+0(SB), Z0, Z1
+	VCMPPS.BCST       $0x15, f32x01800000<>+0(SB), Z1, K1
+	VMOVAPS.Z         Z0, K1, Z0
 	VANDPS.BCST       f32x80000000<>+0(SB), Z0, Z1
 	VBROADCASTSS      f32x40833333<>+0(SB), Z2
 	VXORPS            Z1, Z0, Z0
@@ -1159,7 +1252,10 @@ rounds:
 	VFMADD213PS.BCST  f32x3d2aaa44<>+0(SB), Z0, Z3
 	VFMADD213PS.BCST  f32x3e2aaa58<>+0(SB), Z0, Z3
 	VFMADD213PS.BCST  f32x3f000000<>+0(SB), Z0, Z3
-	VMULPS            Z0, Z0, Z4
+	VANDPS.BCST       f32x7fffffff<>+0(SB), Z0, Z4
+	VCMPPS.BCST       $0x15, f32x2b800000<>+0(SB), Z4, K1
+	VMOVAPS.Z         Z0, K1, Z4
+	VMULPS            Z4, Z4, Z4
 	VFMADD231PS       Z3, Z4, Z0
 	VSUBPS.BCST       f32x3f800000<>+0(SB), Z2, Z3
 	VFMADD231PS       Z0, Z2, Z3
@@ -1178,6 +1274,9 @@ roundsTest:
 	BZHIQ             CX, SI, SI
 	KMOVW             SI, K1
 	VMOVUPS.Z         (BX)(AX*4), K1, Z0
+	VANDPS.BCST       f32x7fffffff<>+0(SB), Z0, Z1
+	VCMPPS.BCST       $0x15, f32x01800000<>+0(SB), Z1, K2
+	VMOVAPS.Z         Z0, K2, Z0
 	VANDPS.BCST       f32x80000000<>+0(SB), Z0, Z1
 	VBROADCASTSS      f32x40833333<>+0(SB), Z2
 	VXORPS            Z1, Z0, Z0
@@ -1204,7 +1303,10 @@ roundsTest:
 	VFMADD213PS.BCST  f32x3d2aaa44<>+0(SB), Z0, Z3
 	VFMADD213PS.BCST  f32x3e2aaa58<>+0(SB), Z0, Z3
 	VFMADD213PS.BCST  f32x3f000000<>+0(SB), Z0, Z3
-	VMULPS            Z0, Z0, Z4
+	VANDPS.BCST       f32x7fffffff<>+0(SB), Z0, Z4
+	VCMPPS.BCST       $0x15, f32x2b800000<>+0(SB), Z4, K2
+	VMOVAPS.Z         Z0, K2, Z4
+	VMULPS            Z4, Z4, Z4
 	VFMADD231PS       Z3, Z4, Z0
 	VSUBPS.BCST       f32x3f800000<>+0(SB), Z2, Z3
 	VFMADD231PS       Z0, Z2, Z3
@@ -1227,6 +1329,9 @@ TEXT ·sigmoidAVX2(SB), NOSPLIT, $0-48
 
 rounds:
 	VMOVUPS      (BX)(AX*4), Y0
+	VANDPS       f32x7fffffff<>+0(SB), Y0, Y1
+	VCMPPS       $0x15, f32x01800000<>+0(SB), Y1, Y1
+	VANDPS       Y1, Y0, Y0
 	VORPS        f32x80000000<>+0(SB), Y0, Y1
 	VCMPPS       $0x11, f32xc2aeac4a<>+0(SB), Y1, Y2
 	VMOVUPS      f32xc2aeac4a<>+0(SB), Y3
@@ -1267,6 +1372,9 @@ roundsTest:
 	SUBQ         CX, SI
 	VMOVUPS      32(SI), Y0
 	VMASKMOVPS   (BX)(AX*4), Y0, Y1
+	VANDPS       f32x7fffffff<>+0(SB), Y1, Y2
+	VCMPPS       $0x15, f32x01800000<>+0(SB), Y2, Y2
+	VANDPS       Y2, Y1, Y1
 	VORPS        f32x80000000<>+0(SB), Y1, Y2
 	VCMPPS       $0x11, f32xc2aeac4a<>+0(SB), Y2, Y3
 	VMOVUPS      f32xc2aeac4a<>+0(SB), Y4
@@ -1299,16 +1407,6 @@ done:
 	VZEROUPPER
 	RET
 
-DATA f32xc2aeac4a<>+0(SB)/4, $0xc2aeac4a
-DATA f32xc2aeac4a<>+4(SB)/4, $0xc2aeac4a
-DATA f32xc2aeac4a<>+8(SB)/4, $0xc2aeac4a
-DATA f32xc2aeac4a<>+12(SB)/4, $0xc2aeac4a
-DATA f32xc2aeac4a<>+16(SB)/4, $0xc2aeac4a
-DATA f32xc2aeac4a<>+20(SB)/4, $0xc2aeac4a
-DATA f32xc2aeac4a<>+24(SB)/4, $0xc2aeac4a
-DATA f32xc2aeac4a<>+28(SB)/4, $0xc2aeac4a
-GLOBL f32xc2aeac4a<>(SB), RODATA|NOPTR, $32
-
 DATA f32x4b4000bf<>+0(SB)/4, $0x4b4000bf
 DATA f32x4b4000bf<>+4(SB)/4, $0x4b4000bf
 DATA f32x4b4000bf<>+8(SB)/4, $0x4b4000bf
@@ -1330,15 +1428,18 @@ TEXT ·sigmoidAVX512(SB), NOSPLIT, $0-48
 
 rounds:
 	VMOVUPS           (BX)(AX*4), Z0
+	VANDPS.BCST       f32x7fffffff<>+0(SB), Z0, Z1
+	VCMPPS.BCST       $0x15, f32x01800000<>+0(SB), Z1, K1
+	VMOVAPS.Z         Z0, K1, Z0
 	VORPS.BCST        f32x80000000<>+0(SB), Z0, Z1
 	VCMPPS.BCST       $0x11, f32xc2aeac4a<>+0(SB), Z1, K1
-	VBROADCASTSS      f32xc2aeac4a<>+0(SB), Z2
-	VMAXPS            Z1, Z2, Z1
-	VBROADCASTSS      f32x4b4000bf<>+0(SB), Z2
-	VFMADD231PS.BCST  f32x3fb8aa3b<>+0(SB), Z1, Z2
-	VSUBPS.BCST       f32x4b4000bf<>+0(SB), Z2, Z2
-	VFNMADD231PS.BCST f32x3f317200<>+0(SB), Z2, Z1
-	VFNMADD231PS.BCST f32x35bfbe8e<>+0(SB), Z2, Z1
+	VBROADCASTSS      f32xc2aeac4a<>+0(SB), Z6
+	VMAXPS            Z1, Z6, Z1
+	VBROADCASTSS      f32x4b4000bf<>+0(SB), Z6
+	VFMADD231PS.BCST  f32x3fb8aa3b<>+0(SB), Z1, Z6
+	VSUBPS.BCST       f32x4b4000bf<>+0(SB), Z6, Z6
+	VFNMADD231PS.BCST f32x3f317200<>+0(SB), Z6, Z1
+	VFNMADD231PS.BCST f32x35bfbe8e<>+0(SB), Z6, Z1
 	VBROADCASTSS      f32x3ab5705b<>+0(SB), Z7
 	VFMADD213PS.BCST  f32x3c0932ac<>+0(SB), Z1, Z7
 	VFMADD213PS.BCST  f32x3d2aac14<>+0(SB), Z1, Z7
@@ -1347,13 +1448,13 @@ rounds:
 	VFMADD213PS.BCST  f32x3f800000<>+0(SB), Z1, Z7
 	VFMADD213PS.BCST  f32x3f800000<>+0(SB), Z1, Z7
 	VBROADCASTSS      f32x00000000<>+0(SB), Z1
-	VSCALEFPS         Z2, Z7, Z2
-	VBLENDMPS         Z1, Z2, K1, Z3
+	VSCALEFPS         Z6, Z7, Z6
+	VBLENDMPS         Z1, Z6, K1, Z2
 	VCMPPS.BCST       $0x11, f32x00000000<>+0(SB), Z0, K1
 	VBROADCASTSS      f32x3f800000<>+0(SB), Z0
-	VBLENDMPS         Z3, Z0, K1, Z4
-	VADDPS.BCST       f32x3f800000<>+0(SB), Z3, Z0
-	VDIVPS            Z0, Z4, Z0
+	VBLENDMPS         Z2, Z0, K1, Z3
+	VADDPS.BCST       f32x3f800000<>+0(SB), Z2, Z0
+	VDIVPS            Z0, Z3, Z0
 	VMOVUPS           Z0, (DX)(AX*4)
 	ADDQ              $+16, AX
 	SUBQ              $+16, CX
@@ -1367,6 +1468,9 @@ roundsTest:
 	BZHIQ             CX, SI, SI
 	KMOVW             SI, K1
 	VMOVUPS.Z         (BX)(AX*4), K1, Z0
+	VANDPS.BCST       f32x7fffffff<>+0(SB), Z0, Z1
+	VCMPPS.BCST       $0x15, f32x01800000<>+0(SB), Z1, K2
+	VMOVAPS.Z         Z0, K2, Z0
 	VORPS.BCST        f32x80000000<>+0(SB), Z0, Z1
 	VCMPPS.BCST       $0x11, f32xc2aeac4a<>+0(SB), Z1, K2
 	VBROADCASTSS      f32xc2aeac4a<>+0(SB), Z2
@@ -1385,12 +1489,12 @@ roundsTest:
 	VFMADD213PS.BCST  f32x3f800000<>+0(SB), Z1, Z3
 	VBROADCASTSS      f32x00000000<>+0(SB), Z1
 	VSCALEFPS         Z2, Z3, Z2
-	VBLENDMPS         Z1, Z2, K2, Z5
+	VBLENDMPS         Z1, Z2, K2, Z4
 	VCMPPS.BCST       $0x11, f32x00000000<>+0(SB), Z0, K2
 	VBROADCASTSS      f32x3f800000<>+0(SB), Z0
-	VBLENDMPS         Z5, Z0, K2, Z6
-	VADDPS.BCST       f32x3f800000<>+0(SB), Z5, Z0
-	VDIVPS            Z0, Z6, Z0
+	VBLENDMPS         Z4, Z0, K2, Z5
+	VADDPS.BCST       f32x3f800000<>+0(SB), Z4, Z0
+	VDIVPS            Z0, Z5, Z0
 	VMOVUPS           Z0, K1, (DX)(AX*4)
 
 done:
@@ -1408,6 +1512,9 @@ TEXT ·geluAVX2(SB), NOSPLIT, $0-48
 
 rounds:
 	VMOVUPS      (BX)(AX*4), Y0
+	VANDPS       f32x7fffffff<>+0(SB), Y0, Y1
+	VCMPPS       $0x15, f32x01800000<>+0(SB), Y1, Y1
+	VANDPS       Y1, Y0, Y0
 	VMOVUPS      f32x41380000<>+0(SB), Y1
 	VANDPS       f32x7fffffff<>+0(SB), Y0, Y2
 	VMINPS       Y2, Y1, Y1
@@ -1457,6 +1564,9 @@ roundsTest:
 	SUBQ         CX, SI
 	VMOVUPS      32(SI), Y0
 	VMASKMOVPS   (BX)(AX*4), Y0, Y1
+	VANDPS       f32x7fffffff<>+0(SB), Y1, Y2
+	VCMPPS       $0x15, f32x01800000<>+0(SB), Y2, Y2
+	VANDPS       Y2, Y1, Y1
 	VMOVUPS      f32x41380000<>+0(SB), Y2
 	VANDPS       f32x7fffffff<>+0(SB), Y1, Y3
 	VMINPS       Y3, Y2, Y2
@@ -1507,16 +1617,6 @@ DATA f32x41380000<>+20(SB)/4, $0x41380000
 DATA f32x41380000<>+24(SB)/4, $0x41380000
 DATA f32x41380000<>+28(SB)/4, $0x41380000
 GLOBL f32x41380000<>(SB), RODATA|NOPTR, $32
-
-DATA f32x7fffffff<>+0(SB)/4, $0x7fffffff
-DATA f32x7fffffff<>+4(SB)/4, $0x7fffffff
-DATA f32x7fffffff<>+8(SB)/4, $0x7fffffff
-DATA f32x7fffffff<>+12(SB)/4, $0x7fffffff
-DATA f32x7fffffff<>+16(SB)/4, $0x7fffffff
-DATA f32x7fffffff<>+20(SB)/4, $0x7fffffff
-DATA f32x7fffffff<>+24(SB)/4, $0x7fffffff
-DATA f32x7fffffff<>+28(SB)/4, $0x7fffffff
-GLOBL f32x7fffffff<>(SB), RODATA|NOPTR, $32
 
 DATA f32xb5821549<>+0(SB)/4, $0xb5821549
 DATA f32xb5821549<>+4(SB)/4, $0xb5821549
@@ -1619,39 +1719,42 @@ TEXT ·geluAVX512(SB), NOSPLIT, $0-48
 
 rounds:
 	VMOVUPS           (BX)(AX*4), Z0
+	VANDPS.BCST       f32x7fffffff<>+0(SB), Z0, Z1
+	VCMPPS.BCST       $0x15, f32x01800000<>+0(SB), Z1, K1
+	VMOVAPS.Z         Z0, K1, Z0
 	VBROADCASTSS      f32x41380000<>+0(SB), Z1
-	VANDPS.BCST       f32x7fffffff<>+0(SB), Z0, Z2
-	VMINPS            Z2, Z1, Z1
-	VBROADCASTSS      f32xb5821549<>+0(SB), Z2
-	VFMADD213PS.BCST  f32x37813846<>+0(SB), Z1, Z2
-	VFMADD213PS.BCST  f32xb89862e1<>+0(SB), Z1, Z2
-	VFMADD213PS.BCST  f32xb97272e2<>+0(SB), Z1, Z2
-	VFMADD213PS.BCST  f32x3ba64d51<>+0(SB), Z1, Z2
-	VFMADD213PS.BCST  f32xbd158f71<>+0(SB), Z1, Z2
-	VFMADD213PS.BCST  f32xbea2f25c<>+0(SB), Z1, Z2
-	VFMADD213PS.BCST  f32xbf4c4299<>+0(SB), Z1, Z2
-	VFMADD213PS.BCST  f32xbf317215<>+0(SB), Z1, Z2
-	VCMPPS.BCST       $0x11, f32xc2aeac4a<>+0(SB), Z2, K1
+	VANDPS.BCST       f32x7fffffff<>+0(SB), Z0, Z4
+	VMINPS            Z4, Z1, Z1
+	VBROADCASTSS      f32xb5821549<>+0(SB), Z4
+	VFMADD213PS.BCST  f32x37813846<>+0(SB), Z1, Z4
+	VFMADD213PS.BCST  f32xb89862e1<>+0(SB), Z1, Z4
+	VFMADD213PS.BCST  f32xb97272e2<>+0(SB), Z1, Z4
+	VFMADD213PS.BCST  f32x3ba64d51<>+0(SB), Z1, Z4
+	VFMADD213PS.BCST  f32xbd158f71<>+0(SB), Z1, Z4
+	VFMADD213PS.BCST  f32xbea2f25c<>+0(SB), Z1, Z4
+	VFMADD213PS.BCST  f32xbf4c4299<>+0(SB), Z1, Z4
+	VFMADD213PS.BCST  f32xbf317215<>+0(SB), Z1, Z4
+	VCMPPS.BCST       $0x11, f32xc2aeac4a<>+0(SB), Z4, K1
 	VBROADCASTSS      f32xc2aeac4a<>+0(SB), Z5
-	VMAXPS            Z2, Z5, Z2
+	VMAXPS            Z4, Z5, Z4
 	VBROADCASTSS      f32x4b4000bf<>+0(SB), Z5
-	VFMADD231PS.BCST  f32x3fb8aa3b<>+0(SB), Z2, Z5
+	VFMADD231PS.BCST  f32x3fb8aa3b<>+0(SB), Z4, Z5
 	VSUBPS.BCST       f32x4b4000bf<>+0(SB), Z5, Z5
-	VFNMADD231PS.BCST f32x3f317200<>+0(SB), Z5, Z2
-	VFNMADD231PS.BCST f32x35bfbe8e<>+0(SB), Z5, Z2
+	VFNMADD231PS.BCST f32x3f317200<>+0(SB), Z5, Z4
+	VFNMADD231PS.BCST f32x35bfbe8e<>+0(SB), Z5, Z4
 	VBROADCASTSS      f32x3ab5705b<>+0(SB), Z6
-	VFMADD213PS.BCST  f32x3c0932ac<>+0(SB), Z2, Z6
-	VFMADD213PS.BCST  f32x3d2aac14<>+0(SB), Z2, Z6
-	VFMADD213PS.BCST  f32x3e2aaa0f<>+0(SB), Z2, Z6
-	VFMADD213PS.BCST  f32x3efffffe<>+0(SB), Z2, Z6
-	VFMADD213PS.BCST  f32x3f800000<>+0(SB), Z2, Z6
-	VFMADD213PS.BCST  f32x3f800000<>+0(SB), Z2, Z6
-	VBROADCASTSS      f32x00000000<>+0(SB), Z2
+	VFMADD213PS.BCST  f32x3c0932ac<>+0(SB), Z4, Z6
+	VFMADD213PS.BCST  f32x3d2aac14<>+0(SB), Z4, Z6
+	VFMADD213PS.BCST  f32x3e2aaa0f<>+0(SB), Z4, Z6
+	VFMADD213PS.BCST  f32x3efffffe<>+0(SB), Z4, Z6
+	VFMADD213PS.BCST  f32x3f800000<>+0(SB), Z4, Z6
+	VFMADD213PS.BCST  f32x3f800000<>+0(SB), Z4, Z6
+	VBROADCASTSS      f32x00000000<>+0(SB), Z4
 	VSCALEFPS         Z5, Z6, Z5
-	VBLENDMPS         Z2, Z5, K1, Z3
-	VBROADCASTSS      f32x00000000<>+0(SB), Z2
-	VMAXPS            Z0, Z2, Z0
-	VFNMADD231PS      Z3, Z1, Z0
+	VBLENDMPS         Z4, Z5, K1, Z2
+	VBROADCASTSS      f32x00000000<>+0(SB), Z4
+	VMAXPS            Z0, Z4, Z0
+	VFNMADD231PS      Z2, Z1, Z0
 	VMOVUPS           Z0, (DX)(AX*4)
 	ADDQ              $+16, AX
 	SUBQ              $+16, CX
@@ -1665,6 +1768,9 @@ roundsTest:
 	BZHIQ             CX, SI, SI
 	KMOVW             SI, K1
 	VMOVUPS.Z         (BX)(AX*4), K1, Z0
+	VANDPS.BCST       f32x7fffffff<>+0(SB), Z0, Z1
+	VCMPPS.BCST       $0x15, f32x01800000<>+0(SB), Z1, K2
+	VMOVAPS.Z         Z0, K2, Z0
 	VBROADCASTSS      f32x41380000<>+0(SB), Z1
 	VANDPS.BCST       f32x7fffffff<>+0(SB), Z0, Z2
 	VMINPS            Z2, Z1, Z1
@@ -1678,13 +1784,13 @@ roundsTest:
 	VFMADD213PS.BCST  f32xbf4c4299<>+0(SB), Z1, Z2
 	VFMADD213PS.BCST  f32xbf317215<>+0(SB), Z1, Z2
 	VCMPPS.BCST       $0x11, f32xc2aeac4a<>+0(SB), Z2, K2
-	VBROADCASTSS      f32xc2aeac4a<>+0(SB), Z3
-	VMAXPS            Z2, Z3, Z2
-	VBROADCASTSS      f32x4b4000bf<>+0(SB), Z3
-	VFMADD231PS.BCST  f32x3fb8aa3b<>+0(SB), Z2, Z3
-	VSUBPS.BCST       f32x4b4000bf<>+0(SB), Z3, Z3
-	VFNMADD231PS.BCST f32x3f317200<>+0(SB), Z3, Z2
-	VFNMADD231PS.BCST f32x35bfbe8e<>+0(SB), Z3, Z2
+	VBROADCASTSS      f32xc2aeac4a<>+0(SB), Z4
+	VMAXPS            Z2, Z4, Z2
+	VBROADCASTSS      f32x4b4000bf<>+0(SB), Z4
+	VFMADD231PS.BCST  f32x3fb8aa3b<>+0(SB), Z2, Z4
+	VSUBPS.BCST       f32x4b4000bf<>+0(SB), Z4, Z4
+	VFNMADD231PS.BCST f32x3f317200<>+0(SB), Z4, Z2
+	VFNMADD231PS.BCST f32x35bfbe8e<>+0(SB), Z4, Z2
 	VBROADCASTSS      f32x3ab5705b<>+0(SB), Z5
 	VFMADD213PS.BCST  f32x3c0932ac<>+0(SB), Z2, Z5
 	VFMADD213PS.BCST  f32x3d2aac14<>+0(SB), Z2, Z5
@@ -1693,11 +1799,11 @@ roundsTest:
 	VFMADD213PS.BCST  f32x3f800000<>+0(SB), Z2, Z5
 	VFMADD213PS.BCST  f32x3f800000<>+0(SB), Z2, Z5
 	VBROADCASTSS      f32x00000000<>+0(SB), Z2
-	VSCALEFPS         Z3, Z5, Z3
-	VBLENDMPS         Z2, Z3, K2, Z4
+	VSCALEFPS         Z4, Z5, Z4
+	VBLENDMPS         Z2, Z4, K2, Z3
 	VBROADCASTSS      f32x00000000<>+0(SB), Z2
 	VMAXPS            Z0, Z2, Z0
-	VFNMADD231PS      Z4, Z1, Z0
+	VFNMADD231PS      Z3, Z1, Z0
 	VMOVUPS           Z0, K1, (DX)(AX*4)
 
 done:
@@ -1715,7 +1821,13 @@ TEXT ·geluTanhAVX2(SB), NOSPLIT, $0-48
 
 rounds:
 	VMOVUPS      (BX)(AX*4), Y0
-	VMULPS       Y0, Y0, Y1
+	VANDPS       f32x7fffffff<>+0(SB), Y0, Y1
+	VCMPPS       $0x15, f32x01800000<>+0(SB), Y1, Y1
+	VANDPS       Y1, Y0, Y0
+	VANDPS       f32x7fffffff<>+0(SB), Y0, Y1
+	VCMPPS       $0x15, f32x2b800000<>+0(SB), Y1, Y1
+	VANDPS       Y1, Y0, Y1
+	VMULPS       Y1, Y1, Y1
 	VMOVUPS      f32x3fcc422a<>+0(SB), Y2
 	VFMADD231PS  f32x3d922279<>+0(SB), Y1, Y2
 	VMOVUPS      f32xff7fffff<>+0(SB), Y1
@@ -1762,7 +1874,13 @@ roundsTest:
 	SUBQ         CX, SI
 	VMOVUPS      32(SI), Y0
 	VMASKMOVPS   (BX)(AX*4), Y0, Y1
-	VMULPS       Y1, Y1, Y2
+	VANDPS       f32x7fffffff<>+0(SB), Y1, Y2
+	VCMPPS       $0x15, f32x01800000<>+0(SB), Y2, Y2
+	VANDPS       Y2, Y1, Y1
+	VANDPS       f32x7fffffff<>+0(SB), Y1, Y2
+	VCMPPS       $0x15, f32x2b800000<>+0(SB), Y2, Y2
+	VANDPS       Y2, Y1, Y2
+	VMULPS       Y2, Y2, Y2
 	VMOVUPS      f32x3fcc422a<>+0(SB), Y3
 	VFMADD231PS  f32x3d922279<>+0(SB), Y2, Y3
 	VMOVUPS      f32xff7fffff<>+0(SB), Y2
@@ -1842,36 +1960,42 @@ TEXT ·geluTanhAVX512(SB), NOSPLIT, $0-48
 
 rounds:
 	VMOVUPS           (BX)(AX*4), Z0
-	VMULPS            Z0, Z0, Z1
-	VBROADCASTSS      f32x3fcc422a<>+0(SB), Z2
-	VFMADD231PS.BCST  f32x3d922279<>+0(SB), Z1, Z2
+	VANDPS.BCST       f32x7fffffff<>+0(SB), Z0, Z1
+	VCMPPS.BCST       $0x15, f32x01800000<>+0(SB), Z1, K1
+	VMOVAPS.Z         Z0, K1, Z0
+	VANDPS.BCST       f32x7fffffff<>+0(SB), Z0, Z1
+	VCMPPS.BCST       $0x15, f32x2b800000<>+0(SB), Z1, K1
+	VMOVAPS.Z         Z0, K1, Z1
+	VMULPS            Z1, Z1, Z1
+	VBROADCASTSS      f32x3fcc422a<>+0(SB), Z6
+	VFMADD231PS.BCST  f32x3d922279<>+0(SB), Z1, Z6
 	VBROADCASTSS      f32xff7fffff<>+0(SB), Z1
 	VMAXPS            Z0, Z1, Z1
-	VMULPS            Z2, Z0, Z0
-	VORPS.BCST        f32x80000000<>+0(SB), Z0, Z2
-	VCMPPS.BCST       $0x11, f32xc2aeac4a<>+0(SB), Z2, K1
+	VMULPS            Z6, Z0, Z0
+	VORPS.BCST        f32x80000000<>+0(SB), Z0, Z6
+	VCMPPS.BCST       $0x11, f32xc2aeac4a<>+0(SB), Z6, K1
 	VBROADCASTSS      f32xc2aeac4a<>+0(SB), Z7
-	VMAXPS            Z2, Z7, Z2
+	VMAXPS            Z6, Z7, Z6
 	VBROADCASTSS      f32x4b4000bf<>+0(SB), Z7
-	VFMADD231PS.BCST  f32x3fb8aa3b<>+0(SB), Z2, Z7
+	VFMADD231PS.BCST  f32x3fb8aa3b<>+0(SB), Z6, Z7
 	VSUBPS.BCST       f32x4b4000bf<>+0(SB), Z7, Z7
-	VFNMADD231PS.BCST f32x3f317200<>+0(SB), Z7, Z2
-	VFNMADD231PS.BCST f32x35bfbe8e<>+0(SB), Z7, Z2
+	VFNMADD231PS.BCST f32x3f317200<>+0(SB), Z7, Z6
+	VFNMADD231PS.BCST f32x35bfbe8e<>+0(SB), Z7, Z6
 	VBROADCASTSS      f32x3ab5705b<>+0(SB), Z8
-	VFMADD213PS.BCST  f32x3c0932ac<>+0(SB), Z2, Z8
-	VFMADD213PS.BCST  f32x3d2aac14<>+0(SB), Z2, Z8
-	VFMADD213PS.BCST  f32x3e2aaa0f<>+0(SB), Z2, Z8
-	VFMADD213PS.BCST  f32x3efffffe<>+0(SB), Z2, Z8
-	VFMADD213PS.BCST  f32x3f800000<>+0(SB), Z2, Z8
-	VFMADD213PS.BCST  f32x3f800000<>+0(SB), Z2, Z8
-	VBROADCASTSS      f32x00000000<>+0(SB), Z2
+	VFMADD213PS.BCST  f32x3c0932ac<>+0(SB), Z6, Z8
+	VFMADD213PS.BCST  f32x3d2aac14<>+0(SB), Z6, Z8
+	VFMADD213PS.BCST  f32x3e2aaa0f<>+0(SB), Z6, Z8
+	VFMADD213PS.BCST  f32x3efffffe<>+0(SB), Z6, Z8
+	VFMADD213PS.BCST  f32x3f800000<>+0(SB), Z6, Z8
+	VFMADD213PS.BCST  f32x3f800000<>+0(SB), Z6, Z8
+	VBROADCASTSS      f32x00000000<>+0(SB), Z6
 	VSCALEFPS         Z7, Z8, Z7
-	VBLENDMPS         Z2, Z7, K1, Z3
+	VBLENDMPS         Z6, Z7, K1, Z2
 	VCMPPS.BCST       $0x11, f32x00000000<>+0(SB), Z0, K1
 	VBROADCASTSS      f32x3f800000<>+0(SB), Z0
-	VBLENDMPS         Z3, Z0, K1, Z4
-	VMULPS            Z1, Z4, Z0
-	VADDPS.BCST       f32x3f800000<>+0(SB), Z3, Z1
+	VBLENDMPS         Z2, Z0, K1, Z3
+	VMULPS            Z1, Z3, Z0
+	VADDPS.BCST       f32x3f800000<>+0(SB), Z2, Z1
 	VDIVPS            Z1, Z0, Z0
 	VMOVUPS           Z0, (DX)(AX*4)
 	ADDQ              $+16, AX
@@ -1886,7 +2010,13 @@ roundsTest:
 	BZHIQ             CX, SI, SI
 	KMOVW             SI, K1
 	VMOVUPS.Z         (BX)(AX*4), K1, Z0
-	VMULPS            Z0, Z0, Z1
+	VANDPS.BCST       f32x7fffffff<>+0(SB), Z0, Z1
+	VCMPPS.BCST       $0x15, f32x01800000<>+0(SB), Z1, K2
+	VMOVAPS.Z         Z0, K2, Z0
+	VANDPS.BCST       f32x7fffffff<>+0(SB), Z0, Z1
+	VCMPPS.BCST       $0x15, f32x2b800000<>+0(SB), Z1, K2
+	VMOVAPS.Z         Z0, K2, Z1
+	VMULPS            Z1, Z1, Z1
 	VBROADCASTSS      f32x3fcc422a<>+0(SB), Z2
 	VFMADD231PS.BCST  f32x3d922279<>+0(SB), Z1, Z2
 	VBROADCASTSS      f32xff7fffff<>+0(SB), Z1
@@ -1901,21 +2031,21 @@ roundsTest:
 	VSUBPS.BCST       f32x4b4000bf<>+0(SB), Z3, Z3
 	VFNMADD231PS.BCST f32x3f317200<>+0(SB), Z3, Z2
 	VFNMADD231PS.BCST f32x35bfbe8e<>+0(SB), Z3, Z2
-	VBROADCASTSS      f32x3ab5705b<>+0(SB), Z4
-	VFMADD213PS.BCST  f32x3c0932ac<>+0(SB), Z2, Z4
-	VFMADD213PS.BCST  f32x3d2aac14<>+0(SB), Z2, Z4
-	VFMADD213PS.BCST  f32x3e2aaa0f<>+0(SB), Z2, Z4
-	VFMADD213PS.BCST  f32x3efffffe<>+0(SB), Z2, Z4
-	VFMADD213PS.BCST  f32x3f800000<>+0(SB), Z2, Z4
-	VFMADD213PS.BCST  f32x3f800000<>+0(SB), Z2, Z4
+	VBROADCASTSS      f32x3ab5705b<>+0(SB), Z6
+	VFMADD213PS.BCST  f32x3c0932ac<>+0(SB), Z2, Z6
+	VFMADD213PS.BCST  f32x3d2aac14<>+0(SB), Z2, Z6
+	VFMADD213PS.BCST  f32x3e2aaa0f<>+0(SB), Z2, Z6
+	VFMADD213PS.BCST  f32x3efffffe<>+0(SB), Z2, Z6
+	VFMADD213PS.BCST  f32x3f800000<>+0(SB), Z2, Z6
+	VFMADD213PS.BCST  f32x3f800000<>+0(SB), Z2, Z6
 	VBROADCASTSS      f32x00000000<>+0(SB), Z2
-	VSCALEFPS         Z3, Z4, Z3
-	VBLENDMPS         Z2, Z3, K2, Z5
+	VSCALEFPS         Z3, Z6, Z3
+	VBLENDMPS         Z2, Z3, K2, Z4
 	VCMPPS.BCST       $0x11, f32x00000000<>+0(SB), Z0, K2
 	VBROADCASTSS      f32x3f800000<>+0(SB), Z0
-	VBLENDMPS         Z5, Z0, K2, Z6
-	VMULPS            Z1, Z6, Z0
-	VADDPS.BCST       f32x3f800000<>+0(SB), Z5, Z1
+	VBLENDMPS         Z4, Z0, K2, Z5
+	VMULPS            Z1, Z5, Z0
+	VADDPS.BCST       f32x3f800000<>+0(SB), Z4, Z1
 	VDIVPS            Z1, Z0, Z0
 	VMOVUPS           Z0, K1, (DX)(AX*4)
 
@@ -1934,6 +2064,9 @@ TEXT ·siluAVX2(SB), NOSPLIT, $0-48
 
 rounds:
 	VMOVUPS      (BX)(AX*4), Y0
+	VANDPS       f32x7fffffff<>+0(SB), Y0, Y1
+	VCMPPS       $0x15, f32x01800000<>+0(SB), Y1, Y1
+	VANDPS       Y1, Y0, Y0
 	VMOVUPS      f32xff7fffff<>+0(SB), Y1
 	VMAXPS       Y0, Y1, Y1
 	VORPS        f32x80000000<>+0(SB), Y0, Y2
@@ -1977,6 +2110,9 @@ roundsTest:
 	SUBQ         CX, SI
 	VMOVUPS      32(SI), Y0
 	VMASKMOVPS   (BX)(AX*4), Y0, Y1
+	VANDPS       f32x7fffffff<>+0(SB), Y1, Y2
+	VCMPPS       $0x15, f32x01800000<>+0(SB), Y2, Y2
+	VANDPS       Y2, Y1, Y1
 	VMOVUPS      f32xff7fffff<>+0(SB), Y2
 	VMAXPS       Y1, Y2, Y2
 	VORPS        f32x80000000<>+0(SB), Y1, Y3
@@ -2023,6 +2159,9 @@ TEXT ·siluAVX512(SB), NOSPLIT, $0-48
 
 rounds:
 	VMOVUPS           (BX)(AX*4), Z0
+	VANDPS.BCST       f32x7fffffff<>+0(SB), Z0, Z1
+	VCMPPS.BCST       $0x15, f32x01800000<>+0(SB), Z1, K1
+	VMOVAPS.Z         Z0, K1, Z0
 	VBROADCASTSS      f32xff7fffff<>+0(SB), Z1
 	VMAXPS            Z0, Z1, Z1
 	VORPS.BCST        f32x80000000<>+0(SB), Z0, Z6
@@ -2063,6 +2202,9 @@ roundsTest:
 	BZHIQ             CX, SI, SI
 	KMOVW             SI, K1
 	VMOVUPS.Z         (BX)(AX*4), K1, Z0
+	VANDPS.BCST       f32x7fffffff<>+0(SB), Z0, Z1
+	VCMPPS.BCST       $0x15, f32x01800000<>+0(SB), Z1, K2
+	VMOVAPS.Z         Z0, K2, Z0
 	VBROADCASTSS      f32xff7fffff<>+0(SB), Z1
 	VMAXPS            Z0, Z1, Z1
 	VORPS.BCST        f32x80000000<>+0(SB), Z0, Z2
@@ -2107,6 +2249,9 @@ TEXT ·softplusAVX2(SB), NOSPLIT, $0-48
 
 rounds:
 	VMOVUPS      (BX)(AX*4), Y0
+	VANDPS       f32x7fffffff<>+0(SB), Y0, Y1
+	VCMPPS       $0x15, f32x01800000<>+0(SB), Y1, Y1
+	VANDPS       Y1, Y0, Y0
 	VORPS        f32x80000000<>+0(SB), Y0, Y1
 	VCMPPS       $0x11, f32xc2aeac4a<>+0(SB), Y1, Y2
 	VMOVUPS      f32xc2aeac4a<>+0(SB), Y3
@@ -2144,11 +2289,14 @@ rounds:
 	VFMADD213PS  f32x3e4cd004<>+0(SB), Y1, Y3
 	VFMADD213PS  f32xbe800113<>+0(SB), Y1, Y3
 	VFMADD213PS  f32x3eaaaaaa<>+0(SB), Y1, Y3
-	VMULPS       Y1, Y1, Y4
-	VMULPS       Y4, Y1, Y5
-	VMULPS       Y3, Y5, Y3
+	VANDPS       f32x7fffffff<>+0(SB), Y1, Y4
+	VCMPPS       $0x15, f32x2b800000<>+0(SB), Y4, Y4
+	VANDPS       Y4, Y1, Y4
+	VMULPS       Y4, Y4, Y5
+	VMULPS       Y5, Y4, Y4
+	VMULPS       Y3, Y4, Y3
 	VFMADD231PS  f32x35bfbe8e<>+0(SB), Y2, Y3
-	VFNMADD231PS f32x3f000000<>+0(SB), Y4, Y3
+	VFNMADD231PS f32x3f000000<>+0(SB), Y5, Y3
 	VADDPS       Y3, Y1, Y1
 	VFMADD231PS  f32x3f317200<>+0(SB), Y2, Y1
 	VADDPS       Y1, Y0, Y0
@@ -2166,6 +2314,9 @@ roundsTest:
 	SUBQ         CX, SI
 	VMOVUPS      32(SI), Y0
 	VMASKMOVPS   (BX)(AX*4), Y0, Y1
+	VANDPS       f32x7fffffff<>+0(SB), Y1, Y2
+	VCMPPS       $0x15, f32x01800000<>+0(SB), Y2, Y2
+	VANDPS       Y2, Y1, Y1
 	VORPS        f32x80000000<>+0(SB), Y1, Y2
 	VCMPPS       $0x11, f32xc2aeac4a<>+0(SB), Y2, Y3
 	VMOVUPS      f32xc2aeac4a<>+0(SB), Y4
@@ -2203,11 +2354,14 @@ roundsTest:
 	VFMADD213PS  f32x3e4cd004<>+0(SB), Y2, Y4
 	VFMADD213PS  f32xbe800113<>+0(SB), Y2, Y4
 	VFMADD213PS  f32x3eaaaaaa<>+0(SB), Y2, Y4
-	VMULPS       Y2, Y2, Y5
-	VMULPS       Y5, Y2, Y6
-	VMULPS       Y4, Y6, Y4
+	VANDPS       f32x7fffffff<>+0(SB), Y2, Y5
+	VCMPPS       $0x15, f32x2b800000<>+0(SB), Y5, Y5
+	VANDPS       Y5, Y2, Y5
+	VMULPS       Y5, Y5, Y6
+	VMULPS       Y6, Y5, Y5
+	VMULPS       Y4, Y5, Y4
 	VFMADD231PS  f32x35bfbe8e<>+0(SB), Y3, Y4
-	VFNMADD231PS f32x3f000000<>+0(SB), Y5, Y4
+	VFNMADD231PS f32x3f000000<>+0(SB), Y6, Y4
 	VADDPS       Y4, Y2, Y2
 	VFMADD231PS  f32x3f317200<>+0(SB), Y3, Y2
 	VADDPS       Y2, Y1, Y1
@@ -2238,15 +2392,18 @@ TEXT ·softplusAVX512(SB), NOSPLIT, $0-48
 
 rounds:
 	VMOVUPS           (BX)(AX*4), Z0
+	VANDPS.BCST       f32x7fffffff<>+0(SB), Z0, Z1
+	VCMPPS.BCST       $0x15, f32x01800000<>+0(SB), Z1, K1
+	VMOVAPS.Z         Z0, K1, Z0
 	VORPS.BCST        f32x80000000<>+0(SB), Z0, Z1
 	VCMPPS.BCST       $0x11, f32xc2aeac4a<>+0(SB), Z1, K1
-	VBROADCASTSS      f32xc2aeac4a<>+0(SB), Z2
-	VMAXPS            Z1, Z2, Z1
-	VBROADCASTSS      f32x4b4000bf<>+0(SB), Z2
-	VFMADD231PS.BCST  f32x3fb8aa3b<>+0(SB), Z1, Z2
-	VSUBPS.BCST       f32x4b4000bf<>+0(SB), Z2, Z2
-	VFNMADD231PS.BCST f32x3f317200<>+0(SB), Z2, Z1
-	VFNMADD231PS.BCST f32x35bfbe8e<>+0(SB), Z2, Z1
+	VBROADCASTSS      f32xc2aeac4a<>+0(SB), Z8
+	VMAXPS            Z1, Z8, Z1
+	VBROADCASTSS      f32x4b4000bf<>+0(SB), Z8
+	VFMADD231PS.BCST  f32x3fb8aa3b<>+0(SB), Z1, Z8
+	VSUBPS.BCST       f32x4b4000bf<>+0(SB), Z8, Z8
+	VFNMADD231PS.BCST f32x3f317200<>+0(SB), Z8, Z1
+	VFNMADD231PS.BCST f32x35bfbe8e<>+0(SB), Z8, Z1
 	VBROADCASTSS      f32x3ab5705b<>+0(SB), Z9
 	VFMADD213PS.BCST  f32x3c0932ac<>+0(SB), Z1, Z9
 	VFMADD213PS.BCST  f32x3d2aac14<>+0(SB), Z1, Z9
@@ -2255,31 +2412,34 @@ rounds:
 	VFMADD213PS.BCST  f32x3f800000<>+0(SB), Z1, Z9
 	VFMADD213PS.BCST  f32x3f800000<>+0(SB), Z1, Z9
 	VBROADCASTSS      f32x00000000<>+0(SB), Z1
-	VSCALEFPS         Z2, Z9, Z2
-	VBLENDMPS         Z1, Z2, K1, Z3
-	VCMPPS.BCST       $0x1e, f32x3ed413cd<>+0(SB), Z3, K1
-	VSUBPS.BCST       f32x3f800000<>+0(SB), Z3, Z1
+	VSCALEFPS         Z8, Z9, Z8
+	VBLENDMPS         Z1, Z8, K1, Z2
+	VCMPPS.BCST       $0x1e, f32x3ed413cd<>+0(SB), Z2, K1
+	VSUBPS.BCST       f32x3f800000<>+0(SB), Z2, Z1
 	VMULPS.BCST       f32x3f000000<>+0(SB), Z1, Z1
-	VBLENDMPS         Z1, Z3, K1, Z4
+	VBLENDMPS         Z1, Z2, K1, Z3
 	VBROADCASTSS      f32x00000000<>+0(SB), Z1
-	VBLENDMPS.BCST    f32x3f800000<>+0(SB), Z1, K1, Z5
+	VBLENDMPS.BCST    f32x3f800000<>+0(SB), Z1, K1, Z4
 	VBROADCASTSS      f32x00000000<>+0(SB), Z1
 	VMAXPS            Z0, Z1, Z0
 	VBROADCASTSS      f32xbd9c5abe<>+0(SB), Z1
-	VFMADD213PS.BCST  f32x3e02adb4<>+0(SB), Z4, Z1
-	VFMADD213PS.BCST  f32xbe06c2a1<>+0(SB), Z4, Z1
-	VFMADD213PS.BCST  f32x3e116d0f<>+0(SB), Z4, Z1
-	VFMADD213PS.BCST  f32xbe2a3922<>+0(SB), Z4, Z1
-	VFMADD213PS.BCST  f32x3e4cd004<>+0(SB), Z4, Z1
-	VFMADD213PS.BCST  f32xbe800113<>+0(SB), Z4, Z1
-	VFMADD213PS.BCST  f32x3eaaaaaa<>+0(SB), Z4, Z1
-	VMULPS            Z4, Z4, Z2
-	VMULPS            Z2, Z4, Z9
-	VMULPS            Z1, Z9, Z1
-	VFMADD231PS.BCST  f32x35bfbe8e<>+0(SB), Z5, Z1
-	VFNMADD231PS.BCST f32x3f000000<>+0(SB), Z2, Z1
-	VADDPS            Z1, Z4, Z1
-	VFMADD231PS.BCST  f32x3f317200<>+0(SB), Z5, Z1
+	VFMADD213PS.BCST  f32x3e02adb4<>+0(SB), Z3, Z1
+	VFMADD213PS.BCST  f32xbe06c2a1<>+0(SB), Z3, Z1
+	VFMADD213PS.BCST  f32x3e116d0f<>+0(SB), Z3, Z1
+	VFMADD213PS.BCST  f32xbe2a3922<>+0(SB), Z3, Z1
+	VFMADD213PS.BCST  f32x3e4cd004<>+0(SB), Z3, Z1
+	VFMADD213PS.BCST  f32xbe800113<>+0(SB), Z3, Z1
+	VFMADD213PS.BCST  f32x3eaaaaaa<>+0(SB), Z3, Z1
+	VANDPS.BCST       f32x7fffffff<>+0(SB), Z3, Z8
+	VCMPPS.BCST       $0x15, f32x2b800000<>+0(SB), Z8, K1
+	VMOVAPS.Z         Z3, K1, Z8
+	VMULPS            Z8, Z8, Z9
+	VMULPS            Z9, Z8, Z8
+	VMULPS            Z1, Z8, Z1
+	VFMADD231PS.BCST  f32x35bfbe8e<>+0(SB), Z4, Z1
+	VFNMADD231PS.BCST f32x3f000000<>+0(SB), Z9, Z1
+	VADDPS            Z1, Z3, Z1
+	VFMADD231PS.BCST  f32x3f317200<>+0(SB), Z4, Z1
 	VADDPS            Z1, Z0, Z0
 	VMOVUPS           Z0, (DX)(AX*4)
 	ADDQ              $+16, AX
@@ -2294,6 +2454,9 @@ roundsTest:
 	BZHIQ             CX, SI, SI
 	KMOVW             SI, K1
 	VMOVUPS.Z         (BX)(AX*4), K1, Z0
+	VANDPS.BCST       f32x7fffffff<>+0(SB), Z0, Z1
+	VCMPPS.BCST       $0x15, f32x01800000<>+0(SB), Z1, K2
+	VMOVAPS.Z         Z0, K2, Z0
 	VORPS.BCST        f32x80000000<>+0(SB), Z0, Z1
 	VCMPPS.BCST       $0x11, f32xc2aeac4a<>+0(SB), Z1, K2
 	VBROADCASTSS      f32xc2aeac4a<>+0(SB), Z2
@@ -2312,30 +2475,33 @@ roundsTest:
 	VFMADD213PS.BCST  f32x3f800000<>+0(SB), Z1, Z3
 	VBROADCASTSS      f32x00000000<>+0(SB), Z1
 	VSCALEFPS         Z2, Z3, Z2
-	VBLENDMPS         Z1, Z2, K2, Z6
-	VCMPPS.BCST       $0x1e, f32x3ed413cd<>+0(SB), Z6, K2
-	VSUBPS.BCST       f32x3f800000<>+0(SB), Z6, Z1
+	VBLENDMPS         Z1, Z2, K2, Z5
+	VCMPPS.BCST       $0x1e, f32x3ed413cd<>+0(SB), Z5, K2
+	VSUBPS.BCST       f32x3f800000<>+0(SB), Z5, Z1
 	VMULPS.BCST       f32x3f000000<>+0(SB), Z1, Z1
-	VBLENDMPS         Z1, Z6, K2, Z7
+	VBLENDMPS         Z1, Z5, K2, Z6
 	VBROADCASTSS      f32x00000000<>+0(SB), Z1
-	VBLENDMPS.BCST    f32x3f800000<>+0(SB), Z1, K2, Z8
+	VBLENDMPS.BCST    f32x3f800000<>+0(SB), Z1, K2, Z7
 	VBROADCASTSS      f32x00000000<>+0(SB), Z1
 	VMAXPS            Z0, Z1, Z0
 	VBROADCASTSS      f32xbd9c5abe<>+0(SB), Z1
-	VFMADD213PS.BCST  f32x3e02adb4<>+0(SB), Z7, Z1
-	VFMADD213PS.BCST  f32xbe06c2a1<>+0(SB), Z7, Z1
-	VFMADD213PS.BCST  f32x3e116d0f<>+0(SB), Z7, Z1
-	VFMADD213PS.BCST  f32xbe2a3922<>+0(SB), Z7, Z1
-	VFMADD213PS.BCST  f32x3e4cd004<>+0(SB), Z7, Z1
-	VFMADD213PS.BCST  f32xbe800113<>+0(SB), Z7, Z1
-	VFMADD213PS.BCST  f32x3eaaaaaa<>+0(SB), Z7, Z1
-	VMULPS            Z7, Z7, Z2
-	VMULPS            Z2, Z7, Z3
-	VMULPS            Z1, Z3, Z1
-	VFMADD231PS.BCST  f32x35bfbe8e<>+0(SB), Z8, Z1
-	VFNMADD231PS.BCST f32x3f000000<>+0(SB), Z2, Z1
-	VADDPS            Z1, Z7, Z1
-	VFMADD231PS.BCST  f32x3f317200<>+0(SB), Z8, Z1
+	VFMADD213PS.BCST  f32x3e02adb4<>+0(SB), Z6, Z1
+	VFMADD213PS.BCST  f32xbe06c2a1<>+0(SB), Z6, Z1
+	VFMADD213PS.BCST  f32x3e116d0f<>+0(SB), Z6, Z1
+	VFMADD213PS.BCST  f32xbe2a3922<>+0(SB), Z6, Z1
+	VFMADD213PS.BCST  f32x3e4cd004<>+0(SB), Z6, Z1
+	VFMADD213PS.BCST  f32xbe800113<>+0(SB), Z6, Z1
+	VFMADD213PS.BCST  f32x3eaaaaaa<>+0(SB), Z6, Z1
+	VANDPS.BCST       f32x7fffffff<>+0(SB), Z6, Z2
+	VCMPPS.BCST       $0x15, f32x2b800000<>+0(SB), Z2, K2
+	VMOVAPS.Z         Z6, K2, Z2
+	VMULPS            Z2, Z2, Z3
+	VMULPS            Z3, Z2, Z2
+	VMULPS            Z1, Z2, Z1
+	VFMADD231PS.BCST  f32x35bfbe8e<>+0(SB), Z7, Z1
+	VFNMADD231PS.BCST f32x3f000000<>+0(SB), Z3, Z1
+	VADDPS            Z1, Z6, Z1
+	VFMADD231PS.BCST  f32x3f317200<>+0(SB), Z7, Z1
 	VADDPS            Z1, Z0, Z0
 	VMOVUPS           Z0, K1, (DX)(AX*4)
 
@@ -2423,6 +2589,9 @@ TEXT ·hardSwishAVX2(SB), NOSPLIT, $0-48
 
 rounds:
 	VMOVUPS (BX)(AX*4), Y0
+	VANDPS  f32x7fffffff<>+0(SB), Y0, Y1
+	VCMPPS  $0x15, f32x01800000<>+0(SB), Y1, Y1
+	VANDPS  Y1, Y0, Y0
 	VMULPS  f32x3e2aaaab<>+0(SB), Y0, Y1
 	VADDPS  f32x3f000000<>+0(SB), Y1, Y1
 	VMOVUPS f32x3f800000<>+0(SB), Y2
@@ -2446,6 +2615,9 @@ roundsTest:
 	SUBQ       CX, SI
 	VMOVUPS    32(SI), Y0
 	VMASKMOVPS (BX)(AX*4), Y0, Y1
+	VANDPS     f32x7fffffff<>+0(SB), Y1, Y2
+	VCMPPS     $0x15, f32x01800000<>+0(SB), Y2, Y2
+	VANDPS     Y2, Y1, Y1
 	VMULPS     f32x3e2aaaab<>+0(SB), Y1, Y2
 	VADDPS     f32x3f000000<>+0(SB), Y2, Y2
 	VMOVUPS    f32x3f800000<>+0(SB), Y3
@@ -2482,7 +2654,7 @@ DATA f32xc0400000<>+28(SB)/4, $0xc0400000
 GLOBL f32xc0400000<>(SB), RODATA|NOPTR, $32
 
 // func hardSwishAVX512(dst []float32, src []float32)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·hardSwishAVX512(SB), NOSPLIT, $0-48
 	MOVQ dst_base+0(FP), DX
 	MOVQ src_base+24(FP), BX
@@ -2492,6 +2664,9 @@ TEXT ·hardSwishAVX512(SB), NOSPLIT, $0-48
 
 rounds:
 	VMOVUPS      (BX)(AX*4), Z0
+	VANDPS.BCST  f32x7fffffff<>+0(SB), Z0, Z1
+	VCMPPS.BCST  $0x15, f32x01800000<>+0(SB), Z1, K1
+	VMOVAPS.Z    Z0, K1, Z0
 	VMULPS.BCST  f32x3e2aaaab<>+0(SB), Z0, Z1
 	VADDPS.BCST  f32x3f000000<>+0(SB), Z1, Z1
 	VBROADCASTSS f32x3f800000<>+0(SB), Z2
@@ -2514,6 +2689,9 @@ roundsTest:
 	BZHIQ        CX, SI, SI
 	KMOVW        SI, K1
 	VMOVUPS.Z    (BX)(AX*4), K1, Z0
+	VANDPS.BCST  f32x7fffffff<>+0(SB), Z0, Z1
+	VCMPPS.BCST  $0x15, f32x01800000<>+0(SB), Z1, K2
+	VMOVAPS.Z    Z0, K2, Z0
 	VMULPS.BCST  f32x3e2aaaab<>+0(SB), Z0, Z1
 	VADDPS.BCST  f32x3f000000<>+0(SB), Z1, Z1
 	VBROADCASTSS f32x3f800000<>+0(SB), Z2
@@ -3237,6 +3415,9 @@ TEXT ·eluAVX2(SB), NOSPLIT, $0-52
 
 rounds:
 	VMOVUPS      (BX)(AX*4), Y1
+	VANDPS       f32x7fffffff<>+0(SB), Y1, Y2
+	VCMPPS       $0x15, f32x01800000<>+0(SB), Y2, Y2
+	VANDPS       Y2, Y1, Y1
 	VMOVUPS      f32xc2ae0000<>+0(SB), Y2
 	VMOVUPS      f32x00000000<>+0(SB), Y3
 	VMINPS       Y1, Y3, Y3
@@ -3252,7 +3433,10 @@ rounds:
 	VFMADD213PS  f32x3d2aaa44<>+0(SB), Y2, Y4
 	VFMADD213PS  f32x3e2aaa58<>+0(SB), Y2, Y4
 	VFMADD213PS  f32x3f000000<>+0(SB), Y2, Y4
-	VMULPS       Y2, Y2, Y5
+	VANDPS       f32x7fffffff<>+0(SB), Y2, Y5
+	VCMPPS       $0x15, f32x2b800000<>+0(SB), Y5, Y5
+	VANDPS       Y5, Y2, Y5
+	VMULPS       Y5, Y5, Y5
 	VFMADD231PS  Y4, Y5, Y2
 	VSUBPS       f32x3f800000<>+0(SB), Y3, Y4
 	VFMADD231PS  Y2, Y3, Y4
@@ -3273,6 +3457,9 @@ roundsTest:
 	SUBQ         CX, SI
 	VMOVUPS      32(SI), Y1
 	VMASKMOVPS   (BX)(AX*4), Y1, Y2
+	VANDPS       f32x7fffffff<>+0(SB), Y2, Y3
+	VCMPPS       $0x15, f32x01800000<>+0(SB), Y3, Y3
+	VANDPS       Y3, Y2, Y2
 	VMOVUPS      f32xc2ae0000<>+0(SB), Y3
 	VMOVUPS      f32x00000000<>+0(SB), Y4
 	VMINPS       Y2, Y4, Y4
@@ -3288,7 +3475,10 @@ roundsTest:
 	VFMADD213PS  f32x3d2aaa44<>+0(SB), Y3, Y5
 	VFMADD213PS  f32x3e2aaa58<>+0(SB), Y3, Y5
 	VFMADD213PS  f32x3f000000<>+0(SB), Y3, Y5
-	VMULPS       Y3, Y3, Y6
+	VANDPS       f32x7fffffff<>+0(SB), Y3, Y6
+	VCMPPS       $0x15, f32x2b800000<>+0(SB), Y6, Y6
+	VANDPS       Y6, Y3, Y6
+	VMULPS       Y6, Y6, Y6
 	VFMADD231PS  Y5, Y6, Y3
 	VSUBPS       f32x3f800000<>+0(SB), Y4, Y5
 	VFMADD231PS  Y3, Y4, Y5
@@ -3312,7 +3502,7 @@ DATA f32xc2ae0000<>+28(SB)/4, $0xc2ae0000
 GLOBL f32xc2ae0000<>(SB), RODATA|NOPTR, $32
 
 // func eluAVX512(dst []float32, src []float32, alpha float32)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·eluAVX512(SB), NOSPLIT, $0-52
 	MOVQ         dst_base+0(FP), DX
 	MOVQ         src_base+24(FP), BX
@@ -3323,29 +3513,35 @@ TEXT ·eluAVX512(SB), NOSPLIT, $0-52
 
 rounds:
 	VMOVUPS           (BX)(AX*4), Z1
+	VANDPS.BCST       f32x7fffffff<>+0(SB), Z1, Z2
+	VCMPPS.BCST       $0x15, f32x01800000<>+0(SB), Z2, K1
+	VMOVAPS.Z         Z1, K1, Z1
 	VBROADCASTSS      f32xc2ae0000<>+0(SB), Z2
-	VBROADCASTSS      f32x00000000<>+0(SB), Z3
-	VMINPS            Z1, Z3, Z3
-	VMAXPS            Z3, Z2, Z2
-	VBROADCASTSS      f32x4b40007f<>+0(SB), Z3
-	VFMADD231PS.BCST  f32x3fb8aa3b<>+0(SB), Z2, Z3
-	VSUBPS.BCST       f32x4b40007f<>+0(SB), Z3, Z6
+	VBROADCASTSS      f32x00000000<>+0(SB), Z5
+	VMINPS            Z1, Z5, Z5
+	VMAXPS            Z5, Z2, Z2
+	VBROADCASTSS      f32x4b40007f<>+0(SB), Z5
+	VFMADD231PS.BCST  f32x3fb8aa3b<>+0(SB), Z2, Z5
+	VSUBPS.BCST       f32x4b40007f<>+0(SB), Z5, Z6
 	VFNMADD231PS.BCST f32x3f317200<>+0(SB), Z6, Z2
 	VFNMADD231PS.BCST f32x35bfbe8e<>+0(SB), Z6, Z2
-	VPSLLD            $0x17, Z3, Z3
+	VPSLLD            $0x17, Z5, Z5
 	VBROADCASTSS      f32x3ab6cc5d<>+0(SB), Z6
 	VFMADD213PS.BCST  f32x3c0913e4<>+0(SB), Z2, Z6
 	VFMADD213PS.BCST  f32x3d2aaa44<>+0(SB), Z2, Z6
 	VFMADD213PS.BCST  f32x3e2aaa58<>+0(SB), Z2, Z6
 	VFMADD213PS.BCST  f32x3f000000<>+0(SB), Z2, Z6
-	VMULPS            Z2, Z2, Z7
+	VANDPS.BCST       f32x7fffffff<>+0(SB), Z2, Z7
+	VCMPPS.BCST       $0x15, f32x2b800000<>+0(SB), Z7, K1
+	VMOVAPS.Z         Z2, K1, Z7
+	VMULPS            Z7, Z7, Z7
 	VFMADD231PS       Z6, Z7, Z2
-	VSUBPS.BCST       f32x3f800000<>+0(SB), Z3, Z6
-	VFMADD231PS       Z2, Z3, Z6
+	VSUBPS.BCST       f32x3f800000<>+0(SB), Z5, Z6
+	VFMADD231PS       Z2, Z5, Z6
 	VCMPPS.BCST       $0x1e, f32x00000000<>+0(SB), Z1, K1
 	VMULPS            Z0, Z6, Z2
-	VBLENDMPS         Z1, Z2, K1, Z4
-	VMOVUPS           Z4, (DX)(AX*4)
+	VBLENDMPS         Z1, Z2, K1, Z3
+	VMOVUPS           Z3, (DX)(AX*4)
 	ADDQ              $+16, AX
 	SUBQ              $+16, CX
 
@@ -3358,29 +3554,35 @@ roundsTest:
 	BZHIQ             CX, SI, SI
 	KMOVW             SI, K1
 	VMOVUPS.Z         (BX)(AX*4), K1, Z1
+	VANDPS.BCST       f32x7fffffff<>+0(SB), Z1, Z2
+	VCMPPS.BCST       $0x15, f32x01800000<>+0(SB), Z2, K2
+	VMOVAPS.Z         Z1, K2, Z1
 	VBROADCASTSS      f32xc2ae0000<>+0(SB), Z2
 	VBROADCASTSS      f32x00000000<>+0(SB), Z3
 	VMINPS            Z1, Z3, Z3
 	VMAXPS            Z3, Z2, Z2
 	VBROADCASTSS      f32x4b40007f<>+0(SB), Z3
 	VFMADD231PS.BCST  f32x3fb8aa3b<>+0(SB), Z2, Z3
-	VSUBPS.BCST       f32x4b40007f<>+0(SB), Z3, Z4
-	VFNMADD231PS.BCST f32x3f317200<>+0(SB), Z4, Z2
-	VFNMADD231PS.BCST f32x35bfbe8e<>+0(SB), Z4, Z2
+	VSUBPS.BCST       f32x4b40007f<>+0(SB), Z3, Z5
+	VFNMADD231PS.BCST f32x3f317200<>+0(SB), Z5, Z2
+	VFNMADD231PS.BCST f32x35bfbe8e<>+0(SB), Z5, Z2
 	VPSLLD            $0x17, Z3, Z3
-	VBROADCASTSS      f32x3ab6cc5d<>+0(SB), Z4
-	VFMADD213PS.BCST  f32x3c0913e4<>+0(SB), Z2, Z4
-	VFMADD213PS.BCST  f32x3d2aaa44<>+0(SB), Z2, Z4
-	VFMADD213PS.BCST  f32x3e2aaa58<>+0(SB), Z2, Z4
-	VFMADD213PS.BCST  f32x3f000000<>+0(SB), Z2, Z4
-	VMULPS            Z2, Z2, Z6
-	VFMADD231PS       Z4, Z6, Z2
-	VSUBPS.BCST       f32x3f800000<>+0(SB), Z3, Z4
-	VFMADD231PS       Z2, Z3, Z4
+	VBROADCASTSS      f32x3ab6cc5d<>+0(SB), Z5
+	VFMADD213PS.BCST  f32x3c0913e4<>+0(SB), Z2, Z5
+	VFMADD213PS.BCST  f32x3d2aaa44<>+0(SB), Z2, Z5
+	VFMADD213PS.BCST  f32x3e2aaa58<>+0(SB), Z2, Z5
+	VFMADD213PS.BCST  f32x3f000000<>+0(SB), Z2, Z5
+	VANDPS.BCST       f32x7fffffff<>+0(SB), Z2, Z6
+	VCMPPS.BCST       $0x15, f32x2b800000<>+0(SB), Z6, K2
+	VMOVAPS.Z         Z2, K2, Z6
+	VMULPS            Z6, Z6, Z6
+	VFMADD231PS       Z5, Z6, Z2
+	VSUBPS.BCST       f32x3f800000<>+0(SB), Z3, Z5
+	VFMADD231PS       Z2, Z3, Z5
 	VCMPPS.BCST       $0x1e, f32x00000000<>+0(SB), Z1, K2
-	VMULPS            Z0, Z4, Z0
-	VBLENDMPS         Z1, Z0, K2, Z5
-	VMOVUPS           Z5, K1, (DX)(AX*4)
+	VMULPS            Z0, Z5, Z0
+	VBLENDMPS         Z1, Z0, K2, Z4
+	VMOVUPS           Z4, K1, (DX)(AX*4)
 
 done:
 	VZEROUPPER

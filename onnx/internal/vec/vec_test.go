@@ -19,10 +19,10 @@ type unaryCase struct {
 }
 
 var unaryCases = []unaryCase{
-	{"Exp", Exp, math.Exp, 2e-7, 0},
+	{"Exp", Exp, math.Exp, 2e-7, 2e-38},
 	{"Log", Log, math.Log, 2e-7, 0},
-	{"Tanh", Tanh, math.Tanh, 3e-7, 0},
-	{"Erf", Erf, math.Erf, 4e-7, 0},
+	{"Tanh", Tanh, math.Tanh, 3e-7, 5e-38},
+	{"Erf", Erf, math.Erf, 4e-7, 6e-38},
 	{"Sigmoid", Sigmoid, func(x float64) float64 { return 1 / (1 + math.Exp(-x)) }, 3e-7, 2e-38},
 	{"Gelu", Gelu, exactGelu, 5e-7, 5e-7},
 	{"GeluTanh", GeluTanh, func(x float64) float64 {
@@ -38,7 +38,7 @@ var unaryCases = []unaryCase{
 			return x
 		}
 		return 0.75 * math.Expm1(x)
-	}, 3e-7, 0},
+	}, 3e-7, 5e-38},
 	{"HardSwish", HardSwish, func(x float64) float64 {
 		return math.Max(x, -4) * math.Min(1, math.Max(0, x/6+0.5))
 	}, 2e-7, 1e-6},

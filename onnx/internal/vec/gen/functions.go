@@ -7,6 +7,11 @@ func one(name, does string, f func(m *machine, x vector) vector, scalars ...stri
 	return with(name, does, func(m *machine, x vector, _ []vector) vector { return f(m, x) })
 }
 
+// normal makes a function of numbers that are normal.
+func normal(f func(m *machine, x vector) vector) func(m *machine, x vector) vector {
+	return func(m *machine, x vector) vector { return f(m, m.flushed(x)) }
+}
+
 // with makes a function of one slice and scalars.
 func with(name, does string, f func(m *machine, x vector, s []vector) vector, scalars ...string) *loop {
 	return &loop{
@@ -33,26 +38,26 @@ func folded(name, does string, how *fold, f func(m *machine, x, s []vector) vect
 
 func unary() []*loop {
 	return []*loop{
-		one("exp", "computes e^src", (*machine).exp),
+		one("exp", "computes e^src", normal((*machine).exp)),
 		one("log", "computes ln src", (*machine).log),
-		one("tanh", "computes tanh src", (*machine).tanh),
-		one("erf", "computes erf src", (*machine).erf),
-		one("sigmoid", "computes 1/(1+e^-src)", func(m *machine, x vector) vector {
+		one("tanh", "computes tanh src", normal((*machine).tanh)),
+		one("erf", "computes erf src", normal((*machine).erf)),
+		one("sigmoid", "computes 1/(1+e^-src)", normal(func(m *machine, x vector) vector {
 			return m.logistic(nil, x)
-		}),
-		one("gelu", "computes src/2 * (1+erf(src/sqrt 2))", (*machine).gelu),
-		one("geluTanh", "computes gelu with a hyperbolic tangent", (*machine).geluTanh),
-		one("silu", "computes src/(1+e^-src)", func(m *machine, x vector) vector {
+		})),
+		one("gelu", "computes src/2 * (1+erf(src/sqrt 2))", normal((*machine).gelu)),
+		one("geluTanh", "computes gelu with a hyperbolic tangent", normal((*machine).geluTanh)),
+		one("silu", "computes src/(1+e^-src)", normal(func(m *machine, x vector) vector {
 			return m.logistic(m.finite(x), x)
-		}),
-		one("softplus", "computes ln(1+e^src)", (*machine).softplus),
+		})),
+		one("softplus", "computes ln(1+e^src)", normal((*machine).softplus)),
 		one("relu", "computes max(src, 0)", func(m *machine, x vector) vector {
 			return m.max(m.load(m.bits(0)), x)
 		}),
-		one("hardSwish", "computes src * clip(src/6 + 1/2, 0, 1)", func(m *machine, x vector) vector {
+		one("hardSwish", "computes src * clip(src/6 + 1/2, 0, 1)", normal(func(m *machine, x vector) vector {
 			h := m.clamped(m.add(m.mul(x, m.number(1.0/6)), m.number(0.5)), 0, 1)
 			return m.mul(m.max(m.load(m.number(-3)), x), h)
-		}),
+		})),
 		one("root", "computes square roots", func(m *machine, x vector) vector { return m.sqrt(x) }),
 		one("reciprocal", "computes 1/src", func(m *machine, x vector) vector { return m.div(m.number(1), x) }),
 		one("negate", "computes -src", func(m *machine, x vector) vector { return m.xor(x, m.bits(signBit)) }),
@@ -70,7 +75,7 @@ func unary() []*loop {
 			return m.clamped(m.add(m.mul(x, s[0]), s[1]), 0, 1)
 		}, "alpha", "beta"),
 		with("elu", "computes src, or alpha*(e^src-1) below 0", func(m *machine, x vector, s []vector) vector {
-			return m.elu(x, s[0])
+			return m.elu(m.flushed(x), s[0])
 		}, "alpha"),
 	}
 }

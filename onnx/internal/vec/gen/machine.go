@@ -204,6 +204,7 @@ const (
 	equal     = 0
 	unordered = 3
 	less      = 17
+	notLess   = 21 // true for NaN
 	atLeast   = 29
 	greater   = 30
 )
@@ -222,6 +223,17 @@ func (m *machine) compare(how uint8, a, b operand.Op) condition {
 		m.VCMPPS(operand.U8(how), b, x, k)
 	}
 	return k
+}
+
+// where is x where c holds and 0 elsewhere.
+func (m *machine) where(c condition, x vector) vector {
+	d := m.vector()
+	if m.avx512 {
+		m.VMOVAPS_Z(x, c, d)
+	} else {
+		m.VANDPS(c, x, d)
+	}
+	return d
 }
 
 // choose is yes where c holds and no elsewhere.

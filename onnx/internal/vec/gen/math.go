@@ -22,6 +22,22 @@ const (
 // whole numbers, and leaves them in the lowest bits.
 const magic = 3 << 22
 
+// Numbers that are not normal take a processor up to a hundred times longer. Whoever
+// sends them must not slow others down, nor learn from the time what is in a tensor: so
+// functions take them for 0, and multiply no two small numbers.
+
+// flushed is x, or 0 where it is so small that half of it, or of a multiple, may not be a
+// normal number.
+func (m *machine) flushed(x vector) vector { return m.atLeast(0x1p-124, x) }
+
+// atLeast is x, or 0 where its size is below least.
+func (m *machine) atLeast(least float64, x vector) vector {
+	return m.where(m.compare(notLess, m.and(x, m.bits(allButTop)), m.number(least)), x)
+}
+
+// squareable is the least number that the cube of is of use beside it, and normal.
+const squareable = 0x1p-40
+
 // reduced is x = n*ln 2 + r with whole n and |r| <= ln 2 / 2, for |x| < 2^20. The
 // lowest bits of shifted hold n+bias.
 func (m *machine) reduced(x vector, bias float64) (shifted, n, r vector) {
@@ -39,7 +55,8 @@ func (m *machine) smallExp(r vector) vector {
 // smallExpm1 is e^r - 1 for |r| <= ln 2 / 2: r + r*r*p(r), error 1.4e-8 r.
 func (m *machine) smallExpm1(r vector) vector {
 	p := m.polynomial(r, 0.500000006, 0.166665433, 0.0416662829, 0.00836655893, 0.0013946403)
-	return m.fma(m.mul(r, r), p, r)
+	large := m.atLeast(squareable, r)
+	return m.fma(m.mul(large, large), p, r)
 }
 
 // exponent is 2^e, where the lowest bits of shifted hold e+127.
@@ -52,10 +69,10 @@ func (m *machine) scaleAVX512(x, n vector) vector {
 	return d
 }
 
-// exp is e^x: 0 below -104, infinite from 88.73 up. What is 0 is not computed: see
-// expNegative.
+// exp is e^x: 0 where that is no normal number, infinite from 88.73 up. What is 0 is not
+// computed: see expNegative.
 func (m *machine) exp(x vector) vector {
-	zero := m.compare(less, x, m.number(-104))
+	zero := m.compare(less, x, m.number(leastLog))
 	x = m.choose(zero, m.load(m.bits(0)), m.min(m.load(m.number(89)), x))
 	shifted, n, r := m.reduced(x, 2*127)
 	p := m.smallExp(r)
@@ -102,8 +119,9 @@ func (m *machine) clamped(x operand.Op, low, high float64) vector {
 func (m *machine) log1p(f, n vector) vector {
 	p := m.polynomial(f, 0.333333317, -0.25000821, 0.200012269, -0.166233574,
 		0.142017582, -0.131601821, 0.127615754, -0.076344952)
-	square := m.mul(f, f)
-	small := m.mul(m.mul(f, square), p)
+	large := m.atLeast(squareable, f)
+	square := m.mul(large, large)
+	small := m.mul(m.mul(large, square), p)
 	small = m.fma(n, m.number(ln2Low), small)
 	small = m.fnma(square, m.number(0.5), small)
 	return m.fma(n, m.number(ln2High), m.add(f, small))
@@ -184,7 +202,8 @@ func (m *machine) gelu(x vector) vector {
 // geluTanh is x/2 * (1 + tanh u) = x / (1 + e^-2u), u = sqrt(2/pi) * (x + 0.044715 x^3).
 func (m *machine) geluTanh(x vector) vector {
 	c := 2 * math.Sqrt(2/math.Pi)
-	factor := m.fma(m.mul(x, x), m.number(c*0.044715), m.number(c))
+	large := m.atLeast(squareable, x)
+	factor := m.fma(m.mul(large, large), m.number(c*0.044715), m.number(c))
 	return m.logistic(m.finite(x), m.mul(x, factor))
 }
 
