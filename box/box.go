@@ -54,6 +54,7 @@ import (
 	"github.com/blindbox/blindbox/box/peers"
 	"github.com/blindbox/blindbox/box/process"
 	"github.com/blindbox/blindbox/box/signing"
+	"github.com/blindbox/blindbox/model"
 	"github.com/blindbox/blindbox/policy"
 )
 
@@ -101,6 +102,9 @@ type Config struct {
 	// The policy says whether there are any; the folder is there if, and only if,
 	// it does. Nothing in them is believed.
 	Logs, Audit string
+	// Store is where models lie that callers bring: set if, and only if, the policy's
+	// store has a disk.
+	Store Store
 }
 
 // Times that no policy sets.
@@ -131,7 +135,8 @@ type Box struct {
 	tap       *operate.Tap
 	peers     *peers.Checker // nil if no box may call
 	backend   http.Handler
-	sealed    *sealed // nil unless the policy has sealed logs
+	models    *model.Server // nil if the box runs an app
+	sealed    *sealed       // nil unless the policy has sealed logs
 	records   *records
 	handler   *ingress.Handler
 	uptime    func() time.Duration
@@ -205,7 +210,7 @@ func (b *Box) open() {
 // work makes what answers the requests that the policy allows.
 func (b *Box) work() (http.Handler, error) {
 	if b.policy.App == nil {
-		return loadModels(b.policy, b.cfg.Builtin)
+		return b.loadModels()
 	}
 	exited := func(how string) {
 		b.sealed.event("the app ended: " + how)
@@ -264,6 +269,9 @@ func (b *Box) Serve(ctx context.Context) (err error) {
 	defer b.cfg.Listener.Close()
 	if b.served.Swap(true) {
 		return errors.New("box: served already")
+	}
+	if b.models != nil {
+		defer func() { err = errors.Join(err, b.models.Close()) }()
 	}
 	b.log(Event{Name: Starting, Detail: b.policy.Summary()})
 	defer b.closePeers()

@@ -470,7 +470,7 @@ func TestNewRefuses(t *testing.T) {
 		{"no listener", "box: no listener", Config{Policy: app, Attester: signer{}}},
 		{"no such built-in", `this program has no built-in model "none"`, Config{Policy: model("{name: m, builtin: none}")}},
 		{"empty built-in", `this program has no built-in model "empty"`, Config{Policy: model("{name: m, builtin: empty}")}},
-		{"not a model", "box: model m: ", Config{Policy: model("{name: m, builtin: bad}")}},
+		{"not a model", "box: model: m: ", Config{Policy: model("{name: m, builtin: bad}")}},
 		{"other digest", "expected sha256:" + strings.Repeat("11", 32), Config{Policy: model("{name: m, builtin: tumour, sha256: sha256:" + strings.Repeat("11", 32) + "}")}},
 		{"no such file", "no such file", Config{Policy: model(fmt.Sprintf("{name: m, path: %q, sha256: %s}", dir+"/none", hash("x")))}},
 		{"file with other bytes", "has the digest " + hash("not onnx"), Config{Policy: model(fmt.Sprintf("{name: m, path: %q, sha256: %s}", file, hash("x")))}},

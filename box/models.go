@@ -1,83 +1,111 @@
 package box
 
 import (
-	"crypto/sha256"
+	"bytes"
+	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"os"
 	"slices"
-	"strings"
 
+	"github.com/blindbox/blindbox/box/sandbox/rootfs"
 	"github.com/blindbox/blindbox/model"
+	"github.com/blindbox/blindbox/model/store"
 	"github.com/blindbox/blindbox/policy"
 )
 
-// maxModel is the largest model file in bytes.
-const maxModel = 2 << 30
+// Store is where models lie that callers bring, if the policy's store has a disk.
+type Store struct {
+	// Folder is on the host's disk, which sees how many files there are and how large
+	// they are, and nothing else.
+	Folder string
+	// State is in the box's memory, for keys and catalog: what is sealed outlives this
+	// process, and not the machine.
+	State string
+}
 
-// loadModels reads the models of a policy and refuses bytes that are not those
-// that it names.
-func loadModels(p *policy.Policy, builtin map[string][]byte) (http.Handler, error) {
+// loadModels reads the models of the policy, refuses bytes that are not those that it
+// names, and makes room for those that callers bring.
+func (b *Box) loadModels() (http.Handler, error) {
+	p := b.policy
 	loaded := make([]model.Loaded, 0, len(p.Models))
 	for _, m := range p.Models {
-		data, err := modelBytes(m, builtin)
+		l, err := loadModel(m, b.cfg.Builtin)
 		if err != nil {
-			return nil, err
-		}
-		if sum := sha256.Sum256(data); m.SHA256 != [32]byte{} && sum != m.SHA256 {
-			return nil, fmt.Errorf("box: model %s has the digest sha256:%x, expected sha256:%x", m.Name, sum, m.SHA256)
-		}
-		l, err := model.Load(m.Name, data)
-		if err != nil {
-			return nil, fmt.Errorf("box: model %s: %w", m.Name, err)
+			return nil, fmt.Errorf("box: %w", err)
 		}
 		loaded = append(loaded, l)
 	}
-	h, err := model.NewServer(loaded, model.WithBodyLimit(p.Limits.Request), model.WithInFlight(p.Limits.Concurrent))
-	if err != nil {
+	opts := []model.Option{model.WithBodyLimit(p.Limits.Request), model.WithInFlight(p.Limits.Concurrent)}
+	if p.Store == nil && b.cfg.Store != (Store{}) {
+		return nil, errors.New("box: there is a folder for models that callers bring, and the policy has no store; nothing was started")
+	}
+	if p.Store != nil {
+		bounds, err := b.storeBounds()
+		if err != nil {
+			return nil, fmt.Errorf("box: %w", err)
+		}
+		opts = append(opts, model.WithStore(bounds))
+	}
+	var err error
+	if b.models, err = model.NewServer(loaded, opts...); err != nil {
 		return nil, fmt.Errorf("box: %w", err)
 	}
-	return h, nil
+	return b.models, nil
 }
 
-// modelOf returns the name of the model that a request is for. Package model finds
-// it in the same way; an app's requests are for none.
-func (b *Box) modelOf(r *http.Request) string {
-	if len(b.policy.Models) == 0 {
-		return ""
+// storeBounds is the policy's store as package store has it.
+func (b *Box) storeBounds() (store.Config, error) {
+	s, at := b.policy.Store, b.cfg.Store
+	c := store.Config{Memory: s.Memory, OwnerBytes: s.OwnerBytes, OwnerModels: s.OwnerModels, OwnerLoads: s.OwnerLoads, LoadTime: s.LoadTime}
+	switch {
+	case s.Disk == 0 && at.Folder != "":
+		return c, errors.New("there is a folder for models, and the policy's store has no disk; nothing was started")
+	case s.Disk == 0:
+		return c, nil
+	case at.Folder == "" || at.State == "":
+		return c, fmt.Errorf("the policy's store has a disk (line %d), and there is no folder for it; nothing was started: name one (boxd --store FOLDER)", b.policy.Line("store.disk"))
 	}
-	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
-	if len(parts) < 3 || parts[0] != "v2" || parts[1] != "models" {
-		return ""
+	c.Disk, c.Folder, c.State = s.Disk, at.Folder, at.State
+	if err := os.MkdirAll(c.State, 0o700); err != nil {
+		return c, err
 	}
-	return parts[2]
+	if err := rootfs.InMemory(c.State); err != nil && !b.cfg.Simulation {
+		return c, fmt.Errorf("the keys of models: %w", err)
+	}
+	return c, nil
 }
 
-func modelBytes(m policy.Model, builtin map[string][]byte) ([]byte, error) {
+// modelOf returns the name of the model that a caller's request is for; an app's are
+// for none.
+func (b *Box) modelOf(caller string, r *http.Request) string {
+	if b.models == nil {
+		return ""
+	}
+	return b.models.Model(caller, r)
+}
+
+// loadModel reads one model of the policy.
+func loadModel(m policy.Model, builtin map[string][]byte) (model.Loaded, error) {
 	if m.Builtin != "" {
 		data, ok := builtin[m.Builtin]
 		if !ok || len(data) == 0 {
-			return nil, fmt.Errorf("box: model %s: this program has no built-in model %q, expected one of %q", m.Name, m.Builtin, slices.Sorted(maps.Keys(builtin)))
+			return model.Loaded{}, fmt.Errorf("model %s: this program has no built-in model %q, expected one of %q", m.Name, m.Builtin, slices.Sorted(maps.Keys(builtin)))
 		}
-		return data, nil
+		return model.LoadFrom(m.Name, m.SHA256, bytes.NewReader(data))
 	}
 	if m.SHA256 == [32]byte{} {
-		return nil, fmt.Errorf("box: model %s: a file without a digest", m.Name)
+		return model.Loaded{}, fmt.Errorf("model %s: a file without a digest", m.Name)
 	}
 	f, err := os.Open(m.Path)
 	if err != nil {
-		return nil, fmt.Errorf("box: model %s: %w", m.Name, err)
+		return model.Loaded{}, fmt.Errorf("model %s: %w", m.Name, err)
 	}
 	defer f.Close()
 	// A device or a pipe in the file's place would never end.
 	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("box: model %s: %s is not a regular file", m.Name, m.Path)
+		return model.Loaded{}, fmt.Errorf("model %s: %s is not a regular file", m.Name, m.Path)
 	}
-	data, err := io.ReadAll(io.LimitReader(f, maxModel+1))
-	if err != nil || len(data) > maxModel {
-		return nil, fmt.Errorf("box: model %s: cannot read %s, or over %d bytes: %v", m.Name, m.Path, maxModel, err)
-	}
-	return data, nil
+	return model.LoadFrom(m.Name, m.SHA256, f)
 }

@@ -15,10 +15,12 @@
 package model
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"regexp"
 	"runtime"
 	"time"
@@ -40,28 +42,42 @@ type Loaded struct {
 // loadTime is how long Load takes at most: a model of 1 GB takes some seconds.
 const loadTime = 5 * time.Minute
 
-// Load parses and checks an ONNX file under the default limits, in at most five minutes.
+// Load parses and checks an ONNX file under the default limits.
 func Load(name string, onnxBytes []byte) (Loaded, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), loadTime)
-	defer cancel()
-	return LoadContext(ctx, name, onnxBytes)
+	return LoadFrom(name, [32]byte{}, bytes.NewReader(onnxBytes))
 }
 
-// LoadContext is Load until the context ends.
-func LoadContext(ctx context.Context, name string, onnxBytes []byte) (Loaded, error) {
+// LoadFrom is Load of a stream, which is hashed while it is read and never held whole.
+// If it has another digest than the expected one nothing is made of it; a zero digest
+// expects nothing.
+func LoadFrom(name string, expected [32]byte, file io.Reader) (Loaded, error) {
 	if err := checkName(name); err != nil {
 		return Loaded{}, err
 	}
-	m, err := onnx.Parse(onnxBytes, onnx.DefaultLimits())
+	sum := sha256.New()
+	read := &counted{Reader: io.TeeReader(file, sum)}
+	m, err := onnx.ParseFrom(read, onnx.DefaultLimits())
+	if err != nil && expected == [32]byte{} {
+		return Loaded{}, fmt.Errorf("model: %s: %w", name, err)
+	}
+	if err != nil { // what cannot be parsed may be another file, which is the better reason
+		_, _ = io.Copy(io.Discard, io.LimitReader(read, maxRest))
+	}
+	l := Loaded{Name: name, Digest: [32]byte(sum.Sum(nil)), Size: read.n}
+	if expected != [32]byte{} && l.Digest != expected {
+		return Loaded{}, fmt.Errorf("model: %s has the digest sha256:%x, expected sha256:%x", name, l.Digest, expected)
+	}
 	if err != nil {
 		return Loaded{}, fmt.Errorf("model: %s: %w", name, err)
 	}
-	s, err := onnx.NewSessionContext(ctx, m)
-	if err != nil {
+	if l.Session, err = onnx.NewSession(m); err != nil {
 		return Loaded{}, fmt.Errorf("model: %s: %w", name, err)
 	}
-	return Loaded{Name: name, Digest: sha256.Sum256(onnxBytes), Size: int64(len(onnxBytes)), Session: s}, nil
+	return l, nil
 }
+
+// maxRest is how much of a file is read for its digest alone.
+const maxRest = 4 << 30
 
 // checkName keeps names to what stands in a URL's path as it is.
 func checkName(name string) error {

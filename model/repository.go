@@ -375,11 +375,32 @@ func digestOf(h http.Header) (d store.Digest, err error) {
 	return d, nil
 }
 
-// Canonical is the name under which the policy decides about the model that a request
-// of a caller is for: NAME for a model of the box, OWNER~NAME for one that a caller
-// has brought, whatever the request calls it. Of what is not there it is the name as
+// Model is the canonical name of the model that a request of a caller is for, under
+// which the policy decides about it: NAME for a model of the box, OWNER~NAME for one
+// that a caller brings or has brought, whatever the request calls it. It is "" for a
+// request that is for none. Of a model that the caller cannot know it is the name as
 // it was given.
-func (s *Server) Canonical(caller, name string) string {
+func (s *Server) Model(caller string, r *http.Request) string {
+	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
+	if len(parts) < 3 || parts[0] != "v2" {
+		return ""
+	}
+	switch at := parts[1] + "/" + parts[2]; {
+	case parts[1] == "models":
+		return s.canonical(caller, parts[2])
+	case at == "repository/models" && len(parts) > 3:
+		return s.canonical(caller, parts[3])
+	case at == "repository/uploads" && len(parts) > 3:
+		if u, err := s.store.Upload(caller, parts[3]); err == nil {
+			return store.Entry{Owner: caller, Name: u.Spec().Name}.Canonical()
+		}
+	case at == "repository/uploads":
+		return store.Entry{Owner: caller, Name: r.URL.Query().Get("name")}.Canonical()
+	}
+	return ""
+}
+
+func (s *Server) canonical(caller, name string) string {
 	e, err := s.store.Get(caller, store.Reference{Name: name})
 	if err != nil {
 		return name

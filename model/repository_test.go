@@ -130,10 +130,23 @@ func TestShared(t *testing.T) {
 	want(t, run(t, s, "clinic", "triple"), 404, "no model")
 	want(t, run(t, s, "clinic", "acme~triple/versions/7"), 200, `"model_name":"acme~triple","model_version":"7"`)
 	want(t, as(t, s, "clinic", "DELETE", "/v2/repository/models/acme~triple", nil), 403, "owner")
-	for name, canonical := range map[string]string{"acme~triple": "acme~triple", "tumour": "tumour", "~tumour": "tumour", fmt.Sprintf("sha256-%x", sha256.Sum256(scale(3))): "acme~triple", "none": "none"} {
-		if got := s.Canonical("clinic", name); got != canonical {
-			t.Errorf("%s is %s, expected %s", name, got, canonical)
+	id := fmt.Sprintf("%x", sha256.Sum256(scale(3)))
+	for path, canonical := range map[string]string{
+		"/v2/models/acme~triple": "acme~triple", "/v2/models/tumour/infer": "tumour", "/v2/models/~tumour": "tumour", "/v2/models/sha256-" + id: "acme~triple",
+		"/v2/models/sha256:" + id + "/versions/7/infer": "acme~triple", "/v2/models/none": "none", "/v2/models": "", "/v2": "", "/v1/models/tumour": "",
+		"/v2/repository/models/acme~triple/load": "acme~triple", "/v2/repository/models": "", "/v2/repository/index": "",
+		"/v2/repository/uploads?name=new&version=2": "clinic~new", "/v2/repository/uploads/none": "",
+	} {
+		if got := s.Model("clinic", httptest.NewRequest("POST", path, nil)); got != canonical {
+			t.Errorf("%s is for %q, expected %q", path, got, canonical)
 		}
+	}
+	at := as(t, s, "clinic", "POST", "/v2/repository/uploads?name=six", nil, uploadComplete, "?0").Header().Get("Location")
+	if got := s.Model("clinic", httptest.NewRequest("PATCH", at, nil)); got != "clinic~six" {
+		t.Errorf("an upload is for %q", got)
+	}
+	if got := s.Model("acme", httptest.NewRequest("PATCH", at, nil)); got != "" {
+		t.Errorf("another's upload is for %q", got)
 	}
 	// What the policy has decided about is what answers.
 	r := strings.NewReader(`{"inputs":[{"name":"x","shape":[1],"datatype":"FP32","data":[2]}]}`)

@@ -134,7 +134,7 @@ type callerDoc struct {
 	May         []text                `yaml:"may" form:"action" doc:"What the caller may do. Required unless there is cedar."`
 	Methods     []text                `yaml:"methods" form:"method" doc:"HTTP methods that the caller may use. Without it all."`
 	Paths       []text                `yaml:"paths" form:"path" doc:"Paths that the caller may use: exact, or a prefix that ends in /*. Without it all."`
-	Models      []text                `yaml:"models" form:"name" doc:"Models that the caller may use. Without it all."`
+	Models      []text                `yaml:"models" form:"model" doc:"Models that the caller may use: by name, or CALLER~NAME for those that callers bring, the caller's own too. Without it all."`
 	Rate        text                  `yaml:"rate" form:"budget" doc:"Requests in a short time."`
 	Quota       *quotaDoc             `yaml:"quota" doc:"What the caller may use in a long time."`
 }

@@ -78,6 +78,7 @@ func forms() map[string]form {
 		"open_files":  {min: 16, max: 1 << 20},
 		"cpu":         {pattern: cpuPattern, number: true, expected: "a number of processors such as 2 or 0.5, at most 999"},
 		"concurrent":  {min: 1, max: maxConcurrent},
+		"model":       {pattern: modelPattern, expected: "a model's name, or CALLER~NAME for one that a caller brings"},
 		"models":      {min: 1, max: 1_000_000},
 		"loads":       {min: 1, max: 1000},
 		"duration":    {min: int64(minDuration), max: int64(maxDuration)},
@@ -90,6 +91,7 @@ func forms() map[string]form {
 
 var (
 	namePattern        = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+	modelPattern       = regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9._-]{0,63}~)?[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
 	servicePattern     = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 	argumentPattern    = regexp.MustCompile(`^[^\x00]*$`)
 	envPattern         = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)

@@ -66,7 +66,7 @@ func (h *Handler) withoutPolicy(w http.ResponseWriter, r *http.Request) {
 	delete(r.Header, "Authorization")
 	h.places.slots <- struct{}{}
 	defer func() { <-h.places.slots }()
-	h.pass(a, r, "clinic", nil)
+	h.pass(a, r, policy.Request{Caller: "clinic"}, nil)
 }
 
 func ask(b *testing.B, s *httptest.Server, n int) {
@@ -104,7 +104,7 @@ func BenchmarkDecision(b *testing.B) {
 			b.Fatal(p.Detail)
 		}
 		d := h.cfg.Policy.Decide(policy.Request{Caller: caller.Name, Action: policy.Query, Method: r.Method, Path: "/v1/x"})
-		p, leave := h.admit(d, r, "clinic", h.budgets.Account(caller.Name))
+		p, leave := h.admit(d, r, policy.Request{Caller: "clinic"}, h.budgets.Account(caller.Name))
 		if p != nil {
 			b.Fatal(p.Detail)
 		}

@@ -40,9 +40,9 @@ type Config struct {
 	Operators *Operators
 	// Ready reports whether the backend can answer; nil means always.
 	Ready func() bool
-	// Model returns the name of the model that a request is for, "" for none; nil
-	// means that no request is for a model.
-	Model func(*http.Request) string
+	// Model returns the canonical name of the model that a caller's request is for, ""
+	// for none; nil means that no request is for a model.
+	Model func(caller string, r *http.Request) string
 	// Decided is told what was decided about each request, before anything of it
 	// is passed on; nil means that nobody is. Many goroutines call it at once.
 	Decided func(Decision)
@@ -98,7 +98,7 @@ func New(cfg Config) *Handler {
 		cfg.Ready = func() bool { return true }
 	}
 	if cfg.Model == nil {
-		cfg.Model = func(*http.Request) string { return "" }
+		cfg.Model = func(string, *http.Request) string { return "" }
 	}
 	if cfg.Decided == nil {
 		cfg.Decided = func(Decision) {}
@@ -171,15 +171,15 @@ func (h *Handler) serve(a *answer, r *http.Request) *problem {
 		}
 		return nil
 	}
-	q.Model = h.cfg.Model(r)
+	q.Model = h.cfg.Model(caller.Name, r)
 	d := h.cfg.Policy.Decide(q)
-	p, leave := h.admit(d, r, caller.Name, account)
+	p, leave := h.admit(d, r, q, account)
 	if p != nil {
 		return h.refuse(a, q, p)
 	}
 	defer leave()
 	h.allow(a, q, d)
-	h.pass(a, r, caller.Name, account)
+	h.pass(a, r, q, account)
 	return nil
 }
 
@@ -200,12 +200,13 @@ func (h *Handler) identify(r *http.Request) (*policy.Caller, *problem) {
 
 // admit finds room for a request that the policy allows. If there is, leave gives
 // it back. What is refused uses nothing of a budget.
-func (h *Handler) admit(d policy.Decision, r *http.Request, caller string, account *quota.Account) (p *problem, leave func()) {
+func (h *Handler) admit(d policy.Decision, r *http.Request, q policy.Request, account *quota.Account) (p *problem, leave func()) {
+	caller := q.Caller
 	switch {
 	case !d.Allowed:
 		return denied(d), nil
-	case r.ContentLength > h.cfg.Policy.Limits.Request:
-		return tooLarge(h.cfg.Policy.Limits.Request), nil
+	case r.ContentLength > h.longest(q.Action):
+		return tooLarge(h.longest(q.Action)), nil
 	case h.draining.Load():
 		return notReady("The box is stopping."), nil
 	}
@@ -217,6 +218,15 @@ func (h *Handler) admit(d policy.Decision, r *http.Request, caller string, accou
 		return usedUp(spent, d.Line), nil
 	}
 	return nil, func() { h.places.leave(caller) }
+}
+
+// longest is how many bytes a request's body may have. A model that a caller brings
+// may be as large as all that it may have, and is not held as a whole.
+func (h *Handler) longest(action policy.Action) int64 {
+	if s := h.cfg.Policy.Store; s != nil && action == policy.Upload {
+		return max(s.OwnerBytes, h.cfg.Policy.Limits.Request)
+	}
+	return h.cfg.Policy.Limits.Request
 }
 
 // allow and refuse tell what was decided.
@@ -265,7 +275,7 @@ func readable(r *http.Request) (string, *problem) {
 
 // pass hands the request to the backend, with its body bounded and its
 // duration watched.
-func (h *Handler) pass(a *answer, r *http.Request, caller string, account *quota.Account) {
+func (h *Handler) pass(a *answer, r *http.Request, q policy.Request, account *quota.Account) {
 	limits := h.cfg.Policy.Limits
 	control := http.NewResponseController(a.bare)
 	// Without this, HTTP/1 would read the whole request before it sends the
@@ -287,11 +297,14 @@ func (h *Handler) pass(a *answer, r *http.Request, caller string, account *quota
 	defer a.finish(control)
 	r = r.WithContext(ctx)
 	if r.Body != nil && r.Body != http.NoBody {
-		a.body = &body{ReadCloser: http.MaxBytesReader(a.bare, r.Body, limits.Request), limit: limits.Request, watch: a.watch, account: account}
+		a.body = &body{ReadCloser: http.MaxBytesReader(a.bare, r.Body, h.longest(q.Action)), limit: h.longest(q.Action), watch: a.watch, account: account}
 		r.Body = a.body
 	}
 	dropPrefixed(r.Header, "blindbox-")
-	r.Header["Blindbox-Caller"] = []string{caller}
+	r.Header["Blindbox-Caller"] = []string{q.Caller}
+	if q.Model != "" {
+		r.Header["Blindbox-Model"] = []string{q.Model}
+	}
 	h.cfg.Backend.ServeHTTP(a, r)
 	if a.short.Load() {
 		// A part of the answer is out. It must not look like all of it.

@@ -121,16 +121,22 @@ func startFaulty(ctx context.Context, root *sim.Root, p *policy.Policy, ln net.L
 		Policy: p, Attester: attester, Simulation: true, Listener: ln, Builtin: map[string][]byte{"tumour": tumour.Model()}, Identity: callers.NewClient(),
 		Log: at.log, AppOutput: at.output, Logs: at.logs, Audit: at.audit, Verifier: devVerifier(), Around: at.around, Decided: at.decided,
 	}
+	removeStore, err := devStore(p, &cfg)
+	if err != nil {
+		return failed(err)
+	}
 	if at.container != nil {
 		cfg.Containers = &at.container.Containers
 	}
 	d.box, err = box.New(cfg)
 	if err != nil {
+		removeStore()
 		return failed(err)
 	}
 	ctx, d.stop = context.WithCancel(ctx)
 	go func() {
 		d.err = d.box.Serve(ctx)
+		removeStore()
 		close(d.ended)
 	}()
 	select {
@@ -143,6 +149,22 @@ func startFaulty(ctx context.Context, root *sim.Root, p *policy.Policy, ln net.L
 		}
 		return failed(d.err)
 	}
+}
+
+// devStore makes room for sealed models where the policy has it. It goes with the box.
+func devStore(p *policy.Policy, cfg *box.Config) (remove func(), err error) {
+	if p.Store == nil || p.Store.Disk == 0 {
+		return func() {}, nil
+	}
+	dir, err := os.MkdirTemp("", "blindbox-dev-store-")
+	if err != nil {
+		return nil, err
+	}
+	cfg.Store = box.Store{Folder: filepath.Join(dir, "models"), State: filepath.Join(dir, "state")}
+	if err := os.Mkdir(cfg.Store.Folder, 0o700); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	return func() { _ = os.RemoveAll(dir) }, nil // the next box makes another one
 }
 
 // simulatedPlatforms is what the policy says of hardware in vain: the file that is

@@ -181,13 +181,13 @@ func serve(ctx context.Context, args []string, stderr io.Writer, m machine) erro
 	if err != nil {
 		return err
 	}
-	if len(p.Models) > 0 {
+	if p.App == nil {
 		debug.SetGCPercent(garbage)
 	}
 	b, err := box.New(box.Config{
 		Policy: p, Attester: attester, Listener: l, AppAccount: account, Containers: opts.containers(),
 		Builtin: map[string][]byte{"tumour": tumour.Model()}, Identity: callers.NewClient(),
-		Logs: opts.logs, Audit: opts.audit,
+		Logs: opts.logs, Audit: opts.audit, Store: opts.store(p),
 		Verifier: opts.judge(m.root),
 		Log:      func(e box.Event) { fmt.Fprintln(stderr, "boxd:", e) },
 	})
@@ -235,6 +235,7 @@ type options struct {
 	runsc          string // gVisor
 	endorsements   string // where to fetch what is stapled
 	logs, audit    string // where the host takes what the policy gives it
+	models, state  string // where models lie that callers bring, and their keys
 	verifier       string // the program that judges other boxes
 	detect         bool
 	platform       platform
@@ -257,6 +258,8 @@ func parseFlags(args []string, stderr io.Writer) (options, error) {
 	set.StringVar(&o.verifier, "verifier", "", "the `program` that judges the evidence of other boxes, if the policy has such callers (default: boxverify, beside boxd)")
 	set.StringVar(&o.logs, "logs", "", "a `folder` of the host for sealed logs; the policy says whether there are any")
 	set.StringVar(&o.audit, "audit", "", "a `folder` of the host for the audit log, where the policy gives it to the host; the log of the runs before goes on")
+	set.StringVar(&o.models, "store", "", "a `folder` of the host for sealed models of callers; the policy's store says whether it has a disk")
+	set.StringVar(&o.state, "state", "/run/blindbox-store", "a `folder` in memory for the keys of models in --store; it stays when boxd ends")
 	switch err := set.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		set.SetOutput(stderr)
@@ -271,6 +274,15 @@ func parseFlags(args []string, stderr io.Writer) (options, error) {
 		return options{}, usage("no --policy FILE")
 	}
 	return o, nil
+}
+
+// store is where models lie that callers bring.
+func (o *options) store(p *policy.Policy) box.Store {
+	s := box.Store{Folder: o.models}
+	if p.Store != nil && p.Store.Disk > 0 {
+		s.State = o.state
+	}
+	return s
 }
 
 // containers is where an app from an image runs. Nothing of it is looked at

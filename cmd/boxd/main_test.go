@@ -126,6 +126,8 @@ func TestRefusals(t *testing.T) {
 			"  -policy file\n    \tthe box's policy, a file (required)\n" +
 			"  -run folder\n    \ta folder in memory for the app's files; what is in it is deleted (default \"/run/blindbox\")\n" +
 			"  -runsc file\n    \tgVisor's runsc, a file, for isolation: gvisor (default: that of PATH)\n" +
+			"  -state folder\n    \ta folder in memory for the keys of models in --store; it stays when boxd ends (default \"/run/blindbox-store\")\n" +
+			"  -store folder\n    \ta folder of the host for sealed models of callers; the policy's store says whether it has a disk\n" +
 			"  -verifier program\n    \tthe program that judges the evidence of other boxes, if the policy has such callers (default: boxverify, beside boxd)\n"},
 		{"no platform", []string{"--policy", good, "--platform", ","}, 1, "BBX-101 usage: the command line cannot be used as it is\n  seen       invalid value \",\" for flag -platform: nothing named\n  no box was started.\n"},
 		{"no such file", []string{"--policy", dir + "/none"}, 1, "BBX-105 file: a file could not be read or written\n  seen       open " + dir + "/none: no such file or directory\n  no box was started.\n"},

@@ -66,7 +66,7 @@ func NewStore(cfg Config) (*Store, error) {
 	if err := os.MkdirAll(cfg.Dir, 0o711); err != nil {
 		return nil, fmt.Errorf("rootfs: %w", err)
 	}
-	if err := inMemory(cfg.Dir); err != nil && !cfg.InsecureDisk {
+	if err := InMemory(cfg.Dir); err != nil && !cfg.InsecureDisk {
 		return nil, err
 	}
 	if err := empty(cfg.Dir); err != nil {
@@ -75,8 +75,8 @@ func NewStore(cfg Config) (*Store, error) {
 	return &Store{cfg: cfg, have: map[oci.Digest]*Tree{}}, nil
 }
 
-// inMemory refuses a folder whose bytes leave the machine's memory.
-func inMemory(dir string) error {
+// InMemory refuses a folder whose bytes leave the machine's memory.
+func InMemory(dir string) error {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
 		return fmt.Errorf("rootfs: %s: %w", dir, err)

@@ -36,3 +36,6 @@ func NewStore(cfg Config) (*Store, error) {
 
 // Get fails.
 func (*Store) Get(*oci.Image) (*Tree, error) { return nil, errors.ErrUnsupported }
+
+// InMemory refuses: what a file system is, is asked of Linux only.
+func InMemory(string) error { return errors.ErrUnsupported }

@@ -1,0 +1,123 @@
+package box
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/blindbox/blindbox/examples/tumour"
+)
+
+const (
+	acmeKey  = "the key of acme, the provider"
+	otherKey = "the key of another provider"
+)
+
+// storeDoc is a box to which acme brings models, that the clinic may ask one of.
+func storeDoc(store string) string {
+	return "name: clinic\nmodels: [{name: tumour, builtin: tumour}]\nstore: {memory: 8MiB" + store + ", owner: {bytes: 2MiB}}\nlimits: {request: 1KiB}\n" +
+		"callers:\n  - {name: acme, api_key: \"" + hash(acmeKey) + "\", may: [upload, delete, list, query]}\n" +
+		"  - {name: clinic, api_key: \"" + hash(clinicKey) + "\", may: [query, list], models: [tumour, acme~xray]}\n" +
+		"  - {name: other, api_key: \"" + hash(otherKey) + "\", may: [upload, query], models: [other~mine]}\n"
+}
+
+// TestModelsThatCallersBring: a provider brings a model, a hospital asks it, and each
+// can do no more than its line of the policy says.
+func TestModelsThatCallersBring(t *testing.T) {
+	for _, disk := range []string{"", ", disk: 16MiB"} {
+		cfg := Config{Policy: parsed(t, storeDoc(disk)), Builtin: tumours()}
+		if disk != "" {
+			cfg.Store = Store{Folder: t.TempDir(), State: t.TempDir()}
+		}
+		b := serve(t, cfg)
+		c := b.client(t, "h2")
+		by := func(key, method, path string, body []byte, header ...string) (int, string) {
+			t.Helper()
+			r := request(t, method, path, bytes.NewReader(body), header...)
+			r.Header.Set("Authorization", "Bearer "+key)
+			resp, text := do(t, c, r)
+			return resp.StatusCode, text
+		}
+		want := func(status int, part string) func(int, string) {
+			return func(got int, text string) {
+				t.Helper()
+				if got != status || !strings.Contains(text, part) {
+					t.Errorf("got %d %.300s, expected %d with %q", got, text, status, part)
+				}
+			}
+		}
+		record, _ := tumour.Sample()
+		want(403, "may")(by(clinicKey, "POST", "/v2/repository/uploads?name=xray", tumour.Model()))
+		want(401, "")(by(acmeKey[1:], "POST", "/v2/repository/uploads?name=xray", tumour.Model()))
+		want(404, "")(by(clinicKey, "GET", "/v2/models/acme~xray", nil))
+		// The file is larger than limits.request, which is for queries.
+		want(201, tumour.SHA256)(by(acmeKey, "POST", "/v2/repository/uploads?name=xray&visibility=shared", tumour.Model()))
+		want(201, "")(by(acmeKey, "POST", "/v2/repository/uploads?name=secret&visibility=shared", tumour.Model()))
+		want(200, `"model_name":"xray"`)(by(acmeKey, "POST", "/v2/models/xray/infer", record))
+		for _, name := range []string{"acme~xray", "tumour"} {
+			want(200, `"model_name":"`+name+`"`)(by(clinicKey, "POST", "/v2/models/"+name+"/infer", record))
+		}
+		// The policy names the model, and no other name or header leads around it.
+		for _, name := range []string{"acme~secret", "secret"} {
+			want(403, "")(by(clinicKey, "POST", "/v2/models/"+name+"/infer", record, "Blindbox-Model", "acme~xray", "Blindbox-Caller", "acme"))
+		}
+		want(403, "")(by(otherKey, "POST", "/v2/repository/uploads?name=any", tumour.Model()))
+		want(201, "")(by(otherKey, "POST", "/v2/repository/uploads?name=mine", tumour.Model()))
+		want(403, "only the models")(by(clinicKey, "GET", "/v2/models", nil))
+		want(403, "")(by(clinicKey, "DELETE", "/v2/repository/models/acme~xray", nil))
+		want(413, "")(by(acmeKey, "POST", "/v2/repository/uploads?name=large", make([]byte, 3<<20)))
+		want(413, "")(by(acmeKey, "POST", "/v2/models/xray/infer", make([]byte, 2<<10)))
+		want(204, "")(by(acmeKey, "DELETE", "/v2/repository/models/xray", nil))
+		want(404, "")(by(clinicKey, "POST", "/v2/models/acme~xray/infer", record))
+	}
+}
+
+// TestUploadThatDoesNotEnd: a body whose length nobody has declared is counted.
+func TestUploadThatDoesNotEnd(t *testing.T) {
+	b := serve(t, Config{Policy: parsed(t, storeDoc("")), Builtin: tumours()})
+	for _, proto := range []string{"h2", "http/1.1"} {
+		r := request(t, "POST", "/v2/repository/uploads?name=endless", io.LimitReader(zeros{}, 1<<30))
+		r.Header.Set("Authorization", "Bearer "+acmeKey)
+		resp, err := b.client(t, proto).Do(r)
+		if err != nil {
+			continue // cut in the middle of its body, which is as good
+		}
+		resp.Body.Close()
+		if resp.StatusCode < 400 {
+			t.Errorf("%s: %s", proto, resp.Status)
+		}
+	}
+	r := request(t, "GET", "/v2/models", http.NoBody)
+	r.Header.Set("Authorization", "Bearer "+acmeKey)
+	if resp, text := do(t, b.client(t, "h2"), r); resp.StatusCode != 200 || strings.Contains(text, "endless") {
+		t.Errorf("%d %s", resp.StatusCode, text)
+	}
+}
+
+// TestStoreFolders: where models lie is as the policy says, or nothing starts.
+func TestStoreFolders(t *testing.T) {
+	dir := t.TempDir()
+	for _, c := range []struct {
+		doc  string
+		at   Store
+		want string
+	}{
+		{storeDoc(""), Store{Folder: dir}, "the policy's store has no disk"},
+		{storeDoc(", disk: 1GiB"), Store{}, "there is no folder for it"},
+		{storeDoc(", disk: 1GiB"), Store{Folder: dir}, "there is no folder for it"},
+		{modelBox + twoKeys, Store{Folder: dir}, "the policy has no store"},
+	} {
+		_, err := New(Config{Simulation: true, Policy: parsed(t, c.doc), Attester: signer{}, Listener: listen(t), Builtin: tumours(), Store: c.at})
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%+v: %v, expected %q", c.at, err, c.want)
+		}
+	}
+	onDisk := fmt.Sprintf("%s/on-disk", dir)
+	_, err := New(Config{Policy: parsed(t, storeDoc(", disk: 1GiB")+"platforms: [sim-sev-snp]\n"), Attester: signer{}, Listener: listen(t), Builtin: tumours(), Store: Store{Folder: dir, State: onDisk}})
+	if err == nil || !strings.Contains(err.Error(), "the keys of models") {
+		t.Errorf("keys on a disk: %v", err)
+	}
+}
