@@ -8,7 +8,7 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// The fields of conv.tile in bytes. TestTileLayout compares them.
+// The fields of conv.tile in bytes. TestLayout compares them.
 const (
 	tileDst      = 0
 	tileSrc      = 24

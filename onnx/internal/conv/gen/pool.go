@@ -9,7 +9,7 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// The fields of conv.poolTile in bytes. TestTileLayout compares them.
+// The fields of conv.poolTile in bytes. TestLayout compares them.
 const (
 	poolDst   = 0
 	poolSrc   = 24

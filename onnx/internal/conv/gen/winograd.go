@@ -9,7 +9,7 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// The fields of conv.inward in bytes. TestTileLayout compares them.
+// The fields of conv.inward in bytes. TestLayout compares them.
 const (
 	inwardDst     = 0
 	inwardSrc     = 24
