@@ -15,6 +15,7 @@ import (
 // operand: it may show only in a run.
 type columns struct {
 	first, count, width int64 // of the matrix's columns: those of the stack, and all
+	apart               bool  // the columns are a matrix by itself, behind those before it (op.Projections)
 	reshape             op.Operator
 	operand             int
 }
@@ -54,9 +55,9 @@ func (c *columns) copies(matrix *op.Info, stack []int64) int64 {
 	return n
 }
 
-// inRows says whether the last two dimensions of the stack divide each row: then each
-// of its elements is found by distances.
-func (c *columns) inRows(stack []int64) bool { return stack[2]*stack[3] == c.count }
+// inRows says whether each element of the stack is found by distances: the columns are a
+// matrix by themselves, or the last two dimensions of the stack divide each row.
+func (c *columns) inRows(stack []int64) bool { return c.apart || stack[2]*stack[3] == c.count }
 
 // read finds the stack in the matrix, as data and the distances of the four dimensions.
 // A stack that crosses the ends of rows is copied into scratch first. What is left of
@@ -70,8 +71,29 @@ func (c *columns) read(on *kernel.On, matrix *tensor.Tensor, stack []int64, scra
 		err := kernel.Copy(on, rows, scratch[:n], kernel.Dense(rows), data, from)
 		return scratch[:n], steps, scratch[n:], err
 	}
+	if c.apart {
+		return data[matrix.Len()/int(c.width)*int(c.first):], steps, scratch, nil
+	}
 	data = data[min(int(c.first), len(data)):] // a matrix of no rows has no such column
 	steps[1] = int(c.width)
 	steps[0] = int(stack[1]) * steps[1]
 	return data, steps, scratch, nil
+}
+
+// taken is the columns of what op.Projections makes, as a matrix of their own.
+type taken struct{ first, count, width int64 }
+
+func (o taken) Infer(in []*op.Info) ([]op.Info, error) {
+	if !in[0].Ranked || len(in[0].Shape) == 0 {
+		return nil, op.BadInput(0, "is not the products of matrices")
+	}
+	shape := slices.Clone(in[0].Shape)
+	shape[len(shape)-1] = o.count
+	return []op.Info{{Type: in[0].Type, Ranked: true, Shape: shape}}, nil
+}
+
+func (o taken) Run(env *op.Env, in, out []*tensor.Tensor) error {
+	from := kernel.Dense(out[0].Shape)
+	from.Offset = in[0].Len() / int(o.width) * int(o.first)
+	return kernel.Copy(env.On, out[0].Shape, tensor.Data[float32](out[0]), kernel.Dense(out[0].Shape), tensor.Data[float32](in[0]), from)
 }

@@ -9,12 +9,13 @@ import (
 	"github.com/blindbox/blindbox/onnx/tensor"
 )
 
-// projections lets attentions read queries, keys and values where one product wrote them
-// beside each other: a model's own product, which it then splits, or one that is made
-// here of two or three with the same left operand.
+// projections lets attentions read queries, keys and values where one step wrote them: a
+// model's own product, which it then splits, or one that is made here of two or three
+// with the same left operand.
 //
-// One product takes the time of three: tiles read their left operand in place. What is
-// gained is steps, and on several threads two of three times that they wake up.
+// The time is that of the products one by one (package gemm says why). What is gained is
+// steps, and on several threads two of three times that they wake up; what is quantized is
+// packed once.
 func projections(p *plan.Program) {
 	j := &joiner{rewriter: newRewriter(p), order: map[*plan.Step]int{}, before: map[*plan.Step][]plan.Step{}}
 	j.readers = seen(p)
@@ -206,18 +207,19 @@ func (j *joiner) unsplit(st *plan.Step, all []projected) {
 		return // the Split stays, whatever is done here
 	}
 	for _, v := range all {
-		j.read(st, v, from.In[0], first[slices.Index(from.Out, v.matrix)], width)
+		j.read(st, v, from.In[0], columns{first: first[slices.Index(from.Out, v.matrix)], count: v.count, width: width})
 	}
 }
 
 // read makes an attention read columns of a matrix for one of its operands.
-func (j *joiner) read(st *plan.Step, v projected, matrix int, first, width int64) {
+func (j *joiner) read(st *plan.Step, v projected, matrix int, c columns) {
 	o := st.Op.(heads)
 	in := slices.Clone(st.In)
 	for len(in) < 4 {
 		in = append(in, -1)
 	}
-	o.columns[v.which] = &columns{first: first, count: v.count, width: width, reshape: v.reshape.Op, operand: len(in)}
+	c.reshape, c.operand = v.reshape.Op, len(in)
+	o.columns[v.which] = &c
 	in[v.which] = matrix
 	st.Op, st.In = o, append(in, v.reshape.In[1])
 }
@@ -263,7 +265,8 @@ func (j *joiner) integers(v projected) *plan.Step {
 }
 
 // join makes one product of those that make the given operands, where the first of them
-// stood. Each of them becomes a Slice of it, for those who ask for its shape alone.
+// stood. Each of them takes its columns out of it then, for those who ask for its shape
+// alone.
 func (j *joiner) join(st *plan.Step, all []projected) {
 	whole, width := plan.Step{}, int64(0)
 	var made []*plan.Step
@@ -286,8 +289,9 @@ func (j *joiner) join(st *plan.Step, all []projected) {
 	j.before[at] = append(j.before[at], whole)
 	first := int64(0)
 	for i, v := range all {
-		j.read(st, v, id, first, width)
-		j.slice(made[i], id, first, v.count)
+		j.read(st, v, id, columns{first: first, count: v.count, width: width, apart: true})
+		made[i].Node = &graph.Node{Index: made[i].Node.Index, Name: made[i].Node.Name, Op: "Columns", Domain: "fused", Opset: made[i].Node.Opset}
+		made[i].Op, made[i].In = taken{first, v.count, width}, []int{id}
 		first += v.count
 	}
 }
@@ -313,15 +317,4 @@ func joinedIntegers(steps []*plan.Step) (op.Operator, []int) {
 		in = append(in, st.In[1], st.In[3], st.In[5], st.In[6])
 	}
 	return op.NewIntegerProjections(len(steps)), in
-}
-
-// slice makes a step take columns out of a matrix.
-func (j *joiner) slice(st *plan.Step, matrix int, first, count int64) {
-	o, err := standard(j.p.Operators(), "Slice", 13, 4)
-	if err != nil {
-		return
-	}
-	list := func(v int64) int { return j.p.Add("", op.Known(tensor.List(v))) }
-	st.Node = &graph.Node{Index: st.Node.Index, Name: st.Node.Name, Op: "Slice", Opset: 13}
-	st.Op, st.In = o, []int{matrix, list(first), list(first + count), list(-1)}
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/blindbox/blindbox/onnx/internal/kernel"
+	"github.com/blindbox/blindbox/onnx/internal/op"
 	"github.com/blindbox/blindbox/onnx/tensor"
 )
 
@@ -376,5 +377,22 @@ func TestIntegerProjections(t *testing.T) {
 			}
 			s.sameOnThreads("y")
 		})
+	}
+}
+
+// TestColumnsOfProjections: what a step gives that nobody asks for more than its shape.
+func TestColumnsOfProjections(t *testing.T) {
+	whole := tensor.Of([]float32{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, 2, 5) // rows of 2, then of 3
+	for first, c := range map[int64]struct {
+		count int64
+		want  []float32
+	}{0: {2, []float32{1, 2, 3, 4}}, 2: {3, []float32{5, 6, 7, 8, 9, 10}}} {
+		out := tensor.Of(make([]float32, 2*c.count), 2, c.count)
+		if err := (taken{first, c.count, 5}).Run(&op.Env{On: &kernel.On{}}, []*tensor.Tensor{whole}, []*tensor.Tensor{out}); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(tensor.Data[float32](out), c.want) {
+			t.Errorf("columns from %d on are %v, want %v", first, tensor.Data[float32](out), c.want)
+		}
 	}
 }

@@ -46,25 +46,35 @@ func BenchmarkMul(b *testing.B) {
 	}
 }
 
-// BenchmarkQKV: the three products of an attention's input, one by one and as one.
+// BenchmarkQKV: the three products of an attention's input, one by one and as one step.
 func BenchmarkQKV(b *testing.B) {
-	const m, k, n = 128, 384, 384
-	rng := newRand(1)
-	level := kernel.Best()
-	x := Dense(random(rng, m*k), k)
-	for _, parts := range []int{3, 1} {
-		b.Run(fmt.Sprint(parts), func(b *testing.B) {
-			columns := 3 * n / parts
-			w := Pack(level, Dense(random(rng, k*columns), columns), k, columns)
-			dst := make([]float32, m*columns)
-			for b.Loop() {
-				for range parts {
-					if err := Mul(&kernel.On{Level: level}, dst, columns, m, x, w, &Epilogue{}); err != nil {
+	for _, size := range [][2]int{{128, 384}, {128, 768}, {197, 768}} {
+		m, k := size[0], size[1]
+		rng, level := newRand(1), kernel.Best()
+		x, dst := Dense(random(rng, m*k), k), make([]float32, 3*m*k)
+		var ws []*Packed
+		for range 3 {
+			ws = append(ws, Pack(level, Dense(random(rng, k*k), k), k, k))
+		}
+		run := func(name string, do func() error) {
+			b.Run(fmt.Sprintf("%dx%d/%s", m, k, name), func(b *testing.B) {
+				for b.Loop() {
+					if err := do(); err != nil {
 						b.Fatal(err)
 					}
 				}
+				b.ReportMetric(6*float64(m*k*k)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOPS")
+			})
+		}
+		on := &kernel.On{Level: level}
+		run("one by one", func() error {
+			for i, w := range ws {
+				if err := Mul(on, dst[i*m*k:], k, m, x, w, &Epilogue{}); err != nil {
+					return err
+				}
 			}
-			b.ReportMetric(2*m*k*3*n*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOPS")
+			return nil
 		})
+		run("together", func() error { return MulSeveral(on, dst, m, x, ws, nil) })
 	}
 }

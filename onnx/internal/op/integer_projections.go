@@ -115,7 +115,7 @@ func (o *IntegerProjections) Run(env *Env, in, out []*tensor.Tensor) error {
 	if err != nil {
 		return err
 	}
-	width, first := out[0].Len()/m, 0
+	from := 0
 	for i, part := range o.parts {
 		operands := chosen(in, o.places(i))
 		right, n := part.right, 0
@@ -130,11 +130,11 @@ func (o *IntegerProjections) Run(env *Env, in, out []*tensor.Tensor) error {
 				return err
 			}
 		}
-		to := part.output(operands, out[0], first, width, part.scale(operands, 0, 0, m, n, room))
+		to := part.output(operands, out[0], from, n, part.scale(operands, 0, 0, m, n, room))
 		if err := qgemm.Mul(env.On, left, right, to, memory); err != nil {
 			return err
 		}
-		first += n
+		from += m * n
 	}
 	return nil
 }

@@ -18,7 +18,7 @@ func randomBytes[T int8 | uint8](rng *rand.Rand, shape ...int64) *tensor.Tensor 
 	return t
 }
 
-// TestIntegerProjections: the columns of each product are those of MatMulIntegerToFloat,
+// TestIntegerProjections: each product is that of MatMulIntegerToFloat,
 // to the bit, whatever is packed and whatever is missing.
 func TestIntegerProjections(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 1))
@@ -83,7 +83,7 @@ func integersBeside(t *testing.T, level kernel.Level, o *IntegerProjections, in 
 		}
 		parts = append(parts, out[0])
 	}
-	return mustCompute(t, "Concat", 13, attrs{"axis": -1}, parts...)
+	return following(parts)
 }
 
 // packIntegers packs what is known, and gives the operands that are left.

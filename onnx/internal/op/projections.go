@@ -8,10 +8,11 @@ import (
 	"github.com/blindbox/blindbox/onnx/tensor"
 )
 
-// Projections multiplies one left operand with several matrices and gives the products
-// beside each other: a row of the result is the rows of A x B1 + C1, A x B2 + C2, and so
-// on. Operands are A, of float32, then B and C of each product. B is one matrix; C, one
-// number for each of its columns, may be missing. It is immutable.
+// Projections multiplies one left operand with several matrices. Operands are A, of
+// float32, then B and C of each product A x B + C. B is one matrix; C, one number for each
+// of its columns, may be missing. The result has the rows of A and the columns of all
+// products, but they are not interleaved: the first product, row by row, comes before all
+// of the second. It is immutable.
 type Projections struct {
 	Turned []bool // of each B, whether it is given transposed
 
@@ -111,15 +112,9 @@ func (o *Projections) Pack(level kernel.Level, fixed func(int) *tensor.Tensor, i
 func (o *Projections) Scratch(on *kernel.On, in []*Info) int64 {
 	most := int64(0)
 	for i := range o.Turned {
-		if o.packed != nil {
-			break
+		if o.packed == nil {
+			most = max(most, o.part(i).Scratch(on, []*Info{in[0], in[o.b(i)], in[o.c(i)]}))
 		}
-		p, operands := o.part(i), []*Info{in[0], in[o.b(i)], in[o.c(i)]}
-		results, err := p.Infer(operands)
-		if err != nil {
-			return 0
-		}
-		most = max(most, countStack(results[0].Shape)+p.Scratch(on, operands))
 	}
 	return most
 }
@@ -129,37 +124,21 @@ func (o *Projections) part(i int) *Product { return &Product{TransB: o.Turned[i]
 
 // Run multiplies.
 func (o *Projections) Run(env *Env, in, out []*tensor.Tensor) error {
-	dst, shape := tensor.Data[float32](out[0]), out[0].Shape
-	n := int(shape[len(shape)-1])
+	dst, shape := tensor.Data[float32](out[0]), slices.Clone(out[0].Shape)
+	columns := len(shape) - 1
+	m := len(dst) / int(shape[columns])
 	if o.packed != nil {
 		a := gemm.Dense(tensor.Data[float32](in[0]), o.packed[0].K())
-		return gemm.MulBeside(env.On, dst, n, len(dst)/n, a, o.packed, &gemm.Epilogue{Bias: o.bias})
+		return gemm.MulSeveral(env.On, dst, m, a, o.packed, o.bias)
 	}
-	first := 0
 	for i := range o.Turned {
-		columns, err := o.alone(env, in, out[0], i, first)
-		if err != nil {
+		operands := []*tensor.Tensor{in[0], in[o.b(i)], in[o.c(i)]}
+		_, _, shape[columns] = split(operands[1].Shape, false, o.Turned[i])
+		n := m * int(shape[columns])
+		if err := o.part(i).Run(env, operands, []*tensor.Tensor{tensor.Of(dst[:n:n], shape...)}); err != nil {
 			return err
 		}
-		first += columns
+		dst = dst[n:]
 	}
 	return nil
-}
-
-// alone makes product i in scratch memory and puts it into its columns.
-func (o *Projections) alone(env *Env, in []*tensor.Tensor, out *tensor.Tensor, i, first int) (columns int, err error) {
-	_, _, n := split(in[o.b(i)].Shape, false, o.Turned[i])
-	shape := slices.Clone(out.Shape)
-	shape[len(shape)-1] = n
-	count := countStack(shape)
-	product := tensor.Of(env.Scratch[:count], shape...)
-	rest := *env
-	rest.Scratch = env.Scratch[count:]
-	operands := []*tensor.Tensor{in[0], in[o.b(i)], in[o.c(i)]}
-	if err := o.part(i).Run(&rest, operands, []*tensor.Tensor{product}); err != nil {
-		return 0, err
-	}
-	to := kernel.Dense(out.Shape)
-	to.Offset = first
-	return int(n), copyTo(env, out, to, product, kernel.Dense(shape), shape)
 }
