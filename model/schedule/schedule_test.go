@@ -245,7 +245,7 @@ func TestDeadline(t *testing.T) {
 		for range 12 { // 2 run, 10 wait
 			l.query("a", time.Second)
 		}
-		try := func(caller string, within time.Duration) (error, time.Duration) {
+		try := func(caller string, within time.Duration) (time.Duration, error) {
 			ctx, cancel := context.WithTimeout(t.Context(), within)
 			defer cancel()
 			began := time.Now()
@@ -253,16 +253,16 @@ func TestDeadline(t *testing.T) {
 			if err == nil {
 				release()
 			}
-			return err, time.Since(began)
+			return time.Since(began), err
 		}
 		var o *Overload
-		if err, took := try("a", 5*time.Second); !errors.As(err, &o) || o.What != Deadline || took != 0 || o.Wait != 5500*time.Millisecond || o.RetryAfter != 5*time.Second {
+		if took, err := try("a", 5*time.Second); !errors.As(err, &o) || o.What != Deadline || took != 0 || o.Wait != 5500*time.Millisecond || o.RetryAfter != 5*time.Second {
 			t.Errorf("11th of the caller in 5 s: %v after %v", err, took)
 		}
-		if err, took := try("b", 1500*time.Millisecond); err != nil || took > time.Second {
+		if took, err := try("b", 1500*time.Millisecond); err != nil || took > time.Second {
 			t.Errorf("another caller's first in 1.5 s: %v after %v", err, took)
 		}
-		if err, _ := try("a", time.Minute); err != nil {
+		if _, err := try("a", time.Minute); err != nil {
 			t.Errorf("the caller's in a minute: %v", err)
 		}
 		time.Sleep(time.Minute)
