@@ -112,6 +112,18 @@ func readCatalog(data []byte) (catalog, error) {
 	return c, nil
 }
 
+// readable refuses a model with which the next start would refuse the catalog.
+func readable(f sealed, m record) error {
+	data, err := json.Marshal(catalog{catalogVersion, []sealed{f}, []record{m}})
+	if err == nil {
+		_, err = readCatalog(data)
+	}
+	if err != nil {
+		return &InputError{"this cannot be in the catalog: " + err.Error()}
+	}
+	return nil
+}
+
 func (f sealed) check() error {
 	if !fileName.MatchString(f.Name) || f.Digest.IsZero() || f.Size < 0 || f.Length <= f.Size {
 		return errors.New("name, digest or size cannot be")

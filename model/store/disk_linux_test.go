@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -240,6 +241,30 @@ func TestDamagedCatalog(t *testing.T) {
 	if after := names(t, f.disk); !slices.Equal(before, after) {
 		t.Errorf("before %q, after %q", before, after)
 	}
+}
+
+// TestNeverUnreadable: nothing that an owner says makes a catalog that the next start
+// refuses, with every other owner's models in it.
+func TestNeverUnreadable(t *testing.T) {
+	f := newFolders(t)
+	s := open(t, f.on)
+	mustSend(t, s, "anna", Spec{Name: "m"}, nil)
+	_, err := send(s, "eve", Spec{Name: "m", Version: maxVersion}, file("a", 10))
+	must(t, err)
+	_, err = send(s, "eve", Spec{Name: "m"}, file("b", 10))
+	is[*InputError](t, err, nil)
+	for i, text := range []string{"\x00", "\x7f", "\u2028", "\uffff", "\ufffd", "\U0010ffff", "\U0001f600", "</script>", `"\`, strings.Repeat("[", 1000)} {
+		if _, err := send(s, "eve"+text, Spec{Name: fmt.Sprint("m", i), Options: text}, file(text, 10)); err != nil {
+			is[*InputError](t, err, nil)
+		}
+	}
+	before, err := s.List("eve")
+	must(t, err, s.Close())
+	s = open(t, f.on)
+	if after, err := s.List("eve"); err != nil || len(after) != len(before) {
+		t.Errorf("%d models were there, %d are: %v", len(before), len(after), err)
+	}
+	mustHave(t, s, "anna", "m", nil)
 }
 
 // TestCatalogFails: what cannot be written does not happen.

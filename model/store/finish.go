@@ -192,8 +192,8 @@ func (u *Upload) fit() error {
 	defer s.mu.Unlock()
 	bytes := u.ready.Bytes()
 	switch {
-	case bytes < 0 || bytes > s.config.Memory:
-		return s.full(max(bytes, 0))
+	case bytes > s.config.Memory:
+		return s.full(bytes)
 	case bytes <= u.held:
 		s.give(u.held - bytes)
 		u.held = bytes
@@ -220,6 +220,9 @@ func (u *Upload) plan(c *catalog, file sealed, m *record) (*entry, error) {
 		c.Files = append(c.Files, file)
 	}
 	twin, err := u.version(m)
+	if err == nil && u.seal != nil {
+		err = readable(file, *m)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -220,6 +220,8 @@ func protect(ctx context.Context, l Loader, options string, in io.Reader) (r Rea
 		return nil, &LoadError{Cause: err}
 	case r == nil:
 		return nil, &LoadError{Cause: errors.New("the loader gave neither a model nor an error")}
+	case r.Bytes() < 0:
+		return nil, &LoadError{Cause: fmt.Errorf("the loader says that the model holds %d bytes", r.Bytes())}
 	}
 	return r, nil
 }

@@ -134,9 +134,6 @@ func (s *Store) full(n int64) error {
 // resize changes a reservation to what a model turned out to hold.
 func (s *Store) resize(held, bytes int64) error {
 	switch {
-	case bytes < 0:
-		s.give(held)
-		return &LoadError{Cause: &InputError{"the loader says that the model holds a negative number of bytes"}}
 	case bytes <= held:
 		s.give(held - bytes)
 	case !s.reserve(bytes - held):
