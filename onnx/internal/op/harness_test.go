@@ -66,6 +66,7 @@ func computeOn(on *kernel.On, op string, opset int64, at attrs, outputs int, in 
 	if err != nil {
 		return nil, err
 	}
+	o = ForTypes(o, infosOf(in))
 	infos, err := o.Infer(infosOf(in))
 	if err != nil {
 		return nil, err

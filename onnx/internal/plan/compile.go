@@ -201,6 +201,7 @@ func (c *compiler) node(n *graph.Node) error {
 		return err
 	}
 	st.In = append(st.In, captured...)
+	st.Op = op.ForTypes(st.Op, c.infos(st.In))
 	results, err := c.infer(&st, len(n.Outputs))
 	if err != nil {
 		return err
