@@ -50,31 +50,37 @@ func inPadding(g *Geometry, o, t int, end []int) bool {
 func TestPoolAgainstNaive(t *testing.T) {
 	rng := rand.New(rand.NewPCG(20, 21))
 	for range 60 {
-		g := randomGeometry(rng, 3)
-		end := make([]int, len(g.In))
-		for d := range end {
-			end[d] = rng.IntN(4)
-			g.Begin[d] = max(0, g.Begin[d])
-			g.Out[d] = OutDim(g.In[d], g.Kernel[d], g.Strides[d], g.Dilation[d], g.Begin[d], end[d], rng.IntN(2) == 0)
-			if g.Out[d] == 0 {
-				g.Out[d], g.Kernel[d] = 1, 1
-			}
+		tryPool(t, rng)
+	}
+}
+
+// tryPool compares a pooling of a random kind with what ONNX defines.
+func tryPool(t *testing.T, rng *rand.Rand) {
+	t.Helper()
+	g := randomGeometry(rng, 3)
+	end := make([]int, len(g.In))
+	for d := range end {
+		end[d] = rng.IntN(4)
+		g.Begin[d] = max(0, g.Begin[d])
+		g.Out[d] = OutDim(g.In[d], g.Kernel[d], g.Strides[d], g.Dilation[d], g.Begin[d], end[d], rng.IntN(2) == 0)
+		if g.Out[d] == 0 {
+			g.Out[d], g.Kernel[d] = 1, 1
 		}
-		src := random(rng, g.Batch*g.Channels*pixels(g.In))
-		mean, padded := rng.IntN(2) == 0, rng.IntN(2) == 0
-		want := naivePool(&g, src, mean, padded, end)
-		allowed := make([]float64, len(want))
-		for i := range allowed {
-			allowed[i] = 1e-5
-			if math.IsInf(want[i], -1) {
-				want[i], allowed[i] = -1e30, math.Inf(1)
-			}
+	}
+	src := random(rng, g.Batch*g.Channels*pixels(g.In))
+	mean, padded := rng.IntN(2) == 0, rng.IntN(2) == 0
+	want := naivePool(&g, src, mean, padded, end)
+	allowed := make([]float64, len(want))
+	for i := range allowed {
+		allowed[i] = 1e-5
+		if math.IsInf(want[i], -1) {
+			want[i], allowed[i] = -1e30, math.Inf(1)
 		}
-		for _, level := range levels() {
-			for _, layout := range []Layout{Planar, Blocked} {
-				got := runPool(t, &kernel.On{Level: level, Threads: 2}, g, layout, src, mean, padded, end)
-				compare(t, fmt.Sprintf("%v, layout %d, mean %v %v, end %v, %+v", level, layout, mean, padded, end, g), got, want, allowed)
-			}
+	}
+	for _, level := range levels() {
+		for _, layout := range []Layout{Planar, Blocked} {
+			got := runPool(t, &kernel.On{Level: level, Threads: 2}, g, layout, src, mean, padded, end)
+			compare(t, fmt.Sprintf("%v, layout %d, mean %v %v, end %v, %+v", level, layout, mean, padded, end, g), got, want, allowed)
 		}
 	}
 }

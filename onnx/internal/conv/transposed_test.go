@@ -56,26 +56,32 @@ func onto(g *Geometry, i, t int) (int, bool) {
 func TestTransposedAgainstNaive(t *testing.T) {
 	rng := rand.New(rand.NewPCG(30, 31))
 	for range 60 {
-		g := randomGeometry(rng, 3)
-		for d := range g.Out {
-			g.In[d] = min(g.In[d], 9)
-			span := (g.In[d]-1)*g.Strides[d] + (g.Kernel[d]-1)*g.Dilation[d] + 1
-			g.Out[d] = max(1, span-g.Begin[d]-rng.IntN(3)+rng.IntN(3))
-		}
-		src := random(rng, g.Batch*g.Channels*pixels(g.In))
-		weights := random(rng, g.Channels*g.Filters/g.Groups*pixels(g.Kernel))
-		bias := random(rng, g.Filters)
-		want, allowed := naiveTransposed(&g, src, weights, bias)
-		for i := range allowed {
-			allowed[i] = 1e-5 * (1 + allowed[i])
-			want[i] = max(want[i], 0)
-		}
-		for _, level := range levels() {
-			for _, l := range []Layout{Planar, Blocked} {
-				on := &kernel.On{Level: level, Threads: 2}
-				got := runTransposed(t, on, g, l, src, weights, bias)
-				compare(t, fmt.Sprintf("%v, layout %d, %+v", level, l, g), got, want, allowed)
-			}
+		tryTransposed(t, rng)
+	}
+}
+
+// tryTransposed compares one with its definition.
+func tryTransposed(t *testing.T, rng *rand.Rand) {
+	t.Helper()
+	g := randomGeometry(rng, 3)
+	for d := range g.Out {
+		g.In[d] = min(g.In[d], 9)
+		span := (g.In[d]-1)*g.Strides[d] + (g.Kernel[d]-1)*g.Dilation[d] + 1
+		g.Out[d] = max(1, span-g.Begin[d]-rng.IntN(3)+rng.IntN(3))
+	}
+	src := random(rng, g.Batch*g.Channels*pixels(g.In))
+	weights := random(rng, g.Channels*g.Filters/g.Groups*pixels(g.Kernel))
+	bias := random(rng, g.Filters)
+	want, allowed := naiveTransposed(&g, src, weights, bias)
+	for i := range allowed {
+		allowed[i] = 1e-5 * (1 + allowed[i])
+		want[i] = max(want[i], 0)
+	}
+	for _, level := range levels() {
+		for _, l := range []Layout{Planar, Blocked} {
+			on := &kernel.On{Level: level, Threads: 2}
+			got := runTransposed(t, on, g, l, src, weights, bias)
+			compare(t, fmt.Sprintf("%v, layout %d, %+v", level, l, g), got, want, allowed)
 		}
 	}
 }

@@ -66,3 +66,38 @@ func fuzzed(t *testing.T, level kernel.Level, seed uint64, m, k, n int, kind uin
 	}
 	return dst
 }
+
+// FuzzSpecials puts a number that is none, or hardly any, into one operand: the row or
+// column that it is in becomes what it does in portable Go, and no other does.
+func FuzzSpecials(f *testing.F) {
+	f.Add(uint64(1), uint8(13), uint16(70), uint8(45), uint8(0))
+	f.Add(uint64(2), uint8(1), uint16(13), uint8(33), uint8(7))
+	f.Add(uint64(3), uint8(6), uint16(1), uint8(16), uint8(21))
+	f.Fuzz(func(t *testing.T, seed uint64, rows uint8, depth uint16, columns, special uint8) {
+		m, k, n := 1+int(rows%40), 1+int(depth%300), 1+int(columns%100)
+		rng := newRand(seed)
+		a, b := View{random(rng, m*k), k, 1}, View{random(rng, k*n), n, 1}
+		list := a.Data
+		if special&1 != 0 {
+			list = b.Data
+		}
+		list[rng.IntN(len(list))] = []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1)), 0x1p-149, -0x1p-127}[special/2%5]
+		var want []float32
+		for _, level := range kernel.Levels() {
+			dst := random(rng, m*n)
+			on := kernel.On{Level: level, Threads: 1 + int(special>>6)}
+			if err := Mul(&on, dst, n, m, a, Pack(level, b, k, n), &Epilogue{}); err != nil {
+				t.Fatal(err)
+			}
+			if want == nil {
+				want = dst
+			}
+			for i, x := range dst {
+				w := want[i]
+				if x != w && (x == x || w == w) && !(math.Abs(float64(x-w)) <= float64(k+6)*0x1p-21) {
+					t.Fatalf("%v, %dx%dx%d: element %d is %v, in portable Go %v", level, m, k, n, i, x, w)
+				}
+			}
+		}
+	})
+}
