@@ -353,6 +353,33 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	}
 }
 
+// TestMakersSeeShapesOfTheRun: an operator that makes its results by itself is held to the
+// shapes that its operands turn out to have, as all others are.
+func TestMakersSeeShapesOfTheRun(t *testing.T) {
+	s := mustLoad(t, pb.Model(pb.Input("b", 1, "n"), pb.Input("s", 7, 3), pb.Input("scores", 1, 1, 1, 6), pb.Initializer(pb.Ints("most", []int64{1}, 5)),
+		pb.Node("", "Reshape", []string{"b", "s"}, []string{"boxes"}), pb.Node("", "NonMaxSuppression", []string{"boxes", "scores", "most"}, []string{"y"}), pb.OpenOutput("y", 7)))
+	for _, shape := range [][]int64{{1, 6, 1}, {1, 1, 6}, {2, 3, 1}} {
+		_, err := s.Run(t.Context(), map[string]*tensor.Tensor{"b": vec(1, 2, 3, 4, 5, 6), "s": tensor.List(shape...), "scores": tensor.Of(make([]float32, 6), 1, 1, 6)})
+		wantError(t, err, `node 1 (NonMaxSuppression): input 0 "boxes": has shape`)
+	}
+}
+
+// TestListsInside: what a list in an input holds has the declared type.
+func TestListsInside(t *testing.T) {
+	s := mustLoad(t, pb.Model(pb.Msg(11, pb.Str(1, "x"), pb.Msg(2, pb.Msg(9, pb.Msg(1, pb.Msg(4, pb.Msg(1, pb.Msg(1, pb.Int(1, 1)))))))),
+		pb.Node("", "OptionalHasElement", []string{"x"}, []string{"y"}), pb.OpenOutput("y", 9)))
+	for kind, item := range map[string]*tensor.Tensor{"": tensor.SequenceOf(tensor.Float32, vec(1)), "of int64": tensor.SequenceOf(tensor.Int64, tensor.List[int64](1))} {
+		in := tensor.OptionalOf(tensor.Sequence, 0, item)
+		_, err := s.Run(t.Context(), map[string]*tensor.Tensor{"x": in})
+		if (err == nil) != (kind == "") {
+			t.Errorf("%s: %v", kind, err)
+		}
+		if err != nil {
+			wantError(t, err, `input "x": item 0 is a sequence of int64, expected one of float32`)
+		}
+	}
+}
+
 // TestEmptyTensorsDoNotLoop: shapes without elements whose other dimensions are
 // large must not make a loop count them.
 func TestEmptyTensorsDoNotLoop(t *testing.T) {

@@ -327,9 +327,19 @@ func (v ValueInfo) accepts(t *tensor.Tensor, symbols map[string]int64) error {
 		if t.ItemType != v.Item && (t.ItemType != 0 || len(t.Items) > 0) { // an empty one may not say
 			return fmt.Errorf("is a %s of %s, expected one of %s", t.Type, t.ItemType, v.Item)
 		}
-		return nil
+		return v.acceptsInside(t)
 	}
 	return v.fits(t.Shape, symbols)
+}
+
+// acceptsInside looks at the lists in a list.
+func (v ValueInfo) acceptsInside(t *tensor.Tensor) error {
+	for i, item := range t.Items {
+		if !item.Type.Element() && item.ItemType != v.Inner && (item.ItemType != 0 || len(item.Items) > 0) {
+			return fmt.Errorf("item %d is a %s of %s, expected one of %s", i, item.Type, item.ItemType, v.Inner)
+		}
+	}
+	return nil
 }
 
 // fits holds a shape to the declared one. A named open dimension must have one size in

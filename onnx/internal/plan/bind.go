@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/blindbox/blindbox/onnx/internal/graph"
 	"github.com/blindbox/blindbox/onnx/internal/kernel"
 	"github.com/blindbox/blindbox/onnx/internal/op"
 	"github.com/blindbox/blindbox/onnx/tensor"
@@ -49,6 +50,7 @@ type boundValue struct {
 type boundStep struct {
 	*Step
 	dynamic bool
+	open    bool  // an operand's shape shows only then, and no graph inside looks at it
 	scratch int64 // floats
 	offset  int64 // of the scratch memory in the arena
 	free    []int // late values that no later step reads
@@ -255,8 +257,10 @@ func (b *Bound) step(st *Step, on *kernel.On) error {
 		bs.dynamic = bs.dynamic || !r.Complete()
 	}
 	for _, v := range in { // what an open dimension turns out to be may not fit
-		bs.dynamic = bs.dynamic || v != nil && !v.Complete()
+		bs.open = bs.open || v != nil && !v.Complete()
 	}
+	bs.dynamic = bs.dynamic || bs.open
+	bs.open = bs.open && !slices.ContainsFunc(st.Node.Attrs, func(a graph.Attribute) bool { return a.Kind == graph.Sub })
 	if !maker {
 		if done, err := b.known(st, in, results); done || err != nil {
 			return err

@@ -262,6 +262,11 @@ func (f *frame) dynamic(r *run, st *boundStep) error {
 		Keep: func(values ...*tensor.Tensor) { r.ledger.kept = append(r.ledger.kept, values...) }}
 	defer func() { r.ledger.kept = r.ledger.kept[:kept] }()
 	if maker, ok := st.Op.(op.Maker); ok {
+		if st.open {
+			if _, err := st.Op.Infer(f.learn(st)); err != nil {
+				return err
+			}
+		}
 		// A body inside may run this frame's bound program again, but never this frame.
 		out, err := maker.Make(env, slices.Clone(f.in))
 		if err != nil {
@@ -296,9 +301,8 @@ func (f *frame) accept(st *boundStep, out []*tensor.Tensor) error {
 	return nil
 }
 
-// late infers a step with everything known, takes memory and runs it.
-func (f *frame) late(env *op.Env, r *run, st *boundStep) ([]*tensor.Tensor, error) {
-	p := f.bound.program
+// learn is all that is known of a step's operands when it runs.
+func (f *frame) learn(st *boundStep) []*op.Info {
 	f.infos, f.known = f.infos[:0], f.known[:0]
 	for i, id := range st.In {
 		var v op.Info
@@ -317,7 +321,13 @@ func (f *frame) late(env *op.Env, r *run, st *boundStep) ([]*tensor.Tensor, erro
 		}
 		f.known = append(f.known, v)
 	}
-	results, err := st.Op.Infer(f.known)
+	return f.known
+}
+
+// late infers a step with everything known, takes memory and runs it.
+func (f *frame) late(env *op.Env, r *run, st *boundStep) ([]*tensor.Tensor, error) {
+	p := f.bound.program
+	results, err := st.Op.Infer(f.learn(st))
 	if err != nil {
 		return nil, err
 	}
