@@ -110,6 +110,23 @@ func floats(got, want *tensor.Tensor) (part float64, g, w []float64) {
 	case tensor.BFloat16:
 		return 0.1, decoded[tensor.BF16](got), decoded[tensor.BF16](want)
 	}
+	return narrowFloats(got, want)
+}
+
+// narrowFloats are those of a byte, of which neighbours are far from each other.
+func narrowFloats(got, want *tensor.Tensor) (part float64, g, w []float64) {
+	switch got.Type {
+	case tensor.Float8E4M3FN:
+		return 0.3, decoded[tensor.E4M3](got), decoded[tensor.E4M3](want)
+	case tensor.Float8E4M3FNUZ:
+		return 0.3, decoded[tensor.E4M3UZ](got), decoded[tensor.E4M3UZ](want)
+	case tensor.Float8E5M2:
+		return 0.5, decoded[tensor.E5M2](got), decoded[tensor.E5M2](want)
+	case tensor.Float8E5M2FNUZ:
+		return 0.5, decoded[tensor.E5M2UZ](got), decoded[tensor.E5M2UZ](want)
+	case tensor.Float4E2M1:
+		return 0.5, decoded[tensor.E2M1](got), decoded[tensor.E2M1](want)
+	}
 	return 0, nil, nil
 }
 
