@@ -273,9 +273,7 @@ func (s prepend) normalize(w *work, p piece) (piece, error) {
 	return out.piece()
 }
 
-// bertNormalizer is the rewriting of BERT's tokenizers.
-type bertNormalizer struct{ clean, chinese, accents, lower bool }
-
+// readBertNormalizer returns the steps of BERT's tokenizers.
 func readBertNormalizer(p part) (normalizer, error) {
 	var f struct {
 		Type    string `json:"type"`

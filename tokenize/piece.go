@@ -59,7 +59,6 @@ type work struct {
 	bytes int  // text to be written
 	steps int  // steps of pattern matching
 	track bool // rewriters keep the origin of each byte
-	most  int  // tokens after which nothing more is needed, or 0
 }
 
 func (w *work) spend(bytes int) error {
