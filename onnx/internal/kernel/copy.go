@@ -227,7 +227,10 @@ func takeRuns[T any](on *On, dst, src []T, run, low, high int, starts Starts) er
 
 // long copies until the context ends.
 func long[T any](on *On, dst, src []T) {
-	for len(dst) > chunk && on.Err() == nil {
+	for len(dst) > chunk {
+		if on.Err() != nil {
+			return
+		}
 		copy(dst[:chunk], src)
 		dst, src = dst[chunk:], src[chunk:]
 	}
