@@ -173,3 +173,23 @@ func TestLittleEndian(t *testing.T) {
 		}
 	}
 }
+
+// TestNoTensorOfWhatHasNoElements, and none whose elements cannot be counted.
+func TestNoTensorOfWhatHasNoElements(t *testing.T) {
+	if _, err := New(Sequence, nil); err == nil || !strings.Contains(err.Error(), "is not an element type") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := New(Float32, []int64{1 << 40, 1 << 40}); err == nil || !strings.Contains(err.Error(), "more elements than an int64") {
+		t.Errorf("got %v", err)
+	}
+	if err := (&Tensor{Type: Sequence, data: []float32{1}}).Check(); err == nil || !strings.Contains(err.Error(), "neither shape nor elements") {
+		t.Errorf("got %v", err)
+	}
+	a := NewArena(Alignment)
+	if _, err := a.Floats(2*Alignment, 1); err == nil || !strings.Contains(err.Error(), "reach beyond an arena of 64 bytes") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := a.At(0, Sequence, nil); err == nil {
+		t.Error("a list lies in an arena")
+	}
+}

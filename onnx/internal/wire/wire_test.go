@@ -261,3 +261,30 @@ func FuzzReader(f *testing.F) {
 		}
 	})
 }
+
+// TestFixedFieldsEndWithTheirMessage, although more bytes follow.
+func TestFixedFieldsEndWithTheirMessage(t *testing.T) {
+	outer := NewReader([]byte{0x0a, 3, 0x0d, 1, 2, 0x08, 1, 0x08, 1})
+	f, err := outer.Next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	inner, err := f.Message()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := inner.Next(); err == nil || !strings.Contains(err.Error(), "needs 4 bytes, 2 are left") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestContentThatNobodyReadsMustBeThere, too.
+func TestContentThatNobodyReadsMustBeThere(t *testing.T) {
+	cut := NewStream(bytes.NewReader([]byte{0x0a, 9, 1}), 100)
+	if _, err := cut.Next(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := cut.Next(); err == nil || !strings.Contains(err.Error(), "bytes more than there are") {
+		t.Errorf("got %v", err)
+	}
+}
