@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"strings"
 	"sync"
@@ -369,6 +370,20 @@ func TestGapOverAnchor(t *testing.T) {
 	text = append(text, more.bytes()...)
 	if sound(t, text); verify(t, text, at).Fault == nil {
 		t.Error("another run's signature stands for the gap")
+	}
+}
+
+// TestShortWrite: a sink that takes less and says nothing has failed all the same.
+func TestShortWrite(t *testing.T) {
+	out := newSink()
+	l := open(t, config(t, out), First())
+	if err := l.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	out.fail(10, nil)
+	l.Decided(allow("clinic"))
+	if err := l.Sync(); !errors.Is(err, io.ErrShortWrite) {
+		t.Errorf("%v", err)
 	}
 }
 

@@ -519,6 +519,19 @@ func TestFailingSink(t *testing.T) {
 	}
 }
 
+// TestFailingEnd: the end that the sink refuses is told to whoever closes the log.
+func TestFailingEnd(t *testing.T) {
+	sink := &kept{}
+	l := open(t, config(t, identity(t).Recipient(), sink))
+	l.Event("0")
+	sink.mu.Lock()
+	sink.err = errors.New("no space")
+	sink.mu.Unlock()
+	if err := l.Close(t.Context()); !errors.Is(err, sink.err) {
+		t.Errorf("%v", err)
+	}
+}
+
 // TestTimed: a segment that is not full is sent after a while.
 func TestTimed(t *testing.T) {
 	id := identity(t)

@@ -162,8 +162,12 @@ func (w *wrapper) insert(at token.Pos, text string) {
 func (w *wrapper) visit(n ast.Node) bool {
 	switch n := n.(type) {
 	case *ast.IfStmt:
-		if refuses(n.Body.List) {
+		if refuses(n.Body.List) || asksForEnd(n.Cond) {
 			w.each(n.Cond, token.LOR, false)
+		}
+	case *ast.ForStmt:
+		if n.Cond != nil {
+			w.loop(n.Cond)
 		}
 	case *ast.SwitchStmt:
 		if n.Tag == nil {
@@ -185,6 +189,29 @@ func (w *wrapper) cases(n *ast.SwitchStmt) {
 			w.each(cond, token.LOR, false)
 		}
 	}
+}
+
+// loop wraps what makes a loop end before its time: the part of its condition that
+// asks whether the work is wanted.
+func (w *wrapper) loop(cond ast.Expr) {
+	if both, ok := cond.(*ast.BinaryExpr); ok && both.Op == token.LAND {
+		w.loop(both.X)
+		w.loop(both.Y)
+	} else if asksForEnd(cond) {
+		w.each(cond, token.LAND, true)
+	}
+}
+
+// asksForEnd reports whether a condition calls a method Err, as a context has it.
+func asksForEnd(cond ast.Expr) (asks bool) {
+	ast.Inspect(cond, func(n ast.Node) bool {
+		if call, ok := n.(*ast.CallExpr); ok {
+			f, method := call.Fun.(*ast.SelectorExpr)
+			asks = asks || method && f.Sel.Name == "Err"
+		}
+		return !asks
+	})
+	return asks
 }
 
 // call finds what records a check: the functions judge and pki.Judge, the methods
@@ -251,6 +278,8 @@ func refuses(body []ast.Stmt) bool {
 				return false
 			case *ast.ReturnStmt:
 				found = found || returnsRefusal(n)
+			case *ast.AssignStmt:
+				found = found || slices.ContainsFunc(n.Rhs, isError)
 			case *ast.CallExpr:
 				found = found || callsRefusal(n)
 			case *ast.Ident:
@@ -269,15 +298,27 @@ func returnsRefusal(r *ast.ReturnStmt) bool {
 	last := r.Results[len(r.Results)-1]
 	switch x := last.(type) {
 	case *ast.Ident:
-		return x.Name == "false" || x.Name == "err" || x.Name == "refused" || isSentinel(x.Name)
+		return x.Name == "false" || x.Name == "refused" || isError(x)
 	case *ast.SelectorExpr:
-		return isSentinel(x.Sel.Name)
+		return isError(x)
 	case *ast.CallExpr:
 		return callsRefusal(x)
 	case *ast.UnaryExpr:
 		return isReason(x.X)
 	}
 	return isSentence(last)
+}
+
+// isError reports whether an expression is an error that was kept, or that stands
+// somewhere else.
+func isError(e ast.Expr) bool {
+	switch x := e.(type) {
+	case *ast.Ident:
+		return x.Name == "err" || isSentinel(x.Name)
+	case *ast.SelectorExpr:
+		return x.Sel.Name == "err" || isSentinel(x.Sel.Name)
+	}
+	return false
 }
 
 // isSentinel reports whether a name is that of an error that stands somewhere else.
@@ -296,7 +337,7 @@ func isReason(e ast.Expr) bool {
 		return false
 	}
 	name, ok := literal.Type.(*ast.Ident)
-	return ok && (name.Name == "Refusal" || name.Name == "Spent")
+	return ok && (name.Name == "Refusal" || name.Name == "Spent" || strings.HasSuffix(name.Name, "Error"))
 }
 
 // isSentence reports whether an expression begins with several words: the reason, in
@@ -323,7 +364,8 @@ func callsRefusal(c *ast.CallExpr) bool {
 	}
 	switch name {
 	case "Errorf", "New", "fail", "Fail", "failf", "refuse", "malformed", "unsupported", "NewFailure", "problem",
-		"fault", "twice", "unknown", "expired", "badToken", "badCertificate", "noKeys":
+		"fault", "twice", "unknown", "expired", "badToken", "badCertificate", "noKeys",
+		"BadInput", "tooMany", "tooDeep", "failed", "unknownField", "missing":
 		return true
 	}
 	return false
@@ -339,6 +381,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 )
 
 var recording = sync.OnceValue(func() *recorder {
@@ -375,6 +418,11 @@ var active = sync.OnceValues(func() (int, string) {
 	}
 	n, err := strconv.Atoi(id)
 	if err != nil {
+		panic(err)
+	}
+	// Without the check of a size it may be taken from the machine.
+	const most = 6 << 30
+	if err := syscall.Setrlimit(syscall.RLIMIT_AS, &syscall.Rlimit{Cur: most, Max: most}); err != nil {
 		panic(err)
 	}
 	return n, how

@@ -1,5 +1,5 @@
-// Command mutants asks of every check in the code that decides about trust: would
-// anybody notice if it were gone?
+// Command mutants asks of every check in the code that decides about trust, or in the
+// engine that reads models of strangers: would anybody notice if it were gone?
 //
 // It rewrites each condition that leads to a refusal, and each argument that
 // decides a recorded check, so that it can be switched off ("removed") or turned
@@ -10,7 +10,7 @@
 // It stands outside the trust boundary altogether: it builds in a directory of
 // its own, with the compiler's overlay, and changes no file of the repository.
 //
-//	go run ./internal/mutants [-workers N] [-negate] [-only REGEXP] [PACKAGE ...]
+//	go run ./internal/mutants [-field trust|engine] [-workers N] [-negate] [-only REGEXP] [PACKAGE ...]
 package main
 
 import (
@@ -26,25 +26,49 @@ import (
 	"time"
 )
 
-// suspects are the packages whose checks are spoiled, unless others are named.
-var suspects = []string{
-	"./attest", "./attest/snp", "./attest/tdx", "./attest/sgx", "./attest/nitro", "./attest/tpm", "./attest/azure",
-	"./attest/nvgpu", "./attest/composite", "./attest/form", "./attest/internal/blob", "./attest/internal/pki",
-	"./attest/internal/dcap", "./attest/internal/tcg", "./attest/launch", "./appraise", "./atls", "./receipt",
-	"./box/audit", "./box/callers", "./box/operate", "./box/quota", "./box/receipt", "./box/seal", "./box/signing",
-	"./policy", "./policy/learn", "./internal/jws", "./internal/strictjson",
+// field is a part of the repository.
+type field struct {
+	// suspects are the packages whose checks are spoiled, unless others are named.
+	suspects []string
+	// witnesses are the packages whose tests may notice, beside the suspects' own.
+	witnesses []string
 }
 
-// witnesses are the packages whose tests may notice, beside the suspects' own.
-var witnesses = []string{"./attest/attesttest", "./attest/sim", "./client"}
+func fieldOf(name string) (field, error) {
+	switch name {
+	case "trust":
+		return field{[]string{
+			"./attest", "./attest/snp", "./attest/tdx", "./attest/sgx", "./attest/nitro", "./attest/tpm", "./attest/azure",
+			"./attest/nvgpu", "./attest/composite", "./attest/form", "./attest/internal/blob", "./attest/internal/pki",
+			"./attest/internal/dcap", "./attest/internal/tcg", "./attest/launch", "./appraise", "./atls", "./receipt",
+			"./box/audit", "./box/callers", "./box/operate", "./box/quota", "./box/receipt", "./box/seal", "./box/signing",
+			"./policy", "./policy/learn", "./internal/jws", "./internal/strictjson",
+		}, []string{"./attest/attesttest", "./attest/sim", "./client"}}, nil
+	case "engine":
+		return field{suspects: []string{
+			"./onnx", "./onnx/tensor", "./onnx/internal/wire", "./onnx/internal/plan", "./onnx/internal/fuse", "./onnx/internal/op",
+			"./onnx/internal/kernel", "./onnx/internal/vec", "./onnx/internal/gemm", "./onnx/internal/qgemm", "./onnx/internal/conv",
+			"./onnx/internal/attention", "./onnx/internal/rnn", "./onnx/internal/sample", "./onnx/internal/narrow",
+		}}, nil
+	}
+	return field{}, fmt.Errorf("-field %q is neither trust nor engine", name)
+}
 
 func main() {
 	workers := flag.Int("workers", runtime.NumCPU(), "tests to run at a time")
 	negate := flag.Bool("negate", false, "turn conditions around as well as removing them")
+	part := flag.String("field", "trust", "the packages whose conditions are spoiled unless some are named: trust or engine")
 	only := flag.String("only", "", "spoil only conditions whose FILE:LINE: TEXT matches this")
 	known := flag.String("known", "docs/mutants.md", "file that names the survivors that are known, with the reason")
 	flag.Parse()
-	if err := run(options{workers: *workers, negate: *negate, only: *only, known: *known, packages: flag.Args(), witnesses: witnesses}); err != nil {
+	f, err := fieldOf(*part)
+	if err == nil {
+		if flag.NArg() > 0 {
+			f.suspects = flag.Args()
+		}
+		err = run(options{workers: *workers, negate: *negate, only: *only, known: *known, field: f})
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "mutants:", err)
 		os.Exit(1)
 	}
@@ -54,17 +78,13 @@ type options struct {
 	workers     int
 	negate      bool
 	only, known string
-	// packages have their conditions spoiled; the tests of witnesses count too.
-	packages, witnesses []string
+	field
 }
 
 func run(o options) error {
 	filter, err := regexp.Compile(o.only)
 	if err != nil {
 		return err
-	}
-	if len(o.packages) == 0 {
-		o.packages = suspects
 	}
 	dir, err := os.MkdirTemp("", "mutants-")
 	if err != nil {
@@ -80,11 +100,11 @@ func run(o options) error {
 	}()
 
 	began := time.Now()
-	source, err := instrument(dir, o.packages)
+	source, err := instrument(dir, o.suspects)
 	if err != nil {
 		return err
 	}
-	fmt.Printf("%d conditions in %d packages\n", len(source.points), len(o.packages))
+	fmt.Printf("%d conditions in %d packages\n", len(source.points), len(o.suspects))
 	text, err := os.ReadFile(o.known)
 	if err != nil && !os.IsNotExist(err) {
 		return err
@@ -92,7 +112,7 @@ func run(o options) error {
 	known := knownIn(string(text))
 	survivors := source.mutants(o, filter)
 	// The witnesses are slower, and asked only if something is left that is not known.
-	for i, packages := range [][]string{o.packages, o.witnesses} {
+	for i, packages := range [][]string{o.suspects, o.witnesses} {
 		if i > 0 && (len(packages) == 0 || source.allIn(known, survivors)) {
 			break
 		}

@@ -15,7 +15,7 @@ const toy = "internal/mutants/testdata/toy"
 // if a witness is not asked.
 func TestToy(t *testing.T) {
 	t.Chdir("../..")
-	o := options{workers: 2, known: filepath.Join(t.TempDir(), "known.md"), packages: []string{"./" + toy}}
+	o := options{workers: 2, known: filepath.Join(t.TempDir(), "known.md"), field: field{suspects: []string{"./" + toy}}}
 	say := func(lines ...string) {
 		t.Helper()
 		text := ""
@@ -60,7 +60,7 @@ func TestInstrument(t *testing.T) {
 	}
 	want := []string{`Check: s == ""`, `Check: len(s) > 10`, `Check: s != word`,
 		`box.open: b.word == ""`, `box.open: err != nil`, `box.open: err != nil #2`, `Short: len(s) > 3`,
-		`Find: s == ""`, `Admit: s == ""`, `Why: s != word`, `Verdicts: s == word`}
+		`Find: s == ""`, `Admit: s == ""`, `Why: s != word`, `Keep: s == ""`, `Keep: err == nil && s != word`, `Turns: ctx.Err() == nil`, `Verdicts: s == word`}
 	if !slices.Equal(got, want) {
 		t.Errorf("conditions %q, want %q", got, want)
 	}

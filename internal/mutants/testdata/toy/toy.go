@@ -2,6 +2,7 @@
 package toy
 
 import (
+	"context"
 	_ "embed"
 	"errors"
 )
@@ -68,6 +69,30 @@ func Why(s string) string {
 		return "another word: " + s
 	}
 	return ""
+}
+
+// WordError is a reason that has fields.
+type WordError struct{ Word string }
+
+func (e *WordError) Error() string { return "another word: " + e.Word }
+
+// Keep says why not in an error that is kept, or that has fields.
+func Keep(s string) (err error) {
+	if s == "" {
+		err = errWord
+	}
+	if err == nil && s != word {
+		return &WordError{s}
+	}
+	return err
+}
+
+// Turns ends before its time if nobody waits any more.
+func Turns(ctx context.Context) (n int) {
+	for n < 9 && ctx.Err() == nil {
+		n++
+	}
+	return n
 }
 
 // Length has a condition that refuses nothing.

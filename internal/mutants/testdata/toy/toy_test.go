@@ -1,6 +1,9 @@
 package toy
 
-import "testing"
+import (
+	"context"
+	"testing"
+)
 
 func TestCheck(t *testing.T) {
 	if Check("sesame") != nil {
@@ -32,5 +35,19 @@ func TestOtherWays(t *testing.T) {
 func TestVerdicts(t *testing.T) {
 	if Verdicts("barley")[0] {
 		t.Error("another word passes")
+	}
+}
+
+func TestKeep(t *testing.T) {
+	if Keep("") != errWord || Keep("barley") == nil || Keep(word) != nil {
+		t.Error("another word passes")
+	}
+}
+
+func TestTurns(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if Turns(ctx) != 0 {
+		t.Error("it goes on")
 	}
 }
