@@ -22,6 +22,7 @@ const (
 	catalogNew     = "catalog.json.new"
 	catalogVersion = 1
 	maxCatalog     = 256 << 20 // bytes
+	maxFile        = 1 << 40   // bytes; as many as a catalog can hold do not overflow
 )
 
 // catalog is what survives the process.
@@ -125,7 +126,7 @@ func readable(f sealed, m record) error {
 }
 
 func (f sealed) check() error {
-	if !fileName.MatchString(f.Name) || f.Digest.IsZero() || f.Size < 0 || f.Length <= f.Size {
+	if !fileName.MatchString(f.Name) || f.Digest.IsZero() || f.Size < 0 || f.Length <= f.Size || f.Length > maxFile {
 		return errors.New("name, digest or size cannot be")
 	}
 	_, err := age.ParseX25519Identity(f.Key)

@@ -171,9 +171,10 @@ func (d *disk) decrypt(file *os.File, f sealed, key *age.X25519Identity) (io.Rea
 	return text, nil
 }
 
-// regular opens a file that is one: no link, no folder, no device, and no pipe, at
-// which open would wait for a writer. Between the look and the open the host may have
-// put something else there, so what was opened must be what was looked at.
+// regular opens a file that is one: no link, no folder, no pipe, at which open would
+// wait for a writer, and no device, which does something when it is opened. Between the
+// look and the open the host may have put something else there, so what was opened must
+// be what was looked at.
 func (d *disk) regular(name string) (*os.File, error) {
 	seen, err := d.folder.Lstat(name)
 	switch {
@@ -184,6 +185,7 @@ func (d *disk) regular(name string) (*os.File, error) {
 	case !seen.Mode().IsRegular():
 		return nil, &SealedError{Problem: "is not a regular file"}
 	}
+	d.step("disk.seen")
 	file, err := d.folder.OpenFile(name, os.O_RDONLY|noFollow, 0)
 	if err != nil {
 		return nil, &SealedError{Problem: "cannot be read", Cause: err}

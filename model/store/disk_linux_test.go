@@ -69,6 +69,13 @@ func flip(path string, at int) error {
 	return os.WriteFile(path, data, 0o600)
 }
 
+// problems are what the error says, where it is not that the file was altered.
+var problems = map[string]string{
+	"one byte less": "bytes, expected", "whole chunks": "bytes, expected", "empty": "has 0 bytes", "one byte more": "bytes, expected", "huge": "has 1099511627776 bytes",
+	"swapped": "is another file, or an older version", "older version": "is another file, or an older version", "missing": "is missing",
+	"link": "is not a regular file", "link outside": "is not a regular file", "pipe": "is not a regular file", "folder": "is not a regular file",
+}
+
 // TestHostileDisk: whatever the host puts in a file's place, the model is refused by
 // name, nobody else's is, and its owner can send it again.
 func TestHostileDisk(t *testing.T) {
@@ -119,7 +126,7 @@ func TestHostileDisk(t *testing.T) {
 				ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 				_, err = s.Use(ctx, "anna", e.Reference())
 				cancel()
-				is(t, err, func(e *SealedError) bool { return e.Model == "anna~m" })
+				is(t, err, func(e *SealedError) bool { return e.Model == "anna~m" && strings.Contains(e.Error(), problems[name]) })
 			}
 			if e, _ := s.Get("anna", e.Reference()); e.State != Unusable {
 				t.Errorf("state %s", e.State)
@@ -150,6 +157,44 @@ func appendTo(path, text string) error {
 	return errors.Join(err, f.Close())
 }
 
+// TestExchangedInBetween: the host puts a link there after the look and before the open.
+func TestExchangedInBetween(t *testing.T) {
+	f := newFolders(t)
+	var path string
+	s := open(t, func(c *Config) {
+		f.on(c)
+		c.step = func(at string) {
+			if at == "disk.seen" {
+				data, err := os.ReadFile(path)
+				must(t, err, os.WriteFile(path+"x", data, 0o600), os.Remove(path), os.Symlink(filepath.Base(path)+"x", path))
+			}
+		}
+	})
+	e := mustSend(t, s, "anna", Spec{Name: "m"}, file("m", 100))
+	path = f.sealedFile(t, s, e.Digest)
+	must(t, s.Unload("anna", e.Reference()))
+	_, err := s.Use(context.Background(), "anna", e.Reference())
+	is(t, err, func(e *SealedError) bool {
+		return e.Problem == "is not a regular file" || e.Problem == "cannot be read"
+	})
+}
+
+// TestAnotherModel: a file that can be read and is not the one that was uploaded.
+func TestAnotherModel(t *testing.T) {
+	f := newFolders(t)
+	s := open(t, f.on)
+	a := mustSend(t, s, "anna", Spec{Name: "a"}, file("a", 100))
+	b := mustSend(t, s, "anna", Spec{Name: "b"}, file("b", 100))
+	must(t, s.Unload("anna", a.Reference()))
+	s.mu.Lock()
+	wrong := s.contents[b.Digest].sealed
+	wrong.Digest = a.Digest
+	s.contents[a.Digest].sealed = wrong
+	s.mu.Unlock()
+	_, err := s.Use(context.Background(), "anna", a.Reference())
+	is(t, err, func(e *SealedError) bool { return e.Problem == "holds another model" })
+}
+
 // TestDiskReadsNothing: no text of a model and no name is on the disk.
 func TestDiskReadsNothing(t *testing.T) {
 	f := newFolders(t)
@@ -174,6 +219,8 @@ func TestReopen(t *testing.T) {
 	mustSend(t, s, "ben", Spec{Name: "a2"}, a)
 	mustSend(t, s, "anna", Spec{Name: "gone"}, b)
 	must(t, s.Pin(context.Background(), "anna", ea.Reference()), s.Delete("anna", Reference{Name: "gone"}))
+	mustSend(t, s, "anna", Spec{Name: "copy"}, a)
+	must(t, s.Delete("anna", Reference{Name: "copy"})) // others have this file
 	u := begin(t, s, "anna", Spec{Name: "half"})
 	if _, err := u.Write(b); err != nil {
 		t.Fatal(err)

@@ -307,6 +307,20 @@ func TestEviction(t *testing.T) {
 	nothingElse(t, s, "anna", 7)
 }
 
+// TestPinnedStays, however long nobody has used it.
+func TestPinnedStays(t *testing.T) {
+	s, _ := gated(t, func(c *Config) { c.Memory = 3500 })
+	mustSend(t, s, "anna", Spec{Name: "a"}, file("a", 1000))
+	must(t, s.Pin(context.Background(), "anna", Reference{Name: "a"}))
+	for _, n := range []string{"b", "c", "d", "e"} {
+		mustSend(t, s, "anna", Spec{Name: n}, file(n, 1000))
+	}
+	if got := states(t, s, "anna"); got != "ade" {
+		t.Errorf("ready %s", got)
+	}
+	is(t, s.Unload("anna", Reference{Name: "a"}), func(e *ConflictError) bool { return e.Model == "anna~a" })
+}
+
 // TestUnloadInUse: it goes with its last user.
 func TestUnloadInUse(t *testing.T) {
 	s, _ := gated(t, nil)
