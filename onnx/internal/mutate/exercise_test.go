@@ -28,7 +28,7 @@ func limits() onnx.Limits {
 
 // slack is what a tensor costs beside its elements, at most, for all that are alive in
 // such a run.
-const slack = 1 << 18
+const slack = 1 << 19
 
 // patience ends a case that neither ends nor is wrong: a few products of the largest
 // allowed sizes can take that long, and what they give is then not looked at.

@@ -12,7 +12,7 @@ import (
 )
 
 var (
-	mutants = flag.Int("mutants", 400, "how many models TestMutants makes")
+	mutants = flag.Int("mutants", 200, "how many models TestMutants makes")
 	keep    = flag.String("mutants.keep", "", "write each to this file")
 	sparse  = flag.Int("mutants.every", 16, "of so many published cases one is a seed")
 	from    = flag.Uint64("mutants.from", 0, "the first of them")

@@ -41,13 +41,22 @@ func (l *ledger) take(bytes int64) error {
 	if bytes > l.limit-l.exact-l.made {
 		return fmt.Errorf("%w: %d bytes more than the %d that the run holds, at most %d", ErrLimit, bytes, l.exact+l.made, l.limit)
 	}
-	if l.share != nil {
-		if err := l.share.Take(bytes); err != nil {
+	if err := l.draw(bytes); err != nil {
+		l.recount() // what nobody reaches any more may be enough
+		if err := l.draw(bytes); err != nil {
 			return err
 		}
 	}
 	l.exact += bytes
 	return nil
+}
+
+// draw takes from the share.
+func (l *ledger) draw(bytes int64) error {
+	if l.share == nil {
+		return nil
+	}
+	return l.share.Take(bytes)
 }
 
 // give is the end of planned memory.

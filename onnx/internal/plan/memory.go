@@ -13,6 +13,7 @@ import (
 // the operator allows it.
 func (b *Bound) layout() error {
 	var space space
+	b.copies()
 	dying := make([][]int, len(b.steps)+1)
 	for i := range b.steps {
 		st := &b.steps[i]
@@ -42,6 +43,21 @@ func (b *Bound) layout() error {
 	}
 	b.arena = space.top
 	return nil
+}
+
+// copies adds outputs that are copied for the caller, since something else is in the same
+// memory. How large lists are shows in the run.
+func (b *Bound) copies() {
+	for i, id := range b.results {
+		v := b.values[id].info
+		switch {
+		case b.owned[i]:
+		case v.Type.Element() && v.Complete():
+			b.outputs += bytesOf(v)
+		default:
+			b.exact = false
+		}
+	}
 }
 
 // count adds what lies outside of the arena.

@@ -363,6 +363,44 @@ func TestWhatIsMadeOnTheWayIsCounted(t *testing.T) {
 	}
 }
 
+// bounded is a share of a budget that nobody else draws on.
+type bounded struct{ left int64 }
+
+func (b *bounded) Take(n int64) error {
+	if n > b.left {
+		return errors.New("no memory is left")
+	}
+	b.left -= n
+	return nil
+}
+
+func (b *bounded) Give(n int64) { b.left += n }
+
+// TestShareHasWhatNobodyReaches: before a budget refuses a run, what the run has let go
+// of is given back.
+func TestShareHasWhatNobodyReaches(t *testing.T) {
+	o := testOptions()
+	o.Table = map[string]op.Spec{"Hoard": {MaxOut: 1, Make: func(*op.Attributes, int64) (op.Operator, error) { return hoarder{}, nil }}}
+	p := mustCompile(t, &graph.Graph{Nodes: []graph.Node{node("Hoard", nil, "y")}, Outputs: []graph.Decl{output("y")}}, o)
+	if _, err := p.Run(t.Context(), 1, nil, &bounded{10 * 4096}); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestCopiedOutputsArePlanned: outputs that share memory are copied for the caller, and
+// that is part of what the plan says.
+func TestCopiedOutputsArePlanned(t *testing.T) {
+	g := &graph.Graph{Inputs: []graph.Decl{input("x", -1)}, Nodes: numbered(node("Identity", []string{"x"}, "y"), node("Softmax", []string{"x"}, "z")),
+		Outputs: []graph.Decl{output("y"), output("z"), output("z")}}
+	b, err := mustCompile(t, g, testOptions()).Bind([][]int64{{1024}}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, outputs, exact := b.Bytes(); outputs != 3*4096 || !exact {
+		t.Errorf("%d bytes of outputs, exact %v", outputs, exact)
+	}
+}
+
 // counted is a share without a bound.
 type counted struct{ held int64 }
 
