@@ -265,7 +265,7 @@ func (u *Upload) yield() {
 
 // grace is how long the end of an upload waits for a loader that was told to end, so
 // that who tries again finds room.
-const grace = time.Second
+const grace = 5 * time.Second
 
 func (u *Upload) settle() {
 	select {
