@@ -26,8 +26,8 @@ func limits() onnx.Limits {
 	return lim
 }
 
-// slack is what a tensor costs beside its elements, at most, for all that are alive in
-// such a run.
+// slack is what tensors cost beside their elements, and what operators take on their way, in
+// such a run, at most.
 const slack = 1 << 19
 
 // patience ends a case that neither ends nor is wrong: a few products of the largest

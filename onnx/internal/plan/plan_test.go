@@ -363,19 +363,6 @@ func TestWhatIsMadeOnTheWayIsCounted(t *testing.T) {
 	}
 }
 
-// bounded is a share of a budget that nobody else draws on.
-type bounded struct{ left int64 }
-
-func (b *bounded) Take(n int64) error {
-	if n > b.left {
-		return errors.New("no memory is left")
-	}
-	b.left -= n
-	return nil
-}
-
-func (b *bounded) Give(n int64) { b.left += n }
-
 // TestShareHasWhatNobodyReaches: before a budget refuses a run, what the run has let go
 // of is given back.
 func TestShareHasWhatNobodyReaches(t *testing.T) {
