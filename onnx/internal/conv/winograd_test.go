@@ -94,8 +94,9 @@ func TestTilesOfABand(t *testing.T) {
 	}
 }
 
-// TestWinogradError: with the points 0, +-1 and +-2 the error would be 3.4 times that of
-// the direct form.
+// TestWinogradError: the mean error is 2.4 times that of the direct form, 2.1e-6, or,
+// with sums in float64, 2.2e-6. With the points 0, +-1 and +-2 it would be half as large
+// again.
 func TestWinogradError(t *testing.T) {
 	tr := newTrial(rand.New(rand.NewPCG(54, 55)), square(128, 24, 1, 12, 3, 1))
 	tr.act, tr.residual, tr.bias = Activation{}, nil, nil
@@ -103,17 +104,17 @@ func TestWinogradError(t *testing.T) {
 		tr.src[i] = max(0, tr.src[i])
 	}
 	want, _ := tr.want()
-	mean := func(got []float32) (sum float64) {
-		for i := range got {
-			sum += math.Abs(float64(got[i]) - want[i])
-		}
-		return sum / float64(len(got))
-	}
 	for _, level := range levels() {
-		on := &kernel.On{Level: level}
-		plain, minimal := mean(tr.run(t, on, Planar, Planar)), mean(tr.runMinimal(t, on, anywhere))
-		if minimal > 2.8*plain {
-			t.Errorf("%v: mean error %g, of the direct form %g", level, minimal, plain)
+		allowed := 6e-6
+		if level == kernel.Portable {
+			allowed = 2.7e-6
+		}
+		sum := 0.0
+		for i, got := range tr.runMinimal(t, &kernel.On{Level: level}, anywhere) {
+			sum += math.Abs(float64(got) - want[i])
+		}
+		if mean := sum / float64(len(want)); mean > allowed {
+			t.Errorf("%v: mean error %g, %g allowed", level, mean, allowed)
 		}
 	}
 }
