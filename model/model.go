@@ -39,8 +39,9 @@ type Loaded struct {
 	Labels  []string      // names of the classes, if the model is a classifier; optional
 }
 
-// loadTime is how long Load takes at most: a model of 1 GB takes some seconds.
-const loadTime = 5 * time.Minute
+// loadTime is how long a model that was read may take to become a session: one of 1 GB
+// takes some seconds.
+const loadTime = 2 * time.Minute
 
 // Load parses and checks an ONNX file under the default limits.
 func Load(name string, onnxBytes []byte) (Loaded, error) {
@@ -70,7 +71,9 @@ func LoadFrom(name string, expected [32]byte, file io.Reader) (Loaded, error) {
 	if err != nil {
 		return Loaded{}, fmt.Errorf("model: %s: %w", name, err)
 	}
-	if l.Session, err = onnx.NewSession(m); err != nil {
+	ctx, cancel := context.WithTimeout(context.Background(), loadTime)
+	defer cancel()
+	if l.Session, err = onnx.NewSessionContext(ctx, m); err != nil {
 		return Loaded{}, fmt.Errorf("model: %s: %w", name, err)
 	}
 	return l, nil
