@@ -47,15 +47,6 @@ func names(t testing.TB, dir string) []string {
 	return out
 }
 
-func must(t testing.TB, errs ...error) {
-	t.Helper()
-	for _, err := range errs {
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
 // flip changes one byte of a file; at from the end if it is negative.
 func flip(path string, at int) error {
 	data, err := os.ReadFile(path)

@@ -116,7 +116,16 @@ func mustSend(t testing.TB, s *Store, owner string, spec Spec, data []byte) Entr
 	return e
 }
 
-// content is what a caller gets of a model.
+func must(t testing.TB, errs ...error) {
+	t.Helper()
+	for _, err := range errs {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// contentOf is what a caller gets of a model.
 func contentOf(s *Store, caller, name string) (string, error) {
 	h, err := s.Use(context.Background(), caller, Reference{Name: name})
 	if err != nil {
