@@ -19,8 +19,8 @@ import (
 func newModel(s *session) *cobra.Command {
 	group := &cobra.Command{
 		Use:   "model",
-		Short: "Look at a model file",
-		Args:  exactly(1, "a command: show"),
+		Short: "Look at a model, bring it into a box, run it there",
+		Args:  exactly(1, "a command: push, ls, show, run, rm, pin or unpin"),
 		RunE:  func(cmd *cobra.Command, args []string) error { return unknownCommand(cmd, args[0]) },
 	}
 	var shapes []string
@@ -38,6 +38,7 @@ model leaves open, give a shape with --shape.`,
 	}
 	show.Flags().StringArrayVar(&shapes, "shape", nil, "INPUT=SIZES, as in \"tokens=1,128\"; may be repeated")
 	group.AddCommand(show)
+	group.AddCommand(s.modelCommands()...)
 	return group
 }
 

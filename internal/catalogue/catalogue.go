@@ -51,6 +51,7 @@ const (
 	CodeBoxAppDown     attest.Code = "box_app_down"
 	CodeBoxUnavailable attest.Code = "box_not_ready"
 	CodeAppStatus      attest.Code = "app_status"
+	CodeModelRefused   attest.Code = "model_refused"
 )
 
 // Stage is where in an attested call something ended. It is also the exit code

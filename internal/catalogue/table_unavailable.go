@@ -101,6 +101,14 @@ func answers() []Entry {
 			Example: "$ blindbox curl -f https://whisper.acme.example/none\nBBX-500 app: the app answered with an error\n  seen       404 Not Found\n  expected   a status below 400",
 		},
 		{
+			Number: 501, Codes: []attest.Code{CodeModelRefused},
+			Title:   "the box refuses what was asked of its models",
+			Cause:   "The box was verified, and answered with an error: there is no such model (404; that of another caller is not told from none), it is another's or the policy does not let you (403), the file is no model that a box can run (422), a quota or the box is full (507), or the moment is bad (429, 503). The answer says which.",
+			NotDone: "Nothing was changed in the box. Of an upload that was refused nothing is kept.",
+			Fix:     "Read what the box says. `blindbox model ls` lists the models that you may know of, `blindbox model show FILE` says whether a box can run a file.",
+			Example: "$ blindbox model rm acme~xray\nBBX-501 model: the box refuses what was asked of its models\n  seen       403 Forbidden: acme~xray can be changed by its owner only",
+		},
+		{
 			Number: 502, Codes: []attest.Code{CodeBoxAppDown},
 			Title:   "the app in the box does not answer",
 			Cause:   "The app has ended, does not listen where the policy says, broke off its answer, took longer than `limits: {time, idle}` allow, or answers with more than `limits: {response}`.",

@@ -1,0 +1,207 @@
+package models
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"github.com/blindbox/blindbox/examples/tumour"
+	"github.com/blindbox/blindbox/model"
+	"github.com/blindbox/blindbox/model/store"
+)
+
+// box is a server to which callers bring models.
+func box(t testing.TB) *httptest.Server {
+	t.Helper()
+	s, err := model.NewServer(nil, model.WithStore(store.Config{
+		Memory: 1 << 20, OwnerBytes: 1 << 18, OwnerModels: 3, OwnerLoads: 2, LoadTime: time.Minute,
+		Disk: 1 << 20, Folder: t.TempDir(), State: t.TempDir(),
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Header.Set(model.CallerHeader, strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))
+		s.ServeHTTP(w, r)
+	})
+	srv := httptest.NewServer(h)
+	t.Cleanup(func() {
+		srv.Close()
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return srv
+}
+
+func clientOf(t testing.TB, srv *httptest.Server, key string) *Client {
+	t.Helper()
+	u, err := url.Parse(srv.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Client{Base: u, HTTP: http.DefaultTransport, Key: key}
+}
+
+func push(t testing.TB, c *Client, file []byte, s Spec) (Model, error) {
+	t.Helper()
+	return c.Push(t.Context(), bytes.NewReader(file), int64(len(file)), s, nil)
+}
+
+func TestWholeJob(t *testing.T) {
+	srv := box(t)
+	c, other := clientOf(t, srv, "clinic"), clientOf(t, srv, "bank")
+	file := tumour.Model()
+	var sent []int64
+	m, err := c.Push(t.Context(), bytes.NewReader(file), int64(len(file)), Spec{Name: "xray"}, func(n int64) { sent = append(sent, n) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.Name != "xray" || m.Version != "1" || m.ID != fmt.Sprintf("sha256:%x", sha256.Sum256(file)) || m.Owner != "clinic" || m.Visibility != "private" || !m.Optimize || m.Size != int64(len(file)) {
+		t.Errorf("%+v", m)
+	}
+	if len(sent) == 0 || !slices.IsSorted(sent) || sent[len(sent)-1] != int64(len(file)) {
+		t.Errorf("sent %v of %d", sent, len(file))
+	}
+	if m, err = push(t, c, file, Spec{Name: "xray", Version: "7", Shared: true, Unoptimized: true}); err != nil || m.Version != "7" || m.Visibility != "shared" || m.Optimize {
+		t.Errorf("%+v, %v", m, err)
+	}
+	list, err := c.List(t.Context())
+	if err != nil || len(list) != 2 {
+		t.Errorf("%+v, %v", list, err)
+	}
+	if list, err = other.List(t.Context()); err != nil || len(list) != 1 || list[0].Name != "clinic~xray" {
+		t.Errorf("%+v, %v", list, err)
+	}
+	for _, step := range []struct {
+		do             func(context.Context, string, string) (Model, error)
+		loaded, pinned bool
+	}{{c.Unload, false, false}, {c.Load, true, false}, {c.Pin, true, true}, {c.Unpin, true, false}} {
+		if m, err := step.do(t.Context(), "xray", "1"); err != nil || m.Loaded != step.loaded || m.Pinned != step.pinned {
+			t.Errorf("%+v, %v", m, err)
+		}
+	}
+	var refused *Error
+	if err := other.Delete(t.Context(), "clinic~xray", ""); !errors.As(err, &refused) || refused.Status != 403 {
+		t.Error(err)
+	}
+	for _, version := range []string{"7", ""} {
+		if err := c.Delete(t.Context(), "xray", version); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := c.Delete(t.Context(), "xray", ""); !errors.As(err, &refused) || refused.Status != 404 || !strings.Contains(err.Error(), `no model "xray"`) {
+		t.Error(err)
+	}
+}
+
+// transport changes what is sent, or what comes back.
+type transport func(*http.Request) (*http.Response, error)
+
+func (f transport) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// TestGoesOn: a connection that is cut costs no byte that the box has.
+func TestGoesOn(t *testing.T) {
+	srv := box(t)
+	c := clientOf(t, srv, "clinic")
+	file := tumour.Model()
+	cuts, asked := []int64{100, 0, 500}, 0
+	c.HTTP = transport(func(r *http.Request) (*http.Response, error) {
+		if r.Method == http.MethodHead {
+			asked++
+		}
+		if r.Method == http.MethodPatch && len(cuts) > 0 {
+			r.Body = io.NopCloser(io.MultiReader(io.LimitReader(r.Body, cuts[0]), iotest.ErrReader(errors.New("cut"))))
+			cuts = cuts[1:]
+		}
+		return http.DefaultTransport.RoundTrip(r)
+	})
+	if m, err := push(t, c, file, Spec{Name: "xray"}); err != nil || m.Size != int64(len(file)) || len(cuts) != 0 || asked != 3 {
+		t.Errorf("%+v, %v; %d cuts left, asked %d times", m, err, len(cuts), asked)
+	}
+}
+
+// TestGivesUp: a box that takes nothing is not asked for ever, and one that refuses is
+// asked once.
+func TestGivesUp(t *testing.T) {
+	srv := box(t)
+	c := clientOf(t, srv, "clinic")
+	parts := 0
+	c.HTTP = transport(func(r *http.Request) (*http.Response, error) {
+		if r.Method == http.MethodPatch {
+			parts++
+			return nil, errors.New("cut")
+		}
+		return http.DefaultTransport.RoundTrip(r)
+	})
+	if _, err := push(t, c, tumour.Model(), Spec{Name: "xray"}); err == nil || parts != tries || !strings.Contains(err.Error(), "cut 5 times at byte 0") {
+		t.Errorf("%d parts: %v", parts, err)
+	}
+	c = clientOf(t, srv, "clinic")
+	var refused *Error
+	if _, err := push(t, c, []byte("no model"), Spec{Name: "none"}); !errors.As(err, &refused) || refused.Status != 422 {
+		t.Error(err)
+	}
+	if _, err := push(t, c, make([]byte, 1<<19), Spec{Name: "large"}); !errors.As(err, &refused) || refused.Status != 507 {
+		t.Error(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := c.Push(ctx, bytes.NewReader(tumour.Model()), int64(len(tumour.Model())), Spec{Name: "xray"}, nil); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if _, err := c.Push(t.Context(), strings.NewReader("short"), 10, Spec{Name: "x"}, nil); err == nil || !strings.Contains(err.Error(), "has 5 bytes, expected 10") {
+		t.Error(err)
+	}
+}
+
+// TestAnswersThatAreNone: what the box says is not taken for what was asked.
+func TestAnswersThatAreNone(t *testing.T) {
+	for name, c := range map[string]struct {
+		h    http.HandlerFunc
+		want string
+	}{
+		"another model": {func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Location", "/v2/repository/uploads/1")
+			_, _ = w.Write([]byte(`{"id":"sha256:00"}`))
+		}, "do not use it"},
+		"a place elsewhere": {func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Location", "https://evil.example/v2/repository/uploads/1")
+		}, "as the place of an upload"},
+		"another place": {func(w http.ResponseWriter, r *http.Request) { w.Header().Set("Location", "/v2/models") }, "as the place of an upload"},
+		"no place":      {func(http.ResponseWriter, *http.Request) {}, "as the place of an upload"},
+		"no JSON": {func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Location", "/v2/repository/uploads/1")
+			w.Header().Set("Upload-Offset", "1000000")
+			_, _ = w.Write([]byte(`hello`))
+		}, "cannot be read"},
+		"the door's refusal": {func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Retry-After", "7")
+			w.WriteHeader(403)
+			_, _ = w.Write([]byte(`{"title":"the policy does not allow this","detail":"line 7"}`))
+		}, "the box answers 403: the policy does not allow this: line 7"},
+	} {
+		srv := httptest.NewServer(c.h)
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		_, err := clientOf(t, srv, "").Push(ctx, strings.NewReader("x"), 1, Spec{Name: "x"}, nil)
+		cancel()
+		srv.Close()
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, expected %q", name, err, c.want)
+		}
+	}
+	if _, err := (&Client{}).List(t.Context()); err == nil {
+		t.Error("no address")
+	}
+}

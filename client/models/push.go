@@ -1,0 +1,211 @@
+package models
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+)
+
+// Spec is what the caller says about a model that it brings.
+type Spec struct {
+	Name    string
+	Version string // "" for the one after the newest
+	Shared  bool   // with every caller whom the policy lets ask it, and not the owner's alone
+	// Unoptimized has the model's operators run one by one, as they stand in the file.
+	Unoptimized bool
+}
+
+// query is the spec as the address of an upload has it.
+func (s *Spec) query() string {
+	q := url.Values{"name": {s.Name}}
+	if s.Version != "" {
+		q.Set("version", s.Version)
+	}
+	if s.Shared {
+		q.Set("visibility", "shared")
+	}
+	if s.Unoptimized {
+		q.Set("optimize", "false")
+	}
+	return q.Encode()
+}
+
+// tries is how often an upload goes on after it was cut without one byte of progress.
+const tries = 5
+
+// Push uploads a file of so many bytes, from its first, and returns the model that the
+// box has made of it. If the connection is cut it goes on where the box has come to.
+// sent, if it is not nil, is told how many bytes are out. The file is read twice: its
+// digest is announced before its first byte.
+func (c *Client) Push(ctx context.Context, file io.ReaderAt, size int64, s Spec, sent func(int64)) (Model, error) {
+	sum, err := digest(file, size)
+	if err != nil {
+		return Model{}, err
+	}
+	u := &upload{client: c, file: file, size: size, sum: sum, sent: sent}
+	if err := u.begin(ctx, s); err != nil {
+		return Model{}, err
+	}
+	m, err := u.send(ctx)
+	if err != nil {
+		return Model{}, err
+	}
+	if id := "sha256:" + hex.EncodeToString(sum); m.ID != id {
+		return Model{}, fmt.Errorf("models: the box has a model %q, and %s was sent: do not use it", m.ID, id)
+	}
+	return m, nil
+}
+
+func digest(file io.ReaderAt, size int64) ([]byte, error) {
+	h := sha256.New()
+	n, err := io.Copy(h, io.NewSectionReader(file, 0, size))
+	if err == nil && n != size {
+		err = fmt.Errorf("models: the file has %d bytes, expected %d", n, size)
+	}
+	return h.Sum(nil), err
+}
+
+// upload is a file on its way.
+type upload struct {
+	client *Client
+	file   io.ReaderAt
+	size   int64
+	sum    []byte
+	path   string // of the upload
+	offset int64  // where the next part begins
+	sent   func(int64)
+}
+
+// begin tells the box what will come.
+func (u *upload) begin(ctx context.Context, s Spec) error {
+	r, err := u.client.request(ctx, http.MethodPost, "/v2/repository/uploads?"+s.query(), http.NoBody)
+	if err != nil {
+		return err
+	}
+	r.Header.Set("Upload-Complete", "?0")
+	r.Header.Set("Upload-Length", strconv.FormatInt(u.size, 10))
+	r.Header.Set("Repr-Digest", "sha-256=:"+base64.StdEncoding.EncodeToString(u.sum)+":")
+	h, err := u.client.do(r, nil)
+	if err != nil {
+		return err
+	}
+	at, err := url.Parse(h.Get("Location"))
+	if err != nil || at.Host != "" || at.RawQuery != "" || !isUpload(at.Path) {
+		return fmt.Errorf("models: the box gives %.200q as the place of an upload", h.Get("Location"))
+	}
+	u.path = at.EscapedPath()
+	return nil
+}
+
+func isUpload(path string) bool {
+	const prefix = "/v2/repository/uploads/"
+	return len(path) > len(prefix) && path[:len(prefix)] == prefix
+}
+
+// send sends all of the file, in as many parts as it takes.
+func (u *upload) send(ctx context.Context) (m Model, err error) {
+	for failed := 0; failed < tries; {
+		before := u.offset
+		m, err = u.part(ctx)
+		var refused *Error
+		if err == nil || ctx.Err() != nil || errors.Is(err, errUnreadable) || errors.As(err, &refused) && !goesOn(refused) {
+			return m, err
+		}
+		if !sleep(ctx, wait(failed, refused)) {
+			return Model{}, ctx.Err()
+		}
+		if err := u.ask(ctx); errors.As(err, &refused) && !goesOn(refused) {
+			return Model{}, err
+		}
+		if failed++; u.offset > before {
+			failed = 0
+		}
+	}
+	return Model{}, fmt.Errorf("models: the upload was cut %d times at byte %d: %w", tries, u.offset, err)
+}
+
+// part sends what is left of the file.
+func (u *upload) part(ctx context.Context) (m Model, err error) {
+	body := &told{Reader: io.NewSectionReader(u.file, u.offset, u.size-u.offset), from: u.offset, sent: u.sent}
+	r, err := u.client.request(ctx, http.MethodPatch, u.path, body)
+	if err != nil {
+		return m, err
+	}
+	r.ContentLength = u.size - u.offset
+	r.Header.Set("Content-Type", "application/partial-upload")
+	r.Header.Set("Upload-Offset", strconv.FormatInt(u.offset, 10))
+	r.Header.Set("Upload-Complete", "?1")
+	_, err = u.client.do(r, &m)
+	return m, err
+}
+
+// ask learns how far the box has come.
+func (u *upload) ask(ctx context.Context) error {
+	r, err := u.client.request(ctx, http.MethodHead, u.path, http.NoBody)
+	if err != nil {
+		return err
+	}
+	h, err := u.client.do(r, nil)
+	if err != nil {
+		return err
+	}
+	n, err := strconv.ParseInt(h.Get("Upload-Offset"), 10, 64)
+	if err != nil || n < 0 || n > u.size {
+		return fmt.Errorf("models: the box says that it has %.40q of %d bytes", h.Get("Upload-Offset"), u.size)
+	}
+	u.offset = n
+	return nil
+}
+
+// goesOn says that an upload is still there after a refusal: another part of it was not
+// where the box is, it was cut, or the box has no room at this moment.
+func goesOn(e *Error) bool {
+	return e.Status == http.StatusConflict || e.Retry > 0 || e.Status == http.StatusBadRequest && e.Message != "" && isCut(e.Message) || e.Status == http.StatusBadGateway
+}
+
+// isCut tells a body that ended early from one that is wrong.
+func isCut(message string) bool {
+	const said = "the body ended early"
+	return len(message) >= len(said) && message[:len(said)] == said
+}
+
+// wait is how long to wait before the next try.
+func wait(failed int, refused *Error) time.Duration {
+	d := 100 * time.Millisecond << failed
+	if refused != nil {
+		d = max(d, refused.Retry)
+	}
+	return min(d, time.Minute)
+}
+
+func sleep(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// told tells how much of a file was read.
+type told struct {
+	io.Reader
+	from int64
+	sent func(int64)
+}
+
+func (r *told) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	if r.from += int64(n); r.sent != nil && n > 0 {
+		r.sent(r.from)
+	}
+	return n, err
+}

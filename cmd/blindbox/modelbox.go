@@ -1,0 +1,280 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/blindbox/blindbox/client"
+	"github.com/blindbox/blindbox/client/models"
+	"github.com/blindbox/blindbox/internal/catalogue"
+)
+
+// boxVariable names the box for the commands about models.
+const boxVariable = "BLINDBOX_BOX"
+
+// boxFlags say which box, and who asks it.
+type boxFlags struct {
+	box, trust, keyFile string
+	cert                certFlags
+	timeout             time.Duration
+}
+
+func addBoxFlags(cmd *cobra.Command, o *boxFlags) {
+	addTrustFlag(cmd, &o.trust)
+	addKeyFlag(cmd, &o.keyFile)
+	addCertFlags(cmd, &o.cert)
+	f := cmd.Flags()
+	f.StringVar(&o.box, "box", "", "the box, https://HOST[:PORT] (default: "+boxVariable+")")
+	f.DurationVar(&o.timeout, "timeout", client.DefaultTimeout, "how long to wait for a verdict")
+}
+
+// withBox verifies nothing yet: the first request does, and sends nothing before.
+func (s *session) withBox(o boxFlags, do func(*models.Client) error) error {
+	if o.box == "" {
+		o.box = s.env(boxVariable)
+	}
+	if o.box == "" {
+		return usage("which box? give --box https://HOST[:PORT], or set %s", boxVariable)
+	}
+	u, err := boxURL(o.box)
+	if err != nil {
+		return err
+	}
+	trust, err := s.loadTrust(o.trust, false)
+	if err != nil {
+		return err
+	}
+	key, err := s.apiKey(o.keyFile)
+	if err != nil {
+		return err
+	}
+	var once sync.Once
+	began := time.Now()
+	see := func(v client.Verification) {
+		if v.Result.Err() == nil {
+			once.Do(func() { s.note("%s\n", verdictOf(v.Result).conclusion(time.Since(began))) })
+		}
+	}
+	opts, done, err := s.withFloors(client.WithTimeout(o.timeout), client.WithClock(s.now), client.WithOnResult(see))
+	if err != nil {
+		return err
+	}
+	defer done()
+	if opts, err = s.withCertificate(o.cert, opts); err != nil {
+		return err
+	}
+	c, err := client.New(trust, opts...)
+	if err != nil {
+		return usage("%v", err)
+	}
+	defer c.Close()
+	return modelRefusal(do(&models.Client{Base: u, HTTP: c, Key: key}))
+}
+
+// modelRefusal tells what the box refused from what kept the request from it.
+func modelRefusal(err error) error {
+	var said *models.Error
+	var told *refusal
+	switch {
+	case err == nil, errors.As(err, &told):
+		return err
+	case errors.As(err, &said):
+		r := fail(catalogue.CodeModelRefused, "model", fmt.Sprintf("%d %s: %s", said.Status, http.StatusText(said.Status), oneLine(said.Message)), "")
+		if said.Retry > 0 {
+			r.entry.Fix = fmt.Sprintf("Try again in %v.", said.Retry)
+		}
+		return r
+	}
+	return requestRefusal(err)
+}
+
+// modelCommands are those that ask a box.
+func (s *session) modelCommands() []*cobra.Command {
+	return []*cobra.Command{s.modelPush(), s.modelList(), s.modelRun(), s.modelRemove(), s.modelPin(true), s.modelPin(false)}
+}
+
+func (s *session) modelPush() *cobra.Command {
+	var o boxFlags
+	var spec models.Spec
+	cmd := &cobra.Command{
+		Use:   "push FILE",
+		Short: "Upload a model into a box",
+		Long: `Upload an ONNX model into a box, after it was verified, and print what the box has
+made of it. The box's digest of the model is compared with that of the file. A
+connection that is cut costs nothing that the box has: the upload goes on there.
+The model is yours alone, unless --shared lets every caller ask it whom the
+box's policy lets.`,
+		Args: exactly(1, "one FILE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return s.withBox(o, func(c *models.Client) error { return s.push(cmd.Context(), c, args[0], spec) })
+		},
+	}
+	addBoxFlags(cmd, &o)
+	f := cmd.Flags()
+	f.StringVar(&spec.Name, "name", "", "name of the model (default: that of the file)")
+	f.StringVar(&spec.Version, "version", "", "version, a number (default: the one after the newest)")
+	f.BoolVar(&spec.Shared, "shared", false, "let other callers ask it too, as YOU~NAME")
+	f.BoolVar(&spec.Unoptimized, "no-optimize", false, "run the model's operators one by one")
+	return cmd
+}
+
+var notOfAName = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
+
+// nameOf makes a model's name of its file's.
+func nameOf(file string) string {
+	name := strings.TrimSuffix(filepath.Base(file), filepath.Ext(file))
+	return strings.Trim(notOfAName.ReplaceAllString(name, "-"), "-._")
+}
+
+func (s *session) push(ctx context.Context, c *models.Client, file string, spec models.Spec) error {
+	f, err := os.Open(file)
+	if err != nil {
+		return fail(catalogue.CodeFile, "file", err.Error(), "")
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return fail(catalogue.CodeFile, "file", file+" is not a regular file", "an ONNX model")
+	}
+	if spec.Name == "" {
+		spec.Name = nameOf(file)
+	}
+	p := s.progress("sent", info.Size())
+	m, err := c.Push(ctx, f, info.Size(), spec, p.at)
+	p.end()
+	if err != nil {
+		return err
+	}
+	if s.json() {
+		s.writeJSON(m)
+		return nil
+	}
+	s.printf("%s version %s  %s\n  %s, %s, %s\n", oneLine(m.Name), oneLine(m.Version), oneLine(m.ID), byteCount(m.Size), oneLine(m.Visibility), state(m))
+	return nil
+}
+
+// state says in words what a model is like.
+func state(m models.Model) string {
+	words := []string{strings.ToLower(oneLine(m.State))}
+	if m.State == "READY" && !m.Loaded {
+		words = []string{"sealed"}
+	}
+	if m.Pinned {
+		words = append(words, "pinned")
+	}
+	if !m.Optimize {
+		words = append(words, "not optimized")
+	}
+	if m.Reason != "" {
+		words = append(words, oneLine(m.Reason))
+	}
+	return strings.Join(words, ", ")
+}
+
+func (s *session) modelList() *cobra.Command {
+	var o boxFlags
+	cmd := &cobra.Command{
+		Use:   "ls",
+		Short: "List the models of a box that you may know of",
+		Args:  exactly(0, "no arguments"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return s.withBox(o, func(c *models.Client) error {
+				list, err := c.List(cmd.Context())
+				if err != nil {
+					return err
+				}
+				s.writeModels(list)
+				return nil
+			})
+		},
+	}
+	addBoxFlags(cmd, &o)
+	return cmd
+}
+
+func (s *session) writeModels(list []models.Model) {
+	if s.json() {
+		s.writeJSON(map[string]any{"models": list})
+		return
+	}
+	wide := len("NAME")
+	for _, m := range list {
+		wide = max(wide, len(oneLine(m.Name)))
+	}
+	s.printf("%-*s  %-7s  %-20s  %9s  %-10s  %s\n", wide, "NAME", "VERSION", "ID", "SIZE", "WHOSE", "STATE")
+	for _, m := range list {
+		whose := oneLine(m.Visibility)
+		if m.Owner == "" {
+			whose = "the box's"
+		}
+		s.printf("%-*s  %-7s  %-20.20s  %9s  %-10s  %s\n", wide, oneLine(m.Name), oneLine(m.Version), oneLine(m.ID), byteCount(m.Size), whose, state(m))
+	}
+}
+
+func (s *session) modelRemove() *cobra.Command {
+	var o boxFlags
+	var version string
+	cmd := &cobra.Command{
+		Use:   "rm NAME",
+		Short: "Take a model of yours out of a box, for good",
+		Args:  exactly(1, "one NAME, or an id"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return s.withBox(o, func(c *models.Client) error {
+				if err := c.Delete(cmd.Context(), args[0], version); err != nil {
+					return err
+				}
+				if s.json() {
+					s.writeJSON(map[string]string{"deleted": args[0]})
+				}
+				s.printf("deleted %s\n", oneLine(args[0]))
+				return nil
+			})
+		},
+	}
+	addBoxFlags(cmd, &o)
+	cmd.Flags().StringVar(&version, "version", "", "version (default: the newest)")
+	return cmd
+}
+
+func (s *session) modelPin(on bool) *cobra.Command {
+	var o boxFlags
+	var version string
+	cmd := &cobra.Command{
+		Use:   "pin NAME",
+		Short: "Keep a model of yours ready in a box's memory",
+		Args:  exactly(1, "one NAME, or an id"),
+	}
+	if !on {
+		cmd.Use, cmd.Short = "unpin NAME", "Let a model go to the box's sealed storage again"
+	}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		return s.withBox(o, func(c *models.Client) error {
+			do := c.Unpin
+			if on {
+				do = c.Pin
+			}
+			m, err := do(cmd.Context(), args[0], version)
+			if err != nil {
+				return err
+			}
+			if s.json() {
+				s.writeJSON(m)
+			}
+			s.printf("%s version %s: %s\n", oneLine(m.Name), oneLine(m.Version), state(m))
+			return nil
+		})
+	}
+	addBoxFlags(cmd, &o)
+	cmd.Flags().StringVar(&version, "version", "", "version (default: the newest)")
+	return cmd
+}

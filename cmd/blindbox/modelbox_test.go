@@ -1,0 +1,41 @@
+package main
+
+import (
+	"fmt"
+	"testing"
+)
+
+func TestShapeOf(t *testing.T) {
+	for text, want := range map[string]string{
+		"7": "[] [7]", " 7 ": "[] [7]", `"a"`: `[] ["a"]`, "[]": "[0] []", "[1, 2]": "[2] [1, 2]", "[[1,2],[3,4],[5,6]]": "[3 2] [[1,2],[3,4],[5,6]]",
+		" [[[1]]] ": "[1 1 1] [[[1]]]", "[[1,2],[3]]": "[2 2] [[1,2],[3]]", "[[], []]": "[2 0] [[], []]",
+	} {
+		shape, list, err := shapeOf([]byte(text))
+		if got := fmt.Sprintf("%v %s", shape, list); err != nil || got != want {
+			t.Errorf("%q: %s, %v; expected %s", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"[1", "[1]]", "[1] [2]", "[1,]", "[[1], 2"} {
+		if shape, _, err := shapeOf([]byte(text)); err == nil {
+			t.Errorf("%q has the shape %v", text, shape)
+		}
+	}
+}
+
+func TestNameOf(t *testing.T) {
+	for file, want := range map[string]string{
+		"xray.onnx": "xray", "/a/b/my model (2).onnx": "my-model-2", "x.tar.onnx": "x.tar", "...onnx": "", "é.onnx": "", "a_b-c.1.onnx": "a_b-c.1",
+	} {
+		if got := nameOf(file); got != want {
+			t.Errorf("%s: %q, expected %q", file, got, want)
+		}
+	}
+}
+
+func TestByteCount(t *testing.T) {
+	for n, want := range map[int64]string{0: "0 B", 999: "999 B", 1000: "1.0 KiB", 3460: "3.4 KiB", 1 << 20: "1.0 MiB", 200 << 20: "200 MiB", 5 << 40: "5.0 TiB"} {
+		if got := byteCount(n); got != want {
+			t.Errorf("%d: %s, expected %s", n, got, want)
+		}
+	}
+}

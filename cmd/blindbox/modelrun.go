@@ -1,0 +1,152 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/blindbox/blindbox/client/models"
+	"github.com/blindbox/blindbox/internal/strictjson"
+)
+
+// maxInput bounds a file with the elements of an input, in bytes.
+const maxInput = 256 << 20
+
+func (s *session) modelRun() *cobra.Command {
+	var o boxFlags
+	var version string
+	var inputs, outputs []string
+	cmd := &cobra.Command{
+		Use:   "run NAME --input INPUT=JSON...",
+		Short: "Run a model in a box",
+		Long: `Run a model in a box, after it was verified, and print its outputs. An input is a
+number, a text, or arrays of them as deep as its shape; @FILE takes it from a
+file. A model with one input needs no name for it: --input '[[1, 2, 3]]'.`,
+		Args: exactly(1, "one NAME, or an id"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return s.withBox(o, func(c *models.Client) error {
+				return s.runModel(cmd.Context(), c, args[0], version, inputs, outputs)
+			})
+		},
+	}
+	addBoxFlags(cmd, &o)
+	f := cmd.Flags()
+	f.StringVar(&version, "version", "", "version (default: the newest)")
+	f.StringArrayVarP(&inputs, "input", "i", nil, "INPUT=JSON or INPUT=@FILE; may be repeated")
+	f.StringArrayVar(&outputs, "only", nil, "an output to print; may be repeated (default: all)")
+	return cmd
+}
+
+func (s *session) runModel(ctx context.Context, c *models.Client, name, version string, inputs, outputs []string) error {
+	d, err := c.Describe(ctx, name, version)
+	if err != nil {
+		return err
+	}
+	tensors, err := s.tensors(d, inputs)
+	if err != nil {
+		return err
+	}
+	out, err := c.Infer(ctx, name, version, tensors, outputs...)
+	if err != nil {
+		return err
+	}
+	if s.json() {
+		s.writeJSON(map[string]any{"model": d.Name, "id": "sha256:" + d.Parameters["sha256"], "outputs": out})
+		return nil
+	}
+	for _, t := range out {
+		s.printf("%s %s%v\n  %s\n", oneLine(t.Name), oneLine(t.Datatype), t.Shape, oneLine(abridge(string(t.Data))))
+	}
+	return nil
+}
+
+// tensors reads the inputs that a model takes.
+func (s *session) tensors(d models.Description, inputs []string) ([]models.Tensor, error) {
+	var out []models.Tensor
+	for _, text := range inputs {
+		v, data, err := s.input(d, text)
+		if err != nil {
+			return nil, err
+		}
+		if slices.ContainsFunc(out, func(t models.Tensor) bool { return t.Name == v.Name }) {
+			return nil, usage("--input %s is there twice", oneLine(v.Name))
+		}
+		if v.Shape, data, err = shapeOf(data); err != nil {
+			return nil, usage("--input %s: %v", oneLine(v.Name), err)
+		}
+		out = append(out, models.Tensor{Value: v, Data: data})
+	}
+	if len(out) < len(d.Inputs) {
+		return nil, usage("the model takes %s; give each with --input NAME=JSON", described(d.Inputs))
+	}
+	return out, nil
+}
+
+// described lists values as people read them.
+func described(list []models.Value) string {
+	var all []string
+	for _, v := range list {
+		all = append(all, fmt.Sprintf("%s %s%v", oneLine(v.Name), oneLine(v.Datatype), v.Shape))
+	}
+	return strings.Join(all, ", ")
+}
+
+// input finds out which input a text is for, and reads its elements.
+func (s *session) input(d models.Description, text string) (models.Value, []byte, error) {
+	for _, v := range d.Inputs {
+		if rest, ok := strings.CutPrefix(text, v.Name+"="); ok {
+			data, err := s.elements(rest)
+			return v, data, err
+		}
+	}
+	if len(d.Inputs) == 1 {
+		data, err := s.elements(text)
+		return d.Inputs[0], data, err
+	}
+	return models.Value{}, nil, usage("--input %q is none of the model's: it takes %s", abridge(text), described(d.Inputs))
+}
+
+func (s *session) elements(text string) ([]byte, error) {
+	if file, ok := strings.CutPrefix(text, "@"); ok {
+		return s.readFile(file, maxInput)
+	}
+	return []byte(text), nil
+}
+
+// shapeOf finds the shape of arrays inside arrays by their first elements; a value by
+// itself is one of rank zero. The box compares it with all of them.
+func shapeOf(data []byte) (shape []int64, list []byte, err error) {
+	data = bytes.TrimSpace(data)
+	shape = []int64{}
+	rest := json.RawMessage(data)
+	for len(rest) > 0 && rest[0] == '[' {
+		n, first := int64(0), json.RawMessage(nil)
+		r, err := strictjson.NewReader(rest, strictjson.Limits{Bytes: len(rest) + 1})
+		if err != nil {
+			return nil, nil, err
+		}
+		err = r.Array(func() error {
+			one, err := r.Skip()
+			if n++; n == 1 {
+				first = one
+			}
+			return err
+		})
+		if err == nil {
+			err = r.End()
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		shape, rest = append(shape, n), bytes.TrimSpace(first)
+	}
+	if len(shape) == 0 {
+		return shape, append(append([]byte{'['}, data...), ']'), nil
+	}
+	return shape, data, nil
+}
