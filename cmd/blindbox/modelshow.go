@@ -3,10 +3,13 @@ package main
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
+	"io/fs"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -57,6 +60,7 @@ type shownModel struct {
 	Runs       bool            `json:"runs"`
 	Reason     string          `json:"reason,omitempty"` // why not
 	Memory     *shownMemory    `json:"memory,omitempty"`
+	Open       []shownValue    `json:"-"` // inputs of which a shape is needed to tell Memory
 }
 
 type shownValue struct {
@@ -110,8 +114,14 @@ func (s *session) readModel(file string) (*onnx.Model, *digested, error) {
 	}
 	read := &digested{hash: sha256.New()}
 	m, err := onnx.ParseFrom(io.TeeReader(in, read), onnx.DefaultLimits())
-	if err != nil {
-		return nil, nil, fail(catalogue.CodeFile, "model", err.Error(), "an ONNX model within the limits of a box")
+	var notRead *fs.PathError
+	switch {
+	case errors.As(err, &notRead):
+		return nil, nil, fail(catalogue.CodeFile, "file", notRead.Error(), "")
+	case err != nil && read.bytes == 0:
+		return nil, nil, fail(catalogue.CodeModel, "model", "an empty file", "an ONNX model within the limits of a box")
+	case err != nil:
+		return nil, nil, fail(catalogue.CodeModel, "model", err.Error(), "an ONNX model within the limits of a box")
 	}
 	return m, read, nil
 }
@@ -204,11 +214,14 @@ func (m *shownModel) prepare(model *onnx.Model, inputs []onnx.ValueInfo, given m
 		return nil
 	}
 	m.Runs = true
-	shapes, known := knownShapes(inputs, given)
-	if len(shapes) < len(given) {
-		return usage("--shape for an input that the model does not have, it has %s", oneLine(names(inputs)))
+	for name := range given {
+		if !slices.ContainsFunc(inputs, func(v onnx.ValueInfo) bool { return v.Name == name }) {
+			return usage("--shape for %s, which is no input of the model, it has %s", oneLine(name), oneLine(names(inputs)))
+		}
 	}
-	if !known {
+	shapes, open := knownShapes(inputs, given)
+	if len(open) > 0 {
+		m.Open = shownValues(open)
 		return nil
 	}
 	need, err := session.Plan(shapes)
@@ -221,9 +234,10 @@ func (m *shownModel) prepare(model *onnx.Model, inputs []onnx.ValueInfo, given m
 	return nil
 }
 
-// knownShapes joins what the model says with what was given, and says whether that is all.
-func knownShapes(inputs []onnx.ValueInfo, given map[string][]int64) (map[string][]int64, bool) {
-	shapes, known := map[string][]int64{}, true
+// knownShapes joins what the model says with what was given, and says of which inputs a
+// shape is still open.
+func knownShapes(inputs []onnx.ValueInfo, given map[string][]int64) (shapes map[string][]int64, left []onnx.ValueInfo) {
+	shapes = map[string][]int64{}
 	for _, v := range inputs {
 		shape, ok := given[v.Name]
 		if !ok {
@@ -234,12 +248,12 @@ func knownShapes(inputs []onnx.ValueInfo, given map[string][]int64) (map[string]
 			open = open || n < 0
 		}
 		if open {
-			known = false
+			left = append(left, v)
 			continue
 		}
 		shapes[v.Name] = shape
 	}
-	return shapes, known
+	return shapes, left
 }
 
 func names(list []onnx.ValueInfo) string {
@@ -273,7 +287,7 @@ func (s *session) writeModel(m *shownModel) {
 	if m.Memory != nil {
 		s.printf("memory      %s\n", m.Memory)
 	} else if m.Runs {
-		s.printf("memory      depends on the sizes that are open: --shape INPUT=SIZES\n")
+		s.printf("memory      depends on sizes that are open: %s\n", oneLine(m.missing()))
 	}
 }
 
@@ -284,10 +298,19 @@ func (m *shownModel) verdict() string {
 	return "no: " + oneLine(m.Reason)
 }
 
+// missing is the options that would tell the memory of a run.
+func (m *shownModel) missing() string {
+	var options []string
+	for _, v := range m.Open {
+		options = append(options, "--shape "+v.Name+"="+strings.Trim(strings.ReplaceAll(shapeText(v.Shape), ", ", ","), "[]"))
+	}
+	return strings.Join(options, " ")
+}
+
 func (m *shownMemory) String() string {
 	text := fmt.Sprintf("%d bytes for each run, and %d for its outputs", m.Work, m.Outputs)
 	if !m.Exact {
-		text += ", and what only a run shows"
+		return "at least " + text + ": some sizes only show in a run"
 	}
 	return text
 }

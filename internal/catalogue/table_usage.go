@@ -135,6 +135,7 @@ func usage() []Entry {
 		},
 		image(),
 		compose(),
+		model(),
 		{
 			Number: 199, Codes: []attest.Code{CodeInternal},
 			Title:   "internal error",
