@@ -24,7 +24,7 @@ import (
 // The documents whose console sessions are run, each in one shell of its own
 // and a directory of its own, with the binary on the PATH.
 var sessions = []string{
-	"README.md", "docs/tour.md", "docs/learn.md", "docs/onnx.md", "vectors/README.md",
+	"README.md", "docs/tour.md", "docs/learn.md", "docs/models.md", "docs/onnx.md", "vectors/README.md",
 	"docs/hardware/azure.md", "docs/hardware/nitro.md", "docs/hardware/nvidia.md", "docs/hardware/sev-snp.md",
 	"docs/hardware/sgx.md", "docs/hardware/tdx.md", "docs/hardware/vtpm.md",
 }
