@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 
+	"github.com/blindbox/blindbox/box/ingress"
 	"github.com/blindbox/blindbox/box/sandbox/rootfs"
 	"github.com/blindbox/blindbox/model"
 	"github.com/blindbox/blindbox/model/store"
@@ -77,13 +78,13 @@ func (b *Box) storeBounds() (store.Config, error) {
 	return c, nil
 }
 
-// modelOf returns the name of the model that a caller's request is for; an app's are
-// for none.
-func (b *Box) modelOf(caller string, r *http.Request) string {
+// modelOf returns the model that a caller's request is for; an app's are for none.
+func (b *Box) modelOf(caller string, r *http.Request) ingress.Model {
 	if b.models == nil {
-		return ""
+		return ingress.Model{}
 	}
-	return b.models.Model(caller, r)
+	name, digest := b.models.Model(caller, r)
+	return ingress.Model{Name: name, Digest: digest}
 }
 
 // loadModel reads one model of the policy.

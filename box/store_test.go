@@ -2,13 +2,17 @@ package box
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/blindbox/blindbox/examples/tumour"
+	form "github.com/blindbox/blindbox/receipt"
 )
 
 const (
@@ -119,5 +123,38 @@ func TestStoreFolders(t *testing.T) {
 	_, err := New(Config{Policy: parsed(t, storeDoc(", disk: 1GiB")+"platforms: [sim-sev-snp]\n"), Attester: signer{}, Listener: listen(t), Builtin: tumours(), Store: Store{Folder: dir, State: onDisk}})
 	if err == nil || !strings.Contains(err.Error(), "the keys of models") {
 		t.Errorf("keys on a disk: %v", err)
+	}
+}
+
+// TestReceiptNamesTheModel: what answered is in the receipt, by name and digest, also
+// where the name is short for it.
+func TestReceiptNamesTheModel(t *testing.T) {
+	b := serve(t, Config{Policy: parsed(t, storeDoc("")), Builtin: tumours()})
+	c := b.client(t, "h2")
+	by := func(method, path string, body []byte) *http.Request {
+		r := request(t, method, path, bytes.NewReader(body), "Blindbox-Receipt", "1")
+		r.Header.Set("Authorization", "Bearer "+acmeKey)
+		return r
+	}
+	record, _ := tumour.Sample()
+	sum := sha256.Sum256(tumour.Model())
+	announced := by("POST", "/v2/repository/uploads?name=xray", tumour.Model())
+	announced.Header.Set("Repr-Digest", "sha-256=:"+base64.StdEncoding.EncodeToString(sum[:])+":")
+	for _, one := range []struct {
+		r    *http.Request
+		name string
+	}{
+		{announced, "acme~xray"},
+		{by("POST", "/v2/models/xray/infer", record), "acme~xray"},
+		{by("POST", "/v2/models/tumour/infer", record), "tumour"},
+	} {
+		resp, text := do(t, c, one.r)
+		if resp.StatusCode > 299 {
+			t.Fatalf("%d %s", resp.StatusCode, text)
+		}
+		got, _ := fetched(t, c, resp, "Authorization", "Bearer "+acmeKey)
+		if want := (form.Artifact{Kind: "model", Name: one.name, Digest: form.Digest(sum)}); !slices.Equal(got.Serves, []form.Artifact{want}) {
+			t.Errorf("%s: serves %+v, expected %+v", one.r.URL.Path, got.Serves, want)
+		}
 	}
 }

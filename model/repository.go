@@ -375,35 +375,45 @@ func digestOf(h http.Header) (d store.Digest, err error) {
 	return d, nil
 }
 
-// Model is the canonical name of the model that a request of a caller is for, under
-// which the policy decides about it: NAME for a model of the box, OWNER~NAME for one
-// that a caller brings or has brought, whatever the request calls it. It is "" for a
-// request that is for none. Of a model that the caller cannot know it is the name as
-// it was given.
-func (s *Server) Model(caller string, r *http.Request) string {
+// Model is which model a request of a caller is for: its canonical name, under which
+// the policy decides about it, and its id. The name is NAME for a model of the box and
+// OWNER~NAME for one that a caller brings or has brought, whatever the request calls
+// it. It is "" for a request that is for none. Of a model that the caller cannot know it
+// is the name as it was given, without an id; of an upload the id is what was announced.
+func (s *Server) Model(caller string, r *http.Request) (name string, id store.Digest) {
 	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
 	if len(parts) < 3 || parts[0] != "v2" {
-		return ""
+		return "", id
 	}
 	switch at := parts[1] + "/" + parts[2]; {
 	case parts[1] == "models":
-		return s.canonical(caller, parts[2])
+		return s.known(caller, parts[2:])
 	case at == "repository/models" && len(parts) > 3:
-		return s.canonical(caller, parts[3])
+		return s.known(caller, parts[3:])
 	case at == "repository/uploads" && len(parts) > 3:
 		if u, err := s.store.Upload(caller, parts[3]); err == nil {
-			return store.Entry{Owner: caller, Name: u.Spec().Name}.Canonical()
+			return store.Entry{Owner: caller, Name: u.Spec().Name}.Canonical(), u.Spec().Expected
 		}
 	case at == "repository/uploads":
-		return store.Entry{Owner: caller, Name: r.URL.Query().Get("name")}.Canonical()
+		id, _ = digestOf(r.Header) // what is wrong with it is said by who reads the upload
+		return store.Entry{Owner: caller, Name: r.URL.Query().Get("name")}.Canonical(), id
 	}
-	return ""
+	return "", store.Digest{}
 }
 
-func (s *Server) canonical(caller, name string) string {
-	e, err := s.store.Get(caller, store.Reference{Name: name})
-	if err != nil {
-		return name
+// known is the model that a path names, of which the first part is its name.
+func (s *Server) known(caller string, path []string) (name string, id store.Digest) {
+	version := ""
+	if len(path) > 2 && path[1] == "versions" {
+		version = path[2]
 	}
-	return e.Canonical()
+	ref, err := reference(path[0], version)
+	if err != nil {
+		return path[0], id
+	}
+	e, err := s.store.Get(caller, ref)
+	if err != nil {
+		return path[0], id
+	}
+	return e.Canonical(), e.Digest
 }

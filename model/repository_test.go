@@ -137,20 +137,26 @@ func TestShared(t *testing.T) {
 		"/v2/repository/models/acme~triple/load": "acme~triple", "/v2/repository/models": "", "/v2/repository/index": "",
 		"/v2/repository/uploads?name=new&version=2": "clinic~new", "/v2/repository/uploads/none": "",
 	} {
-		if got := s.Model("clinic", httptest.NewRequest("POST", path, nil)); got != canonical {
+		got, digest := s.Model("clinic", httptest.NewRequest("POST", path, nil))
+		if got != canonical {
 			t.Errorf("%s is for %q, expected %q", path, got, canonical)
+		}
+		if there := canonical == "acme~triple" || canonical == "tumour"; digest.IsZero() == there || canonical == "acme~triple" && digest.String() != "sha256:"+id {
+			t.Errorf("%s is for %v", path, digest)
 		}
 	}
 	at := as(t, s, "clinic", "POST", "/v2/repository/uploads?name=six", nil, uploadComplete, "?0").Header().Get("Location")
-	if got := s.Model("clinic", httptest.NewRequest("PATCH", at, nil)); got != "clinic~six" {
+	if got, _ := s.Model("clinic", httptest.NewRequest("PATCH", at, nil)); got != "clinic~six" {
 		t.Errorf("an upload is for %q", got)
 	}
-	if got := s.Model("acme", httptest.NewRequest("PATCH", at, nil)); got != "" {
+	if got, _ := s.Model("acme", httptest.NewRequest("PATCH", at, nil)); got != "" {
 		t.Errorf("another's upload is for %q", got)
 	}
 	// What the policy has decided about is what answers.
-	r := strings.NewReader(`{"inputs":[{"name":"x","shape":[1],"datatype":"FP32","data":[2]}]}`)
-	want(t, as(t, s, "clinic", "POST", "/v2/models/acme~triple/infer", r, ModelHeader, "bank~triple"), 409, "leads to another model")
+	for header, value := range map[string]string{ModelHeader: "bank~triple", ModelIDHeader: "sha256:" + strings.Repeat("0", 64)} {
+		r := strings.NewReader(`{"inputs":[{"name":"x","shape":[1],"datatype":"FP32","data":[2]}]}`)
+		want(t, as(t, s, "clinic", "POST", "/v2/models/acme~triple/infer", r, header, value), 409, "leads to another model")
+	}
 }
 
 // TestResume: an upload goes on after its connection was cut.

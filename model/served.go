@@ -103,8 +103,8 @@ func reference(name, version string) (store.Reference, error) {
 }
 
 // find returns a model that is ready. The caller must release it.
-func (s *Server) find(ctx context.Context, r *http.Request, name, version string) (*found, error) {
-	ref, err := reference(name, version)
+func (s *Server) find(ctx context.Context, r *http.Request, named, version string) (*found, error) {
+	ref, err := reference(named, version)
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +119,8 @@ func (s *Server) find(ctx context.Context, r *http.Request, name, version string
 		return nil, errors.New("model: the store has something that is no model")
 	}
 	e := h.Entry()
-	if meant := r.Header.Get(ModelHeader); meant != "" && meant != e.Canonical() {
+	name, id := r.Header.Get(ModelHeader), r.Header.Get(ModelIDHeader)
+	if name != "" && name != e.Canonical() || id != "" && id != e.Digest.String() {
 		h.Release()
 		return nil, later(http.StatusConflict, 0, "the name leads to another model than a moment ago; try again")
 	}

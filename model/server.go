@@ -22,10 +22,12 @@ import (
 
 // Headers that the box sets, and takes from nobody. CallerHeader names who sends a
 // request; without it all requests are one caller's. ModelHeader is the canonical name
-// of the model that the policy has decided about: no other one answers.
+// of the model that the policy has decided about, ModelIDHeader its id, which stands in
+// the receipt: no other one answers.
 const (
-	CallerHeader = "Blindbox-Caller"
-	ModelHeader  = "Blindbox-Model"
+	CallerHeader  = "Blindbox-Caller"
+	ModelHeader   = "Blindbox-Model"
+	ModelIDHeader = "Blindbox-Model-Id"
 )
 
 // Server routes requests. It holds nothing of a request after answering it.

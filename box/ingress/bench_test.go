@@ -66,7 +66,7 @@ func (h *Handler) withoutPolicy(w http.ResponseWriter, r *http.Request) {
 	delete(r.Header, "Authorization")
 	h.places.slots <- struct{}{}
 	defer func() { <-h.places.slots }()
-	h.pass(a, r, policy.Request{Caller: "clinic"}, nil)
+	h.pass(a, r, policy.Request{Caller: "clinic"}, Model{}, nil)
 }
 
 func ask(b *testing.B, s *httptest.Server, n int) {

@@ -16,6 +16,7 @@ package ingress
 
 import (
 	"context"
+	"encoding/hex"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -40,9 +41,9 @@ type Config struct {
 	Operators *Operators
 	// Ready reports whether the backend can answer; nil means always.
 	Ready func() bool
-	// Model returns the canonical name of the model that a caller's request is for, ""
-	// for none; nil means that no request is for a model.
-	Model func(caller string, r *http.Request) string
+	// Model returns the model that a caller's request is for; nil means that no request
+	// is for a model.
+	Model func(caller string, r *http.Request) Model
 	// Decided is told what was decided about each request, before anything of it
 	// is passed on; nil means that nobody is. Many goroutines call it at once.
 	Decided func(Decision)
@@ -61,6 +62,13 @@ type Config struct {
 	// Now is the time by which callers expire, the same as that of Callers; nil means
 	// the machine's.
 	Now func() time.Time
+}
+
+// Model is what a request is for: its canonical name, "" for no model, and SHA-256 over
+// its file, zero if there is none yet.
+type Model struct {
+	Name   string
+	Digest [32]byte
 }
 
 // Decision is what was decided about one request. It holds nothing of what the
@@ -98,7 +106,7 @@ func New(cfg Config) *Handler {
 		cfg.Ready = func() bool { return true }
 	}
 	if cfg.Model == nil {
-		cfg.Model = func(string, *http.Request) string { return "" }
+		cfg.Model = func(string, *http.Request) Model { return Model{} }
 	}
 	if cfg.Decided == nil {
 		cfg.Decided = func(Decision) {}
@@ -171,15 +179,19 @@ func (h *Handler) serve(a *answer, r *http.Request) *problem {
 		}
 		return nil
 	}
-	q.Model = h.cfg.Model(caller.Name, r)
+	model := h.cfg.Model(caller.Name, r)
+	q.Model = model.Name
 	d := h.cfg.Policy.Decide(q)
 	p, leave := h.admit(d, r, q, account)
 	if p != nil {
 		return h.refuse(a, q, p)
 	}
 	defer leave()
+	if model.Digest != [32]byte{} {
+		a.rec.Serves(form.Artifact{Kind: "model", Name: model.Name, Digest: model.Digest})
+	}
 	h.allow(a, q, d)
-	h.pass(a, r, q, account)
+	h.pass(a, r, q, model, account)
 	return nil
 }
 
@@ -275,7 +287,7 @@ func readable(r *http.Request) (string, *problem) {
 
 // pass hands the request to the backend, with its body bounded and its
 // duration watched.
-func (h *Handler) pass(a *answer, r *http.Request, q policy.Request, account *quota.Account) {
+func (h *Handler) pass(a *answer, r *http.Request, q policy.Request, model Model, account *quota.Account) {
 	limits := h.cfg.Policy.Limits
 	control := http.NewResponseController(a.bare)
 	// Without this, HTTP/1 would read the whole request before it sends the
@@ -304,6 +316,9 @@ func (h *Handler) pass(a *answer, r *http.Request, q policy.Request, account *qu
 	r.Header["Blindbox-Caller"] = []string{q.Caller}
 	if q.Model != "" {
 		r.Header["Blindbox-Model"] = []string{q.Model}
+	}
+	if model.Digest != [32]byte{} {
+		r.Header["Blindbox-Model-Id"] = []string{"sha256:" + hex.EncodeToString(model.Digest[:])}
 	}
 	h.cfg.Backend.ServeHTTP(a, r)
 	if a.short.Load() {

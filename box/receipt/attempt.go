@@ -28,6 +28,7 @@ type attempt struct {
 
 	mu         sync.Mutex
 	caller     string
+	serves     []form.Artifact // nil: all that the box serves
 	decision   form.Decision
 	position   form.Position
 	status     int // 0 until the answer begins
@@ -176,6 +177,9 @@ func sentTrailers(h http.Header, announced []string) http.Header {
 func (a *attempt) fill(r *form.Receipt) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.serves != nil {
+		r.Serves = a.serves
+	}
 	r.ID, r.Nonce, r.Began = a.id, a.nonce, form.At(a.began)
 	r.Caller, r.Decision, r.Audit = a.caller, a.decision, a.position
 	r.Request = form.Message{Head: a.head}

@@ -39,6 +39,16 @@ func (r *Recorder) Decided(caller string, d form.Decision, at form.Position) {
 	r.writer.Header()[IDHeader] = []string{a.id}
 }
 
+// Serves notes which of what the box runs the request is for: the receipt names it
+// alone. Without it the receipt names all that the box serves.
+func (r *Recorder) Serves(one form.Artifact) {
+	if r.attempt != nil {
+		r.attempt.mu.Lock()
+		defer r.attempt.mu.Unlock()
+		r.attempt.serves = []form.Artifact{one}
+	}
+}
+
 // Refused notes that the answer is the box's own, 403 for BBX-403.
 func (r *Recorder) Refused(code int) {
 	if r.attempt != nil {
