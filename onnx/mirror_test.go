@@ -2,6 +2,7 @@ package onnx
 
 import (
 	"bytes"
+	"fmt"
 	"math"
 	"slices"
 	"testing"
@@ -117,5 +118,33 @@ func TestNearlyTransposed(t *testing.T) {
 				t.Error("has other elements")
 			}
 		})
+	}
+}
+
+// TestSearchForMirrorsEnds: matrices that agree until the end of a band cost a look at
+// half of their elements each, so a model may have a few of them compared, not all with
+// all.
+func TestSearchForMirrorsEnds(t *testing.T) {
+	const rows, columns = 2 * band, mirrorElements / (2 * band)
+	for alike, found := range map[int]bool{2: true, 2*mirrorLooks + 1: false} {
+		data := make([]float32, rows*columns)
+		var fields [][]byte
+		for i := range alike {
+			data[len(data)-rows] = float32(i) // the first row of the last column
+			fields = append(fields, pb.Initializer(pb.Floats(fmt.Sprint("w", i), []int64{columns, rows}, data...)))
+		}
+		data[len(data)-rows], data[columns-1] = 0, float32(alike-1)
+		fields = append(fields, pb.Initializer(pb.Floats("turned", []int64{rows, columns}, data...)), pb.OpenOutput("turned", 1))
+		m, err := Parse(pb.Model(fields...), DefaultLimits())
+		if err != nil {
+			t.Fatal(err)
+		}
+		last := m.graph.Stored[alike]
+		if (last.Mirrored != nil) != found {
+			t.Errorf("of %d matrices, one was recognized: %v, want %v", alike, !found, found)
+		}
+		if last.Tensor != nil && !slices.Equal(tensor.Data[float32](last.Tensor), data) {
+			t.Error("the matrix is another one")
+		}
 	}
 }

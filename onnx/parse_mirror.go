@@ -17,6 +17,11 @@ const mirrorElements = 1 << 20
 // band is how many rows of a mirror are held while they are compared.
 const band = 32
 
+// mirrorLooks is how many times as many elements as a matrix has are compared with it at
+// most. Candidates that differ where it shows at once cost next to nothing; of hundreds
+// that differ at the end of a band, a model could make minutes.
+const mirrorLooks = 4
+
 // mirror reads a matrix that may be the transpose of another one, and takes memory for
 // it only when they differ.
 type mirror struct {
@@ -25,6 +30,7 @@ type mirror struct {
 	rows       *tensor.Tensor   // a band of rows that is being read
 	filled     int              // bytes of it
 	agreed     int              // rows that were compared and let go
+	left       int              // elements that may still be compared
 	made       *tensor.Tensor   // the matrix, once none of the candidates agrees
 	rest       func([]byte) error
 }
@@ -35,7 +41,7 @@ func (p *parser) mirrorOf(tp *tensorProto) *mirror {
 	if !tp.mirrors || !isLargeMatrix(tp.typ, tp.dims) {
 		return nil
 	}
-	m := &mirror{shape: slices.Clone(tp.dims)}
+	m := &mirror{shape: slices.Clone(tp.dims), left: mirrorLooks * int(tp.dims[0]*tp.dims[1])}
 	for _, t := range p.matrices {
 		if t.Shape[0] == tp.dims[1] && t.Shape[1] == tp.dims[0] {
 			m.candidates = append(m.candidates, t)
@@ -105,10 +111,14 @@ func (m *mirror) compare(rows int) error {
 	return m.part(own[:rows*int(m.shape[1])])
 }
 
-// agrees compares rows with the same columns of another matrix, bit by bit.
+// agrees compares rows with the same columns of another matrix, bit by bit, as long as
+// there are looks left.
 func (m *mirror) agrees(own, other []uint32, rows int) bool {
 	height, width := int(m.shape[0]), int(m.shape[1])
 	for c := range width {
+		if m.left -= rows; m.left < 0 {
+			return false
+		}
 		for r, v := range other[c*height+m.agreed:][:rows] {
 			if own[r*width+c] != v {
 				return false
