@@ -65,9 +65,12 @@ func (b *Budget) take(bytes int64) bool {
 func (b *Budget) end(w *waiting) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if i := slices.Index(b.waits, w); i >= 0 {
-		b.waits = slices.Delete(b.waits, i, i+1)
-		b.left.Add(w.bytes)
+	for i, other := range slices.Backward(b.waits) { // those before may be of sessions that are gone
+		if other == w {
+			b.waits = slices.Delete(b.waits, i, i+1)
+			b.left.Add(w.bytes)
+			return
+		}
 	}
 }
 

@@ -31,9 +31,22 @@ func (w *parked) take() *frame {
 	return f
 }
 
+// waiting returns a frame of a binding that waits; nil if there is none.
+func (p *Program) waiting(b *Bound, l *ledger) *frame {
+	if f := l.waited(b); f != nil {
+		return f
+	}
+	return p.idle.get(b)
+}
+
 // park lets a frame wait. Its memory counts for the budget of the run that had it, which
 // may drop it. The budget must not keep a program alive, so it knows the frame weakly.
+// Where no budget counts it, the frame of a graph inside waits in its run only.
 func (p *Program) park(f *frame, l *ledger) {
+	if p.options.inner && !l.budgeted() {
+		l.wait(f)
+		return
+	}
 	w := &parked{bound: f.bound}
 	w.frame.Store(f)
 	at := weak.Make(w)

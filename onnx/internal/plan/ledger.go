@@ -31,10 +31,14 @@ type ledger struct {
 	frames []*frame
 	kept   []*tensor.Tensor // what operators say they hold
 	inputs []*tensor.Tensor
+	waits  map[*Program]*frame // of graphs inside, for their next turn; part of exact
 }
 
 // take counts planned memory.
 func (l *ledger) take(bytes int64) error {
+	if bytes > l.limit-l.exact-l.made {
+		l.dropWaits()
+	}
 	if bytes > l.limit-l.exact-l.made {
 		l.recount()
 	}
@@ -42,6 +46,7 @@ func (l *ledger) take(bytes int64) error {
 		return fmt.Errorf("%w: %d bytes more than the %d that the run holds, at most %d", ErrLimit, bytes, l.exact+l.made, l.limit)
 	}
 	if err := l.draw(bytes); err != nil {
+		l.dropWaits()
 		l.recount() // what nobody reaches any more may be enough
 		if err := l.draw(bytes); err != nil {
 			return err
@@ -65,6 +70,44 @@ func (l *ledger) give(bytes int64) {
 	if l.share != nil {
 		l.share.Give(bytes)
 	}
+}
+
+// wait lets the frame of a graph inside wait for its next turn in this run, and no longer:
+// without a budget nothing else bounds what many graphs would hold together.
+func (l *ledger) wait(f *frame) {
+	p := f.bound.program
+	if old := l.waits[p]; old != nil {
+		l.give(old.bound.arena)
+	}
+	if l.waits == nil {
+		l.waits = map[*Program]*frame{}
+	}
+	l.waits[p] = f
+}
+
+// waited returns the frame of a binding that waits in this run; nil if there is none.
+func (l *ledger) waited(b *Bound) *frame {
+	f := l.waits[b.program]
+	if f == nil || f.bound != b {
+		return nil
+	}
+	delete(l.waits, b.program)
+	l.give(b.arena)
+	return f
+}
+
+// dropWaits lets go of all frames that wait in this run.
+func (l *ledger) dropWaits() {
+	for _, f := range l.waits {
+		l.give(f.bound.arena)
+	}
+	clear(l.waits)
+}
+
+// budgeted says whether a budget counts memory that waits for another run.
+func (l *ledger) budgeted() bool {
+	_, ok := l.share.(Keeper)
+	return ok
 }
 
 // keep is the end of planned memory that waits for another run. There is no end if no

@@ -79,7 +79,7 @@ func (p *Program) run(r *run, inputs []*tensor.Tensor) ([]*tensor.Tensor, *Bound
 	if err != nil {
 		return nil, nil, err
 	}
-	f := p.idle.get(b)
+	f := p.waiting(b, &r.ledger)
 	if err := r.ledger.take(b.arena); err != nil {
 		return nil, nil, err
 	}
