@@ -21,6 +21,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"regexp"
 	"runtime"
 	"time"
@@ -185,7 +186,9 @@ func NewServer(models []Loaded, opts ...Option) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{config: c, brings: c.brought != nil, budget: onnx.NewBudget(c.memory), flight: make(chan struct{}, c.inFlight)}
-	if s.runs, err = schedule.New(c.concurrency, schedule.Limits{Queue: c.inFlight, Caller: c.inFlight}); err != nil {
+	// Requests are bounded by their places, and loads by each owner's quota: models that
+	// wait to be loaded take no request's place in the queue.
+	if s.runs, err = schedule.New(c.concurrency, schedule.Limits{Queue: math.MaxInt32, Caller: math.MaxInt32}); err != nil {
 		return nil, fmt.Errorf("model: %w", err)
 	}
 	bounds := store.Config{Memory: 1, OwnerBytes: 1, OwnerModels: 1, OwnerLoads: 1, LoadTime: 1} // nobody brings anything

@@ -126,43 +126,45 @@ func (s *Server) manage(w http.ResponseWriter, r *http.Request, caller, name str
 	if err != nil {
 		return reply{}, err
 	}
-	if len(rest) == 0 {
-		if err := allow(w, r, http.MethodDelete); err != nil {
-			return reply{}, err
-		}
-		return reply{status: http.StatusNoContent}, s.refused(r, s.store.Delete(caller, ref))
-	}
-	if len(rest) > 1 {
-		return reply{}, fail(http.StatusNotFound, "no such path")
-	}
-	do := map[string]func() error{
-		"load":   func() error { return s.store.Load(r.Context(), caller, ref) },
-		"unload": func() error { return s.store.Unload(caller, ref) },
-		"pin":    func() error { return s.store.Pin(r.Context(), caller, ref) },
-		"unpin":  func() error { return s.store.Unpin(caller, ref) },
-	}[rest[0]]
+	do, method := s.changes(caller, r, rest)
 	if do == nil {
 		return reply{}, fail(http.StatusNotFound, "no such path")
 	}
-	if err := allow(w, r, http.MethodPost); err != nil {
+	if err := allow(w, r, method); err != nil {
 		return reply{}, err
 	}
-	if err := do(); err != nil {
+	e, err := s.entry(r, ref)
+	if err != nil {
+		return reply{}, err
+	}
+	// Exactly this model is changed, whatever the name leads to by now.
+	if err := do(e.Reference()); err != nil {
 		return reply{}, s.refusal(r.Context(), err)
 	}
-	e, err := s.store.Get(caller, ref)
-	if err != nil {
-		return reply{}, s.refusal(r.Context(), err)
+	if method == http.MethodDelete {
+		return reply{status: http.StatusNoContent}, nil
+	}
+	if e, err = s.entry(r, e.Reference()); err != nil {
+		return reply{}, err
 	}
 	return object(http.StatusOK, cardOf(e, caller), nil)
 }
 
-// refused is refusal, and nil for no error.
-func (s *Server) refused(r *http.Request, err error) error {
-	if err == nil {
-		return nil
+// changes is what is done to a model at the end of a path, and the method that does it;
+// nil for a path that is none.
+func (s *Server) changes(caller string, r *http.Request, rest []string) (do func(store.Reference) error, method string) {
+	switch {
+	case len(rest) == 0:
+		return func(m store.Reference) error { return s.store.Delete(caller, m) }, http.MethodDelete
+	case len(rest) > 1:
+		return nil, ""
 	}
-	return s.refusal(r.Context(), err)
+	return map[string]func(store.Reference) error{
+		"load":   func(m store.Reference) error { return s.store.Load(r.Context(), caller, m) },
+		"unload": func(m store.Reference) error { return s.store.Unload(caller, m) },
+		"pin":    func(m store.Reference) error { return s.store.Pin(r.Context(), caller, m) },
+		"unpin":  func(m store.Reference) error { return s.store.Unpin(caller, m) },
+	}[rest[0]], http.MethodPost
 }
 
 // begin takes a model, or the first part of one.

@@ -56,12 +56,14 @@ func (l *loader) Load(ctx context.Context, options string, r io.Reader) (store.R
 	if err != nil {
 		return nil, err
 	}
-	release, err := l.runs.Background(ctx, "")
+	resume := store.Pause(ctx) // what others load is not this model's time
+	release, err := l.runs.Background(ctx, store.Owner(ctx))
+	resume()
 	if err != nil {
 		return nil, err
 	}
 	defer release()
-	s, err := onnx.NewSession(m, opts...)
+	s, err := onnx.NewSessionContext(ctx, m, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -119,12 +121,21 @@ func (s *Server) find(ctx context.Context, r *http.Request, named, version strin
 		return nil, errors.New("model: the store has something that is no model")
 	}
 	e := h.Entry()
-	name, id := r.Header.Get(ModelHeader), r.Header.Get(ModelIDHeader)
-	if name != "" && name != e.Canonical() || id != "" && id != e.Digest.String() {
+	if err := decided(r, e); err != nil {
 		h.Release()
-		return nil, later(http.StatusConflict, 0, "the name leads to another model than a moment ago; try again")
+		return nil, err
 	}
 	return &found{m, shownTo(e, caller), strconv.Itoa(e.Version), e.Digest, h.Release}, nil
+}
+
+// decided refuses a model that is not the one that the policy has decided about and the
+// receipt names: without an id there was none a moment ago.
+func decided(r *http.Request, e store.Entry) error {
+	name, id := r.Header.Get(ModelHeader), r.Header.Get(ModelIDHeader)
+	if name+id != "" && (name != e.Canonical() || id != e.Digest.String()) {
+		return later(http.StatusConflict, 0, "the name leads to another model than a moment ago; try again")
+	}
+	return nil
 }
 
 // shownTo is the name by which a caller knows a model: that of its own is short.

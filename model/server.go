@@ -166,15 +166,23 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request, name, version str
 	if err != nil {
 		return reply{}, err
 	}
-	caller := r.Header.Get(CallerHeader)
-	e, err := s.store.Get(caller, ref)
+	e, err := s.entry(r, ref)
 	if err != nil {
-		return reply{}, s.refusal(r.Context(), err)
+		return reply{}, err
 	}
 	return object(http.StatusOK, struct {
 		Name  string `json:"name"`
 		Ready bool   `json:"ready"`
-	}{shownTo(e, caller), e.State != store.Unusable}, nil)
+	}{shownTo(e, r.Header.Get(CallerHeader)), e.State != store.Unusable}, nil)
+}
+
+// entry describes the model that a request is for, and about which it was decided.
+func (s *Server) entry(r *http.Request, ref store.Reference) (store.Entry, error) {
+	e, err := s.store.Get(r.Header.Get(CallerHeader), ref)
+	if err != nil {
+		return e, s.refusal(r.Context(), err)
+	}
+	return e, decided(r, e)
 }
 
 // get answers GET and HEAD with an object.

@@ -92,8 +92,11 @@ func (l *load) run(ctx context.Context) {
 		return
 	}
 	limit := l.store.config.LoadTime
-	ctx, stop := context.WithTimeoutCause(ctx, limit, &SlowError{Limit: limit})
-	defer stop()
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	w := newWatch(limit, func() { stop(&SlowError{Limit: limit}) })
+	defer w.stop()
+	ctx = work{l.owner.name, w}.in(ctx)
 	quit := context.AfterFunc(ctx, func() { l.fail(context.Cause(ctx)) })
 	defer quit()
 	r, err := l.read(ctx)
