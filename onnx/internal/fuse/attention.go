@@ -79,7 +79,7 @@ func (r *rewriter) probabilities(id int) (scores int, guarded, ok bool) {
 		nan := r.only(guard.In[0], "IsNaN")
 		zero, known := r.scalar(guard.In[1])
 		soft = r.from(guard.In[2], "Softmax")
-		if nan == nil || !known || zero != 0 || soft == nil || nan.In[0] != guard.In[2] || r.readers[guard.In[2]] != 2 {
+		if nan == nil || !known || zero != 0 || nan.In[0] != guard.In[2] || r.readers[guard.In[2]] != 2 {
 			return -1, false, false
 		}
 		guarded = true
@@ -150,8 +150,6 @@ func (r *rewriter) keys(id int, scale *float32) (keys int, turned, ok bool) {
 	id = r.unscaled(id, scale)
 	st := r.makers[id]
 	switch {
-	case id < 0 || st == nil:
-		return -1, false, false
 	case r.turned(st, 0, 2, 3, 1):
 		return st.In[0], true, true
 	case r.turned(st, 0, 1, 3, 2):

@@ -94,7 +94,7 @@ func (r *rewriter) channels(id, n, rank int) ([]float32, bool) {
 	}
 	at := rank - len(t.Shape) // of the value's first dimension
 	for d, size := range t.Shape {
-		if at+d == 1 && size != int64(n) || at+d != 1 && size != 1 {
+		if at+d != 1 && size != 1 {
 			return nil, false
 		}
 	}

@@ -28,7 +28,7 @@ func (r *rewriter) dims(id int) ([]dim, bool) {
 }
 
 func (r *rewriter) trace(id int, left *int) ([]dim, bool) {
-	if *left--; *left < 0 || id < 0 {
+	if *left--; *left < 0 {
 		return nil, false
 	}
 	if t := r.p.Fixed(id); t != nil {
@@ -42,7 +42,7 @@ func (r *rewriter) trace(id int, left *int) ([]dim, bool) {
 		var all []dim
 		for _, part := range st.In {
 			list, ok := r.trace(part, left)
-			if all = append(all, list...); !ok || len(all) > longestShape {
+			if all = append(all, list...); !ok {
 				return nil, false
 			}
 		}
@@ -122,7 +122,7 @@ func slice(list []dim, from, to int64) []dim {
 // cut are the dimensions that a Slice takes out of a list.
 func (r *rewriter) cut(st *plan.Step, left *int) ([]dim, bool) {
 	list, ok := r.trace(st.In[0], left)
-	if !ok || len(st.In) < 3 {
+	if len(st.In) < 3 {
 		return nil, false
 	}
 	from, okFrom := r.integer(st.In[1])
@@ -192,7 +192,7 @@ func (r *rewriter) wants(shape []dim, of int, axes ...int) bool {
 // and another one parts them again. It returns the stack.
 func (r *rewriter) turnedAsMatrices(parted *plan.Step) (stack int, ok bool) {
 	turn := r.from(parted.In[0], "Transpose")
-	if turn == nil || !r.turned(turn, 0, 2, 1) {
+	if !r.turned(turn, 0, 2, 1) {
 		return -1, false
 	}
 	joined := r.from(turn.In[0], "Reshape")

@@ -19,7 +19,7 @@ func matrixKeys(t *testing.T, open bool) *sketch {
 		s.input(name, declared, 3, 8, 3, 8)
 	}
 	for name, list := range map[string][]int64{"open": {-1}, "i0": {0}, "i1": {1}, "i2": {2}, "i3": {3}, "m1": {-1}, "m2": {-2}, "least": {math.MinInt64}, "most": {math.MaxInt64}, "both": {0, 1}, "heads": {1, 0},
-		"n3": {3}, "n8": {8}, "n9": {9}, "a388": {-1, 8, 8}, "a983": {9, 8, -1}, "b3388": {3, 3, 8, 8}} {
+		"n3": {3}, "n8": {8}, "n9": {9}, "a388": {-1, 8, 8}, "a983": {9, 8, -1}, "n988": {9, 8, 8}, "two1": {2}, "nine": {2, 2, 2, 2, 2, 2, 2, 2, 2}, "b3388": {3, 3, 8, 8}} {
 		s.constant(name, tensor.List(list...))
 	}
 	return s.constant("zero", tensor.Scalar[int64](0)).input("fa", []int64{3}, 3).input("fb", []int64{4}, 4)
@@ -56,11 +56,28 @@ func TestKeysTurnedAsMatrices(t *testing.T) {
 		"reckoned":               {false, []string{"dd = Add(dr, dc)", "dr2 = Sub(dd, dc)", "sa = Concat(open, dr2, dc) axis=0"}},
 		"open rows":              {false, []string{"sa = Concat(n9, open, dc) axis=0"}},
 		"from the back":          {false, []string{"dbh = Slice(ks, i1, least, i0, m1)"}},
+		"every second row":       {false, []string{"dr = Slice(ks, i2, i3, i0, two1)"}},
+		"empty, not known":       {false, []string{"ei = Cast(fe) to=7", "sa = Concat(ei, open, dr, dc) axis=0"}},
+		"empty, of no rank":      {false, []string{"es = Shape(fu)", "sa = Concat(es, open, dr, dc) axis=0"}},
+		"start that is given":    {false, []string{"gi = Cast(f1) to=7", "es = Slice(ks, gi, i0)", "sa = Concat(es, open, dr, dc) axis=0"}},
+		"end that is given":      {false, []string{"gi = Cast(f0) to=7", "es = Slice(ks, i0, gi)", "sa = Concat(es, open, dr, dc) axis=0"}},
+		"index that is given":    {false, []string{"gi = Cast(f1) to=7", "dr = Gather(ks, gi)"}},
+		"index of 32 bits":       {false, []string{"dr = Gather(ks, i32)"}},
+		"bounds of 32 bits":      {false, []string{"dr = Slice(ks, i32, j32)"}},
+		"long index":             {false, []string{"lr = Gather(ks, nine)", "dr = Slice(lr, i0, i1)"}},
+		"long list":              {false, []string{"dc1 = Gather(ks, i2)", "lr = Concat(dc1, nine) axis=0", "dr = Slice(lr, i0, i1)"}},
+		"through a matrix":       {false, []string{"gm = Unsqueeze(ks, i0)", "gr = Gather(gm, i2) axis=1", "dr = Squeeze(gr, i0)"}},
+		"matrices from a matrix": {false, []string{"sl = Concat(open, dr, dc) axis=0", "sm = Unsqueeze(sl, i0)", "sa = Squeeze(sm, i0)"}},
+		"heads from a matrix":    {false, []string{"sl = Concat(dbh, dc, dr) axis=0", "sm = Unsqueeze(sl, i0)", "sb = Squeeze(sm, i0)"}},
+		"more than a turn":       {false, []string{"k2r = Reshape(k1, sa)", "k2 = Relu(k2r)"}},
+		"matrices already":       {false, []string{"km = Reshape(k1, a388)", "k2 = Reshape(km, n988)", "sb = Identity(b3388)"}},
 		"numbers that are known": {false, []string{"sa = Concat(open, n8, n8) axis=0"}},
 	} {
 		for _, open := range []bool{true, false} {
 			t.Run(name, func(t *testing.T) {
-				s := matrixKeys(t, open).constant("two", tensor.Scalar[int64](2)).constant("n1", tensor.List[int64](1))
+				s := matrixKeys(t, open).constant("two", tensor.Scalar[int64](2)).constant("n1", tensor.List[int64](1)).constant("i32", tensor.List[int32](2)).constant("j32", tensor.List[int32](3)).
+					input("fe", []int64{-1}, 0).unranked("fu").input("f0", []int64{1}, 1).input("f1", []int64{1}, 1)
+				tensor.Data[float32](s.feeds[7])[0], tensor.Data[float32](s.feeds[8])[0] = 0, 2
 				copy(tensor.Data[float32](s.feeds[3]), []float32{9, 8, 8})
 				copy(tensor.Data[float32](s.feeds[4]), []float32{3, 3, 8, 8})
 				left := s.do(changed(matrixKeysLines(), c.with...)...).fuses()

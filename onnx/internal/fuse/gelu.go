@@ -31,10 +31,7 @@ func gelu(r *rewriter, st *plan.Step) error {
 
 // geluHalfLast is (x * (1 + erf)) * 1/2.
 func (r *rewriter) geluHalfLast(st *plan.Step) (int, bool) {
-	rest, ok := r.scaled(st, 0.5)
-	if !ok {
-		return -1, false
-	}
+	rest, _ := r.scaled(st, 0.5)
 	mul := r.only(rest, "Mul")
 	if mul == nil {
 		return -1, false
@@ -47,7 +44,7 @@ func (r *rewriter) geluHalfLast(st *plan.Step) (int, bool) {
 func (r *rewriter) geluHalfFirst(st *plan.Step) (int, bool) {
 	add, half := r.oneOf(st, "Add")
 	mul := r.only(half, "Mul")
-	if add == nil || mul == nil {
+	if mul == nil { // or the sum is missing, beside which it is looked for
 		return -1, false
 	}
 	x, ok := r.scaled(mul, 0.5)

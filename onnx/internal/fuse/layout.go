@@ -210,8 +210,8 @@ func (l *layout) each(st *plan.Step) bool {
 		if id < 0 || l.single(id) {
 			continue
 		}
-		s, ok := l.image(id)
-		if k > 1 || !ok || len(s) != len(to) || s[1] != to[1] || s[0] != to[0] {
+		s, _ := l.image(id)
+		if k > 1 || len(s) != len(to) || s[1] != to[1] || s[0] != to[0] {
 			return false
 		}
 		some = some || l.has(id)

@@ -172,8 +172,8 @@ func turnedOperands(r *rewriter, st *plan.Step) error {
 // turnsMatrices says whether a transposition changes the last two dimensions with each
 // other and leaves all others where they are.
 func (r *rewriter) turnsMatrices(st *plan.Step) bool {
-	shape, ok := r.shape(st.In[0])
-	if !ok || len(shape) < 2 {
+	shape, _ := r.shape(st.In[0])
+	if len(shape) < 2 {
 		return false
 	}
 	perm, has := attr(st, "perm")

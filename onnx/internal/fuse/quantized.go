@@ -163,12 +163,10 @@ func integerProductToFloat(r *rewriter, st *plan.Step) error {
 	return nil
 }
 
-// quantities are the operands of a plain product, if their scales are those that the
-// kernels take: one for the left matrix, one or one for each column of the right one.
+// quantities are the operands of a product that no rewrite has changed, which would have
+// renamed it, if their scales are those that the kernels take: one for the left matrix,
+// one or one for each column of the right one.
 func (r *rewriter) quantities(st *plan.Step) (a, b quantity, ok bool) {
-	if o, plain := st.Op.(*op.Product); !plain || len(st.In) != 2 || o.Act.Kind != op.NoActivation || o.TransA || o.TransB {
-		return a, b, false
-	}
 	a, okA := r.dequantized(st.In[0])
 	b, okB := r.dequantized(st.In[1])
 	if !okA || !okB || a.along >= 0 || !r.sumsFit(b.q) {
