@@ -53,64 +53,79 @@ func (o *output) activate(y, x, n int) {
 }
 
 // again computes n tiles without transforms: some of their sums were not finite, which
-// may come from a pixel that other outputs of the tile do not see.
+// may come from a pixel that other outputs of the tile do not see. It takes a few times
+// as long as the transforms, no more: inputs that are not finite must not stop a server.
 func (o *output) again(y, x, n int) {
-	g, block := &o.s.m.p.g, o.s.m.p.block
-	o.eachRow(y, x, n, func(i, at, size int) {
-		w := newWindow(g, y*tileOut+i)
-		for p := range size / block {
-			if o.s.on.Err() != nil {
+	s, block := o.s, o.s.m.p.block
+	o.eachRow(y, x, n, func(_, at, size int) {
+		for p := at; p < at+size; p += block {
+			copy(o.dst[p:p+block], s.c.bias[o.row*block:])
+		}
+	})
+	for unit := range s.m.units {
+		for tap := range 9 {
+			if s.on.Err() != nil {
 				return
 			}
-			o.pixel(w, x*tileOut+p, at+p*block)
+			o.addTap(unit, tap, y, x, n)
 		}
-	})
-}
-
-// pixel computes one pixel, which lies at o.dst[at].
-func (o *output) pixel(w *window, x, at int) {
-	s := o.s
-	m, c, block := s.m, s.c, s.m.p.block
-	used := min(block, m.p.g.Filters-o.row*block)
-	var sum [maxBlock]float32
-	copy(sum[:used], c.bias[o.row*block:])
-	src := newView(m.p.in, m.p.g.Channels, m.p.g.In, block)
-	w.visit(x, func(tap, pixel int) {
-		for ch := range m.p.g.Channels {
-			v := c.src[src.at(s.n, ch, pixel)]
-			weights := o.weights(tap, ch, used)
-			for lane := range used {
-				sum[lane] += v * weights[lane]
-			}
-		}
-	})
-	for lane, v := range sum[:used] {
-		if o.residual != nil {
-			v += o.residual[at+lane]
-		}
-		o.dst[at+lane] = c.act.at(v)
 	}
+	o.eachRow(y, x, n, func(_, at, size int) {
+		for i := at; i < at+size; i++ {
+			v := o.dst[i]
+			if o.residual != nil {
+				v += o.residual[i]
+			}
+			o.dst[i] = s.c.act.at(v)
+		}
+	})
 }
 
-// weights brings one tap of one channel back from the transform.
-func (o *output) weights(tap, ch, used int) (w [maxBlock]float32) {
+// addTap adds what one tap of one block of input channels gives n tiles.
+func (o *output) addTap(unit, tap, y, x, n int) {
+	s := o.s
+	m, g, block := s.m, &s.m.p.g, s.m.p.block
+	channels := min(block, g.Channels-unit*block)
+	var filter [maxBlock * maxBlock]float32
+	o.weights(filter[:channels*block], tap, unit*block)
+	src := s.c.src[(s.n*m.units+unit)*pixels(g.In)*block:][:pixels(g.In)*block]
+	right := tap%3 - g.Begin[1] // from an output's column to the one that the tap sees
+	o.eachRow(y, x, n, func(i, at, size int) {
+		row := y*tileOut + i + tap/3 - g.Begin[0]
+		if row < 0 || row >= g.In[0] {
+			return
+		}
+		first := x * tileOut
+		from, to := max(first, -right), min(first+size/block, g.In[1]-right)
+		if from >= to {
+			return
+		}
+		t := tile{taps: m.taps, blocks: 1, last: channels, filter: filter[:channels*block]}
+		t.src, t.dst = src[(row*g.In[1]+from+right)*block:], o.dst[at+(from-first)*block:]
+		t.run(m.p.level, formBlocked, 1, to-from)
+	})
+}
+
+// weights brings one tap of some channels from the given one on back from the transform.
+func (o *output) weights(filter []float32, tap, channel int) {
 	m := o.s.m
-	set := m.sets[0]
+	block, set := m.p.block, m.sets[0]
 	for _, s := range m.sets {
 		if s.row <= o.row {
 			set = s
 		}
 	}
-	place := set.weight + (ch*set.f+o.row-set.row)*m.p.block
 	rows, down, n := filterParts(tap / 3)
 	columns, across, k := filterParts(tap % 3)
 	for i := range n {
 		for j := range k {
-			from := o.s.c.packed[(rows[i]*tileIn+columns[j])*m.spot()+place:][:used]
-			for lane, u := range from {
-				w[lane] += down[i] * across[j] * u
+			spot, factor := (rows[i]*tileIn+columns[j])*m.spot(), down[i]*across[j]
+			for at := 0; at < len(filter); at += block {
+				from := o.s.c.packed[spot+set.weight+((channel+at/block)*set.f+o.row-set.row)*block:]
+				for lane, u := range from[:block] {
+					filter[at+lane] += factor * u
+				}
 			}
 		}
 	}
-	return w
 }
