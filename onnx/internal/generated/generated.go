@@ -26,6 +26,7 @@ func Files(args ...string) error {
 	}
 	defer os.RemoveAll(dir)
 	command := exec.Command("go", "run", "./gen")
+	command.Env = append(os.Environ(), "GOOS=", "GOARCH=") // this machine's, whatever the tests are built for
 	var names []string
 	for _, a := range args {
 		if !strings.HasPrefix(a, "-") {
