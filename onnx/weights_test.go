@@ -32,3 +32,14 @@ func TestWeights(t *testing.T) {
 		}
 	}
 }
+
+// TestWeightsOfConvolutions: those that Winograd's form transforms are four times as many.
+func TestWeightsOfConvolutions(t *testing.T) {
+	const channels = 64
+	filters := pb.Floats("w", []int64{channels, channels, 3, 3}, make([]float32, 9*channels*channels)...)
+	s := mustLoad(t, pb.Model(pb.Input("x", 1, 1, channels, 32, 32), pb.Initializer(filters),
+		pb.Node("", "Conv", of("x", "w"), of("y")), pb.OpenOutput("y", 1)))
+	if got, least := s.Weights(), int64(4*36*channels*channels); got < least || got > least+least/4 {
+		t.Errorf("%d bytes, expected %d and a little", got, least)
+	}
+}

@@ -155,6 +155,15 @@ func (o *Conv) Pack(level kernel.Level, fixed func(int) *tensor.Tensor, in []*In
 	return &packed, unread, nil
 }
 
+// PackedBytes is the memory of W and B as the kernels read them: Winograd's form has four
+// times as many weights, and few filters fill whole blocks.
+func (o *Conv) PackedBytes() int64 {
+	if o.packed == nil {
+		return 0
+	}
+	return int64(o.packed.PackedBytes())
+}
+
 // likely replaces open dimensions of X by some that give an output.
 func (o *Conv) likely(x, w []int64) []int64 {
 	x = slices.Clone(x)

@@ -92,6 +92,10 @@ type Overwriter interface {
 	Overwrite(own func(i int) bool) Packer
 }
 
+// Holder is what a Packer becomes whose prepared form may be much larger than the operands
+// that it stands for. PackedBytes is the memory of that form.
+type Holder interface{ PackedBytes() int64 }
+
 // Sharer is a Packer from whose prepared form others can read the rows of a matrix: of
 // operand i, if Shares says so.
 type Sharer interface {

@@ -53,7 +53,7 @@ func (p *Program) pack(gone *litter) error {
 			return failed(p.Steps[i].Node, err)
 		}
 	}
-	p.weights = all + all - k.spare
+	p.weights = all + all - k.spare + k.grown
 	return nil
 }
 
@@ -62,6 +62,7 @@ type packing struct {
 	*Program
 	readers []int
 	spare   int64           // bytes that may still be taken beside weights that stay
+	grown   int64           // bytes that prepared forms take more than what they stand for
 	alike   map[uintptr]int // see addresses
 	whole   bool
 	gathers map[int][]*Step // of each weight, the followers that read it
@@ -97,12 +98,27 @@ func (k *packing) step(st *Step) error {
 		return err
 	}
 	k.spare -= beside
+	k.grown += k.growth(st, unread, packed)
 	for _, i := range unread {
 		k.follow(k.following(st, i), packed)
 		k.unread(st.In[i])
 	}
 	st.Op = packed
 	return nil
+}
+
+// growth is how much larger an operator's prepared form is than the weights that it
+// stands for.
+func (k *packing) growth(st *Step, unread []int, packed op.Operator) int64 {
+	h, ok := packed.(op.Holder)
+	if !ok {
+		return 0
+	}
+	n := h.PackedBytes()
+	for _, i := range unread {
+		n -= k.Fixed(st.In[i]).Bytes()
+	}
+	return max(0, n)
 }
 
 // followers finds, for each weight, the steps that can read it from where another one
