@@ -186,14 +186,19 @@ func (u *Upload) publish() (Entry, error) {
 
 // fit counts the memory that the model holds instead of that of its bytes. With a disk
 // it need not be ready: if there is no room now, it is loaded when it is asked for.
+// Without one it stays, so it counts for its owner: a file can hold a small part of the
+// memory that its model takes.
 func (u *Upload) fit() error {
 	s := u.store
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	bytes := u.ready.Bytes()
+	all := s.holds(u) + bytes
 	switch {
 	case bytes > s.config.Memory:
 		return s.full(bytes)
+	case s.disk == nil && all > s.config.OwnerBytes && s.units[u.key()] == nil:
+		return &QuotaError{"bytes of memory", all, s.config.OwnerBytes}
 	case bytes <= u.held:
 		s.give(u.held - bytes)
 		u.held = bytes
@@ -203,6 +208,11 @@ func (u *Upload) fit() error {
 		return s.full(bytes)
 	}
 	return nil
+}
+
+// key is that of the unit which the upload becomes. The caller has the turn.
+func (u *Upload) key() unitKey {
+	return unitKey{u.owner.name, Digest(u.hash.Sum(nil)), u.spec.Options}
 }
 
 // plan puts the model into the catalog that is written. It chooses the version, and

@@ -69,6 +69,22 @@ func (s *Store) evict(u *unit) {
 	s.settle(u)
 }
 
+// holds is the memory that models of an upload's owner hold, and other uploads of it.
+func (s *Store) holds(u *Upload) int64 {
+	var n int64
+	for k, one := range s.units {
+		if k.owner == u.owner.name {
+			n += one.bytes
+		}
+	}
+	for _, other := range s.uploads {
+		if other != u && other.owner == u.owner {
+			n += other.held
+		}
+	}
+	return n
+}
+
 // forget ends a unit: nobody finds it any more, its memory goes with its last user.
 func (s *Store) forget(u *unit, why error) {
 	u.gone, u.pins = true, 0

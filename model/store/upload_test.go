@@ -249,6 +249,24 @@ func TestQuotas(t *testing.T) {
 	mustSend(t, s, "ben", Spec{Name: "a"}, file("a", 400))
 }
 
+// TestMemoryOfAnOwner: models that hold more than their files say do not take the box's
+// memory for one owner. With a disk they make room for others.
+func TestMemoryOfAnOwner(t *testing.T) {
+	small := func(c *Config) { c.Memory, c.OwnerBytes = 1000, 500 }
+	s := open(t, small)
+	double := file("double", 200)
+	mustSend(t, s, "eve", Spec{Name: "a"}, double)
+	mustSend(t, s, "eve", Spec{Name: "b"}, double) // is the same in memory
+	_, err := send(s, "eve", Spec{Name: "c"}, file("double c", 60))
+	is(t, err, func(e *QuotaError) bool { return e.What == "bytes of memory" && e.Seen == 520 && e.Limit == 500 })
+	mustSend(t, s, "ben", Spec{Name: "a"}, file("double", 250))
+	nothingElse(t, s, "eve", 2)
+	disk := sealedOn(t, 1<<20)
+	s = open(t, func(c *Config) { disk(c); small(c) })
+	mustSend(t, s, "eve", Spec{Name: "a"}, double)
+	mustSend(t, s, "eve", Spec{Name: "c"}, file("double c", 200))
+}
+
 // TestFullMemory: without a disk a full box refuses; what is there stays.
 func TestFullMemory(t *testing.T) {
 	s := open(t, func(c *Config) { c.Memory, c.OwnerBytes = 1000, 2000 })
