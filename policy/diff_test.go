@@ -46,7 +46,7 @@ func TestDiff(t *testing.T) {
 
 		{"store", models, models + "store: {memory: 1GiB}\n", "+ store 0:5 callers may bring models"},
 		{"no store", models + "store: {memory: 1GiB}\n", models, "- store 5:0 callers may bring models no longer"},
-		{"more store", smallStore, smallStore[:len(smallStore)-2] + ", disk: 1GiB, owner: {models: 5}, load: {time: 3m}}\n", "+ store 0:2 store.disk: 1 GiB instead of 0 B\n+ store 0:0 store.owner.bytes: 256 MiB instead of 2 MiB\n- store 0:2 store.owner.models: 5 instead of 100\n+ store 0:2 store.load.time: 3m0s instead of 2m0s"},
+		{"more store", smallStore, smallStore[:len(smallStore)-2] + ", disk: 1GiB, owner: {models: 5}, load: {time: 3m}}\n", "+ store 0:2 store.disk: 1 GiB instead of 0 B\n+ store 0:0 store.owner.bytes: 4 MiB instead of 2 MiB\n- store 0:2 store.owner.models: 5 instead of 100\n+ store 0:2 store.load.time: 3m0s instead of 2m0s"},
 		{"new caller", head, caller("may: [query], paths: [/a]"), "+ callers 0:3 ci may query, on /a"},
 		{"caller gone", caller("may: [query]"), head, "- callers 3:0 ci may call no longer"},
 		{"another key", caller("may: [query]"), strings.Replace(caller("may: [query]"), key, other, 1), "+ callers 0:3 ci may query, on every path\n- callers 3:0 ci may call no longer"},

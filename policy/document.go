@@ -110,7 +110,7 @@ type storeDoc struct {
 
 type ownerDoc struct {
 	Pos    strictyaml.Pos
-	Bytes  text               `yaml:"bytes" form:"size" doc:"Of the caller's model files. Without it a quarter of what the store holds."`
+	Bytes  text               `yaml:"bytes" form:"size" doc:"Of the caller's model files, and without a disk of the memory that they take. Without it a quarter of what the store holds, and at most half of its memory."`
 	Models strictyaml.At[int] `yaml:"models" form:"models" doc:"The caller's models. Without it 100."`
 	Loads  strictyaml.At[int] `yaml:"loads" form:"loads" doc:"The caller's uploads and loads at once. Without it 2."`
 }

@@ -29,7 +29,9 @@ const (
 	DefaultOwnerModels = 100
 	DefaultOwnerLoads  = 2
 	DefaultLoadTime    = 2 * time.Minute
-	// ownerShare is how many owners fill the store, each with as much as it may have.
+	// ownerShare is how many owners fill the store, each with as much as it may have. A
+	// disk is larger than the memory, of which an upload that does not end must not take
+	// all: it cannot be evicted.
 	ownerShare = 4
 )
 
@@ -48,7 +50,7 @@ func (b *builder) store(d *storeDoc) {
 	if load == nil {
 		load = &loadDoc{}
 	}
-	s.OwnerBytes = b.size(owner.Bytes, "store.owner.bytes", max(1, s.Holds()/ownerShare))
+	s.OwnerBytes = b.size(owner.Bytes, "store.owner.bytes", max(1, min(s.Holds()/ownerShare, s.Memory/2)))
 	s.OwnerModels, s.OwnerLoads = or(owner.Models, DefaultOwnerModels), or(owner.Loads, DefaultOwnerLoads)
 	s.LoadTime = or(load.Time, DefaultLoadTime)
 	if given(owner.Bytes) && s.OwnerBytes > s.Holds() {

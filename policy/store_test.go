@@ -28,6 +28,9 @@ func TestParseStore(t *testing.T) {
 	if s := parse(t, smallStore).Store; !reflect.DeepEqual(s, want) || s.Holds() != 8<<20 {
 		t.Errorf("got  %+v\nwant %+v", s, want)
 	}
+	if s := parse(t, "name: clinic\nstore: {memory: 4GiB, disk: 20GiB}\n").Store; s.OwnerBytes != 2<<30 {
+		t.Errorf("one owner may have %d bytes, want at most half of the memory", s.OwnerBytes)
+	}
 	both := parse(t, models+"store: {memory: 1GiB}\n")
 	if both.Store == nil || len(both.Models) == 0 {
 		t.Errorf("models %v, store %v", both.Models, both.Store)
