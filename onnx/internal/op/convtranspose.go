@@ -146,6 +146,9 @@ func (o *ConvTranspose) Pack(level kernel.Level, fixed func(int) *tensor.Tensor,
 	return &packed, unread, packed.plan.Pack(packed.packed, tensor.Data[float32](w), bias)
 }
 
+// PackedBytes is the memory of W as the kernels read it.
+func (o *ConvTranspose) PackedBytes() int64 { return 4 * int64(len(o.packed)) }
+
 // likely replaces open dimensions of X by some that give an output: the packed
 // weights do not depend on them, as long as the padding does not.
 func (o *ConvTranspose) likely(x []int64) []int64 {
