@@ -84,15 +84,16 @@ func (g *Geometry) check() error {
 	return nil
 }
 
-// checkDim keeps every position that a window can reach within 32 bits.
+// checkDim keeps every position that a window can reach within 32 bits. Sizes that are
+// negative are for check's products to find.
 func (g *Geometry) checkDim(d int) error {
 	for _, s := range []int{g.Kernel[d], g.Strides[d], g.Dilation[d]} {
-		if s < 1 || s > math.MaxInt32 {
+		if s < 1 {
 			return fmt.Errorf("conv: kernel, stride or dilation %d in dimension %d", s, d)
 		}
 	}
-	if g.In[d] < 0 || g.Out[d] < 0 || g.Begin[d] < -math.MaxInt32 || g.Begin[d] > math.MaxInt32 {
-		return fmt.Errorf("conv: sizes %d to %d with padding %d in dimension %d", g.In[d], g.Out[d], g.Begin[d], d)
+	if g.Begin[d] < -math.MaxInt32 || g.Begin[d] > math.MaxInt32 {
+		return fmt.Errorf("conv: padding %d before dimension %d", g.Begin[d], d)
 	}
 	reach, err := product(g.Out[d]+1, g.Strides[d])
 	if err != nil {
