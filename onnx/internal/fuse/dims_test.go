@@ -5,6 +5,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/blindbox/blindbox/onnx/internal/graph"
+	"github.com/blindbox/blindbox/onnx/internal/kernel"
+	"github.com/blindbox/blindbox/onnx/internal/op"
+	"github.com/blindbox/blindbox/onnx/internal/plan"
 	"github.com/blindbox/blindbox/onnx/tensor"
 )
 
@@ -86,6 +90,29 @@ func TestKeysTurnedAsMatrices(t *testing.T) {
 					t.Errorf("open %t: left %s", open, left)
 				}
 			})
+		}
+	}
+}
+
+// TestOldSlices: their bounds are attributes.
+func TestOldSlices(t *testing.T) {
+	s := matrixKeys(t, true)
+	s.opset = 9
+	s.do(changed(matrixKeysLines(), "dr = Slice(ks) starts=[2] ends=[3]", "dc = Slice(ks) starts=[3] ends=[4]", "dbh = Slice(ks) starts=[0] ends=[2]")...).stays("fused:Attention")
+}
+
+// TestNoSuchDimension: what fails in a run is no fault of a rewrite.
+func TestNoSuchDimension(t *testing.T) {
+	for _, index := range []int64{-9, 4} {
+		s := matrixKeys(t, true).constant("far", tensor.List(index)).do(changed(matrixKeysLines(), "dr = Gather(ks, far)")...)
+		s.g.Outputs = []graph.Decl{{Name: "y"}}
+		o := plan.Options{Limits: plan.Limits{Rank: 8, Elements: 1 << 22, Bytes: 1 << 28, Steps: 1}, Table: op.Table(), Level: kernel.Best(), Rewrite: All}
+		p, err := plan.Compile(t.Context(), &s.g, o)
+		if err != nil {
+			continue
+		}
+		if _, err := p.Run(t.Context(), 1, s.feeds, nil); err == nil {
+			t.Errorf("dimension %d of 4 is there", index)
 		}
 	}
 }

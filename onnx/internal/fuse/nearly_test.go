@@ -119,12 +119,13 @@ func TestNearlyInBlocks(t *testing.T) {
 	}
 	s := func() *sketch {
 		return newSketch(t).input("x", []int64{1, 20, 20, 7}, 1, 20, 20, 7).weight("w", 20, 20, 1, 1).weight("v", 16, 20, 1, 1).weight("none", 1, 0, 20, 7).
-			input("flat", []int64{1, 20, 7}, 1, 20, 7).input("thin", []int64{1, 1, 20, 7}, 1, 1, 20, 7).input("other", []int64{1, 20, 20, 7}, 1, 20, 20, 7).input("wide", []int64{-1, -1, 20, 7}, 1, 20, 20, 7).
+			input("flat", []int64{1, 20, 7}, 1, 20, 7).input("even", []int64{1, 16, 20, 7}, 1, 16, 20, 7).input("thin", []int64{1, 1, 20, 7}, 1, 1, 20, 7).input("other", []int64{1, 20, 20, 7}, 1, 20, 20, 7).input("wide", []int64{-1, -1, 20, 7}, 1, 20, 20, 7).
 			input("some", []int64{20, 20, 1, 1}, 20, 20, 1, 1).input("two", []int64{2, 20, 20, 7}, 2, 20, 20, 7)
 	}
 	for _, c := range []struct{ left, lines string }{
 		{"Add", "y = Add(x, other)"},
 		{"Concat", "y = Concat(x, other) axis=1"},
+		{"Concat", "y = Concat(even, x) axis=1"},
 		{"MaxPool", "y = MaxPool(x) kernel_shape=[2,2]"},
 		{"Conv", "y = Conv(wide, w)"},
 		{"Conv", "y = Conv(x, some)"},
