@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -148,7 +149,26 @@ func TestGivesUp(t *testing.T) {
 	if _, err := push(t, c, tumour.Model(), Spec{Name: "xray"}); err == nil || parts != tries || !strings.Contains(err.Error(), "cut 5 times at byte 0") {
 		t.Errorf("%d parts: %v", parts, err)
 	}
-	c = clientOf(t, srv, "clinic")
+	parts = 0
+	back, end := context.WithCancel(t.Context())
+	defer end()
+	c.HTTP = transport(func(r *http.Request) (*http.Response, error) { // goes back and forth
+		if r.Method == http.MethodPatch {
+			if parts++; parts > 2*tries {
+				end()
+			}
+			return nil, errors.New("cut")
+		}
+		a, err := http.DefaultTransport.RoundTrip(r)
+		if err == nil && r.Method == http.MethodHead {
+			a.Header.Set("Upload-Offset", strconv.Itoa(parts%2))
+		}
+		return a, err
+	})
+	if _, err := c.Push(back, bytes.NewReader(tumour.Model()), int64(len(tumour.Model())), Spec{Name: "forth"}, nil); err == nil || parts > 2*tries {
+		t.Errorf("%d parts: %v", parts, err)
+	}
+	c = clientOf(t, srv, "clinic2")
 	var refused *Error
 	if _, err := push(t, c, []byte("no model"), Spec{Name: "none"}); !errors.As(err, &refused) || refused.Status != 422 {
 		t.Error(err)

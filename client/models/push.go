@@ -112,8 +112,8 @@ func isUpload(path string) bool {
 
 // send sends all of the file, in as many parts as it takes.
 func (u *upload) send(ctx context.Context) (m Model, err error) {
+	furthest := u.offset // a box that goes back and forth makes no progress
 	for failed := 0; failed < tries; {
-		before := u.offset
 		m, err = u.part(ctx)
 		var refused *Error
 		if err == nil || ctx.Err() != nil || errors.Is(err, errUnreadable) || errors.As(err, &refused) && !goesOn(refused) {
@@ -125,8 +125,8 @@ func (u *upload) send(ctx context.Context) (m Model, err error) {
 		if err := u.ask(ctx); errors.As(err, &refused) && !goesOn(refused) {
 			return Model{}, err
 		}
-		if failed++; u.offset > before {
-			failed = 0
+		if failed++; u.offset > furthest {
+			failed, furthest = 0, u.offset
 		}
 	}
 	return Model{}, fmt.Errorf("models: the upload was cut %d times at byte %d: %w", tries, u.offset, err)
