@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	pb "github.com/blindbox/blindbox/onnx/onnxtest"
+	"github.com/blindbox/blindbox/onnx/tensor"
 )
 
 // TestWeights: who keeps a session knows what it keeps.
@@ -41,5 +42,19 @@ func TestWeightsOfConvolutions(t *testing.T) {
 		pb.Node("", "Conv", of("x", "w"), of("y")), pb.OpenOutput("y", 1)))
 	if got, least := s.Weights(), int64(4*36*channels*channels); got < least || got > least+least/4 {
 		t.Errorf("%d bytes, expected %d and a little", got, least)
+	}
+}
+
+// TestFewFiltersDoNotFillMemory: a filter takes a whole block of them, so weights would
+// become 16 times as many.
+func TestFewFiltersDoNotFillMemory(t *testing.T) {
+	const channels, size = 1 << 21, 4 << 21
+	s := mustLoad(t, pb.Model(pb.Input("x", 1, 1, channels, 1, 1), pb.Initializer(pb.Floats("w", []int64{1, channels, 1, 1}, make([]float32, channels)...)),
+		pb.Node("", "Conv", of("x", "w"), of("y")), pb.Node("", "Relu", of("y"), of("z")), pb.OpenOutput("z", 1)))
+	if got := s.Weights(); got > 6*size+64<<20 {
+		t.Errorf("%d bytes of %d", got, size)
+	}
+	if _, err := s.Run(t.Context(), map[string]*tensor.Tensor{"x": tensor.Of(make([]float32, channels), 1, channels, 1, 1)}); err != nil {
+		t.Error(err)
 	}
 }

@@ -155,6 +155,22 @@ func (o *Conv) Pack(level kernel.Level, fixed func(int) *tensor.Tensor, in []*In
 	return &packed, unread, nil
 }
 
+// WillPack is what PackedBytes will be.
+func (o *Conv) WillPack(level kernel.Level, in []*Info) int64 {
+	if !in[0].Ranked || in[1] == nil || !in[1].Complete() {
+		return 0
+	}
+	g, err := o.geometry(o.likely(in[0].Shape, in[1].Shape), in[1].Shape)
+	if err != nil { // Pack will say so
+		return 0
+	}
+	p, err := conv.NewPlan(level, g, o.In, o.Out)
+	if err != nil {
+		return 0
+	}
+	return 4 * int64(p.PackedLen())
+}
+
 // PackedBytes is the memory of W and B as the kernels read them: Winograd's form has four
 // times as many weights, and few filters fill whole blocks.
 func (o *Conv) PackedBytes() int64 {

@@ -146,6 +146,18 @@ func (o *ConvTranspose) Pack(level kernel.Level, fixed func(int) *tensor.Tensor,
 	return &packed, unread, packed.plan.Pack(packed.packed, tensor.Data[float32](w), bias)
 }
 
+// WillPack is what PackedBytes will be.
+func (o *ConvTranspose) WillPack(level kernel.Level, in []*Info) int64 {
+	if !in[0].Ranked || in[1] == nil || !in[1].Complete() {
+		return 0
+	}
+	p, err := o.transposed(level, o.likely(in[0].Shape), in[1].Shape)
+	if err != nil { // Pack will say so
+		return 0
+	}
+	return 4 * int64(p.PackedLen())
+}
+
 // PackedBytes is the memory of W as the kernels read it.
 func (o *ConvTranspose) PackedBytes() int64 { return 4 * int64(len(o.packed)) }
 

@@ -96,6 +96,13 @@ type Overwriter interface {
 // that it stands for. PackedBytes is the memory of that form.
 type Holder interface{ PackedBytes() int64 }
 
+// Grower is a Packer that becomes a Holder. WillPack is how many bytes its form will take;
+// 0 if it is not known or if there will be none.
+type Grower interface {
+	Packer
+	WillPack(level kernel.Level, in []*Info) int64
+}
+
 // Sharer is a Packer from whose prepared form others can read the rows of a matrix: of
 // operand i, if Shares says so.
 type Sharer interface {

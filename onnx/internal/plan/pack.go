@@ -42,7 +42,7 @@ func (p *Program) Prune() {
 // matrix many.
 func (p *Program) pack(gone *litter) error {
 	all := p.FixedBytes()
-	k := &packing{Program: p, readers: p.Readers(), spare: all, gone: gone}
+	k := &packing{Program: p, readers: p.Readers(), all: all, spare: all, gone: gone}
 	k.alike, k.whole = p.addresses()
 	k.gathers = k.followers()
 	for i := range p.Steps {
@@ -61,6 +61,7 @@ func (p *Program) pack(gone *litter) error {
 type packing struct {
 	*Program
 	readers []int
+	all     int64           // bytes of all weights before
 	spare   int64           // bytes that may still be taken beside weights that stay
 	grown   int64           // bytes that prepared forms take more than what they stand for
 	alike   map[uintptr]int // see addresses
@@ -74,6 +75,9 @@ func (k *packing) step(st *Step) error {
 	packer, ok := st.Op.(op.Packer)
 	if !ok {
 		return nil
+	}
+	if o, ok := packer.(op.Grower); ok && o.WillPack(k.options.Level, k.infos(st.In)) > k.room()-k.grown {
+		return nil // each run lays them out in memory of its own, which its limits count
 	}
 	alone := func(i int) bool { return k.readers[st.In[i]] == 1+len(k.following(st, i)) }
 	beside := int64(0)
@@ -105,6 +109,18 @@ func (k *packing) step(st *Step) error {
 	}
 	st.Op = packed
 	return nil
+}
+
+// grownBeside is how many bytes prepared forms may always take, but in graphs inside.
+const grownBeside = 64 << 20
+
+// room is how much prepared forms may take: Winograd's has four times the weights, but one
+// filter in a block of 16 would make gigabytes of a model of hundreds of megabytes.
+func (k *packing) room() int64 {
+	if k.options.inner { // there may be thousands
+		return 4 * k.all
+	}
+	return 4*k.all + grownBeside
 }
 
 // growth is how much larger an operator's prepared form is than the weights that it
