@@ -70,13 +70,13 @@ func readCases(t *testing.T, file string) []realCase {
 	return c.Cases
 }
 
-// testRealModel runs each case with every set of instructions that the machine has.
+// testRealModel runs each case with the sets of instructions of [setsFor].
 func testRealModel(t *testing.T, file string, cases []realCase) {
 	model, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, set := range onnx.Instructions() {
+	for _, set := range setsFor(t, file) {
 		m, err := onnx.Parse(model, onnx.DefaultLimits())
 		if err != nil {
 			t.Fatal(err)
