@@ -44,7 +44,7 @@ test: lint cross arm64 $(VENV)/.ready $(RUNSC) $(LLM)/index.json $(APPS)/.ready 
 	  BLINDBOX_TOKENIZERS="$$([ -f $(TOKENIZERS)/.ready ] && echo $(abspath $(TOKENIZERS)))" \
 	  BLINDBOX_CONFORMANCE="$$([ -f $(ONNX)/.ready ] && echo $(abspath $(ONNX)))" \
 	  BLINDBOX_LLM="$$([ -f $(LLM)/index.json ] && echo $(abspath $(LLM)))" \
-	  BLINDBOX_APPS="$$([ -f $(APPS)/.ready ] && echo $(abspath $(APPS)))" go run ./internal/testrun $(RACE) -timeout 15m ./...
+	  BLINDBOX_APPS="$$([ -f $(APPS)/.ready ] && echo $(abspath $(APPS)))" go run ./internal/testrun $(RACE) -timeout 15m -p 3 ./...
 	@# With the race detector large models go without the portable kernels; here they have them.
 	@if [ -n "$(RACE)" ] && [ -f $(MODELS)/.ready ]; then \
 	  BLINDBOX_MODELS=$(abspath $(MODELS)) go run ./internal/testrun -timeout 15m -run '^TestRealModels(Agree)?$$' ./onnx; fi

@@ -21,10 +21,10 @@ func (m *winograd) transform(packed, weights []float32) bool {
 		for c := range channels {
 			for lane := range used {
 				at := ((first+lane)*channels + c) * 9
-				filterTile((*[9]float32)(weights[at:]), func(spot int, u float32) {
+				for spot, u := range filterTile((*[9]float32)(weights[at:])) {
 					made[spot][lane] = u
 					sum += u * 0
-				})
+				}
 			}
 			for spot := range made {
 				copy(packed[spot*m.spot()+s.weight+c*width:][:used], made[spot][:used])
@@ -34,17 +34,18 @@ func (m *winograd) transform(packed, weights []float32) bool {
 	return sum == 0
 }
 
-// filterTile calls set with each of the 36 values of G g G^T.
-func filterTile(g *[9]float32, set func(spot int, u float32)) {
+// filterTile is G g G^T.
+func filterTile(g *[9]float32) (tile [tileSpots]float32) {
 	var columns [3][tileIn]float64
 	for j := range columns {
 		columns[j] = filterLine(float64(g[j]), float64(g[3+j]), float64(g[6+j]))
 	}
 	for i := range tileIn {
 		for j, u := range filterLine(columns[0][i], columns[1][i], columns[2][i]) {
-			set(i*tileIn+j, float32(u))
+			tile[i*tileIn+j] = float32(u)
 		}
 	}
+	return tile
 }
 
 // filterLine is G g.
