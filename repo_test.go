@@ -113,7 +113,7 @@ var mayImport = map[string][]string{
 	"policy/learn":               {"policy"},
 	"onnx":                       {},
 	"onnx/onnxtest":              {"onnx"},
-	"model":                      {"onnx", "internal/strictjson"},
+	"model":                      {"onnx", "tokenize", "internal/strictjson", "internal/strictyaml"},
 	"tokenize":                   {"internal/strictjson"},
 	"receipt":                    {"attest", "internal/jws", "internal/strictjson"},
 	"internal/jws":               {},
