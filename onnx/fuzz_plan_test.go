@@ -28,6 +28,15 @@ func FuzzPlan(f *testing.F) {
 	})
 }
 
+// TestPlansSayWhatRunsTake does so with all published cases.
+func TestPlansSayWhatRunsTake(t *testing.T) {
+	for _, data := range publishedCases(t, 1) {
+		for _, opts := range [][]Option{{WithPoison()}, {WithoutFusion(), WithThreads(2)}} {
+			tryPlan(t, data, nil, opts)
+		}
+	}
+}
+
 func tryPlan(t *testing.T, data, values []byte, opts []Option) {
 	m, err := Parse(data, fuzzLimits())
 	if err != nil {

@@ -48,22 +48,31 @@ func seeds(f *testing.F) [][]byte {
 
 // published is the models of the cases that `make conformance` fetches, if it has.
 func published(f *testing.F) [][]byte {
+	if flag.Lookup("test.fuzz").Value.String() == "" {
+		return publishedCases(f, 23)
+	}
+	return publishedCases(f, 1)
+}
+
+// publishedCases are models of the published cases, one of each few.
+func publishedCases(t testing.TB, of int) [][]byte {
+	t.Helper()
 	dir := os.Getenv("BLINDBOX_CONFORMANCE")
 	if dir == "" {
 		dir = "../.cache/conformance"
 	}
 	files, err := filepath.Glob(filepath.Join(dir, "debian/usr/share/libonnx-testdata/data/*/*/model.onnx"))
 	if err != nil {
-		f.Fatal(err)
+		t.Fatal(err)
 	}
 	var out [][]byte
 	for i, name := range files {
-		if fuzzing := flag.Lookup("test.fuzz").Value.String() != ""; i%23 != 0 && !fuzzing {
+		if i%of != 0 {
 			continue
 		}
 		data, err := os.ReadFile(name)
 		if err != nil {
-			f.Fatal(err)
+			t.Fatal(err)
 		}
 		if len(data) < 1<<14 { // what is mutated should be what is read, not weights
 			out = append(out, data)

@@ -211,7 +211,10 @@ func cloneInfos(list []ValueInfo) []ValueInfo {
 type Memory struct {
 	Work    int64 // while it runs
 	Outputs int64 // from when they are made until the caller is done with them
-	Exact   bool  // false: the model has parts whose size only the run shows; they come on top, up to Limits.RunBytes
+	// Exact is false if the model has parts whose size only the run shows, or operators that
+	// take memory of their own to compute in another type; they come on top, up to
+	// Limits.RunBytes. Lists as long as a dimension come on top in any case.
+	Exact bool
 }
 
 // Plan tells what a run with inputs of the given shapes takes, without running it. A

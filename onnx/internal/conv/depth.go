@@ -19,7 +19,9 @@ const leastParts = 8
 
 // newDepth plans for a grid; nil means that the input has to be staged.
 func newDepth(p *Plan, r *grid) *depth {
-	if p.in != Blocked || p.out != Blocked || r.kernel[0] != 1 || r.in[0] != 1 || r.stride[2] > 2 || r.kernel.pixels() > maxBare {
+	// Rows and columns know of padding. The first dimension, of inputs with three, must have none.
+	flat := r.kernel[0] == 1 && r.in[0] == 1 && r.out[0] == 1 && r.begin[0] == 0
+	if p.in != Blocked || p.out != Blocked || !flat || r.stride[2] > 2 || r.kernel.pixels() > maxBare {
 		return nil
 	}
 	r.staged = false

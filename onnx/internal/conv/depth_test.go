@@ -32,6 +32,15 @@ func depthwise() []Geometry {
 		make2(18, [2]int{6, 2}, [2]int{1, 7}, one, one, [2]int{0, 3}, [2]int{0, 3}), // no pixel sees all taps
 		make2(18, [2]int{9, 9}, [2]int{3, 3}, one, one, [2]int{-2, -1}, [2]int{-1, -3}),
 		make2(18, [2]int{20, 20}, [2]int{8, 8}, one, one, [2]int{3, 3}, [2]int{4, 4}), // beyond maxBare
+		deep(1, 0, 2), deep(1, 2, 0), deep(5, 1, 0),
+	}
+}
+
+// deep has inputs of three dimensions whose first is 1 long, and padding there.
+func deep(stride, begin, end int) Geometry {
+	return Geometry{
+		Batch: 1, Channels: 18, Filters: 18, Groups: 18, In: []int{1, 9, 4}, Kernel: []int{1, 1, 3}, Strides: []int{stride, 1, 1},
+		Dilation: []int{1, 1, 1}, Begin: []int{begin, 0, 1}, Out: []int{OutDim(1, 1, stride, 1, begin, end, false), 7, 4},
 	}
 }
 

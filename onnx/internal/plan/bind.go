@@ -277,6 +277,9 @@ func (b *Bound) step(st *Step, on *kernel.On) error {
 		}
 		b.exact = b.exact && v.place != late
 	}
+	if s, ok := st.Op.(op.Spender); ok && !bs.dynamic && s.Spends(in) {
+		b.exact = false
+	}
 	if s, ok := st.Op.(op.Settler); ok && !bs.dynamic {
 		settled := *st
 		settled.Op = s.Settle(on.Level, in)
