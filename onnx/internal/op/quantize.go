@@ -153,7 +153,7 @@ func scalesAgree(a, b []int64) bool {
 // fits holds the shape of the scale against the operand's: a scalar, one number for
 // each index of the axis, or one for each block along the axis.
 func (o scaling) fits(x, scale []int64) error {
-	if len(scale) == 0 || len(scale) == 1 && scale[0] == 1 {
+	if len(scale) == 0 || len(scale) == 1 && (scale[0] == 1 || scale[0] == -1) { // which may turn out to be one number
 		return nil
 	}
 	at, err := axis(o.axis, len(x))

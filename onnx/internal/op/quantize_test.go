@@ -251,3 +251,15 @@ func TestQuantizeRefuses(t *testing.T) {
 		}
 	}
 }
+
+// TestQuantizeWithOpenSizes: a scale of one dimension may turn out to be one number, for
+// which the axis means nothing.
+func TestQuantizeWithOpenSizes(t *testing.T) {
+	x := &Info{Type: tensor.Float32, Ranked: true, Shape: []int64{-1}}
+	for _, d := range []int64{1, -1} {
+		scale := &Info{Type: tensor.Float32, Ranked: true, Shape: []int64{d}}
+		if _, err := (quantize{scaling: scaling{axis: 1}}).Infer([]*Info{x, scale}); err != nil {
+			t.Errorf("a scale of %d: %v", d, err)
+		}
+	}
+}
