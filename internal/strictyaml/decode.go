@@ -26,6 +26,8 @@ func (d *decoder) mismatch(n *yaml.Node, path, expected string) {
 // describe says what a node is in words that stand behind "seen".
 func describe(n *yaml.Node) string {
 	switch {
+	case n.Kind == yaml.MappingNode && len(n.Content) == 0:
+		return "nothing" // what stands for the rest of a bare word
 	case n.Kind == yaml.MappingNode:
 		return "a mapping"
 	case n.Kind == yaml.SequenceNode:
@@ -48,6 +50,9 @@ func (d *decoder) value(n *yaml.Node, out reflect.Value, path string) {
 		return
 	case orNone:
 		d.orNone(n, v, path)
+		return
+	case choice:
+		d.choice(n, v, path)
 		return
 	case *Words:
 		d.words(n, v, path)
@@ -275,6 +280,26 @@ func (d *decoder) orNone(n *yaml.Node, out orNone, path string) {
 	if v := out.fill(place(n), none); !none {
 		d.value(n, v, path)
 	}
+}
+
+// choice reads a mapping with one key, or that key alone, which stands for an empty
+// mapping below it: what that lacks is said as if it had been written.
+func (d *decoder) choice(n *yaml.Node, out choice, path string) {
+	bare := n.Kind == yaml.ScalarNode && isString(n)
+	switch {
+	case bare:
+		n = &yaml.Node{Kind: yaml.MappingNode, Line: n.Line, Column: n.Column, Content: []*yaml.Node{
+			n, {Kind: yaml.MappingNode, Line: n.Line, Column: n.Column},
+		}}
+	case n.Kind == yaml.MappingNode && len(n.Content) > 2:
+		d.mismatch(n.Content[2], path, "one key alone, after "+Quote(n.Content[0].Value))
+		return
+	}
+	key := ""
+	if n.Kind == yaml.MappingNode {
+		key = n.Content[0].Value
+	}
+	d.structure(n, out.choose(place(n), key), path)
 }
 
 // words reads a list or a single word.

@@ -91,6 +91,26 @@ type Words struct {
 	Pos  Pos
 }
 
+// Choice holds a struct of which exactly one key is given: a mapping with that key
+// alone, or its name as a bare word if it needs nothing more. All fields of T are
+// pointers. The zero Pos says that there was no choice.
+type Choice[T any] struct {
+	Value T
+	Key   string
+	Pos   Pos
+}
+
+// choose notes what was chosen and returns where its value belongs.
+func (c *Choice[T]) choose(p Pos, key string) reflect.Value {
+	c.Pos, c.Key = p, key
+	return reflect.ValueOf(&c.Value).Elem()
+}
+
+// choice is every *Choice[T].
+type choice interface {
+	choose(p Pos, key string) reflect.Value
+}
+
 // Block is text in another language, written as a literal block ("key: |"), so
 // that each of its lines is a line of the document.
 type Block struct {

@@ -1,0 +1,48 @@
+package pipeline
+
+import (
+	"fmt"
+
+	"github.com/blindbox/blindbox/internal/strictyaml"
+	"github.com/blindbox/blindbox/onnx"
+	"github.com/blindbox/blindbox/onnx/tensor"
+)
+
+// floats is the form of a step's first value if that is float32 with so many dimensions,
+// of which the first is for the elements of a request.
+func floats(f form, rank int, p strictyaml.Pos, path, meaning string) (onnx.ValueInfo, error) {
+	v := f.values[0]
+	if v.Type != tensor.Float32 || len(v.Shape) != rank {
+		return v, misfit(p, path, v.String(), fmt.Sprintf("float32 with %d dimensions: %s", rank, meaning))
+	}
+	return v, nil
+}
+
+// matrix is the first value of a state, cut into rows of its last dimension.
+type matrix struct {
+	data  []float32
+	width int
+}
+
+func matrixOf(t *tensor.Tensor) matrix {
+	width := 0
+	if n := len(t.Shape); n > 0 {
+		width = int(t.Shape[n-1])
+	}
+	return matrix{data: tensor.Data[float32](t), width: width}
+}
+
+func (m matrix) rows() int {
+	if m.width == 0 {
+		return 0
+	}
+	return len(m.data) / m.width
+}
+
+func (m matrix) row(i int) []float32 { return m.data[i*m.width : (i+1)*m.width] }
+
+// result is a form of one value with the first dimension open.
+func result(name string, t tensor.DataType, rest ...int64) onnx.ValueInfo {
+	shape := append([]int64{-1}, rest...)
+	return onnx.ValueInfo{Name: name, Type: t, Shape: shape, Symbols: make([]string, len(shape))}
+}

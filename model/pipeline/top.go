@@ -1,0 +1,65 @@
+package pipeline
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/blindbox/blindbox/internal/strictyaml"
+	"github.com/blindbox/blindbox/onnx"
+	"github.com/blindbox/blindbox/onnx/tensor"
+)
+
+// topStep keeps the classes with the highest scores, the highest first.
+type topStep struct{ strictyaml.At[int] }
+
+// maxTop is more classes than anybody reads, and less than sorting takes long for.
+const maxTop = 1000
+
+func (s *topStep) check(c *checker, path string) { c.between(s.At, path, 1, maxTop) }
+
+func (s *topStep) fit(_ *binder, f form, path string) (form, apply, error) {
+	v, err := floats(f, 2, s.Pos, path, "elements, classes")
+	if err != nil {
+		return form{}, nil, err
+	}
+	if len(f.values) > 1 {
+		return form{}, nil, misfit(s.Pos, path, "top a second time", "it once")
+	}
+	if v.Shape[1] >= 0 && v.Shape[1] < int64(s.Value) {
+		return form{}, nil, misfit(s.Pos, path, strconv.Itoa(s.Value), fmt.Sprintf("at most %d, the classes of %v", v.Shape[1], v))
+	}
+	k := s.Value
+	score, index := result("score", tensor.Float32, int64(k)), result("index", tensor.Int64, int64(k))
+	return form{values: []onnx.ValueInfo{score, index}, classes: v.Shape[1]}, func(ctx context.Context, st state) (state, error) {
+		return best(ctx, st, k)
+	}, nil
+}
+
+func best(ctx context.Context, s state, k int) (state, error) {
+	m := matrixOf(s.values[0])
+	if m.width < k {
+		return s, fmt.Errorf("pipeline: the model gave %d classes, expected %d or more", m.width, k)
+	}
+	scores, indices := make([]float32, 0, m.rows()*k), make([]int64, 0, m.rows()*k)
+	order := make([]int64, m.width)
+	for i := range m.rows() {
+		if err := ctx.Err(); err != nil {
+			return s, err
+		}
+		row := m.row(i)
+		for j := range order {
+			order[j] = int64(j)
+		}
+		// What is no number is never better than what is one. Among equals the first
+		// class wins.
+		slices.SortStableFunc(order, func(a, b int64) int { return cmp.Compare(row[b], row[a]) })
+		for _, j := range order[:k] {
+			indices, scores = append(indices, j), append(scores, row[j])
+		}
+	}
+	n := int64(m.rows())
+	return state{values: []*tensor.Tensor{tensor.Of(scores, n, int64(k)), tensor.Of(indices, n, int64(k))}}, nil
+}
