@@ -10,6 +10,10 @@
 // package store has whose they are and where their bytes lie, and this package how
 // they are uploaded, resumed, listed and deleted over HTTP (repository.go).
 //
+// A model is an ONNX file, or a bundle (package bundle) of ONNX files with a pipeline
+// (package pipeline) from what people have to what they want; load.go tells which. Both
+// are asked alike.
+//
 // Source: Open Inference Protocol (kserve/open-inference-protocol), REST, and the
 // binary tensor data extension of Triton (server/docs/protocol).
 package model
@@ -24,6 +28,7 @@ import (
 	"math"
 	"regexp"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/blindbox/blindbox/model/schedule"
@@ -33,51 +38,54 @@ import (
 
 // Loaded is a model that is ready to answer.
 type Loaded struct {
-	Name    string        // the name in the URL: letters, digits, '.', '_', '-'
-	Digest  [32]byte      // SHA-256 of the model file
-	Size    int64         // of the file in bytes
-	Session *onnx.Session // required
-	Labels  []string      // names of the classes, if the model is a classifier; optional
+	Name   string   // the name in the URL: letters, digits, '.', '_', '-'
+	Digest [32]byte // SHA-256 of the model file
+	Size   int64    // of the file in bytes
+	Labels []string // names of the classes, if the model is a classifier; optional
+
+	ready *served
 }
 
 // loadTime is how long a model that was read may take to become a session: one of 1 GB
 // takes some seconds.
 const loadTime = 2 * time.Minute
 
-// Load parses and checks an ONNX file under the default limits.
-func Load(name string, onnxBytes []byte) (Loaded, error) {
-	return LoadFrom(name, [32]byte{}, bytes.NewReader(onnxBytes))
+// Load parses and checks an ONNX file, or a bundle with a pipeline, under the default
+// limits.
+func Load(name string, data []byte) (Loaded, error) {
+	return LoadFrom(name, [32]byte{}, bytes.NewReader(data))
 }
 
 // LoadFrom is Load of a stream, which is hashed while it is read and never held whole.
 // If it has another digest than the expected one nothing is made of it; a zero digest
 // expects nothing.
-func LoadFrom(name string, expected [32]byte, file io.Reader) (Loaded, error) {
+func LoadFrom(name string, expected [32]byte, in io.Reader) (Loaded, error) {
 	if err := checkName(name); err != nil {
 		return Loaded{}, err
 	}
 	sum := sha256.New()
-	read := &counted{Reader: io.TeeReader(file, sum)}
-	m, err := onnx.ParseFrom(read, onnx.DefaultLimits())
+	tee := io.TeeReader(in, sum)
+	f, err := readFile(tee, onnx.DefaultLimits())
 	if err != nil && expected == [32]byte{} {
 		return Loaded{}, fmt.Errorf("model: %s: %w", name, err)
 	}
 	if err != nil { // what cannot be parsed may be another file, which is the better reason
-		_, _ = io.Copy(io.Discard, io.LimitReader(read, maxRest))
+		_, _ = io.Copy(io.Discard, io.LimitReader(tee, maxRest))
 	}
-	l := Loaded{Name: name, Digest: [32]byte(sum.Sum(nil)), Size: read.n}
-	if expected != [32]byte{} && l.Digest != expected {
-		return Loaded{}, fmt.Errorf("model: %s has the digest sha256:%x, expected sha256:%x", name, l.Digest, expected)
+	digest := [32]byte(sum.Sum(nil))
+	if expected != [32]byte{} && digest != expected {
+		return Loaded{}, fmt.Errorf("model: %s has the digest sha256:%x, expected sha256:%x", name, digest, expected)
 	}
 	if err != nil {
 		return Loaded{}, fmt.Errorf("model: %s: %w", name, err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), loadTime)
 	defer cancel()
-	if l.Session, err = onnx.NewSessionContext(ctx, m); err != nil {
+	ready, err := f.serve(ctx)
+	if err != nil {
 		return Loaded{}, fmt.Errorf("model: %s: %w", name, err)
 	}
-	return l, nil
+	return Loaded{Name: name, Digest: digest, Size: f.size, ready: ready}, nil
 }
 
 // maxRest is how much of a file is read for its digest alone.
@@ -167,7 +175,7 @@ func WithStore(c store.Config) Option { return func(cfg *config) { cfg.brought =
 func WithLimits(l onnx.Limits) Option { return func(c *config) { c.limits = l } }
 
 // NewServer returns what answers for all paths under /v2 and for /v1/models. It refuses
-// two models of one name, a model without a session or digest, and a bound that is not
+// two models of one name, a model that was not loaded, and a bound that is not
 // positive.
 func NewServer(models []Loaded, opts ...Option) (*Server, error) {
 	c, err := newConfig(opts)
@@ -208,11 +216,14 @@ func (m *Loaded) startup() (store.Startup, error) {
 	if err := checkName(m.Name); err != nil {
 		return store.Startup{}, err
 	}
-	if m.Session == nil {
-		return store.Startup{}, fmt.Errorf("model: %s has no session", m.Name)
+	if m.ready == nil {
+		return store.Startup{}, fmt.Errorf("model: %s was not loaded", m.Name)
 	}
 	if m.Digest == [32]byte{} {
 		return store.Startup{}, fmt.Errorf("model: %s has no digest", m.Name)
 	}
-	return store.Startup{Name: m.Name, Digest: store.Digest(m.Digest), Size: m.Size, Ready: newServed(m.Session, m.Size, m.Labels)}, nil
+	if len(m.Labels) > 0 { // a parameter's value is one string, number or bool
+		m.ready.about["labels"] = strings.Join(m.Labels, ",")
+	}
+	return store.Startup{Name: m.Name, Digest: store.Digest(m.Digest), Size: m.Size, Ready: m.ready}, nil
 }

@@ -502,7 +502,7 @@ func TestMemoryOfAllRuns(t *testing.T) {
 	hold := func(n int) error {
 		in := tensor.Of(make([]float32, 2*n), int64(n), 2)
 		_, err := mustLoad(t, "one", pb.Model(pb.Input("f", 1, "n", 2), pb.Node("", "Identity", []string{"f"}, []string{"y"}), pb.OpenOutput("y", 1))).
-			Session.RunWithin(t.Context(), map[string]*tensor.Tensor{"f": in}, share)
+			ready.run(t.Context(), map[string]*tensor.Tensor{"f": in}, share)
 		return err
 	}
 	if err := hold(256); err != nil {
@@ -575,9 +575,9 @@ func TestNewServerRefuses(t *testing.T) {
 		want   string
 	}{
 		"twice":            {[]Loaded{m, m}, WithConcurrency(1), `two models are named "echo"`},
-		"no name":          {[]Loaded{{Digest: m.Digest, Session: m.Session}}, WithConcurrency(1), `name ""`},
-		"no session":       {[]Loaded{{Name: "a", Digest: m.Digest}}, WithConcurrency(1), "a has no session"},
-		"no digest":        {[]Loaded{{Name: "a", Session: m.Session}}, WithConcurrency(1), "a has no digest"},
+		"no name":          {[]Loaded{{Digest: m.Digest, ready: m.ready}}, WithConcurrency(1), `name ""`},
+		"not loaded":       {[]Loaded{{Name: "a", Digest: m.Digest}}, WithConcurrency(1), "a was not loaded"},
+		"no digest":        {[]Loaded{{Name: "a", ready: m.ready}}, WithConcurrency(1), "a has no digest"},
 		"zero body":        {nil, WithBodyLimit(0), "body limit is 0"},
 		"zero elements":    {nil, WithElementLimit(0), "element limit is 0"},
 		"zero answer":      {nil, WithAnswerLimit(0), "answer limit is 0"},
@@ -597,7 +597,7 @@ func TestNewServerRefuses(t *testing.T) {
 
 func TestLoadRefuses(t *testing.T) {
 	for _, name := range []string{"", ".", "..", "a/b", "a b", "é", "-a", strings.Repeat("a", 129), "a\n"} {
-		if m, err := Load(name, echo()); err == nil || m.Session != nil {
+		if m, err := Load(name, echo()); err == nil || m.ready != nil {
 			t.Errorf("name %q accepted", name)
 		}
 	}

@@ -4,83 +4,29 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
-	"fmt"
-	"io"
+	"maps"
 	"net/http"
 	"strconv"
-	"strings"
 
-	"github.com/blindbox/blindbox/model/schedule"
 	"github.com/blindbox/blindbox/model/store"
 	"github.com/blindbox/blindbox/onnx"
 )
 
 // served is a model with what never changes about it made ready.
 type served struct {
-	session         *onnx.Session
+	asked
 	inputs, outputs []onnx.ValueInfo
-	labels          []string
+	platform        string            // as the metadata names it
+	about           map[string]string // more of the metadata's parameters
 	bytes           int64
 }
 
-// Bytes is the memory that the model holds: its weights, or as much as its file, since
-// a file of many small nodes takes more than its weights say.
+func newServed(a asked, platform string, bytes int64) *served {
+	return &served{asked: a, inputs: a.Inputs(), outputs: a.Outputs(), platform: platform, about: map[string]string{}, bytes: bytes}
+}
+
+// Bytes is the memory that the model holds.
 func (s *served) Bytes() int64 { return s.bytes }
-
-func newServed(s *onnx.Session, file int64, labels []string) *served {
-	return &served{session: s, inputs: s.Inputs(), outputs: s.Outputs(), labels: labels, bytes: max(s.Weights(), file)}
-}
-
-// loader makes a model of a file for the store.
-type loader struct {
-	limits onnx.Limits
-	runs   *schedule.Scheduler
-}
-
-// unfused is the option of a model that was uploaded with optimize=false.
-const unfused = "optimize=false"
-
-// Load implements [store.Loader]. It reads as fast as the file comes, and waits for its
-// turn before it lays out the weights, which takes a processor for itself.
-func (l *loader) Load(ctx context.Context, options string, r io.Reader) (store.Ready, error) {
-	var opts []onnx.Option
-	switch options {
-	case "":
-	case unfused:
-		opts = append(opts, onnx.WithoutFusion())
-	default:
-		return nil, fmt.Errorf("model: the options %.40q, expected none or %q", options, unfused)
-	}
-	file := &counted{Reader: r}
-	m, err := onnx.ParseFrom(file, l.limits)
-	if err != nil {
-		return nil, err
-	}
-	resume := store.Pause(ctx) // what others load is not this model's time
-	release, err := l.runs.Background(ctx, store.Owner(ctx))
-	resume()
-	if err != nil {
-		return nil, err
-	}
-	defer release()
-	s, err := onnx.NewSessionContext(ctx, m, opts...)
-	if err != nil {
-		return nil, err
-	}
-	return newServed(s, file.n, nil), nil
-}
-
-// counted counts what was read.
-type counted struct {
-	io.Reader
-	n int64
-}
-
-func (c *counted) Read(p []byte) (int, error) {
-	n, err := c.Reader.Read(p)
-	c.n += int64(n)
-	return n, err
-}
 
 // found is a model as a caller asked for it, in use until it is released.
 type found struct {
@@ -163,11 +109,9 @@ type modelMetadata struct {
 }
 
 func (m *found) describe() modelMetadata {
-	d := modelMetadata{Name: m.name, Versions: []string{m.version}, Platform: "onnx_onnxv1", Inputs: describe(m.inputs),
+	d := modelMetadata{Name: m.name, Versions: []string{m.version}, Platform: m.platform, Inputs: describe(m.inputs),
 		Outputs: describe(m.outputs), Parameters: map[string]string{"sha256": hex.EncodeToString(m.digest[:])}}
-	if len(m.labels) > 0 { // a parameter's value is one string, number or bool
-		d.Parameters["labels"] = strings.Join(m.labels, ",")
-	}
+	maps.Copy(d.Parameters, m.about)
 	return d
 }
 

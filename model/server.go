@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/blindbox/blindbox/model/pipeline"
 	"github.com/blindbox/blindbox/model/schedule"
 	"github.com/blindbox/blindbox/model/store"
 	"github.com/blindbox/blindbox/onnx"
@@ -287,8 +288,9 @@ func (s *Server) run(ctx context.Context, m *found, q *request, caller string, s
 		return nil, notRun(err)
 	}
 	defer release()
-	out, err := m.session.RunWithin(ctx, q.inputs, share)
+	out, err := m.run(ctx, q.inputs, share)
 	var input *onnx.InputError
+	var item *pipeline.InputError
 	var node *onnx.NodeError
 	switch {
 	case err == nil:
@@ -297,7 +299,7 @@ func (s *Server) run(ctx context.Context, m *found, q *request, caller string, s
 		return nil, fail(http.StatusGatewayTimeout, "the run took longer than %v", s.deadline)
 	case errors.Is(err, onnx.ErrBusy):
 		return nil, later(http.StatusServiceUnavailable, 0, "the runs of this moment take the memory that this one needs; try again")
-	case errors.As(err, &input), errors.As(err, &node), errors.Is(err, onnx.ErrLimit):
+	case errors.As(err, &input), errors.As(err, &item), errors.As(err, &node), errors.Is(err, onnx.ErrLimit):
 		return nil, fail(http.StatusBadRequest, "%v", err)
 	}
 	return nil, err

@@ -1,0 +1,204 @@
+package model
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/blindbox/blindbox/model/bundle"
+	"github.com/blindbox/blindbox/model/pipeline"
+	"github.com/blindbox/blindbox/model/schedule"
+	"github.com/blindbox/blindbox/model/store"
+	"github.com/blindbox/blindbox/onnx"
+)
+
+// file is a model's file that was read and not computed with: one ONNX model, or a
+// bundle of several and what stands beside them.
+type file struct {
+	size     int64
+	models   []part
+	document *pipeline.Document // of a bundle; nil: the only model answers by itself
+	beside   map[string][]byte
+	sums     []bundle.File // of a bundle's files
+}
+
+// part is an ONNX model of a file.
+type part struct {
+	name string // in the bundle
+	size int64
+	*onnx.Model
+}
+
+// headSize is how much of a file tells what it is.
+const headSize = 512
+
+// readFile reads a model's file as it comes. Weights are held once.
+func readFile(in io.Reader, lim onnx.Limits) (*file, error) {
+	counted := &counted{Reader: in}
+	head := make([]byte, headSize)
+	n, err := io.ReadFull(counted, head)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, err
+	}
+	f := &file{}
+	whole := io.MultiReader(bytes.NewReader(head[:n]), counted)
+	if bundle.Is(head[:n]) {
+		err = f.readBundle(bundle.NewReader(whole, bundle.DefaultLimits()), lim)
+	} else {
+		err = f.readModel(bundle.Entry{}, whole, lim)
+	}
+	if f.size = counted.n; len(f.models) == 1 && f.document == nil {
+		f.models[0].size = f.size
+	}
+	return f, err
+}
+
+func (f *file) readModel(e bundle.Entry, in io.Reader, lim onnx.Limits) error {
+	m, err := onnx.ParseFrom(in, lim)
+	if err != nil {
+		return err
+	}
+	f.models = append(f.models, part{e.Name, e.Size, m})
+	return nil
+}
+
+// readBundle reads pipeline.yaml, and then what it names and nothing else.
+func (f *file) readBundle(r *bundle.Reader, lim onnx.Limits) error {
+	if _, err := r.Next(); err != nil {
+		return err
+	}
+	text, err := io.ReadAll(r) // bounded by the bundle's limits, as all files beside the models
+	if err != nil {
+		return err
+	}
+	if f.document, err = pipeline.Parse(text); err != nil {
+		return err
+	}
+	f.beside = map[string][]byte{}
+	for {
+		e, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			f.sums = r.Files()
+			return f.complete()
+		}
+		if err != nil {
+			return err
+		}
+		if err := f.readEntry(e, r, lim); err != nil {
+			return fmt.Errorf("%s: %w", e.Name, err)
+		}
+	}
+}
+
+func (f *file) readEntry(e bundle.Entry, in io.Reader, lim onnx.Limits) (err error) {
+	switch {
+	case slices.Contains(f.document.Models(), e.Name):
+		return f.readModel(e, in, lim)
+	case slices.Contains(f.document.Files(), e.Name):
+		f.beside[e.Name], err = io.ReadAll(in)
+		return err
+	}
+	return fmt.Errorf("is not named in %s: leave it out of the bundle", bundle.Manifest)
+}
+
+// complete refuses a bundle without a file that its pipeline names.
+func (f *file) complete() error {
+	for _, name := range slices.Concat(f.document.Models(), f.document.Files()) {
+		if !slices.ContainsFunc(f.sums, func(s bundle.File) bool { return s.Name == name }) {
+			return fmt.Errorf("%s names %s, which is not in the bundle", bundle.Manifest, name)
+		}
+	}
+	return nil
+}
+
+// serve makes what answers of the file, which gives its models away. It takes a
+// processor for itself.
+func (f *file) serve(ctx context.Context, opts ...onnx.Option) (*served, error) {
+	sessions, bytes := map[string]*onnx.Session{}, int64(0)
+	for _, m := range f.models {
+		s, err := onnx.NewSessionContext(ctx, m.Model, opts...)
+		if err != nil && m.name != "" {
+			err = fmt.Errorf("%s: %w", m.name, err)
+		}
+		if err != nil {
+			return nil, err
+		}
+		sessions[m.name] = s
+		// A file of many small nodes takes more than its weights say.
+		bytes += max(s.Weights(), m.size)
+	}
+	if f.document == nil {
+		return newServed(single{sessions[""]}, "onnx_onnxv1", bytes), nil
+	}
+	return f.servePipeline(sessions, bytes)
+}
+
+func (f *file) servePipeline(sessions map[string]*onnx.Session, bytes int64) (*served, error) {
+	models := map[string]pipeline.Model{}
+	for name, s := range sessions {
+		models[name] = pipeline.Model{Inputs: s.Inputs(), Outputs: s.Outputs()}
+	}
+	p, err := pipeline.New(f.document, models, f.beside)
+	if err != nil {
+		return nil, err
+	}
+	m := newServed(&piped{p, sessions}, "blindbox_pipeline", bytes+p.Bytes())
+	for _, s := range f.sums {
+		m.about["sha256/"+s.Name] = hex.EncodeToString(s.SHA256[:])
+	}
+	return m, nil
+}
+
+// loader makes a model of a file for the store.
+type loader struct {
+	limits onnx.Limits
+	runs   *schedule.Scheduler
+}
+
+// unfused is the option of a model that was uploaded with optimize=false.
+const unfused = "optimize=false"
+
+// Load implements [store.Loader]. It reads as fast as the file comes, and waits for its
+// turn before it lays out the weights, which takes a processor for itself.
+func (l *loader) Load(ctx context.Context, options string, r io.Reader) (store.Ready, error) {
+	var opts []onnx.Option
+	switch options {
+	case "":
+	case unfused:
+		opts = append(opts, onnx.WithoutFusion())
+	default:
+		return nil, fmt.Errorf("model: the options %.40q, expected none or %q", options, unfused)
+	}
+	f, err := readFile(r, l.limits)
+	if err != nil {
+		return nil, err
+	}
+	resume := store.Pause(ctx) // what others load is not this model's time
+	release, err := l.runs.Background(ctx, store.Owner(ctx))
+	resume()
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	m, err := f.serve(ctx, opts...)
+	if err != nil {
+		return nil, err // and not a nil that is a Ready
+	}
+	return m, nil
+}
+
+// counted counts what was read.
+type counted struct {
+	io.Reader
+	n int64
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.n += int64(n)
+	return n, err
+}
