@@ -140,11 +140,19 @@ func TestReceiptNamesTheModel(t *testing.T) {
 	sum := sha256.Sum256(tumour.Model())
 	announced := by("POST", "/v2/repository/uploads?name=xray", tumour.Model())
 	announced.Header.Set("Repr-Digest", "sha-256=:"+base64.StdEncoding.EncodeToString(sum[:])+":")
+	begun := by("POST", "/v2/repository/uploads?name=parts", nil)
+	begun.Header.Set("Upload-Complete", "?0")
+	resp, _ := do(t, c, begun)
+	last := by("PATCH", resp.Header.Get("Location"), tumour.Model())
+	for name, value := range map[string]string{"Upload-Offset": "0", "Upload-Complete": "?1", "Repr-Digest": announced.Header.Get("Repr-Digest")} {
+		last.Header.Set(name, value)
+	}
 	for _, one := range []struct {
 		r    *http.Request
 		name string
 	}{
 		{announced, "acme~xray"},
+		{last, "acme~parts"},
 		{by("POST", "/v2/models/xray/infer", record), "acme~xray"},
 		{by("POST", "/v2/models/tumour/infer", record), "tumour"},
 	} {

@@ -226,7 +226,20 @@ func (s *Server) upload(w http.ResponseWriter, r *http.Request, caller, id strin
 	if err := raw(r.Header); err != nil {
 		return reply{}, err
 	}
+	if d, err := digestOf(r.Header); err != nil {
+		return reply{}, err
+	} else if err := expect(u, d); err != nil {
+		return reply{}, s.refusal(r.Context(), err)
+	}
 	return s.take(w, r, u, caller, at, complete)
+}
+
+// expect announces a digest, if there is one.
+func expect(u *store.Upload, d store.Digest) error {
+	if d.IsZero() {
+		return nil
+	}
+	return u.Expect(d)
 }
 
 // take reads a part, and makes a model of the file if the part was the last.
@@ -235,7 +248,7 @@ func (s *Server) take(w http.ResponseWriter, r *http.Request, u *store.Upload, c
 	w.Header().Set(uploadOffset, strconv.FormatInt(u.Offset(), 10))
 	w.Header().Set(uploadComplete, "?0")
 	if err != nil {
-		return reply{}, s.notTaken(r, u, err)
+		return reply{}, s.notTaken(r, u, caller, err)
 	}
 	if !complete {
 		return reply{status: http.StatusNoContent}, nil
@@ -249,7 +262,7 @@ func (s *Server) take(w http.ResponseWriter, r *http.Request, u *store.Upload, c
 }
 
 // notTaken says why a part was not read to its end.
-func (s *Server) notTaken(r *http.Request, u *store.Upload, err error) error {
+func (s *Server) notTaken(r *http.Request, u *store.Upload, caller string, err error) error {
 	told := s.refusal(r.Context(), err)
 	var known *failure
 	if errors.As(told, &known) {
@@ -259,6 +272,9 @@ func (s *Server) notTaken(r *http.Request, u *store.Upload, err error) error {
 	if errors.As(err, &over) {
 		u.Abort()
 		return fail(http.StatusRequestEntityTooLarge, "a model may have %d bytes; nothing was kept", over.Limit)
+	}
+	if _, gone := s.store.Upload(caller, u.ID()); gone != nil {
+		return err // of the box, and not the sender's
 	}
 	return fail(http.StatusBadRequest, "the body ended early; %d bytes are kept, go on from there", u.Offset())
 }
@@ -394,7 +410,11 @@ func (s *Server) Model(caller string, r *http.Request) (name string, id store.Di
 		return s.known(caller, parts[3:])
 	case at == "repository/uploads" && len(parts) > 3:
 		if u, err := s.store.Upload(caller, parts[3]); err == nil {
-			return store.Entry{Owner: caller, Name: u.Spec().Name}.Canonical(), u.Spec().Expected
+			spec := u.Spec()
+			if id, _ = digestOf(r.Header); id.IsZero() {
+				id = spec.Expected
+			}
+			return store.Entry{Owner: caller, Name: spec.Name}.Canonical(), id
 		}
 	case at == "repository/uploads":
 		id, _ = digestOf(r.Header) // what is wrong with it is said by who reads the upload

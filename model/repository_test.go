@@ -187,7 +187,13 @@ func TestResume(t *testing.T) {
 	want(t, run(t, s, "clinic", "five"), 200, `"data":[10]`)
 	want(t, as(t, s, "clinic", "HEAD", at, nil), 404, "")
 
-	at = as(t, s, "clinic", "POST", "/v2/repository/uploads?name=six", nil, uploadComplete, "?0").Header().Get("Location")
+	for said, status := range map[string]int{digest(file): 201, digest(file[1:]): 400, "md5=:AAAA:": 400} { // its digest comes with its end
+		at = as(t, s, "clinic", "POST", "/v2/repository/uploads?name=again", nil, uploadComplete, "?0").Header().Get("Location")
+		want(t, as(t, s, "clinic", "PATCH", at, bytes.NewReader(file), uploadOffset, "0"), 204, "")
+		want(t, as(t, s, "clinic", "PATCH", at, nil, uploadOffset, strconv.Itoa(len(file)), uploadComplete, "?1", reprDigest, said), status, "sha")
+	}
+	at = as(t, s, "clinic", "POST", "/v2/repository/uploads?name=six", nil, uploadComplete, "?0", reprDigest, digest(file)).Header().Get("Location")
+	want(t, as(t, s, "clinic", "PATCH", at, nil, uploadOffset, "0", reprDigest, digest(file[1:])), 409, "announced with another digest")
 	want(t, as(t, s, "bank", "DELETE", at, nil), 404, "no upload")
 	want(t, as(t, s, "clinic", "DELETE", at, nil), 204, "")
 	want(t, as(t, s, "clinic", "PATCH", at, nil, uploadOffset, "0"), 404, "no upload")

@@ -32,6 +32,8 @@ type Client struct {
 	HTTP http.RoundTripper
 	// Key is the caller's API key, "" if it has none.
 	Key string
+
+	pause func(context.Context, time.Duration) bool // instead of waiting; false: ctx has ended
 }
 
 // Model is what a box says about one model.
@@ -61,6 +63,8 @@ type Error struct {
 func (e *Error) Error() string { return fmt.Sprintf("the box answers %d: %s", e.Status, e.Message) }
 
 var errUnreadable = errors.New("models: the box's answer cannot be read")
+
+var errFile = errors.New("models: the file cannot be read")
 
 // maxAnswer bounds what is read of an answer, in bytes.
 const maxAnswer = 64 << 20

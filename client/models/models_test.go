@@ -138,6 +138,11 @@ func TestGoesOn(t *testing.T) {
 func TestGivesUp(t *testing.T) {
 	srv := box(t)
 	c := clientOf(t, srv, "clinic")
+	var waited time.Duration
+	c.pause = func(ctx context.Context, d time.Duration) bool {
+		waited += d
+		return ctx.Err() == nil
+	}
 	parts := 0
 	c.HTTP = transport(func(r *http.Request) (*http.Response, error) {
 		if r.Method == http.MethodPatch {
@@ -148,6 +153,9 @@ func TestGivesUp(t *testing.T) {
 	})
 	if _, err := push(t, c, tumour.Model(), Spec{Name: "xray"}); err == nil || parts != tries || !strings.Contains(err.Error(), "cut 5 times at byte 0") {
 		t.Errorf("%d parts: %v", parts, err)
+	}
+	if least := 31 * 100 * time.Millisecond; waited < least { // 0.1 s, and twice as much each time
+		t.Errorf("waited %v in all, expected %v", waited, least)
 	}
 	parts = 0
 	back, end := context.WithCancel(t.Context())
@@ -181,7 +189,7 @@ func TestGivesUp(t *testing.T) {
 	if _, err := c.Push(ctx, bytes.NewReader(tumour.Model()), int64(len(tumour.Model())), Spec{Name: "xray"}, nil); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
-	if _, err := c.Push(t.Context(), strings.NewReader("short"), 10, Spec{Name: "x"}, nil); err == nil || !strings.Contains(err.Error(), "has 5 bytes, expected 10") {
+	if _, err := c.Push(t.Context(), strings.NewReader("short"), 10, Spec{Name: "x"}, nil); err == nil || !strings.Contains(err.Error(), "has no 10 bytes") {
 		t.Error(err)
 	}
 }

@@ -43,18 +43,24 @@ const tries = 5
 
 // Push uploads a file of so many bytes, from its first, and returns the model that the
 // box has made of it. If the connection is cut it goes on where the box has come to.
-// sent, if it is not nil, is told how many bytes are out. The file is read twice: its
-// digest is announced before its first byte.
+// sent, if it is not nil, is told how many bytes are out. The file is read twice at the
+// same time, from the first byte on: for the box, and for its digest, which is announced
+// before the box makes a model of what it has.
 func (c *Client) Push(ctx context.Context, file io.ReaderAt, size int64, s Spec, sent func(int64)) (Model, error) {
-	sum, err := digest(file, size)
-	if err != nil {
-		return Model{}, err
+	if n, err := file.ReadAt(make([]byte, 1), max(size-1, 0)); size > 0 && n < 1 {
+		return Model{}, fmt.Errorf("%w: it has no %d bytes: %w", errFile, size, err)
 	}
-	u := &upload{client: c, file: file, size: size, sum: sum, sent: sent}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	u := &upload{client: c, file: file, size: size, sum: digest(ctx, file, size), sent: sent}
 	if err := u.begin(ctx, s); err != nil {
 		return Model{}, err
 	}
 	m, err := u.send(ctx)
+	if err != nil {
+		return Model{}, err
+	}
+	sum, err := u.sum()
 	if err != nil {
 		return Model{}, err
 	}
@@ -64,13 +70,35 @@ func (c *Client) Push(ctx context.Context, file io.ReaderAt, size int64, s Spec,
 	return m, nil
 }
 
-func digest(file io.ReaderAt, size int64) ([]byte, error) {
+// digest begins to hash a file, and returns what waits for the end of that.
+func digest(ctx context.Context, file io.ReaderAt, size int64) func() ([]byte, error) {
+	done := make(chan struct{})
 	h := sha256.New()
-	n, err := io.Copy(h, io.NewSectionReader(file, 0, size))
-	if err == nil && n != size {
-		err = fmt.Errorf("models: the file has %d bytes, expected %d", n, size)
+	var err error
+	go func() {
+		defer close(done)
+		_, err = io.CopyBuffer(h, &until{ctx, io.NewSectionReader(file, 0, size)}, make([]byte, 64<<10))
+	}()
+	return func() ([]byte, error) {
+		<-done
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", errFile, err)
+		}
+		return h.Sum(nil), nil
 	}
-	return h.Sum(nil), err
+}
+
+// until reads for as long as ctx is there.
+type until struct {
+	ctx context.Context
+	in  io.Reader
+}
+
+func (r *until) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.in.Read(p)
 }
 
 // upload is a file on its way.
@@ -78,9 +106,9 @@ type upload struct {
 	client *Client
 	file   io.ReaderAt
 	size   int64
-	sum    []byte
-	path   string // of the upload
-	offset int64  // where the next part begins
+	sum    func() ([]byte, error) // its digest
+	path   string                 // of the upload
+	offset int64                  // where the next part begins
 	sent   func(int64)
 }
 
@@ -92,7 +120,6 @@ func (u *upload) begin(ctx context.Context, s Spec) error {
 	}
 	r.Header.Set("Upload-Complete", "?0")
 	r.Header.Set("Upload-Length", strconv.FormatInt(u.size, 10))
-	r.Header.Set("Repr-Digest", "sha-256=:"+base64.StdEncoding.EncodeToString(u.sum)+":")
 	h, err := u.client.do(r, nil)
 	if err != nil {
 		return err
@@ -116,10 +143,10 @@ func (u *upload) send(ctx context.Context) (m Model, err error) {
 	for failed := 0; failed < tries; {
 		m, err = u.part(ctx)
 		var refused *Error
-		if err == nil || ctx.Err() != nil || errors.Is(err, errUnreadable) || errors.As(err, &refused) && !goesOn(refused) {
+		if err == nil || ctx.Err() != nil || errors.Is(err, errUnreadable) || errors.Is(err, errFile) || errors.As(err, &refused) && !goesOn(refused) {
 			return m, err
 		}
-		if !sleep(ctx, wait(failed, refused)) {
+		if !u.client.sleep(ctx, wait(failed, refused)) {
 			return Model{}, ctx.Err()
 		}
 		if err := u.ask(ctx); errors.As(err, &refused) && !goesOn(refused) {
@@ -132,19 +159,38 @@ func (u *upload) send(ctx context.Context) (m Model, err error) {
 	return Model{}, fmt.Errorf("models: the upload was cut %d times at byte %d: %w", tries, u.offset, err)
 }
 
-// part sends what is left of the file.
+// part sends what is left of the file, and then says what all of it is.
 func (u *upload) part(ctx context.Context) (m Model, err error) {
-	body := &told{Reader: io.NewSectionReader(u.file, u.offset, u.size-u.offset), from: u.offset, sent: u.sent}
-	r, err := u.client.request(ctx, http.MethodPatch, u.path, body)
+	if u.offset < u.size {
+		body := &told{Reader: io.NewSectionReader(u.file, u.offset, u.size-u.offset), from: u.offset, sent: u.sent}
+		if err := u.patch(ctx, body, u.size-u.offset, nil, nil); err != nil {
+			return m, err
+		}
+		u.offset = u.size
+	}
+	sum, err := u.sum()
 	if err != nil {
 		return m, err
 	}
-	r.ContentLength = u.size - u.offset
+	return m, u.patch(ctx, http.NoBody, 0, sum, &m)
+}
+
+// patch sends one part. The last one has the file's digest.
+func (u *upload) patch(ctx context.Context, body io.Reader, length int64, sum []byte, out any) error {
+	r, err := u.client.request(ctx, http.MethodPatch, u.path, body)
+	if err != nil {
+		return err
+	}
+	r.ContentLength = length
 	r.Header.Set("Content-Type", "application/partial-upload")
 	r.Header.Set("Upload-Offset", strconv.FormatInt(u.offset, 10))
-	r.Header.Set("Upload-Complete", "?1")
-	_, err = u.client.do(r, &m)
-	return m, err
+	r.Header.Set("Upload-Complete", "?0")
+	if sum != nil {
+		r.Header.Set("Upload-Complete", "?1")
+		r.Header.Set("Repr-Digest", "sha-256=:"+base64.StdEncoding.EncodeToString(sum)+":")
+	}
+	_, err = u.client.do(r, out)
+	return err
 }
 
 // ask learns how far the box has come.
@@ -186,7 +232,11 @@ func wait(failed int, refused *Error) time.Duration {
 	return min(d, time.Minute)
 }
 
-func sleep(ctx context.Context, d time.Duration) bool {
+// sleep waits, unless ctx ends before.
+func (c *Client) sleep(ctx context.Context, d time.Duration) bool {
+	if c.pause != nil {
+		return c.pause(ctx, d)
+	}
 	select {
 	case <-time.After(d):
 		return true

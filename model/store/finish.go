@@ -100,7 +100,7 @@ func (u *Upload) Finish(ctx context.Context) (Entry, error) {
 	_ = u.pipe.Close() // the loader sees the end of the file
 	select {
 	case <-u.loaded:
-	case <-u.over:
+	case <-u.ctx.Done():
 		return Entry{}, u.end(ErrClosed) // or what it has ended for
 	case <-ctx.Done():
 		u.wait()
@@ -123,7 +123,7 @@ func (u *Upload) Finish(ctx context.Context) (Entry, error) {
 func (u *Upload) complete() error {
 	s := u.store
 	s.mu.Lock()
-	ended, offset := u.ended, u.offset
+	ended, offset, expected := u.ended, u.offset, u.spec.Expected
 	u.idle.Stop()
 	s.mu.Unlock()
 	if ended != nil {
@@ -133,9 +133,12 @@ func (u *Upload) complete() error {
 		u.wait()
 		return &LengthError{offset, l}
 	}
-	if seen := Digest(u.hash.Sum(nil)); !u.spec.Expected.IsZero() && seen != u.spec.Expected {
-		return u.end(&DigestError{seen, u.spec.Expected})
+	if seen := Digest(u.hash.Sum(nil)); !expected.IsZero() && seen != expected {
+		return u.end(&DigestError{seen, expected})
 	}
+	s.mu.Lock()
+	u.whole = true
+	s.mu.Unlock()
 	return nil
 }
 

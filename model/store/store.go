@@ -84,6 +84,10 @@ type Config struct {
 	// does not count.
 	LoadTime time.Duration
 	Loader   Loader
+	// Turn, if it is set, is waited for before the bytes of an upload are worked at, some
+	// at once; then release is called. alone says that nobody else needs a processor, so
+	// that several may be used.
+	Turn func(ctx context.Context, owner string) (release func(), alone bool, err error)
 	// Startup are models without an owner: ready from the start, for every caller, not
 	// counted, and never evicted or deleted.
 	Startup []Startup

@@ -1,12 +1,14 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"hash"
 	"io"
+	"slices"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -40,7 +42,7 @@ type Upload struct {
 	seal  *sealing       // nil without a disk
 	pipe  *io.PipeWriter // to the loader
 	stop  context.CancelCauseFunc
-	over  <-chan struct{} // closed when the upload has ended
+	ctx   context.Context // ends when the upload has ended
 	idle  *time.Timer
 	swept bool
 
@@ -50,6 +52,7 @@ type Upload struct {
 
 	// The rest is guarded by store.mu.
 	offset   int64
+	whole    bool  // its end was announced: the loader has seen it
 	held     int64 // memory reserved
 	disk     int64 // disk reserved
 	ended    error
@@ -79,7 +82,7 @@ func (s *Store) Begin(owner string, spec Spec) (*Upload, error) {
 		u.seal = seal
 	}
 	ctx, stop := context.WithCancelCause(s.ctx)
-	u.stop, u.over = stop, ctx.Done()
+	u.stop, u.ctx = stop, ctx
 	in, out := io.Pipe()
 	u.pipe = out
 	u.idle = time.AfterFunc(IdleTime, func() { _ = u.end(&NoUploadError{u.id}) })
@@ -197,8 +200,24 @@ func (s *Store) Upload(owner, id string) (*Upload, error) {
 // ID names the upload to its owner. It cannot be guessed.
 func (u *Upload) ID() string { return u.id }
 
-// Spec is what the upload began with.
-func (u *Upload) Spec() Spec { return u.spec }
+// Spec is what the owner has said about the model.
+func (u *Upload) Spec() Spec {
+	u.store.mu.Lock()
+	defer u.store.mu.Unlock()
+	return u.spec
+}
+
+// Expect announces the file's digest, if Begin did not: a sender knows it when it has
+// read the file.
+func (u *Upload) Expect(d Digest) error {
+	u.store.mu.Lock()
+	defer u.store.mu.Unlock()
+	if !u.spec.Expected.IsZero() && u.spec.Expected != d {
+		return &ConflictError{"the upload " + u.id, "was announced with another digest"}
+	}
+	u.spec.Expected = d
+	return nil
+}
 
 // Offset is how many bytes have arrived.
 func (u *Upload) Offset() int64 {
@@ -206,9 +225,6 @@ func (u *Upload) Offset() int64 {
 	defer u.store.mu.Unlock()
 	return u.offset
 }
-
-// part is how many bytes are counted at once.
-const part = 256 << 10
 
 // Write takes the next bytes of the file. After a *QuotaError or *FullError the upload
 // is still there, and takes the rest when there is room; other errors end it.
@@ -233,21 +249,7 @@ func (u *Upload) Append(at int64, r io.Reader) (int64, error) {
 	if offset := u.Offset(); at >= 0 && at != offset {
 		return 0, &OffsetError{at, offset}
 	}
-	var n int64
-	buf := make([]byte, part)
-	for {
-		read, err := r.Read(buf)
-		wrote, failed := u.write(buf[:read])
-		n += int64(wrote)
-		switch {
-		case failed != nil:
-			return n, failed
-		case errors.Is(err, io.EOF):
-			return n, nil
-		case err != nil:
-			return n, fmt.Errorf("store: the upload was cut after %d bytes: %w", n, err)
-		}
-	}
+	return u.stream(r)
 }
 
 func (u *Upload) busy() error {
@@ -285,7 +287,7 @@ func (u *Upload) write(p []byte) (int, error) {
 		if len(piece) == 0 {
 			return n, nil
 		}
-		if err := u.pass(piece); err != nil {
+		if err := u.pass(piece, false); err != nil {
 			return n, u.end(err)
 		}
 		n += len(piece)
@@ -300,6 +302,10 @@ func (u *Upload) count(n int64) error {
 		defer s.mu.Unlock()
 		return u.ended
 	}
+	if u.whole && n > 0 {
+		defer s.mu.Unlock()
+		return &ConflictError{"the upload " + u.id, "is complete and takes no more bytes; end it with an empty part"}
+	}
 	if l := u.spec.Length; l > 0 && n > l-u.offset {
 		seen := u.offset + n
 		s.mu.Unlock()
@@ -310,15 +316,47 @@ func (u *Upload) count(n int64) error {
 	return s.take(u, n)
 }
 
-// pass hands a piece on to all who read the file.
-func (u *Upload) pass(p []byte) error {
-	u.hash.Write(p)
-	if u.seal != nil {
-		if _, err := u.seal.Write(p); err != nil {
+// pass hands a piece on to all who read the file: one after the other, or where nobody
+// else needs the processors at the same time.
+func (u *Upload) pass(p []byte, alone bool) error {
+	if !alone || len(p) < wide {
+		u.sum(p)
+		if err := u.sealed(p); err != nil {
 			return err
 		}
-		u.store.config.step("upload.piece")
+		return u.feed(p)
 	}
+	var others sync.WaitGroup
+	var err error
+	others.Go(func() { u.sum(p) })
+	if u.seal != nil {
+		others.Go(func() { err = u.sealed(p) })
+	}
+	fed := u.feed(p)
+	others.Wait()
+	return cmp.Or(err, fed)
+}
+
+// wide is from how many bytes on it pays to wake up other processors.
+const wide = 32 << 10
+
+// sum hashes in pieces: the garbage collector waits for the end of each.
+func (u *Upload) sum(p []byte) {
+	for part := range slices.Chunk(p, 32<<10) {
+		u.hash.Write(part)
+	}
+}
+
+func (u *Upload) sealed(p []byte) error {
+	if u.seal == nil {
+		return nil
+	}
+	_, err := u.seal.Write(p)
+	u.store.config.step("upload.piece")
+	return err
+}
+
+func (u *Upload) feed(p []byte) error {
 	_, err := u.pipe.Write(p)
 	if errors.Is(err, errEnough) {
 		return nil

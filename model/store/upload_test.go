@@ -3,9 +3,11 @@ package store
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"testing"
 	"testing/iotest"
@@ -65,6 +67,22 @@ func TestExpectedDigest(t *testing.T) {
 	_, err := send(s, "anna", Spec{Name: "a", Expected: Digest{1}}, data)
 	is(t, err, func(e *DigestError) bool { return e.Expected == Digest{1} && e.Seen != Digest{} })
 	nothingElse(t, s, "anna", 0)
+
+	for at, d := range []Digest{{1}, sha256.Sum256(data)} { // announced when all of it is here
+		u := begin(t, s, "anna", Spec{Name: "a"})
+		_, err := u.Write(data)
+		must(t, err, u.Expect(d), u.Expect(d))
+		is[*ConflictError](t, u.Expect(Digest{2}), nil)
+		if u.Spec().Expected != d {
+			t.Errorf("%+v", u.Spec())
+		}
+		if _, err = u.Finish(context.Background()); at == 0 {
+			is(t, err, func(e *DigestError) bool { return e.Expected == d })
+		} else if err != nil {
+			t.Error(err)
+		}
+	}
+	nothingElse(t, s, "anna", 1)
 }
 
 // TestCut: a connection that breaks in the middle leaves an upload that goes on.
@@ -470,6 +488,10 @@ func TestFinishAgain(t *testing.T) {
 		defer cancel()
 		if _, err := u.Finish(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Error(err)
+		}
+		n, err := u.Append(100, bytes.NewReader([]byte("more")))
+		if is(t, err, func(e *ConflictError) bool { return strings.Contains(e.Why, "takes no more bytes") }); n != 0 || u.Offset() != 100 {
+			t.Errorf("%d bytes more, at %d", n, u.Offset())
 		}
 		close(block)
 		if _, err := u.Finish(context.Background()); err != nil {
