@@ -120,6 +120,7 @@ var mayImport = map[string][]string{
 	"box":                        {"attest", "attest/launch", "atls", "policy", "model", "onnx", "internal", "receipt"},
 	"box/peers/judge":            {"attest", "attest/snp", "attest/sgx", "attest/nitro", "attest/sim", "appraise", "box/peers/wire"},
 	"client":                     {"attest", "attest/snp", "attest/tdx", "attest/sgx", "attest/nitro", "attest/tpm", "attest/azure", "attest/nvgpu", "attest/composite", "attest/sim", "endorse", "appraise", "atls", "policy", "receipt"},
+	"client/models":              {"model/bundle", "model/pipeline"},
 	"examples":                   {},
 	"internal/strictyaml":        {},
 	"internal/strictjson":        {},

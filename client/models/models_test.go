@@ -14,9 +14,11 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"testing/iotest"
 	"time"
 
+	"github.com/blindbox/blindbox/examples/triage"
 	"github.com/blindbox/blindbox/examples/tumour"
 	"github.com/blindbox/blindbox/model"
 	"github.com/blindbox/blindbox/model/store"
@@ -231,5 +233,61 @@ func TestAnswersThatAreNone(t *testing.T) {
 	}
 	if _, err := (&Client{}).List(t.Context()); err == nil {
 		t.Error("no address")
+	}
+}
+
+// TestFolder: a folder with a pipeline is brought as one file, and asked about texts.
+func TestFolder(t *testing.T) {
+	srv := box(t)
+	c := clientOf(t, srv, "clinic")
+	m, err := c.PushFolder(t.Context(), triage.Folder(), Spec{Name: "triage"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := Pack(triage.Folder())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	sum, err := digest(p, p.Size())
+	if err != nil || m.ID != fmt.Sprintf("sha256:%x", sum) || m.Size != p.Size() {
+		t.Errorf("%+v, %v", m, err)
+	}
+	d, err := c.Describe(t.Context(), "triage", "")
+	if err != nil || d.Asks() != "text" || d.Platform != Pipeline || len(d.Parameters) != 5 {
+		t.Errorf("%+v, %v", d, err)
+	}
+	out, err := c.Ask(t.Context(), "triage", "1", d.Asks(), [][]byte{[]byte("chest pain"), []byte("a refund")}, "label")
+	if err != nil || len(out) != 1 || !slices.Equal(out[0].Shape, []int64{2, 2}) || !strings.HasPrefix(string(out[0].Data), `["emergency",`) {
+		t.Errorf("%+v, %v", out, err)
+	}
+	var refused *Error
+	for _, items := range [][][]byte{{}, {[]byte("\xff")}} {
+		if _, err := c.Ask(t.Context(), "triage", "", "text", items); !errors.As(err, &refused) || refused.Status != 400 {
+			t.Error(err)
+		}
+	}
+	if _, err := c.Ask(t.Context(), "triage", "", "image", [][]byte{{1}}); !errors.As(err, &refused) || !strings.Contains(err.Error(), "no such input") {
+		t.Error(err)
+	}
+	if _, err := push(t, c, tumour.Model(), Spec{Name: "xray"}); err != nil {
+		t.Fatal(err)
+	}
+	if d, err = c.Describe(t.Context(), "xray", ""); err != nil || d.Asks() != "" {
+		t.Errorf("%+v, %v", d, err)
+	}
+}
+
+func TestFoldersThatAreNone(t *testing.T) {
+	file := func(text string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(text)} }
+	for want, folder := range map[string]fstest.MapFS{
+		"the folder has no pipeline.yaml":         {"model.onnx": file("")},
+		`pipeline.yaml: 1:1: unknown key "a"`:     {"pipeline.yaml": file("a: 1\n")},
+		"pipeline.yaml has more than 65536 bytes": {"pipeline.yaml": file(strings.Repeat("#", 1<<16+1))},
+		"open t.json: file does not exist":        {"pipeline.yaml": file("model: none.onnx\ninput: {text: {tokenizer: t.json, length: 8}}\noutput: [softmax]\n")},
+	} {
+		if _, err := (&Client{}).PushFolder(t.Context(), folder, Spec{}, nil); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, expected %s", err, want)
+		}
 	}
 }
