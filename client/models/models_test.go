@@ -249,7 +249,7 @@ func TestFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.Close()
-	sum, err := digest(p, p.Size())
+	sum, err := digest(t.Context(), p, p.Size())()
 	if err != nil || m.ID != fmt.Sprintf("sha256:%x", sum) || m.Size != p.Size() {
 		t.Errorf("%+v, %v", m, err)
 	}
