@@ -39,7 +39,7 @@ func (v ValueInfo) String() string {
 	dims := make([]string, len(v.Shape))
 	for i, d := range v.Shape {
 		dims[i] = fmt.Sprint(d)
-		if v.Symbols[i] != "" {
+		if i < len(v.Symbols) && v.Symbols[i] != "" {
 			dims[i] = v.Symbols[i]
 		}
 	}

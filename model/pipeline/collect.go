@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/blindbox/blindbox/onnx"
@@ -20,8 +21,8 @@ func newCollector(values []onnx.ValueInfo, items int) *collector {
 	return &collector{values: values, items: items, columns: make([]*tensor.Tensor, len(values))}
 }
 
-// maxElements bounds one output of a request: a gibibyte of float32.
-const maxElements = 1 << 28
+// maxElements bounds one output of a request: 64 MiB of float32.
+const maxElements = 16 << 20
 
 // add puts the results of some elements where they belong.
 func (c *collector) add(results []*tensor.Tensor, items []int) error {
@@ -76,13 +77,16 @@ func moveOf[T tensor.Elem](to *tensor.Tensor, at int, from *tensor.Tensor, i int
 }
 
 // done returns all results, with the source's own.
-func (c *collector) done(own map[string]*tensor.Tensor) map[string]*tensor.Tensor {
-	out := map[string]*tensor.Tensor{}
+func (c *collector) done(own map[string]*tensor.Tensor) (map[string]*tensor.Tensor, error) {
+	out := maps.Clone(own)
+	if out == nil {
+		out = map[string]*tensor.Tensor{}
+	}
 	for i, v := range c.values {
+		if c.columns[i] == nil {
+			return nil, fmt.Errorf("pipeline: there is no %s", v.Name)
+		}
 		out[v.Name] = c.columns[i]
 	}
-	for name, t := range own {
-		out[name] = t
-	}
-	return out
+	return out, nil
 }

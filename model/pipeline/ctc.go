@@ -47,8 +47,11 @@ func (s *ctcStep) fit(b *binder, f form, path string) (form, apply, error) {
 }
 
 func decoded(ctx context.Context, s state, d *ctc.Decoder) (state, error) {
-	t := s.values[0]
-	if len(t.Shape) != 3 || t.Shape[2] != int64(d.Classes()) {
+	t, err := s.floats(3)
+	if err != nil {
+		return s, err
+	}
+	if t.Shape[2] != int64(d.Classes()) {
 		return s, fmt.Errorf("pipeline: the model gave %v, expected elements, frames and %d classes", t.Shape, d.Classes())
 	}
 	items, each := int(t.Shape[0]), int(t.Shape[1]*t.Shape[2])
@@ -64,5 +67,5 @@ func decoded(ctx context.Context, s state, d *ctc.Decoder) (state, error) {
 		}
 		texts[i] = said.Text
 	}
-	return state{values: []*tensor.Tensor{tensor.Of(texts, int64(items))}}, nil
+	return s.then(tensor.Of(texts, int64(items))), nil
 }

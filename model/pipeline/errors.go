@@ -7,11 +7,7 @@ import (
 	"github.com/blindbox/blindbox/internal/strictyaml"
 )
 
-var (
-	errNotDecimal = errors.New("not a decimal number such as 0.5")
-	errNotUTF8    = errors.New("not UTF-8")
-	errNoTokens   = errors.New("no tokens, which this model cannot take")
-)
+var errNotDecimal = errors.New("not a decimal number such as 0.5")
 
 // InputError says what is wrong with what a caller sent. It never holds any of it.
 type InputError struct {

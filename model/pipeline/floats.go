@@ -9,16 +9,16 @@ import (
 )
 
 // floats is the form of a step's first value if that is float32 with so many dimensions,
-// of which the first is for the elements of a request.
+// of which the first is for the elements of a request: any number of them, or one at a time.
 func floats(f form, rank int, p strictyaml.Pos, path, meaning string) (onnx.ValueInfo, error) {
 	v := f.values[0]
-	if v.Type != tensor.Float32 || len(v.Shape) != rank {
+	if v.Type != tensor.Float32 || len(v.Shape) != rank || v.Shape[0] >= 0 && v.Shape[0] != 1 {
 		return v, misfit(p, path, v.String(), fmt.Sprintf("float32 with %d dimensions: %s", rank, meaning))
 	}
 	return v, nil
 }
 
-// matrix is the first value of a state, cut into rows of its last dimension.
+// matrix is a tensor cut into rows of its last dimension.
 type matrix struct {
 	data  []float32
 	width int

@@ -30,8 +30,8 @@ func (s *labelsStep) fit(b *binder, f form, path string) (form, apply, error) {
 	label := f.values[1]
 	label.Name, label.Type = "label", tensor.String
 	return form{values: []onnx.ValueInfo{label, f.values[0]}}, func(_ context.Context, st state) (state, error) {
-		named, err := named(st.values[1], labels)
-		return state{values: []*tensor.Tensor{named, st.values[0]}}, err
+		label, err := named(st.values[1], labels)
+		return st.then(label, st.values[0]), err
 	}, nil
 }
 

@@ -23,7 +23,11 @@ func (s *normalizeStep) fit(_ *binder, f form, path string) (form, apply, error)
 }
 
 func normalized(ctx context.Context, s state) (state, error) {
-	m := matrixOf(s.values[0])
+	t, err := s.floats(2)
+	if err != nil {
+		return s, err
+	}
+	m := matrixOf(t)
 	for i := range m.rows() {
 		if err := ctx.Err(); err != nil {
 			return s, err

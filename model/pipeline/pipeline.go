@@ -96,6 +96,22 @@ func (p *Pipeline) Run(ctx context.Context, in map[string]*tensor.Tensor, ask As
 	return p.runner.run(ctx, in, ask)
 }
 
+// trier is a runner that can try its models.
+type trier interface {
+	try(ctx context.Context, ask Ask) error
+}
+
+// Try asks the models for the most that one element of a request can be, as far as the
+// pipeline knows it, such as a text of full length with the last token of the tokenizer.
+// Whoever loads a pipeline calls it once: a model that cannot take what the document
+// promises fails then, and not with a caller's request.
+func (p *Pipeline) Try(ctx context.Context, ask Ask) error {
+	if t, ok := p.runner.(trier); ok {
+		return t.try(ctx, ask)
+	}
+	return nil
+}
+
 func (p *Pipeline) checkInputs(in map[string]*tensor.Tensor) error {
 	for name := range in {
 		if !slices.ContainsFunc(p.inputs, func(v onnx.ValueInfo) bool { return v.Name == name }) {

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/blindbox/blindbox/internal/strictyaml"
@@ -62,7 +63,20 @@ type form struct {
 // state is what goes from one step to the next, with as many values as its form.
 type state struct {
 	values []*tensor.Tensor
+	items  int   // elements, which are the first dimension of what steps work on
 	rows   []int // as in batch
+}
+
+// then is the state after a step, with one row for each element.
+func (s state) then(values ...*tensor.Tensor) state { return state{values: values, items: s.items} }
+
+// floats returns what a step works on, and refuses what is not of its form.
+func (s state) floats(rank int) (*tensor.Tensor, error) {
+	t := s.values[0]
+	if t.Type != tensor.Float32 || len(t.Shape) != rank || t.Shape[0] != int64(s.items) {
+		return nil, fmt.Errorf("pipeline: the model gave %v%v, expected float32 with %d dimensions, of which the first is %d", t.Type, t.Shape, rank, s.items)
+	}
+	return t, nil
 }
 
 // apply does what a step says. It may change the elements of what it gets.
@@ -108,7 +122,7 @@ func (t *plainTask) open(b *binder) (runner, error) {
 		p.steps = append(p.steps, do)
 	}
 	p.form = f
-	return p, t.finished(f)
+	return p, t.finished(f, src.outputs())
 }
 
 // fit is a step's, unless it gets several outputs of the model and is not told which.
@@ -120,12 +134,16 @@ func (t *plainTask) fit(b *binder, s step, f form, i int) (form, apply, error) {
 	return s.fit(b, f, t.stepPath(i))
 }
 
-// finished refuses results that have another shape for each element.
-func (t *plainTask) finished(f form) error {
+// finished refuses results that have another shape for each element, or the name of
+// something else.
+func (t *plainTask) finished(f form, others []onnx.ValueInfo) error {
+	last := len(t.output) - 1
 	for _, v := range f.values {
-		if len(v.Shape) > 2 && v.Shape[1] < 0 {
-			last := len(t.output) - 1
-			return misfit(t.output[last].Pos, t.stepPath(last), fmt.Sprintf("%v, of which each element may have another length", v), "a step after it, such as pool or ctc")
+		if len(v.Shape) > 2 && slices.Contains(v.Shape[1:], -1) {
+			return misfit(t.output[last].Pos, t.stepPath(last), v.String()+", which may have another shape for each element", "a step after it, such as pool or ctc")
+		}
+		if slices.ContainsFunc(others, func(o onnx.ValueInfo) bool { return o.Name == v.Name }) {
+			return misfit(t.output[last].Pos, t.stepPath(last), "the name "+v.Name+", which the input gives as well", "another step, which names it anew")
 		}
 	}
 	return nil
@@ -153,40 +171,56 @@ func (p *plain) inputs() []onnx.ValueInfo { return p.source.inputs() }
 func (p *plain) outputs() []onnx.ValueInfo {
 	var list []onnx.ValueInfo
 	for _, v := range p.form.values {
-		v.Shape, v.Symbols = append([]int64{-1}, v.Shape[1:]...), nil
-		list = append(list, v)
+		list = append(list, result(v.Name, v.Type, v.Shape[1:]...))
 	}
 	return append(list, p.source.outputs()...)
 }
 
 func (p *plain) run(ctx context.Context, in map[string]*tensor.Tensor, ask Ask) (map[string]*tensor.Tensor, error) {
 	results := newCollector(p.form.values, in[p.source.inputs()[0].Name].Len())
-	own, err := p.source.feed(ctx, in, func(b batch) error {
-		out, err := ask(ctx, p.model, b.in)
-		if err != nil {
-			return err
-		}
-		s, err := p.state(out, b)
-		for i := 0; err == nil && i < len(p.steps); i++ {
-			s, err = p.steps[i](ctx, s)
-		}
-		if err != nil {
-			return err
-		}
-		return results.add(s.values, b.items)
-	})
+	own, err := p.source.feed(ctx, in, func(b batch) error { return p.once(ctx, b, ask, results) })
 	if err != nil {
 		return nil, err
 	}
-	return results.done(own), nil
+	return results.done(own)
 }
 
-// state takes the outputs of a run, as the model promised them.
+// sampler is a source that knows what the most is that an element can be.
+type sampler interface{ sample() batch }
+
+func (p *plain) try(ctx context.Context, ask Ask) error {
+	s, ok := p.source.(sampler)
+	if !ok {
+		return nil
+	}
+	if err := p.once(ctx, s.sample(), ask, newCollector(p.form.values, 1)); err != nil {
+		return fmt.Errorf("pipeline.yaml: %s cannot take what input and output promise: %w", p.model, err)
+	}
+	return nil
+}
+
+// once runs the model and then the steps for some elements.
+func (p *plain) once(ctx context.Context, b batch, ask Ask, results *collector) error {
+	out, err := ask(ctx, p.model, b.in)
+	if err != nil {
+		return err
+	}
+	s, err := p.state(out, b)
+	for i := 0; err == nil && i < len(p.steps); i++ {
+		s, err = p.steps[i](ctx, s)
+	}
+	if err != nil {
+		return err
+	}
+	return results.add(s.values, b.items)
+}
+
+// state takes the outputs of a run, each with a row for each element.
 func (p *plain) state(out map[string]*tensor.Tensor, b batch) (state, error) {
-	s := state{rows: b.rows}
+	s := state{items: len(b.items), rows: b.rows}
 	for _, v := range p.wanted {
 		t := out[v.Name]
-		if t == nil || t.Check() != nil {
+		if t == nil || t.Check() != nil || t.Type != v.Type {
 			return s, fmt.Errorf("pipeline: the model did not give %v", v)
 		}
 		s.values = append(s.values, t)

@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/blindbox/blindbox/internal/strictyaml"
 	"github.com/blindbox/blindbox/onnx"
@@ -29,9 +28,9 @@ func (s *poolStep) fit(_ *binder, f form, path string) (form, apply, error) {
 }
 
 func pooled(ctx context.Context, s state, pool func([]float32, matrix)) (state, error) {
-	t := s.values[0]
-	if len(t.Shape) != 3 || t.Len() == 0 {
-		return s, fmt.Errorf("pipeline: the model gave %v, expected elements, tokens, features", t.Shape)
+	t, err := s.floats(3)
+	if err != nil {
+		return s, err
 	}
 	items, rows, width := int(t.Shape[0]), int(t.Shape[1]), int(t.Shape[2])
 	data, out := tensor.Data[float32](t), make([]float32, items*width)
@@ -48,7 +47,7 @@ func pooled(ctx context.Context, s state, pool func([]float32, matrix)) (state, 
 			pool(out[i*width:(i+1)*width], matrix{data[at : at+own*width], width})
 		}
 	}
-	return state{values: []*tensor.Tensor{tensor.Of(out, int64(items), int64(width))}}, nil
+	return s.then(tensor.Of(out, int64(items), int64(width))), nil
 }
 
 func first(to []float32, rows matrix) { copy(to, rows.row(0)) }

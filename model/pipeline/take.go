@@ -2,12 +2,10 @@ package pipeline
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"github.com/blindbox/blindbox/internal/strictyaml"
 	"github.com/blindbox/blindbox/onnx"
-	"github.com/blindbox/blindbox/onnx/tensor"
 )
 
 // takeStep goes on with one output of a model that has several.
@@ -24,11 +22,12 @@ func (s *takeStep) fit(_ *binder, f form, path string) (form, apply, error) {
 	if i < 0 {
 		return form{}, nil, misfit(s.Pos, path, strictyaml.Quote(s.Value), "one of "+names(f.values))
 	}
-	v := f.values[i]
-	if v.Type != tensor.Float32 || len(v.Shape) < 2 {
-		return form{}, nil, misfit(s.Pos, path, fmt.Sprint(v), "float32 with two dimensions or more")
+	v, err := floats(form{values: f.values[i:]}, max(2, len(f.values[i].Shape)), s.Pos, path, "elements first")
+	if err != nil {
+		return form{}, nil, err
 	}
 	return form{values: []onnx.ValueInfo{v}}, func(_ context.Context, st state) (state, error) {
-		return state{values: st.values[i : i+1], rows: st.rows}, nil
+		st.values = st.values[i : i+1]
+		return st, nil
 	}, nil
 }

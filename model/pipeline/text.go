@@ -1,10 +1,8 @@
 package pipeline
 
 import (
-	"context"
 	"fmt"
-	"slices"
-	"unicode/utf8"
+	"strconv"
 
 	"github.com/blindbox/blindbox/internal/strictyaml"
 	"github.com/blindbox/blindbox/onnx"
@@ -18,151 +16,149 @@ type textInput struct {
 	Tokenizer name    `yaml:"tokenizer,required"`
 	Length    integer `yaml:"length,required"`
 	Pad       word    `yaml:"pad"`
+	Batch     integer `yaml:"batch"`
 }
 
 const (
-	maxTokens    = 32 << 10  // of one text
-	maxTextBytes = 1 << 20   // of one text
-	maxTextTotal = 256 << 20 // of all texts of a request
+	maxTokens = 32 << 10 // of one text
+	maxBatch  = 64       // texts in one run of a model
+	// maxTextBytes bounds one text: a tokenizer that reads it does not look at the
+	// context in between. It is more than maxTokens of most texts.
+	maxTextBytes = 128 << 10
 )
 
 func (t *textInput) check(c *checker, path string) {
 	c.file(t.Tokenizer, path+".tokenizer")
 	c.between(t.Length, path+".length", 1, maxTokens)
+	if given(t.Batch) {
+		c.between(t.Batch, path+".batch", 1, maxBatch)
+	}
 	if given(t.Pad) && t.Pad.Value == "" {
 		c.refuse(t.Pad.Pos, path+".pad", `""`, "a token of the tokenizer")
 	}
 }
 
 func (t *textInput) open(b *binder, m Model, path string) (source, error) {
-	file := b.files[t.Tokenizer.Value]
+	o := textOpener{doc: t, path: path, to: &textSource{length: t.Length.Value, batch: max(1, t.Batch.Value)}}
+	for _, step := range []func() error{
+		func() error { return o.parse(b) },
+		func() error { return o.model(m) },
+		o.padding, o.room,
+	} {
+		if err := step(); err != nil {
+			return nil, err
+		}
+	}
+	return o.to, nil
+}
+
+// textOpener compares a textInput with a model and a tokenizer.
+type textOpener struct {
+	doc   *textInput
+	path  string
+	to    *textSource
+	fixed int64 // tokens that each of the model's inputs has; -1: any number
+	one   bool  // the model takes one text at a time
+}
+
+func (o *textOpener) misfit(p strictyaml.Pos, key, seen, expected string) error {
+	return misfit(p, o.path+key, seen, expected)
+}
+
+// parse reads the tokenizer.
+func (o *textOpener) parse(b *binder) error {
+	n := o.doc.Tokenizer
 	limits := tokenize.DefaultLimits()
 	limits.TextBytes = maxTextBytes
-	tok, err := tokenize.Parse(file, limits)
+	tok, err := tokenize.Parse(b.files[n.Value], limits)
 	if err != nil {
-		return nil, misfit(t.Tokenizer.Pos, path+".tokenizer", t.Tokenizer.Value+": "+err.Error(), "a tokenizer.json that this box can follow")
+		return o.misfit(n.Pos, ".tokenizer", n.Value+": "+err.Error(), "a tokenizer.json that the box can follow")
 	}
-	s := &textSource{tokenizer: tok, length: t.Length.Value}
-	if err := s.bind(t, m, path); err != nil {
-		return nil, err
-	}
-	b.hold(int64(len(file)) * tokenizerFactor)
-	return s, nil
+	o.to.tokenizer = tok
+	b.hold(tokenizerBytes(tok, len(b.files[n.Value])))
+	return nil
 }
 
-// tokenizerFactor is how much memory the tables of a tokenizer take, at most, in sizes of
-// its file.
-const tokenizerFactor = 8
-
-// textSource is a textInput ready to run.
-type textSource struct {
-	tokenizer *tokenize.Tokenizer
-	length    int
-	feeds     []feed
-	pad       int64
-	fixed     int // length of the model's inputs if that is not open, else 0
+// tokenizerBytes is about what a tokenizer holds, and rather more: the text of its file,
+// and tables of its tokens.
+func tokenizerBytes(tok *tokenize.Tokenizer, file int) int64 {
+	return 2*int64(file) + 128*int64(tok.Vocabulary())
 }
 
-// feed is an input of the model and how to fill it.
-type feed struct {
-	name  string
-	typ   tensor.DataType
-	value func(e *tokenize.Encoding, i int) int64
-}
-
-// feeds is the table of inputs of models of text.
-func feeds() map[string]func(e *tokenize.Encoding, i int) int64 {
-	return map[string]func(e *tokenize.Encoding, i int) int64{
-		"input_ids":      func(e *tokenize.Encoding, i int) int64 { return e.IDs[i] },
-		"attention_mask": func(e *tokenize.Encoding, i int) int64 { return e.AttentionMask[i] },
-		"token_type_ids": func(e *tokenize.Encoding, i int) int64 { return e.TypeIDs[i] },
-		"position_ids":   func(_ *tokenize.Encoding, i int) int64 { return int64(i) },
-	}
-}
-
-// bind finds the inputs of the model.
-func (s *textSource) bind(t *textInput, m Model, path string) error {
-	known := feeds()
+// model finds out how the inputs of the model are filled.
+func (o *textOpener) model(m Model) error {
+	o.fixed = -1
+	known := columns()
 	for _, v := range m.Inputs {
 		value, ok := known[v.Name]
-		if !ok || v.Type != tensor.Int64 && v.Type != tensor.Int32 || len(v.Shape) != 2 {
-			return misfit(t.Pos, path, "a model with the input "+v.String(),
-				"input_ids, attention_mask, token_type_ids and position_ids alone, each int64 or int32 with texts and tokens as dimensions")
+		if !ok || v.Type != tensor.Int64 && v.Type != tensor.Int32 {
+			return o.misfit(o.doc.Pos, "", "a model with the input "+v.String(),
+				"none but input_ids, attention_mask, token_type_ids and position_ids, each int64 or int32")
 		}
-		if v.Shape[0] >= 0 && v.Shape[0] != 1 {
-			return misfit(t.Pos, path, "a model for batches of one size, "+v.String(), "1 or an open number of texts")
+		if err := o.shape(v); err != nil {
+			return err
 		}
-		s.feeds = append(s.feeds, feed{v.Name, v.Type, value})
-		if v.Shape[1] >= 0 {
-			s.fixed = int(v.Shape[1])
-		}
+		o.to.columns = append(o.to.columns, column{v.Name, v.Type, value})
 	}
-	if !slices.ContainsFunc(m.Inputs, func(v onnx.ValueInfo) bool { return v.Name == "input_ids" }) {
-		return misfit(t.Pos, path, "a model without the input input_ids", "a model of text")
+	if !o.to.has("input_ids") {
+		return o.misfit(o.doc.Pos, "", "a model without the input input_ids", "a model that takes tokens")
+	}
+	if o.one && o.to.batch > 1 {
+		return o.misfit(o.doc.Batch.Pos, ".batch", strconv.Itoa(o.to.batch), "1, as many texts as the model takes at a time")
 	}
 	return nil
 }
 
-func (s *textSource) inputs() []onnx.ValueInfo {
-	return []onnx.ValueInfo{result("text", tensor.String)}
+// shape looks at the dimensions of an input: texts, tokens.
+func (o *textOpener) shape(v onnx.ValueInfo) error {
+	if v.Shape == nil {
+		return nil // any will do
+	}
+	if len(v.Shape) != 2 || v.Shape[0] >= 0 && v.Shape[0] != 1 {
+		return o.misfit(o.doc.Pos, "", "a model with the input "+v.String(), "two dimensions: any number of texts, or 1, and tokens")
+	}
+	o.one = o.one || v.Shape[0] == 1
+	if v.Shape[1] < 0 {
+		return nil
+	}
+	if o.fixed >= 0 && o.fixed != v.Shape[1] {
+		return o.misfit(o.doc.Pos, "", "a model with the input "+v.String(), fmt.Sprintf("%d tokens, as its other inputs have", o.fixed))
+	}
+	o.fixed = v.Shape[1]
+	return nil
 }
 
-func (s *textSource) outputs() []onnx.ValueInfo {
-	return []onnx.ValueInfo{result("tokens", tensor.Int64)}
+// padding says how texts are filled up for a model that takes one number of tokens.
+func (o *textOpener) padding() error {
+	pad := o.doc.Pad
+	switch {
+	case o.fixed < 0 && given(pad):
+		return o.misfit(pad.Pos, ".pad", "a model that takes any number of tokens", "no padding")
+	case o.fixed < 0:
+		return nil
+	case int64(o.doc.Length.Value) > o.fixed:
+		return o.misfit(o.doc.Length.Pos, ".length", strconv.Itoa(o.doc.Length.Value), fmt.Sprintf("at most %d, the tokens that the model takes", o.fixed))
+	case !o.to.has("attention_mask"):
+		return o.misfit(o.doc.Pos, "", fmt.Sprintf("a model that takes %d tokens and has no input attention_mask", o.fixed), "one that knows what is filled up")
+	case !given(pad):
+		return o.misfit(o.doc.Pos, ".pad", "nothing", fmt.Sprintf("the token that fills texts up to the %d tokens that the model takes", o.fixed))
+	}
+	id, ok := o.to.tokenizer.TokenID(pad.Value)
+	if !ok {
+		return o.misfit(pad.Pos, ".pad", strictyaml.Quote(pad.Value), "a token of "+o.doc.Tokenizer.Value)
+	}
+	o.to.pad, o.to.fixed = id, int(o.fixed)
+	return nil
 }
 
-// feed runs the model for one text at a time: what is said of a text does not depend on
-// what else a request holds.
-func (s *textSource) feed(ctx context.Context, in map[string]*tensor.Tensor, run func(batch) error) (map[string]*tensor.Tensor, error) {
-	texts := tensor.Data[string](in["text"])
-	total := 0
-	for i, text := range texts {
-		total += len(text)
-		switch {
-		case len(text) > maxTextBytes:
-			return nil, &InputError{"text", i, fmt.Errorf("%d bytes, expected at most %d", len(text), maxTextBytes)}
-		case total > maxTextTotal:
-			return nil, &InputError{"text", -1, fmt.Errorf("more than %d bytes", maxTextTotal)}
-		case !utf8.ValidString(text):
-			return nil, &InputError{"text", i, errNotUTF8}
-		}
+// room refuses a length that special tokens alone use up.
+func (o *textOpener) room() error {
+	empty, err := o.to.tokenizer.Encode("", tokenize.WithoutPadding(), tokenize.WithoutTruncation())
+	if err != nil {
+		return o.misfit(o.doc.Tokenizer.Pos, ".tokenizer", err.Error(), "a tokenizer that takes the empty text")
 	}
-	counts := make([]int64, len(texts))
-	for i, text := range texts {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		e, err := s.tokenizer.Encode(text, tokenize.WithMaxTokens(s.length), tokenize.WithoutPadding())
-		if err != nil {
-			return nil, &InputError{"text", i, err}
-		}
-		counts[i] = int64(e.Len())
-		if e.Len() == 0 {
-			return nil, &InputError{"text", i, errNoTokens}
-		}
-		if err := run(s.batch(&e, i)); err != nil {
-			return nil, err
-		}
+	if empty.Len() >= o.to.length {
+		return o.misfit(o.doc.Length.Pos, ".length", strconv.Itoa(o.to.length), fmt.Sprintf("more than %d, which special tokens take", empty.Len()))
 	}
-	return map[string]*tensor.Tensor{"tokens": tensor.List(counts...)}, nil
-}
-
-func (s *textSource) batch(e *tokenize.Encoding, item int) batch {
-	b := batch{in: make(map[string]*tensor.Tensor, len(s.feeds)), items: []int{item}}
-	for _, f := range s.feeds {
-		if f.typ == tensor.Int32 {
-			b.in[f.name] = filled[int32](f, e)
-		} else {
-			b.in[f.name] = filled[int64](f, e)
-		}
-	}
-	return b
-}
-
-func filled[T int32 | int64](f feed, e *tokenize.Encoding) *tensor.Tensor {
-	data := make([]T, e.Len())
-	for i := range data {
-		data[i] = T(f.value(e, i))
-	}
-	return tensor.Of(data, 1, int64(len(data)))
+	return nil
 }

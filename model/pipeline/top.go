@@ -39,7 +39,11 @@ func (s *topStep) fit(_ *binder, f form, path string) (form, apply, error) {
 }
 
 func best(ctx context.Context, s state, k int) (state, error) {
-	m := matrixOf(s.values[0])
+	t, err := s.floats(2)
+	if err != nil {
+		return s, err
+	}
+	m := matrixOf(t)
 	if m.width < k {
 		return s, fmt.Errorf("pipeline: the model gave %d classes, expected %d or more", m.width, k)
 	}
@@ -61,5 +65,5 @@ func best(ctx context.Context, s state, k int) (state, error) {
 		}
 	}
 	n := int64(m.rows())
-	return state{values: []*tensor.Tensor{tensor.Of(scores, n, int64(k)), tensor.Of(indices, n, int64(k))}}, nil
+	return s.then(tensor.Of(scores, n, int64(k)), tensor.Of(indices, n, int64(k))), nil
 }
