@@ -1,0 +1,103 @@
+package picture
+
+import (
+	"context"
+	"image"
+	"image/color"
+)
+
+// flatten makes pixels of three bytes of what a decoder returns, on white. The kinds of picture
+// that are frequent have a loop of their own; the others go through their colour model.
+func flatten(ctx context.Context, src image.Image) (*Image, error) {
+	b := src.Bounds()
+	m := New(b.Dx(), b.Dy())
+	row := rowOf(src)
+	for y := range m.H {
+		if y%16 == 0 && ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		row(m.Pix[3*m.W*y:][:3*m.W], b.Min.Y+y)
+	}
+	return m, nil
+}
+
+// rowOf returns what writes the pixels of row y.
+func rowOf(src image.Image) func(to []byte, y int) {
+	switch s := src.(type) {
+	case *image.YCbCr:
+		return func(to []byte, y int) { rowYCbCr(to, s, y) }
+	case *image.Gray:
+		return func(to []byte, y int) {
+			for i, v := range s.Pix[s.PixOffset(s.Rect.Min.X, y):][:len(to)/3] {
+				to[3*i], to[3*i+1], to[3*i+2] = v, v, v
+			}
+		}
+	case *image.RGBA:
+		return func(to []byte, y int) { rowRGBA(to, s.Pix[s.PixOffset(s.Rect.Min.X, y):]) }
+	case *image.NRGBA:
+		return func(to []byte, y int) { rowNRGBA(to, s.Pix[s.PixOffset(s.Rect.Min.X, y):]) }
+	case *image.Paletted:
+		return paletted(s)
+	}
+	return func(to []byte, y int) {
+		x := src.Bounds().Min.X
+		for i := range len(to) / 3 {
+			over(to[3*i:][:3], color.NRGBAModel.Convert(src.At(x+i, y)).(color.NRGBA))
+		}
+	}
+}
+
+// over writes a colour on white.
+func over(to []byte, c color.NRGBA) {
+	if c.A == 255 {
+		to[0], to[1], to[2] = c.R, c.G, c.B
+		return
+	}
+	a := uint32(c.A)
+	mix := func(v uint8) byte { return byte((uint32(v)*a + 255*(255-a) + 127) / 255) }
+	to[0], to[1], to[2] = mix(c.R), mix(c.G), mix(c.B)
+}
+
+func rowYCbCr(to []byte, s *image.YCbCr, y int) {
+	x := s.Rect.Min.X
+	luma := s.Y[s.YOffset(x, y):][:len(to)/3]
+	cb, cr := s.Cb[s.COffset(x, y):], s.Cr[s.COffset(x, y):]
+	shift := 0 // how many pixels across share a colour, as a power of two
+	switch s.SubsampleRatio {
+	case image.YCbCrSubsampleRatio422, image.YCbCrSubsampleRatio420:
+		shift = 1
+	case image.YCbCrSubsampleRatio411, image.YCbCrSubsampleRatio410:
+		shift = 2
+	}
+	for i, v := range luma {
+		to[0], to[1], to[2] = color.YCbCrToRGB(v, cb[i>>shift], cr[i>>shift])
+		to = to[3:]
+	}
+}
+
+// rowRGBA takes colours that alpha is multiplied into. Decoders return them where there is none.
+func rowRGBA(to, from []byte) {
+	for i := range len(to) / 3 {
+		white := 255 - from[4*i+3]
+		to[3*i], to[3*i+1], to[3*i+2] = from[4*i]+white, from[4*i+1]+white, from[4*i+2]+white
+	}
+}
+
+func rowNRGBA(to, from []byte) {
+	for i := range len(to) / 3 {
+		p := from[4*i:][:4]
+		over(to[3*i:][:3], color.NRGBA{R: p[0], G: p[1], B: p[2], A: p[3]})
+	}
+}
+
+func paletted(s *image.Paletted) func(to []byte, y int) {
+	table := [256][3]byte{}
+	for i, c := range s.Palette[:min(len(s.Palette), 256)] {
+		over(table[i][:], color.NRGBAModel.Convert(c).(color.NRGBA))
+	}
+	return func(to []byte, y int) {
+		for i, v := range s.Pix[s.PixOffset(s.Rect.Min.X, y):][:len(to)/3] {
+			copy(to[3*i:][:3], table[v][:])
+		}
+	}
+}
