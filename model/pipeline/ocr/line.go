@@ -1,0 +1,33 @@
+package ocr
+
+import (
+	"context"
+
+	"github.com/blindbox/blindbox/model/pipeline/picture"
+)
+
+// Line is what a reader takes of a line of text: three planes of so many rows, with values from -1
+// to 1, and zeros behind the text.
+type Line struct {
+	Values []float32 // 3 * Height * Width
+	Height int
+	Width  int
+}
+
+// LineOf makes a line that is so high.
+func LineOf(ctx context.Context, m *picture.Image, height int) (Line, error) {
+	width, text := LineWidth(m.W, m.H, height)
+	small, err := m.Linear(ctx, text, height)
+	if err != nil {
+		return Line{}, err
+	}
+	tight := make([]float32, 3*height*text)
+	if err := normal(0.5).Write(ctx, tight, small); err != nil {
+		return Line{}, err
+	}
+	line := Line{Values: make([]float32, 3*height*width), Height: height, Width: width}
+	for y := range 3 * height {
+		copy(line.Values[y*width:], tight[y*text:][:text])
+	}
+	return line, nil
+}

@@ -1,0 +1,114 @@
+package ocr
+
+import (
+	"cmp"
+	"context"
+	"slices"
+)
+
+// run is a stretch of a row that is above the threshold, from x on up to before end.
+type run struct {
+	y, x, end int32
+	region    int32 // index of a run of the same region that is not after it
+}
+
+// region is a set of pixels that touch each other, also at corners.
+type region struct {
+	pixels  int64
+	corners []Point // the first and the last pixel of each of its runs, from top to bottom
+}
+
+// regions returns the n largest of a map, the upper ones first among equals.
+func regions(ctx context.Context, above func(x, y int) bool, w, h, n int) ([]region, error) {
+	runs, err := runsOf(ctx, above, w, h)
+	if err != nil {
+		return nil, err
+	}
+	number, list := make([]int32, len(runs)), []region{}
+	for i := range runs {
+		root := rootOf(runs, int32(i))
+		if root == int32(i) {
+			number[i] = int32(len(list))
+			list = append(list, region{})
+		}
+		r := &list[number[root]]
+		r.pixels += int64(runs[i].end - runs[i].x)
+	}
+	keep := largest(list, n)
+	for i, r := range runs {
+		if at := number[rootOf(runs, int32(i))]; keep[at] {
+			corners := &list[at].corners
+			*corners = append(*corners, Point{float64(r.x), float64(r.y)}, Point{float64(r.end - 1), float64(r.y)})
+		}
+	}
+	return slices.DeleteFunc(list, func(r region) bool { return r.corners == nil }), nil
+}
+
+// largest says which n regions have the most pixels.
+func largest(list []region, n int) []bool {
+	order, keep := make([]int, len(list)), make([]bool, len(list))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(list[b].pixels, list[a].pixels) })
+	for _, i := range order[:min(n, len(order))] {
+		keep[i] = true
+	}
+	return keep
+}
+
+// runsOf finds all runs, and joins those that touch.
+func runsOf(ctx context.Context, above func(x, y int) bool, w, h int) ([]run, error) {
+	var runs []run
+	upper := 0 // the first run of the row above
+	for y := range h {
+		if y%16 == 0 && ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		first := len(runs)
+		for x := 0; x < w; x++ {
+			if !above(x, y) {
+				continue
+			}
+			begin := x
+			for x < w && above(x, y) {
+				x++
+			}
+			runs = append(runs, run{int32(y), int32(begin), int32(x), int32(len(runs))})
+		}
+		join(runs, upper, first)
+		upper = first
+	}
+	return runs, nil
+}
+
+// join makes runs from first on one region with those of the row above, from upper on, that they
+// touch.
+func join(runs []run, upper, first int) {
+	above := runs[upper:first]
+	for i := first; i < len(runs); i++ {
+		for len(above) > 0 && above[0].end < runs[i].x {
+			above = above[1:] // ends before this run and all that follow
+		}
+		for j := range above {
+			if above[j].x > runs[i].end {
+				break
+			}
+			unite(runs, int32(first-len(above)+j), int32(i))
+		}
+	}
+}
+
+func unite(runs []run, a, b int32) {
+	a, b = rootOf(runs, a), rootOf(runs, b)
+	runs[max(a, b)].region = min(a, b)
+}
+
+// rootOf returns the first run of a region, and shortens the way to it.
+func rootOf(runs []run, i int32) int32 {
+	for runs[i].region != i {
+		runs[i].region = runs[runs[i].region].region
+		i = runs[i].region
+	}
+	return i
+}
