@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -22,6 +23,7 @@ type connectOptions struct {
 	trust, listen, keyFile string
 	cert                   certFlags
 	origins                []string
+	private                bool
 	show                   detail
 	timeout                time.Duration
 }
@@ -38,15 +40,26 @@ The box is verified again on every new connection and at the trust file's
 max_age; when it is refused, requests are answered with 502 and not forwarded.
 
 What the box's policy lets you do is printed before anything is sent: you are the
-caller whose hash of a key it has, or the one that needs no key.`,
+caller whose hash of a key it has, or the one that needs no key.
+
+With --private it answers the program that has started it and no other, and ends
+when its standard input does. -o json says where it answers: socket is the path of
+a Unix socket; on Windows, local is a port, and token what each request must have
+in its Proxy-Authorization, behind "Bearer ".`,
 		Args: exactly(1, "one URL"),
-		RunE: func(cmd *cobra.Command, args []string) error { return s.connect(cmd.Context(), args[0], o) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if o.private && cmd.Flags().Changed("listen") {
+				return usage("--private listens where nobody else can: give --listen or --private, not both")
+			}
+			return s.connect(cmd.Context(), args[0], o)
+		},
 	}
 	addTrustFlag(cmd, &o.trust)
 	addKeyFlag(cmd, &o.keyFile)
 	addCertFlags(cmd, &o.cert)
 	f := cmd.Flags()
 	f.StringVar(&o.listen, "listen", "127.0.0.1:8642", "loopback address for local programs; port 0 takes a free one")
+	f.BoolVar(&o.private, "private", false, "serve the program that started this, alone, until standard input ends")
 	f.StringArrayVar(&o.origins, "allow-origin", nil, "web origin whose pages may use the proxy, such as https://app.example")
 	f.BoolVar(&o.show.checks, "checks", false, "print every check, and the box's policy in words")
 	f.BoolVar(&o.show.policy, "policy", false, "print the box's policy in words")
@@ -73,11 +86,16 @@ func (s *session) connect(ctx context.Context, address string, o connectOptions)
 		}
 	}
 	// The port is taken before the box is asked and served only after it.
-	ln, err := connect.Listen(ctx, o.listen)
+	at, err := listenAt(ctx, o)
 	if err != nil {
 		return fail(catalogue.CodeListen, "listen", strings.TrimPrefix(err.Error(), "connect: "), "a free port on 127.0.0.1 or [::1]")
 	}
-	defer ln.Close()
+	defer at.Close()
+	if o.private {
+		var end context.CancelFunc
+		ctx, end = s.untilInputEnds(ctx)
+		defer end()
+	}
 	watch := &watcher{session: s}
 	opts, done, err := s.withFloors(client.WithTimeout(o.timeout), client.WithClock(s.now), client.WithOnResult(watch.see))
 	if err != nil {
@@ -106,17 +124,16 @@ func (s *session) connect(ctx context.Context, address string, o connectOptions)
 	default:
 		caller = callerOf(v.policy, key, s.now())
 	}
-	local := "http://" + ln.Addr().String()
-	if err := s.showConnected(v, took, local, caller, o.show); err != nil {
+	if err := s.showConnected(v, took, at, caller, o.show); err != nil {
 		return err
 	}
 	h, err := connect.New(connect.Config{Target: u, Transport: c, APIKey: key, AllowOrigins: o.origins, Explain: explainToClient,
-		Inference: v.runsModels()})
+		Inference: v.runsModels(), Token: at.Token})
 	if err != nil {
 		return err
 	}
 	watch.start(v.policy)
-	if err := connect.Serve(ctx, ln, h); err != nil {
+	if err := connect.Serve(ctx, at.Listener, h); err != nil {
 		return fail(catalogue.CodeListen, "listen", err.Error(), "")
 	}
 	return nil
@@ -142,7 +159,35 @@ func verifyWith(ctx context.Context, c *client.Client, u *url.URL) (verdict, tim
 // runsModels says that the box runs models itself, and no app.
 func (v *verdict) runsModels() bool { return v.policy != nil && v.policy.App == nil }
 
-func (s *session) showConnected(v verdict, took time.Duration, local string, caller callerDocument, show detail) error {
+// listenAt opens the address for local programs.
+func listenAt(ctx context.Context, o connectOptions) (*connect.Place, error) {
+	if o.private {
+		return connect.ListenPrivate(ctx)
+	}
+	ln, err := connect.Listen(ctx, o.listen)
+	if err != nil {
+		return nil, err
+	}
+	return &connect.Place{Listener: ln}, nil
+}
+
+// untilInputEnds is a context that ends with standard input: the program that holds the
+// other end is gone then, however it ended.
+func (s *session) untilInputEnds(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		_, _ = io.Copy(io.Discard, s.stdin)
+		cancel()
+	}()
+	return ctx, cancel
+}
+
+func (s *session) showConnected(v verdict, took time.Duration, at *connect.Place, caller callerDocument, show detail) error {
+	local := at.URL()
+	grpc := strings.TrimPrefix(local, "http://")
+	if at.Socket != "" {
+		grpc = "unix:" + at.Socket
+	}
 	extra := v.extra(show)
 	if v.policy != nil {
 		extra["caller"] = caller
@@ -150,7 +195,13 @@ func (s *session) showConnected(v verdict, took time.Duration, local string, cal
 	if s.json() {
 		extra["local"], extra["openai"], extra["inference"] = local, local+"/v1", local+"/v2"
 		if v.runsModels() {
-			extra["grpc"] = strings.TrimPrefix(local, "http://")
+			extra["grpc"] = grpc
+		}
+		if at.Socket != "" {
+			extra["socket"] = at.Socket
+		}
+		if at.Token != "" {
+			extra["token"] = at.Token
 		}
 		return s.concludeJSON(v, extra)
 	}
@@ -159,7 +210,13 @@ func (s *session) showConnected(v verdict, took time.Duration, local string, cal
 	}
 	s.printf("  local      %s\n  OpenAI API %s/v1   Open Inference v2 %s/v2\n", local, local, local)
 	if v.runsModels() {
-		s.printf("  gRPC       %s (Open Inference v2)\n", strings.TrimPrefix(local, "http://"))
+		s.printf("  gRPC       %s (Open Inference v2)\n", grpc)
+	}
+	if at.Socket != "" {
+		s.printf("  socket     %s\n", at.Socket)
+	}
+	if at.Token != "" {
+		s.printf("  token      %s\n", at.Token)
 	}
 	if v.policy != nil {
 		s.printf("  caller     %s\n", oneLine(abridge(caller.Text)))
@@ -190,7 +247,8 @@ func explainToClient(err error) connect.Problem {
 	}
 	return connect.Problem{
 		Title: r.area + ": " + r.entry.Title, Status: http.StatusBadGateway, Code: r.entry.ID(),
-		Detail: oneLine(detail), Fix: r.entry.Fix,
+		Detail: oneLine(detail), Fix: r.entry.Fix, Reason: string(r.reason),
+		Seen: oneLine(r.seen), Expected: oneLine(r.expected), NothingSent: r.contacted,
 	}
 }
 

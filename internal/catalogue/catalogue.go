@@ -35,6 +35,7 @@ const (
 	CodeIdentity    attest.Code = "identity"
 	CodePolicyTest  attest.Code = "policy_test"
 	CodeLaunched    attest.Code = "launched_otherwise"
+	CodeNoToken     attest.Code = "no_proxy_token"
 	CodeInternal    attest.Code = "internal"
 )
 

@@ -137,6 +137,14 @@ func usage() []Entry {
 		compose(),
 		model(),
 		{
+			Number: 125, Codes: []attest.Code{CodeNoToken},
+			Title:   "the local proxy belongs to another program",
+			Cause:   "On Windows `blindbox connect --private` serves the one program that has started it, which it gives a token. A request arrived without it.",
+			NotDone: "The request was not forwarded.",
+			Fix:     "Start a proxy of your own: `blindbox connect URL`.",
+			Example: "> curl http://127.0.0.1:50123/v1/models\n{\"type\":\"about:blank\",\"title\":\"the local proxy belongs to another program\",\"status\":407,\"code\":\"BBX-125\",\"detail\":\"...\"}",
+		},
+		{
 			Number: 199, Codes: []attest.Code{CodeInternal},
 			Title:   "internal error",
 			Cause:   "A defect in this program.",

@@ -46,6 +46,9 @@ type Config struct {
 	// Protocol over gRPC are then answered by requests over HTTP, which is what it
 	// speaks. Otherwise they are an app's, and forwarded like all others.
 	Inference bool
+	// Token, if not empty, must be in the Proxy-Authorization of every request, as
+	// "Bearer TOKEN".
+	Token string
 	// Explain says what an error of a transport means to the local client.
 	Explain func(error) Problem
 }
@@ -58,7 +61,17 @@ type Problem struct {
 	Code   string `json:"code"`
 	Detail string `json:"detail,omitempty"`
 	Fix    string `json:"fix,omitempty"`
+	// Reason, Seen and Expected are of a box that was refused, as -o json has them.
+	Reason   string `json:"reason,omitempty"`
+	Seen     string `json:"seen,omitempty"`
+	Expected string `json:"expected,omitempty"`
+	// NothingSent says that nothing of the request has left this machine.
+	NothingSent bool `json:"nothing_sent,omitempty"`
 }
+
+// ErrorHeader holds the Code of an answer that is the proxy's own. The box cannot
+// send it.
+const ErrorHeader = "Blindbox-Proxy-Error"
 
 // New returns the proxy as a handler.
 func New(c Config) (http.Handler, error) {
@@ -98,6 +111,10 @@ type proxy struct {
 func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if problem, ok := p.guard.check(r); !ok {
 		writeProblem(w, problem)
+		return
+	}
+	if p.config.Token != "" && !hasToken(r, p.config.Token) {
+		writeProblem(w, noToken())
 		return
 	}
 	if origin := p.guard.allowed(r); origin != "" && isPreflight(r) {
@@ -150,6 +167,7 @@ func (p *proxy) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // modify changes an answer of the box on its way to the local program.
 func (p *proxy) modify(res *http.Response) error {
+	res.Header.Del(ErrorHeader)
 	if res.Request == nil {
 		return nil
 	}

@@ -82,6 +82,8 @@ func webPage(detail string) Problem {
 		Status: http.StatusForbidden,
 		Code:   CodeWebPage,
 		Detail: detail + "; nothing was forwarded",
+
+		NothingSent: true,
 	}
 }
 
@@ -123,6 +125,7 @@ func writeProblem(w http.ResponseWriter, p Problem) {
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set(ErrorHeader, p.Code)
 	w.WriteHeader(p.Status)
 	_, _ = w.Write(append(body, '\n'))
 }
