@@ -67,8 +67,8 @@ arm64:
 	@if command -v qemu-aarch64 >/dev/null 2>&1; then GOARCH=arm64 CGO_ENABLED=0 go test -exec qemu-aarch64 ./onnx/... | grep -v 'no test files'; \
 	  else echo "SKIP tests of the ONNX engine on arm64: no qemu-aarch64 (Debian: qemu-user)"; [ -z "$$BLINDBOX_NO_SKIP" ]; fi
 
-bench: ## the figures of docs/benchmarks.md, each beside its peer in the same run (bench-onnx: of the ONNX engine)
-	@go run ./bench
+bench: $(MODELS)/.ready ## the figures of docs/benchmarks.md, each beside its peer in the same run (bench-onnx: of the ONNX engine)
+	@BLINDBOX_MODELS="$(abspath $(MODELS))" go run ./bench
 
 # BENCH=... are flags: `make bench-onnx BENCH='-models resnet50 -rounds 3'`.
 bench-onnx: $(BENCHONNX)/models/.ready

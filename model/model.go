@@ -203,12 +203,21 @@ func NewServer(models []Loaded, opts ...Option) (*Server, error) {
 	if c.brought != nil {
 		bounds = *c.brought
 	}
-	bounds.Loader, bounds.Startup = &loader{c.limits, s.runs}, startup
+	bounds.Loader, bounds.Startup, bounds.Turn = &loader{c.limits, s.runs}, startup, s.turn
 	if s.store, err = store.Open(bounds); err != nil {
 		return nil, fmt.Errorf("model: %w", err)
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	return s, nil
+}
+
+// turn is a run for what an upload or the reading of a sealed file takes of a processor.
+func (s *Server) turn(ctx context.Context, owner string) (release func(), alone bool, err error) {
+	if release, err = s.runs.Background(ctx, owner); err != nil {
+		return nil, false, err
+	}
+	now := s.runs.Stats()
+	return release, now.Running+now.Waiting == 0, nil
 }
 
 // startup is a loaded model as the store has those that the box brings.

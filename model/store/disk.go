@@ -42,7 +42,11 @@ type sealing struct {
 	file   *os.File
 	out    io.WriteCloser
 	length int64
+	early  int64 // bytes that are on their way to the disk
 }
+
+// stretch is how much of a file is sent to the disk at once while it is written.
+const stretch = 8 << 20
 
 // create begins a sealed file under a random name and a key of its own.
 func (d *disk) create() (*sealing, error) {
@@ -76,6 +80,10 @@ type counter struct{ s *sealing }
 func (c counter) Write(p []byte) (int, error) {
 	n, err := c.s.file.Write(p)
 	c.s.length += int64(n)
+	if n := c.s.length - c.s.early; n >= stretch {
+		flushEarly(c.s.file, c.s.early, n)
+		c.s.early = c.s.length
+	}
 	return n, err
 }
 

@@ -22,7 +22,7 @@ func (u *Upload) load(ctx context.Context, in *io.PipeReader) {
 		stop(err)
 		_ = u.end(err)
 	})
-	r, err := protect(work{u.owner.name, w}.in(ctx), u.store.config.Loader, u.spec.Options, &fed{in, w})
+	r, err := protect(work{u.owner.name, w, nil}.in(ctx), u.store.config.Loader, u.spec.Options, &fed{in, w})
 	w.stop()
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause

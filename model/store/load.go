@@ -96,12 +96,14 @@ func (l *load) run(ctx context.Context) {
 	defer stop(nil)
 	w := newWatch(limit, func() { stop(&SlowError{Limit: limit}) })
 	defer w.stop()
-	ctx = work{l.owner.name, w}.in(ctx)
+	t := &turn{give: l.store.config.Turn, owner: l.owner.name}
+	defer t.end()
+	ctx = work{l.owner.name, w, t}.in(ctx)
 	quit := context.AfterFunc(ctx, func() { l.fail(context.Cause(ctx)) })
 	defer quit()
-	r, err := l.read(ctx)
+	r, err := l.read(ctx, t)
 	for err != nil && l.replaced() {
-		r, err = l.read(ctx)
+		r, err = l.read(ctx, t)
 	}
 	l.finish(ctx, r, err)
 }
@@ -157,14 +159,14 @@ func (l *load) reserve(ctx context.Context) error {
 }
 
 // read has the sealed file loaded and compares it with what was sealed.
-func (l *load) read(ctx context.Context) (Ready, error) {
+func (l *load) read(ctx context.Context, t *turn) (Ready, error) {
 	l.store.config.step("load.open")
 	file, err := l.store.disk.open(l.sealed)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	in := &checked{ctx: ctx, in: file, hash: sha256.New()}
+	in := &checked{ctx: ctx, in: file, turn: t, hash: sha256.New()}
 	r, err := protect(ctx, l.store.config.Loader, l.unit.key.options, in)
 	if err == nil {
 		_, _ = io.Copy(io.Discard, in) // what the loader did not need must be right too
@@ -233,13 +235,26 @@ func protect(ctx context.Context, l Loader, options string, in io.Reader) (r Rea
 type checked struct {
 	ctx  context.Context
 	in   io.Reader
+	turn *turn
 	hash hash.Hash
 	n    int64
 	err  error
 }
 
+// begin waits for processor time. To wait for it is not to load.
+func (c *checked) begin() error {
+	if c.turn.over() {
+		resume := Pause(c.ctx)
+		defer resume()
+	}
+	if err := c.turn.begin(c.ctx); err != nil {
+		return err
+	}
+	return c.ctx.Err()
+}
+
 func (c *checked) Read(p []byte) (int, error) {
-	if err := c.ctx.Err(); err != nil {
+	if err := c.begin(); err != nil {
 		return 0, err
 	}
 	n, err := c.in.Read(p)

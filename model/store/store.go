@@ -84,9 +84,10 @@ type Config struct {
 	// does not count.
 	LoadTime time.Duration
 	Loader   Loader
-	// Turn, if it is set, is waited for before the bytes of an upload are worked at, some
-	// at once; then release is called. alone says that nobody else needs a processor, so
-	// that several may be used.
+	// Turn, if it is set, gives out processor time: it is waited for before the bytes of an
+	// upload or of a sealed file are worked at, and release is called after a few ms. alone
+	// says that nobody else needs a processor, so that several may be used. A loader that
+	// waits for the same turns does so when it has read all, and calls [Pause] before.
 	Turn func(ctx context.Context, owner string) (release func(), alone bool, err error)
 	// Startup are models without an owner: ready from the start, for every caller, not
 	// counted, and never evicted or deleted.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"sync"
-	"time"
 )
 
 // part is how many bytes are counted, hashed, sealed and loaded at once.
@@ -14,9 +13,6 @@ const part = 128 << 10
 // pieces is how many parts an upload holds: one that is worked at, one that waits and
 // one that is being read.
 const pieces = 3
-
-// slice is how long an upload works on end when others wait for a processor.
-const slice = 5 * time.Millisecond
 
 // stream takes r to its end. The next parts are read while one is worked at; of a
 // sender that is slow each part is what there is.
@@ -77,7 +73,7 @@ func (w *worker) read(r io.Reader) (over, cut error) {
 
 // work passes parts on. It gives its turn back when it has to wait for the sender.
 func (w *worker) work() {
-	var t turn
+	t := turn{give: w.upload.store.config.Turn, owner: w.upload.owner.name}
 	defer t.end()
 	for p := range w.in {
 		if w.err == nil {
@@ -94,7 +90,7 @@ func (w *worker) work() {
 
 func (w *worker) pass(t *turn, p []byte) error {
 	u := w.upload
-	if err := t.begin(u); err != nil {
+	if err := t.begin(u.ctx); err != nil {
 		return u.end(err)
 	}
 	if err := u.pass(p, t.alone); err != nil {
@@ -102,32 +98,4 @@ func (w *worker) pass(t *turn, p []byte) error {
 	}
 	w.n += int64(len(p))
 	return nil
-}
-
-// turn is the processor time that Config.Turn gives out.
-type turn struct {
-	release func()
-	alone   bool
-	began   time.Time
-}
-
-func (t *turn) begin(u *Upload) (err error) {
-	switch give := u.store.config.Turn; {
-	case t.release != nil:
-	case give == nil:
-		t.release, t.alone = func() {}, true
-	default:
-		t.release, t.alone, err = give(u.ctx, u.owner.name)
-		t.began = time.Now()
-	}
-	return err
-}
-
-func (t *turn) over() bool { return time.Since(t.began) > slice }
-
-func (t *turn) end() {
-	if t.release != nil {
-		t.release()
-		t.release = nil
-	}
 }

@@ -6,6 +6,7 @@ import "context"
 type work struct {
 	owner string
 	watch *watch
+	turn  *turn // of who reads a sealed file; else nil
 }
 
 type workKey struct{}
@@ -21,10 +22,14 @@ func Owner(ctx context.Context) string {
 
 // Pause stops the time of a loader that waits for its turn, until resume is called:
 // what others do must not make its model a slow one. It is not for a loader's own work.
+// The turn in which a sealed file is read ends.
 func Pause(ctx context.Context) (resume func()) {
 	w, ok := ctx.Value(workKey{}).(work)
 	if !ok {
 		return func() {}
+	}
+	if w.turn != nil {
+		w.turn.end()
 	}
 	w.watch.stop()
 	return w.watch.start
