@@ -3,7 +3,6 @@ package model
 import (
 	"bytes"
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -147,9 +146,7 @@ func (f *file) servePipeline(sessions map[string]*onnx.Session, bytes int64) (*s
 		return nil, err
 	}
 	m := newServed(&piped{p, sessions}, "blindbox_pipeline", bytes+p.Bytes())
-	for _, s := range f.sums {
-		m.about["sha256/"+s.Name] = hex.EncodeToString(s.SHA256[:])
-	}
+	m.files = f.sums
 	return m, nil
 }
 

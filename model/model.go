@@ -28,9 +28,10 @@ import (
 	"math"
 	"regexp"
 	"runtime"
-	"strings"
+	"slices"
 	"time"
 
+	"github.com/blindbox/blindbox/model/bundle"
 	"github.com/blindbox/blindbox/model/schedule"
 	"github.com/blindbox/blindbox/model/store"
 	"github.com/blindbox/blindbox/onnx"
@@ -45,6 +46,18 @@ type Loaded struct {
 
 	ready *served
 }
+
+// Inputs lists what a caller sends to the model.
+func (l *Loaded) Inputs() []onnx.ValueInfo { return slices.Clone(l.ready.inputs) }
+
+// Outputs lists what a caller gets.
+func (l *Loaded) Outputs() []onnx.ValueInfo { return slices.Clone(l.ready.outputs) }
+
+// Files lists the files of a bundle; nil for an ONNX model.
+func (l *Loaded) Files() []bundle.File { return slices.Clone(l.ready.files) }
+
+// Memory is how many bytes the model holds.
+func (l *Loaded) Memory() int64 { return l.ready.Bytes() }
 
 // loadTime is how long a model that was read may take to become a session: one of 1 GB
 // takes some seconds.
@@ -231,8 +244,7 @@ func (m *Loaded) startup() (store.Startup, error) {
 	if m.Digest == [32]byte{} {
 		return store.Startup{}, fmt.Errorf("model: %s has no digest", m.Name)
 	}
-	if len(m.Labels) > 0 { // a parameter's value is one string, number or bool
-		m.ready.about["labels"] = strings.Join(m.Labels, ",")
-	}
-	return store.Startup{Name: m.Name, Digest: store.Digest(m.Digest), Size: m.Size, Ready: m.ready}, nil
+	ready := *m.ready
+	ready.labels = m.Labels
+	return store.Startup{Name: m.Name, Digest: store.Digest(m.Digest), Size: m.Size, Ready: &ready}, nil
 }

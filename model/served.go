@@ -4,10 +4,11 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
-	"maps"
 	"net/http"
 	"strconv"
+	"strings"
 
+	"github.com/blindbox/blindbox/model/bundle"
 	"github.com/blindbox/blindbox/model/store"
 	"github.com/blindbox/blindbox/onnx"
 )
@@ -16,13 +17,14 @@ import (
 type served struct {
 	asked
 	inputs, outputs []onnx.ValueInfo
-	platform        string            // as the metadata names it
-	about           map[string]string // more of the metadata's parameters
+	platform        string // as the metadata names it
+	labels          []string
+	files           []bundle.File // of a bundle
 	bytes           int64
 }
 
 func newServed(a asked, platform string, bytes int64) *served {
-	return &served{asked: a, inputs: a.Inputs(), outputs: a.Outputs(), platform: platform, about: map[string]string{}, bytes: bytes}
+	return &served{asked: a, inputs: a.Inputs(), outputs: a.Outputs(), platform: platform, bytes: bytes}
 }
 
 // Bytes is the memory that the model holds.
@@ -111,7 +113,12 @@ type modelMetadata struct {
 func (m *found) describe() modelMetadata {
 	d := modelMetadata{Name: m.name, Versions: []string{m.version}, Platform: m.platform, Inputs: describe(m.inputs),
 		Outputs: describe(m.outputs), Parameters: map[string]string{"sha256": hex.EncodeToString(m.digest[:])}}
-	maps.Copy(d.Parameters, m.about)
+	if len(m.labels) > 0 { // a parameter's value is one string, number or bool
+		d.Parameters["labels"] = strings.Join(m.labels, ",")
+	}
+	for _, f := range m.files {
+		d.Parameters["sha256/"+f.Name] = hex.EncodeToString(f.SHA256[:])
+	}
 	return d
 }
 

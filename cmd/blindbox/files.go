@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -35,6 +36,11 @@ func (s *session) readFile(name string, limit int64) ([]byte, error) {
 // writeFile writes a file that is there whole or not at all. It replaces an
 // existing one only by force, and leaves that one as it was if it fails.
 func (s *session) writeFile(name string, data []byte, mode os.FileMode, force bool) error {
+	return s.writeStream(name, bytes.NewReader(data), mode, force)
+}
+
+// writeStream is writeFile of what is read.
+func (s *session) writeStream(name string, data io.Reader, mode os.FileMode, force bool) error {
 	var err error
 	if force {
 		err = replaceFile(name, data, mode)
@@ -51,7 +57,7 @@ func (s *session) writeFile(name string, data []byte, mode os.FileMode, force bo
 }
 
 // createFile writes a new file, and removes it again if that fails.
-func createFile(name string, data []byte, mode os.FileMode) error {
+func createFile(name string, data io.Reader, mode os.FileMode) error {
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return err
@@ -66,7 +72,7 @@ func createFile(name string, data []byte, mode os.FileMode) error {
 // replaceFile writes a new file beside the old one and renames it, so that a
 // disk that is full costs nothing. An existing file keeps its permissions, a
 // link its place. What is no ordinary file, such as /dev/stdout, is written to.
-func replaceFile(name string, data []byte, mode os.FileMode) error {
+func replaceFile(name string, data io.Reader, mode os.FileMode) error {
 	if target, err := filepath.EvalSymlinks(name); err == nil {
 		name = target
 	}
@@ -86,7 +92,7 @@ func replaceFile(name string, data []byte, mode os.FileMode) error {
 	return writeAndClose(f, data)
 }
 
-func renameInto(name string, data []byte, mode os.FileMode) error {
+func renameInto(name string, data io.Reader, mode os.FileMode) error {
 	beside := name + "." + rand.Text()[:8] + ".tmp"
 	err := createFile(beside, data, mode)
 	if err == nil {
@@ -98,8 +104,8 @@ func renameInto(name string, data []byte, mode os.FileMode) error {
 	return err
 }
 
-func writeAndClose(f *os.File, data []byte) error {
-	_, err := f.Write(data)
+func writeAndClose(f *os.File, data io.Reader) error {
+	_, err := io.Copy(f, data)
 	if err == nil && isRegular(f) {
 		err = f.Sync()
 	}

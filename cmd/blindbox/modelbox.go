@@ -5,9 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
-	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -100,21 +97,24 @@ func modelRefusal(err error) error {
 
 // modelCommands are those that ask a box.
 func (s *session) modelCommands() []*cobra.Command {
-	return []*cobra.Command{s.modelPush(), s.modelList(), s.modelRun(), s.modelRemove(), s.modelPin(true), s.modelPin(false)}
+	return []*cobra.Command{s.modelPush(), s.modelPack(), s.modelList(), s.modelRun(), s.modelRemove(), s.modelPin(true), s.modelPin(false)}
 }
 
 func (s *session) modelPush() *cobra.Command {
 	var o boxFlags
 	var spec models.Spec
 	cmd := &cobra.Command{
-		Use:   "push FILE",
+		Use:   "push FILE|FOLDER",
 		Short: "Upload a model into a box",
 		Long: `Upload an ONNX model into a box, after it was verified, and print what the box has
 made of it. The box's digest of the model is compared with that of the file. A
 connection that is cut costs nothing that the box has: the upload goes on there.
 The model is yours alone, unless --shared lets every caller ask it whom the
-box's policy lets.`,
-		Args: exactly(1, "one FILE"),
+box's policy lets.
+
+Of a FOLDER, pipeline.yaml and what it names are sent, as the one file that
+"model pack" makes of them, and nothing else that lies there.`,
+		Args: exactly(1, "one FILE or FOLDER"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return s.withBox(o, func(c *models.Client) error { return s.push(cmd.Context(), c, args[0], spec) })
 		},
@@ -128,29 +128,17 @@ box's policy lets.`,
 	return cmd
 }
 
-var notOfAName = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
-
-// nameOf makes a model's name of its file's.
-func nameOf(file string) string {
-	name := strings.TrimSuffix(filepath.Base(file), filepath.Ext(file))
-	return strings.Trim(notOfAName.ReplaceAllString(name, "-"), "-._")
-}
-
 func (s *session) push(ctx context.Context, c *models.Client, file string, spec models.Spec) error {
-	f, err := os.Open(file)
+	f, err := openModel(file)
 	if err != nil {
-		return fail(catalogue.CodeFile, "file", err.Error(), "")
+		return err
 	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil || !info.Mode().IsRegular() {
-		return fail(catalogue.CodeFile, "file", file+" is not a regular file", "an ONNX model")
-	}
+	defer f.close()
 	if spec.Name == "" {
-		spec.Name = nameOf(file)
+		spec.Name = f.name
 	}
-	p := s.progress("sent", info.Size())
-	m, err := c.Push(ctx, f, info.Size(), spec, p.at)
+	p := s.progress("sent", f.size)
+	m, err := c.Push(ctx, f, f.size, spec, p.at)
 	p.end()
 	if err != nil {
 		return err

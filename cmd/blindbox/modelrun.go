@@ -22,16 +22,26 @@ func (s *session) modelRun() *cobra.Command {
 	var version string
 	var inputs, outputs []string
 	cmd := &cobra.Command{
-		Use:   "run NAME --input INPUT=JSON...",
+		Use:   "run NAME [TEXT|FILE]... [--input INPUT=JSON]...",
 		Short: "Run a model in a box",
-		Long: `Run a model in a box, after it was verified, and print its outputs. An input is a
-number, a text, or arrays of them as deep as its shape; @FILE takes it from a
-file. A model with one input needs no name for it: --input '[[1, 2, 3]]'.`,
-		Args: exactly(1, "one NAME, or an id"),
+		Long: `Run a model in a box, after it was verified, and print what it says.
+
+A model with a pipeline is asked about what people have: texts as they stand, or
+@FILE for those in files; pictures (PNG or JPEG) and recordings (WAV) as files.
+A - is what comes in.
+
+Any other model takes tensors. An input is a number, a text, or arrays of them
+as deep as its shape; @FILE takes it from a file. A model with one input needs
+no name for it: --input '[[1, 2, 3]]'.`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return exactly(1, "a NAME, or an id")(cmd, args)
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return s.withBox(o, func(c *models.Client) error {
-				return s.runModel(cmd.Context(), c, args[0], version, inputs, outputs)
-			})
+			q := question{name: args[0], version: version, items: args[1:], inputs: inputs, outputs: outputs}
+			return s.withBox(o, func(c *models.Client) error { return s.runModel(cmd.Context(), c, q) })
 		},
 	}
 	addBoxFlags(cmd, &o)
@@ -42,27 +52,49 @@ file. A model with one input needs no name for it: --input '[[1, 2, 3]]'.`,
 	return cmd
 }
 
-func (s *session) runModel(ctx context.Context, c *models.Client, name, version string, inputs, outputs []string) error {
-	d, err := c.Describe(ctx, name, version)
+// question is what a model is asked.
+type question struct {
+	name, version string
+	items         []string // texts or files, of a model with a pipeline
+	inputs        []string // tensors
+	outputs       []string // wanted; none: all
+}
+
+func (s *session) runModel(ctx context.Context, c *models.Client, q question) error {
+	d, err := c.Describe(ctx, q.name, q.version)
 	if err != nil {
 		return err
 	}
-	tensors, err := s.tensors(d, inputs)
+	asks := d.Asks()
+	switch {
+	case len(q.items) > 0 && len(q.inputs) > 0:
+		return usage("give texts and files, or --input, and not both")
+	case len(q.items) > 0 && asks == "":
+		return usage("%s takes tensors and not texts or files: %s; give each with --input NAME=JSON", oneLine(d.Name), described(d.Inputs))
+	case asks != "" && len(q.inputs) == 0:
+		return s.ask(ctx, c, d, q)
+	}
+	tensors, err := s.tensors(d, q.inputs)
 	if err != nil {
 		return err
 	}
-	out, err := c.Infer(ctx, name, version, tensors, outputs...)
+	out, err := c.Infer(ctx, q.name, q.version, tensors, q.outputs...)
 	if err != nil {
 		return err
 	}
+	s.writeOutputs(d, out)
+	return nil
+}
+
+// writeOutputs prints tensors as they are.
+func (s *session) writeOutputs(d models.Description, out []models.Tensor) {
 	if s.json() {
 		s.writeJSON(map[string]any{"model": d.Name, "id": "sha256:" + d.Parameters["sha256"], "outputs": out})
-		return nil
+		return
 	}
 	for _, t := range out {
 		s.printf("%s %s%v\n  %s\n", oneLine(t.Name), oneLine(t.Datatype), t.Shape, oneLine(abridge(string(t.Data))))
 	}
-	return nil
 }
 
 // tensors reads the inputs that a model takes.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/blindbox/blindbox/internal/catalogue"
+	"github.com/blindbox/blindbox/model/bundle"
 	"github.com/blindbox/blindbox/onnx"
 )
 
@@ -23,20 +26,23 @@ func newModel(s *session) *cobra.Command {
 	group := &cobra.Command{
 		Use:   "model",
 		Short: "Look at a model, bring it into a box, run it there",
-		Args:  exactly(1, "a command: push, ls, show, run, rm, pin or unpin"),
+		Args:  exactly(1, "a command: push, pack, ls, show, run, rm, pin or unpin"),
 		RunE:  func(cmd *cobra.Command, args []string) error { return unknownCommand(cmd, args[0]) },
 	}
 	var shapes []string
 	show := &cobra.Command{
-		Use:   "show FILE",
-		Short: "Say what an ONNX model takes and gives, and whether a box can run it",
+		Use:   "show FILE|FOLDER",
+		Short: "Say what a model takes and gives, and whether a box can run it",
 		Long: `Show the inputs and outputs of an ONNX model, its operators, its size and its
 digest, and whether a box can run it. The file is read as a box reads it, and as
 little trusted. Nothing is run.
 
+Of a folder with a pipeline, or the file that "model pack" makes of it, show the
+files, and what the pipeline takes and gives.
+
 What a run takes in memory depends on the shapes of its inputs. For those that the
 model leaves open, give a shape with --shape.`,
-		Args: exactly(1, "one FILE"),
+		Args: exactly(1, "one FILE or FOLDER"),
 		RunE: func(_ *cobra.Command, args []string) error { return s.modelShow(args[0], shapes) },
 	}
 	show.Flags().StringArrayVar(&shapes, "shape", nil, "INPUT=SIZES, as in \"tokens=1,128\"; may be repeated")
@@ -88,7 +94,17 @@ func (s *session) modelShow(file string, shapes []string) error {
 	if err != nil {
 		return err
 	}
-	m, read, err := s.readModel(file)
+	in, end, err := s.openShown(file)
+	if err != nil {
+		return err
+	}
+	defer end()
+	read := &digested{hash: sha256.New()}
+	whole := bufio.NewReaderSize(io.TeeReader(in, read), 1<<16)
+	if head, _ := whole.Peek(512); bundle.Is(head) {
+		return s.showBundle(file, whole, read, given)
+	}
+	m, err := readModel(whole, read)
 	if err != nil {
 		return err
 	}
@@ -101,29 +117,48 @@ func (s *session) modelShow(file string, shapes []string) error {
 	return nil
 }
 
-// readModel reads a file as a box does, and hashes it on the way.
-func (s *session) readModel(file string) (*onnx.Model, *digested, error) {
-	in := s.stdin
-	if file != "-" {
-		f, err := os.Open(file)
+// openShown opens what is shown: also what comes in, and a pipe.
+func (s *session) openShown(file string) (in io.Reader, end func(), err error) {
+	if file == "-" {
+		return s.stdin, func() {}, nil
+	}
+	if info, err := os.Stat(file); err == nil && info.IsDir() || filepath.Base(file) == bundle.Manifest {
+		m, err := openModel(file)
 		if err != nil {
-			return nil, nil, fail(catalogue.CodeFile, "file", err.Error(), "")
+			return nil, nil, err
 		}
-		defer f.Close()
-		in = f
+		return io.NewSectionReader(m, 0, m.size), m.close, nil
 	}
-	read := &digested{hash: sha256.New()}
-	m, err := onnx.ParseFrom(io.TeeReader(in, read), onnx.DefaultLimits())
-	var notRead *fs.PathError
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, nil, fail(catalogue.CodeFile, "file", err.Error(), "")
+	}
+	return f, func() { f.Close() }, nil
+}
+
+// readModel reads a file as a box does.
+func readModel(in io.Reader, read *digested) (*onnx.Model, error) {
+	m, err := onnx.ParseFrom(in, onnx.DefaultLimits())
 	switch {
-	case errors.As(err, &notRead):
-		return nil, nil, fail(catalogue.CodeFile, "file", notRead.Error(), "")
-	case err != nil && read.bytes == 0:
-		return nil, nil, fail(catalogue.CodeModel, "model", "an empty file", "an ONNX model within the limits of a box")
-	case err != nil:
-		return nil, nil, fail(catalogue.CodeModel, "model", err.Error(), "an ONNX model within the limits of a box")
+	case err == nil:
+		return m, nil
+	case read.bytes == 0 && !isFileError(err):
+		return nil, fail(catalogue.CodeModel, "model", "an empty file", "an ONNX model within the limits of a box")
 	}
-	return m, read, nil
+	return nil, notShown(err, "an ONNX model within the limits of a box")
+}
+
+// notShown tells a file that cannot be read from one that is no model.
+func notShown(err error, expected string) error {
+	if isFileError(err) {
+		return fail(catalogue.CodeFile, "file", err.Error(), "")
+	}
+	return fail(catalogue.CodeModel, "model", err.Error(), expected)
+}
+
+func isFileError(err error) bool {
+	var notRead *fs.PathError
+	return errors.As(err, &notRead)
 }
 
 // parseShapes reads INPUT=1,128. A name may have a = in it, sizes may not.
@@ -184,7 +219,7 @@ func shownValues(list []onnx.ValueInfo) []shownValue {
 			switch {
 			case n >= 0:
 				out[i].Shape = append(out[i].Shape, n)
-			case v.Symbols[k] != "":
+			case k < len(v.Symbols) && v.Symbols[k] != "":
 				out[i].Shape = append(out[i].Shape, v.Symbols[k])
 			default:
 				out[i].Shape = append(out[i].Shape, nil)

@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/blindbox/blindbox/client/models"
+)
+
+// ask asks a model with a pipeline about texts or files.
+func (s *session) ask(ctx context.Context, c *models.Client, d models.Description, q question) error {
+	asks := d.Asks()
+	if len(q.items) == 0 {
+		return usage("%s takes %s: give one or more behind its name", oneLine(d.Name), plural(asks))
+	}
+	items := make([][]byte, len(q.items))
+	for i, item := range q.items {
+		var err error
+		if items[i], err = s.item(asks, item); err != nil {
+			return err
+		}
+	}
+	out, err := c.Ask(ctx, q.name, q.version, asks, items, q.outputs...)
+	if err != nil {
+		return err
+	}
+	if s.json() {
+		s.writeOutputs(d, out)
+		return nil
+	}
+	answers, err := answersOf(out, len(items))
+	if err != nil {
+		return fmt.Errorf("the box's answer cannot be read: %w", err)
+	}
+	for i, a := range answers {
+		s.writeAnswer(q.items[i], a, len(items) > 1)
+	}
+	return nil
+}
+
+// plural is what a model takes, as people say it.
+func plural(asks string) string {
+	switch asks {
+	case "text":
+		return "texts"
+	case "image":
+		return "pictures, PNG or JPEG files"
+	case "audio":
+		return "recordings, WAV files"
+	}
+	return oneLine(asks)
+}
+
+// item is what an argument stands for: a text is itself, everything else is in a file.
+func (s *session) item(asks, argument string) ([]byte, error) {
+	file, named := strings.CutPrefix(argument, "@")
+	if asks == "text" && !named && argument != "-" {
+		return []byte(argument), nil
+	}
+	return s.readFile(file, maxInput)
+}
+
+// answer is what a model says about one text or file: its outputs, each as elements of
+// JSON in their order.
+type answer []struct {
+	name     string
+	elements []json.RawMessage
+}
+
+// answersOf takes outputs apart: the first dimension of each is the texts or files.
+func answersOf(out []models.Tensor, items int) ([]answer, error) {
+	answers := make([]answer, items)
+	for _, t := range out {
+		var all []json.RawMessage
+		if err := json.Unmarshal(t.Data, &all); err != nil {
+			return nil, err
+		}
+		if len(t.Shape) == 0 || t.Shape[0] != int64(items) || len(all)%items != 0 {
+			return nil, errors.New("an output is not about what was asked")
+		}
+		each := len(all) / items
+		for i := range answers {
+			answers[i] = append(answers[i], struct {
+				name     string
+				elements []json.RawMessage
+			}{t.Name, all[i*each : (i+1)*each]})
+		}
+	}
+	return answers, nil
+}
+
+// of is the elements of an output; nil if it is not there.
+func (a answer) of(name string) []json.RawMessage {
+	for _, o := range a {
+		if o.name == name {
+			return o.elements
+		}
+	}
+	return nil
+}
+
+// writeAnswer prints what people want to read of an answer: its text, its labels with
+// their scores, or an embedding in one line; of others, all outputs.
+func (s *session) writeAnswer(item string, a answer, several bool) {
+	indent := ""
+	embedding := a.of("embedding")
+	if several && embedding == nil {
+		s.printf("%s\n", oneLine(item))
+		indent = "  "
+	}
+	labels, scores := a.of("label"), a.of("score")
+	switch {
+	case embedding != nil:
+		s.printf("%s\n", joined(embedding))
+	case a.of("text") != nil:
+		for _, e := range a.of("text") {
+			for line := range strings.SplitSeq(strings.TrimSuffix(worded(e), "\n"), "\n") {
+				s.printf("%s%s\n", indent, oneLine(line))
+			}
+		}
+	case labels != nil && len(scores) == len(labels):
+		s.writeLabels(indent, labels, scores)
+	default:
+		for _, o := range a {
+			s.printf("%s%s  %s\n", indent, oneLine(o.name), joined(o.elements))
+		}
+	}
+}
+
+func (s *session) writeLabels(indent string, labels, scores []json.RawMessage) {
+	wide := 0
+	for _, l := range labels {
+		wide = max(wide, len(oneLine(worded(l))))
+	}
+	for i, l := range labels {
+		score := string(scores[i])
+		var v float64
+		if json.Unmarshal(scores[i], &v) == nil {
+			score = fmt.Sprintf("%.4f", v)
+		}
+		s.printf("%s%-*s  %s\n", indent, wide, oneLine(worded(l)), oneLine(score))
+	}
+}
+
+func joined(elements []json.RawMessage) string {
+	words := make([]string, len(elements))
+	for i, e := range elements {
+		words[i] = oneLine(worded(e))
+	}
+	return strings.Join(words, " ")
+}
+
+// worded is an element as text: what a string says, or a number as it is written.
+func worded(e json.RawMessage) string {
+	var text string
+	if json.Unmarshal(e, &text) == nil {
+		return text
+	}
+	return string(e)
+}
