@@ -24,6 +24,16 @@ BENCHONNX := $(CACHE)/bench-onnx
 # The race detector needs a C compiler; without one the tests run without it, and say so.
 RACE   := $(shell command -v $${CC:-cc} >/dev/null 2>&1 && echo -race)
 FUZZTIME ?= 60s
+# What the tests find of what was fetched for them: tests without it are skipped, and say so.
+TEST_ENV = BLINDBOX_PYTHON="$$([ -x $(PYTHON) ] && echo $(PYTHON))" BLINDBOX_RUNSC="$$([ -x $(RUNSC) ] && echo $(abspath $(RUNSC)))" \
+  BLINDBOX_MODELS="$$([ -f $(MODELS)/.ready ] && echo $(abspath $(MODELS)))" \
+  BLINDBOX_TOKENIZERS="$$([ -f $(TOKENIZERS)/.ready ] && echo $(abspath $(TOKENIZERS)))" \
+  BLINDBOX_CONFORMANCE="$$([ -f $(ONNX)/.ready ] && echo $(abspath $(ONNX)))" \
+  BLINDBOX_LLM="$$([ -f $(LLM)/index.json ] && echo $(abspath $(LLM)))" \
+  BLINDBOX_APPS="$$([ -f $(APPS)/.ready ] && echo $(abspath $(APPS)))"
+# Tests that do some of their work with the race detector and all of it without.
+SWEEPS := TestContract|TestContractReal|TestEqualToLibrary|TestEveryCharacter|TestRealModels|TestRealModelsAgree|TestPublishedCases|TestConvAgainstNaive|TestSize
+SWEPT  := ./attest/... ./tokenize ./onnx ./onnx/conformance ./onnx/internal/conv ./web/verify
 
 .PHONY: help build demo test lint cross arm64 bench bench-onnx fuzz mutants mutants-engine golden runsc clean
 
@@ -39,15 +49,9 @@ demo: ## a real model in a simulated box: verified, asked, and refused when tamp
 
 test: lint cross arm64 $(VENV)/.ready $(RUNSC) $(LLM)/index.json $(APPS)/.ready $(MODELS)/.ready $(TOKENIZERS)/.ready $(ONNX)/.ready ## everything this machine can run: lint, cross builds, all tests (race detector)
 	@[ -n "$(RACE)" ] || echo "SKIP race detector: no C compiler"
-	@BLINDBOX_PYTHON="$$([ -x $(PYTHON) ] && echo $(PYTHON))" BLINDBOX_RUNSC="$$([ -x $(RUNSC) ] && echo $(abspath $(RUNSC)))" \
-	  BLINDBOX_MODELS="$$([ -f $(MODELS)/.ready ] && echo $(abspath $(MODELS)))" \
-	  BLINDBOX_TOKENIZERS="$$([ -f $(TOKENIZERS)/.ready ] && echo $(abspath $(TOKENIZERS)))" \
-	  BLINDBOX_CONFORMANCE="$$([ -f $(ONNX)/.ready ] && echo $(abspath $(ONNX)))" \
-	  BLINDBOX_LLM="$$([ -f $(LLM)/index.json ] && echo $(abspath $(LLM)))" \
-	  BLINDBOX_APPS="$$([ -f $(APPS)/.ready ] && echo $(abspath $(APPS)))" go run ./internal/testrun $(RACE) -timeout 15m -p 3 ./...
-	@# With the race detector large models go without the portable kernels; here they have them.
-	@if [ -n "$(RACE)" ] && [ -f $(MODELS)/.ready ]; then \
-	  BLINDBOX_MODELS=$(abspath $(MODELS)) go run ./internal/testrun -timeout 15m -run '^TestRealModels(Agree)?$$' ./onnx; fi
+	@$(TEST_ENV) go run ./internal/testrun $(RACE) -timeout 15m -p 3 ./...
+	@# What computes for minutes does some of its work with the race detector, and here all of it (internal/race).
+	@if [ -n "$(RACE)" ]; then $(TEST_ENV) go run ./internal/testrun -timeout 15m -p 2 -run '^($(SWEEPS))$$' $(SWEPT); fi
 
 lint: ## gofmt, go vet, go mod tidy, staticcheck
 	@out=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$out" ] || { echo "not gofmt'ed: $$out"; exit 1; }

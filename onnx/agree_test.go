@@ -12,6 +12,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/blindbox/blindbox/internal/race"
 	"github.com/blindbox/blindbox/onnx"
 	"github.com/blindbox/blindbox/onnx/tensor"
 )
@@ -131,7 +132,7 @@ func setsFor(t *testing.T, file string) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if raced && info.Size() > 4<<20 && len(sets) > 1 {
+	if race.Enabled && info.Size() > 4<<20 && len(sets) > 1 {
 		return sets[1:]
 	}
 	return sets

@@ -1,5 +1,0 @@
-//go:build !race
-
-package attesttest
-
-const raceEnabled = false
