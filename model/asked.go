@@ -2,6 +2,7 @@ package model
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/blindbox/blindbox/model/pipeline"
@@ -30,17 +31,22 @@ type piped struct {
 	sessions map[string]*onnx.Session
 }
 
-// run has the pipeline ask its models one after the other, all from one share. What a
-// model has said counts until the next one is asked: by then the pipeline has made
-// something smaller of it. A pipeline that fails inside is that request's error alone.
+// run has the pipeline ask its models one after the other, all from one share. A pipeline
+// that fails inside is that request's error alone.
 func (p *piped) run(ctx context.Context, in map[string]*tensor.Tensor, share *onnx.Share) (out map[string]*tensor.Tensor, err error) {
 	defer func() {
 		if failed := recover(); failed != nil {
 			out, err = nil, fmt.Errorf("model: a pipeline failed inside: %T", failed) // what it says may be of the request
 		}
 	}()
+	return p.Run(ctx, in, p.within(share))
+}
+
+// within is what the pipeline asks its models with. What a model has said counts until
+// the next one is asked: by then the pipeline has made something smaller of it.
+func (p *piped) within(share *onnx.Share) pipeline.Ask {
 	held := int64(0)
-	return p.Run(ctx, in, func(ctx context.Context, model string, in map[string]*tensor.Tensor) (map[string]*tensor.Tensor, error) {
+	return func(ctx context.Context, model string, in map[string]*tensor.Tensor) (map[string]*tensor.Tensor, error) {
 		share.Give(held)
 		held = 0
 		out, err := p.sessions[model].RunWithin(ctx, in, share)
@@ -48,5 +54,16 @@ func (p *piped) run(ctx context.Context, in map[string]*tensor.Tensor, share *on
 			held += t.Bytes()
 		}
 		return out, err
-	})
+	}
+}
+
+// try refuses a pipeline whose models cannot take what it promises. If the runs of this
+// moment leave no memory for it, that shows with a request.
+func (p *piped) try(ctx context.Context, budget *onnx.Budget) error {
+	share := budget.Share()
+	defer share.Release()
+	if err := p.Try(ctx, p.within(share)); !errors.Is(err, onnx.ErrBusy) {
+		return err
+	}
+	return nil
 }

@@ -37,7 +37,7 @@ func TestLoadEndsWithItsContext(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &loader{onnx.DefaultLimits(), runs}
+	l := &loader{onnx.DefaultLimits(), runs, onnx.NewBudget(1 << 20)}
 	if _, err := l.Load(running{t.Context(), runs}, "", bytes.NewReader(scale(3))); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a load whose time is over ends with %v", err)
 	}

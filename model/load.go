@@ -115,8 +115,8 @@ func (f *file) complete() error {
 }
 
 // serve makes what answers of the file, which gives its models away. It takes a
-// processor for itself.
-func (f *file) serve(ctx context.Context, opts ...onnx.Option) (*served, error) {
+// processor for itself, and from budget what a trial of a pipeline needs.
+func (f *file) serve(ctx context.Context, budget *onnx.Budget, opts ...onnx.Option) (*served, error) {
 	sessions, bytes := map[string]*onnx.Session{}, int64(0)
 	for _, m := range f.models {
 		s, err := onnx.NewSessionContext(ctx, m.Model, opts...)
@@ -133,10 +133,10 @@ func (f *file) serve(ctx context.Context, opts ...onnx.Option) (*served, error) 
 	if f.document == nil {
 		return newServed(single{sessions[""]}, "onnx_onnxv1", bytes), nil
 	}
-	return f.servePipeline(sessions, bytes)
+	return f.servePipeline(ctx, budget, sessions, bytes)
 }
 
-func (f *file) servePipeline(sessions map[string]*onnx.Session, bytes int64) (*served, error) {
+func (f *file) servePipeline(ctx context.Context, budget *onnx.Budget, sessions map[string]*onnx.Session, bytes int64) (*served, error) {
 	models := map[string]pipeline.Model{}
 	for name, s := range sessions {
 		models[name] = pipeline.Model{Inputs: s.Inputs(), Outputs: s.Outputs()}
@@ -145,7 +145,11 @@ func (f *file) servePipeline(sessions map[string]*onnx.Session, bytes int64) (*s
 	if err != nil {
 		return nil, err
 	}
-	m := newServed(&piped{p, sessions}, "blindbox_pipeline", bytes+p.Bytes())
+	answers := &piped{p, sessions}
+	if err := answers.try(ctx, budget); err != nil {
+		return nil, err
+	}
+	m := newServed(answers, "blindbox_pipeline", bytes+p.Bytes())
 	m.files = f.sums
 	return m, nil
 }
@@ -154,6 +158,7 @@ func (f *file) servePipeline(sessions map[string]*onnx.Session, bytes int64) (*s
 type loader struct {
 	limits onnx.Limits
 	runs   *schedule.Scheduler
+	budget *onnx.Budget
 }
 
 // unfused is the option of a model that was uploaded with optimize=false.
@@ -181,7 +186,7 @@ func (l *loader) Load(ctx context.Context, options string, r io.Reader) (store.R
 		return nil, err
 	}
 	defer release()
-	m, err := f.serve(ctx, opts...)
+	m, err := f.serve(ctx, l.budget, opts...)
 	if err != nil {
 		return nil, err // and not a nil that is a Ready
 	}

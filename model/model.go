@@ -94,7 +94,7 @@ func LoadFrom(name string, expected [32]byte, in io.Reader) (Loaded, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), loadTime)
 	defer cancel()
-	ready, err := f.serve(ctx)
+	ready, err := f.serve(ctx, onnx.NewBudget(defaultMemory))
 	if err != nil {
 		return Loaded{}, fmt.Errorf("model: %s: %w", name, err)
 	}
@@ -156,8 +156,11 @@ func WithInFlight(requests int) Option { return func(c *config) { c.inFlight = r
 // the end of the run, waiting included. Default 30 s.
 func WithDeadline(d time.Duration) Option { return func(c *config) { c.deadline = d } }
 
+// defaultMemory is of all runs together, in bytes.
+const defaultMemory = 1 << 30
+
 func newConfig(opts []Option) (config, error) {
-	c := config{body: 16 << 20, elements: 4 << 20, answer: 64 << 20, memory: 1 << 30, concurrency: runtime.GOMAXPROCS(0), deadline: 30 * time.Second, limits: onnx.DefaultLimits()}
+	c := config{body: 16 << 20, elements: 4 << 20, answer: 64 << 20, memory: defaultMemory, concurrency: runtime.GOMAXPROCS(0), deadline: 30 * time.Second, limits: onnx.DefaultLimits()}
 	for _, o := range opts {
 		o(&c)
 	}
@@ -216,7 +219,7 @@ func NewServer(models []Loaded, opts ...Option) (*Server, error) {
 	if c.brought != nil {
 		bounds = *c.brought
 	}
-	bounds.Loader, bounds.Startup, bounds.Turn = &loader{c.limits, s.runs}, startup, s.turn
+	bounds.Loader, bounds.Startup, bounds.Turn = &loader{c.limits, s.runs, s.budget}, startup, s.turn
 	if s.store, err = store.Open(bounds); err != nil {
 		return nil, fmt.Errorf("model: %w", err)
 	}

@@ -188,10 +188,11 @@ func TestBundlesThatAreNone(t *testing.T) {
 		"triage.onnx: onnx: node 0 (Nothing): operator is not supported": triaged(t, files{"triage.onnx": string(nothing())}).pack(t),
 		`pipeline.yaml: 2:1: model: the key "model" again, first at 1:1`: triaged(t, files{"pipeline.yaml": "model: triage.onnx\nmodel: x.onnx\n"}).pack(t),
 		"labels.txt": triaged(t, files{"labels.txt": "emergency\n"}).pack(t),
-		"entry 1: a symbolic link, expected a plain file": link,
-		"bundle: bytes follow its end":                    append(bytes.Clone(whole), 0),
-		"bundle: ends early, in triage.onnx":              whole[:len(whole)-1024-10],
-		"bundle: ends early, in its end":                  whole[:len(whole)-1],
+		"entry 1: a symbolic link, expected a plain file":                      link,
+		"pipeline.yaml: triage.onnx cannot take what input and output promise": triaged(t, files{"triage.onnx": string(tooFew())}).pack(t),
+		"bundle: bytes follow its end":                                         append(bytes.Clone(whole), 0),
+		"bundle: ends early, in triage.onnx":                                   whole[:len(whole)-1024-10],
+		"bundle: ends early, in its end":                                       whole[:len(whole)-1],
 	} {
 		want(t, as(t, s, "clinic", "POST", "/v2/repository/uploads?name=triage", bytes.NewReader(data)), 422, text)
 		if _, err := Load("triage", data); err == nil || !strings.Contains(err.Error(), text) {
@@ -205,6 +206,13 @@ func TestBundlesThatAreNone(t *testing.T) {
 
 func nothing() []byte {
 	return pb.Model(pb.Input("x", 1, "k"), pb.Node("", "Nothing", []string{"x"}, []string{"y"}), pb.OpenOutput("y", 1))
+}
+
+// tooFew is the example's model with weights for two words.
+func tooFew() []byte {
+	return pb.Model(pb.Input("input_ids", 7, "texts", "words"), pb.Initializer(pb.Floats("weights", []int64{2, 3}, 1, 2, 3, 4, 5, 6)),
+		pb.Node("", "Gather", []string{"weights", "input_ids"}, []string{"each"}), pb.Initializer(pb.Ints("axis", []int64{1}, 1)),
+		pb.Node("", "ReduceSum", []string{"each", "axis"}, []string{"logits"}, pb.AttrInt("keepdims", 0)), pb.Output("logits", 1, "texts", 3))
 }
 
 // TestReadingFails: an error of who gives the file stays what it is, and ends the load.
