@@ -51,8 +51,9 @@ func relax(m *Message) {
 	}
 	g.drop(graphValue)
 	for _, i := range g.all(graphOutput) {
-		v := g.Fields[i].Sub
-		v.drop(2)
+		if v := g.Fields[i].Sub; v != nil { // bytes that are no message have none
+			v.drop(2)
+		}
 	}
 }
 
