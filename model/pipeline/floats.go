@@ -12,6 +12,9 @@ import (
 // of which the first is for the elements of a request: any number of them, or one at a time.
 func floats(f form, rank int, p strictyaml.Pos, path, meaning string) (onnx.ValueInfo, error) {
 	v := f.values[0]
+	if len(f.values) > 1 {
+		return v, misfit(p, path, "the step top before it", "it before top")
+	}
 	if v.Type != tensor.Float32 || len(v.Shape) != rank || v.Shape[0] >= 0 && v.Shape[0] != 1 {
 		return v, misfit(p, path, v.String(), fmt.Sprintf("float32 with %d dimensions: %s", rank, meaning))
 	}

@@ -22,7 +22,7 @@ func (s *takeStep) fit(_ *binder, f form, path string) (form, apply, error) {
 	if i < 0 {
 		return form{}, nil, misfit(s.Pos, path, strictyaml.Quote(s.Value), "one of "+names(f.values))
 	}
-	v, err := floats(form{values: f.values[i:]}, max(2, len(f.values[i].Shape)), s.Pos, path, "elements first")
+	v, err := floats(form{values: f.values[i : i+1]}, max(2, len(f.values[i].Shape)), s.Pos, path, "elements first")
 	if err != nil {
 		return form{}, nil, err
 	}

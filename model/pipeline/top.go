@@ -25,9 +25,6 @@ func (s *topStep) fit(_ *binder, f form, path string) (form, apply, error) {
 	if err != nil {
 		return form{}, nil, err
 	}
-	if len(f.values) > 1 {
-		return form{}, nil, misfit(s.Pos, path, "top a second time", "it once")
-	}
 	if v.Shape[1] >= 0 && v.Shape[1] < int64(s.Value) {
 		return form{}, nil, misfit(s.Pos, path, strconv.Itoa(s.Value), fmt.Sprintf("at most %d, the classes of %v", v.Shape[1], v))
 	}
