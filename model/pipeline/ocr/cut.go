@@ -14,9 +14,7 @@ import (
 // warpPerspective does.
 func Cut(ctx context.Context, m *picture.Image, q Quad) (*picture.Image, error) {
 	w, h := int(q.width()), int(q.height())
-	// A rectangle within the picture is never larger than the picture, but what a
-	// hostile map makes of its corners may be.
-	if w < 1 || h < 1 || int64(w)*int64(h) > 2*int64(m.W)*int64(m.H) {
+	if !q.within(m.W, m.H) {
 		return nil, fmt.Errorf("ocr: a line of %d x %d pixels in a picture of %d x %d", w, h, m.W, m.H)
 	}
 	out, p := picture.New(w, h), projectionOf(q, w, h)

@@ -50,11 +50,17 @@ func (f Find) Boxes(ctx context.Context, m Map, w, h int) ([]Quad, error) {
 		if box = box.grow(f.Unclip); !(score >= f.Box) || box.shorter() < leastBox {
 			continue
 		}
-		if q := m.scale(box.corners(), w, h); q.width() >= leastEdge && q.height() >= leastEdge {
+		if q := m.scale(box.corners(), w, h); q.within(w, h) {
 			boxes = append(boxes, q)
 		}
 	}
 	return boxes, nil
+}
+
+// within says whether a quadrilateral is large enough for text, and not larger than a rectangle in the
+// picture can be: what a hostile map makes of corners may be.
+func (q Quad) within(w, h int) bool {
+	return q.width() >= leastEdge && q.height() >= leastEdge && q.width()*q.height() <= 2*float64(w)*float64(h)
 }
 
 // above says of a pixel whether it is text. What is no number is not.

@@ -22,7 +22,9 @@ func LineOf(ctx context.Context, m *picture.Image, height int) (Line, error) {
 		return Line{}, err
 	}
 	tight := make([]float32, 3*height*text)
-	if err := normal(0.5).Write(ctx, tight, small); err != nil {
+	half := [3]float32{0.5, 0.5, 0.5}
+	values := picture.Values{Order: picture.BGR, Mean: half, Std: half}
+	if err := values.Write(ctx, tight, small); err != nil {
 		return Line{}, err
 	}
 	line := Line{Values: make([]float32, 3*height*width), Height: height, Width: width}

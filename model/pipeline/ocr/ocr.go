@@ -19,8 +19,6 @@ import (
 	"cmp"
 	"math"
 	"slices"
-
-	"github.com/blindbox/blindbox/model/pipeline/picture"
 )
 
 // Point is a place.
@@ -78,10 +76,4 @@ func LineWidth(w, h, height int) (width, text int) {
 	ratio := float64(w) / float64(h)
 	width = int(float64(height) * min(max(ratio, least), most))
 	return width, max(min(int(math.Ceil(float64(height)*ratio)), width), 1)
-}
-
-// normal is what detectors and readers are trained with, unless they say otherwise.
-func normal(v float32) picture.Values {
-	all := [3]float32{v, v, v}
-	return picture.Values{Order: picture.BGR, Mean: all, Std: all}
 }

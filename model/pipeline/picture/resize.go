@@ -48,7 +48,7 @@ func lanczos(x float64) float64 {
 }
 
 // MaxSide bounds what a picture is made of for a model.
-const MaxSide = 8192
+const MaxSide = 4096
 
 // Shorter is the size of the picture whose shorter side is n and whose other side keeps the
 // proportion, cut to whole pixels, as torchvision's Resize(n) has it.
