@@ -103,7 +103,7 @@ func reads(t testing.TB, p *Pipeline, ask Ask, file []byte) (list []written) {
 // one there.
 func TestOCRBesideRapidOCR(t *testing.T) {
 	var golden struct{ Read, Low map[string][]written }
-	if err := json.Unmarshal(readFile(t, "ocr/testdata/golden.json"), &golden); err != nil || len(golden.Read) < 5 || len(golden.Low) < 5 {
+	if err := json.Unmarshal(readFile(t, "ocr/testdata/golden.json"), &golden); err != nil || len(golden.Read) < 5 || len(golden.Low) < 1 {
 		t.Fatal(len(golden.Read), len(golden.Low), err)
 	}
 	compareOCR(t, asRapid, golden.Read)
