@@ -142,9 +142,11 @@ func floatsOf(t *tensor.Tensor, shape ...int64) ([]float32, error) {
 	return tensor.Data[float32](t), nil
 }
 
-// try asks for the largest picture and for a line.
+// try asks for a small picture and a line: whether the answers have the form that they need does
+// not depend on the size.
 func (r *ocrRunner) try(ctx context.Context, ask Ask) error {
-	w, h := ocr.Size(r.side, r.side, r.side, 0)
+	side := min(r.side, 128)
+	w, h := ocr.Size(side, side, side, 0)
 	if _, err := r.mark(ctx, make([]float32, 3*w*h), w, h, ask); err != nil {
 		return fmt.Errorf("pipeline.yaml: ocr.detect: %w", err)
 	}
