@@ -152,9 +152,17 @@ func TestScripts(t *testing.T) {
 				}
 				env.Setenv(name, addr)
 			}
+			env.Setenv("MODELS", os.Getenv("BLINDBOX_MODELS"))
+			env.Setenv("TOKENIZERS", os.Getenv("BLINDBOX_TOKENIZERS"))
 			_, port, _ := net.SplitHostPort(env.Getenv("APP"))
 			env.Setenv("APP_PORT", port)
 			return nil
+		},
+		Condition: func(name string) (bool, error) {
+			if name != "models" {
+				return false, fmt.Errorf("no condition %q", name)
+			}
+			return os.Getenv("BLINDBOX_MODELS") != "" && os.Getenv("BLINDBOX_TOKENIZERS") != "", nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"wait-file": waitFile,

@@ -56,7 +56,7 @@ func openFolder(path string) (*modelFile, error) {
 	defer root.Close()
 	p, err := models.Pack(root.FS())
 	if err != nil {
-		return nil, fail(catalogue.CodeModel, "model", path+": "+err.Error(), "a folder with "+bundle.Manifest+" and the files that it names")
+		return nil, fail(catalogue.CodeModel, "model", path+": "+err.Error(), "a folder with "+bundle.Manifest+" and the files that it names, none of them a link that leads out of it")
 	}
 	if whole, err := filepath.Abs(path); err == nil {
 		path = whole // "." has no name
