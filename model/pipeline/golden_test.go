@@ -106,8 +106,8 @@ func golden(t *testing.T, name string) ([]string, matrix) {
 	return texts, m
 }
 
-// distance is the length of the difference of two rows, beside that of the second.
-func distance(a, b []float32) float64 {
+// apart is the length of the difference of two rows, beside that of the second.
+func apart(a, b []float32) float64 {
 	diff, size := 0.0, 0.0
 	for i := range b {
 		d := float64(a[i]) - float64(b[i])
@@ -137,7 +137,7 @@ func compare(t *testing.T, r real, texts []string, want matrix) {
 	got, _ := r.embed(t, texts)
 	worst, at := 0.0, 0
 	for i := range texts {
-		if d := distance(got.row(i), want.row(i)); !(d <= worst) {
+		if d := apart(got.row(i), want.row(i)); !(d <= worst) {
 			worst, at = d, i
 		}
 	}

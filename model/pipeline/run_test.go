@@ -17,8 +17,8 @@ func near(a, b []float32) bool {
 	return slices.EqualFunc(a, b, func(x, y float32) bool { return math.Abs(float64(x-y)) < 1e-6 })
 }
 
-// floatsOf runs a pipeline and returns one of its outputs.
-func floatsOf(t *testing.T, p *Pipeline, in map[string]*tensor.Tensor, ask Ask, name string) []float32 {
+// runFor runs a pipeline and returns one of its outputs.
+func runFor(t *testing.T, p *Pipeline, in map[string]*tensor.Tensor, ask Ask, name string) []float32 {
 	t.Helper()
 	out, err := p.Run(t.Context(), in, ask)
 	if err != nil {
@@ -45,7 +45,7 @@ func TestPool(t *testing.T) {
 	} {
 		for _, batch := range []string{"1", "3"} {
 			p := open(t, plainDoc(shortText+", batch: "+batch, "[pool: "+way+"]"), textModel(hidden()))
-			if got := floatsOf(t, p, in, echo, "embedding"); !near(got, want) {
+			if got := runFor(t, p, in, echo, "embedding"); !near(got, want) {
 				t.Errorf("%s, batch %s: %v, expected %v", way, batch, got, want)
 			}
 		}
@@ -78,7 +78,7 @@ func TestFilledUp(t *testing.T) {
 	}
 	for way, sum := range map[string][]float32{"mean": {1.5, 1, .5}, "last": {2, 1, 1}} {
 		p := open(t, plainDoc("tokenizer: t.json, length: 4, pad: '[PAD]', batch: 2", "[pool: "+way+"]"), m)
-		if got := floatsOf(t, p, texts("a b", "c c c c c c", "a b"), ask, "embedding"); !near(got[:3], sum) || !near(got[6:], sum) {
+		if got := runFor(t, p, texts("a b", "c c c c c c", "a b"), ask, "embedding"); !near(got[:3], sum) || !near(got[6:], sum) {
 			t.Errorf("%s: %v, expected %v first and last", way, got, sum)
 		}
 	}
@@ -101,7 +101,7 @@ func TestBatches(t *testing.T) {
 	} {
 		p := open(t, plainDoc("tokenizer: t.json, length: 400, batch: "+c.batch, "[pool: cls]"), textModel(hidden()))
 		var shapes []string
-		got := floatsOf(t, p, texts(c.texts...), func(ctx context.Context, m string, in map[string]*tensor.Tensor) (map[string]*tensor.Tensor, error) {
+		got := runFor(t, p, texts(c.texts...), func(ctx context.Context, m string, in map[string]*tensor.Tensor) (map[string]*tensor.Tensor, error) {
 			shapes = append(shapes, fmt.Sprint(in["input_ids"].Shape))
 			return echo(ctx, m, in)
 		}, "embedding")
@@ -145,7 +145,7 @@ func TestSteps(t *testing.T) {
 		{"[top: 1]", "score", []float32{5, 5, 5}, []float32{5}},
 	} {
 		p := open(t, plainDoc(shortText, c.output), textModel(logits()))
-		got := floatsOf(t, p, texts("a"), answer("logits", tensor.Of(slices.Clone(c.scores), 1, 3)), c.name)
+		got := runFor(t, p, texts("a"), answer("logits", tensor.Of(slices.Clone(c.scores), 1, 3)), c.name)
 		same := func(x, y float32) bool { return x == y || x != x && y != y || math.Abs(float64(x-y)) < 1e-6 }
 		if !slices.EqualFunc(got, c.want, same) {
 			t.Errorf("%s of %v: %v, expected %v", c.output, c.scores, got, c.want)
