@@ -228,8 +228,12 @@ func TestMain(m *testing.M) {
 }
 
 func appMain(mode string) {
-	if mode == "bench" {
+	switch mode {
+	case "bench":
 		benchMain()
+		return
+	case "box":
+		boxMain()
 		return
 	}
 	l, err := net.Listen("unix", os.Getenv("SOCKET"))

@@ -2,6 +2,7 @@ package model
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -18,7 +19,9 @@ import (
 
 	"github.com/blindbox/blindbox/examples/tumour"
 	"github.com/blindbox/blindbox/model/store"
+	"github.com/blindbox/blindbox/onnx"
 	pb "github.com/blindbox/blindbox/onnx/onnxtest"
+	"github.com/blindbox/blindbox/onnx/tensor"
 )
 
 // bounds of a store that has room for the tests' models.
@@ -330,7 +333,8 @@ func TestKeptAcrossRestarts(t *testing.T) {
 	}
 }
 
-// TestPanicInAModel: what fails inside of one model is that request's error alone.
+// TestPanicInAModel: what fails inside of one model is that request's error alone, and
+// takes nobody's place.
 func TestPanicInAModel(t *testing.T) {
 	s := repository(t, false, nil)
 	if err := s.refusal(t.Context(), &store.LoadError{Model: "clinic~a", Panic: true, Cause: errors.New("secret inside")}); !strings.Contains(err.Error(), "clinic~a failed inside") || strings.Contains(err.Error(), "secret") {
@@ -339,4 +343,41 @@ func TestPanicInAModel(t *testing.T) {
 	if f := failureOf(errors.New("secret inside")); f.status != http.StatusInternalServerError || strings.Contains(f.text, "secret") {
 		t.Error(f)
 	}
+	bad := &served{inputs: []onnx.ValueInfo{{Name: "x", Type: tensor.Float32, Shape: []int64{1}}}} // has no session
+	c := bounds()
+	c.Loader, c.Turn, c.Startup = panics{&loader{s.limits, s.runs}}, s.turn, []store.Startup{{Name: "bad", Digest: store.Digest{1}, Ready: bad}}
+	if err := s.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	if s.store, err = store.Open(c); err != nil {
+		t.Fatal(err)
+	}
+	want(t, as(t, s, "clinic", "POST", "/v2/repository/uploads?name=a", bytes.NewReader(scale(3))), 201, "")
+	for range 2 * s.inFlight {
+		want(t, as(t, s, "bank", "POST", "/v2/repository/uploads?name=b", strings.NewReader("panic")), 422, "loading bank~b failed inside")
+		func() {
+			defer func() {
+				if recover() == nil { // net/http's server does so, and ends the connection
+					t.Error("the run did not panic: this test shows nothing")
+				}
+			}()
+			run(t, s, "bank", "bad")
+		}()
+	}
+	if now := s.runs.Stats(); now.Running+now.Waiting+now.BackgroundRunning+now.BackgroundWaiting != 0 || len(s.flight) != 0 {
+		t.Errorf("%+v, %d in flight", now, len(s.flight))
+	}
+	want(t, run(t, s, "clinic", "a"), 200, `"data":[6]`)
+}
+
+// panics is a loader that panics at a file that says so.
+type panics struct{ *loader }
+
+func (p panics) Load(ctx context.Context, options string, r io.Reader) (store.Ready, error) {
+	head := make([]byte, 5)
+	if n, _ := io.ReadFull(r, head); string(head[:n]) == "panic" {
+		panic("as the file says")
+	}
+	return p.loader.Load(ctx, options, io.MultiReader(bytes.NewReader(head), r))
 }
