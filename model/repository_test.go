@@ -345,7 +345,7 @@ func TestPanicInAModel(t *testing.T) {
 	}
 	bad := &served{inputs: []onnx.ValueInfo{{Name: "x", Type: tensor.Float32, Shape: []int64{1}}}} // has no session
 	c := bounds()
-	c.Loader, c.Turn, c.Startup = panics{&loader{s.limits, s.runs}}, s.turn, []store.Startup{{Name: "bad", Digest: store.Digest{1}, Ready: bad}}
+	c.Loader, c.Turn, c.Startup = panics{&loader{s.limits, s.runs, s.budget}}, s.turn, []store.Startup{{Name: "bad", Digest: store.Digest{1}, Ready: bad}}
 	if err := s.store.Close(); err != nil {
 		t.Fatal(err)
 	}
