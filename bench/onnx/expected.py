@@ -27,7 +27,7 @@ def main():
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     for name, cases in {
-        "silero-vad": voices, "minilm-l6-int8": sentences, "ppocr-v4-det": pages, "ppocr-v4-rec": lines,
+        "silero-vad": voices, "minilm-l6-int8": sentences, "ppocr-v4-det": pages, "ppocr-v4-rec": lines, "ppocr-v2-cls": lines,
     }.items():
         session = onnxruntime.InferenceSession(str(args.models / f"{name}.onnx"), providers=["CPUExecutionProvider"])
         listed = [written(session, *case, args.out) for case in cases(session)]

@@ -73,16 +73,16 @@ func (d *imageInput) order() channels {
 type channels struct{ picture.Order }
 
 func (o channels) check(c *checker, p strictyaml.Pos, path string, mean, std []number) {
-	for key, list := range map[string][]number{".mean": mean, ".std": std} {
-		if list != nil && len(list) != o.Channels() {
-			c.refuse(p, path+key, fmt.Sprintf("%d numbers", len(list)), fmt.Sprintf("%d, one for each channel in the model's order", o.Channels()))
-		}
+	o.list(c, p, path+".mean", mean, -1000, 1000)
+	o.list(c, p, path+".std", std, 1e-6, 1e6)
+}
+
+func (o channels) list(c *checker, p strictyaml.Pos, path string, list []number, low, high float64) {
+	if list != nil && len(list) != o.Channels() {
+		c.refuse(p, path, fmt.Sprintf("%d numbers", len(list)), fmt.Sprintf("%d, one for each channel in the model's order", o.Channels()))
 	}
-	for i, n := range mean {
-		c.within(n, fmt.Sprintf("%s.mean[%d]", path, i), -1000, 1000)
-	}
-	for i, n := range std {
-		c.within(n, fmt.Sprintf("%s.std[%d]", path, i), 1e-6, 1e6)
+	for i, n := range list {
+		c.within(n, fmt.Sprintf("%s[%d]", path, i), low, high)
 	}
 }
 

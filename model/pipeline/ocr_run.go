@@ -97,7 +97,7 @@ func (r *ocrRunner) mark(ctx context.Context, data []float32, w, h int, ask Ask)
 	if err != nil {
 		return ocr.Map{}, err
 	}
-	values, err := floatsOf(out[r.detectOut], 1, 1, int64(h), int64(w))
+	values, err := answered(out[r.detectOut], 1, 1, int64(h), int64(w))
 	if err != nil {
 		return ocr.Map{}, fmt.Errorf("pipeline: %s: %w", r.detect, err)
 	}
@@ -123,15 +123,15 @@ func (r *ocrRunner) say(ctx context.Context, line ocr.Line, ask Ask) (ctc.Text, 
 	if err != nil {
 		return ctc.Text{}, err
 	}
-	scores, err := floatsOf(out[r.lineOut], 1, -1, int64(r.decoder.Classes()))
+	scores, err := answered(out[r.lineOut], 1, -1, int64(r.decoder.Classes()))
 	if err != nil {
 		return ctc.Text{}, fmt.Errorf("pipeline: %s: %w", r.recognise, err)
 	}
 	return r.decoder.Decode(ctx, scores)
 }
 
-// floatsOf returns the elements of a model's answer if that has a shape; -1 is any size.
-func floatsOf(t *tensor.Tensor, shape ...int64) ([]float32, error) {
+// answered returns the elements of a model's answer if that has a shape; -1 is any size.
+func answered(t *tensor.Tensor, shape ...int64) ([]float32, error) {
 	if t == nil || t.Check() != nil {
 		return nil, fmt.Errorf("no answer, expected float32%v", shape)
 	}

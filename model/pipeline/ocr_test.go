@@ -158,7 +158,7 @@ func TestOCR(t *testing.T) {
 	for i, line := range want {
 		// The model was trained for Chinese, too: it is not sure of spaces between
 		// words, and knows no underline.
-		wrong := distance(letters(got[i].Text), letters(line))
+		wrong := misread(letters(got[i].Text), letters(line))
 		t.Logf("%d letters wrong in %q", wrong, got[i].Text)
 		if code := strings.HasPrefix(line, ">>>"); wrong > 0 && !code || wrong > 3 {
 			t.Errorf("%d letters wrong in %q, expected %q", wrong, got[i].Text, line)
@@ -166,8 +166,8 @@ func TestOCR(t *testing.T) {
 	}
 }
 
-// distance is how many letters have to be put in, taken out or changed.
-func distance(a, b string) int {
+// misread is how many letters have to be put in, taken out or changed.
+func misread(a, b string) int {
 	from, to := []rune(a), []rune(b)
 	row := make([]int, len(to)+1)
 	for j := range row {
