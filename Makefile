@@ -35,13 +35,16 @@ TEST_ENV = BLINDBOX_PYTHON="$$([ -x $(PYTHON) ] && echo $(PYTHON))" BLINDBOX_RUN
 SWEEPS := TestContract|TestContractReal|TestEqualToLibrary|TestEveryCharacter|TestRealModels|TestRealModelsAgree|TestPublishedCases|TestConvAgainstNaive|TestSize|TestOCRBesideRapidOCR
 SWEPT  := ./attest/... ./tokenize ./onnx ./onnx/conformance ./onnx/internal/conv ./model/pipeline ./web/verify
 
-.PHONY: help build demo test lint cross arm64 bench bench-onnx fuzz mutants mutants-engine golden runsc clean
+.PHONY: help build demo test lint cross arm64 bench bench-onnx fuzz mutants mutants-engine golden runsc wheel clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
-build: ## build bin/blindbox, bin/boxd and bin/boxverify
+build: ## build bin/blindbox, bin/boxd and bin/boxverify (wheel: the Python wheels, in dist)
 	@CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/...
+
+wheel:
+	@python3 sdk/python/wheel.py --out dist
 
 demo: ## a real model in a simulated box: verified, asked, and refused when tampered with
 	@CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/blindbox
@@ -98,10 +101,10 @@ runsc: $(RUNSC)
 	@[ -x $(RUNSC) ] && echo $(abspath $(RUNSC))
 
 clean: ## remove what the other targets made
-	@rm -rf bin $(CACHE)
+	@rm -rf bin dist $(CACHE)
 
 # The Python clients that users would point at a box, as real peers for the tests.
-$(VENV)/.ready: internal/testrun/requirements.txt
+$(VENV)/.ready: internal/testrun/requirements.txt sdk/python/requirements-dev.txt
 	@mkdir -p $(CACHE)
 	@if python3 -m venv $(VENV) >/dev/null 2>&1 && $(PYTHON) -m pip install -q --disable-pip-version-check -r $<; \
 	  then touch $@; else rm -rf $(VENV); echo "SKIP Python clients: no python3 with venv and pip, or no package index"; fi

@@ -1,0 +1,285 @@
+"""How does a model get into a box, whatever happens on the way?
+
+The file is read twice: its SHA-256 is announced before its first byte, and what the box
+has made of it is compared in the end. If the connection is cut, the upload goes on where
+the box has come to (draft-ietf-httpbis-resumable-upload).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from typing import Any, BinaryIO, Callable, Dict, Iterator, Optional, Tuple, Union
+
+from . import _binary
+from ._wire import Answer, Buffer, Wire, query
+from .errors import (
+    AttestationError,
+    BlindBoxError,
+    BoxError,
+    Busy,
+    Conflict,
+    ConnectionLost,
+    InvalidRequest,
+    Timeout,
+    Unavailable,
+    UsageError,
+    of_box,
+    of_tool,
+)
+
+Progress = Union[bool, None, Callable[[int, int], None]]
+
+_CHUNK = 1 << 20
+_TRIES = 5  # without one byte of progress
+_LONGEST_WAIT = 60.0
+
+
+class Source:
+    """A file, or bytes in memory, that can be read again from any byte."""
+
+    def __init__(self, model: Any, binary: Optional[str] = None) -> None:
+        self.name = ""
+        self._owned = False
+        self._folder: Optional[tempfile.TemporaryDirectory[str]] = None
+        self._bytes: Optional[memoryview] = None
+        self._file: Optional[BinaryIO] = None
+        if hasattr(model, "SerializeToString"):  # an onnx.ModelProto
+            model = model.SerializeToString()
+        if isinstance(model, (str, os.PathLike)):
+            self._open(self._packed(os.fsdecode(model), binary))
+        elif hasattr(model, "read"):
+            self._take(model)
+        else:
+            self._view(model)
+
+    def _packed(self, path: str, binary: Optional[str]) -> str:
+        """The path itself, or that of the bundle that the program makes of a folder."""
+        self.name = os.path.basename(os.path.abspath(path))
+        if not os.path.isdir(path):
+            return path
+        self._folder = tempfile.TemporaryDirectory(prefix="blindbox-")
+        bundle = os.path.join(self._folder.name, "bundle")
+        command = [_binary.find(binary), "model", "pack", "-o", "json", "-f", bundle, "--", path]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        if done.returncode != 0:
+            self.close()
+            raise of_tool(_document(done.stdout))
+        return bundle
+
+    def _open(self, path: str) -> None:
+        self._file, self._owned, self._start = open(path, "rb"), True, 0
+        self.size = os.fstat(self._file.fileno()).st_size
+
+    def _take(self, file: Any) -> None:
+        if getattr(file, "seekable", lambda: False)():
+            self._file, self._start = file, file.tell()
+            self.size = file.seek(0, io.SEEK_END) - self._start
+        else:
+            self._view(file.read())
+        name = getattr(file, "name", "")
+        self.name = os.path.basename(name) if isinstance(name, str) else ""
+
+    def _view(self, data: Any) -> None:
+        try:
+            self._bytes = memoryview(data).cast("B")
+        except TypeError:
+            raise UsageError(f"a model of type {type(data).__name__}", expected="a path, bytes or a file open for reading bytes", nothing_sent=True) from None
+        self.size = len(self._bytes)
+
+    def parts(self, offset: int) -> Iterator[Buffer]:
+        if self._bytes is not None:
+            for at in range(offset, self.size, _CHUNK):
+                yield self._bytes[at : at + _CHUNK]
+            return
+        assert self._file is not None
+        self._file.seek(self._start + offset)
+        left = self.size - offset
+        while left > 0:
+            part = self._file.read(min(_CHUNK, left))
+            if not part:
+                return
+            left -= len(part)
+            yield part
+
+    def digest(self) -> bytes:
+        h, n = hashlib.sha256(), 0
+        for part in self.parts(0):
+            h.update(part)
+            n += len(part)
+        if n != self.size:
+            raise UsageError(f"the file has {n} bytes, expected {self.size}", nothing_sent=True)
+        return h.digest()
+
+    def close(self) -> None:
+        if self._owned and self._file is not None:
+            self._file.close()
+        if self._folder is not None:
+            self._folder.cleanup()
+
+
+def _document(out: bytes) -> Dict[str, Any]:
+    try:
+        said = json.loads(out)
+    except ValueError:
+        said = None
+    return said if isinstance(said, dict) else {}
+
+
+def name_of(file: str) -> str:
+    """A model's name from its file's."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", os.path.splitext(file)[0]).strip("-._")
+
+
+class Upload:
+    """One model on its way."""
+
+    def __init__(self, wire: Wire, source: Source, timeout: Optional[float], report: Callable[[int, int], None]) -> None:
+        self._wire, self._source, self._timeout, self._report = wire, source, timeout, report
+        self._digest = source.digest()
+        self._path = ""
+        self._offset = 0
+
+    def run(self, parameters: Dict[str, str]) -> Dict[str, Any]:
+        """Uploads it, and returns what the box says about the model that it has now."""
+        self._begin(parameters)
+        model = self._send()
+        expected = "sha256:" + self._digest.hex()
+        if model.get("id") != expected:
+            raise BlindBoxError("the box has another model than was sent: do not use it", seen=str(model.get("id")), expected=expected)
+        return model
+
+    def _begin(self, parameters: Dict[str, str]) -> None:
+        answer, _ = self._ask(
+            "POST",
+            query("/v2/repository/uploads", parameters),
+            {
+                "Upload-Complete": "?0",
+                "Upload-Length": str(self._source.size),
+                "Repr-Digest": f"sha-256=:{base64.b64encode(self._digest).decode()}:",
+            },
+        )
+        place = answer.headers.get("Location", "")
+        if not re.fullmatch(r"(http://[^/]+)?/v2/repository/uploads/[A-Za-z0-9_.~-]+", place):
+            raise BlindBoxError("the box gives no place for an upload", seen=place[:200])
+        self._path = place[place.index("/v2/") :]
+
+    def _send(self) -> Dict[str, Any]:
+        furthest, failed = self._offset, 0
+        while True:
+            try:
+                return self._part()
+            except AttestationError:
+                raise
+            except (BoxError, ConnectionLost, Timeout, Unavailable) as e:
+                failed += 1
+                if not _goes_on(e) or failed == _TRIES:
+                    raise
+                time.sleep(_wait(failed, e))
+            self._locate()
+            if self._offset > furthest:  # a box that goes back and forth makes no progress
+                furthest, failed = self._offset, 0
+
+    def _part(self) -> Dict[str, Any]:
+        _, model = self._ask(
+            "PATCH",
+            self._path,
+            {"Content-Type": "application/partial-upload", "Upload-Offset": str(self._offset), "Upload-Complete": "?1"},
+            self._told(),
+            self._source.size - self._offset,
+        )
+        if not isinstance(model, dict):
+            raise BlindBoxError("the box's answer to an upload cannot be read")
+        return model
+
+    def _told(self) -> Iterator[Buffer]:
+        sent = self._offset
+        for part in self._source.parts(self._offset):
+            yield part
+            sent += len(part)
+            self._report(sent, self._source.size)
+
+    def _locate(self) -> None:
+        """Learns how far the box has come."""
+        try:
+            answer, _ = self._ask("HEAD", self._path, {})
+        except BoxError as e:
+            if not _goes_on(e):
+                raise
+            return
+        except (ConnectionLost, Timeout, Unavailable):
+            return
+        said = answer.headers.get("Upload-Offset", "")
+        if not said.isdigit() or int(said) > self._source.size:
+            raise BlindBoxError("the box does not say how much it has", seen=said[:40])
+        self._offset = int(said)
+
+    def _ask(
+        self, method: str, path: str, headers: Dict[str, str], body: Optional[Iterator[Buffer]] = None, length: Optional[int] = None
+    ) -> Tuple[Answer, Any]:
+        answer = self._wire.send(method, path, headers, body, length, self._timeout)
+        said = answer.json()
+        if not 200 <= answer.status <= 299:
+            raise of_box(answer.status, said, answer.headers.get("Retry-After"))
+        return answer, said
+
+
+def _goes_on(e: BlindBoxError) -> bool:
+    """Says that the upload may still be there after this."""
+    if isinstance(e, InvalidRequest):
+        return e.message.startswith("the body ended early")
+    return isinstance(e, (Busy, Conflict, ConnectionLost, Timeout, Unavailable)) or isinstance(e, BoxError) and e.status == 502
+
+
+def _wait(failed: int, e: BlindBoxError) -> float:
+    seconds = 0.1 * 2.0**failed
+    if isinstance(e, Busy):
+        seconds = max(seconds, e.retry_after)
+    return min(seconds, _LONGEST_WAIT)
+
+
+def reporter(progress: Progress, what: str) -> Callable[[int, int], None]:
+    """What is told of progress: the caller's function, a bar on a terminal, or nothing."""
+    if callable(progress):
+        return progress
+    if progress is False or (progress is None and not sys.stderr.isatty()):
+        return lambda sent, total: None
+    return Bar(what).show
+
+
+class Bar:
+    """One line on standard error, written at most ten times a second."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._began = time.monotonic()
+        self._last = 0.0
+        self._width = 0
+
+    def show(self, sent: int, total: int) -> None:
+        now = time.monotonic()
+        if sent < total and now - self._last < 0.1:
+            return
+        self._last = now
+        rate = sent / max(now - self._began, 1e-3)
+        line = f"{self._what}  {100 * sent // max(total, 1):3d} %  {_size(sent)} of {_size(total)}  {_size(rate)}/s"
+        end = "\n" if sent >= total else ""
+        sys.stderr.write("\r" + line.ljust(self._width) + end)
+        sys.stderr.flush()
+        self._width = len(line)
+
+
+def _size(n: float) -> str:
+    for unit in ("B", "KiB", "MiB"):
+        if n < 1024:
+            return f"{n:.0f} B" if unit == "B" else f"{n:.1f} {unit}"
+        n /= 1024
+    return f"{n:.1f} GiB"

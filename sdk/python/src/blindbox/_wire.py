@@ -1,0 +1,278 @@
+"""How does a request reach the sidecar, and an answer come back?
+
+HTTP/1.1 over the sidecar's socket, with connections that are used again. Bodies are sent
+from where they lie and answers read to where they shall be: large tensors and models are
+not copied.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import socket
+import threading
+import weakref
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple, Union
+from urllib.parse import urlencode
+
+from ._sidecar import Sidecar
+from .errors import BlindBoxError, ConnectionLost, SidecarError, Timeout, UsageError, of_proxy
+
+Buffer = Union[bytes, bytearray, memoryview]
+Headers = Union[Mapping[str, str], Iterable[Tuple[str, str]]]
+
+_OWN_ERROR = "Blindbox-Proxy-Error"  # of answers of the sidecar; no box can send it
+_MOST_IDLE = 32
+_MOST_PROBLEM = 1 << 20
+
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, sidecar: Sidecar, timeout: Optional[float]) -> None:
+        super().__init__("localhost")
+        self.auto_open = 0
+        self.sock = sidecar.dial(timeout)
+
+    def usable(self) -> bool:
+        """False if the other end has closed it meanwhile, or says what nobody asked."""
+        try:
+            self.sock.setblocking(False)
+            self.sock.recv(1, socket.MSG_PEEK)
+        except (BlockingIOError, InterruptedError):
+            return True
+        except OSError:
+            return False
+        return False
+
+
+class Answer:
+    """An answer of the box. It must be read to its end or closed."""
+
+    def __init__(self, wire: "Wire", connection: _Connection, response: http.client.HTTPResponse) -> None:
+        self.status = response.status
+        self.reason = response.reason
+        self.headers = response.headers
+        self._wire = wire
+        self._connection: Optional[_Connection] = connection
+        self._response = response
+
+    def read(self, size: Optional[int] = None) -> bytes:
+        try:
+            data = self._response.read(size) if size is not None else self._response.read()
+        except Exception as e:
+            self.close()
+            raise _lost(e) from e
+        self._done()
+        return data
+
+    def read1(self, size: int) -> bytes:
+        """What is there, at most size bytes; b"" at the end."""
+        try:
+            data = self._response.read1(size)
+            if not data:
+                self._response.read()  # some versions of http.client do not see the end by themselves
+        except Exception as e:
+            self.close()
+            raise _lost(e) from e
+        self._done()
+        return data
+
+    def readinto(self, room: Union[bytearray, memoryview]) -> None:
+        """Fills room."""
+        left = memoryview(room)
+        while left.nbytes:
+            try:
+                n = self._response.readinto(left)
+            except Exception as e:
+                self.close()
+                raise _lost(e) from e
+            if not n:
+                self.close()
+                raise ConnectionLost("the answer ended early")
+            left = left[n:]
+        self._done()
+
+    def json(self) -> Any:
+        data = self.read()
+        try:
+            return json.loads(data) if data else None
+        except ValueError:
+            return None
+
+    def _done(self) -> None:
+        if self._connection is None or not self._response.isclosed():
+            return
+        connection, self._connection = self._connection, None
+        if self._response.will_close:
+            connection.close()
+        else:
+            self._wire._keep(connection)
+
+    def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._response.close()
+            connection.close()
+
+
+class Wire:
+    """The way to one box. It may be used by many threads at once."""
+
+    def __init__(self, sidecar: Sidecar) -> None:
+        self.sidecar = sidecar
+        self._forget()
+        _all.add(self)
+
+    def _forget(self) -> None:
+        self._lock = threading.Lock()
+        self._idle: List[_Connection] = []
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        headers: Headers = (),
+        body: Optional[Iterable[Buffer]] = None,
+        length: Optional[int] = None,
+        timeout: Optional[float] = None,
+    ) -> Answer:
+        """Sends a request. body is its parts, length their bytes together; None if not known.
+
+        timeout is how many seconds nothing may come or go; None for ever. An answer of the
+        sidecar itself is raised as the error that it is.
+        """
+        _check_timeout(timeout)
+        connection = self._take(timeout)
+        try:
+            answer = self._exchange(connection, method, path, headers, body, length)
+        except BaseException as e:
+            connection.close()
+            if isinstance(e, (BlindBoxError, ValueError)) or not isinstance(e, Exception):
+                raise
+            raise _lost(e) from e
+        if answer.headers.get(_OWN_ERROR):
+            problem = answer.read(_MOST_PROBLEM)
+            answer.close()
+            raise _own(problem)
+        return answer
+
+    def _exchange(
+        self,
+        c: _Connection,
+        method: str,
+        path: str,
+        headers: Headers,
+        body: Optional[Iterable[Buffer]],
+        length: Optional[int],
+    ) -> Answer:
+        given = list(headers.items() if isinstance(headers, Mapping) else headers)
+        names = {name.lower() for name, _ in given}
+        c.putrequest(method, path, skip_accept_encoding="accept-encoding" in names)
+        for name, value in given:
+            if name.lower() not in ("host", "content-length", "transfer-encoding", "connection", "proxy-authorization"):
+                c.putheader(name, value)
+        if self.sidecar.token:
+            c.putheader("Proxy-Authorization", "Bearer " + self.sidecar.token)
+        chunked = body is not None and length is None
+        if chunked:
+            c.putheader("Transfer-Encoding", "chunked")
+        elif body is not None or method in ("POST", "PUT", "PATCH"):
+            c.putheader("Content-Length", str(length or 0))
+        try:
+            c.endheaders()
+            if body is not None:
+                _send_body(c, body, chunked, length)
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # the box may have refused it before its end, and said why
+        return Answer(self, c, c.getresponse())
+
+    def _take(self, timeout: Optional[float]) -> _Connection:
+        while True:
+            with self._lock:
+                connection = self._idle.pop() if self._idle else None
+            if connection is None:
+                return _Connection(self.sidecar, timeout)
+            if connection.usable():
+                connection.sock.settimeout(timeout)
+                return connection
+            connection.close()
+
+    def _keep(self, connection: _Connection) -> None:
+        with self._lock:
+            if len(self._idle) < _MOST_IDLE:
+                self._idle.append(connection)
+                return
+        connection.close()
+
+    def close(self) -> None:
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+        self.sidecar.close()
+
+    def _after_fork(self) -> None:
+        idle = self._idle
+        self._forget()
+        for connection in idle:
+            connection.close()  # this process's copy of it
+
+
+_all: "weakref.WeakSet[Wire]" = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for wire in list(_all):
+        wire._after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def _send_body(c: _Connection, body: Iterable[Buffer], chunked: bool, length: Optional[int]) -> None:
+    sent = 0
+    for part in body:
+        data = memoryview(part).cast("B") if not isinstance(part, bytes) else part
+        if len(data) == 0:
+            continue
+        sent += len(data)
+        if length is not None and sent > length:
+            raise UsageError(f"the body has more than the {length} bytes that were announced")
+        if chunked:
+            c.send(b"%x\r\n" % len(data))
+        c.send(data)
+        if chunked:
+            c.send(b"\r\n")
+    if chunked:
+        c.send(b"0\r\n\r\n")
+    elif sent != length:
+        raise UsageError(f"the body has {sent} bytes, {length} were announced")
+
+
+def _check_timeout(timeout: Optional[float]) -> None:
+    if timeout is not None and not timeout > 0:
+        raise UsageError(f"timeout {timeout!r}", expected="seconds, more than 0, or None", nothing_sent=True)
+
+
+def _lost(e: BaseException) -> BlindBoxError:
+    if isinstance(e, BlindBoxError):
+        return e
+    if isinstance(e, (TimeoutError, socket.timeout)):
+        return Timeout("nothing came in time; the request may have arrived")
+    if isinstance(e, (http.client.HTTPException, OSError, ValueError, AttributeError)):
+        return ConnectionLost("the connection was lost; the request may have arrived", seen=str(e) or type(e).__name__)
+    return SidecarError("the sidecar's answer cannot be read", seen=repr(e))
+
+
+def _own(problem: bytes) -> BlindBoxError:
+    try:
+        said = json.loads(problem)
+    except ValueError:
+        said = {}
+    return of_proxy(said if isinstance(said, dict) else {})
+
+
+def query(path: str, parameters: Dict[str, str]) -> str:
+    """A path with parameters behind it."""
+    return path + "?" + urlencode(parameters) if parameters else path

@@ -1,0 +1,167 @@
+"""Tensors: what goes in comes out."""
+
+from __future__ import annotations
+
+import array
+import math
+import pathlib
+import sys
+from typing import Any
+
+import numpy
+import pytest
+
+import blindbox
+from blindbox import ModelDatumType, Tensor, TensorInfo
+from blindbox import _infer
+from blindbox.tensors import datatype_of, nested, size_of, tensor
+
+NUMBERS = ["float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_numbers(name: str) -> None:
+    a = numpy.arange(6).reshape(2, 3).astype(name)
+    t = tensor("x", a)
+    assert t.datum_type.value == datatype_of(name) == datatype_of(a.dtype) and t.shape == (2, 3) and t.name == "x"
+    assert (t.as_numpy() == a).all() and t.as_numpy().dtype == a.dtype and t.as_flat() == a.reshape(-1).tolist()
+    assert numpy.shares_memory(numpy.frombuffer(t.bytes_data, dtype=name), a), "an array is not copied"
+    from_list = tensor("x", a.tolist(), datatype_of(name))
+    assert bytes(from_list.bytes_data) == bytes(t.bytes_data) == a.astype(a.dtype.newbyteorder("<")).tobytes()
+    assert (tensor("x", a.astype(a.dtype.newbyteorder(">"))).as_numpy() == a).all()
+    assert (tensor("x", a.T).as_numpy() == a.T).all() and tensor("x", a, shape=[6]).shape == (6,)
+    assert tensor("x", a[:0]).as_flat() == [] and tensor("x", a[:0]).as_numpy().shape == (0, 3)
+    assert tensor("x", a[1, 2]).shape == () and tensor("x", a[1, 2]).as_flat() == [5]
+    assert size_of(t.datum_type.value, (2, 3)) == a.nbytes and tensor("y", t).name == "y"
+
+
+def test_bools_and_bytes() -> None:
+    t = tensor("b", numpy.array([True, False]))
+    assert t.datum_type == ModelDatumType.Bool and t.as_flat() == [True, False] and bytes(t.bytes_data) == b"\x01\x00"
+    s = tensor("s", ["é", b"\xff\x00", ""], "BYTES")
+    assert s.as_flat() == ["é".encode(), b"\xff\x00", b""] and s.shape == (3,) and s.as_numpy().tolist() == s.as_flat()
+    assert tensor("s", numpy.array([["a", "bc"]], dtype=object)).shape == (1, 2)
+    assert tensor("s", numpy.array(["a", "bc"])).as_strings() == ["a", "bc"]
+    assert tensor("s", "whole", "BYTES").shape == ()
+    for bad in (3, [1.5], [None]):
+        with pytest.raises(blindbox.UsageError, match="str, bytes or a Path"):
+            tensor("s", bad, "BYTES")
+    for cut in (b"\x01", b"\x05\x00\x00\x00a"):
+        with pytest.raises(ValueError, match="ends in an element"):
+            Tensor(TensorInfo([1], "BYTES"), cut).as_flat()
+
+
+def test_bfloat16() -> None:
+    values = [0.0, 1.0, -2.5, 3.140625, math.inf, 1e38]
+    t = tensor("x", values, "BF16")
+    assert t.as_flat()[:5] == values[:5] and math.isclose(t.as_flat()[5], 1e38, rel_tol=0.01)
+    assert math.isnan(tensor("x", [math.nan], "BF16").as_flat()[0])
+    assert tensor("x", [1.00390625, 1.01171875], "BF16").as_flat() == [1.0, 1.015625], "ties to even"
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    a = numpy.array(values, dtype=numpy.float32).astype(ml_dtypes.bfloat16)
+    assert bytes(tensor("x", a).bytes_data) == bytes(t.bytes_data) and (t.as_numpy() == a).all()
+
+
+def test_buffers() -> None:
+    for letter, datatype in zip("fdbBhHiIqQ", ("FP32", "FP64", "INT8", "UINT8", "INT16", "UINT16", "INT32", "UINT32", "INT64", "UINT64")):
+        t = tensor("x", array.array(letter, [1, 2, 3]))
+        assert (t.datum_type.value, t.as_flat()) == (datatype, [1, 2, 3])
+    assert tensor("x", memoryview(bytes(6)).cast("B", (2, 3))).shape == (2, 3)
+    with pytest.raises(blindbox.UsageError, match="none of a tensor"):
+        tensor("x", memoryview(bytes(3)).cast("c"))
+
+
+def test_lists() -> None:
+    assert tensor("x", [[1, 2], [3, 4]], "INT64").shape == (2, 2) and tensor("x", 7, "INT64").shape == ()
+    assert tensor("x", [], "FP32").shape == (0,) and tensor("x", [[], []], "FP32").shape == (2, 0)
+    assert nested([[1, 2, 3]]) == (1, 3) and nested(5) == () and nested([]) == (0,)
+    for bad in ([[1], [2, 3]], [1, [2]], [[1], 2], [[[1]], [[1, 2]]]):
+        with pytest.raises(blindbox.UsageError, match="different lengths"):
+            tensor("x", bad, "INT64")
+    for value, datatype in ((2**63, "INT64"), (-1, "UINT8"), (1.5, "INT32"), ("a", "FP32"), (1e300, "FP32"), (None, "FP64")):
+        with pytest.raises(blindbox.UsageError, match="of another type"):
+            tensor("x", [value], datatype)
+    with pytest.raises(blindbox.UsageError, match="dtypes"):
+        tensor("x", [1.0])
+    with pytest.raises(blindbox.UsageError, match="4 elements"):
+        tensor("x", [1, 2, 3, 4], "INT8", [3])
+
+
+@pytest.mark.parametrize("given", [ModelDatumType.F32, "f32", "F32", "float32", "FP32", numpy.float32, numpy.dtype("float32")])
+def test_types(given: Any) -> None:
+    assert datatype_of(given) == "FP32"
+
+
+@pytest.mark.parametrize("given", ["complex64", "", "bytes32", None, object(), 3])
+def test_no_types(given: Any) -> None:
+    with pytest.raises(blindbox.UsageError, match="no type of tensors"):
+        datatype_of(given)
+
+
+def test_torch() -> None:
+    torch = pytest.importorskip("torch")
+    for name in ("float32", "float64", "float16", "bfloat16", "int8", "int16", "int32", "int64", "uint8", "bool"):
+        a = torch.arange(6).reshape(2, 3).to(getattr(torch, name))
+        t = tensor("x", a)
+        assert t.datum_type.value == datatype_of(name) == datatype_of(a.dtype) and t.shape == (2, 3)
+        back = Tensor(t.info, bytearray(t.bytes_data)).as_torch()
+        assert back.dtype == a.dtype and torch.equal(back, a) and torch.equal(Tensor(tensor("x", a.T).info, bytearray(tensor("x", a.T).bytes_data)).as_torch(), a.T)
+    grads = torch.ones(2, requires_grad=True)
+    assert tensor("x", grads).as_flat() == [1.0, 1.0]
+    assert tuple(Tensor(TensorInfo([0, 3], "FP32"), bytearray()).as_torch().shape) == (0, 3)
+    with pytest.raises(blindbox.UsageError):
+        tensor("s", ["a"], "BYTES").as_torch()
+
+
+def test_without_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
+    t = tensor("x", [1.0], "FP32")
+    for name in ("numpy", "torch"):
+        monkeypatch.setitem(sys.modules, name, None)  # as if it could not be imported
+        with pytest.raises(ImportError, match=f"pip install {name}"):
+            getattr(t, "as_" + name)()
+    assert t.as_flat() == [1.0] and tensor("x", [2.0], "FP32").as_flat() == [2.0]
+
+
+def info(name: str, datatype: str, *shape: int) -> TensorInfo:
+    return TensorInfo(shape, datatype, name)
+
+
+def test_pipelines(tmp_path: pathlib.Path) -> None:
+    """What people have: one text, one file, or several."""
+    photo = tmp_path / "photo.png"
+    photo.write_bytes(b"\x89PNG")
+    for value, want in (
+        ("a sentence", [b"a sentence"]),
+        (["one", "two"], [b"one", b"two"]),
+        (photo, [b"\x89PNG"]),
+        ([photo, b"raw"], [b"\x89PNG", b"raw"]),
+        (bytearray(b"raw"), [b"raw"]),
+        (numpy.array(["x"], dtype=object), [b"x"]),
+    ):
+        (t,) = _infer.inputs_of(value, None, None, [info("text", "BYTES", -1)])
+        assert t.as_flat() == want and t.shape == (len(want),) and t.name == "text"
+        (t,) = _infer.inputs_of({"text": value}, None, None, [info("text", "BYTES", -1)])
+        assert t.as_flat() == want
+    a, b = _infer.inputs_of(["question", "text"], None, None, [info("q", "BYTES", -1), info("t", "BYTES", -1)])
+    assert (a.as_flat(), b.as_flat()) == ([b"question"], [b"text"])
+
+
+def test_places() -> None:
+    two = [info("a", "INT64", -1, 2), info("b", "FP32")]
+    a, b = _infer.inputs_of([[1, 2, 3, 4], 5.0], None, None, two)
+    assert (a.shape, a.as_flat(), b.shape, b.as_flat()) == ((2, 2), [1, 2, 3, 4], (), [5.0])
+    a, b = _infer.inputs_of([[1, 2], 5], ["i64", "f32"], [[1, 2], []], two)
+    assert (a.shape, b.shape, b.datum_type.value) == ((1, 2), (), "FP32")
+    a, b = _infer.inputs_of({"a": [1, 2], "b": 5}, {"a": "i64"}, {"a": [2, 1]}, two)
+    assert a.shape == (2, 1)
+    for bad in ([[1]], 3, [1, 2, 3]):
+        with pytest.raises(blindbox.UsageError, match="a list of 2: a, b"):
+            _infer.inputs_of(bad, None, None, two)
+    for shape in ((-1, -1), (-1, 3), (2, 1)):
+        with pytest.raises(blindbox.UsageError, match="flat list"):
+            _infer.inputs_of([1, 2, 3, 4], None, None, [info("x", "FP32", *shape)])
+    assert _infer.inputs_of([1, 2, 3, 4], None, None, [info("x", "FP32", 2, 2)])[0].shape == (2, 2)
+    with pytest.raises(blindbox.UsageError, match="dtypes says"):
+        _infer.inputs_of({"a": numpy.array([1])}, {"a": "f32"}, None, None)
+    with pytest.raises(blindbox.UsageError, match="without names"):
+        _infer.inputs_of([1], None, None, None)
