@@ -33,13 +33,13 @@ type Description struct {
 	Parameters map[string]string `json:"parameters"`
 }
 
-// Asks is the input of a model with a pipeline: "text", "image" or "audio". It is "" for
-// a model that is asked with tensors.
-func (d *Description) Asks() string {
-	if d.Platform != Pipeline || len(d.Inputs) != 1 || d.Inputs[0].Datatype != "BYTES" || !slices.Equal(d.Inputs[0].Shape, []int64{-1}) {
-		return ""
+// Asks is the input of a model with a pipeline, "text", "image" or "audio", and whether
+// one request may have several. It is "" for a model that is asked with tensors.
+func (d *Description) Asks() (what string, several bool) {
+	if d.Platform != Pipeline || len(d.Inputs) != 1 || d.Inputs[0].Datatype != "BYTES" || len(d.Inputs[0].Shape) != 1 {
+		return "", false
 	}
-	return d.Inputs[0].Name
+	return d.Inputs[0].Name, d.Inputs[0].Shape[0] < 0
 }
 
 // Tensor is a value with its elements as JSON, flat in row-major order or as arrays
@@ -57,10 +57,10 @@ func (c *Client) Describe(ctx context.Context, name, version string) (d Descript
 }
 
 // Ask asks a model with a pipeline about texts, pictures (PNG or JPEG) or recordings
-// (WAV), each as its bytes: asks is what it takes, as [Description.Asks] says. Each output
-// has them in its first dimension.
-func (c *Client) Ask(ctx context.Context, name, version, asks string, items [][]byte, outputs ...string) ([]Tensor, error) {
-	in := Tensor{Value: Value{asks, "BYTES", []int64{int64(len(items))}}, Bytes: items}
+// (WAV), each as its bytes: what is what it takes, as [Description.Asks] says. If
+// that may be several, each output has them in its first dimension.
+func (c *Client) Ask(ctx context.Context, name, version, what string, items [][]byte, outputs ...string) ([]Tensor, error) {
+	in := Tensor{Value: Value{what, "BYTES", []int64{int64(len(items))}}, Bytes: items}
 	return c.Infer(ctx, name, version, []Tensor{in}, outputs...)
 }
 

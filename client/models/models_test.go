@@ -254,10 +254,11 @@ func TestFolder(t *testing.T) {
 		t.Errorf("%+v, %v", m, err)
 	}
 	d, err := c.Describe(t.Context(), "triage", "")
-	if err != nil || d.Asks() != "text" || d.Platform != Pipeline || len(d.Parameters) != 5 {
+	what, several := d.Asks()
+	if err != nil || what != "text" || !several || d.Platform != Pipeline || len(d.Parameters) != 5 {
 		t.Errorf("%+v, %v", d, err)
 	}
-	out, err := c.Ask(t.Context(), "triage", "1", d.Asks(), [][]byte{[]byte("chest pain"), []byte("a refund")}, "label")
+	out, err := c.Ask(t.Context(), "triage", "1", what, [][]byte{[]byte("chest pain"), []byte("a refund")}, "label")
 	if err != nil || len(out) != 1 || !slices.Equal(out[0].Shape, []int64{2, 2}) || !strings.HasPrefix(string(out[0].Data), `["emergency",`) {
 		t.Errorf("%+v, %v", out, err)
 	}
@@ -273,8 +274,13 @@ func TestFolder(t *testing.T) {
 	if _, err := push(t, c, tumour.Model(), Spec{Name: "xray"}); err != nil {
 		t.Fatal(err)
 	}
-	if d, err = c.Describe(t.Context(), "xray", ""); err != nil || d.Asks() != "" {
+	d, err = c.Describe(t.Context(), "xray", "")
+	if what, several = d.Asks(); err != nil || what != "" || several {
 		t.Errorf("%+v, %v", d, err)
+	}
+	d = Description{Platform: Pipeline, Inputs: []Value{{"image", "BYTES", []int64{1}}}} // a page at a time
+	if what, several = d.Asks(); what != "image" || several {
+		t.Errorf("%q, %v", what, several)
 	}
 }
 

@@ -10,20 +10,40 @@ import (
 	"github.com/blindbox/blindbox/client/models"
 )
 
-// ask asks a model with a pipeline about texts or files.
+// ask asks a model with a pipeline about texts or files: all at once, or one after the
+// other if it takes one at a time.
 func (s *session) ask(ctx context.Context, c *models.Client, d models.Description, q question) error {
-	asks := d.Asks()
+	what, several := d.Asks()
 	if len(q.items) == 0 {
-		return usage("%s takes %s: give one or more behind its name", oneLine(d.Name), plural(asks))
+		return usage("%s takes %s: give one or more behind its name", oneLine(d.Name), plural(what))
 	}
 	items := make([][]byte, len(q.items))
 	for i, item := range q.items {
 		var err error
-		if items[i], err = s.item(asks, item); err != nil {
+		if items[i], err = s.item(what, item); err != nil {
 			return err
 		}
 	}
-	out, err := c.Ask(ctx, q.name, q.version, asks, items, q.outputs...)
+	if several {
+		return s.askOnce(ctx, c, d, q, items)
+	}
+	for i := range items {
+		one := q
+		one.items = q.items[i : i+1]
+		if len(items) > 1 && !s.json() {
+			s.printf("%s\n", oneLine(q.items[i]))
+		}
+		if err := s.askOnce(ctx, c, d, one, items[i:i+1]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// askOnce sends one request, and prints what the model says about each of its items.
+func (s *session) askOnce(ctx context.Context, c *models.Client, d models.Description, q question, items [][]byte) error {
+	what, several := d.Asks()
+	out, err := c.Ask(ctx, q.name, q.version, what, items, q.outputs...)
 	if err != nil {
 		return err
 	}
@@ -31,7 +51,7 @@ func (s *session) ask(ctx context.Context, c *models.Client, d models.Descriptio
 		s.writeOutputs(d, out)
 		return nil
 	}
-	answers, err := answersOf(out, len(items))
+	answers, err := answersOf(out, len(items), several)
 	if err != nil {
 		return fmt.Errorf("the box's answer cannot be read: %w", err)
 	}
@@ -42,8 +62,8 @@ func (s *session) ask(ctx context.Context, c *models.Client, d models.Descriptio
 }
 
 // plural is what a model takes, as people say it.
-func plural(asks string) string {
-	switch asks {
+func plural(what string) string {
+	switch what {
 	case "text":
 		return "texts"
 	case "image":
@@ -51,13 +71,13 @@ func plural(asks string) string {
 	case "audio":
 		return "recordings, WAV files"
 	}
-	return oneLine(asks)
+	return oneLine(what)
 }
 
 // item is what an argument stands for: a text is itself, everything else is in a file.
-func (s *session) item(asks, argument string) ([]byte, error) {
+func (s *session) item(what, argument string) ([]byte, error) {
 	file, named := strings.CutPrefix(argument, "@")
-	if asks == "text" && !named && argument != "-" {
+	if what == "text" && !named && argument != "-" {
 		return []byte(argument), nil
 	}
 	return s.readFile(file, maxInput)
@@ -70,15 +90,16 @@ type answer []struct {
 	elements []json.RawMessage
 }
 
-// answersOf takes outputs apart: the first dimension of each is the texts or files.
-func answersOf(out []models.Tensor, items int) ([]answer, error) {
+// answersOf takes outputs apart. Where a request may have several texts or files, the
+// first dimension of each output is these.
+func answersOf(out []models.Tensor, items int, several bool) ([]answer, error) {
 	answers := make([]answer, items)
 	for _, t := range out {
 		var all []json.RawMessage
 		if err := json.Unmarshal(t.Data, &all); err != nil {
 			return nil, err
 		}
-		if len(t.Shape) == 0 || t.Shape[0] != int64(items) || len(all)%items != 0 {
+		if several && (len(t.Shape) == 0 || t.Shape[0] != int64(items) || len(all)%items != 0) {
 			return nil, errors.New("an output is not about what was asked")
 		}
 		each := len(all) / items

@@ -65,13 +65,13 @@ func (s *session) runModel(ctx context.Context, c *models.Client, q question) er
 	if err != nil {
 		return err
 	}
-	asks := d.Asks()
+	what, _ := d.Asks()
 	switch {
 	case len(q.items) > 0 && len(q.inputs) > 0:
 		return usage("give texts and files, or --input, and not both")
-	case len(q.items) > 0 && asks == "":
+	case len(q.items) > 0 && what == "":
 		return usage("%s takes tensors and not texts or files: %s; give each with --input NAME=JSON", oneLine(d.Name), described(d.Inputs))
-	case asks != "" && len(q.inputs) == 0:
+	case what != "" && len(q.inputs) == 0:
 		return s.ask(ctx, c, d, q)
 	}
 	tensors, err := s.tensors(d, q.inputs)
