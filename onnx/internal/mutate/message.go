@@ -87,10 +87,11 @@ type Message struct {
 
 var errWire = errors.New("mutate: not a message")
 
-// Read takes a file, or one message of it, apart. The result shares its memory.
+// Read takes a file, or one message of it, apart. The result shares its memory. What
+// should be a message inside and is none, or too deep, is an error.
 func Read(k Kind, data []byte) (*Message, error) { return read(k, data, 0) }
 
-// deepest is how far messages are taken apart; what is deeper stays bytes.
+// deepest is how far messages are taken apart.
 const deepest = 60
 
 func read(k Kind, data []byte, depth int) (*Message, error) {
@@ -100,7 +101,10 @@ func read(k Kind, data []byte, depth int) (*Message, error) {
 		if err != nil {
 			return nil, err
 		}
-		if sub, ok := kinds[f.Number]; ok && f.wire == length && depth < deepest {
+		if sub, ok := kinds[f.Number]; ok {
+			if f.wire != length || depth == deepest {
+				return nil, errWire // the changes rely on messages inside
+			}
 			if f.Sub, err = read(sub, f.Bytes, depth+1); err != nil {
 				return nil, err
 			}

@@ -51,9 +51,8 @@ func relax(m *Message) {
 	}
 	g.drop(graphValue)
 	for _, i := range g.all(graphOutput) {
-		if v := g.Fields[i].Sub; v != nil { // bytes that are no message have none
-			v.drop(2)
-		}
+		v := g.Fields[i].Sub
+		v.drop(2)
 	}
 }
 
