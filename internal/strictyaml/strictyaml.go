@@ -1,10 +1,10 @@
 // Package strictyaml answers one question: do these bytes say exactly one
 // thing, and is it a thing we have a field for?
 //
-// It reads the two documents in which people write down what a box may do
-// (box.yaml) and what they accept (trust.yaml). Such a document is hashed,
-// shown to people, and acted upon, so it must not be possible for two readers
-// to understand it differently. Everything in YAML that allows this is
+// It reads the documents in which people write down what a box may do
+// (box.yaml), what they accept (trust.yaml) and how a model is used
+// (pipeline.yaml). Such a document is hashed, shown to people, and acted upon,
+// so it must not be possible for two readers to understand it differently. Everything in YAML that allows this is
 // refused: a second document, anchors, aliases, merge keys, tags, directives,
 // keys that occur twice, keys that nobody knows, values that YAML 1.1 and 1.2
 // read differently, nulls, and characters that do not show on a screen.

@@ -241,6 +241,46 @@ func TestWords(t *testing.T) {
 }
 
 // TestBlock: a place in the text is a place in the document.
+func TestChoice(t *testing.T) {
+	type ways struct {
+		Bare *struct{ Pos Pos } `yaml:"bare"`
+		Size *struct{ At[int] } `yaml:"size"`
+		Long *inner             `yaml:"long"`
+	}
+	type chosen struct {
+		Way  Choice[ways]   `yaml:"way"`
+		List []Choice[ways] `yaml:"list"`
+	}
+	var got chosen
+	if err := Decode([]byte("way: {size: 3}\nlist: [bare, long: {listen: a}, \"bare\", bare]\n"), &got); err != nil {
+		t.Fatal(err)
+	}
+	if w := got.Way; w.Key != "size" || w.Pos != (Pos{1, 6}) || w.Value.Size.Value != 3 || w.Value.Size.Pos != (Pos{1, 13}) || w.Value.Bare != nil {
+		t.Errorf("%+v", w)
+	}
+	if l := got.List; len(l) != 4 || l[0].Key != "bare" || l[0].Value.Bare == nil || l[0].Pos != (Pos{2, 8}) || l[1].Value.Long.Listen != "a" || l[2].Value.Bare == nil {
+		t.Errorf("%+v", l)
+	}
+	for doc, want := range map[string]string{
+		"way: huge\n":                         `1:6: way: unknown key "huge", expected one of bare, size, long`,
+		"way: bear\n":                         `1:6: way: unknown key "bear", expected one of bare, size, long`,
+		"way: size\n":                         `1:6: way.size: seen nothing, expected a whole number`,
+		"way: long\n":                         `1:6: way.long.listen: missing`,
+		"way: {}\n":                           `1:6: way: an empty mapping`,
+		"way: {bare: {}}\n":                   `1:13: way.bare: an empty mapping`,
+		"way: {bare: x}\n":                    `1:13: way.bare: seen "x", expected a mapping`,
+		"way: {size: 3, long: {listen: a}}\n": `1:16: way: seen "long", expected one key alone, after "size"`,
+		"way: [bare]\n":                       `1:6: way: seen a list, expected a mapping with the keys bare, size, long`,
+		"way: 3\n":                            `1:6: way: seen the number 3, expected a mapping`,
+		"way: yes\n":                          `1:6: way: seen "yes", expected a mapping`,
+	} {
+		var got chosen
+		if err := Decode([]byte(doc), &got); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %s", doc, err, want)
+		}
+	}
+}
+
 func TestBlock(t *testing.T) {
 	for doc, want := range map[string]Block{
 		"rest: x\n":                              {},
