@@ -85,21 +85,32 @@ func sample(to []byte, m *picture.Image, p Point, table *[fractions][4]float32) 
 		return
 	}
 	across, down := &table[x&(fractions-1)], &table[y&(fractions-1)]
-	var columns [4]int
-	for i := range columns {
-		columns[i] = 3 * inside(left-1+i, m.W)
+	if left < 1 || left > m.W-3 {
+		edge(to, m, left, top, across, down)
+		return
 	}
 	var r, g, b float32
 	for j, v := range down {
-		row := m.Pix[3*m.W*inside(top-1+j, m.H):][:3*m.W]
-		for i, u := range across {
-			p, k := row[columns[i]:][:3], u*v
-			r += k * float32(p[0])
-			g += k * float32(p[1])
-			b += k * float32(p[2])
-		}
+		p := m.Pix[3*(m.W*inside(top-1+j, m.H)+left-1):][:12]
+		r += v * (across[0]*float32(p[0]) + across[1]*float32(p[3]) + across[2]*float32(p[6]) + across[3]*float32(p[9]))
+		g += v * (across[0]*float32(p[1]) + across[1]*float32(p[4]) + across[2]*float32(p[7]) + across[3]*float32(p[10]))
+		b += v * (across[0]*float32(p[2]) + across[1]*float32(p[5]) + across[2]*float32(p[8]) + across[3]*float32(p[11]))
 	}
 	to[0], to[1], to[2] = round(r), round(g), round(b)
+}
+
+// edge is sample where some of the 16 pixels are to the left or to the right of the picture.
+func edge(to []byte, m *picture.Image, left, top int, across, down *[4]float32) {
+	var sum [3]float32
+	for j, v := range down {
+		row := m.Pix[3*m.W*inside(top-1+j, m.H):][:3*m.W]
+		for i, u := range across {
+			for c, p := range row[3*inside(left-1+i, m.W):][:3] {
+				sum[c] += u * v * float32(p)
+			}
+		}
+	}
+	to[0], to[1], to[2] = round(sum[0]), round(sum[1]), round(sum[2])
 }
 
 // fixed is a place in 32nds of a pixel. Far outside, and for what is no number, it is at the edge.

@@ -30,7 +30,7 @@ const (
 // Boxes returns where lines of text are in a picture of w x h pixels that the map stands for, in no
 // order. Corners are whole pixels of the picture.
 func (f Find) Boxes(ctx context.Context, m Map, w, h int) ([]Quad, error) {
-	list, err := regions(ctx, f.above(m), m.W, m.H, f.Most)
+	list, err := regions(ctx, f.mask(m), m.W, f.Most)
 	if err != nil {
 		return nil, err
 	}
@@ -63,15 +63,30 @@ func (q Quad) within(w, h int) bool {
 	return q.width() >= leastEdge && q.height() >= leastEdge && q.width()*q.height() <= 2*float64(w)*float64(h)
 }
 
-// above says of a pixel whether it is text. What is no number is not.
-func (f Find) above(m Map) func(x, y int) bool {
-	threshold := float32(f.Threshold)
-	here := func(x, y int) bool { return m.Values[y*m.W+x] > threshold }
-	if !f.Dilate {
-		return here
+// mask says of each pixel whether it is text. What is no number is not.
+func (f Find) mask(m Map) []bool {
+	text, threshold := make([]bool, len(m.Values)), float32(f.Threshold)
+	for i, v := range m.Values {
+		text[i] = v > threshold
 	}
-	return func(x, y int) bool {
-		return here(x, y) || x > 0 && here(x-1, y) || y > 0 && (here(x, y-1) || x > 0 && here(x-1, y-1))
+	if f.Dilate {
+		dilate(text, m.W)
+	}
+	return text
+}
+
+// dilate sets what is to the right of, below, or below to the right of a pixel that is set.
+func dilate(text []bool, w int) {
+	for y := len(text)/w - 1; y >= 0; y-- {
+		row := text[y*w:][:w]
+		upper := row
+		if y > 0 {
+			upper = text[(y-1)*w:][:w]
+		}
+		for x := w - 1; x > 0; x-- {
+			row[x] = row[x] || row[x-1] || upper[x] || upper[x-1]
+		}
+		row[0] = row[0] || upper[0]
 	}
 }
 

@@ -106,7 +106,7 @@ func TestScores(t *testing.T) {
 	for _, c := range readGolden(t).Maps {
 		m := openMap(t, c.Map)
 		f := Find{Threshold: c.Threshold, Box: c.Box, Unclip: c.Unclip, Dilate: c.Dilate, Most: 1000}
-		list, err := regions(t.Context(), f.above(m), m.W, m.H, f.Most)
+		list, err := regions(t.Context(), f.mask(m), m.W, f.Most)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// run is a stretch of a row that is above the threshold, from x on up to before end.
+// run is a stretch of a row that is text, from x on up to before end.
 type run struct {
 	y, x, end int32
 	region    int32 // index of a run of the same region that is not after it
@@ -18,9 +18,9 @@ type region struct {
 	corners []Point // the first and the last pixel of each of its runs, from top to bottom
 }
 
-// regions returns the n largest of a map, the upper ones first among equals.
-func regions(ctx context.Context, above func(x, y int) bool, w, h, n int) ([]region, error) {
-	runs, err := runsOf(ctx, above, w, h)
+// regions returns the n largest of a mask with rows of w pixels, the upper ones first among equals.
+func regions(ctx context.Context, mask []bool, w, n int) ([]region, error) {
+	runs, err := runsOf(ctx, mask, w)
 	if err != nil {
 		return nil, err
 	}
@@ -58,28 +58,33 @@ func largest(list []region, n int) []bool {
 }
 
 // runsOf finds all runs, and joins those that touch.
-func runsOf(ctx context.Context, above func(x, y int) bool, w, h int) ([]run, error) {
+func runsOf(ctx context.Context, mask []bool, w int) ([]run, error) {
 	var runs []run
 	upper := 0 // the first run of the row above
-	for y := range h {
+	for y := range len(mask) / w {
 		if y%16 == 0 && ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
 		first := len(runs)
-		for x := 0; x < w; x++ {
-			if !above(x, y) {
-				continue
-			}
-			begin := x
-			for x < w && above(x, y) {
-				x++
-			}
-			runs = append(runs, run{int32(y), int32(begin), int32(x), int32(len(runs))})
-		}
+		runs = appendRuns(runs, mask[y*w:][:w], y)
 		join(runs, upper, first)
 		upper = first
 	}
 	return runs, nil
+}
+
+func appendRuns(runs []run, row []bool, y int) []run {
+	for x := 0; x < len(row); x++ {
+		if !row[x] {
+			continue
+		}
+		begin := x
+		for x < len(row) && row[x] {
+			x++
+		}
+		runs = append(runs, run{int32(y), int32(begin), int32(x), int32(len(runs))})
+	}
+	return runs
 }
 
 // join makes runs from first on one region with those of the row above, from upper on, that they
