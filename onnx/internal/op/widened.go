@@ -8,13 +8,18 @@ import (
 	"github.com/blindbox/blindbox/onnx/tensor"
 )
 
-// ForTypes returns the operator for operands of the types that are known now. Of those
-// that compute in float32 only, convolutions and recurrent layers take floats of 16 bits
-// as well: these become float32, and results are rounded to 16 bits again.
+// ForTypes returns the operator for operands of the types that are known now. Those whose
+// fast form is of float32 take floats of 16 bits as well: these become float32, and
+// results are rounded to 16 bits again.
 func ForTypes(o Operator, in []*Info) Operator {
-	switch o.(type) {
-	case *Conv, *ConvTranspose, *recurrent:
-		if len(in) > 0 && in[0] != nil && (in[0].Type == tensor.Float16 || in[0].Type == tensor.BFloat16) {
+	short := len(in) > 0 && in[0] != nil && (in[0].Type == tensor.Float16 || in[0].Type == tensor.BFloat16)
+	switch p := o.(type) {
+	case *Conv, *ConvTranspose, *recurrent, *Product:
+		if short {
+			return widened{o, in[0].Type}
+		}
+	case *Pool:
+		if short && !p.indices { // which are no floats
 			return widened{o, in[0].Type}
 		}
 	}

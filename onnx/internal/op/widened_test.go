@@ -20,6 +20,10 @@ func TestLayersOf16Bits(t *testing.T) {
 	}{
 		"Conv":          {"Conv", nil, 1, []*tensor.Tensor{noise(rng, 1, 3, 7, 7), noise(rng, 5, 3, 3, 3), noise(rng, 5)}},
 		"ConvTranspose": {"ConvTranspose", attrs{"strides": []int64{2, 2}}, 1, []*tensor.Tensor{noise(rng, 1, 3, 5, 5), noise(rng, 3, 4, 3, 3)}},
+		"pool":          {"GlobalAveragePool", nil, 1, []*tensor.Tensor{noise(rng, 2, 3, 7, 7)}},
+		"maximum":       {"MaxPool", attrs{"kernel_shape": []int64{2, 2}}, 1, []*tensor.Tensor{noise(rng, 1, 3, 5, 5)}},
+		"product":       {"MatMul", nil, 1, []*tensor.Tensor{noise(rng, 2, 5, 70), noise(rng, 70, 9)}},
+		"Gemm":          {"Gemm", attrs{"alpha": 0.5, "transB": 1}, 1, []*tensor.Tensor{noise(rng, 5, 70), noise(rng, 9, 70), noise(rng, 9)}},
 		"RNN":           {"RNN", attrs{"hidden_size": 4}, 2, []*tensor.Tensor{noise(rng, 3, 2, 5), noise(rng, 1, 4, 5), noise(rng, 1, 4, 4)}},
 		"GRU":           {"GRU", attrs{"hidden_size": 4}, 2, []*tensor.Tensor{noise(rng, 3, 2, 5), noise(rng, 1, 12, 5), noise(rng, 1, 12, 4)}},
 		"LSTM": {"LSTM", attrs{"hidden_size": 4}, 3, []*tensor.Tensor{noise(rng, 3, 2, 5), noise(rng, 1, 16, 5), noise(rng, 1, 16, 4),
