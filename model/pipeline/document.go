@@ -14,13 +14,15 @@ type document struct {
 	Input  strictyaml.Choice[inputs]  `yaml:"input"`
 	Output []strictyaml.Choice[steps] `yaml:"output"`
 	// Tasks follow: fields that are a task.
-	OCR *ocrTask `yaml:"ocr"`
+	OCR   *ocrTask   `yaml:"ocr"`
+	Voice *voiceTask `yaml:"voice"`
 }
 
 // inputs is the table of what callers may send. Each field is an input.
 type inputs struct {
 	Text  *textInput  `yaml:"text"`
 	Image *imageInput `yaml:"image"`
+	Audio *audioInput `yaml:"audio"`
 }
 
 // steps is the table of what may be done with what a model says. Each field is a step.

@@ -44,6 +44,22 @@ type batch struct {
 	// rows says how many of a result's rows (tokens, frames) are of the element itself
 	// and not filled up; nil: all of them.
 	rows []int
+	// ask, if it is there, asks the model as often as it takes, and makes one result of all.
+	ask func(once asker) (tensors, error)
+}
+
+// tensors are inputs or outputs of a model, by name.
+type tensors = map[string]*tensor.Tensor
+
+// asker runs the pipeline's model once.
+type asker func(in tensors) (tensors, error)
+
+// run runs the model for a batch.
+func (b batch) run(once asker) (tensors, error) {
+	if b.ask != nil {
+		return b.ask(once)
+	}
+	return once(b.in)
 }
 
 // step is what is done with a result, as the document describes it.
@@ -201,7 +217,7 @@ func (p *plain) try(ctx context.Context, ask Ask) error {
 
 // once runs the model and then the steps for some elements.
 func (p *plain) once(ctx context.Context, b batch, ask Ask, results *collector) error {
-	out, err := ask(ctx, p.model, b.in)
+	out, err := b.run(func(in tensors) (tensors, error) { return ask(ctx, p.model, in) })
 	if err != nil {
 		return err
 	}
