@@ -22,7 +22,13 @@ func TestTritonclient(t *testing.T) {
 	if out, err := exec.CommandContext(t.Context(), python, "-c", "import numpy, tritonclient.http").CombinedOutput(); err != nil {
 		t.Fatalf("BLINDBOX_PYTHON: %s cannot import numpy and tritonclient.http: %v\n%s", python, err, out)
 	}
-	srv := httptest.NewServer(handler(t))
+	demo := mustLoad(t, "tumour", tumour.Model())
+	demo.Labels = tumour.Labels()
+	h, err := NewServer([]Loaded{demo, mustLoad(t, "echo", echo()), mustLoad(t, "triage", triaged(t, nil).pack(t))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewServer(h)
 	defer srv.Close()
 	request, _ := tumour.Sample()
 	var q struct {

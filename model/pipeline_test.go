@@ -18,6 +18,7 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/blindbox/blindbox/examples/triage"
 	"github.com/blindbox/blindbox/model/bundle"
@@ -288,4 +289,28 @@ func TestPipelineFailsInside(t *testing.T) {
 	}
 	status, answer, _ := call(t, h, "POST", "/v2/models/triage/infer", asText)
 	wantFailure(t, status, answer, http.StatusInternalServerError, "internal error")
+}
+
+// FuzzLoad: no pipeline, tokenizer, labels or model make loading or a run panic, and what
+// is loaded answers or says why not.
+func FuzzLoad(f *testing.F) {
+	whole := triaged(f, nil)
+	f.Add(whole["pipeline.yaml"], whole["tokenizer.json"], whole["labels.txt"], []byte(whole["triage.onnx"]), "chest pain")
+	f.Add("model: triage.onnx\ninput: {text: {tokenizer: tokenizer.json, length: 1}}\noutput: [{pool: mean}]\n", whole["tokenizer.json"], "", []byte(whole["triage.onnx"]), "")
+	f.Fuzz(func(t *testing.T, document, tokenizer, labels string, model []byte, text string) {
+		changed := files{"pipeline.yaml": document, "tokenizer.json": tokenizer, "labels.txt": labels, "triage.onnx": string(model)}
+		if len(document) > 64<<10 {
+			return
+		}
+		m, err := LoadFrom("fuzz", [32]byte{}, bytes.NewReader(changed.pack(t)))
+		if err != nil {
+			return
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		_, err = m.ready.run(ctx, map[string]*tensor.Tensor{"text": tensor.List(text)}, onnx.NewBudget(1<<20).Share())
+		if err != nil && strings.Contains(err.Error(), "failed inside") {
+			t.Fatal(err)
+		}
+	})
 }

@@ -17,9 +17,8 @@ import (
 
 // ValueInfo describes an input or output of a model. A dimension that the model
 // leaves open is -1 in Shape; Symbols holds its name, "" if it has none, and may be nil
-// for what is no session's. A nil
-// Shape means that even the rank is open; a scalar's is empty and not nil. Item and
-// Inner are the types of what a sequence or an optional holds.
+// for what is no session's. A nil Shape means that even the rank is open; a scalar's is
+// empty and not nil. Item and Inner are the types of what a sequence or an optional holds.
 type ValueInfo struct {
 	Name        string
 	Type        tensor.DataType

@@ -24,7 +24,7 @@ type document struct {
 	Name      text                             `yaml:"name,required" form:"name" doc:"Name of the box, for people. Nothing is decided by it."`
 	App       *appDoc                          `yaml:"app" doc:"The program that answers requests."`
 	Services  []serviceDoc                     `yaml:"services" doc:"Programs beside the app, each from an image of its own, in a private network with it: see docs/compose.md. They start in this order, and the app last."`
-	Models    []modelDoc                       `yaml:"models" doc:"ONNX models that the box runs itself."`
+	Models    []modelDoc                       `yaml:"models" doc:"Models that the box runs itself: ONNX files, or files that blindbox model pack makes of folders."`
 	Store     *storeDoc                        `yaml:"store" doc:"Lets callers bring ONNX models that the box runs itself. Without it nobody can."`
 	Callers   []callerDoc                      `yaml:"callers" doc:"Who may call, and do what. Without it nobody may."`
 	Cedar     strictyaml.Block                 `yaml:"cedar" doc:"Policies in the Cedar language, added to what callers compile to. A forbid wins over every permit."`

@@ -76,4 +76,15 @@ for name, (array, datatype) in inputs.items():
 answer = client.infer("echo", tensors)
 for name, (array, _) in inputs.items():
     assert answer.as_numpy("o" + name).tolist() == array.tolist(), (name, answer.as_numpy("o" + name))
+# A pipeline takes what people have, as JSON or as bytes.
+metadata = client.get_model_metadata("triage")
+assert metadata["platform"] == "blindbox_pipeline" and metadata["inputs"] == [{"name": "text", "datatype": "BYTES", "shape": [-1]}], metadata
+texts = np.array(["Severe chest pain".encode(), "Rückzahlung: a refund".encode()], dtype=object)
+for binary in (False, True):
+    text = triton.InferInput("text", [2], "BYTES")
+    text.set_data_from_numpy(texts, binary_data=binary)
+    answer = client.infer("triage", [text], outputs=[triton.InferRequestedOutput(n, binary_data=binary) for n in ("label", "score")])
+    label, score = answer.as_numpy("label"), answer.as_numpy("score")
+    assert [t if isinstance(t, str) else t.decode() for t in label[:, 0]] == ["emergency", "billing"], label
+    assert score.shape == (2, 2) and (score[:, 0] > 0.9).all(), score
 print("ok")
