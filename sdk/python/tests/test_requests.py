@@ -78,6 +78,16 @@ def test_what_is_sent(app: Box, session: requests.Session, tmp_path: pathlib.Pat
     with pytest.raises(ValueError):
         session.get(app.url, headers={"X": "a\r\nY: b"})
     assert "nothing was sent" in str(pytest.raises(blindbox.UsageError, session.get, app.url, timeout=0).value)
+    assert echo(session.get(app.url + "/a b/é?q=ü x%20y"))["path"] == "/a%20b/%C3%A9?q=%C3%BC%20x%20y"
+
+    def broken() -> Iterator[bytes]:
+        yield b"part"
+        raise OSError("the caller's own disk")
+
+    with pytest.raises(OSError, match="own disk") as own:
+        session.post(app.url, data=broken())
+    assert not isinstance(own.value, blindbox.BlindBoxError)
+    assert session.get(app.url).ok
 
 
 def test_files(app: Box, session: requests.Session, tmp_path: pathlib.Path) -> None:

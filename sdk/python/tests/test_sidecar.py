@@ -311,6 +311,53 @@ def test_ends_with_the_process(box: Box, how: str) -> None:
     assert not os.path.exists(os.path.dirname(path))
 
 
+TOKEN = """
+import http.server, json, os, sys, threading
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        ok = self.headers.get("Proxy-Authorization") == "Bearer secret" and self.headers["Host"] == "localhost"
+        body = json.dumps({"models": [], "ok": ok}).encode()
+        self.send_response(200 if ok else 407)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *args):
+        pass
+
+server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+local = "http://127.0.0.1:%d" % server.server_port
+print(json.dumps({"local": local, "token": "secret", "result": {"simulated": False}}, indent=2), flush=True)
+sys.stdin.read()
+"""
+
+
+def test_token(tmp_path: pathlib.Path) -> None:
+    """Where there are no Unix sockets: a port, and a token in each request."""
+    program = tmp_path / "blindbox"
+    program.write_text(f"#!{sys.executable}\n{TOKEN}")
+    program.chmod(0o755)
+    with blindbox.connect("box.example", binary=str(program)) as client:
+        assert not client.simulated and client.list_models() == []
+        old = sidecar(client).pid
+        assert old
+        os.kill(old, signal.SIGKILL)
+        assert gone(old)
+        assert client.list_models() == [] and sidecar(client).pid != old
+        pid = sidecar(client).pid
+    assert pid and gone(pid)
+
+
+def test_not_pickled(box: Box) -> None:
+    import pickle
+
+    with box.connect() as client, pytest.raises(TypeError, match="connect in each process"):
+        pickle.dumps(client)
+    error = pickle.loads(pickle.dumps(blindbox.Busy("full", status=429, retry_after=3, code="BBX-429")))
+    assert (error.status, error.retry_after, error.code, str(error)) == (429, 3, "BBX-429", "429: BBX-429 full")
+
+
 def test_program(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path, binary: str, capsys: Any) -> None:
     monkeypatch.setenv(_binary.VARIABLE, str(tmp_path / "none"))
     with pytest.raises(blindbox.SidecarError, match="BLINDBOX_BINARY"):

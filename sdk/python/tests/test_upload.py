@@ -163,7 +163,7 @@ class Body(Answer):
 
     def __init__(self, head: Any, rest: bytes = b"", length: Optional[str] = None) -> None:
         text = head if isinstance(head, bytes) else json.dumps(head).encode()
-        super().__init__(200, None, **{_infer.HEAD_LENGTH: length or str(len(text))})
+        super().__init__(200, None, **{_infer.HEAD_LENGTH: length or str(len(text)), "Content-Length": str(len(text + rest))})
         self.rest = text + rest
 
     def readinto(self, room: bytearray) -> None:
@@ -196,6 +196,8 @@ def test_answers_to_a_run() -> None:
         Body(b"{"),
         Body({}, length="x"),
         Body({}, length=str(1 << 40)),
+        Body(output(datatype="BYTES", parameters={"binary_data_size": 1 << 60}), bytes(8)),
+        Body(output(shape=[1 << 40], parameters={"binary_data_size": 1 << 42}), bytes(8)),
         Answer(200, None),
     ):
         with pytest.raises(blindbox.BlindBoxError):

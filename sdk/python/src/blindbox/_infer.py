@@ -125,9 +125,18 @@ def answered(answer: Answer) -> List[Tensor]:
         return [_of_json(o) for o in _outputs(answer.json())]
     if not said.isdigit() or int(said) > _MOST_HEAD:
         raise _unreadable(f"{HEAD_LENGTH} {said[:40]}")
+    length = answer.headers.get("Content-Length", "")
+    left = int(length) - int(said) if length.isdigit() else -1
+    if left < 0:
+        raise _unreadable(f"{HEAD_LENGTH} {said} of {length[:40] or 'unknown'}")
     head = bytearray(int(said))
     answer.readinto(head)
-    return [_of_bytes(o, answer) for o in _outputs(_parsed(head))]
+    tensors = []
+    for o in _outputs(_parsed(head)):
+        t = _of_bytes(o, answer, left)
+        left -= _bytes(t.bytes_data) if "data" not in o else 0
+        tensors.append(t)
+    return tensors
 
 
 def _parsed(head: bytearray) -> Any:
@@ -149,14 +158,15 @@ def _of_json(output: Mapping[str, Any]) -> Tensor:
     return tensor(info.node_name or "", output.get("data"), info.datum_type.value, info.fact)
 
 
-def _of_bytes(output: Mapping[str, Any], answer: Answer) -> Tensor:
+def _of_bytes(output: Mapping[str, Any], answer: Answer, left: int) -> Tensor:
+    """Reads an output of which at most so many bytes are left."""
     if "data" in output:
         return _of_json(output)
     info = _info(output)
     parameters = output.get("parameters")
     size = parameters.get("binary_data_size") if isinstance(parameters, dict) else None
     expected = size_of(info.datum_type.value, info.fact)
-    if not isinstance(size, int) or size < 0 or expected not in (None, size):
+    if not isinstance(size, int) or not 0 <= size <= left or expected not in (None, size):
         raise _unreadable(f"output {info!r} of {size} bytes")
     room = bytearray(size)
     answer.readinto(room)

@@ -154,15 +154,23 @@ class Sidecar:
         try:
             return self._dial(timeout)
         except OSError:
-            with self._lock:
-                self._stop()
-                self._start()
+            pass
+        self.start()
         try:
             return self._dial(timeout)
         except OSError as e:
             raise SidecarError("the sidecar does not answer", seen=str(e), nothing_sent=True) from e
 
     def _dial(self, timeout: Optional[float]) -> socket.socket:
+        sock = self._open(timeout)
+        process = self._process
+        if process is None or process.poll() is not None:
+            # It has ended, and its port may be another program's by now.
+            sock.close()
+            raise ConnectionRefusedError("the sidecar has ended")
+        return sock
+
+    def _open(self, timeout: Optional[float]) -> socket.socket:
         path = self.document.get("socket")
         if not path:
             parts = urlsplit(str(self.document.get("local")))

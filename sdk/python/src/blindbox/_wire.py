@@ -13,7 +13,7 @@ import os
 import socket
 import threading
 import weakref
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple, Union
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple, Union
 from urllib.parse import urlencode
 
 from ._sidecar import Sidecar
@@ -25,6 +25,8 @@ Headers = Union[Mapping[str, str], Iterable[Tuple[str, str]]]
 _OWN_ERROR = "Blindbox-Proxy-Error"  # of answers of the sidecar; no box can send it
 _MOST_IDLE = 32
 _MOST_PROBLEM = 1 << 20
+_MOST_JSON = 64 << 20
+_SLICE = 1 << 20  # sent at a time: what a timeout is for
 
 
 class _Connection(http.client.HTTPConnection):
@@ -93,7 +95,11 @@ class Answer:
         self._done()
 
     def json(self) -> Any:
-        data = self.read()
+        """The body as JSON; None for what is none."""
+        data = self.read(_MOST_JSON + 1)
+        if len(data) > _MOST_JSON:
+            self.close()
+            raise BlindBoxError(f"the box's answer is larger than {_MOST_JSON} bytes")
         try:
             return json.loads(data) if data else None
         except ValueError:
@@ -145,6 +151,13 @@ class Wire:
         connection = self._take(timeout)
         try:
             answer = self._exchange(connection, method, path, headers, body, length)
+        except _BodyFailed as e:
+            connection.close()
+            assert e.__cause__ is not None
+            raise e.__cause__
+        except http.client.InvalidURL as e:
+            connection.close()
+            raise UsageError(f"a path that cannot be sent: {e}", nothing_sent=True) from None
         except BaseException as e:
             connection.close()
             if isinstance(e, (BlindBoxError, ValueError)) or not isinstance(e, Exception):
@@ -230,12 +243,30 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
+class _BodyFailed(Exception):
+    """The caller's own body raised what is this one's cause."""
+
+
+def _slices(body: Iterable[Buffer]) -> Iterator[memoryview]:
+    """The bytes of a body, a part of them at a time."""
+    parts = iter(body)
+    while True:
+        try:
+            part = next(parts, None)
+        except Exception as e:
+            raise _BodyFailed from e
+        if part is None:
+            return
+        data = memoryview(part)
+        if data.nbytes:
+            data = data.cast("B")
+            for at in range(0, len(data), _SLICE):
+                yield data[at : at + _SLICE]
+
+
 def _send_body(c: _Connection, body: Iterable[Buffer], chunked: bool, length: Optional[int]) -> None:
     sent = 0
-    for part in body:
-        data = memoryview(part).cast("B") if not isinstance(part, bytes) else part
-        if len(data) == 0:
-            continue
+    for data in _slices(body):
         sent += len(data)
         if length is not None and sent > length:
             raise UsageError(f"the body has more than the {length} bytes that were announced")

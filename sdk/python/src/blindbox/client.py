@@ -268,6 +268,9 @@ class Client:
         """Ends the sidecar. What runs in other threads is cut."""
         self._wire.close()
 
+    def __reduce__(self) -> Any:
+        raise TypeError("a client cannot be pickled: connect in each process")
+
     def __enter__(self) -> "Client":
         return self
 

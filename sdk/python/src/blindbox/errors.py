@@ -174,9 +174,8 @@ def of_tool(document: Mapping[str, Any]) -> BlindBoxError:
     """The error of a command of ``blindbox -o json``."""
     said = document.get("error") or {}
     kind = _STAGES.get(int(document.get("exit", 0)), SidecarError)
-    text = " ".join(part for part in (_text(said, "area"), _text(said, "title")) if part)
     return kind(
-        text.replace(" ", ": ", 1) if _text(said, "area") else text,
+        ": ".join(part for part in (_text(said, "area"), _text(said, "title")) if part),
         code=_text(said, "code"),
         reason=_text(said, "reason"),
         area=_text(said, "area"),

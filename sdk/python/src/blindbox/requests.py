@@ -22,7 +22,7 @@ import threading
 import weakref
 from types import TracebackType
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple, Type, Union
-from urllib.parse import urlencode, urljoin, urlsplit
+from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 from ._sidecar import Options, Sidecar, origin
 from ._wire import Answer, Buffer, Wire
@@ -35,6 +35,7 @@ ReadTimeout = Timeout
 
 DEFAULT_TIMEOUT = 60.0
 _CHUNK = 1 << 16
+_KEPT = "%/:=&?~#+!$,;'@()*[]|"  # of a path and a query; all else is written as %XX
 _MOST_REDIRECTS = 20
 
 Path = Union[str, "os.PathLike[str]"]
@@ -309,7 +310,7 @@ def _follow(
     base = wire.sidecar.options.url
     while True:
         parts = urlsplit(url)
-        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        path = quote(parts.path or "/", _KEPT) + (f"?{quote(parts.query, _KEPT)}" if parts.query else "")
         answer = wire.send(method, path, headers, _parts(body), length, _seconds(timeout))
         r = Response(answer, url, stream)
         r.history = list(history)
