@@ -39,6 +39,11 @@ func (p *piped) run(ctx context.Context, in map[string]*tensor.Tensor, share *on
 			out, err = nil, fmt.Errorf("model: a pipeline failed inside: %T", failed) // what it says may be of the request
 		}
 	}()
+	needs := p.Needs(in)
+	if err := share.Take(needs); err != nil {
+		return nil, err
+	}
+	defer share.Give(needs)
 	return p.Run(ctx, in, p.within(share))
 }
 

@@ -185,6 +185,28 @@ func (s *imageSource) feed(ctx context.Context, in map[string]*tensor.Tensor, ru
 	return nil, nil
 }
 
+// needs is what the largest of the pictures takes. A file that cannot be read takes nothing, and is
+// refused when it is its turn.
+func (s *imageSource) needs(in map[string]*tensor.Tensor) (most int64) {
+	for _, file := range tensor.Data[string](in["image"]) {
+		head, err := picture.ReadHeader([]byte(file), picture.DefaultLimits())
+		if err != nil {
+			continue
+		}
+		w, h := s.w, s.h
+		if s.resize > 0 {
+			w, h = (&picture.Image{W: head.W, H: head.H}).Shorter(s.resize)
+		}
+		if w > picture.MaxSide || h > picture.MaxSide {
+			continue
+		}
+		const pixel, value = 3, 4
+		wide, small := int64(w)*int64(head.H), int64(w)*int64(h)
+		most = max(most, head.Bytes, int64(head.W)*int64(head.H)*pixel+wide*pixel+small*(2*pixel+3*value))
+	}
+	return most
+}
+
 // decodeImage reads a picture's file, which is a caller's.
 func decodeImage(ctx context.Context, file string, item int) (*picture.Image, error) {
 	m, err := picture.Decode(ctx, []byte(file), picture.DefaultLimits())

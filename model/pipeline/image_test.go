@@ -3,6 +3,7 @@ package pipeline
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -167,6 +168,41 @@ func TestImageRunRefuses(t *testing.T) {
 	})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("after its context: %v", err)
+	}
+}
+
+// TestNeeds: the memory that a picture takes is known from its first bytes.
+func TestNeeds(t *testing.T) {
+	head := func(w, h uint32) map[string]*tensor.Tensor {
+		file := []byte(tensor.Data[string](pictures(t, 8, 8, color.NRGBA{A: 255})["image"])[0])
+		binary.BigEndian.PutUint32(file[16:], w)
+		binary.BigEndian.PutUint32(file[20:], h)
+		return map[string]*tensor.Tensor{"image": tensor.List(string(file))}
+	}
+	image := open(t, imageDoc("size: [64, 32]"), imageModel(-1, 3, 64, 32))
+	page, err := newPage(t, pageModels(), threeKeys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		p    *Pipeline
+		in   map[string]*tensor.Tensor
+		want int64
+	}{
+		"decoding":        {image, head(4000, 3000), 12e6 * 7},
+		"becoming wide":   {image, head(4, 3000), 4*3000*3 + 32*3000*3 + 64*32*18},
+		"decoding a page": {page, head(60, 40), 3*60*40 + 12*60*40 + 24*48*3200},
+		"a large page":    {page, head(4000, 3000), 12e6*15 + 24*48*3200},
+		"no picture":      {image, map[string]*tensor.Tensor{"image": tensor.List("x")}, 0},
+		"no page":         {page, map[string]*tensor.Tensor{"image": tensor.List("x")}, 0},
+		"too large":       {image, head(60000, 60000), 0},
+		"nothing":         {image, nil, 0},
+		"two pages":       {page, map[string]*tensor.Tensor{"image": tensor.List("x", "y")}, 0},
+		"text":            {open(t, plainDoc(shortText, "[softmax]"), textModel(logits())), texts("x"), 0},
+	} {
+		if got := c.p.Needs(c.in); got != c.want {
+			t.Errorf("%s: %d, expected %d", name, got, c.want)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/blindbox/blindbox/model/pipeline/ctc"
@@ -30,6 +31,25 @@ func (r *ocrRunner) inputs() []onnx.ValueInfo {
 
 func (r *ocrRunner) outputs() []onnx.ValueInfo {
 	return []onnx.ValueInfo{result("text", tensor.String), result("score", tensor.Float32), result("box", tensor.Float32, 4, 2)}
+}
+
+// needs is what decoding takes, or the picture with what is made of it and of its map.
+func (r *ocrRunner) needs(in map[string]*tensor.Tensor) int64 {
+	file := tensor.Data[string](in["image"])
+	if len(file) != 1 {
+		return 0
+	}
+	head, err := picture.ReadHeader([]byte(file[0]), picture.DefaultLimits())
+	if err != nil {
+		return 0
+	}
+	w, h := ocr.Size(head.W, head.H, r.side, r.shorter)
+	wide, _ := ocr.LineWidth(math.MaxInt32, 1, r.height)
+	// A pixel of the detector: three bytes, three values, the mask and half a run. A line: a cut
+	// that is at most twice the picture, turned, and its values twice.
+	const detect, cut, line = 3 + 3*4 + 1 + 8, 2 * 2 * 3, 2 * 3 * 4
+	pixels := int64(head.W) * int64(head.H)
+	return max(head.Bytes, 3*pixels+max(detect*int64(w)*int64(h), cut*pixels+line*int64(wide)*int64(r.height)))
 }
 
 // page is what was read.

@@ -12,14 +12,14 @@ import (
 
 type format struct {
 	magic  string
-	header func(file []byte) (header, error)
+	size   func(file []byte) (size, error)
 	decode func(io.Reader) (image.Image, error)
 }
 
 func formatOf(file []byte) (format, bool) {
 	for _, f := range []format{
-		{"\x89PNG\r\n\x1a\n", pngHeader, png.Decode},
-		{"\xff\xd8", jpegHeader, jpeg.Decode},
+		{"\x89PNG\r\n\x1a\n", pngSize, png.Decode},
+		{"\xff\xd8", jpegSize, jpeg.Decode},
 	} {
 		if bytes.HasPrefix(file, []byte(f.magic)) {
 			return f, true
@@ -28,13 +28,13 @@ func formatOf(file []byte) (format, bool) {
 	return format{}, false
 }
 
-// pngHeader reads IHDR, the first chunk (PNG specification, 11.2.1): width, height, bits, colour
+// pngSize reads IHDR, the first chunk (PNG specification, 11.2.1): width, height, bits, colour
 // type, compression, filter, interlace, from byte 16 on. The decoder reads the same bytes.
-func pngHeader(file []byte) (header, error) {
+func pngSize(file []byte) (size, error) {
 	if len(file) < 29 {
-		return header{}, errors.New("the file ends in its header")
+		return size{}, errors.New("the file ends in its header")
 	}
-	h := header{
+	h := size{
 		w: int64(binary.BigEndian.Uint32(file[16:])), h: int64(binary.BigEndian.Uint32(file[20:])),
 		turn: 1,
 	}
@@ -49,14 +49,14 @@ func pngHeader(file []byte) (header, error) {
 	return h, nil
 }
 
-// jpegHeader asks the decoder for the size, and the file's own segments for the rest.
-func jpegHeader(file []byte) (header, error) {
+// jpegSize asks the decoder for the size, and the file's own segments for the rest.
+func jpegSize(file []byte) (size, error) {
 	config, err := jpeg.DecodeConfig(bytes.NewReader(file))
 	if err != nil {
-		return header{}, err
+		return size{}, err
 	}
 	s := scanJPEG(file)
-	h := header{w: int64(config.Width), h: int64(config.Height), turn: s.turn}
+	h := size{w: int64(config.Width), h: int64(config.Height), turn: s.turn}
 	// At most: three planes, a fourth, four bytes a pixel that the decoder makes of them, and ours.
 	each := int64(3 + 1 + 4 + 3)
 	if !s.sequential {

@@ -42,27 +42,41 @@ var (
 	ErrLimit  = errors.New("picture too large")
 )
 
-// A header tells of a file what decoding it will take.
-type header struct {
-	w, h  int64
-	bytes int64 // of decoding: all that lives at one time
+// Header is what a file says of the picture in it, before any of it is decoded.
+type Header struct {
+	W, H  int   // as it has to be seen
+	Bytes int64 // that Decode takes at one time, at most
 	turn  int   // orientation in the sense of EXIF, 1 to 8
+}
+
+// ReadHeader reads the beginning of a PNG or JPEG file, and refuses what Decode would refuse there.
+func ReadHeader(file []byte, lim Limits) (Header, error) {
+	f, ok := formatOf(file)
+	if !ok {
+		return Header{}, fmt.Errorf("%w: expected a PNG or a JPEG file", ErrFormat)
+	}
+	h, err := f.size(file)
+	if err != nil {
+		return Header{}, fmt.Errorf("%w: %v", ErrFormat, err)
+	}
+	if err := h.within(lim); err != nil {
+		return Header{}, err
+	}
+	head := Header{W: int(h.w), H: int(h.h), Bytes: h.bytes, turn: h.turn}
+	if h.turn >= 5 {
+		head.W, head.H = head.H, head.W
+	}
+	return head, nil
 }
 
 // Decode reads a PNG or JPEG file. What is transparent in it shows white. The picture is turned as
 // EXIF's orientation in a JPEG file says.
 func Decode(ctx context.Context, file []byte, lim Limits) (*Image, error) {
-	f, ok := formatOf(file)
-	if !ok {
-		return nil, fmt.Errorf("%w: expected a PNG or a JPEG file", ErrFormat)
-	}
-	head, err := f.header(file)
+	head, err := ReadHeader(file, lim)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %v", ErrFormat, err)
-	}
-	if err := head.within(lim); err != nil {
 		return nil, err
 	}
+	f, _ := formatOf(file)
 	src, err := f.decode(&reader{ctx: ctx, rest: file})
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
@@ -77,10 +91,17 @@ func Decode(ctx context.Context, file []byte, lim Limits) (*Image, error) {
 	return m.Turn(head.turn), nil
 }
 
+// size is what a format's header says.
+type size struct {
+	w, h  int64
+	bytes int64 // of decoding: all that lives at one time
+	turn  int
+}
+
 // longest is the longest side: JPEG's, which PNG's may exceed.
 const longest = 1<<16 - 1
 
-func (h header) within(lim Limits) error {
+func (h size) within(lim Limits) error {
 	if h.w < 1 || h.h < 1 {
 		return fmt.Errorf("%w: %d x %d pixels", ErrFormat, h.w, h.h)
 	}

@@ -121,6 +121,23 @@ func TestOrientationOfDamagedFiles(t *testing.T) {
 	}
 }
 
+// TestHeader: what decoding takes is known before, and the size is that of the turned picture.
+func TestHeader(t *testing.T) {
+	for name, want := range map[string]Header{
+		"rgb.png":         {W: 61, H: 47, Bytes: 61 * 47 * (4 + 3)},
+		"rgb.jpg":         {W: 61, H: 47, Bytes: 64 * 64 * 11},
+		"progressive.jpg": {W: 61, H: 47, Bytes: 64 * 64 * (11 + 12)},
+		"gray.jpg":        {W: 61, H: 47, Bytes: 64 * 64 * 11},
+		"turn3.jpg":       {W: 40, H: 24, Bytes: 64 * 32 * 14, turn: 3},
+		"turn6.jpg":       {W: 24, H: 40, Bytes: 64 * 32 * 14, turn: 6},
+	} {
+		want.turn = max(want.turn, 1)
+		if got, err := ReadHeader(read(t, name), DefaultLimits()); got != want || err != nil {
+			t.Errorf("%s: %+v, %v, expected %+v", name, got, err, want)
+		}
+	}
+}
+
 // pngOf is the header of a PNG file and some data.
 func pngOf(w, h uint32, depth, kind, interlace byte, chunks ...string) []byte {
 	ihdr := append(binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32([]byte("IHDR"), w), h), depth, kind, 0, 0, interlace)
@@ -252,6 +269,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add(pngOf(60000, 60000, 8, 2, 0))
 	lim := Limits{Pixels: 1 << 16, Bytes: 1 << 22}
 	f.Fuzz(func(t *testing.T, file []byte) {
+		head, headErr := ReadHeader(file, lim)
 		m, err := Decode(t.Context(), file, lim)
 		if err != nil {
 			if !errors.Is(err, ErrFormat) && !errors.Is(err, ErrLimit) {
@@ -259,7 +277,7 @@ func FuzzDecode(f *testing.F) {
 			}
 			return
 		}
-		if int64(m.W)*int64(m.H) > lim.Pixels || len(m.Pix) != 3*m.W*m.H || m.W < 1 || m.H < 1 {
+		if headErr != nil || head.W != m.W || head.H != m.H || int64(m.W)*int64(m.H) > lim.Pixels || len(m.Pix) != 3*m.W*m.H || m.W < 1 || m.H < 1 {
 			t.Fatalf("%d x %d, %d bytes", m.W, m.H, len(m.Pix))
 		}
 	})

@@ -66,12 +66,18 @@ func (m *Image) Resize(ctx context.Context, w, h int, f Filter) (*Image, error) 
 	if w < 1 || h < 1 || w > MaxSide || h > MaxSide {
 		return nil, fmt.Errorf("%w: %d x %d pixels would be made %d x %d, a side has 1 to %d", ErrLimit, m.W, m.H, w, h, MaxSide)
 	}
+	if int64(w)*int64(m.H) > between {
+		return nil, fmt.Errorf("%w: %d x %d pixels would be made %d x %d by way of %d x %d", ErrLimit, m.W, m.H, w, h, w, m.H)
+	}
 	m, err := m.across(ctx, w, f)
 	if err != nil {
 		return nil, err
 	}
 	return m.down(ctx, h, f)
 }
+
+// between bounds the pixels of a picture that already has its new width and not yet its new height.
+const between = 40_000_000
 
 // taps are the pixels that make one pixel: from first on, with these weights.
 type taps struct {

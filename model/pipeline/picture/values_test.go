@@ -27,6 +27,9 @@ func TestResize(t *testing.T) {
 	if same, err := m.Resize(t.Context(), m.W, m.H, Bilinear()); err != nil || !slices.Equal(same.Pix, m.Pix) {
 		t.Errorf("its own size: %v", err)
 	}
+	if _, err := New(1, 30000).Resize(t.Context(), 2000, 100, Bilinear()); !errors.Is(err, ErrLimit) {
+		t.Errorf("by way of 2000 x 30000: %v", err)
+	}
 	for _, size := range [][2]int{{0, 5}, {5, 0}, {MaxSide + 1, 5}, {5, MaxSide + 1}, {-1, 5}} {
 		if _, err := m.Resize(t.Context(), size[0], size[1], Bilinear()); !errors.Is(err, ErrLimit) {
 			t.Errorf("%v: %v", size, err)
