@@ -346,6 +346,21 @@ func TestHostileDisk(t *testing.T) {
 	}
 }
 
+// TestOneBoxInItsFolders: a second box takes neither the files nor the keys of the first.
+func TestOneBoxInItsFolders(t *testing.T) {
+	at := Store{Folder: t.TempDir(), State: t.TempDir()}
+	_, acme, _ := abused(t, at)
+	acme.push(t, "x", tumour.Model())
+	for _, same := range []Store{at, {Folder: at.Folder, State: t.TempDir()}, {Folder: t.TempDir(), State: at.State}} {
+		_, err := New(Config{Simulation: true, Policy: parsed(t, abuseDoc(", disk: 16MiB")), Attester: signer{}, Listener: listen(t), Builtin: tumours(), Store: same})
+		if err == nil || !strings.Contains(err.Error(), "another box uses it; nothing was changed") {
+			t.Error(err)
+		}
+	}
+	acme.want(t, 200, "", "POST", "/v2/repository/models/x/unload", nil)
+	acme.runs(t, "x")
+}
+
 // TestErrorsByName: what is wrong is said, each with a status of its own and no more than
 // its caller may know.
 func TestErrorsByName(t *testing.T) {

@@ -60,6 +60,9 @@ func (b *Box) loadModels() (http.Handler, error) {
 func (b *Box) storeBounds() (store.Config, error) {
 	s, at := b.policy.Store, b.cfg.Store
 	c := store.Config{Memory: s.Memory, OwnerBytes: s.OwnerBytes, OwnerModels: s.OwnerModels, OwnerLoads: s.OwnerLoads, LoadTime: s.LoadTime}
+	if len(b.policy.Callers) > 1 {
+		c.Arriving = s.Memory / 2 // what one caller's uploads hold is nobody else's
+	}
 	switch {
 	case s.Disk == 0 && at.Folder != "":
 		return c, errors.New("there is a folder for models, and the policy's store has no disk; nothing was started")

@@ -224,6 +224,7 @@ func NewServer(models []Loaded, opts ...Option) (*Server, error) {
 		return nil, fmt.Errorf("model: %w", err)
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
+	go s.store.Warm(s.ctx)
 	return s, nil
 }
 

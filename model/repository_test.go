@@ -322,11 +322,17 @@ func TestKeptAcrossRestarts(t *testing.T) {
 	}
 	s := open()
 	want(t, as(t, s, "clinic", "POST", "/v2/repository/uploads?name=a", bytes.NewReader(scale(3))), 201, "")
+	want(t, as(t, s, "clinic", "POST", "/v2/repository/models/a/pin", nil), 200, "")
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 	want(t, run(t, s, "clinic", "a"), 503, "stopping")
 	s = open()
+	for end := time.Now().Add(time.Minute); s.store.Stats("clinic").Own.Ready != 1; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) { // what is pinned is loaded, though nobody asks for it
+			t.Fatal("what is pinned is not loaded")
+		}
+	}
 	want(t, run(t, s, "clinic", "a"), 200, `"data":[6]`)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)

@@ -66,7 +66,7 @@ func (b *builder) build(d *document) {
 	}
 	b.services(d.Services)
 	b.models(d.Models)
-	b.store(d.Store)
+	b.store(d.Store, len(d.Callers))
 	b.callers(d)
 	b.egress(&d.Egress)
 	b.policy.Files = b.filesOf(d.Files, "files")

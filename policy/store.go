@@ -38,7 +38,8 @@ const (
 // Holds is how many bytes of models the store can have in all.
 func (s *Store) Holds() int64 { return cmp.Or(s.Disk, s.Memory) }
 
-func (b *builder) store(d *storeDoc) {
+// store reads what callers bring, in a document with so many callers.
+func (b *builder) store(d *storeDoc, callers int) {
 	if d == nil {
 		return
 	}
@@ -53,8 +54,12 @@ func (b *builder) store(d *storeDoc) {
 	s.OwnerBytes = b.size(owner.Bytes, "store.owner.bytes", max(1, min(s.Holds()/ownerShare, s.Memory/2)))
 	s.OwnerModels, s.OwnerLoads = or(owner.Models, DefaultOwnerModels), or(owner.Loads, DefaultOwnerLoads)
 	s.LoadTime = or(load.Time, DefaultLoadTime)
-	if given(owner.Bytes) && s.OwnerBytes > s.Holds() {
+	switch {
+	case !given(owner.Bytes):
+	case s.OwnerBytes > s.Holds():
 		b.refuseText(owner.Bytes, "store.owner.bytes", "at most the "+formatSize(s.Holds())+" that the store holds")
+	case s.Disk == 0 && callers > 1 && s.OwnerBytes == s.Memory:
+		b.refuseText(owner.Bytes, "store.owner.bytes", "less than all of the memory, since there are other callers and nothing is evicted without a disk")
 	}
 	b.policy.Store = s
 }

@@ -146,26 +146,39 @@ func (m record) check() error {
 	return nil
 }
 
-// openDisk reads the catalog and removes from both folders what it does not name.
-func (s *Store) openDisk() error {
-	state, err := os.OpenRoot(s.config.State)
-	if err != nil {
-		return fmt.Errorf("store: state folder: %w", err)
+// openDisk reads the catalog and removes from both folders what it does not name. It
+// does so only in folders that no other process uses.
+func (s *Store) openDisk() (err error) {
+	d := &disk{limit: s.config.Disk, step: s.config.step}
+	if d.state, d.locks[0], err = openFolder(s.config.State); err == nil {
+		d.folder, d.locks[1], err = openFolder(s.config.Folder)
 	}
-	folder, err := os.OpenRoot(s.config.Folder)
-	if err != nil {
-		return errors.Join(fmt.Errorf("store: disk: %w", err), state.Close())
-	}
-	s.disk = &disk{state: state, folder: folder, limit: s.config.Disk, step: s.config.step}
-	c, err := s.disk.catalog()
+	var c catalog
 	if err == nil {
+		c, err = d.catalog()
+	}
+	if err == nil {
+		s.disk = d
 		s.fill(c)
-		err = s.disk.clean(c)
+		err = d.clean(c)
 	}
 	if err != nil {
-		return errors.Join(err, s.disk.close())
+		return errors.Join(err, d.close())
 	}
 	return nil
+}
+
+// openFolder opens a folder and takes it for this process.
+func openFolder(path string) (*os.Root, *os.File, error) {
+	r, err := os.OpenRoot(path)
+	if err != nil {
+		return nil, nil, fmt.Errorf("store: %w", err)
+	}
+	l, err := lock(r)
+	if err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("store: folder %s: %w; nothing was changed", path, err), r.Close())
+	}
+	return r, l, nil
 }
 
 // fill makes the store what the catalog says.

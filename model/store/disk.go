@@ -18,11 +18,25 @@ import (
 // folder at any time; state is in the box's memory.
 type disk struct {
 	state, folder *os.Root
+	locks         [2]*os.File // of both, held until they are closed
 	step          func(string)
 	limit, used   int64 // bytes of sealed files; under the store's lock
 }
 
-func (d *disk) close() error { return errors.Join(d.state.Close(), d.folder.Close()) }
+func (d *disk) close() error {
+	var errs []error
+	for _, l := range d.locks {
+		if l != nil {
+			errs = append(errs, l.Close())
+		}
+	}
+	for _, r := range []*os.Root{d.state, d.folder} {
+		if r != nil {
+			errs = append(errs, r.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
 
 // chunk is how much of a file age encrypts at once, with 16 bytes more
 // (age-encryption.org/v1, "Payload"); the header and the nonce take under 512.

@@ -232,6 +232,10 @@ func TestReopen(t *testing.T) {
 	if got := names(t, f.state); len(got) != 1 {
 		t.Errorf("%q are in the state folder", got)
 	}
+	s.Warm(t.Context())
+	if own := s.Stats("anna").Own; own.Ready != 1 || own.Pinned != int64(len(a)) {
+		t.Errorf("%+v, expected that what is pinned is ready again", own)
+	}
 	after, err := s.List("anna")
 	must(t, err)
 	for i := range after {
@@ -324,6 +328,25 @@ func TestCatalogFails(t *testing.T) {
 	must(t, s.Unload("anna", e.Reference()))
 	mustHave(t, s, "anna", "a", file("a", 100))
 	nothingElse(t, s, "anna", 1)
+}
+
+// TestOneStore: folders that a store uses are no other store's, until it is closed.
+func TestOneStore(t *testing.T) {
+	f := newFolders(t)
+	s := open(t, f.on)
+	mustSend(t, s, "anna", Spec{Name: "a"}, file("a", 100))
+	for _, other := range []folders{f, {f.disk, t.TempDir()}, {t.TempDir(), f.state}} {
+		c := s.config
+		other.on(&c)
+		if second, err := Open(c); err == nil || !strings.Contains(err.Error(), "another box uses it") {
+			t.Errorf("%v, %v", second, err)
+		}
+	}
+	if err := s.invariants(); err != nil {
+		t.Error(err)
+	}
+	must(t, s.Close())
+	mustHave(t, open(t, f.on), "anna", "a", file("a", 100))
 }
 
 // TestDiskTaken: the host removes the folder under a running box.

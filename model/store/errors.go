@@ -41,7 +41,7 @@ func (e *QuotaError) Error() string {
 
 // FullError says that the box has no room for now, or never for this model.
 type FullError struct {
-	What        string // "memory", "pinned memory" or "disk"
+	What        string // "memory", "memory for one caller's uploads", "pinned memory" or "disk"
 	Need, Limit int64  // bytes
 	Never       bool   // it does not fit even if nothing else were there
 }

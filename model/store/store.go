@@ -45,6 +45,7 @@
 package store
 
 import (
+	"cmp"
 	"container/list"
 	"context"
 	"errors"
@@ -77,6 +78,9 @@ type Config struct {
 	Folder string // on the host's disk, for nothing else
 	State  string // in the box's memory: keys and catalog
 
+	// Arriving is how much memory one owner's uploads may hold that have not ended: nothing
+	// evicts them. Default: Memory.
+	Arriving    int64
 	OwnerBytes  int64 // of model files, of each owner
 	OwnerModels int   // and unfinished uploads, of each owner
 	OwnerLoads  int   // uploads at once, and as many loads at once, of each owner
@@ -129,7 +133,7 @@ type Store struct {
 }
 
 // Open returns the store that the state folder describes, empty if there is none. It
-// removes what a crash has left behind.
+// removes what a crash has left behind. Both folders are this store's alone until Close.
 func Open(c Config) (*Store, error) {
 	if err := c.check(); err != nil {
 		return nil, err
@@ -150,9 +154,28 @@ func Open(c Config) (*Store, error) {
 		return s, nil
 	}
 	if err := s.openDisk(); err != nil {
+		stop()
 		return nil, err
 	}
 	return s, nil
+}
+
+// Warm loads the models that are pinned, one after the other: after a crash they are in
+// their sealed files. One that cannot be loaded says why when it is asked for.
+func (s *Store) Warm(ctx context.Context) {
+	var pinned []Entry
+	s.mu.Lock()
+	for _, o := range s.owners {
+		for _, e := range o.entries {
+			if e.Pinned {
+				pinned = append(pinned, s.describe(e))
+			}
+		}
+	}
+	s.mu.Unlock()
+	for _, e := range pinned {
+		_ = s.Load(ctx, e.Owner, e.Reference())
+	}
 }
 
 func (c *Config) check() error {
@@ -174,6 +197,10 @@ func (c *Config) check() error {
 	if disk := c.Folder != ""; disk != (c.State != "") || disk != (c.Disk > 0) || c.Disk < 0 {
 		errs = append(errs, fmt.Errorf("store: disk of %d bytes, folder %q, state folder %q: set all of them or none", c.Disk, c.Folder, c.State))
 	}
+	if c.Arriving < 0 {
+		errs = append(errs, fmt.Errorf("store: memory of one owner's uploads is %d, must not be negative", c.Arriving))
+	}
+	c.Arriving = cmp.Or(c.Arriving, c.Memory)
 	if c.Now == nil {
 		c.Now = time.Now
 	}

@@ -173,6 +173,9 @@ func (s *Store) take(u *Upload, n int64) error {
 			return &FullError{What: "disk", Need: sealedLength(size), Limit: s.disk.limit, Never: sealedLength(size) > s.disk.limit}
 		}
 	}
+	if limit := s.config.Arriving; s.arriving(u.owner)+n > limit && size <= s.config.Memory {
+		return &FullError{What: "memory for one caller's uploads", Need: size, Limit: limit, Never: size > limit}
+	}
 	if size > s.config.Memory || !s.reserve(n) {
 		return s.full(size)
 	}
@@ -184,6 +187,17 @@ func (s *Store) take(u *Upload, n int64) error {
 	u.offset += n
 	u.held += n
 	return nil
+}
+
+// arriving is the memory that an owner's uploads hold. The caller holds the lock.
+func (s *Store) arriving(o *owner) int64 {
+	var n int64
+	for _, u := range s.uploads {
+		if u.owner == o {
+			n += u.held
+		}
+	}
+	return n
 }
 
 // Upload finds an unfinished upload of an owner.

@@ -324,6 +324,36 @@ func TestFullMemory(t *testing.T) {
 	nothingElse(t, s, "anna", 1)
 }
 
+// TestArriving: what one owner's uploads hold is not all that there is, however slowly
+// they go on.
+func TestArriving(t *testing.T) {
+	on := sealedOn(t, 1<<20)
+	s := open(t, func(c *Config) { on(c); c.Memory, c.Arriving = 1000, 500 })
+	held := begin(t, s, "eve", Spec{Name: "a"})
+	if _, err := held.Write(file("a", 400)); err != nil {
+		t.Fatal(err)
+	}
+	more := begin(t, s, "eve", Spec{Name: "b"})
+	_, err := more.Write(file("b", 200))
+	is(t, err, func(e *FullError) bool {
+		return e.What == "memory for one caller's uploads" && e.Limit == 500 && !e.Never
+	})
+	mustSend(t, s, "ben", Spec{Name: "a"}, file("a", 500))
+	held.Abort()
+	_, err = more.Write(file("b", 501))
+	is(t, err, func(e *FullError) bool { return e.Need == 501 && e.Never })
+	if _, err := more.Write(file("b", 500)); err != nil {
+		t.Error(err)
+	}
+	if _, err := more.Finish(context.Background()); err != nil {
+		t.Error(err)
+	}
+	nothingElse(t, s, "eve", 1)
+	if _, err := Open(Config{Arriving: -1}); err == nil || !strings.Contains(err.Error(), "must not be negative") {
+		t.Error(err)
+	}
+}
+
 // TestFullDisk is the bound of the policy; what the disk itself says is in the tests
 // of crashes.
 func TestFullDisk(t *testing.T) {
