@@ -11,6 +11,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/blindbox/blindbox/internal/race"
 	"github.com/blindbox/blindbox/onnx"
 	"github.com/blindbox/blindbox/onnx/tensor"
 )
@@ -126,8 +127,11 @@ func TestEmbeddingsGolden(t *testing.T) {
 	for _, name := range []string{"minilm-l6", "minilm-l6-int8"} {
 		t.Run(name, func(t *testing.T) {
 			texts, want := golden(t, name+".bin")
+			if race.Enabled {
+				texts = texts[:60] // without the detector all of them
+			}
 			compare(t, realPipeline(t, name+".onnx", "1"), texts, want)
-			compare(t, realPipeline(t, name+".onnx", "16"), texts[:40], want)
+			compare(t, realPipeline(t, name+".onnx", "16"), texts[:min(40, len(texts))], want)
 		})
 	}
 }

@@ -87,7 +87,7 @@ func TestFilledUp(t *testing.T) {
 // TestBatches: texts of one length go together, up to the number that the document says
 // and not more tokens than make a model faster; each result goes where its text was.
 func TestBatches(t *testing.T) {
-	long := strings.TrimSpace(strings.Repeat("a ", 300))
+	half, more := strings.TrimSpace(strings.Repeat("a ", busyTokens/2)), strings.TrimSpace(strings.Repeat("a ", busyTokens/2+1))
 	for _, c := range []struct {
 		batch string
 		texts []string
@@ -96,7 +96,8 @@ func TestBatches(t *testing.T) {
 		{"1", []string{"a b", "c", "b b"}, []string{"[1 2]", "[1 1]", "[1 2]"}},
 		{"2", []string{"a b", "c", "b b", "a a"}, []string{"[2 2]", "[1 1]", "[1 2]"}},
 		{"64", []string{"a b", "c", "b b", "a a a"}, []string{"[1 1]", "[2 2]", "[1 3]"}},
-		{"64", []string{long, long}, []string{"[1 300]", "[1 300]"}},
+		{"64", []string{half, half, half}, []string{"[2 32]", "[1 32]"}},
+		{"64", []string{more, more}, []string{"[1 33]", "[1 33]"}},
 		{"3", []string{"a", "b", "c", "a", "b"}, []string{"[3 1]", "[2 1]"}},
 	} {
 		p := open(t, plainDoc("tokenizer: t.json, length: 400, batch: "+c.batch, "[pool: cls]"), textModel(hidden()))

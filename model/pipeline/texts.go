@@ -113,9 +113,9 @@ type waiting struct {
 	groups map[int]*group
 }
 
-// busyTokens is from where on a model does not get faster with more tokens in one run: its
-// weights are read once for all of them.
-const busyTokens = 512
+// busyTokens is from where on more tokens in one run make a model no faster: its weights
+// are read once for all of them, and then what it works with is too much for the caches.
+const busyTokens = 64
 
 func (w *waiting) add(e *tokenize.Encoding, item int) error {
 	n := w.source.width(e)
