@@ -86,18 +86,11 @@ func opened(t testing.TB, doc string, model []byte, files map[string][]byte) (*P
 	}
 }
 
-const (
-	tinyDoc = `
+const tinyDoc = `
 model: tiny.onnx
 input: {audio: {rate: 16000, normalize: true, window: 12s}}
 output: [ctc: {vocabulary: vocab.json, blank: "<pad>", word: "|"}]
 `
-	hamaDoc = `
-model: hama.onnx
-input: {audio: {rate: 16000, window: 12s}}
-output: [take: log_probs, ctc: {vocabulary: hama.txt, blank: "<blank>", word: "<wb>"}]
-`
-)
 
 // TestSpeech reads recordings as transformers and hama do, whole and in windows.
 func TestSpeech(t *testing.T) {
@@ -114,7 +107,9 @@ func TestSpeech(t *testing.T) {
 		if dir == "" {
 			t.Skip("no models in BLINDBOX_MODELS: `make test` fetches them")
 		}
-		p, ask := opened(t, hamaDoc, fileOf(t, dir, "speech", "hama-asr.onnx"), map[string][]byte{"hama.txt": fileOf(t, speech, "hama.txt")})
+		const example = "../../examples/speech"
+		doc := strings.Replace(string(fileOf(t, example, "pipeline.yaml")), "16000}", "16000, window: 12s}", 1)
+		p, ask := opened(t, doc, fileOf(t, dir, "speech", "hama-asr.onnx"), map[string][]byte{"sounds.txt": fileOf(t, example, "sounds.txt")})
 		// The model computes in 16 bits, which ONNX Runtime widens to 32 here and there: of a
 		// minute's words, some may have another sound.
 		testSpeech(t, p, ask, cases, func(c spoken) string { return c.Hama }, 3)

@@ -71,7 +71,7 @@ func TestVoiceReal(t *testing.T) {
 	if dir == "" {
 		t.Skip("no models in BLINDBOX_MODELS: `make test` fetches them")
 	}
-	p, ask := opened(t, voiceDoc(""), fileOf(t, dir, "silero-vad.onnx"), nil)
+	p, ask := opened(t, string(fileOf(t, "../../examples/voice/pipeline.yaml")), fileOf(t, dir, "silero-vad.onnx"), nil)
 	if err := p.Try(t.Context(), ask); err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,7 @@ Wav2Vec2 that nobody trained, and what hama's recogniser reads, whole and in win
 
     python3 golden.py HAMA_MODEL      (transformers==5.23.0 torch==2.15.0 onnx==1.23.2 onnxruntime==1.32.0 numpy==2.4.6)
 
-HAMA_MODEL is asr_waveform_fp16.onnx of the PyPI package hama 1.3.13 (Apache-2.0). hama.txt, its
+HAMA_MODEL is asr_waveform_fp16.onnx of the PyPI package hama 1.3.13 (Apache-2.0). sounds.txt of examples/speech, its
 vocabulary, is the list decoder of g2p_vocab.json in that package with <wb> and <blank> after it.
 """
 
@@ -76,7 +76,7 @@ class Hama:
 
     def __init__(self, file):
         self.session = onnxruntime.InferenceSession(file)
-        self.tokens = (HERE / "hama.txt").read_text().split("\n")[:-1]
+        self.tokens = (HERE.parents[3] / "examples/speech/sounds.txt").read_text().split("\n")[:-1]
 
     def frames(self, audio):
         out, lengths = self.session.run(["log_probs", "out_lengths"], {"waveform": audio[None], "waveform_lengths": numpy.array([len(audio)])})
