@@ -60,7 +60,9 @@ def build(platform: str, folder: pathlib.Path) -> pathlib.Path:
     system, machine = platform.split("-")
     env = {**os.environ, "CGO_ENABLED": "0", "GOOS": system, "GOARCH": machine}
     out = folder / "blindbox"
-    subprocess.run(["go", "build", "-trimpath", "-ldflags=-s -w", "-o", str(out), "./cmd/blindbox"], cwd=REPO, env=env, check=True)
+    subprocess.run(
+        ["go", "build", "-trimpath", "-ldflags=-s -w", "-o", str(out), "./cmd/blindbox"], cwd=REPO, env=env, check=True
+    )
     return out
 
 
@@ -81,7 +83,7 @@ def write(platform: str, binary: bytes, out: pathlib.Path) -> pathlib.Path:
     ]
     files.append((f"{info}/RECORD", record(files, f"{info}/RECORD"), 0o644))
     path = out / f"{project['name']}-{version}-py3-none-{'.'.join(tags)}.whl"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as z:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as z:
         for member, data, mode in files:
             entry = zipfile.ZipInfo(member, EPOCH)
             entry.create_system, entry.external_attr = 3, (0o100000 | mode) << 16
@@ -104,7 +106,12 @@ def sources() -> Iterator[Tuple[str, bytes, int]]:
 
 def metadata(project: Dict[str, object], version: str) -> bytes:
     """Core metadata, version 2.1."""
-    lines = ["Metadata-Version: 2.1", f"Name: {project['name']}", f"Version: {version}", f"Summary: {project['description']}"]
+    lines = [
+        "Metadata-Version: 2.1",
+        f"Name: {project['name']}",
+        f"Version: {version}",
+        f"Summary: {project['description']}",
+    ]
     lines += [f"License: {project['license']['text']}", "License-File: licenses/LICENSE"]  # type: ignore[index]
     lines += [f"Project-URL: {name}, {url}" for name, url in project["urls"].items()]  # type: ignore[attr-defined]
     lines += [f"Classifier: {c}" for c in project["classifiers"]]  # type: ignore[attr-defined]

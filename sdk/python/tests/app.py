@@ -39,7 +39,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         body = self.body()
         path, _, query = self.path.partition("?")
         if path.startswith("/status/"):
-            self.answer(int(path[8:]), b'{"title":"no","detail":"not today"}', Content_Type="application/json", Retry_After="7")
+            self.answer(
+                int(path[8:]), b'{"title":"no","detail":"not today"}', Content_Type="application/json", Retry_After="7"
+            )
         elif path == "/slow":
             time.sleep(3)
             self.answer(200, b"late")
@@ -76,7 +78,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         base = {"id": "1", "created": 1, "model": asked["model"]}
         if not asked.get("stream"):
             choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
-            self.answer(200, json.dumps({**base, "object": "chat.completion", "choices": [choice]}).encode(), Content_Type="application/json")
+            self.answer(
+                200,
+                json.dumps({**base, "object": "chat.completion", "choices": [choice]}).encode(),
+                Content_Type="application/json",
+            )
             return
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
@@ -84,7 +90,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         for word in text.split():
             choice = {"index": 0, "delta": {"content": word}, "finish_reason": None}
-            self.chunk(b"data: " + json.dumps({**base, "object": "chat.completion.chunk", "choices": [choice]}).encode() + b"\n\n")
+            self.chunk(
+                b"data: "
+                + json.dumps({**base, "object": "chat.completion.chunk", "choices": [choice]}).encode()
+                + b"\n\n"
+            )
         self.chunk(b"data: [DONE]\n\n")
         self.wfile.write(b"0\r\n\r\n")
 

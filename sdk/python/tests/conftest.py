@@ -37,8 +37,8 @@ limits: {{request: 64MiB, concurrent: 64}}
 models:
   - {{name: tumour, path: {TUMOUR}, sha256: "{TUMOUR_ID}"}}
 callers:
-  - {{name: acme, api_key: "{hashed('acme')}", may: [upload, delete, list, query]}}
-  - {{name: clinic, api_key: "{hashed('clinic')}", may: [query, list]}}
+  - {{name: acme, api_key: "{hashed("acme")}", may: [upload, delete, list, query]}}
+  - {{name: clinic, api_key: "{hashed("clinic")}", may: [query, list]}}
 """
 
 
@@ -71,9 +71,21 @@ def start(binary: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sta
     """Starts boxes that run until the end."""
     running: List["subprocess.Popen[bytes]"] = []
 
-    def begin(policy: Optional[str] = None, command: Optional[List[str]] = None, more: Optional[List[str]] = None) -> Box:
+    def begin(
+        policy: Optional[str] = None, command: Optional[List[str]] = None, more: Optional[List[str]] = None
+    ) -> Box:
         folder = tmp_path_factory.mktemp("box")
-        args = [binary, "dev", "-o", "json", "--listen", "127.0.0.1:0", "--trust-out", str(folder / "trust.yaml"), *(more or [])]
+        args = [
+            binary,
+            "dev",
+            "-o",
+            "json",
+            "--listen",
+            "127.0.0.1:0",
+            "--trust-out",
+            str(folder / "trust.yaml"),
+            *(more or []),
+        ]
         if policy is not None:
             (folder / "box.yaml").write_text(policy)
             args += ["-f", str(folder / "box.yaml")]

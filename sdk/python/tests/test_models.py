@@ -10,18 +10,23 @@ from typing import Any, List
 
 import numpy
 import pytest
+from conftest import TUMOUR, TUMOUR_ID, Box
 
 import blindbox
 from blindbox import ModelDatumType
-
-from conftest import TUMOUR, TUMOUR_ID, Box
 
 
 def test_whole_job(client: blindbox.Client, sample: List[float]) -> None:
     told: List[Any] = []
     model = client.upload_model(str(TUMOUR), progress=lambda sent, total: told.append((sent, total)))
     assert model.model_id == TUMOUR_ID and model.hash == hashlib.sha256(TUMOUR.read_bytes()).digest()
-    assert (model.name, model.version, model.owner, model.visibility, model.optimize) == ("tumour", "1", "acme", "private", True)
+    assert (model.name, model.version, model.owner, model.visibility, model.optimize) == (
+        "tumour",
+        "1",
+        "acme",
+        "private",
+        True,
+    )
     assert told[-1] == (TUMOUR.stat().st_size,) * 2
     answer = client.run_model(model.model_id, input_tensors=numpy.array([sample], dtype=numpy.float32))
     label = answer["label"]
@@ -51,7 +56,15 @@ def test_forms_of_a_model(client: blindbox.Client, form: str) -> None:
 
     file = io.BytesIO(b"before" + data)
     file.seek(6)
-    made: Any = {"path": TUMOUR, "bytes": data, "bytearray": bytearray(data), "memoryview": memoryview(data), "file": file, "stream": Stream(), "onnx": Proto()}
+    made: Any = {
+        "path": TUMOUR,
+        "bytes": data,
+        "bytearray": bytearray(data),
+        "memoryview": memoryview(data),
+        "file": file,
+        "stream": Stream(),
+        "onnx": Proto(),
+    }
     model = client.upload_model(made[form], model_name="m")
     assert (model.name, model.model_id, model.size) == ("m", TUMOUR_ID, len(data))
 
@@ -116,9 +129,16 @@ def test_forms_of_inputs(client: blindbox.Client, sample: List[float]) -> None:
     assert (typed["probabilities"].as_numpy() == want[:1]).all()
     by_hash = client.run_model(model_hash=TUMOUR_ID[7:], input_tensors=rows, outputs=["label"])
     assert by_hash.names == ["label"]
-    assert (client.run_model(model_hash=bytes.fromhex(TUMOUR_ID[7:]), input_tensors=rows)["probabilities"].as_numpy() == want).all()
+    assert (
+        client.run_model(model_hash=bytes.fromhex(TUMOUR_ID[7:]), input_tensors=rows)["probabilities"].as_numpy()
+        == want
+    ).all()
     assert client.predict("tumour", sample, "float32", [1, 30])["label"].as_flat() == [0]
-    assert client.run("tumour", rows)["label"].as_flat() == client.run("tumour", features=rows)["label"].as_flat() == [0, 0]
+    assert (
+        client.run("tumour", rows)["label"].as_flat()
+        == client.run("tumour", features=rows)["label"].as_flat()
+        == [0, 0]
+    )
     with pytest.raises(KeyError, match="there are label"):
         by_hash["none"]
 
@@ -156,7 +176,9 @@ def test_other_callers(box: Box, client: blindbox.Client, sample: List[float]) -
             clinic.run_model("acme~mine", input_tensors=[sample])
         with pytest.raises(blindbox.PolicyDenied, match="may only") as denied:
             clinic.upload_model(TUMOUR)
-        assert denied.value.status == 403 and denied.value.code == "BBX-403" and isinstance(denied.value, PermissionError)
+        assert (
+            denied.value.status == 403 and denied.value.code == "BBX-403" and isinstance(denied.value, PermissionError)
+        )
         with pytest.raises(blindbox.PolicyDenied):
             clinic.delete_model("acme~ours")
     with box.connect("nobody") as nobody, pytest.raises(blindbox.Unauthenticated):

@@ -8,10 +8,9 @@ import warnings
 from typing import Any
 
 import pytest
+from conftest import Box, Start
 
 import blindbox
-
-from conftest import Box, Start
 
 openai = pytest.importorskip("openai")
 
@@ -23,7 +22,10 @@ def test_chat(app: Box) -> None:
         assert isinstance(client, openai.OpenAI)
         said = client.chat.completions.create(model="m", messages=MESSAGES)
         assert said.choices[0].message.content == "SAY IT ALOUD"
-        words = [c.choices[0].delta.content for c in client.chat.completions.create(model="m", messages=MESSAGES, stream=True)]
+        words = [
+            c.choices[0].delta.content
+            for c in client.chat.completions.create(model="m", messages=MESSAGES, stream=True)
+        ]
         assert words == ["SAY", "IT", "ALOUD"]
         with client.chat.completions.with_streaming_response.create(model="m", messages=MESSAGES) as raw:
             assert b"SAY" in raw.read()
@@ -73,7 +75,10 @@ def test_fork(app: Box) -> None:
         if pid == 0:
             ok = False
             try:
-                ok = client.chat.completions.create(model="m", messages=MESSAGES).choices[0].message.content == "SAY IT ALOUD"
+                ok = (
+                    client.chat.completions.create(model="m", messages=MESSAGES).choices[0].message.content
+                    == "SAY IT ALOUD"
+                )
             finally:
                 os._exit(0 if ok else 1)
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0

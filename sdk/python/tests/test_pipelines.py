@@ -6,10 +6,9 @@ import pathlib
 import subprocess
 
 import pytest
+from conftest import REPO
 
 import blindbox
-
-from conftest import REPO
 
 TRIAGE = REPO / "examples" / "triage"
 

@@ -17,14 +17,17 @@ from typing import Any, Callable, Dict, List
 
 import numpy
 import pytest
+from conftest import KEYS, Box, Start
 
 import blindbox
 from blindbox import _binary
 from blindbox._sidecar import Options, Sidecar, origin
 
-from conftest import KEYS, Box, Start
-
-ANYONE = "name: open\nstore: {memory: 64MiB, owner: {bytes: 1MiB, models: 3}}\ncallers: [{anyone: true, may: [list, query]}]\n"
+ANYONE = """
+name: open
+store: {memory: 64MiB, owner: {bytes: 1MiB, models: 3}}
+callers: [{anyone: true, may: [list, query]}]
+"""
 
 
 def sidecar(client: blindbox.Client) -> Sidecar:
@@ -69,9 +72,16 @@ def test_refused(start: Start, fault: str, code: str, kind: Any) -> None:
     with pytest.raises(kind) as refused:
         blindbox.connect(bad.url, trust=bad.trust)
     e = refused.value
-    assert e.code.startswith(code) and e.nothing_sent and e.fix and e.page and e.reason and "nothing was sent" in str(e), str(e)
+    assert (
+        e.code.startswith(code) and e.nothing_sent and e.fix and e.page and e.reason and "nothing was sent" in str(e)
+    ), str(e)
     if fault == "relay":
-        assert e.seen and e.expected and e.title == "channel: the evidence names another key" and e.reason == "key_mismatch"
+        assert (
+            e.seen
+            and e.expected
+            and e.title == "channel: the evidence names another key"
+            and e.reason == "key_mismatch"
+        )
 
 
 def test_box_is_exchanged(start: Start) -> None:
@@ -113,7 +123,9 @@ def test_no_box(tmp_path: pathlib.Path, box: Box) -> None:
     assert key.value.code == "BBX-110" and "short" not in str(key.value)
 
 
-@pytest.mark.parametrize("address", ["http://box.example", "ftp://box.example", "https://", "https://a:b@box.example", "box.example:99999"])
+@pytest.mark.parametrize(
+    "address", ["http://box.example", "ftp://box.example", "https://", "https://a:b@box.example", "box.example:99999"]
+)
 def test_no_address(address: str) -> None:
     with pytest.raises(blindbox.UsageError):
         blindbox.connect(address)
@@ -126,14 +138,18 @@ def test_addresses() -> None:
     assert origin("https://[::1]:8443") == "https://[::1]:8443"
 
 
-@pytest.mark.parametrize("name", ["simulation_mode", "hazmat_manifest_path", "hazmat_http_on_unattested_port", "use_cloud_manifest"])
+@pytest.mark.parametrize(
+    "name", ["simulation_mode", "hazmat_manifest_path", "hazmat_http_on_unattested_port", "use_cloud_manifest"]
+)
 def test_nothing_weakens(box: Box, name: str) -> None:
     more: Dict[str, Any] = {name: True}
     with pytest.raises(blindbox.UsageError, match=name) as refused:
         box.connect(**more)
     assert "nothing was sent" in str(refused.value)
     host, _, port = box.url.rpartition(":")
-    with blindbox.connect(host, attested_server_port=int(port), unattested_server_port=1, simulation_mode=False, trust=box.trust) as client:
+    with blindbox.connect(
+        host, attested_server_port=int(port), unattested_server_port=1, simulation_mode=False, trust=box.trust
+    ) as client:
         assert client.simulated and client.result["verdict"] == "trusted"
 
 
@@ -390,5 +406,3 @@ def test_program(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path, binary
     monkeypatch.setattr("blindbox._sidecar._PATIENCE", 0.2)
     with pytest.raises(blindbox.Timeout, match="no verdict"):
         Sidecar(Options("https://box.example", binary=str(mute), verify_timeout=0.1)).start()
-
-

@@ -12,8 +12,7 @@ import numpy
 import pytest
 
 import blindbox
-from blindbox import ModelDatumType, Tensor, TensorInfo
-from blindbox import _infer
+from blindbox import ModelDatumType, Tensor, TensorInfo, _infer
 from blindbox.tensors import datatype_of, nested, size_of, tensor
 
 NUMBERS = ["float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
@@ -63,7 +62,9 @@ def test_bfloat16() -> None:
 
 
 def test_buffers() -> None:
-    for letter, datatype in zip("fdbBhHiIqQ", ("FP32", "FP64", "INT8", "UINT8", "INT16", "UINT16", "INT32", "UINT32", "INT64", "UINT64")):
+    for letter, datatype in zip(
+        "fdbBhHiIqQ", ("FP32", "FP64", "INT8", "UINT8", "INT16", "UINT16", "INT32", "UINT32", "INT64", "UINT64")
+    ):
         t = tensor("x", array.array(letter, [1, 2, 3]))
         assert (t.datum_type.value, t.as_flat()) == (datatype, [1, 2, 3])
     assert tensor("x", memoryview(bytes(6)).cast("B", (2, 3))).shape == (2, 3)
@@ -78,7 +79,14 @@ def test_lists() -> None:
     for bad in ([[1], [2, 3]], [1, [2]], [[1], 2], [[[1]], [[1, 2]]]):
         with pytest.raises(blindbox.UsageError, match="different lengths"):
             tensor("x", bad, "INT64")
-    for value, datatype in ((2**63, "INT64"), (-1, "UINT8"), (1.5, "INT32"), ("a", "FP32"), (1e300, "FP32"), (None, "FP64")):
+    for value, datatype in (
+        (2**63, "INT64"),
+        (-1, "UINT8"),
+        (1.5, "INT32"),
+        ("a", "FP32"),
+        (1e300, "FP32"),
+        (None, "FP64"),
+    ):
         with pytest.raises(blindbox.UsageError, match="of another type"):
             tensor("x", [value], datatype)
     with pytest.raises(blindbox.UsageError, match="dtypes"):
@@ -87,7 +95,9 @@ def test_lists() -> None:
         tensor("x", [1, 2, 3, 4], "INT8", [3])
 
 
-@pytest.mark.parametrize("given", [ModelDatumType.F32, "f32", "F32", "float32", "FP32", numpy.float32, numpy.dtype("float32")])
+@pytest.mark.parametrize(
+    "given", [ModelDatumType.F32, "f32", "F32", "float32", "FP32", numpy.float32, numpy.dtype("float32")]
+)
 def test_types(given: Any) -> None:
     assert datatype_of(given) == "FP32"
 
@@ -105,7 +115,11 @@ def test_torch() -> None:
         t = tensor("x", a)
         assert t.datum_type.value == datatype_of(name) == datatype_of(a.dtype) and t.shape == (2, 3)
         back = Tensor(t.info, bytearray(t.bytes_data)).as_torch()
-        assert back.dtype == a.dtype and torch.equal(back, a) and torch.equal(Tensor(tensor("x", a.T).info, bytearray(tensor("x", a.T).bytes_data)).as_torch(), a.T)
+        assert (
+            back.dtype == a.dtype
+            and torch.equal(back, a)
+            and torch.equal(Tensor(tensor("x", a.T).info, bytearray(tensor("x", a.T).bytes_data)).as_torch(), a.T)
+        )
     grads = torch.ones(2, requires_grad=True)
     assert tensor("x", grads).as_flat() == [1.0, 1.0]
     assert tuple(Tensor(TensorInfo([0, 3], "FP32"), bytearray()).as_torch().shape) == (0, 3)

@@ -13,7 +13,7 @@ import pytest
 
 import blindbox
 from blindbox import _infer, _upload
-from blindbox._upload import Bar, Source, Upload, name_of, reporter
+from blindbox._upload import Source, Upload, name_of, reporter
 
 FILE = bytes(range(256)) * 10_000  # three parts
 ID = "sha256:" + hashlib.sha256(FILE).hexdigest()
@@ -41,7 +41,9 @@ class Played:
         self.place = "http://localhost/v2/repository/uploads/u1"
         self.said: Dict[str, Any] = {"id": ID, "name": "m", "version": "1"}
 
-    def send(self, method: str, path: str, headers: Any = (), body: Any = None, length: Any = None, timeout: Any = None) -> Any:
+    def send(
+        self, method: str, path: str, headers: Any = (), body: Any = None, length: Any = None, timeout: Any = None
+    ) -> Any:
         self.asked.append(method)
         if method == "POST":
             assert headers["Upload-Length"] == str(len(FILE)) and headers["Repr-Digest"].startswith("sha-256=:")
@@ -112,7 +114,13 @@ def test_ends_at_a_refusal(error: Any) -> None:
 
 
 def test_answers_that_are_none() -> None:
-    for place in ("", "https://evil.example/v2/repository/uploads/u1", "/v2/models", "/v2/repository/uploads/../x", "/v2/repository/uploads/u?x"):
+    for place in (
+        "",
+        "https://evil.example/v2/repository/uploads/u1",
+        "/v2/models",
+        "/v2/repository/uploads/../x",
+        "/v2/repository/uploads/u?x",
+    ):
         box = Played()
         box.place = place
         with pytest.raises(blindbox.BlindBoxError, match="no place for an upload"):
@@ -148,14 +156,18 @@ def test_bar(monkeypatch: pytest.MonkeyPatch) -> None:
         show(sent, 3 << 20)
     show(3 << 20, 3 << 20)
     lines = out.getvalue().split("\r")
-    assert lines[1].startswith("xray    0 %  0 B of 3.0 MiB") and lines[-1].startswith("xray  100 %  3.0 MiB of 3.0 MiB") and lines[-1].endswith("\n")
+    assert (
+        lines[1].startswith("xray    0 %  0 B of 3.0 MiB")
+        and lines[-1].startswith("xray  100 %  3.0 MiB of 3.0 MiB")
+        and lines[-1].endswith("\n")
+    )
     assert len(lines) < 10, "not at every part"
     nowhere = io.StringIO()
     monkeypatch.setattr(sys, "stderr", nowhere)
     for progress in (None, False):
         reporter(progress, "xray")(1, 1)
     assert nowhere.getvalue() == ""
-    assert isinstance(getattr(reporter(True, "x"), "__self__"), Bar) and _upload._size(5 << 30) == "5.0 GiB"
+    assert reporter(True, "x").__qualname__ == "Bar.show" and _upload._size(5 << 30) == "5.0 GiB"
 
 
 class Body(Answer):
@@ -163,7 +175,9 @@ class Body(Answer):
 
     def __init__(self, head: Any, rest: bytes = b"", length: Optional[str] = None) -> None:
         text = head if isinstance(head, bytes) else json.dumps(head).encode()
-        super().__init__(200, None, **{_infer.HEAD_LENGTH: length or str(len(text)), "Content-Length": str(len(text + rest))})
+        super().__init__(
+            200, None, **{_infer.HEAD_LENGTH: length or str(len(text)), "Content-Length": str(len(text + rest))}
+        )
         self.rest = text + rest
 
     def readinto(self, room: bytearray) -> None:

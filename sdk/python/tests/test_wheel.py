@@ -17,7 +17,6 @@ import zipfile
 from typing import Any
 
 import pytest
-
 from conftest import KEYS, Box
 
 HERE = pathlib.Path(__file__).resolve().parents[1]
@@ -57,14 +56,25 @@ def test_record(wheel: pathlib.Path) -> None:
         assert {p.name for p in (HERE / "src" / "blindbox").glob("*.py")} | {"py.typed"} == {
             n.partition("/")[2] for n in names if n.startswith("blindbox/") and n.count("/") == 1
         }
-        tags = [line[5:] for line in z.read(record.replace("RECORD", "WHEEL")).decode().splitlines() if line.startswith("Tag: ")]
+        tags = [
+            line[5:]
+            for line in z.read(record.replace("RECORD", "WHEEL")).decode().splitlines()
+            if line.startswith("Tag: ")
+        ]
         assert wheel.name.endswith(f"-py3-none-{'.'.join(t.rpartition('-')[2] for t in tags)}.whl") and len(tags) == 3
         metadata = z.read(record.replace("RECORD", "METADATA")).decode()
-        assert "Name: blindbox\n" in metadata and "Requires-Python: >=3.9\n" in metadata and "\n# blindbox\n" in metadata
+        assert (
+            "Name: blindbox\n" in metadata and "Requires-Python: >=3.9\n" in metadata and "\n# blindbox\n" in metadata
+        )
 
 
-def test_same_bytes(maker: Any, binary: str, wheel: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    assert maker.write(MACHINE, pathlib.Path(binary).read_bytes(), tmp_path).read_bytes() == wheel.read_bytes()
+def test_same_bytes(maker: Any, binary: str, tmp_path: pathlib.Path) -> None:
+    data = pathlib.Path(binary).read_bytes()[: 1 << 16]  # with all of what is looked at
+    made = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        made.append(maker.write(MACHINE, data, tmp_path / name).read_bytes())
+    assert made[0] == made[1]
 
 
 def test_tags_are_not_believed(maker: Any, binary: str, tmp_path: pathlib.Path) -> None:
@@ -77,9 +87,13 @@ def test_tags_are_not_believed(maker: Any, binary: str, tmp_path: pathlib.Path) 
     struct.pack_into("<I", data, at, 3)  # as if it asked for a loader
     with pytest.raises(SystemExit, match="dynamic"):
         maker.write(MACHINE, bytes(data), tmp_path)
-    mac = struct.pack("<8I", 0xFEEDFACF, 0x0100000C, 0, 2, 1, 24, 0, 0) + struct.pack("<6I", 0x32, 24, 1, 14 << 16 | 2 << 8, 0, 0)
+    mac = struct.pack("<8I", 0xFEEDFACF, 0x0100000C, 0, 2, 1, 24, 0, 0) + struct.pack(
+        "<6I", 0x32, 24, 1, 14 << 16 | 2 << 8, 0, 0
+    )
     assert maker.macho(mac) == "arm64, macOS 14.2"
-    assert maker.pe(b"MZ".ljust(0x3C, b"\0") + struct.pack("<I", 0x40) + b"PE\0\0" + struct.pack("<H", 0xAA64)) == "arm64"
+    assert (
+        maker.pe(b"MZ".ljust(0x3C, b"\0") + struct.pack("<I", 0x40) + b"PE\0\0" + struct.pack("<H", 0xAA64)) == "arm64"
+    )
     assert not list(tmp_path.iterdir())
 
 
@@ -97,17 +111,19 @@ def test_installed(wheel: pathlib.Path, box: Box, tmp_path: pathlib.Path, sample
     """A new environment with the wheel and nothing else: no index, no numpy, no PATH."""
     from conftest import TUMOUR
 
-    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "venv")], check=True)
     bin = tmp_path / "venv" / "bin"
-    pip = [str(bin / "python"), "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-index", str(wheel)]
+    pip = [sys.executable, "-m", "pip", "-q", "--disable-pip-version-check", "--python", str(bin / "python")]
     env = {"HOME": str(tmp_path), "BLINDBOX_API_KEY": KEYS["acme"], "PATH": str(tmp_path)}
-    subprocess.run(pip, check=True, env=env)
+    subprocess.run([*pip, "install", "--no-index", str(wheel)], check=True, env=env)
     for command in ([str(bin / "blindbox")], [str(bin / "python"), "-m", "blindbox"]):
         out = subprocess.run([*command, "version"], check=True, env=env, capture_output=True, text=True).stdout
         assert out.startswith("blindbox "), out
     told = subprocess.run([str(bin / "blindbox"), "explain", "BBX-999"], env=env, capture_output=True, text=True)
     assert told.returncode == 1 and "BBX-" in told.stderr
     args = [box.url, box.trust, str(TUMOUR), ",".join(map(str, sample))]
-    out = subprocess.run([str(bin / "python"), "-c", STORY, *args], check=True, env=env, capture_output=True, text=True).stdout
+    out = subprocess.run(
+        [str(bin / "python"), "-c", STORY, *args], check=True, env=env, capture_output=True, text=True
+    ).stdout
     assert out.strip() == "[0]"
     assert os.access(next((tmp_path / "venv").glob("lib/*/site-packages/blindbox/bin/blindbox")), os.X_OK)

@@ -17,15 +17,9 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 
 from . import errors, requests
 from ._sidecar import Options, Sidecar, origin
+from ._version import __version__
 from ._wire import Wire
-from .client import (
-    Client,
-    Model,
-    ModelInfo,
-    RunModelResponse,
-    UploadResponse,
-    connect,
-)
+from .client import Client, connect
 from .errors import (
     AttestationError,
     BlindBoxError,
@@ -47,12 +41,11 @@ from .errors import (
     Unavailable,
     UsageError,
 )
+from .models import Model, ModelInfo, RunModelResponse, UploadResponse
 from .tensors import ModelDatumType, Tensor, TensorInfo
 
 if TYPE_CHECKING:
     import openai as openai_library
-
-from ._version import __version__
 
 BlindAiConnection = Client  # its name in BlindAI
 
@@ -117,6 +110,7 @@ __all__ = [
     "Unavailable",
     "UploadResponse",
     "UsageError",
+    "__version__",
     "connect",
     "errors",
     "openai",

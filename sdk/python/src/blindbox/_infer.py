@@ -88,7 +88,11 @@ def _completed(name: str, shape: Tuple[int, ...], wanted: Sequence[int]) -> Sequ
         closed *= max(d, 1)
     whole, rest = divmod(shape[0], max(closed, 1))
     if rest or len(opened) > 1 or (not opened and whole != 1):
-        raise UsageError(f"input {name!r}: {shape[0]} elements in a flat list", expected=f"shape {list(wanted)}: give shapes=", nothing_sent=True)
+        raise UsageError(
+            f"input {name!r}: {shape[0]} elements in a flat list",
+            expected=f"shape {list(wanted)}: give shapes=",
+            nothing_sent=True,
+        )
     return [whole if d < 0 else d for d in wanted]
 
 

@@ -145,7 +145,9 @@ class Sidecar:
         self._end = weakref.finalize(self, _finish, process, self.document.get("socket"), os.getpid())
         if self.simulated:
             warnings.warn(
-                f"{self.options.url} is SIMULATED: this proves nothing about hardware", SimulationModeWarning, stacklevel=5
+                f"{self.options.url} is SIMULATED: this proves nothing about hardware",
+                SimulationModeWarning,
+                stacklevel=5,
             )
 
     def dial(self, timeout: Optional[float]) -> socket.socket:

@@ -92,7 +92,11 @@ class Source:
         try:
             self._bytes = memoryview(data).cast("B")
         except TypeError:
-            raise UsageError(f"a model of type {type(data).__name__}", expected="a path, bytes or a file open for reading bytes", nothing_sent=True) from None
+            raise UsageError(
+                f"a model of type {type(data).__name__}",
+                expected="a path, bytes or a file open for reading bytes",
+                nothing_sent=True,
+            ) from None
         self.size = len(self._bytes)
 
     def parts(self, offset: int) -> Iterator[Buffer]:
@@ -142,7 +146,9 @@ def name_of(file: str) -> str:
 class Upload:
     """One model on its way."""
 
-    def __init__(self, wire: Wire, source: Source, timeout: Optional[float], report: Callable[[int, int], None]) -> None:
+    def __init__(
+        self, wire: Wire, source: Source, timeout: Optional[float], report: Callable[[int, int], None]
+    ) -> None:
         self._wire, self._source, self._timeout, self._report = wire, source, timeout, report
         self._digest = source.digest()
         self._path = ""
@@ -154,7 +160,9 @@ class Upload:
         model = self._send()
         expected = "sha256:" + self._digest.hex()
         if model.get("id") != expected:
-            raise BlindBoxError("the box has another model than was sent: do not use it", seen=str(model.get("id")), expected=expected)
+            raise BlindBoxError(
+                "the box has another model than was sent: do not use it", seen=str(model.get("id")), expected=expected
+            )
         return model
 
     def _begin(self, parameters: Dict[str, str]) -> None:
@@ -223,7 +231,12 @@ class Upload:
         self._offset = int(said)
 
     def _ask(
-        self, method: str, path: str, headers: Dict[str, str], body: Optional[Iterator[Buffer]] = None, length: Optional[int] = None
+        self,
+        method: str,
+        path: str,
+        headers: Dict[str, str],
+        body: Optional[Iterator[Buffer]] = None,
+        length: Optional[int] = None,
     ) -> Tuple[Answer, Any]:
         answer = self._wire.send(method, path, headers, body, length, self._timeout)
         said = answer.json()
@@ -236,7 +249,11 @@ def _goes_on(e: BlindBoxError) -> bool:
     """Says that the upload may still be there after this."""
     if isinstance(e, InvalidRequest):
         return e.message.startswith("the body ended early")
-    return isinstance(e, (Busy, Conflict, ConnectionLost, Timeout, Unavailable)) or isinstance(e, BoxError) and e.status == 502
+    return (
+        isinstance(e, (Busy, Conflict, ConnectionLost, Timeout, Unavailable))
+        or isinstance(e, BoxError)
+        and e.status == 502
+    )
 
 
 def _wait(failed: int, e: BlindBoxError) -> float:

@@ -7,88 +7,21 @@ written for it.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Type, Union
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Type, Union
 from urllib.parse import quote
 
 from . import _infer
 from ._sidecar import Options, Sidecar, origin
 from ._upload import Progress, Source, Upload, name_of, reporter
 from ._wire import Answer, Wire
-from .errors import InvalidRequest, UsageError, of_box
-from .tensors import Tensor, TensorInfo
+from .errors import UsageError, of_box
+from .models import Model, ModelInfo, RunModelResponse, UploadResponse, card, infos
 
 if TYPE_CHECKING:
     import openai as openai_library
 
 DEFAULT_TIMEOUT = 300.0  # seconds in which nothing comes or goes
-
-
-@dataclass(frozen=True)
-class Model:
-    """What a box says about a model."""
-
-    name: str
-    version: str
-    model_id: str
-    state: str = ""
-    reason: str = ""
-    owner: str = ""
-    visibility: str = ""
-    optimize: bool = True
-    loaded: bool = False
-    pinned: bool = False
-    size: int = 0
-    memory: int = 0
-    uploaded: str = ""
-
-    @property
-    def hash(self) -> bytes:
-        """The SHA-256 of its file."""
-        return bytes.fromhex(self.model_id.partition(":")[2])
-
-
-@dataclass(frozen=True)
-class UploadResponse(Model):
-    """The model that a box has made of an upload."""
-
-
-@dataclass(frozen=True)
-class ModelInfo:
-    """What a model takes and gives; -1 is a dimension that it leaves open."""
-
-    name: str
-    versions: Tuple[str, ...]
-    platform: str
-    inputs: Tuple[TensorInfo, ...]
-    outputs: Tuple[TensorInfo, ...]
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class RunModelResponse:
-    """The outputs of a run: by their place in ``output``, or by name."""
-
-    output: List[Tensor]
-
-    def __getitem__(self, name: Union[str, int]) -> Tensor:
-        if isinstance(name, int):
-            return self.output[name]
-        for t in self.output:
-            if t.name == name:
-                return t
-        raise KeyError(f"no output {name!r}; there are {', '.join(self.names)}")
-
-    def __iter__(self) -> Iterator[Tensor]:
-        return iter(self.output)
-
-    def __len__(self) -> int:
-        return len(self.output)
-
-    @property
-    def names(self) -> List[str]:
-        return [t.name for t in self.output]
 
 
 class Client:
@@ -156,7 +89,7 @@ class Client:
             if not optimize:
                 parameters["optimize"] = "false"
             upload = Upload(self._wire, source, self._limit(timeout), reporter(progress, name))
-            return UploadResponse(**_card(upload.run(parameters)))
+            return UploadResponse(**card(upload.run(parameters)))
         finally:
             source.close()
 
@@ -205,14 +138,23 @@ class Client:
         """The older name of ``run_model``."""
         return self.run_model(model_id, "", tensors, dtype, shape, version=version, timeout=timeout)
 
-    def delete_model(self, model_id: str, *, version: Union[int, str, None] = None, timeout: Optional[float] = None) -> None:
+    def delete_model(
+        self, model_id: str, *, version: Union[int, str, None] = None, timeout: Optional[float] = None
+    ) -> None:
         """Takes a model of the caller out of the box, for good."""
         self._known.pop(model_id, None)
         self._ask("DELETE", _place(model_id, version), timeout)
 
     # More.
 
-    def run(self, model: str, *inputs: Any, version: Union[int, str, None] = None, timeout: Optional[float] = None, **named: Any) -> RunModelResponse:
+    def run(
+        self,
+        model: str,
+        *inputs: Any,
+        version: Union[int, str, None] = None,
+        timeout: Optional[float] = None,
+        **named: Any,
+    ) -> RunModelResponse:
         """Runs a model with its inputs one after the other, or by name.
 
         For models with a pipeline inputs are what people have: text, or the content of an
@@ -227,9 +169,11 @@ class Client:
         """The models that the caller may know of."""
         said = self._ask("GET", "/v2/models", timeout)
         models = said.get("models") if isinstance(said, dict) else None
-        return [Model(**_card(m)) for m in models or ()]
+        return [Model(**card(m)) for m in models or ()]
 
-    def describe_model(self, model_id: str, *, version: Union[int, str, None] = None, timeout: Optional[float] = None) -> ModelInfo:
+    def describe_model(
+        self, model_id: str, *, version: Union[int, str, None] = None, timeout: Optional[float] = None
+    ) -> ModelInfo:
         """What a model takes and gives."""
         said = self._ask("GET", _path(model_id, version), timeout)
         if not isinstance(said, dict):
@@ -238,24 +182,32 @@ class Client:
             name=str(said.get("name", "")),
             versions=tuple(said.get("versions") or ()),
             platform=str(said.get("platform", "")),
-            inputs=_infos(said.get("inputs")),
-            outputs=_infos(said.get("outputs")),
+            inputs=infos(said.get("inputs")),
+            outputs=infos(said.get("outputs")),
             parameters=said.get("parameters") or {},
         )
 
-    def load_model(self, model_id: str, *, version: Union[int, str, None] = None, timeout: Optional[float] = None) -> Model:
+    def load_model(
+        self, model_id: str, *, version: Union[int, str, None] = None, timeout: Optional[float] = None
+    ) -> Model:
         """Has a model made ready."""
         return self._change(model_id, version, "load", timeout)
 
-    def unload_model(self, model_id: str, *, version: Union[int, str, None] = None, timeout: Optional[float] = None) -> Model:
+    def unload_model(
+        self, model_id: str, *, version: Union[int, str, None] = None, timeout: Optional[float] = None
+    ) -> Model:
         """Has a model sealed until it is asked for; a pinned one stays ready."""
         return self._change(model_id, version, "unload", timeout)
 
-    def pin_model(self, model_id: str, *, version: Union[int, str, None] = None, timeout: Optional[float] = None) -> Model:
+    def pin_model(
+        self, model_id: str, *, version: Union[int, str, None] = None, timeout: Optional[float] = None
+    ) -> Model:
         """Keeps a model ready until ``unpin_model``."""
         return self._change(model_id, version, "pin", timeout)
 
-    def unpin_model(self, model_id: str, *, version: Union[int, str, None] = None, timeout: Optional[float] = None) -> Model:
+    def unpin_model(
+        self, model_id: str, *, version: Union[int, str, None] = None, timeout: Optional[float] = None
+    ) -> Model:
         return self._change(model_id, version, "unpin", timeout)
 
     def openai(self, **options: Any) -> "openai_library.OpenAI":
@@ -274,7 +226,9 @@ class Client:
     def __enter__(self) -> "Client":
         return self
 
-    def __exit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]) -> None:
+    def __exit__(
+        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
+    ) -> None:
         self.close()
 
     def _described(self, model: str, version: Union[int, str, None], timeout: Optional[float]) -> ModelInfo:
@@ -287,7 +241,7 @@ class Client:
         return known
 
     def _change(self, model_id: str, version: Union[int, str, None], what: str, timeout: Optional[float]) -> Model:
-        return Model(**_card(self._ask("POST", _place(model_id, version) + "/" + what, timeout)))
+        return Model(**card(self._ask("POST", _place(model_id, version) + "/" + what, timeout)))
 
     def _ask(self, method: str, path: str, timeout: Optional[float]) -> Any:
         answer = self._wire.send(method, path, timeout=self._limit(timeout))
@@ -376,7 +330,9 @@ def _model(model_id: str, model_hash: Union[str, bytes]) -> str:
 
 def _says_all(values: Any) -> bool:
     """True for tensors by name that have a type and a shape of their own."""
-    return isinstance(values, Mapping) and all(hasattr(v, "shape") or isinstance(v, memoryview) for v in values.values())
+    return isinstance(values, Mapping) and all(
+        hasattr(v, "shape") or isinstance(v, memoryview) for v in values.values()
+    )
 
 
 def _name(model: str, version: Union[int, str, None]) -> str:
@@ -396,18 +352,3 @@ def _place(model: str, version: Union[int, str, None]) -> str:
 def _check(answer: Answer) -> None:
     if not 200 <= answer.status <= 299:
         raise of_box(answer.status, answer.json(), answer.headers.get("Retry-After"))
-
-
-_CARD = ("name", "version", "state", "reason", "owner", "visibility", "optimize", "loaded", "pinned", "size", "memory", "uploaded")
-
-
-def _card(said: Any) -> Dict[str, Any]:
-    """What a box says about a model, as Model has it."""
-    if not isinstance(said, dict):
-        raise InvalidRequest("the box's answer about a model cannot be read")
-    card = {name: said[name] for name in _CARD if name in said}
-    return {"name": "", "version": "", **card, "model_id": str(said.get("id", ""))}
-
-
-def _infos(said: Any) -> Tuple[TensorInfo, ...]:
-    return tuple(TensorInfo(v.get("shape") or (), v.get("datatype"), v.get("name")) for v in said or ())

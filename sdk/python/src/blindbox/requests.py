@@ -13,19 +13,17 @@ Cookies and hooks are not kept.
 from __future__ import annotations
 
 import base64
-import io
 import json as jsonlib
-import mimetypes
 import os
-import secrets
 import threading
 import weakref
 from types import TracebackType
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple, Type, Union
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
+from . import _body
 from ._sidecar import Options, Sidecar, origin
-from ._wire import Answer, Buffer, Wire
+from ._wire import Answer, Wire
 from .errors import BlindBoxError, BoxError, Timeout, Unavailable, UsageError, of_box
 
 RequestException = BlindBoxError
@@ -155,7 +153,9 @@ class Response:
     def __enter__(self) -> "Response":
         return self
 
-    def __exit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]) -> None:
+    def __exit__(
+        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
+    ) -> None:
         self.close()
 
     def __repr__(self) -> str:
@@ -216,7 +216,7 @@ class Session:
         _refuse_weaker(verify, proxies)
         wire = self._wire(url, trust, api_key, cert)
         given = {**self.headers, **(headers or {})}
-        body, length, kind = _body(data, json, files)
+        body, length, kind = _body.made(data, json, files)
         lower = {name.lower() for name in given}
         if kind and "content-type" not in lower:
             given["Content-Type"] = kind
@@ -240,7 +240,9 @@ class Session:
             more["cert"], more["key"] = _absolute(cert[0]), _absolute(cert[1])
         parts = urlsplit(url)
         if parts.scheme != "https":
-            raise UsageError(f"{url[:100]!r} is no address of a box", expected="https://HOST[:PORT]/...", nothing_sent=True)
+            raise UsageError(
+                f"{url[:100]!r} is no address of a box", expected="https://HOST[:PORT]/...", nothing_sent=True
+            )
         options = Options(url=origin(f"https://{parts.netloc}"), **more)
         with self._lock:
             wire = self._wires.get(options)
@@ -280,7 +282,9 @@ class Session:
     def __enter__(self) -> "Session":
         return self
 
-    def __exit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]) -> None:
+    def __exit__(
+        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
+    ) -> None:
         self.close()
 
 
@@ -292,7 +296,9 @@ def _refuse_weaker(verify: Any, proxies: Any) -> None:
             nothing_sent=True,
         )
     if proxies:
-        raise UsageError("proxies= is not for boxes: the connection ends in the box that was verified", nothing_sent=True)
+        raise UsageError(
+            "proxies= is not for boxes: the connection ends in the box that was verified", nothing_sent=True
+        )
 
 
 def _follow(
@@ -311,7 +317,7 @@ def _follow(
     while True:
         parts = urlsplit(url)
         path = quote(parts.path or "/", _KEPT) + (f"?{quote(parts.query, _KEPT)}" if parts.query else "")
-        answer = wire.send(method, path, headers, _parts(body), length, _seconds(timeout))
+        answer = wire.send(method, path, headers, _body.parts(body), length, _seconds(timeout))
         r = Response(answer, url, stream)
         r.history = list(history)
         target = _within(base, url, r) if allow and r.is_redirect else None
@@ -345,123 +351,15 @@ def _absolute(path: Optional[Path]) -> Optional[str]:
     return None if path is None else os.path.abspath(path)
 
 
-def _pairs(params: Any) -> List[Tuple[str, Any]]:
-    if params is None:
-        return []
-    items = list(params.items()) if isinstance(params, Mapping) else list(params)
-    return [(str(name), value) for name, value in items if value is not None]
-
-
 def _with(url: str, params: Any) -> str:
     """A URL with parameters behind those that it has."""
     parts = urlsplit(url)
     if isinstance(params, (str, bytes)):
         more = params if isinstance(params, str) else params.decode()
     else:
-        more = urlencode(_pairs(params), doseq=True)
+        more = urlencode(_body.pairs(params), doseq=True)
     query = "&".join(part for part in (parts.query, more) if part)
     return parts._replace(query=query, fragment="").geturl()
-
-
-def _body(data: Any, json: Any, files: Any) -> Tuple[Optional[List[Any]], Optional[int], str]:
-    """The parts of a body, its length if that is known, and its type."""
-    if files:
-        return _multipart(data, files)
-    if json is not None and not data:
-        text = jsonlib.dumps(json, allow_nan=False).encode()
-        return [text], len(text), "application/json"
-    if data is None:
-        return None, None, ""
-    if isinstance(data, (Mapping, list, tuple)):
-        text = urlencode(_pairs(data), doseq=True).encode()
-        return [text], len(text), "application/x-www-form-urlencoded"
-    if isinstance(data, str):
-        data = data.encode("utf-8")
-    if isinstance(data, (bytes, bytearray, memoryview)):
-        return [data], memoryview(data).nbytes, ""
-    return [data], _size(data), ""
-
-
-def _size(data: Any) -> Optional[int]:
-    """The bytes that are left of a file; None for what does not say."""
-    try:
-        at = data.tell()
-        end = data.seek(0, io.SEEK_END)
-        data.seek(at)
-    except (AttributeError, OSError):
-        return None
-    return int(end - at)
-
-
-def _parts(body: Optional[List[Any]]) -> Optional[Iterator[Buffer]]:
-    return None if body is None else _each(body)
-
-
-def _each(body: List[Any]) -> Iterator[Buffer]:
-    for part in body:
-        if isinstance(part, (bytes, bytearray, memoryview)):
-            yield part
-        elif hasattr(part, "read"):
-            while True:
-                chunk = part.read(_CHUNK)
-                if not chunk:
-                    break
-                yield chunk.encode("utf-8") if isinstance(chunk, str) else chunk
-        else:
-            for chunk in part:
-                yield chunk.encode("utf-8") if isinstance(chunk, str) else chunk
-
-
-def _multipart(data: Any, files: Any) -> Tuple[List[Any], Optional[int], str]:
-    """A form with files in it (RFC 7578). Files are sent as they are read."""
-    boundary = secrets.token_hex(16)
-    parts: List[Any] = []
-    for name, value in _pairs(data):
-        for v in value if isinstance(value, (list, tuple)) else [value]:
-            text = v if isinstance(v, bytes) else str(v).encode("utf-8")
-            parts += [_part_head(boundary, name, None, None), text, b"\r\n"]
-    for name, value in _pairs(files):
-        filename, content, kind = _file(name, value)
-        parts += [_part_head(boundary, name, filename, kind), content, b"\r\n"]
-    parts.append(f"--{boundary}--\r\n".encode())
-    sizes = [memoryview(p).nbytes if isinstance(p, (bytes, bytearray, memoryview)) else _size(p) for p in parts]
-    length = None if None in sizes else sum(n for n in sizes if n is not None)
-    return parts, length, f"multipart/form-data; boundary={boundary}"
-
-
-def _file(name: str, value: Any) -> Tuple[str, Any, str]:
-    """FILE, (filename, FILE) or (filename, FILE, type)."""
-    filename, content, kind = "", value, ""
-    if isinstance(value, (tuple, list)):
-        filename, content = value[0], value[1]
-        kind = value[2] if len(value) > 2 else ""
-    if isinstance(content, os.PathLike):
-        filename = filename or os.path.basename(content)
-        with open(content, "rb") as f:
-            content = f.read()
-    if not filename:
-        own = getattr(content, "name", "")
-        filename = os.path.basename(own) if isinstance(own, str) and own else name
-    if isinstance(content, str):
-        content = content.encode("utf-8")
-    return filename, content, kind or mimetypes.guess_type(filename)[0] or "application/octet-stream"
-
-
-def _part_head(boundary: str, name: str, filename: Optional[str], kind: Optional[str]) -> bytes:
-    head = f'--{boundary}\r\nContent-Disposition: form-data; name="{_quoted(name)}"'
-    if filename is not None:
-        head += f'; filename="{_quoted(filename)}"\r\nContent-Type: {_plain(kind or "")}'
-    return (head + "\r\n\r\n").encode("utf-8")
-
-
-def _quoted(text: str) -> str:
-    return text.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
-
-
-def _plain(kind: str) -> str:
-    if "\r" in kind or "\n" in kind:
-        raise UsageError("a type of a file with line breaks in it", nothing_sent=True)
-    return kind
 
 
 _all: "weakref.WeakSet[Session]" = weakref.WeakSet()

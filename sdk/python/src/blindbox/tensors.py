@@ -67,10 +67,16 @@ def datatype_of(dtype: Any) -> str:
     if isinstance(dtype, ModelDatumType):
         return dtype.value
     name = str(getattr(dtype, "name", None) or getattr(dtype, "__name__", None) or dtype).rpartition(".")[2]
-    for known in (_NAMED.get(name.lower()), _SHORT.get(name.lower()), name if name in _FORMS or name == "BYTES" else None):
+    for known in (
+        _NAMED.get(name.lower()),
+        _SHORT.get(name.lower()),
+        name if name in _FORMS or name == "BYTES" else None,
+    ):
         if known:
             return known
-    raise UsageError(f"{dtype!r} is no type of tensors", expected=", ".join(sorted(_NAMED)) + " or BYTES", nothing_sent=True)
+    raise UsageError(
+        f"{dtype!r} is no type of tensors", expected=", ".join(sorted(_NAMED)) + " or BYTES", nothing_sent=True
+    )
 
 
 class TensorInfo:
@@ -163,7 +169,9 @@ def tensor(name: str, value: Any, datatype: Optional[str] = None, shape: Optiona
     found, dims, data = array or _from_list(name, value, datatype)
     if shape is not None:
         if _count(shape) != _count(dims):
-            raise UsageError(f"{name or 'tensor'}: {_count(dims)} elements, expected shape {list(shape)}", nothing_sent=True)
+            raise UsageError(
+                f"{name or 'tensor'}: {_count(dims)} elements, expected shape {list(shape)}", nothing_sent=True
+            )
         dims = tuple(shape)
     return Tensor(TensorInfo(dims, found, name), data)
 
@@ -227,7 +235,9 @@ def _from_list(name: str, value: Any, datatype: Optional[str]) -> Tuple[str, Tup
             flat = [_to_bf16(v) for v in flat]
         return datatype, dims, struct.pack(f"<{len(flat)}{_FORMS[datatype][1]}", *flat)
     except (struct.error, OverflowError, TypeError) as e:
-        raise UsageError(f"{name or 'tensor'}: elements of another type than {datatype}: {e}", nothing_sent=True) from None
+        raise UsageError(
+            f"{name or 'tensor'}: elements of another type than {datatype}: {e}", nothing_sent=True
+        ) from None
 
 
 def nested(value: Any) -> Tuple[int, ...]:
@@ -275,7 +285,11 @@ def _joined(values: Sequence[Any]) -> bytes:
         elif isinstance(v, str):
             v = v.encode("utf-8")
         elif not isinstance(v, (bytes, bytearray, memoryview)):
-            raise UsageError(f"{type(v).__name__} as an element of a BYTES tensor", expected="str, bytes or a Path", nothing_sent=True)
+            raise UsageError(
+                f"{type(v).__name__} as an element of a BYTES tensor",
+                expected="str, bytes or a Path",
+                nothing_sent=True,
+            )
         parts += [struct.pack("<I", len(v)), bytes(v)]
     return b"".join(parts)
 

@@ -1,0 +1,103 @@
+"""What a box says about its models, and what a model answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Dict, Iterator, List, Mapping, Tuple, Union
+
+from .errors import InvalidRequest
+from .tensors import Tensor, TensorInfo
+
+
+@dataclass(frozen=True)
+class Model:
+    """What a box says about a model."""
+
+    name: str
+    version: str
+    model_id: str
+    state: str = ""
+    reason: str = ""
+    owner: str = ""
+    visibility: str = ""
+    optimize: bool = True
+    loaded: bool = False
+    pinned: bool = False
+    size: int = 0
+    memory: int = 0
+    uploaded: str = ""
+
+    @property
+    def hash(self) -> bytes:
+        """The SHA-256 of its file."""
+        return bytes.fromhex(self.model_id.partition(":")[2])
+
+
+@dataclass(frozen=True)
+class UploadResponse(Model):
+    """The model that a box has made of an upload."""
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What a model takes and gives; -1 is a dimension that it leaves open."""
+
+    name: str
+    versions: Tuple[str, ...]
+    platform: str
+    inputs: Tuple[TensorInfo, ...]
+    outputs: Tuple[TensorInfo, ...]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RunModelResponse:
+    """The outputs of a run: by their place in ``output``, or by name."""
+
+    output: List[Tensor]
+
+    def __getitem__(self, name: Union[str, int]) -> Tensor:
+        if isinstance(name, int):
+            return self.output[name]
+        for t in self.output:
+            if t.name == name:
+                return t
+        raise KeyError(f"no output {name!r}; there are {', '.join(self.names)}")
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return iter(self.output)
+
+    def __len__(self) -> int:
+        return len(self.output)
+
+    @property
+    def names(self) -> List[str]:
+        return [t.name for t in self.output]
+
+
+_CARD = (
+    "name",
+    "version",
+    "state",
+    "reason",
+    "owner",
+    "visibility",
+    "optimize",
+    "loaded",
+    "pinned",
+    "size",
+    "memory",
+    "uploaded",
+)
+
+
+def card(said: Any) -> Dict[str, Any]:
+    """What a box says about a model, as Model has it."""
+    if not isinstance(said, dict):
+        raise InvalidRequest("the box's answer about a model cannot be read")
+    known = {name: said[name] for name in _CARD if name in said}
+    return {"name": "", "version": "", **known, "model_id": str(said.get("id", ""))}
+
+
+def infos(said: Any) -> Tuple[TensorInfo, ...]:
+    return tuple(TensorInfo(v.get("shape") or (), v.get("datatype"), v.get("name")) for v in said or ())
