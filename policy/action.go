@@ -74,11 +74,14 @@ func modelAction(method, path string, store bool) Action {
 }
 
 // Paths of a box that runs models. ModelIndex and OpenAIModels are where it lists them,
-// Repository is below which they come and go.
+// Repository is below which they come and go. A request to Embeddings or Transcriptions
+// names its model in its body.
 const (
-	ModelIndex   = "/v2/models"
-	OpenAIModels = "/v1/models"
-	Repository   = "/v2/repository"
+	ModelIndex     = "/v2/models"
+	OpenAIModels   = "/v1/models"
+	Repository     = "/v2/repository"
+	Embeddings     = "/v1/embeddings"
+	Transcriptions = "/v1/audio/transcriptions"
 )
 
 func (r *ActionRule) fits(method, path string) bool {

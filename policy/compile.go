@@ -93,8 +93,9 @@ type callerRules struct {
 	slices map[Action]*slice
 }
 
-// compile turns the callers into Cedar, and adds what the document has in it.
-func compile(callers []Caller, raw []*rule, lines map[string]int) *compiled {
+// compile turns the callers into Cedar, and adds what the document has in it. index says
+// that there is a list of models, see [Caller.narrowed].
+func compile(callers []Caller, raw []*rule, lines map[string]int, index bool) *compiled {
 	c := &compiled{callers: make(map[string]*callerRules, len(callers)), entities: types.EntityMap{}, memory: newMemory()}
 	for i := range callers {
 		caller := &callers[i]
@@ -106,7 +107,7 @@ func compile(callers []Caller, raw []*rule, lines map[string]int) *compiled {
 		}
 		c.callers[caller.Name] = rules
 		for _, a := range caller.May {
-			for _, r := range caller.permits(uid, a, fmt.Sprintf("callers[%d]", i), lines) {
+			for _, r := range caller.permits(uid, a, fmt.Sprintf("callers[%d]", i), lines, index && a == List) {
 				rules.slices[a].add(r)
 				c.rules = append(c.rules, r)
 			}
@@ -155,14 +156,14 @@ func (c *Caller) Kind() string {
 
 // permits returns what the short form of a caller means in Cedar: a permit for
 // each path, or one for all.
-func (c *Caller) permits(uid cedar.EntityUID, a Action, at string, lines map[string]int) []*rule {
+func (c *Caller) permits(uid cedar.EntityUID, a Action, at string, lines map[string]int, index bool) []*rule {
 	base := func() *ast.Policy { return ast.Permit().PrincipalEq(uid).ActionEq(actionUID(a)) }
 	who := fmt.Sprintf("caller %q may %s", c.Name, a)
 	if a == Observe {
 		return []*rule{{policy: cedar.NewPolicyFromAST(base()), reason: who, line: c.Line}}
 	}
 	if len(c.Paths) == 0 {
-		return []*rule{{policy: c.narrowed(base()), reason: who + " every path", line: c.Line}}
+		return []*rule{{policy: c.narrowed(base(), index), reason: who + " every path", line: c.Line}}
 	}
 	out := make([]*rule, len(c.Paths))
 	for i, pattern := range c.Paths {
@@ -175,18 +176,24 @@ func (c *Caller) permits(uid cedar.EntityUID, a Action, at string, lines map[str
 			r.exact = pattern
 			p.ResourceEq(cedar.NewEntityUID(pathType, cedar.String(pattern)))
 		}
-		r.policy = c.narrowed(p)
+		r.policy = c.narrowed(p, index)
 		out[i] = r
 	}
 	return out
 }
 
-// narrowed adds the caller's methods and models to a permit.
-func (c *Caller) narrowed(p *ast.Policy) *cedar.Policy {
+// narrowed adds the caller's methods and models to a permit. A request for the list of
+// models is for none of them: it is permitted, and decided again for each model that
+// would be in the list, see [Policy.Shows].
+func (c *Caller) narrowed(p *ast.Policy, index bool) *cedar.Policy {
+	models := c.Models
+	if index && len(models) > 0 {
+		models = append(slices.Clone(models), "")
+	}
 	for _, limit := range []struct {
 		attribute types.String
 		list      []string
-	}{{"method", c.Methods}, {"model", c.Models}} {
+	}{{"method", c.Methods}, {"model", models}} {
 		if len(limit.list) > 0 {
 			p.When(ast.Value(set(limit.list)).Contains(ast.Context().Access(limit.attribute)))
 		}

@@ -112,7 +112,8 @@ func (o *oracle) shortForm(caller *yaml.Node, r policy.Request) int {
 	if r.Action == "observe" {
 		return caller.Line
 	}
-	if !listed(child(caller, "methods"), r.Method, true) || !listed(child(caller, "models"), r.Model, true) {
+	index := r.Action == "list" && r.Model == "" && child(o.root, "app") == nil // the list itself is of no model
+	if !listed(child(caller, "methods"), r.Method, true) || !index && !listed(child(caller, "models"), r.Model, true) {
 		return 0
 	}
 	paths := child(caller, "paths")

@@ -24,7 +24,7 @@ func (b *builder) cedar(block *strictyaml.Block) {
 		raw = b.rawRules(block)
 	}
 	if len(b.errs) == 0 {
-		b.policy.compiled = compile(b.policy.Callers, raw, b.policy.lines)
+		b.policy.compiled = compile(b.policy.Callers, raw, b.policy.lines, b.policy.App == nil)
 	}
 }
 
