@@ -121,7 +121,7 @@ func TestDecidedAbout(t *testing.T) {
 		"/v2/repository/models/" + id + "/versions/2/load": "clinic~secret",
 		"/v2/repository/models/" + id + "/load":            "clinic~open",
 	} {
-		if got, _ := s.Model("clinic", httptest.NewRequest("GET", path, nil)); got != want {
+		if got, _, _ := s.Model("clinic", httptest.NewRequest("GET", path, nil), nil); got != want {
 			t.Errorf("%s is decided about as %q, want %q", path, got, want)
 		}
 	}

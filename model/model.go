@@ -1,5 +1,6 @@
 // Package model answers inference requests for the models in the box: the Open
-// Inference Protocol, version 2, over HTTP with JSON tensors.
+// Inference Protocol, version 2, over HTTP with JSON tensors, and OpenAI's API for
+// embeddings and transcriptions (openai.go).
 //
 // It stands inside the box, behind the attested channel and the box's policy.
 // Requests may be hostile: sizes, shapes and numbers are checked before memory
@@ -15,7 +16,8 @@
 // are asked alike.
 //
 // Source: Open Inference Protocol (kserve/open-inference-protocol), REST, and the
-// binary tensor data extension of Triton (server/docs/protocol).
+// binary tensor data extension of Triton (server/docs/protocol); OpenAI's API reference
+// (openai/openai-openapi).
 package model
 
 import (
@@ -26,6 +28,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"net/http"
 	"regexp"
 	"runtime"
 	"slices"
@@ -127,6 +130,7 @@ type config struct {
 	deadline    time.Duration
 	limits      onnx.Limits
 	brought     *store.Config // nil: callers bring no models
+	shows       func(list *http.Request, model string) bool
 }
 
 // WithBodyLimit bounds a request's body in bytes. Default 16 MiB.
@@ -159,8 +163,15 @@ func WithDeadline(d time.Duration) Option { return func(c *config) { c.deadline 
 // defaultMemory is of all runs together, in bytes.
 const defaultMemory = 1 << 30
 
+// WithShown says which models a list has in it, by their canonical names, for the caller
+// who asks for it. Default: all that the caller may know of.
+func WithShown(shows func(list *http.Request, model string) bool) Option {
+	return func(c *config) { c.shows = shows }
+}
+
 func newConfig(opts []Option) (config, error) {
 	c := config{body: 16 << 20, elements: 4 << 20, answer: 64 << 20, memory: defaultMemory, concurrency: runtime.GOMAXPROCS(0), deadline: 30 * time.Second, limits: onnx.DefaultLimits()}
+	c.shows = func(*http.Request, string) bool { return true }
 	for _, o := range opts {
 		o(&c)
 	}
@@ -190,8 +201,8 @@ func WithStore(c store.Config) Option { return func(cfg *config) { cfg.brought =
 // [onnx.DefaultLimits].
 func WithLimits(l onnx.Limits) Option { return func(c *config) { c.limits = l } }
 
-// NewServer returns what answers for all paths under /v2 and for /v1/models. It refuses
-// two models of one name, a model that was not loaded, and a bound that is not
+// NewServer returns what answers for all paths under /v2 and those of OpenAI's API. It
+// refuses two models of one name, a model that was not loaded, and a bound that is not
 // positive.
 func NewServer(models []Loaded, opts ...Option) (*Server, error) {
 	c, err := newConfig(opts)

@@ -132,8 +132,7 @@ func TestPathsAndMethods(t *testing.T) {
 		want         string
 	}{
 		{"GET", "/", 404, "begin with /v2"},
-		{"GET", "/v1/models/echo", 404, "begin with /v2"},
-		{"POST", "/v1/models", 405, "method must be GET or HEAD"},
+		{"GET", "/v3/models", 404, "begin with /v2"},
 		{"POST", "/v2/repository/uploads", 404, "callers bring no models"},
 		{"DELETE", "/v2/repository/models/echo", 404, "callers bring no models"},
 		{"DELETE", "/v2/repository/index", 405, "method must be GET or POST"},

@@ -17,6 +17,9 @@ type failure struct {
 	status int
 	text   string
 	retry  time.Duration // 0: not at all
+	// param is the parameter that is wrong, for clients of OpenAI's API; code what these
+	// branch on. Both may be "".
+	param, code string
 }
 
 func (f *failure) Error() string { return f.text }
@@ -27,7 +30,7 @@ func fail(status int, format string, args ...any) error {
 
 // later is a refusal of what may be tried again.
 func later(status int, retry time.Duration, format string, args ...any) error {
-	return &failure{status, fmt.Sprintf(format, args...), max(retry, time.Second)}
+	return &failure{status: status, text: fmt.Sprintf(format, args...), retry: max(retry, time.Second)}
 }
 
 // failureOf is what the caller is told of an error: of one that is not meant for it,
@@ -69,7 +72,11 @@ func (s *Server) refusal(ctx context.Context, err error) error {
 		{new(*store.SealedError), 0, http.StatusInternalServerError},
 	} {
 		if errors.As(err, known.err) {
-			return fail(known.code, "%s", text)
+			f := &failure{status: known.code, text: text}
+			if _, none := known.err.(**store.NotFoundError); none {
+				f.param, f.code = "model", "model_not_found"
+			}
+			return f
 		}
 	}
 	return s.refusalOfTheMoment(ctx, err, text)

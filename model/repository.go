@@ -58,40 +58,20 @@ func cardOf(e store.Entry, caller string) card {
 }
 
 // index describes the models that a caller may know of, in the order of their names.
-func (s *Server) index(caller string) ([]card, error) {
+func (s *Server) index(r *http.Request) ([]card, error) {
+	caller := r.Header.Get(CallerHeader)
 	entries, err := s.store.List(caller)
 	if err != nil {
 		return nil, s.refusal(s.ctx, err)
 	}
 	list := make([]card, 0, len(entries))
 	for _, e := range entries {
-		list = append(list, cardOf(e, caller))
+		if s.shows(r, e.Canonical()) {
+			list = append(list, cardOf(e, caller))
+		}
 	}
 	slices.SortStableFunc(list, func(a, b card) int { return strings.Compare(a.Name, b.Name) })
 	return list, nil
-}
-
-// openAI is the index as OpenAI's API has it.
-func openAI(list []card) any {
-	type entry struct {
-		ID      string `json:"id"`
-		Object  string `json:"object"`
-		Created int64  `json:"created"`
-		OwnedBy string `json:"owned_by"`
-	}
-	data := []entry{}
-	for i, c := range list {
-		if i > 0 && list[i-1].Name == c.Name {
-			continue // another version of it
-		}
-		created, _ := time.Parse(time.RFC3339, c.Uploaded) // the zero time where there is none
-		owner := c.Owner
-		if owner == "" {
-			owner = "blindbox"
-		}
-		data = append(data, entry{c.Name, "model", max(created.Unix(), 0), owner})
-	}
-	return map[string]any{"object": "list", "data": data}
 }
 
 // repository answers for what is below /v2/repository.
@@ -102,7 +82,7 @@ func (s *Server) repository(w http.ResponseWriter, r *http.Request, rest []strin
 		if err := allow(w, r, http.MethodGet, http.MethodPost); err != nil {
 			return reply{}, err
 		}
-		list, err := s.index(caller)
+		list, err := s.index(r)
 		return object(http.StatusOK, list, err)
 	case !s.brings:
 		return reply{}, fail(http.StatusNotFound, "no such path: callers bring no models to this box")
@@ -398,12 +378,31 @@ func digestOf(h http.Header) (d store.Digest, err error) {
 // OWNER~NAME for one that a caller brings or has brought, whatever the request calls
 // it. It is "" for a request that is for none. Of a model that the caller cannot know it
 // is the name as it was given, without an id; of an upload the id is what was announced.
-func (s *Server) Model(caller string, r *http.Request) (name string, id store.Digest) {
+//
+// body is the whole body of a request whose model stands there, see [InBody]. What this
+// took for the model's name is what an answer is made from, or there is none. The error
+// says why there is no one name in it, and holds nothing of the request.
+func (s *Server) Model(caller string, r *http.Request, body []byte) (name string, id store.Digest, err error) {
+	if InBody(r) {
+		if name, err = named(r, body); err == nil {
+			name, id = s.known(caller, []string{name})
+		}
+		return name, id, err
+	}
+	name, id = s.inPath(caller, r)
+	return name, id, nil
+}
+
+// inPath is the model that stands in a request's path, or header for an upload.
+func (s *Server) inPath(caller string, r *http.Request) (name string, id store.Digest) {
 	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
-	if len(parts) < 3 || parts[0] != "v2" {
+	if len(parts) < 3 {
 		return "", id
 	}
 	switch at := parts[1] + "/" + parts[2]; {
+	case parts[0] == "v1" && parts[1] == "models":
+		return s.known(caller, parts[2:3])
+	case parts[0] != "v2":
 	case parts[1] == "models":
 		return s.known(caller, parts[2:])
 	case at == "repository/models" && len(parts) > 3:

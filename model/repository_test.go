@@ -136,11 +136,11 @@ func TestShared(t *testing.T) {
 	id := fmt.Sprintf("%x", sha256.Sum256(scale(3)))
 	for path, canonical := range map[string]string{
 		"/v2/models/acme~triple": "acme~triple", "/v2/models/tumour/infer": "tumour", "/v2/models/~tumour": "tumour", "/v2/models/sha256-" + id: "acme~triple",
-		"/v2/models/sha256:" + id + "/versions/7/infer": "acme~triple", "/v2/models/none": "none", "/v2/models": "", "/v2": "", "/v1/models/tumour": "",
+		"/v2/models/sha256:" + id + "/versions/7/infer": "acme~triple", "/v2/models/none": "none", "/v2/models": "", "/v2": "", "/v1/models/tumour": "tumour", "/v1/models": "",
 		"/v2/repository/models/acme~triple/load": "acme~triple", "/v2/repository/models": "", "/v2/repository/index": "",
 		"/v2/repository/uploads?name=new&version=2": "clinic~new", "/v2/repository/uploads/none": "",
 	} {
-		got, digest := s.Model("clinic", httptest.NewRequest("POST", path, nil))
+		got, digest, _ := s.Model("clinic", httptest.NewRequest("POST", path, nil), nil)
 		if got != canonical {
 			t.Errorf("%s is for %q, expected %q", path, got, canonical)
 		}
@@ -149,10 +149,10 @@ func TestShared(t *testing.T) {
 		}
 	}
 	at := as(t, s, "clinic", "POST", "/v2/repository/uploads?name=six", nil, uploadComplete, "?0").Header().Get("Location")
-	if got, _ := s.Model("clinic", httptest.NewRequest("PATCH", at, nil)); got != "clinic~six" {
+	if got, _, _ := s.Model("clinic", httptest.NewRequest("PATCH", at, nil), nil); got != "clinic~six" {
 		t.Errorf("an upload is for %q", got)
 	}
-	if got, _ := s.Model("acme", httptest.NewRequest("PATCH", at, nil)); got != "" {
+	if got, _, _ := s.Model("acme", httptest.NewRequest("PATCH", at, nil), nil); got != "" {
 		t.Errorf("another's upload is for %q", got)
 	}
 	// What the policy has decided about is what answers.

@@ -55,7 +55,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	if err != nil {
 		f := failureOf(err)
-		a = f.reply()
+		if a = f.reply(); isOpenAI(r) {
+			a = f.openAI()
+		}
 		a.status = f.status
 		if f.retry > 0 {
 			h.Set("Retry-After", strconv.FormatInt(int64(math.Ceil(f.retry.Seconds())), 10))
@@ -66,7 +68,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(a.status)
 		return
 	}
-	h.Set("Content-Type", "application/json")
+	h.Set("Content-Type", cmp.Or(a.contentType, "application/json"))
 	if a.json > 0 {
 		h.Set("Content-Type", "application/octet-stream")
 		h.Set(headerLength, strconv.Itoa(a.json))
@@ -78,8 +80,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) answer(w http.ResponseWriter, r *http.Request) (reply, error) {
 	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
-	if len(parts) == 2 && parts[0] == "v1" && parts[1] == "models" {
-		return s.list(w, r, openAI)
+	if parts[0] == "v1" {
+		return s.openAI(w, r, parts[1:])
 	}
 	if parts[0] != "v2" {
 		return reply{}, fail(http.StatusNotFound, "no such path; the protocol's paths begin with /v2")
@@ -119,7 +121,7 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request, as func([]card) an
 	if err := allow(w, r, http.MethodGet, http.MethodHead); err != nil {
 		return reply{}, err
 	}
-	list, err := s.index(r.Header.Get(CallerHeader))
+	list, err := s.index(r)
 	if err != nil {
 		return reply{}, err
 	}
@@ -215,6 +217,36 @@ func allow(w http.ResponseWriter, r *http.Request, methods ...string) error {
 
 // infer reads a request, runs the model, and writes the answer.
 func (s *Server) infer(w http.ResponseWriter, r *http.Request, name, version string) (reply, error) {
+	return s.post(w, r, func(ctx context.Context) (reply, error) {
+		m, err := s.find(ctx, r, name, version)
+		if err != nil {
+			return reply{}, err
+		}
+		defer m.release()
+		data, err := s.read(ctx, w, r)
+		if err != nil {
+			return reply{}, err
+		}
+		head, tensors, err := split(r.Header, data)
+		if err != nil {
+			return reply{}, err
+		}
+		q, err := parseRequest(head, tensors, m, s.elements)
+		if err != nil {
+			return reply{}, fail(http.StatusBadRequest, "%v", err)
+		}
+		share := s.budget.Share()
+		defer share.Release() // not before the answer is written from the outputs
+		out, err := s.run(ctx, m, q, r.Header.Get(CallerHeader), share)
+		if err != nil {
+			return reply{}, err
+		}
+		return encodeAnswer(m, q, out, s.elements, s.config.answer)
+	})
+}
+
+// post answers a POST within the deadline, if there are not too many of them.
+func (s *Server) post(w http.ResponseWriter, r *http.Request, answer func(context.Context) (reply, error)) (reply, error) {
 	if err := allow(w, r, http.MethodPost); err != nil {
 		return reply{}, err
 	}
@@ -226,30 +258,7 @@ func (s *Server) infer(w http.ResponseWriter, r *http.Request, name, version str
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), s.deadline)
 	defer cancel()
-	m, err := s.find(ctx, r, name, version)
-	if err != nil {
-		return reply{}, err
-	}
-	defer m.release()
-	data, err := s.read(ctx, w, r)
-	if err != nil {
-		return reply{}, err
-	}
-	head, tensors, err := split(r.Header, data)
-	if err != nil {
-		return reply{}, err
-	}
-	q, err := parseRequest(head, tensors, m, s.elements)
-	if err != nil {
-		return reply{}, fail(http.StatusBadRequest, "%v", err)
-	}
-	share := s.budget.Share()
-	defer share.Release() // not before the answer is written from the outputs
-	out, err := s.run(ctx, m, q, r.Header.Get(CallerHeader), share)
-	if err != nil {
-		return reply{}, err
-	}
-	return encodeAnswer(m, q, out, s.elements, s.config.answer)
+	return answer(ctx)
 }
 
 // read takes the whole body, within the limits of size and time.
@@ -260,6 +269,10 @@ func (s *Server) read(ctx context.Context, w http.ResponseWriter, r *http.Reques
 	tooLarge := fail(http.StatusRequestEntityTooLarge, "request is larger than %d bytes", s.body)
 	if r.ContentLength > s.body {
 		return nil, tooLarge
+	}
+	// Who decided about a request may have had to read it.
+	if all, ok := r.Body.(interface{ Bytes() []byte }); ok && int64(len(all.Bytes())) <= s.body {
+		return all.Bytes(), nil
 	}
 	// A body that trickles in must not hold its place for ever. A writer without
 	// a connection (a test's) has no deadline to set.

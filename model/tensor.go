@@ -161,6 +161,8 @@ type reply struct {
 	status int // 0: not said, which is 200
 	body   []byte
 	json   int
+	// contentType is that of the body, "" for JSON.
+	contentType string
 }
 
 // encodeAnswer writes an $inference_response object within the limits, and behind it

@@ -1,0 +1,115 @@
+package model
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/blindbox/blindbox/onnx/tensor"
+)
+
+// transcriptionRequest is what a form asks for, but for its model.
+type transcriptionRequest struct {
+	recording string
+	format    string
+}
+
+// readTranscription reads the parts of a form that [named] has read before. Fields that
+// would change the answer and cannot are refused; language and prompt are hints, which
+// none of these models takes.
+func readTranscription(parts []formPart) (*transcriptionRequest, error) {
+	q := &transcriptionRequest{format: "json"}
+	seen := map[string]bool{}
+	for _, p := range parts {
+		if seen[p.name] {
+			return nil, wrong(shortened(p.name), "the field %.40q is there twice", p.name)
+		}
+		seen[p.name] = true
+		if p.file != (p.name == "file") {
+			return nil, wrong(shortened(p.name), "the field %.40q is a file or none, and has to be the other", p.name)
+		}
+		if err := q.field(p.name, p.content); err != nil {
+			return nil, err
+		}
+	}
+	if !seen["file"] {
+		return nil, wrong("file", "there is no file, expected a recording: WAV")
+	}
+	return q, nil
+}
+
+func shortened(name string) string { return name[:min(len(name), 40)] }
+
+func (q *transcriptionRequest) field(name string, content []byte) error {
+	if name == "file" {
+		q.recording = string(content)
+		if !isWAV(q.recording) {
+			return wrong(name, "the file is no WAV, which is all that this box reads: ffmpeg -i RECORDING -ac 1 recording.wav makes one")
+		}
+		return nil
+	}
+	text := string(content)
+	only := func(allowed ...string) error {
+		if slices.Contains(allowed, text) {
+			return nil
+		}
+		return wrong(shortened(name), "%s is %.40q, expected %s", name, text, strings.Join(allowed, " or "))
+	}
+	switch name {
+	case "model", "prompt", "language":
+		return nil
+	case "response_format":
+		q.format = text
+		return only("json", "text")
+	case "temperature":
+		return only("0", "0.0")
+	case "stream":
+		return only("false", "False")
+	}
+	return wrong(shortened(name), "unknown field %.40q, expected file, model, language, prompt, response_format, temperature or stream", name)
+}
+
+// isWAV reports whether a file is RIFF, or RF64, which is RIFF of more than 4 GiB, with
+// sound in it.
+func isWAV(file string) bool {
+	return len(file) > 12 && (file[:4] == "RIFF" || file[:4] == "RF64") && file[8:12] == "WAVE"
+}
+
+// transcription answers POST /v1/audio/transcriptions.
+func (s *Server) transcription(ctx context.Context, a *question) (reply, error) {
+	if err := a.model.makes("audio", "text", tensor.String, 1, "text of recordings"); err != nil {
+		return reply{}, err
+	}
+	parts, err := readForm(a.header, a.body)
+	if err != nil {
+		return reply{}, fail(http.StatusBadRequest, "%v", err)
+	}
+	q, err := readTranscription(parts)
+	if err != nil {
+		return reply{}, err
+	}
+	return s.ask(ctx, a, "audio", []string{q.recording}, func(out map[string]*tensor.Tensor) (reply, error) {
+		said := tensor.Data[string](out["text"])
+		if len(said) != 1 || !utf8.ValidString(said[0]) {
+			return reply{}, fail(http.StatusUnprocessableEntity, "the model gave no text")
+		}
+		return q.answer(said[0], s.config.answer)
+	})
+}
+
+// answer writes what was said.
+func (q *transcriptionRequest) answer(text string, limit int64) (reply, error) {
+	if q.format == "text" {
+		return reply{body: []byte(text + "\n"), contentType: "text/plain; charset=utf-8"}, nil
+	}
+	body, err := json.Marshal(struct {
+		Text string `json:"text"`
+	}{text})
+	if err == nil && int64(len(body)) > limit {
+		err = tooLong(limit)
+	}
+	return reply{body: body}, err
+}
