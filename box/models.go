@@ -38,7 +38,7 @@ func (b *Box) loadModels() (http.Handler, error) {
 		}
 		loaded = append(loaded, l)
 	}
-	opts := []model.Option{model.WithBodyLimit(p.Limits.Request), model.WithInFlight(p.Limits.Concurrent)}
+	opts := []model.Option{model.WithBodyLimit(p.Limits.Request), model.WithInFlight(p.Limits.Concurrent), model.WithShown(shows(p))}
 	if p.Store == nil && b.cfg.Store != (Store{}) {
 		return nil, errors.New("box: there is a folder for models that callers bring, and the policy has no store; nothing was started")
 	}
@@ -82,12 +82,26 @@ func (b *Box) storeBounds() (store.Config, error) {
 }
 
 // modelOf returns the model that a caller's request is for; an app's are for none.
-func (b *Box) modelOf(caller string, r *http.Request) ingress.Model {
+func (b *Box) modelOf(caller string, r *http.Request, body []byte) (ingress.Model, error) {
 	if b.models == nil {
-		return ingress.Model{}
+		return ingress.Model{}, nil
 	}
-	name, digest := b.models.Model(caller, r)
-	return ingress.Model{Name: name, Digest: digest}
+	name, digest, err := b.models.Model(caller, r, body)
+	return ingress.Model{Name: name, Digest: digest}, err
+}
+
+// inBody reports whether the model that a request is for stands in its body; the bodies
+// of an app's requests are the app's alone.
+func (b *Box) inBody(r *http.Request) bool { return b.models != nil && model.InBody(r) }
+
+// shows reports whether a list of models has a model in it for who asks for it.
+func shows(p *policy.Policy) func(*http.Request, string) bool {
+	return func(list *http.Request, name string) bool {
+		path := list.URL.EscapedPath()
+		return p.Shows(policy.Request{
+			Caller: list.Header.Get(model.CallerHeader), Action: p.ActionOf(list.Method, path), Method: list.Method, Path: path,
+		}, name)
+	}
 }
 
 // loadModel reads one model of the policy.

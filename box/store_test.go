@@ -70,7 +70,15 @@ func TestModelsThatCallersBring(t *testing.T) {
 		}
 		want(403, "")(by(otherKey, "POST", "/v2/repository/uploads?name=any", tumour.Model()))
 		want(201, "")(by(otherKey, "POST", "/v2/repository/uploads?name=mine", tumour.Model()))
-		want(403, "only the models")(by(clinicKey, "GET", "/v2/models", nil))
+		for _, at := range []string{"GET /v2/models", "GET /v1/models", "POST /v2/repository/index"} {
+			method, path, _ := strings.Cut(at, " ")
+			_, all := by(acmeKey, method, path, nil)
+			status, seen := by(clinicKey, method, path, nil)
+			if status != 200 || !strings.Contains(seen, `"tumour"`) || !strings.Contains(seen, `"acme~xray"`) || strings.Contains(seen, "secret") || !strings.Contains(all, `"secret"`) {
+				t.Errorf("%s: %d %s, of %s", at, status, seen, all)
+			}
+			want(403, "only upload and query")(by(otherKey, method, path, nil))
+		}
 		want(403, "")(by(clinicKey, "DELETE", "/v2/repository/models/acme~xray", nil))
 		want(413, "")(by(acmeKey, "POST", "/v2/repository/uploads?name=large", make([]byte, 3<<20)))
 		want(413, "")(by(acmeKey, "POST", "/v2/models/xray/infer", make([]byte, 2<<10)))

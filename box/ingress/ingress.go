@@ -1,8 +1,8 @@
 // Package ingress is what every request passes on its way in. It answers one
 // question: does the policy allow this request, from this caller, now?
 //
-// A request is read no further than its header before that is decided. Its
-// path must be one that the box and the app understand alike; its caller is
+// A request is read no further than its header before that is decided, unless the model
+// that it is for stands in its body, see ahead.go. Its path must be one that the box and the app understand alike; its caller is
 // known, see package callers; the policy has a line that allows it; there is room
 // for it, and something left of the caller's budgets, see package quota. Only then
 // is its body read, up to the policy's limit, and passed on as it comes. Nothing is
@@ -42,8 +42,12 @@ type Config struct {
 	// Ready reports whether the backend can answer; nil means always.
 	Ready func() bool
 	// Model returns the model that a caller's request is for; nil means that no request
-	// is for a model.
-	Model func(caller string, r *http.Request) Model
+	// is for a model. body is the whole body if InBody says that the model stands there,
+	// and an error is why it cannot be read, in words that hold nothing of the request.
+	Model func(caller string, r *http.Request, body []byte) (Model, error)
+	// InBody reports whether the model that a request is for stands in its body; nil
+	// means never.
+	InBody func(r *http.Request) bool
 	// Decided is told what was decided about each request, before anything of it
 	// is passed on; nil means that nobody is. Many goroutines call it at once.
 	Decided func(Decision)
@@ -98,6 +102,7 @@ type Handler struct {
 	draining  atomic.Bool
 	counters  counters
 	parting   time.Duration // for what is left of an answer to be read
+	aheadFor  time.Duration // see the constant
 }
 
 // New returns a Handler.
@@ -106,7 +111,10 @@ func New(cfg Config) *Handler {
 		cfg.Ready = func() bool { return true }
 	}
 	if cfg.Model == nil {
-		cfg.Model = func(string, *http.Request) Model { return Model{} }
+		cfg.Model = func(string, *http.Request, []byte) (Model, error) { return Model{}, nil }
+	}
+	if cfg.InBody == nil {
+		cfg.InBody = func(*http.Request) bool { return false }
 	}
 	if cfg.Decided == nil {
 		cfg.Decided = func(Decision) {}
@@ -120,7 +128,7 @@ func New(cfg Config) *Handler {
 	}
 	return &Handler{
 		cfg: cfg, places: newPlaces(cfg.Policy, cfg.Now), me: mayDo(cfg.Policy),
-		budgets: quota.New(cfg.Policy, cfg.Uptime), questions: newAsked(cfg.Policy, cfg.Uptime), parting: parting,
+		budgets: quota.New(cfg.Policy, cfg.Uptime), questions: newAsked(cfg.Policy, cfg.Uptime), parting: parting, aheadFor: aheadFor,
 	}
 }
 
@@ -153,6 +161,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		defer func() { h.counters.add(a.refused, a.status) }()
 	}
 	if p := h.serve(a, r); p != nil {
+		if h.cfg.Policy.App == nil && strings.HasPrefix(r.URL.Path, "/v1/") {
+			p = p.asOpenAI()
+		}
 		a.refuse(*p)
 	}
 }
@@ -179,7 +190,13 @@ func (h *Handler) serve(a *answer, r *http.Request) *problem {
 		}
 		return nil
 	}
-	model := h.cfg.Model(caller.Name, r)
+	if h.cfg.InBody(r) {
+		return h.serveAhead(a, r, q, caller, account)
+	}
+	model, err := h.cfg.Model(caller.Name, r, nil)
+	if err != nil {
+		return h.refuse(a, q, unreadable(sentence(err)))
+	}
 	q.Model = model.Name
 	d := h.cfg.Policy.Decide(q)
 	p, leave := h.admit(d, r, q, account)
@@ -187,12 +204,19 @@ func (h *Handler) serve(a *answer, r *http.Request) *problem {
 		return h.refuse(a, q, p)
 	}
 	defer leave()
+	h.serves(a, q, d, model)
+	r, _, end := h.begin(a, r, q.Action, account)
+	defer end()
+	h.pass(a, r, q, model)
+	return nil
+}
+
+// serves tells that a request is allowed, and for which model.
+func (h *Handler) serves(a *answer, q policy.Request, d policy.Decision, model Model) {
 	if model.Digest != [32]byte{} {
 		a.rec.Serves(form.Artifact{Kind: "model", Name: model.Name, Digest: model.Digest})
 	}
 	h.allow(a, q, d)
-	h.pass(a, r, q, model, account)
-	return nil
 }
 
 func (h *Handler) identify(r *http.Request) (*policy.Caller, *problem) {
@@ -213,23 +237,32 @@ func (h *Handler) identify(r *http.Request) (*policy.Caller, *problem) {
 // admit finds room for a request that the policy allows. If there is, leave gives
 // it back. What is refused uses nothing of a budget.
 func (h *Handler) admit(d policy.Decision, r *http.Request, q policy.Request, account *quota.Account) (p *problem, leave func()) {
-	caller := q.Caller
-	switch {
-	case !d.Allowed:
+	if !d.Allowed {
 		return denied(d), nil
+	}
+	if p, leave = h.room(r, q); p != nil {
+		return p, nil
+	}
+	if spent := account.Admit(); spent != nil {
+		leave()
+		return usedUp(spent, d.Line), nil
+	}
+	return nil, leave
+}
+
+// room finds a place for a request that is not too long. If there is one, leave gives it
+// back.
+func (h *Handler) room(r *http.Request, q policy.Request) (p *problem, leave func()) {
+	switch {
 	case r.ContentLength > h.longest(q.Action):
 		return tooLarge(h.longest(q.Action)), nil
 	case h.draining.Load():
 		return notReady("The box is stopping."), nil
 	}
-	if p := h.places.take(caller); p != nil {
+	if p := h.places.take(q.Caller); p != nil {
 		return p, nil
 	}
-	if spent := account.Admit(); spent != nil {
-		h.places.leave(caller)
-		return usedUp(spent, d.Line), nil
-	}
-	return nil, func() { h.places.leave(caller) }
+	return nil, func() { h.places.leave(q.Caller) }
 }
 
 // longest is how many bytes a request's body may have. A model that a caller brings
@@ -285,9 +318,9 @@ func readable(r *http.Request) (string, *problem) {
 	return path, nil
 }
 
-// pass hands the request to the backend, with its body bounded and its
-// duration watched.
-func (h *Handler) pass(a *answer, r *http.Request, q policy.Request, model Model, account *quota.Account) {
+// begin bounds the request's body and watches its duration, until end is called. cut
+// breaks it off before that, as one that takes too long.
+func (h *Handler) begin(a *answer, r *http.Request, action policy.Action, account *quota.Account) (watched *http.Request, cut, end func()) {
 	limits := h.cfg.Policy.Limits
 	control := http.NewResponseController(a.bare)
 	// Without this, HTTP/1 would read the whole request before it sends the
@@ -295,23 +328,31 @@ func (h *Handler) pass(a *answer, r *http.Request, q policy.Request, model Model
 	// HTTP/2 always works that way and refuses to be told.
 	_ = control.EnableFullDuplex()
 	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
+	cut = func() {
+		a.late.Store(true)
+		a.cutOff(control, cancel)
+	}
 	a.account, a.limit, a.anew = account, limits.Response, h.startedAnew()
 	a.watch = startWatch(limits.Idle, func() { a.cutOff(control, cancel) })
-	defer a.watch.stop()
+	var total *watch
 	if limits.Time > 0 {
-		total := startWatch(limits.Time, func() {
-			a.late.Store(true)
-			a.cutOff(control, cancel)
-		})
-		defer total.stop()
+		total = startWatch(limits.Time, cut)
 	}
-	defer a.finish(control)
 	r = r.WithContext(ctx)
 	if r.Body != nil && r.Body != http.NoBody {
-		a.body = &body{ReadCloser: http.MaxBytesReader(a.bare, r.Body, h.longest(q.Action)), limit: h.longest(q.Action), watch: a.watch, account: account}
+		a.body = &body{ReadCloser: http.MaxBytesReader(a.bare, r.Body, h.longest(action)), limit: h.longest(action), watch: a.watch, account: account}
 		r.Body = a.body
 	}
+	return r, cut, func() {
+		a.finish(control)
+		total.stop()
+		a.watch.stop()
+		cancel()
+	}
+}
+
+// pass hands the request to the backend.
+func (h *Handler) pass(a *answer, r *http.Request, q policy.Request, model Model) {
 	dropPrefixed(r.Header, "blindbox-")
 	r.Header["Blindbox-Caller"] = []string{q.Caller}
 	if q.Model != "" {

@@ -49,7 +49,9 @@ func meteredFront(t testing.TB, doc string, app http.Handler) (*httptest.Server,
 	u, d := &uptime{}, &decisions{}
 	h := New(Config{
 		Policy: parsed(t, doc), Callers: known(t, doc), Backend: Forward("tcp", backend.Listener.Addr().String(), parsed(t, doc)),
-		Uptime: u.since, Decided: d.add, Model: func(_ string, r *http.Request) Model { return Model{Name: r.URL.Query().Get("model")} },
+		Uptime: u.since, Decided: d.add, Model: func(_ string, r *http.Request, _ []byte) (Model, error) {
+			return Model{Name: r.URL.Query().Get("model")}, nil
+		},
 	})
 	s := httptest.NewUnstartedServer(h)
 	s.EnableHTTP2 = true

@@ -24,6 +24,9 @@ type problem struct {
 	Fix  string `json:"fix"`
 	// PolicyLine is the line of box.yaml that decided.
 	PolicyLine int `json:"policy_line,omitempty"`
+	// Error says the same to clients of OpenAI's API, which read nothing else (RFC 9457,
+	// section 3.2, has room for it).
+	Error *openAIError `json:"error,omitempty"`
 
 	challenge string        // for WWW-Authenticate
 	wait      time.Duration // for Retry-After; a second if zero
@@ -38,6 +41,27 @@ func newProblem(status int, title, detail, fix string) *problem {
 
 func unreadable(detail string) *problem {
 	return newProblem(http.StatusBadRequest, "the box cannot read the request", detail, "Correct the request.")
+}
+
+// openAIError is an error as OpenAI's API has it.
+type openAIError struct {
+	Message string  `json:"message"`
+	Type    string  `json:"type"`
+	Param   *string `json:"param"`
+	Code    string  `json:"code"`
+}
+
+// asOpenAI is the problem with what clients of OpenAI's API read.
+func (p *problem) asOpenAI() *problem {
+	both := *p
+	both.Error = &openAIError{Message: p.Title + ": " + p.Detail + " " + p.Fix, Type: "invalid_request_error", Code: p.Code}
+	switch {
+	case p.Status == http.StatusTooManyRequests:
+		both.Error.Type = "rate_limit_error"
+	case p.Status >= http.StatusInternalServerError:
+		both.Error.Type = "server_error"
+	}
+	return &both
 }
 
 func unidentified(r *callers.Refusal) *problem {

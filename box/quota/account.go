@@ -47,6 +47,23 @@ func (a *Account) Admit() *Spent {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now := a.uptime()
+	if spent := a.spent(now); spent != nil {
+		return spent
+	}
+	for _, w := range a.requests {
+		w.use(now, 1)
+	}
+	return nil
+}
+
+// Spent says why a request would not be admitted now, or nil, and takes nothing.
+func (a *Account) Spent() *Spent {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.spent(a.uptime())
+}
+
+func (a *Account) spent(now time.Duration) *Spent {
 	var spent *Spent
 	for _, w := range a.requests {
 		spent = later(spent, w.full(now))
@@ -54,13 +71,7 @@ func (a *Account) Admit() *Spent {
 	if a.bytes != nil {
 		spent = later(spent, a.bytes.full(now))
 	}
-	if spent != nil {
-		return spent
-	}
-	for _, w := range a.requests {
-		w.use(now, 1)
-	}
-	return nil
+	return spent
 }
 
 // later returns the one that has to wait longer.

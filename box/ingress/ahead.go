@@ -1,0 +1,120 @@
+package ingress
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/blindbox/blindbox/box/quota"
+	"github.com/blindbox/blindbox/policy"
+)
+
+// aheadFor is how long the whole body of a request may take that is read before it is
+// decided about, where the policy has no limits.time.
+const aheadFor = 30 * time.Second
+
+// serveAhead answers a request whose model stands in its body, or returns why not. The
+// body is read into memory before anything is decided, so whatever can be decided
+// without it comes first: that no model would be allowed, that the body says itself that
+// it is too long, that there is no place for it, or that the caller has nothing left.
+// What is in memory is so never more than limits.request for each place.
+func (h *Handler) serveAhead(a *answer, r *http.Request, q policy.Request, caller *policy.Caller, account *quota.Account) *problem {
+	if !h.cfg.Policy.Foresees(q) {
+		return h.refuse(a, q, denied(h.cfg.Policy.Decide(q)))
+	}
+	p, leave := h.room(r, q)
+	if p != nil {
+		return h.refuse(a, q, p)
+	}
+	defer leave()
+	if spent := account.Spent(); spent != nil {
+		return h.refuse(a, q, usedUp(spent, caller.Line))
+	}
+	r, cut, end := h.begin(a, r, q.Action, account)
+	defer end()
+	text, p := h.readAhead(a, r, cut)
+	if p != nil {
+		return h.refuse(a, q, p)
+	}
+	model, err := h.cfg.Model(q.Caller, r, text)
+	if err != nil {
+		return h.refuse(a, q, unreadable(sentence(err)))
+	}
+	q.Model = model.Name
+	d := h.cfg.Policy.Decide(q)
+	if !d.Allowed {
+		return h.refuse(a, q, denied(d))
+	}
+	if spent := account.Admit(); spent != nil {
+		return h.refuse(a, q, usedUp(spent, d.Line))
+	}
+	h.serves(a, q, d, model)
+	r.Body, r.ContentLength = &ahead{*bytes.NewReader(text), text}, int64(len(text))
+	h.pass(a, r, q, model)
+	return nil
+}
+
+// sentence is what an error says, for people.
+func sentence(err error) string { return "Refused because " + err.Error() + "." }
+
+// readAhead reads the whole body.
+func (h *Handler) readAhead(a *answer, r *http.Request, cut func()) ([]byte, *problem) {
+	if a.body == nil {
+		return nil, nil
+	}
+	if h.cfg.Policy.Limits.Time == 0 {
+		total := startWatch(h.aheadFor, cut)
+		defer total.stop()
+	}
+	most := a.body.limit
+	if r.ContentLength >= 0 {
+		most = min(most, r.ContentLength)
+	}
+	text, err := readAll(a.body, most)
+	switch {
+	case a.body.over.Load():
+		return nil, tooLarge(a.body.limit)
+	case a.body.spent.Load():
+		return nil, usedUp(&quota.Spent{What: "quota of bytes"}, 0)
+	case a.late.Load() || a.cut.Load():
+		return nil, unreadable("Its body did not come in time, and had to be read before it could be decided about.")
+	case err != nil:
+		return nil, unreadable("Its body ended early.")
+	}
+	return text, nil
+}
+
+// firstPart is how much memory is taken for a body before any of it is there.
+const firstPart = 64 << 10
+
+// readAll is io.ReadAll, but for what it takes: no more than most and one byte, which is
+// for the end to be seen, and that only as the body comes.
+func readAll(from io.Reader, most int64) ([]byte, error) {
+	text := make([]byte, 0, firstPart)
+	for {
+		n, err := from.Read(text[len(text):cap(text)])
+		text = text[:len(text)+n]
+		if errors.Is(err, io.EOF) {
+			return text, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if len(text) == cap(text) {
+			size := max(min(2*int64(len(text)), most+1), int64(len(text))+1)
+			text = append(make([]byte, 0, size), text...)
+		}
+	}
+}
+
+// ahead is a body that was read before it was decided about. What answers may take it as
+// it is, by Bytes, and must not change it.
+type ahead struct {
+	bytes.Reader
+	text []byte
+}
+
+func (b *ahead) Bytes() []byte { return b.text }
+func (b *ahead) Close() error  { return nil }
