@@ -124,7 +124,8 @@ func (a answer) of(name string) []json.RawMessage {
 }
 
 // writeAnswer prints what people want to read of an answer: its text, its labels with
-// their scores, or an embedding in one line; of others, all outputs.
+// their scores, or an embedding in one line; of others, all outputs, side by side if
+// they are of one length.
 func (s *session) writeAnswer(item string, a answer, several bool) {
 	indent := ""
 	embedding := a.of("embedding")
@@ -144,10 +145,44 @@ func (s *session) writeAnswer(item string, a answer, several bool) {
 		}
 	case labels != nil && len(scores) == len(labels):
 		s.writeLabels(indent, labels, scores)
+	case a.even():
+		s.writeColumns(indent, a)
 	default:
 		for _, o := range a {
 			s.printf("%s%s  %s\n", indent, oneLine(o.name), joined(o.elements))
 		}
+	}
+}
+
+// even says that an answer is a list of things of which each output says something, such
+// as where speech begins and where it ends.
+func (a answer) even() bool {
+	for _, o := range a {
+		if len(o.elements) != len(a[0].elements) {
+			return false
+		}
+	}
+	return len(a) > 1
+}
+
+func (s *session) writeColumns(indent string, a answer) {
+	columns := make([][]string, len(a))
+	wide := make([]int, len(a))
+	for i, o := range a {
+		columns[i] = []string{oneLine(o.name)}
+		for _, e := range o.elements {
+			columns[i] = append(columns[i], oneLine(worded(e)))
+		}
+		for _, text := range columns[i] {
+			wide[i] = max(wide[i], len(text))
+		}
+	}
+	for row := range columns[0] {
+		cells := make([]string, len(columns))
+		for i := range columns {
+			cells[i] = fmt.Sprintf("%-*s", wide[i], columns[i][row])
+		}
+		s.printf("%s%s\n", indent, strings.TrimRight(strings.Join(cells, "  "), " "))
 	}
 }
 
