@@ -27,6 +27,14 @@ var sessions = []string{
 	"README.md", "docs/tour.md", "docs/learn.md", "docs/models.md", "docs/onnx.md", "vectors/README.md",
 	"docs/hardware/azure.md", "docs/hardware/nitro.md", "docs/hardware/nvidia.md", "docs/hardware/sev-snp.md",
 	"docs/hardware/sgx.md", "docs/hardware/tdx.md", "docs/hardware/vtpm.md",
+	"examples/triage/README.md", "examples/xray/README.md",
+}
+
+// What a page needs that is fetched, by the variable that names it; see the Makefile.
+var fetched = map[string][]string{
+	"examples/ocr/README.md":      {"BLINDBOX_MODELS"},
+	"examples/search/README.md":   {"BLINDBOX_MODELS", "BLINDBOX_TOKENIZERS", "BLINDBOX_PYTHON"},
+	"examples/notebook/README.md": {"BLINDBOX_MODELS", "BLINDBOX_TOKENIZERS", "BLINDBOX_PYTHON"},
 }
 
 // step is one `$ command` of a ```console block and the output shown for it.
@@ -51,12 +59,22 @@ func TestDocumentedSessions(t *testing.T) {
 	bin := buildTool(t)
 	for _, page := range sessions {
 		t.Run(page, func(t *testing.T) {
+			for _, name := range fetched[page] {
+				if os.Getenv(name) == "" {
+					t.Skipf("%s is not set: make test fetches what it names", name)
+				}
+			}
 			awaitPorts(t, "8000", "8443", "8642")
 			steps := readSteps(t, page)
 			if len(steps) == 0 {
 				t.Fatalf("%s has no console session", page)
 			}
 			sh := startShell(t, bin)
+			if strings.HasPrefix(page, "examples/") { // they say: in a copy of this folder
+				if err := os.CopyFS(sh.dir, os.DirFS(filepath.Dir(page))); err != nil {
+					t.Fatal(err)
+				}
+			}
 			buildPrograms(t, page, sh.dir)
 			for _, s := range steps {
 				got := sh.run(t, s.command)
@@ -147,6 +165,9 @@ func startShell(t *testing.T, bin string) *shell {
 	cmd := exec.CommandContext(ctx, "bash", "--noprofile", "--norc")
 	cmd.Dir = t.TempDir()
 	cmd.Env = []string{"PATH=" + bin + ":" + os.Getenv("PATH"), "HOME=" + cmd.Dir, "BLINDBOX_HOME=" + cmd.Dir + "/home", "BLINDBOX_REPO=" + root, "LC_ALL=C"}
+	for _, name := range []string{"BLINDBOX_MODELS", "BLINDBOX_TOKENIZERS", "GOCACHE", "GOMODCACHE"} {
+		cmd.Env = append(cmd.Env, name+"="+os.Getenv(name))
+	}
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -29,6 +29,7 @@ type devOptions struct {
 	trustOut  string
 	logs      string
 	audit     string
+	store     string
 	fault     string
 }
 
@@ -60,6 +61,7 @@ without the fault.`,
 	f := cmd.Flags()
 	f.StringVar(&o.logs, "logs", "", "folder for sealed logs, if the policy has them")
 	f.StringVar(&o.audit, "audit", "", "folder for the audit log, if the policy has audit: host")
+	f.StringVar(&o.store, "store", "", "folder for sealed models of callers, if the policy's store has a disk (default: one that goes with the box)")
 	f.StringVarP(&o.file, "file", "f", "", "policy of the box (default box.yaml)")
 	f.StringVar(&o.listen, "listen", "127.0.0.1:8443", "loopback address of the box")
 	f.IntVar(&o.port, "port", 8000, "port on which the command listens")
@@ -194,7 +196,7 @@ func (s *session) dev(ctx context.Context, o devOptions, command []string) error
 			s.note("waiting for the app to listen on %s; Ctrl-C gives up\n", oneLine(p.App.Listen))
 		}
 	})
-	d, front, err := startBehind(ctx, root, p, ln, fault, surroundings{output: s.stderr, log: s.devEvent, logs: o.logs, audit: o.audit, container: container})
+	d, front, err := startBehind(ctx, root, p, ln, fault, surroundings{output: s.stderr, log: s.devEvent, logs: o.logs, audit: o.audit, store: o.store, container: container})
 	patience.Stop()
 	if err != nil {
 		if ctx.Err() != nil {

@@ -84,6 +84,7 @@ type surroundings struct {
 	container *devContainer // nil if the app is no image
 	logs      string        // folder for sealed logs
 	audit     string        // folder for the audit log
+	store     string        // folder for sealed models; "": one that goes with the box
 	// For learning a policy; nil as a rule.
 	around  func(http.Handler) http.Handler
 	decided func(ingress.Decision)
@@ -121,7 +122,7 @@ func startFaulty(ctx context.Context, root *sim.Root, p *policy.Policy, ln net.L
 		Policy: p, Attester: attester, Simulation: true, Listener: ln, Builtin: map[string][]byte{"tumour": tumour.Model()}, Identity: callers.NewClient(),
 		Log: at.log, AppOutput: at.output, Logs: at.logs, Audit: at.audit, Verifier: devVerifier(), Around: at.around, Decided: at.decided,
 	}
-	removeStore, err := devStore(p, &cfg)
+	removeStore, err := devStore(p, &cfg, at.store)
 	if err != nil {
 		return failed(err)
 	}
@@ -151,17 +152,22 @@ func startFaulty(ctx context.Context, root *sim.Root, p *policy.Policy, ln net.L
 	}
 }
 
-// devStore makes room for sealed models where the policy has it. It goes with the box.
-func devStore(p *policy.Policy, cfg *box.Config) (remove func(), err error) {
+// devStore makes room for sealed models where the policy has it, in folder or else in one
+// that goes with the box. Their keys always do.
+func devStore(p *policy.Policy, cfg *box.Config, folder string) (remove func(), err error) {
 	if p.Store == nil || p.Store.Disk == 0 {
+		cfg.Store.Folder = folder // which the box refuses
 		return func() {}, nil
 	}
 	dir, err := os.MkdirTemp("", "blindbox-dev-store-")
 	if err != nil {
 		return nil, err
 	}
-	cfg.Store = box.Store{Folder: filepath.Join(dir, "models"), State: filepath.Join(dir, "state")}
-	if err := os.Mkdir(cfg.Store.Folder, 0o700); err != nil {
+	if folder == "" {
+		folder = filepath.Join(dir, "models")
+	}
+	cfg.Store = box.Store{Folder: folder, State: filepath.Join(dir, "state")}
+	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	return func() { _ = os.RemoveAll(dir) }, nil // the next box makes another one

@@ -24,6 +24,7 @@ type boxFlags struct {
 	box, trust, keyFile string
 	cert                certFlags
 	timeout             time.Duration
+	receipt             string // a file; "": none is asked for
 }
 
 func addBoxFlags(cmd *cobra.Command, o *boxFlags) {
@@ -75,7 +76,11 @@ func (s *session) withBox(o boxFlags, do func(*models.Client) error) error {
 		return usage("%v", err)
 	}
 	defer c.Close()
-	return modelRefusal(do(&models.Client{Base: u, HTTP: c, Key: key}))
+	if o.receipt == "" {
+		return modelRefusal(do(&models.Client{Base: u, HTTP: c, Key: key}))
+	}
+	r := &receipted{RoundTripper: c, file: o.receipt}
+	return modelRefusal(r.save(s, do(&models.Client{Base: u, HTTP: r, Key: key})))
 }
 
 // modelRefusal tells what the box refused from what kept the request from it.
@@ -230,6 +235,7 @@ func (s *session) modelRemove() *cobra.Command {
 		},
 	}
 	addBoxFlags(cmd, &o)
+	addReceiptFlag(cmd, &o)
 	cmd.Flags().StringVar(&version, "version", "", "version (default: the newest)")
 	return cmd
 }

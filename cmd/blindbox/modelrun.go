@@ -45,6 +45,7 @@ no name for it: --input '[[1, 2, 3]]'.`,
 		},
 	}
 	addBoxFlags(cmd, &o)
+	addReceiptFlag(cmd, &o)
 	f := cmd.Flags()
 	f.StringVar(&version, "version", "", "version (default: the newest)")
 	f.StringArrayVarP(&inputs, "input", "i", nil, "INPUT=JSON or INPUT=@FILE; may be repeated")
