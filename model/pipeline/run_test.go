@@ -62,7 +62,7 @@ func TestFilledUp(t *testing.T) {
 	want := map[string][]int32{
 		"input_ids": {1, 2, 4, 4, 4}, "attention_mask": {1, 1, 0, 0, 0}, "token_type_ids": {0, 0, 0, 0, 0}, "position_ids": {0, 1, 2, 3, 4},
 	}
-	ask := func(_ context.Context, _ string, in map[string]*tensor.Tensor) (map[string]*tensor.Tensor, error) {
+	ask := func(ctx context.Context, _ string, in map[string]*tensor.Tensor) (map[string]*tensor.Tensor, error) {
 		wide := map[string]*tensor.Tensor{}
 		for name, t := range in {
 			if !slices.Equal(tensor.Data[int32](t)[:5], want[name]) || t.Shape[1] != 5 {
@@ -74,7 +74,7 @@ func TestFilledUp(t *testing.T) {
 			}
 			wide[name] = tensor.Of(w, t.Shape...)
 		}
-		return echo(nil, "", wide)
+		return echo(ctx, "", wide)
 	}
 	for way, sum := range map[string][]float32{"mean": {1.5, 1, .5}, "last": {2, 1, 1}} {
 		p := open(t, plainDoc("tokenizer: t.json, length: 4, pad: '[PAD]', batch: 2", "[pool: "+way+"]"), m)
