@@ -31,8 +31,8 @@ def hashed(name: str) -> str:
 POLICY = f"""
 name: clinic
 store:
-  memory: 256MiB
-  owner: {{bytes: 64MiB, models: 5, loads: 4}}
+  memory: 512MiB
+  owner: {{bytes: 128MiB, models: 5, loads: 4}}
 limits: {{request: 64MiB, concurrent: 64}}
 models:
   - {{name: tumour, path: {TUMOUR}, sha256: "{TUMOUR_ID}"}}

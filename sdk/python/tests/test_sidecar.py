@@ -47,11 +47,11 @@ def gone(pid: int) -> bool:
     return False
 
 
-def unanswered(path: str) -> bool:
-    """Says whether nobody listens on a socket any longer, within some seconds."""
+def unanswered(address: Any) -> bool:
+    """Says whether nobody listens at an address any longer, within some seconds."""
     for _ in range(200):
-        with socket.socket(socket.AF_UNIX) as s:
-            if s.connect_ex(path) != 0:
+        with socket.socket(socket.AF_UNIX if isinstance(address, str) else socket.AF_INET) as s:
+            if s.connect_ex(address) != 0:
                 return True
         time.sleep(0.05)
     return False
@@ -358,11 +358,35 @@ def test_token(tmp_path: pathlib.Path) -> None:
         assert not client.simulated and client.list_models() == []
         old = sidecar(client).pid
         assert old
+        port = int(sidecar(client).document["local"].rpartition(":")[2])
         os.kill(old, signal.SIGKILL)
-        assert gone(old)
+        assert gone(old) and unanswered(("127.0.0.1", port))
         assert client.list_models() == [] and sidecar(client).pid != old
         pid = sidecar(client).pid
     assert pid and gone(pid)
+
+
+def test_as_it_was(box: Box, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sidecar that is started again accepts what the first did, and is the same caller's."""
+    monkeypatch.setenv("BLINDBOX_API_KEY", KEYS["acme"])
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "trust.yaml").write_text(pathlib.Path(box.trust).read_text())
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "trust.yaml").write_text("no trust file")
+    with blindbox.connect(box.url) as client:
+        monkeypatch.chdir(elsewhere)
+        monkeypatch.setenv("BLINDBOX_API_KEY", KEYS["clinic"])
+        old = sidecar(client).pid
+        assert old and client.caller["name"] == "acme"
+        path = sidecar(client).document["socket"]
+        os.kill(old, signal.SIGKILL)
+        assert gone(old) and unanswered(path)
+        assert client.list_models() and client.caller["name"] == "acme" and sidecar(client).pid != old
+    with blindbox.connect(box.url, trust=box.trust) as client:
+        assert client.caller["name"] == "clinic"
+    with pytest.raises(blindbox.UsageError, match="one of them"):
+        box.connect(api_key_file="key")
 
 
 def test_not_pickled(box: Box) -> None:

@@ -32,9 +32,16 @@ _PREFIX = "blindbox-"  # of the folder that the sidecar makes
 _PATIENCE = 10.0  # seconds beyond the sidecar's own deadline
 
 
+_KEY = "BLINDBOX_API_KEY"
+
+
 @dataclass(frozen=True)
 class Options:
-    """Which box, who asks, and what is accepted."""
+    """Which box, who asks, and what is accepted.
+
+    The folder and the environment count as they were when this was made: a sidecar that
+    is started again is the same one, whatever the program has done meanwhile.
+    """
 
     url: str
     trust: Optional[str] = None
@@ -44,6 +51,12 @@ class Options:
     key: Optional[str] = None
     verify_timeout: float = 30.0
     binary: Optional[str] = None
+    folder: str = field(default_factory=os.getcwd)
+    known_key: Optional[str] = field(default_factory=lambda: os.environ.get(_KEY), repr=False)
+
+    def __post_init__(self) -> None:
+        if self.api_key is not None and self.api_key_file is not None:
+            raise UsageError("api_key and api_key_file", expected="one of them", nothing_sent=True)
 
     def arguments(self) -> List[str]:
         args = ["connect", "-o", "json", "--private", "--timeout", f"{self.verify_timeout:.3f}s"]
@@ -59,8 +72,10 @@ class Options:
 
     def environment(self) -> Dict[str, str]:
         env = dict(os.environ)
-        if self.api_key is not None:
-            env["BLINDBOX_API_KEY"] = self.api_key
+        env.pop(_KEY, None)
+        key = self.known_key if self.api_key is None else self.api_key
+        if key is not None:
+            env[_KEY] = key
         return env
 
 
@@ -226,6 +241,7 @@ def _launch(options: Options, errors: IO[bytes]) -> "subprocess.Popen[bytes]":
             stderr=errors,
             bufsize=0,  # plain files have no locks that a fork could leave taken
             env=options.environment(),
+            cwd=options.folder,
             **flags,
         )
     except OSError as e:
