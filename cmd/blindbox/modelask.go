@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/blindbox/blindbox/client/models"
@@ -124,7 +125,7 @@ func (a answer) of(name string) []json.RawMessage {
 }
 
 // writeAnswer prints what people want to read of an answer: its text, its labels with
-// their scores, or an embedding in one line; of others, all outputs, side by side if
+// their scores, where speech begins and ends, or an embedding in one line; of others, all outputs, side by side if
 // they are of one length.
 func (s *session) writeAnswer(item string, a answer, several bool) {
 	indent := ""
@@ -145,6 +146,8 @@ func (s *session) writeAnswer(item string, a answer, several bool) {
 		}
 	case labels != nil && len(scores) == len(labels):
 		s.writeLabels(indent, labels, scores)
+	case a.of("start") != nil && a.of("end") != nil: // of speech; how probable it is at each moment is for machines
+		s.writeColumns(indent, a.only("start", "end"))
 	case a.even():
 		s.writeColumns(indent, a)
 	default:
@@ -154,8 +157,18 @@ func (s *session) writeAnswer(item string, a answer, several bool) {
 	}
 }
 
+// only is an answer of some of the outputs.
+func (a answer) only(names ...string) (some answer) {
+	for _, o := range a {
+		if slices.Contains(names, o.name) {
+			some = append(some, o)
+		}
+	}
+	return some
+}
+
 // even says that an answer is a list of things of which each output says something, such
-// as where speech begins and where it ends.
+// as its place and its score.
 func (a answer) even() bool {
 	for _, o := range a {
 		if len(o.elements) != len(a[0].elements) {

@@ -26,11 +26,12 @@ func TestAnswers(t *testing.T) {
 			outputOf("label", `["dog","mouse","cat","dog"]`, 2, 2), outputOf("score", "[0.75,0.25,1,1e-9]", 2, 2), outputOf("tokens", "[3,4]", 2)}, []string{"a", "b"}, true},
 		"first line\nsecond\nthird\n": {[]models.Tensor{outputOf("text", `["first line\nsecond\n","third"]`, 2), outputOf("score", "[1,2]", 2)}, []string{"p.png"}, false},
 		"a\n  one\nb\n  two\n":        {[]models.Tensor{outputOf("text", `["one","two"]`, 2)}, []string{"a", "b"}, true},
-		"start  end  probability\n0.5    1.2  0.98\n12     12   1\n": {[]models.Tensor{
-			outputOf("start", "[0.5,12]", 2), outputOf("end", "[1.2,12]", 2), outputOf("probability", "[0.98,1]", 2)}, []string{"a.wav"}, false},
-		"start  end\n":   {[]models.Tensor{outputOf("start", "[]", 0), outputOf("end", "[]", 0)}, []string{"a.wav"}, false},
-		"x  1 2\ny  3\n": {[]models.Tensor{outputOf("x", "[1,2]", 2), outputOf("y", "[3]", 1)}, []string{"a.wav"}, false},
-		" [2J a b\n":     {[]models.Tensor{outputOf("text", `["\u001b[2J\u202ea\tb"]`, 1)}, []string{"a"}, true},
+		"start  end\n0.5    1.2\n12     12\n": {[]models.Tensor{
+			outputOf("start", "[0.5,12]", 2), outputOf("end", "[1.2,12]", 2), outputOf("probability", "[0.98,1,1]", 3)}, []string{"a.wav"}, false},
+		"x    yy\n1.5  2\n3    4\n": {[]models.Tensor{outputOf("x", "[1.5,3]", 2), outputOf("yy", "[2,4]", 2)}, []string{"a.png"}, false},
+		"start  end\n":              {[]models.Tensor{outputOf("start", "[]", 0), outputOf("end", "[]", 0)}, []string{"a.wav"}, false},
+		"x  1 2\ny  3\n":            {[]models.Tensor{outputOf("x", "[1,2]", 2), outputOf("y", "[3]", 1)}, []string{"a.wav"}, false},
+		" [2J a b\n":                {[]models.Tensor{outputOf("text", `["\u001b[2J\u202ea\tb"]`, 1)}, []string{"a"}, true},
 	} {
 		answers, err := answersOf(c.out, len(c.items), c.several)
 		if err != nil {
