@@ -41,7 +41,7 @@ func (c *collector) add(results []*tensor.Tensor, items []int) error {
 // there, and checks that all parts have one shape.
 func (c *collector) column(i int, t *tensor.Tensor, items int) error {
 	v := c.values[i]
-	if t.Type != v.Type || len(t.Shape) == 0 || t.Shape[0] != int64(items) || t.Len() == 0 {
+	if len(t.Shape) == 0 || t.Shape[0] != int64(items) || t.Len() == 0 {
 		return fmt.Errorf("pipeline: %s is %v%v, expected %v and %d elements first", v.Name, t.Type, t.Shape, v.Type, items)
 	}
 	if have := c.columns[i]; have != nil {

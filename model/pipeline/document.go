@@ -69,9 +69,6 @@ func (d *document) task(c *checker) task {
 	tasks := chosen[task](d)
 	plain := d.Model.Pos.Line != 0 || d.Input.Pos.Line != 0 || d.Output != nil
 	switch {
-	case len(tasks) == 0 && !plain:
-		c.refuse(d.Pos, "", "no model", "the keys model, input and output, or a task")
-		return nil
 	case len(tasks) > 1 || len(tasks) == 1 && plain:
 		c.refuse(d.Pos, "", "more than one pipeline", "a task alone, or the keys model, input and output")
 		return nil

@@ -36,6 +36,8 @@ func TestParseRefuses(t *testing.T) {
 		{"model of another kind", "model: m.bin\ninput: {text: {" + shortText + "}}\noutput: [softmax]", `1:8: model: seen "m.bin", expected the name of a file beside this one that ends in .onnx`},
 		{"model elsewhere", "model: ../m.onnx\ninput: {text: {" + shortText + "}}\noutput: [softmax]", `seen "../m.onnx"`},
 		{"two inputs", "model: m.onnx\ninput: {text: {" + shortText + "}, text2: {}}\noutput: [softmax]", "input"},
+		{"a task beside a model", "model: m.onnx\nvoice: {model: v.onnx, rate: 16000}", "1:1: seen more than one pipeline, expected a task alone"},
+		{"two tasks", "ocr: {detect: {model: d.onnx}, recognise: {model: r.onnx, characters: k}}\nvoice: {model: v.onnx, rate: 16000}", "seen more than one pipeline"},
 		{"unknown input", "model: m.onnx\ninput: smell\noutput: [softmax]", `2:8: input: unknown key "smell"`},
 		{"input without what it needs", "model: m.onnx\ninput: text\noutput: [softmax]", "input.text.tokenizer: missing"},
 		{"empty output", steps("[]"), "empty list"},
@@ -82,5 +84,20 @@ func TestParseSaysAll(t *testing.T) {
 	_, err := Parse([]byte("model: m\ninput: {text: {tokenizer: ., length: 0}}\noutput: [pool: x, top: 0]\n"))
 	if err == nil || strings.Count(err.Error(), "\n") != 4 {
 		t.Errorf("%v\nexpected five lines", err)
+	}
+}
+
+// TestDecimals: numbers are written in one way.
+func TestDecimals(t *testing.T) {
+	for text, want := range map[string]decimal{"0": 0, "1.5": 1.5, "-0.25": -0.25, "1e-3": 0.001, "12.50": 12.5} {
+		var got decimal
+		if err := got.UnmarshalText([]byte(text)); err != nil || got != want {
+			t.Errorf("%s: %v, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"", ".5", "5.", "+1", "01", "1_0", "0x1", "inf", "nan", "1e400", "1e", "1,5", " 1"} {
+		if err := new(decimal).UnmarshalText([]byte(text)); err == nil {
+			t.Errorf("%q is a number", text)
+		}
 	}
 }

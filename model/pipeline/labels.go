@@ -38,7 +38,7 @@ func (s *labelsStep) fit(b *binder, f form, path string) (form, apply, error) {
 func named(index *tensor.Tensor, labels []string) (*tensor.Tensor, error) {
 	out := make([]string, index.Len())
 	for i, class := range tensor.Data[int64](index) {
-		if class < 0 || class >= int64(len(labels)) {
+		if class >= int64(len(labels)) {
 			return nil, fmt.Errorf("pipeline: the model has a class %d, labels are for %d", class, len(labels))
 		}
 		out[i] = labels[class]

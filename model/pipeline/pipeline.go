@@ -90,9 +90,6 @@ func (p *Pipeline) Run(ctx context.Context, in map[string]*tensor.Tensor, ask As
 	if err := p.checkInputs(in); err != nil {
 		return nil, err
 	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
 	return p.runner.run(ctx, in, ask)
 }
 

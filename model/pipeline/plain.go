@@ -89,7 +89,7 @@ func (s state) then(values ...*tensor.Tensor) state { return state{values: value
 // floats returns what a step works on, and refuses what is not of its form.
 func (s state) floats(rank int) (*tensor.Tensor, error) {
 	t := s.values[0]
-	if t.Type != tensor.Float32 || len(t.Shape) != rank || t.Shape[0] != int64(s.items) {
+	if len(t.Shape) != rank || t.Shape[0] != int64(s.items) {
 		return nil, fmt.Errorf("pipeline: the model gave %v%v, expected float32 with %d dimensions, of which the first is %d", t.Type, t.Shape, rank, s.items)
 	}
 	return t, nil
@@ -236,7 +236,7 @@ func (p *plain) state(out map[string]*tensor.Tensor, b batch) (state, error) {
 	s := state{items: len(b.items), rows: b.rows}
 	for _, v := range p.wanted {
 		t := out[v.Name]
-		if t == nil || t.Check() != nil || t.Type != v.Type {
+		if t.Check() != nil || t.Type != v.Type {
 			return s, fmt.Errorf("pipeline: the model did not give %v", v)
 		}
 		s.values = append(s.values, t)

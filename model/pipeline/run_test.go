@@ -282,6 +282,7 @@ func TestModelBreaksItsWord(t *testing.T) {
 		{"[top: 1, labels: labels.txt]", open2, tensor.Of([]float32{1, 2, 3, 4}, 1, 4), "the model has a class 3, labels are for 3"},
 		{"[ctc: {vocabulary: vocab.json, blank: _}]", open3, f(1, 2, 2), "expected elements, frames and 3 classes"},
 		{"[ctc: {vocabulary: vocab.json, blank: _}]", open3, f(1, 6), "expected float32 with 3 dimensions"},
+		{"[take: x]", open2, f(), "x is float32[]"},
 		{"[take: x]", open2, f(2, 3), "x is float32[2 3], expected float32 and 1 elements first"},
 		{"[take: x]", open2, f(1, maxElements+1), "over the limit"},
 	} {
@@ -323,30 +324,75 @@ func TestAskFails(t *testing.T) {
 	}
 }
 
+// scored is a model that gives each text three scores.
+func scored(_ context.Context, _ string, in map[string]*tensor.Tensor) (map[string]*tensor.Tensor, error) {
+	n := in["input_ids"].Shape[0]
+	return map[string]*tensor.Tensor{"logits": tensor.Of(make([]float32, 3*n), n, 3)}, nil
+}
+
 // TestCancelled: a run ends with its context, wherever it is.
 func TestCancelled(t *testing.T) {
-	for _, output := range []string{"[pool: mean]", "[ctc: {vocabulary: vocab.json, blank: _}]", "[pool: cls, softmax]", "[pool: cls, normalize]", "[pool: cls, top: 1]"} {
+	for _, c := range []struct {
+		output string
+		model  onnx.ValueInfo
+		ask    Ask
+	}{
+		{"[pool: mean]", hidden(), echo},
+		{"[ctc: {vocabulary: vocab.json, blank: _}]", hidden(), echo},
+		{"[softmax]", logits(), scored},
+		{"[normalize]", logits(), scored},
+		{"[top: 1]", logits(), scored},
+		{"[take: logits]", logits(), scored},
+	} {
 		for _, batch := range []string{"1", "64"} {
-			p := open(t, plainDoc(shortText+", batch: "+batch, output), textModel(hidden()))
-			for at := range 4 {
-				ctx, cancel := context.WithCancel(t.Context())
-				runs := 0
-				if at == 0 {
-					cancel()
-				}
-				_, err := p.Run(ctx, texts("a", "a b", "a", "a b c", "a b", "a"), func(c context.Context, m string, in map[string]*tensor.Tensor) (map[string]*tensor.Tensor, error) {
-					if runs++; runs == at {
-						cancel()
-					}
-					return echo(c, m, in)
-				})
-				if done := at > runs; !done && !errors.Is(err, context.Canceled) || runs > at {
-					t.Errorf("%s, batch %s, cancelled in run %d: %d runs, %v", output, batch, at, runs, err)
-				}
-				cancel()
+			p := open(t, plainDoc(shortText+", batch: "+batch, c.output), textModel(c.model))
+			for at := range 7 {
+				cancelledIn(t, p, c.output+", batch "+batch, at, c.ask)
 			}
 		}
 	}
+}
+
+// cancelledIn ends the context in the run of that number; 0 is before all of them. Only
+// what is done by then may still be answered.
+func cancelledIn(t *testing.T, p *Pipeline, what string, at int, ask Ask) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	runs := 0
+	if at == 0 {
+		cancel()
+	}
+	_, err := p.Run(ctx, texts("a", "a b", "a", "a b c", "a b", "a"), func(c context.Context, m string, in map[string]*tensor.Tensor) (map[string]*tensor.Tensor, error) {
+		if runs++; runs == at {
+			cancel()
+		}
+		return ask(c, m, in)
+	})
+	// take does nothing that takes time, and may end what is done.
+	done := strings.Contains(what, "take") && runs == at && (at == 6 || at == 3)
+	switch {
+	case runs > at:
+		t.Errorf("%s, cancelled in run %d: went on for %d", what, at, runs)
+	case runs < at && err != nil:
+		t.Errorf("%s: %v", what, err)
+	case runs == at && !done && !errors.Is(err, context.Canceled):
+		t.Errorf("%s, cancelled in run %d: %v", what, at, err)
+	}
+}
+
+// TestInputsOfOneLength: a pipeline of several inputs gets as many elements of each.
+func TestInputsOfOneLength(t *testing.T) {
+	p := &Pipeline{inputs: []onnx.ValueInfo{value("text", tensor.String, -1), value("image", tensor.String, -1)}}
+	in := texts("a", "b")
+	in["image"] = tensor.List("c")
+	_, err := p.Run(t.Context(), in, nil)
+	refused(t, err, `input "image": 1 elements, other inputs have 2`)
+}
+
+// TestNothingIsMissing: an input that forgets an element is an error, and no answer.
+func TestNothingIsMissing(t *testing.T) {
+	_, err := newCollector([]onnx.ValueInfo{hidden()}, 1).done(nil)
+	refused(t, err, "there is no hidden")
 }
 
 // TestTry: the model is asked for a text of full length with the last of all tokens.

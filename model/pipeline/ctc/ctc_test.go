@@ -120,6 +120,7 @@ func TestVocabulariesRefused(t *testing.T) {
 		{"a token twice", `{"_": 0, "_": 1}`, "strictjson", Options{Blank: "_"}},
 		{"no ids", `{"_": "0"}`, "strictjson", Options{Blank: "_"}},
 		{"a negative id", `{"_": -1}`, "strictjson", Options{Blank: "_"}},
+		{"JSON that is no UTF-8", "{\"_\": 0, \"\xff\": 1}", "strictjson", Options{Blank: "_"}},
 		{"no tokens", "{}", "no tokens", Options{Blank: "_"}},
 		{"an id twice", `{"_": 0, "a": 1, "b": 1, "c": 3}`, "two tokens with the id 1", Options{Blank: "_"}},
 		{"an id left out", `{"_": 0, "a": 2}`, "2 tokens with ids up to 2", Options{Blank: "_"}},
