@@ -15,7 +15,7 @@ type shownBundle struct {
 	Files   []shownFile  `json:"files"`
 	Inputs  []shownValue `json:"inputs"`
 	Outputs []shownValue `json:"outputs"`
-	Memory  int64        `json:"memory"` // that it holds when it is loaded, in bytes
+	Memory  int64        `json:"memory_bytes"` // that it holds when it is loaded, in bytes
 	Runs    bool         `json:"runs"`
 }
 
