@@ -6,6 +6,7 @@ import (
 
 	"github.com/blindbox/blindbox/onnx/internal/mutate"
 	"github.com/blindbox/blindbox/onnx/internal/plan"
+	pb "github.com/blindbox/blindbox/onnx/onnxtest"
 	"github.com/blindbox/blindbox/onnx/tensor"
 )
 
@@ -30,7 +31,8 @@ func FuzzPlan(f *testing.F) {
 
 // TestPlansSayWhatRunsTake does so with all published cases.
 func TestPlansSayWhatRunsTake(t *testing.T) {
-	for _, data := range publishedCases(t, 1) {
+	large := pb.ModelAt(22, pb.Input("x", 1, 1, 64, 64), pb.Node("", "Det", of("x"), of("y")), pb.OpenOutput("y", 1))
+	for _, data := range append(publishedCases(t, 1), large) {
 		for _, opts := range [][]Option{{WithPoison()}, {WithoutFusion(), WithThreads(2)}} {
 			tryPlan(t, data, nil, opts)
 		}

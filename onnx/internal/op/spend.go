@@ -20,6 +20,7 @@ func wide(in []*Info) bool {
 func (loss) Spends([]*Info) bool          { return true }
 func (dft) Spends([]*Info) bool           { return true }
 func (stft) Spends([]*Info) bool          { return true }
+func (det) Spends([]*Info) bool           { return true }
 func (recall) Spends([]*Info) bool        { return true }
 func (einsum) Spends([]*Info) bool        { return true }
 func (*treeEnsemble) Spends([]*Info) bool { return true }
