@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/blindbox/blindbox/internal/race"
 	"github.com/blindbox/blindbox/onnx"
@@ -185,4 +186,39 @@ func misread(a, b string) int {
 		}
 	}
 	return row[len(to)]
+}
+
+// BenchmarkOCR reads pages as RapidOCR does, and says what the parts take: the two models, and what is
+// ours beside them. ocr/testdata/time.py measures RapidOCR.
+func BenchmarkOCR(b *testing.B) {
+	p, ask := ocrOf(b, asRapid)
+	for _, name := range []string{"page.png", "invoice.png", "slanted.jpg"} {
+		in := map[string]*tensor.Tensor{"image": tensor.List(string(readFile(b, filepath.Join("ocr/testdata", name))))}
+		b.Run(name, func(b *testing.B) {
+			models := map[string]time.Duration{}
+			timed := func(ctx context.Context, model string, in map[string]*tensor.Tensor) (map[string]*tensor.Tensor, error) {
+				begin := time.Now()
+				defer func() { models[model] += time.Since(begin) }()
+				return ask(ctx, model, in)
+			}
+			decode := time.Duration(0)
+			for b.Loop() {
+				if _, err := p.Run(b.Context(), in, timed); err != nil {
+					b.Fatal(err)
+				}
+				begin := time.Now()
+				if _, err := decodeImage(b.Context(), tensor.Data[string](in["image"])[0], 0); err != nil {
+					b.Fatal(err)
+				}
+				decode += time.Since(begin)
+			}
+			each := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 / float64(b.N) }
+			whole := each(b.Elapsed() - decode)
+			b.ReportMetric(whole, "ms/page")
+			b.ReportMetric(each(decode), "ms/decode")
+			b.ReportMetric(each(models["det.onnx"]), "ms/detect")
+			b.ReportMetric(each(models["rec.onnx"]), "ms/recognise")
+			b.ReportMetric(whole-each(decode+models["det.onnx"]+models["rec.onnx"]), "ms/rest")
+		})
+	}
 }
