@@ -47,7 +47,7 @@ func (s *ctcStep) fit(b *binder, f form, path string) (form, apply, error) {
 }
 
 func decoded(ctx context.Context, s state, d *ctc.Decoder) (state, error) {
-	t, err := s.floats(3)
+	t, err := s.floats(ctx, 3)
 	if err != nil {
 		return s, err
 	}

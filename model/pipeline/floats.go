@@ -8,16 +8,17 @@ import (
 	"github.com/blindbox/blindbox/onnx/tensor"
 )
 
-// floats is the form of a step's first value if that is float32 with so many dimensions,
+// floats is the form of a step's first value if that has floating numbers in so many dimensions,
 // of which the first is for the elements of a request: any number of them, or one at a time.
 func floats(f form, rank int, p strictyaml.Pos, path, meaning string) (onnx.ValueInfo, error) {
 	v := f.values[0]
 	if len(f.values) > 1 {
 		return v, misfit(p, path, "the step top before it", "it before top")
 	}
-	if v.Type != tensor.Float32 || len(v.Shape) != rank || v.Shape[0] >= 0 && v.Shape[0] != 1 {
-		return v, misfit(p, path, v.String(), fmt.Sprintf("float32 with %d dimensions: %s", rank, meaning))
+	if !floating(v.Type) || len(v.Shape) != rank || v.Shape[0] >= 0 && v.Shape[0] != 1 {
+		return v, misfit(p, path, v.String(), fmt.Sprintf("floating numbers with %d dimensions: %s", rank, meaning))
 	}
+	v.Type = tensor.Float32 // what they become
 	return v, nil
 }
 

@@ -51,7 +51,7 @@ func TestNewRefuses(t *testing.T) {
 		{"no outputs", shortText, softmax, Model{Inputs: two.Inputs}, nil, "a model with 0 outputs"},
 		{"outputs of any shape", shortText, softmax, textModel(onnx.ValueInfo{Name: "x", Type: tensor.Float32}), nil, "seen x float32 of any shape"},
 
-		{"pool of logits", shortText, "[pool: mean]", textModel(logits()), nil, "output[0].pool: seen logits float32[-1 3], expected float32 with 3 dimensions: elements, tokens, features"},
+		{"pool of logits", shortText, "[pool: mean]", textModel(logits()), nil, "output[0].pool: seen logits float32[-1 3], expected floating numbers with 3 dimensions: elements, tokens, features"},
 		{"pool of integers", shortText, "[pool: mean]", textModel(value("x", tensor.Int64, -1, -1, 3)), nil, "output[0].pool: seen x int64"},
 		{"normalize of tokens", shortText, "[normalize]", textModel(hidden()), nil, "output[0].normalize: seen hidden"},
 		{"softmax of tokens", shortText, softmax, textModel(hidden()), nil, "output[0].softmax: seen hidden"},

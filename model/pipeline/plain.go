@@ -87,12 +87,12 @@ type state struct {
 func (s state) then(values ...*tensor.Tensor) state { return state{values: values, items: s.items} }
 
 // floats returns what a step works on, and refuses what is not of its form.
-func (s state) floats(rank int) (*tensor.Tensor, error) {
+func (s state) floats(ctx context.Context, rank int) (*tensor.Tensor, error) {
 	t := s.values[0]
 	if len(t.Shape) != rank || t.Shape[0] != int64(s.items) {
-		return nil, fmt.Errorf("pipeline: the model gave %v%v, expected float32 with %d dimensions, of which the first is %d", t.Type, t.Shape, rank, s.items)
+		return nil, fmt.Errorf("pipeline: the model gave %v%v, expected %d dimensions, of which the first is %d", t.Type, t.Shape, rank, s.items)
 	}
-	return t, nil
+	return widened(ctx, t)
 }
 
 // apply does what a step says. It may change the elements of what it gets.

@@ -28,7 +28,7 @@ func (s *poolStep) fit(_ *binder, f form, path string) (form, apply, error) {
 }
 
 func pooled(ctx context.Context, s state, pool func([]float32, matrix)) (state, error) {
-	t, err := s.floats(3)
+	t, err := s.floats(ctx, 3)
 	if err != nil {
 		return s, err
 	}

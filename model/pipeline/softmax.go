@@ -23,7 +23,7 @@ func (s *softmaxStep) fit(_ *binder, f form, path string) (form, apply, error) {
 }
 
 func probabilities(ctx context.Context, s state) (state, error) {
-	t, err := s.floats(2)
+	t, err := s.floats(ctx, 2)
 	if err != nil {
 		return s, err
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/blindbox/blindbox/internal/strictyaml"
 	"github.com/blindbox/blindbox/onnx"
+	"github.com/blindbox/blindbox/onnx/tensor"
 )
 
 // takeStep goes on with one output of a model that has several.
@@ -26,8 +27,9 @@ func (s *takeStep) fit(_ *binder, f form, path string) (form, apply, error) {
 	if err != nil {
 		return form{}, nil, err
 	}
-	return form{values: []onnx.ValueInfo{v}}, func(_ context.Context, st state) (state, error) {
-		st.values = st.values[i : i+1]
-		return st, nil
+	return form{values: []onnx.ValueInfo{v}}, func(ctx context.Context, st state) (state, error) {
+		t, err := widened(ctx, st.values[i])
+		st.values = []*tensor.Tensor{t}
+		return st, err
 	}, nil
 }

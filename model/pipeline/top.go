@@ -36,7 +36,7 @@ func (s *topStep) fit(_ *binder, f form, path string) (form, apply, error) {
 }
 
 func best(ctx context.Context, s state, k int) (state, error) {
-	t, err := s.floats(2)
+	t, err := s.floats(ctx, 2)
 	if err != nil {
 		return s, err
 	}
