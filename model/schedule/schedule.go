@@ -16,8 +16,9 @@
 //
 // Several waiting requests for one model could be run as one batch. [Scheduler.next]
 // is where that would be decided: it knows who is served next and could grant more
-// of the same model with it. On a CPU it gains nothing for the models measured, so it
-// is not done.
+// of the same model with it. It is not done: on a CPU it pays for texts of some twenty
+// tokens, where reading the weights is what takes the time, and not for longer ones or
+// for pictures (docs/benchmarks.md). Who has several short texts sends them as one request.
 //
 // The package stands inside the box. Callers are authenticated names; what they send
 // and how much of it may be hostile. No goroutine is started, and waiting costs no
