@@ -298,8 +298,22 @@ func TestRefusals(t *testing.T) {
 	if _, _, err := read(bytes.NewReader(ok), lim); err != nil {
 		t.Error("at the limits:", err)
 	}
-	if _, _, err := read(bytes.NewReader(ok), Limits{}); err == nil || !strings.Contains(err.Error(), "not positive") {
-		t.Error("no limits:", err)
+}
+
+// TestForgottenLimits: a limit that is not given is none that lets everything through.
+func TestForgottenLimits(t *testing.T) {
+	data := ocr().pack(t)
+	for i, forget := range []func(*Limits){
+		func(l *Limits) { l.Files = 0 }, func(l *Limits) { l.Manifest = 0 }, func(l *Limits) { l.File = 0 }, func(l *Limits) { l.Beside = 0 }, func(l *Limits) { l.Model = 0 },
+	} {
+		lim := DefaultLimits()
+		forget(&lim)
+		if _, _, err := read(bytes.NewReader(data), lim); err == nil || !strings.Contains(err.Error(), "not positive") {
+			t.Errorf("%d: %v", i, err)
+		}
+		if _, err := Pack(ocr().folder(), ocr().names(), lim); err == nil || !strings.Contains(err.Error(), "not positive") {
+			t.Errorf("%d: %v", i, err)
+		}
 	}
 }
 
@@ -315,12 +329,30 @@ func TestReaderFails(t *testing.T) {
 			t.Fatalf("of %d bytes: %v", n, err)
 		}
 	}
-	r := NewReader(iotest.ErrReader(fails), DefaultLimits())
-	for range 2 {
-		if _, err := r.Next(); !errors.Is(err, fails) {
-			t.Error(err)
+	for n := 0; n < len(data)-1024; n += 100 { // the error comes once, and what follows would do
+		r := NewReader(io.MultiReader(bytes.NewReader(data[:n]), &once{fails}, bytes.NewReader(data[n:])), DefaultLimits())
+		var err error
+		for err == nil {
+			_, err = r.Next()
+		}
+		for range 2 {
+			if _, again := r.Next(); !errors.Is(err, fails) || !errors.Is(again, fails) {
+				t.Fatalf("after %d bytes: %v, then %v", n, err, again)
+			}
+			if m, err := r.Read(make([]byte, 1)); m > 0 || !errors.Is(err, fails) {
+				t.Fatalf("after %d bytes: %d more, %v", n, m, err)
+			}
 		}
 	}
+}
+
+// once fails once.
+type once struct{ err error }
+
+func (o *once) Read([]byte) (int, error) {
+	err := o.err
+	o.err = io.EOF
+	return 0, err
 }
 
 func TestPackRefuses(t *testing.T) {
@@ -345,6 +377,65 @@ func TestPackRefuses(t *testing.T) {
 	}
 }
 
+// odd is a folder of one odd file.
+type odd struct {
+	files
+	file fs.File
+}
+
+func (o odd) Open(name string) (fs.File, error) {
+	if name == Manifest {
+		return o.folder().Open(name)
+	}
+	return o.file, nil
+}
+
+// oddFile is a file that is read from its beginning to its end alone.
+type oddFile struct {
+	fs.FileInfo
+	err error
+}
+
+func (f *oddFile) Stat() (fs.FileInfo, error) { return f.FileInfo, f.err }
+func (*oddFile) Read([]byte) (int, error)     { return 0, io.EOF }
+func (*oddFile) Close() error                 { return nil }
+
+// at is one that may be read anywhere, and cannot be.
+type at struct{ oddFile }
+
+func (*at) ReadAt(p []byte, _ int64) (int, error) { return 0, errOdd }
+
+var errOdd = errors.New("the disk is gone")
+
+// TestOddFiles: what cannot be read as a file is not packed.
+func TestOddFiles(t *testing.T) {
+	f := files{Manifest: "a: 1\n", "x": "12345"}
+	info, err := fs.Stat(f.folder(), "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Pack(odd{f, &oddFile{nil, errOdd}}, f.names(), DefaultLimits()); !errors.Is(err, errOdd) {
+		t.Error(err)
+	}
+	if _, err := Pack(odd{f, &oddFile{info, nil}}, f.names(), DefaultLimits()); err == nil || !strings.Contains(err.Error(), "x is not a regular file") {
+		t.Error(err)
+	}
+	p, err := Pack(odd{f, &at{oddFile{info, nil}}}, f.names(), DefaultLimits())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadAll(io.NewSectionReader(p, 0, p.Size())); !errors.Is(err, errOdd) {
+		t.Error(err)
+	}
+	dir := t.TempDir()
+	if err := errors.Join(os.WriteFile(filepath.Join(dir, Manifest), nil, 0o600), os.Mkdir(filepath.Join(dir, "x"), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Pack(os.DirFS(dir), f.names(), DefaultLimits()); err == nil || !strings.Contains(err.Error(), "x is not a regular file") {
+		t.Error(err)
+	}
+}
+
 // TestFileChanges: a file that is not what it was is not passed off as a bundle.
 func TestFileChanges(t *testing.T) {
 	dir := t.TempDir()
@@ -366,8 +457,8 @@ func TestFileChanges(t *testing.T) {
 	if err := p.Close(); err != nil {
 		t.Error(err)
 	}
-	if _, err := p.ReadAt(make([]byte, 1), -1); err == nil {
-		t.Error("read before the beginning")
+	if _, err := p.ReadAt(make([]byte, 1), -1); err == nil || errors.Is(err, io.EOF) {
+		t.Error("read before the beginning:", err)
 	}
 	if n, err := p.ReadAt(make([]byte, 1), p.Size()); n != 0 || !errors.Is(err, io.EOF) {
 		t.Error(n, err)

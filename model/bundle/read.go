@@ -43,9 +43,6 @@ func (r *Reader) Next() (Entry, error) {
 }
 
 func (r *Reader) next() error {
-	if r.left.err != nil {
-		return r.left.err
-	}
 	if r.now.Name != "" {
 		if err := r.leave(); err != nil {
 			return err
