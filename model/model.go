@@ -240,7 +240,12 @@ func NewServer(models []Loaded, opts ...Option) (*Server, error) {
 }
 
 // turn is a run for what an upload or the reading of a sealed file takes of a processor.
+// A box with a single run gives none away while queries wait, and an upload that waits
+// for that could wait for ever: there it takes its share from the system.
 func (s *Server) turn(ctx context.Context, owner string) (release func(), alone bool, err error) {
+	if s.concurrency == 1 {
+		return func() {}, false, nil
+	}
 	if release, err = s.runs.Background(ctx, owner); err != nil {
 		return nil, false, err
 	}

@@ -339,6 +339,33 @@ func TestKeptAcrossRestarts(t *testing.T) {
 	}
 }
 
+// TestTurns: what is uploaded is worked at side by side only while nobody runs anything,
+// and waits for nobody where there is one run in all.
+func TestTurns(t *testing.T) {
+	for runs, want := range map[int][2]bool{1: {false, false}, 2: {true, false}} {
+		s, err := NewServer(nil, WithStore(bounds()), WithConcurrency(runs))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range 2 {
+			end, alone, err := s.turn(t.Context(), "clinic")
+			if err != nil || alone != want[i] {
+				t.Errorf("%d runs, %d of them taken: alone %v, %v", runs, i, alone, err)
+				continue
+			}
+			end()
+			if i == 0 {
+				if _, err := s.runs.Acquire(t.Context(), "bank"); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // TestPanicInAModel: what fails inside of one model is that request's error alone, and
 // takes nobody's place.
 func TestPanicInAModel(t *testing.T) {
