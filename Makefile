@@ -97,6 +97,8 @@ golden: ## rewrite golden files and generated pages after a deliberate change
 conformance: $(ONNX)/.ready ## the cases that the ONNX project publishes, a line a group; docs/conformance.md has what is not passed
 	@go run ./onnx/conformance -data $(ONNX) -page docs/conformance.md
 
+models: $(MODELS)/.ready $(TOKENIZERS)/.ready ## fetch the small real models and tokenizers that tests and examples use, into .cache
+
 runsc: $(RUNSC)
 	@[ -x $(RUNSC) ] && echo $(abspath $(RUNSC))
 

@@ -27,12 +27,14 @@ var sessions = []string{
 	"README.md", "docs/tour.md", "docs/learn.md", "docs/models.md", "docs/onnx.md", "vectors/README.md",
 	"docs/hardware/azure.md", "docs/hardware/nitro.md", "docs/hardware/nvidia.md", "docs/hardware/sev-snp.md",
 	"docs/hardware/sgx.md", "docs/hardware/tdx.md", "docs/hardware/vtpm.md",
-	"examples/triage/README.md", "examples/xray/README.md",
+	"examples/notebook/README.md", "examples/ocr/README.md", "examples/search/README.md", "examples/triage/README.md",
+	"examples/voice/README.md", "examples/xray/README.md",
 }
 
 // What a page needs that is fetched, by the variable that names it; see the Makefile.
 var fetched = map[string][]string{
 	"examples/ocr/README.md":      {"BLINDBOX_MODELS"},
+	"examples/voice/README.md":    {"BLINDBOX_MODELS"},
 	"examples/search/README.md":   {"BLINDBOX_MODELS", "BLINDBOX_TOKENIZERS", "BLINDBOX_PYTHON"},
 	"examples/notebook/README.md": {"BLINDBOX_MODELS", "BLINDBOX_TOKENIZERS", "BLINDBOX_PYTHON"},
 }
@@ -69,11 +71,13 @@ func TestDocumentedSessions(t *testing.T) {
 			if len(steps) == 0 {
 				t.Fatalf("%s has no console session", page)
 			}
-			sh := startShell(t, bin)
-			if strings.HasPrefix(page, "examples/") { // they say: in a copy of this folder
-				if err := os.CopyFS(sh.dir, os.DirFS(filepath.Dir(page))); err != nil {
-					t.Fatal(err)
-				}
+			path := bin
+			if python := os.Getenv("BLINDBOX_PYTHON"); slices.Contains(fetched[page], "BLINDBOX_PYTHON") {
+				path += ":" + filepath.Dir(python)
+			}
+			sh := startShell(t, path)
+			if strings.HasPrefix(page, "examples/") {
+				copyExample(t, filepath.Dir(page), sh.dir)
 			}
 			buildPrograms(t, page, sh.dir)
 			for _, s := range steps {
@@ -165,7 +169,7 @@ func startShell(t *testing.T, bin string) *shell {
 	cmd := exec.CommandContext(ctx, "bash", "--noprofile", "--norc")
 	cmd.Dir = t.TempDir()
 	cmd.Env = []string{"PATH=" + bin + ":" + os.Getenv("PATH"), "HOME=" + cmd.Dir, "BLINDBOX_HOME=" + cmd.Dir + "/home", "BLINDBOX_REPO=" + root, "LC_ALL=C"}
-	for _, name := range []string{"BLINDBOX_MODELS", "BLINDBOX_TOKENIZERS", "GOCACHE", "GOMODCACHE"} {
+	for _, name := range []string{"BLINDBOX_MODELS", "BLINDBOX_TOKENIZERS"} {
 		cmd.Env = append(cmd.Env, name+"="+os.Getenv(name))
 	}
 	in, err := cmd.StdinPipe()
@@ -230,6 +234,22 @@ func matches(want []string, got string) bool {
 
 var goProgram = regexp.MustCompile("(?s)```go\n(package main\n.*?)```")
 
+// copyExample makes the copy of an example's folder in which its page is read, with its
+// program, if it has one.
+func copyExample(t *testing.T, folder, dir string) {
+	t.Helper()
+	if err := os.CopyFS(dir, os.DirFS(folder)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(folder, "main.go")); err != nil {
+		return
+	}
+	cmd := exec.Command("go", "build", "-o", filepath.Join(dir, "program"), "./"+folder)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", folder, err, out)
+	}
+}
+
 // buildPrograms compiles a page's complete Go programs against this tree; the
 // sessions run them as ./program.
 func buildPrograms(t *testing.T, page, dir string) {
@@ -264,8 +284,12 @@ func TestPages(t *testing.T) {
 	if err != nil || len(pages) == 0 {
 		t.Fatalf("%d pages, %v", len(pages), err)
 	}
-	for _, page := range pages {
-		if !bytes.Contains(readme, []byte("]("+page+")")) {
+	examples, err := filepath.Glob("examples/*/README.md")
+	if err != nil || len(examples) == 0 {
+		t.Fatalf("%d examples, %v", len(examples), err)
+	}
+	for _, page := range append(pages, examples...) {
+		if strings.HasPrefix(page, "docs/") && !bytes.Contains(readme, []byte("]("+page+")")) {
 			t.Errorf("README.md has no link to %s", page)
 		}
 		text, err := os.ReadFile(page)

@@ -117,7 +117,7 @@ def test_no_box(tmp_path: pathlib.Path, box: Box) -> None:
     (tmp_path / "bad.yaml").write_text("x: 1")
     with pytest.raises(blindbox.UsageError) as bad:
         blindbox.connect(box.url, trust=tmp_path / "bad.yaml")
-    assert bad.value.code == "BBX-103"
+    assert bad.value.code == "BBX-103" and "bad.yaml:1:1: " in bad.value.seen
     with pytest.raises(blindbox.UsageError) as key:
         blindbox.connect(box.url, trust=box.trust, api_key="short")
     assert key.value.code == "BBX-110" and "short" not in str(key.value)

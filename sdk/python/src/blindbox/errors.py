@@ -179,13 +179,19 @@ def of_tool(document: Mapping[str, Any]) -> BlindBoxError:
         code=_text(said, "code"),
         reason=_text(said, "reason"),
         area=_text(said, "area"),
-        seen=_text(said, "seen"),
+        seen=_text(said, "seen") or _places(said),
         expected=_text(said, "expected"),
         fix=_text(said, "fix"),
         page=_text(said, "page"),
         also=tuple(said.get("also") or ()),
         nothing_sent=True,
     )
+
+
+def _places(said: Mapping[str, Any]) -> str:
+    """Where a file is wrong, and in what: each problem begins with its line and column."""
+    places = [p for p in said.get("places") or () if isinstance(p, dict)]
+    return "; ".join(f"{_text(p, 'file')}:{_text(p, 'problem')}" for p in places)
 
 
 def of_proxy(problem: Mapping[str, Any]) -> BlindBoxError:
