@@ -15,6 +15,7 @@ import (
 type ocrTask struct {
 	Pos       strictyaml.Pos
 	Detect    detectModel    `yaml:"detect,required"`
+	Turn      *turnModel     `yaml:"turn"`
 	Recognise recogniseModel `yaml:"recognise,required"`
 }
 
@@ -50,6 +51,9 @@ const (
 
 func (d *ocrTask) check(c *checker) {
 	d.Detect.check(c, "ocr.detect")
+	if d.Turn != nil {
+		d.Turn.check(c, "ocr.turn")
+	}
 	d.Recognise.check(c, "ocr.recognise")
 }
 
@@ -109,6 +113,11 @@ func (d *ocrTask) open(b *binder) (runner, error) {
 	var err error
 	if r.detectIn, r.detectOut, err = d.Detect.open(b.models[r.detect]); err != nil {
 		return nil, err
+	}
+	if d.Turn != nil {
+		if r.turn, err = d.Turn.open(b.models[d.Turn.Model.Value]); err != nil {
+			return nil, err
+		}
 	}
 	if r.lineIn, r.lineOut, err = d.Recognise.open(b.models[r.recognise]); err != nil {
 		return nil, err

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/blindbox/blindbox/model/pipeline/picture"
 	"github.com/blindbox/blindbox/onnx"
 	"github.com/blindbox/blindbox/onnx/tensor"
 )
@@ -43,6 +44,9 @@ func TestOCRParse(t *testing.T) {
 		{"keys.txt}", "keys.txt, height: 129}", "seen 129"},
 		{"keys.txt}", "keys.txt, score: 2}", "ocr.recognise.score: seen 2"},
 		{"ocr:", "model: m.onnx\nocr:", "more than one pipeline"},
+		{"  recognise", "  turn: {model: x}\n  recognise", `ocr.turn.model: seen "x"`},
+		{"  recognise", "  turn: {score: 0.5}\n  recognise", "ocr.turn.model: missing"},
+		{"  recognise", "  turn: {model: c.onnx, score: 1.5}\n  recognise", "ocr.turn.score: seen 1.5"},
 	} {
 		_, err := Parse([]byte(strings.Replace(anyPage, c.old, c.new, 1)))
 		refused(t, err, c.says)
@@ -262,4 +266,47 @@ func TestOCREnds(t *testing.T) {
 			t.Errorf("after %s: %v", last, err)
 		}
 	}
+}
+
+// TestOCRTurn: a model that does not fit is refused, one that breaks its word fails, and what it says
+// decides how a line is read.
+func TestOCRTurn(t *testing.T) {
+	d, err := Parse([]byte(anyPage + "  turn: {model: cls.onnx}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	models, keys := pageModels(), map[string][]byte{"keys.txt": []byte(threeKeys)}
+	models["cls.onnx"] = Model{Inputs: models["det.onnx"].Inputs, Outputs: []onnx.ValueInfo{logits()}}
+	_, err = New(d, models, keys)
+	refused(t, err, "ocr.turn.model: seen a model from [x float32[-1 3 -1 -1]] to [logits float32[-1 3]], expected a line")
+	models["cls.onnx"] = Model{Inputs: models["det.onnx"].Inputs, Outputs: []onnx.ValueInfo{value("sure", tensor.Float32, -1, 2)}}
+	p, err := New(d, models, keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := picture.New(256, 128) // one corner of the upper line is green
+	for y := range 15 {
+		copy(page.Pix[3*256*y:], slices.Repeat([]byte{0, 255, 0}, 40))
+	}
+	for sure, turned := range map[float32]bool{0.95: true, 0.85: false} {
+		var first float32
+		ask := func(ctx context.Context, model string, in map[string]*tensor.Tensor) (map[string]*tensor.Tensor, error) {
+			if model == "cls.onnx" {
+				return map[string]*tensor.Tensor{"sure": tensor.Of([]float32{1 - sure, sure}, 1, 2)}, nil
+			}
+			if x := in["line"]; x != nil && first == 0 {
+				first = tensor.Data[float32](x)[x.Len()/3] // green at the upper left
+			}
+			return marked(bars)(ctx, model, in)
+		}
+		if _, err := p.Run(t.Context(), map[string]*tensor.Tensor{"image": tensor.List(encoded(t, page))}, ask); err != nil || first > 0 == turned {
+			t.Errorf("%v sure: green is %v, %v", sure, first, err)
+		}
+	}
+	refused(t, p.Try(t.Context(), func(ctx context.Context, model string, in map[string]*tensor.Tensor) (map[string]*tensor.Tensor, error) {
+		if model == "cls.onnx" {
+			return map[string]*tensor.Tensor{"sure": tensor.List[float32](1)}, nil
+		}
+		return marked(bars)(ctx, model, in)
+	}), "pipeline.yaml: ocr.turn: pipeline: cls.onnx: float32[1], expected float32[1 2]")
 }

@@ -22,6 +22,7 @@ type ocrRunner struct {
 	find                        ocr.Find
 	decoder                     *ctc.Decoder
 	score                       float32
+	turn                        *turner // nil: lines are as they are
 }
 
 // inputs: one picture, for the lines of several could not be told apart.
@@ -127,6 +128,9 @@ func (r *ocrRunner) mark(ctx context.Context, data []float32, w, h int, ask Ask)
 // read asks what is written in a box.
 func (r *ocrRunner) read(ctx context.Context, m *picture.Image, box ocr.Quad, ask Ask) (ctc.Text, error) {
 	cut, err := ocr.Cut(ctx, m, box)
+	if err == nil && r.turn != nil {
+		cut, err = r.turn.upright(ctx, cut, ask)
+	}
 	if err != nil {
 		return ctc.Text{}, err
 	}
@@ -169,6 +173,11 @@ func (r *ocrRunner) try(ctx context.Context, ask Ask) error {
 	w, h := ocr.Size(side, side, side, 0)
 	if _, err := r.mark(ctx, make([]float32, 3*w*h), w, h, ask); err != nil {
 		return fmt.Errorf("pipeline.yaml: ocr.detect: %w", err)
+	}
+	if r.turn != nil {
+		if _, err := r.turn.upright(ctx, picture.New(192, 48), ask); err != nil {
+			return fmt.Errorf("pipeline.yaml: ocr.turn: %w", err)
+		}
 	}
 	wide, _ := ocr.LineWidth(1, 1, r.height)
 	line := ocr.Line{Values: make([]float32, 3*r.height*wide), Height: r.height, Width: wide}

@@ -14,9 +14,21 @@ type Line struct {
 	Width  int
 }
 
-// LineOf makes a line that is so high.
+// LineOf makes a line that is so high, as LineWidth says.
 func LineOf(ctx context.Context, m *picture.Image, height int) (Line, error) {
 	width, text := LineWidth(m.W, m.H, height)
+	return lineOf(ctx, m, height, width, text)
+}
+
+// ShortLineOf makes a line of 192 x 48 pixels, into which a longer one is squeezed: for models that tell
+// whether it is upside down.
+func ShortLineOf(ctx context.Context, m *picture.Image) (Line, error) {
+	const width, height = 192, 48
+	_, text := LineWidth(m.W, m.H, height)
+	return lineOf(ctx, m, height, width, min(text, width))
+}
+
+func lineOf(ctx context.Context, m *picture.Image, height, width, text int) (Line, error) {
 	small, err := m.Linear(ctx, text, height)
 	if err != nil {
 		return Line{}, err

@@ -94,7 +94,7 @@ func tapsOf(n, size int, f Filter) []taps {
 	support := f.support * wide
 	out := make([]taps, size)
 	for i := range out {
-		center := (float64(i) + 0.5) * scale
+		center := float64((float64(i) + 0.5) * scale) // rounded, on processors that multiply and add in one, too
 		first := max(int(center-support+0.5), 0)
 		last := min(int(center+support+0.5), n)
 		out[i] = taps{first, weights(first, last, center, wide, f)}
@@ -105,7 +105,7 @@ func tapsOf(n, size int, f Filter) []taps {
 func weights(first, last int, center, wide float64, f Filter) []int32 {
 	w, sum := make([]float64, last-first), 0.0
 	for x := range w {
-		w[x] = f.weight((float64(x+first) - center + 0.5) * (1 / wide))
+		w[x] = f.weight(float64((float64(x+first) - center + 0.5) * (1 / wide)))
 		sum += w[x]
 	}
 	out := make([]int32, len(w))

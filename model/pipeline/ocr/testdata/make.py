@@ -1,9 +1,9 @@
 """Writes the pictures of this folder, and what RapidOCR makes of them.
 
-    python3 make.py PAGE DET REC KEYS
+    python3 make.py PAGE DET REC KEYS CLS
 
 PAGE is skimage/data/page.png of the wheel scikit-image==0.26.0; DET and REC are PP-OCRv4's models,
-and KEYS its characters (bench/onnx/fetch.py gets them). It needs rapidocr-onnxruntime==1.4.4, pillow==13.0.0,
+KEYS its characters and CLS its model for lines that are upside down (bench/onnx/fetch.py gets them). It needs rapidocr-onnxruntime==1.4.4, pillow==13.0.0,
 opencv-python==5.0.0.93, onnxruntime==1.32.0.
 """
 
@@ -82,9 +82,9 @@ def spine():
     image.save(HERE / "spine.png", optimize=True)
 
 
-def engine(det, rec, keys, **options):
+def engine(det, rec, keys, use_cls=False, **options):
     """RapidOCR, which reads one line at a time: in a batch, lines are filled up to the longest."""
-    ocr = RapidOCR(det_model_path=det, rec_model_path=rec, rec_keys_path=keys, use_cls=False, **options)
+    ocr = RapidOCR(det_model_path=det, rec_model_path=rec, rec_keys_path=keys, use_cls=use_cls, **options)
     ocr.text_rec.rec_batch_num = 1
     return ocr
 
@@ -94,8 +94,9 @@ def as_seen(name):
     return np.array(ImageOps.exif_transpose(Image.open(HERE / name)).convert("RGB"))[:, :, ::-1].copy()
 
 
-def read(ocr, name):
-    result, _ = ocr(as_seen(name))
+def read(ocr, name, upside_down=False):
+    image = as_seen(name)
+    result, _ = ocr(image[::-1, ::-1].copy() if upside_down else image)
     return [{"text": text, "score": round(float(score), 4), "box": [[int(x), int(y)] for x, y in box]} for box, text, score in result or []]
 
 
@@ -144,7 +145,7 @@ def crops(ocr):
 
 
 def main():
-    page, det, rec, keys = sys.argv[1:]
+    page, det, rec, keys, cls = sys.argv[1:]
     shutil.copy(page, HERE / "page.png")
     for draw in (invoice, slanted, night, spine):
         draw()
@@ -152,6 +153,8 @@ def main():
     golden = {"read": {name: read(ocr, name) for name in PICTURES}, "crops": crops(ocr), "maps": []}
     low = engine(det, rec, keys, det_limit_side_len=560, det_box_thresh=0.4)
     golden["low"] = {"page.png": read(low, "page.png")}
+    turned = engine(det, rec, keys, use_cls=True, cls_model_path=cls)
+    golden["turned"] = {name: read(turned, name, upside_down=True) for name in ("invoice.png", "night.png")}
     for name in ("page.png", "slanted.jpg", "invoice.png"):
         golden["maps"] += maps(ocr, name)
     (HERE / "golden.json").write_text(json.dumps(golden, indent=1, ensure_ascii=False) + "\n")
