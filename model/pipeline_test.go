@@ -22,6 +22,7 @@ import (
 
 	"github.com/blindbox/blindbox/examples/triage"
 	"github.com/blindbox/blindbox/model/bundle"
+	"github.com/blindbox/blindbox/model/schedule"
 	"github.com/blindbox/blindbox/onnx"
 	pb "github.com/blindbox/blindbox/onnx/onnxtest"
 	"github.com/blindbox/blindbox/onnx/tensor"
@@ -282,13 +283,39 @@ func TestPipelineEnds(t *testing.T) {
 // nothing of it.
 func TestPipelineFailsInside(t *testing.T) {
 	m := mustLoad(t, "triage", triaged(t, nil).pack(t))
-	m.ready.asked.(*piped).sessions = nil
+	m.ready.asked.(*piped).Pipeline = nil
+	text := map[string]*tensor.Tensor{"text": tensor.List("chest")}
+	if _, err := m.ready.run(t.Context(), text, onnx.NewBudget(1<<20).Share()); err == nil || !strings.Contains(err.Error(), "failed inside") || strings.Contains(err.Error(), "chest") {
+		t.Error(err)
+	}
 	h, err := NewServer([]Loaded{m})
 	if err != nil {
 		t.Fatal(err)
 	}
 	status, answer, _ := call(t, h, "POST", "/v2/models/triage/infer", asText)
 	wantFailure(t, status, answer, http.StatusInternalServerError, "internal error")
+}
+
+// TestLoadGivesUpItsTurn: who does not wait any more has no turn.
+func TestLoadGivesUpItsTurn(t *testing.T) {
+	runs, err := schedule.New(2, schedule.Limits{Queue: 4, Caller: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	release, err := runs.Background(t.Context(), "other")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(10*time.Millisecond, cancel)
+	l := &loader{onnx.DefaultLimits(), runs, onnx.NewBudget(1 << 20)}
+	if m, err := l.Load(ctx, "", bytes.NewReader(scale(3))); m != nil || !errors.Is(err, context.Canceled) {
+		t.Errorf("%v, %v", m, err)
+	}
+	release()
+	if m, err := l.Load(t.Context(), "", bytes.NewReader(scale(3))); m == nil || err != nil {
+		t.Errorf("%v, %v", m, err)
+	}
 }
 
 // FuzzLoad: no pipeline, tokenizer, labels or model make loading or a run panic, and what
