@@ -122,6 +122,7 @@ var mayImport = map[string][]string{
 	"client":                     {"attest", "attest/snp", "attest/tdx", "attest/sgx", "attest/nitro", "attest/tpm", "attest/azure", "attest/nvgpu", "attest/composite", "attest/sim", "endorse", "appraise", "atls", "policy", "receipt"},
 	"client/models":              {"model/bundle", "model/pipeline"},
 	"examples":                   {},
+	"examples/search":            {"client", "client/models", "appraise"},
 	"internal/strictyaml":        {},
 	"internal/strictjson":        {},
 	"internal/catalogue":         {"attest"},

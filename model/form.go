@@ -98,7 +98,7 @@ func readPart(one []byte) (p formPart, err error) {
 	}
 	kind, given, err := mime.ParseMediaType(said[0])
 	if err != nil || kind != "form-data" || given["name"] == "" {
-		return p, errors.New("has no name: expected Content-Disposition: form-data; name=...")
+		return p, errors.New("has no name: expected Content-Disposition: form-data with a name")
 	}
 	_, file := given["filename"]
 	return formPart{given["name"], file, one[len(head)+4:]}, nil
