@@ -39,6 +39,9 @@ func (b *Box) loadModels() (http.Handler, error) {
 		loaded = append(loaded, l)
 	}
 	opts := []model.Option{model.WithBodyLimit(p.Limits.Request), model.WithInFlight(p.Limits.Concurrent), model.WithShown(shows(p))}
+	if p.Limits.Time > 0 {
+		opts = append(opts, model.WithDeadline(p.Limits.Time))
+	}
 	if p.Store == nil && b.cfg.Store != (Store{}) {
 		return nil, errors.New("box: there is a folder for models that callers bring, and the policy has no store; nothing was started")
 	}

@@ -362,3 +362,15 @@ func TestShownModels(t *testing.T) {
 		}
 	}
 }
+
+// TestModelNamedAgain: what a body of the other protocol says about its model is what the
+// path says, which was decided about.
+func TestModelNamedAgain(t *testing.T) {
+	s := openAIServer(t)
+	for name, status := range map[string]int{`"vectors"`: 200, `"sha256:` + hexOf(vectors()) + `"`: 400, `"heard"`: 400, `""`: 400, `null`: 400, `"vectors","model_name":"vectors"`: 400} {
+		body := `{"model_name":` + name + `,"inputs":[{"name":"text","shape":[1],"datatype":"BYTES","data":["1"]}]}`
+		if w := as(t, s, "clinic", "POST", "/v2/models/vectors/infer", strings.NewReader(body)); w.Code != status {
+			t.Errorf("%s: %d %s", name, w.Code, w.Body)
+		}
+	}
+}

@@ -83,6 +83,11 @@ func (p *requestReader) member(name string) (err error) {
 		if p.q.id, err = p.r.String(); err == nil && len(p.q.id) > maxID {
 			err = fmt.Errorf("id of %d bytes, the limit is %d", len(p.q.id), maxID)
 		}
+	case "model_name": // kserve's client says it again
+		var again string
+		if again, err = p.r.String(); err == nil && again != p.m.asked && again != p.m.name {
+			err = fmt.Errorf("model_name is %.80q, and the path is for %s", again, p.m.name)
+		}
 	case "parameters":
 		var given settings
 		if given, err = parameters(p.r, "binary_data_output"); err == nil && given.binaryOutput != nil {

@@ -36,6 +36,7 @@ type found struct {
 	name, version string
 	digest        store.Digest
 	release       func()
+	asked         string // how the request called it
 }
 
 // reference is how a request's path names a model.
@@ -73,7 +74,7 @@ func (s *Server) find(ctx context.Context, r *http.Request, named, version strin
 		h.Release()
 		return nil, err
 	}
-	return &found{m, shownTo(e, caller), strconv.Itoa(e.Version), e.Digest, h.Release}, nil
+	return &found{m, shownTo(e, caller), strconv.Itoa(e.Version), e.Digest, h.Release, named}, nil
 }
 
 // decided refuses a model that is not the one that the policy has decided about and the
