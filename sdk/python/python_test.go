@@ -24,6 +24,23 @@ func python(t *testing.T) string {
 	return python
 }
 
+// look opens what the programs that a test starts will read: go test knows by that when
+// an answer of its cache is too old.
+func look(t *testing.T) {
+	t.Helper()
+	for _, pattern := range []string{"*", "src/blindbox/*", "tests/*.py", "../../docs/python.md", "../../README.md", "../../cmd/blindbox/*.go", "../../internal/connect/*.go"} {
+		names, err := filepath.Glob(pattern)
+		if err != nil || len(names) == 0 {
+			t.Fatalf("%s: nothing there, %v", pattern, err)
+		}
+		for _, name := range names {
+			if f, err := os.Open(name); err == nil {
+				f.Close()
+			}
+		}
+	}
+}
+
 func run(t *testing.T, env []string, command string, args ...string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), command, args...)
@@ -36,6 +53,7 @@ func run(t *testing.T, env []string, command string, args ...string) {
 func TestPackage(t *testing.T) {
 	t.Parallel()
 	python := python(t)
+	look(t)
 	if runtime.GOOS == "windows" {
 		t.Skip("skipped: the tests of the package are for Unix; it has not been tried on Windows")
 	}
@@ -52,5 +70,7 @@ func TestPackage(t *testing.T) {
 // TestTypes: what the package says of its types holds, for it and for who uses it.
 func TestTypes(t *testing.T) {
 	t.Parallel()
-	run(t, nil, python(t), "-m", "mypy", "--strict", "--cache-dir", t.TempDir(), "src", "tests")
+	python := python(t)
+	look(t)
+	run(t, nil, python, "-m", "mypy", "--strict", "--cache-dir", t.TempDir(), "src", "tests")
 }

@@ -197,13 +197,14 @@ def test_sidecar_is_killed_in_a_request(app: Box) -> None:
     with requests.Session(app.trust) as session:
         session.get(app.url + "/echo")
         (wire,) = session._wires.values()
-        pid = wire.sidecar.pid
+        pid, path = wire.sidecar.pid, wire.sidecar.document["socket"]
         assert pid
         timer = threading.Timer(0.5, os.kill, (pid, signal.SIGKILL))
         timer.start()
         with pytest.raises(blindbox.ConnectionLost) as lost:
             session.get(app.url + "/slow")
         assert not lost.value.nothing_sent and "may have arrived" in str(lost.value)
+        assert gone(pid) and unanswered(path)
         assert session.get(app.url + "/echo").ok
 
 
