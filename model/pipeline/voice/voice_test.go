@@ -104,8 +104,8 @@ func madeUp(seed uint32) (out []float32) {
 	return out
 }
 
-// TestModel finds in recordings what silero-vad finds with the same model.
-func TestModel(t *testing.T) {
+// TestSilero finds in recordings what silero-vad finds with the same model.
+func TestSilero(t *testing.T) {
 	dir := os.Getenv("BLINDBOX_MODELS")
 	if dir == "" {
 		t.Skip("no models in BLINDBOX_MODELS: `make test` fetches them")
