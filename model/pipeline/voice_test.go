@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/blindbox/blindbox/model/pipeline/voice"
 	"github.com/blindbox/blindbox/onnx"
 	"github.com/blindbox/blindbox/onnx/tensor"
 )
@@ -108,6 +109,9 @@ func TestVoiceDocuments(t *testing.T) {
 	}
 	if got := fmt.Sprint(d.task.(*voiceTask).options()); got != "{8000 0.4 1s 2ms 0s}" {
 		t.Error(got)
+	}
+	if d, err = Parse([]byte(voiceDoc(""))); err != nil || d.task.(*voiceTask).options() != voice.Default() {
+		t.Errorf("a document without options: %v", err)
 	}
 }
 
