@@ -40,7 +40,7 @@ SWEPT  := ./attest/... ./tokenize ./onnx ./onnx/conformance ./onnx/internal/conv
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
-build: ## build bin/blindbox, bin/boxd and bin/boxverify (wheel: the Python wheels, in dist)
+build: ## build bin/blindbox, bin/boxd and bin/boxverify (wheel: the Python wheels, in dist; models: what examples use, in .cache)
 	@CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/...
 
 wheel:
@@ -97,7 +97,8 @@ golden: ## rewrite golden files and generated pages after a deliberate change
 conformance: $(ONNX)/.ready ## the cases that the ONNX project publishes, a line a group; docs/conformance.md has what is not passed
 	@go run ./onnx/conformance -data $(ONNX) -page docs/conformance.md
 
-models: $(MODELS)/.ready $(TOKENIZERS)/.ready ## fetch the small real models and tokenizers that tests and examples use, into .cache
+# Small real models and tokenizers, which tests and examples use, into .cache.
+models: $(MODELS)/.ready $(TOKENIZERS)/.ready
 
 runsc: $(RUNSC)
 	@[ -x $(RUNSC) ] && echo $(abspath $(RUNSC))

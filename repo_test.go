@@ -131,6 +131,7 @@ var mayImport = map[string][]string{
 	"internal/inferencegrpc":     {},
 	"internal/compose":           {"policy"},
 	"internal/registry":          {"box/sandbox/oci"},
+	"internal/peers":             {},
 	"internal/race":              {},
 	"internal/testrun":           {},
 	"internal/mutants":           {},
