@@ -6,8 +6,10 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
+	"github.com/blindbox/blindbox/model/pipeline/sound"
 	"github.com/blindbox/blindbox/onnx/tensor"
 )
 
@@ -15,6 +17,7 @@ import (
 type transcriptionRequest struct {
 	recording string
 	format    string
+	language  string
 }
 
 // readTranscription reads the parts of a form that [named] has read before. Fields that
@@ -59,11 +62,14 @@ func (q *transcriptionRequest) field(name string, content []byte) error {
 		return wrong(shortened(name), "%s is %.40q, expected %s", name, text, strings.Join(allowed, " or "))
 	}
 	switch name {
-	case "model", "prompt", "language":
+	case "model", "prompt":
+		return nil
+	case "language":
+		q.language = text
 		return nil
 	case "response_format":
 		q.format = text
-		return only("json", "text")
+		return only("json", "text", "verbose_json")
 	case "temperature":
 		return only("0", "0.0")
 	case "stream":
@@ -100,14 +106,30 @@ func (s *Server) transcription(ctx context.Context, a *question) (reply, error) 
 	})
 }
 
-// answer writes what was said.
+// longestRecording is more than the model has heard: its pipeline has bounds of its own.
+const longestRecording = 1000 * time.Hour
+
+// answer writes what was said. No pipeline says when, so there are no segments.
 func (q *transcriptionRequest) answer(text string, limit int64) (reply, error) {
 	if q.format == "text" {
 		return reply{body: []byte(text + "\n"), contentType: "text/plain; charset=utf-8"}, nil
 	}
-	body, err := json.Marshal(struct {
+	var what any = struct {
 		Text string `json:"text"`
-	}{text})
+	}{text}
+	if q.format == "verbose_json" {
+		r, err := sound.Open(q.recording, longestRecording)
+		if err != nil {
+			return reply{}, wrong("file", "the file: %v", err)
+		}
+		what = struct {
+			Task     string  `json:"task"`
+			Language string  `json:"language"`
+			Duration float64 `json:"duration"`
+			Text     string  `json:"text"`
+		}{"transcribe", q.language, r.Duration().Seconds(), text}
+	}
+	body, err := json.Marshal(what)
 	if err == nil && int64(len(body)) > limit {
 		err = tooLong(limit)
 	}

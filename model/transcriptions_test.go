@@ -34,7 +34,7 @@ func TestTranscriptions(t *testing.T) {
 		{[]string{"model", "heard", "file", "@RIFF\x00\x00\x00\x00AVI hello"}, 400, "no WAV"},
 		{[]string{"model", "heard", "file", "@RIFF"}, 400, "no WAV"},
 		{[]string{"model", "heard", "file", "@" + riff + "\xff"}, 422, "no text"},
-		{[]string{"model", "heard", "file", "@" + riff, "response_format", "srt"}, 400, "expected json or text"},
+		{[]string{"model", "heard", "file", "@" + riff, "response_format", "srt"}, 400, "expected json or text or verbose_json"},
 		{[]string{"model", "heard", "file", "@" + riff, "temperature", "0.7"}, 400, "temperature is"},
 		{[]string{"model", "heard", "file", "@" + riff, "stream", "true"}, 400, "stream is"},
 		{[]string{"model", "heard", "file", "@" + riff, "include[]", "logprobs"}, 400, "unknown field"},
@@ -51,7 +51,13 @@ func TestTranscriptions(t *testing.T) {
 			t.Errorf("%q: %s", c.fields, w.Body)
 		}
 	}
-	body, typ := multipartOf(t, "model", "heard", "file", "@"+riff)
+	// A second of silence: 8,000 samples of 8 bits.
+	wav := "RIFF\x64\x1f\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00\x40\x1f\x00\x00\x40\x1f\x00\x00\x01\x00\x08\x00data\x40\x1f\x00\x00" + strings.Repeat("\x00", 8000)
+	body, typ := multipartOf(t, "model", "heard", "file", "@"+wav, "response_format", "verbose_json", "language", "de")
+	want(t, decide(t, s, "", transcriptions, body, "Content-Type", typ), 200, `{"task":"transcribe","language":"de","duration":1,"text":"RIFF`)
+	body, typ = multipartOf(t, "model", "heard", "file", "@"+riff, "response_format", "verbose_json")
+	want(t, decide(t, s, "", transcriptions, body, "Content-Type", typ), 400, "the file: ")
+	body, typ = multipartOf(t, "model", "heard", "file", "@"+riff)
 	want(t, decide(t, openAIServer(t, WithAnswerLimit(8)), "", transcriptions, body, "Content-Type", typ), 400, "the answer is larger")
 }
 
