@@ -18,6 +18,9 @@ func (s *session) ask(ctx context.Context, c *models.Client, d models.Descriptio
 	if len(q.items) == 0 {
 		return usage("%s takes %s: give one or more behind its name", oneLine(d.Name), plural(what))
 	}
+	if q.once && !several && len(q.items) > 1 {
+		return usage("%s is asked about one after the other, and --receipt is for one request: give one", oneLine(d.Name))
+	}
 	items := make([][]byte, len(q.items))
 	for i, item := range q.items {
 		var err error

@@ -33,7 +33,7 @@ func (r *receipted) RoundTrip(q *http.Request) (*http.Response, error) {
 		return r.RoundTripper.RoundTrip(q)
 	}
 	if r.sent != nil {
-		return nil, usage("--receipt is for one request, and this model is asked about one after the other: give one")
+		return nil, errors.New("a receipt is for one request, and this is the second")
 	}
 	body, err := readBody(q.Body)
 	if err != nil {

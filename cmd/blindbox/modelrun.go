@@ -40,7 +40,7 @@ no name for it: --input '[[1, 2, 3]]'.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			q := question{name: args[0], version: version, items: args[1:], inputs: inputs, outputs: outputs}
+			q := question{name: args[0], version: version, items: args[1:], inputs: inputs, outputs: outputs, once: o.receipt != ""}
 			return s.withBox(o, func(c *models.Client) error { return s.runModel(cmd.Context(), c, q) })
 		},
 	}
@@ -59,6 +59,7 @@ type question struct {
 	items         []string // texts or files, of a model with a pipeline
 	inputs        []string // tensors
 	outputs       []string // wanted; none: all
+	once          bool     // in one request, which a receipt is for
 }
 
 func (s *session) runModel(ctx context.Context, c *models.Client, q question) error {
