@@ -15,14 +15,21 @@ type collector struct {
 	values  []onnx.ValueInfo
 	items   int
 	columns []*tensor.Tensor
+	text    int // bytes of all strings so far
 }
 
 func newCollector(values []onnx.ValueInfo, items int) *collector {
 	return &collector{values: values, items: items, columns: make([]*tensor.Tensor, len(values))}
 }
 
-// maxElements bounds one output of a request: 64 MiB of float32.
-const maxElements = 16 << 20
+// maxElements bounds one output of a request: 64 MiB of float32. maxText bounds the bytes
+// of all strings of a request.
+const (
+	maxElements = 16 << 20
+	maxText     = 64 << 20
+)
+
+var errMuchText = fmt.Errorf("pipeline: the models made more than %d bytes of text", maxText)
 
 // add puts the results of some elements where they belong.
 func (c *collector) add(results []*tensor.Tensor, items []int) error {
@@ -30,11 +37,25 @@ func (c *collector) add(results []*tensor.Tensor, items []int) error {
 		if err := c.column(i, t, len(items)); err != nil {
 			return err
 		}
+		if c.text += textLength(t); c.text > maxText {
+			return errMuchText
+		}
 		for from, to := range items {
 			move(c.columns[i], to, t, from)
 		}
 	}
 	return nil
+}
+
+// textLength is how many bytes a tensor's strings have.
+func textLength(t *tensor.Tensor) (n int) {
+	if t.Type != tensor.String {
+		return 0
+	}
+	for _, s := range tensor.Data[string](t) {
+		n += len(s)
+	}
+	return n
 }
 
 // column makes room for a result of the whole request when the first part of it is

@@ -10,6 +10,9 @@ import (
 // maxLabels is how many classes may have a name.
 const maxLabels = 1 << 20
 
+// maxLine is how many bytes a name may have: each may be given out many times.
+const maxLine = 4 << 10
+
 // lines reads a file of lines. The last one may end or not; a byte order mark and
 // carriage returns are passed over.
 func lines(file []byte, most int) ([]string, error) {
@@ -23,7 +26,13 @@ func lines(file []byte, most int) ([]string, error) {
 	case strings.Count(text, "\n") >= most:
 		return nil, fmt.Errorf("more than %d lines", most)
 	}
-	return strings.Split(text, "\n"), nil
+	list := strings.Split(text, "\n")
+	for i, line := range list {
+		if len(line) > maxLine {
+			return nil, fmt.Errorf("line %d of %d bytes, expected at most %d", i+1, len(line), maxLine)
+		}
+	}
+	return list, nil
 }
 
 // textBytes is the memory of strings.

@@ -58,6 +58,7 @@ type page struct {
 	text  []string
 	score []float32
 	box   []float32 // four corners of each
+	bytes int       // of the text
 }
 
 func (r *ocrRunner) run(ctx context.Context, in map[string]*tensor.Tensor, ask Ask) (map[string]*tensor.Tensor, error) {
@@ -75,21 +76,27 @@ func (r *ocrRunner) run(ctx context.Context, in map[string]*tensor.Tensor, ask A
 		if err != nil {
 			return nil, err
 		}
-		p.add(line, box, r.score)
+		if err := p.add(line, box, r.score); err != nil {
+			return nil, err
+		}
 	}
 	n := int64(len(p.text))
 	return map[string]*tensor.Tensor{"text": tensor.Of(p.text, n), "score": tensor.Of(p.score, n), "box": tensor.Of(p.box, n, 4, 2)}, nil
 }
 
 // add keeps a line that says something.
-func (p *page) add(line ctc.Text, box ocr.Quad, least float32) {
+func (p *page) add(line ctc.Text, box ocr.Quad, least float32) error {
 	if line.Text == "" || !(line.Score >= least) {
-		return
+		return nil
+	}
+	if p.bytes += len(line.Text); p.bytes > maxText {
+		return errMuchText
 	}
 	p.text, p.score = append(p.text, line.Text), append(p.score, line.Score)
 	for _, corner := range box {
 		p.box = append(p.box, float32(corner.X), float32(corner.Y))
 	}
+	return nil
 }
 
 // boxes asks the detector where lines are, and returns them in reading order.

@@ -92,8 +92,15 @@ func (s state) floats(ctx context.Context, rank int) (*tensor.Tensor, error) {
 	if len(t.Shape) != rank || t.Shape[0] != int64(s.items) {
 		return nil, fmt.Errorf("pipeline: the model gave %v%v, expected %d dimensions, of which the first is %d", t.Type, t.Shape, rank, s.items)
 	}
+	if wide := t.Shape[rank-1]; wide > maxWide {
+		return nil, fmt.Errorf("pipeline: the model gave %v%v, expected at most %d in the last dimension", t.Type, t.Shape, maxWide)
+	}
 	return widened(ctx, t)
 }
+
+// maxWide is more than any model has classes or features. A result without elements may
+// claim any number of them.
+const maxWide = 1 << 20
 
 // apply does what a step says. It may change the elements of what it gets.
 type apply func(ctx context.Context, s state) (state, error)

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/blindbox/blindbox/internal/strictyaml"
 	"github.com/blindbox/blindbox/onnx"
@@ -33,6 +34,9 @@ func pooled(ctx context.Context, s state, pool func([]float32, matrix)) (state, 
 		return s, err
 	}
 	items, rows, width := int(t.Shape[0]), int(t.Shape[1]), int(t.Shape[2])
+	if t.Len() == 0 {
+		return s, fmt.Errorf("pipeline: the model gave %v%v, which has nothing to pool", t.Type, t.Shape)
+	}
 	data, out := tensor.Data[float32](t), make([]float32, items*width)
 	for i := range items {
 		if err := ctx.Err(); err != nil {

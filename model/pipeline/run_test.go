@@ -272,7 +272,7 @@ func TestModelBreaksItsWord(t *testing.T) {
 		{"[pool: mean]", open3, f(1, 2), "expected 3 dimensions"},
 		{"[pool: mean]", open3, f(2, 2, 2), "of which the first is 1"},
 		{"[pool: mean]", open3, f(0, 2, 2), "of which the first is 1"},
-		{"[pool: mean]", open3, f(1, 2, 0), "embedding is float32[1 0]"},
+		{"[pool: mean]", open3, f(1, 2, 0), "float32[1 2 0], which has nothing to pool"},
 		{"[normalize]", open2, f(1), "expected 2 dimensions"},
 		{"[softmax]", open2, f(3, 2), "of which the first is 1"},
 		{"[softmax]", open2, f(1, 0), "score is float32[1 0]"},

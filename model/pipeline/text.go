@@ -121,6 +121,9 @@ func (o *textOpener) shape(v onnx.ValueInfo) error {
 	if v.Shape[1] < 0 {
 		return nil
 	}
+	if v.Shape[1] > maxTokens {
+		return o.misfit(o.doc.Pos, "", "a model with the input "+v.String(), fmt.Sprintf("at most %d tokens", maxTokens))
+	}
 	if o.fixed >= 0 && o.fixed != v.Shape[1] {
 		return o.misfit(o.doc.Pos, "", "a model with the input "+v.String(), fmt.Sprintf("%d tokens, as its other inputs have", o.fixed))
 	}

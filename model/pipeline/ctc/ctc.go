@@ -5,7 +5,7 @@
 // "best path decoding").
 //
 // It stands inside the box. Vocabulary and scores may be hostile: what it makes of them is
-// never longer than the frames times the longest token.
+// never longer than a megabyte.
 package ctc
 
 import (
@@ -53,6 +53,8 @@ func FromTokens(tokens []string, o Options) (*Decoder, error) {
 	for i, t := range tokens {
 		d.bytes += 16 + int64(len(t))
 		switch {
+		case len(t) > maxToken:
+			return nil, fmt.Errorf("token %d has %d bytes, expected at most %d", i, len(t), maxToken)
 		case t == o.Blank && d.blank >= 0:
 			return nil, fmt.Errorf("the blank %.20q twice, as %d and %d", o.Blank, d.blank, i)
 		case t == o.Blank:
@@ -92,6 +94,9 @@ func (d *Decoder) Decode(ctx context.Context, scores []float32) (Text, error) {
 		}
 		class, score := best(scores[:len(d.tokens)])
 		if class != before && class != d.blank {
+			if text.Len() > maxText-len(d.tokens[class]) {
+				return Text{}, fmt.Errorf("ctc: a text of more than %d bytes", maxText)
+			}
 			text.WriteString(d.tokens[class])
 			said, sum = said+1, sum+float64(score)
 		}

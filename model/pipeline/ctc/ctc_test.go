@@ -168,3 +168,21 @@ func FuzzNew(f *testing.F) {
 		}
 	})
 }
+
+// TestLongText: frames without end make no text without end.
+func TestLongText(t *testing.T) {
+	d, err := FromTokens([]string{"", strings.Repeat("a", maxToken), strings.Repeat("b", maxToken)}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var scores []float32
+	for range maxText / maxToken / 2 {
+		scores = append(scores, 0, 1, 0, 0, 0, 1)
+	}
+	if got, err := d.Decode(t.Context(), scores); err != nil || len(got.Text) != maxText {
+		t.Errorf("%d bytes: %v", len(got.Text), err)
+	}
+	if _, err := d.Decode(t.Context(), append(scores, 0, 1, 0)); err == nil {
+		t.Error("a text over the limit was made")
+	}
+}
