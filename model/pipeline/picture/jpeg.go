@@ -17,8 +17,13 @@ const (
 	sof0 = 0xc0
 	sof1 = 0xc1
 	sof2 = 0xc2
-	sos  = 0xda
+	dht  = 0xc4
+	dqt  = 0xdb
+	dri  = 0xdd
+	app0 = 0xe0
 	app1 = 0xe1
+	appF = 0xef
+	com  = 0xfe
 )
 
 // scanJPEG walks over the segments as they should be, one right behind the other. Where a file
@@ -29,7 +34,7 @@ func scanJPEG(file []byte) jpegScan {
 	rest := file[2:]
 	for len(rest) >= 4 && rest[0] == 0xff {
 		marker, n := rest[1], int(binary.BigEndian.Uint16(rest[2:]))
-		if n < 2 || len(rest) < 2+n || marker < sof0 || marker == sos {
+		if n < 2 || len(rest) < 2+n || !hasLength(marker) {
 			break
 		}
 		body := rest[4 : 2+n]
@@ -46,6 +51,17 @@ func scanJPEG(file []byte) jpegScan {
 		rest = rest[2+n:]
 	}
 	return s
+}
+
+// hasLength says whether a segment follows a marker that every decoder passes over as a whole. Where
+// another marker stands, such as 0xff, which fills up, or one that stands alone, what follows could
+// be read in two ways.
+func hasLength(marker byte) bool {
+	switch marker {
+	case sof0, sof1, sof2, dht, dqt, dri, com:
+		return true
+	}
+	return app0 <= marker && marker <= appF
 }
 
 // orientation reads the tag 0x0112 of an EXIF segment (CIPA DC-008, 4.6.4 and 4.7.2): which way up the

@@ -314,3 +314,32 @@ func BenchmarkDecode(b *testing.B) {
 		}
 	})
 }
+
+// TestTwoReadings: a file whose segments could be walked over in another way than the decoder does
+// counts as what it is, or as more.
+func TestTwoReadings(t *testing.T) {
+	file := read(t, "progressive.jpg")
+	honest, err := ReadHeader(file, DefaultLimits())
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A comment in which a frame of the cheap kind stands, where it is found if the byte 0xff that
+	// fills up is taken for a marker, or a marker that stands alone for one with a length.
+	cheap := "\xff\xc0\x00\x08\x08\x00\x01\x00\x01\x01" + strings.Repeat("\x00", 10)
+	for name, before := range map[string]string{"filled up": "\xff", "alone": "\xff\xd0"} {
+		body := strings.Repeat(cheap, 4000)
+		for shift := range 20 {
+			bad := string(file[:2]) + before + "\xff\xef\xff\xff" + (strings.Repeat("\x00", shift) + body)[:0xfffd] + string(file[2:])
+			head, err := ReadHeader([]byte(bad), DefaultLimits())
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			if _, err := Decode(t.Context(), []byte(bad), DefaultLimits()); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			if head.Bytes < honest.Bytes {
+				t.Fatalf("%s, %d: %d bytes, and the file alone takes %d", name, shift, head.Bytes, honest.Bytes)
+			}
+		}
+	}
+}

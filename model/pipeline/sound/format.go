@@ -78,6 +78,9 @@ func formatTag(chunk string) (int, error) {
 
 // decode returns what makes a number of a sample, or nil for samples of another size.
 func (f format) decode(tag int) func([]byte) float32 {
+	if f.bits > 64 {
+		return nil // and not taken for a part of the tag
+	}
 	switch tag<<8 | f.bits {
 	case tagPCM<<8 | 8:
 		return func(b []byte) float32 { return float32(int(b[0])-128) / (1 << 7) } // 8 bits alone are without a sign

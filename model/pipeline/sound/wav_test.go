@@ -220,3 +220,15 @@ func FuzzOpen(f *testing.F) {
 		}
 	})
 }
+
+// TestManyBits: bits are not taken for a part of the format's number.
+func TestManyBits(t *testing.T) {
+	for _, bits := range []int{0x108, 0x110, 0x220, 0x320, 0x340, 0x8010} {
+		for _, tag := range []int{tagPCM, tagFloat} {
+			_, err := Open(file(chunk("fmt ", header(tag, 8, 16000, bits)), chunk("data", make([]byte, bits))), hour)
+			if err == nil || !strings.Contains(err.Error(), "bits") {
+				t.Errorf("tag %d, %d bits: %v", tag, bits, err)
+			}
+		}
+	}
+}
