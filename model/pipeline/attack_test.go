@@ -1,7 +1,13 @@
 package pipeline
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"image"
+	"image/png"
+	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -83,4 +89,91 @@ func TestMuchText(t *testing.T) {
 	}
 	_, err := lines([]byte("a\n"+strings.Repeat("b", maxLine+1)), 10)
 	refused(t, err, "line 2 of 4097 bytes, expected at most 4096")
+}
+
+// TestManyTracks: what is put together of a long recording is bounded for all outputs of a
+// model together.
+func TestManyTracks(t *testing.T) {
+	w := windowsOf(defaultWindow, 16000)
+	j := joiner{windows: w, samples: 100 * w.length, tracks: map[string]*track{}}
+	frames := int64(w.length / (10 * w.tick))
+	one := tensor.Of(make([]float32, frames*1500), 1, frames, 1500)
+	out, n := tensors{}, 0
+	for ; n < 64; n++ {
+		out[strings.Repeat("x", n+1)] = one
+	}
+	err := j.add(out, 0, w.length)
+	refused(t, err, "send it in parts")
+	held := 0
+	for _, k := range j.tracks {
+		held += cap(k.data)
+	}
+	if held > maxFrames+64*4*1500 {
+		t.Errorf("%d elements are held, the limit is %d", held, maxFrames)
+	}
+}
+
+// TestRecordingsCount: samples, and frames of long recordings, are in the memory of their run.
+func TestRecordingsCount(t *testing.T) {
+	const second = 16000
+	in := func(seconds int) map[string]*tensor.Tensor {
+		return map[string]*tensor.Tensor{"audio": tensor.List(wav16(make([]byte, 2*second*seconds)), wav16(make([]byte, 2)))}
+	}
+	hears := func(out onnx.ValueInfo) Model {
+		return Model{Inputs: []onnx.ValueInfo{value("x", tensor.Float32, -1, -1)}, Outputs: []onnx.ValueInfo{out}}
+	}
+	doc := "model: m.onnx\ninput: {audio: {rate: 16000, window: 6s}}\noutput: [pool: mean]\n"
+	for _, c := range []struct {
+		seconds int
+		out     onnx.ValueInfo
+		least   int64
+	}{
+		{1, value("y", tensor.Float32, -1, -1, 4), 4 * second},
+		{60, value("y", tensor.Float32, -1, -1, 4), 4 * (60*second + 60*100*4)},
+		{60, value("y", tensor.Float32, -1, -1, -1), 4 * maxFrames},
+	} {
+		if got := open(t, doc, hears(c.out)).Needs(in(c.seconds)); got < c.least || got > c.least+4*60*second+6*8*second {
+			t.Errorf("%d s to %v: %d bytes, expected %d and a window", c.seconds, c.out, got, c.least)
+		}
+	}
+	r := &voiceRunner{options: (&voiceTask{Rate: integer{Value: 16000}}).options()}
+	if got := r.needs(in(60)); got < 4*60*second || got > 5*60*second {
+		t.Errorf("voice: %d bytes for 60 s", got)
+	}
+}
+
+// TestThinPictureCounts: a picture that is refused for its proportion was decoded before.
+func TestThinPictureCounts(t *testing.T) {
+	thin := image.NewGray(image.Rect(0, 0, 60000, 2))
+	var file bytes.Buffer
+	if err := png.Encode(&file, thin); err != nil {
+		t.Fatal(err)
+	}
+	s := &imageSource{resize: 224}
+	in := map[string]*tensor.Tensor{"image": tensor.List(file.String())}
+	if got := s.needs(in); got < 60000*2*4 {
+		t.Errorf("%d bytes are counted", got)
+	}
+}
+
+// TestTopOfMany: the best of a long row, equals in the order of their classes, and what is no
+// number last.
+func TestTopOfMany(t *testing.T) {
+	row := make([]float32, 10_000)
+	for i := range row {
+		row[i] = float32(i % 97)
+	}
+	row[5], row[9_999] = float32(math.NaN()), 1000
+	got, err := highest(t.Context(), row, 4)
+	if err != nil || !slices.Equal(got, []int64{9_999, 96, 193, 290}) {
+		t.Errorf("%v %v", got, err)
+	}
+	if got, err := highest(t.Context(), row[4:7], 3); err != nil || !slices.Equal(got, []int64{2, 0, 1}) {
+		t.Errorf("%v %v", got, err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	if _, err := highest(ctx, row, 4); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
 }

@@ -47,6 +47,7 @@ func (a *audioInput) open(_ *binder, m Model, path string) (source, error) {
 				"one of float32 with recordings and samples as dimensions; beside it at most an int64 with a length or a mask for each")
 		}
 	}
+	s.width = widthOf(m.Outputs)
 	if s.samples == "" {
 		return nil, misfit(a.Pos, path, "a model without an input of float32", "a model that hears samples")
 	}
@@ -61,6 +62,21 @@ type audioSource struct {
 	samples   string   // the input of the model that gets samples
 	lengths   []string // inputs that get how many there are
 	masks     []string // inputs that get a one for each
+	width     int64    // elements of a frame in all outputs together, at most
+}
+
+// widthOf is how many elements a frame has in all outputs together: more than any if one does not
+// say.
+func widthOf(outputs []onnx.ValueInfo) (width int64) {
+	for _, v := range outputs {
+		switch n := len(v.Shape); {
+		case n == 3 && v.Shape[2] >= 0:
+			width += min(v.Shape[2], maxFrames)
+		case n == 3 || v.Shape == nil:
+			width += maxFrames
+		}
+	}
+	return min(width, maxFrames)
 }
 
 // bind takes an input of the model for what its type and shape say that it is.
@@ -85,6 +101,33 @@ func (s *audioSource) inputs() []onnx.ValueInfo {
 }
 
 func (s *audioSource) outputs() []onnx.ValueInfo { return nil }
+
+// needs is what the longest of the recordings takes: its samples, a window of them as the model
+// gets it, and the frames that are put together of several windows.
+func (s *audioSource) needs(in map[string]*tensor.Tensor) (most int64) {
+	for _, n := range lengthsOf(in, s.rate) {
+		frames := int64(0)
+		if n > int64(s.windows.length) {
+			frames = min(n/int64(s.windows.tick)*s.width, maxFrames)
+		}
+		window := min(n, int64(s.windows.length)) * (4 + 8*int64(len(s.masks)))
+		most = max(most, 4*n+window+4*frames)
+	}
+	return most
+}
+
+// lengthsOf is how many samples each recording has at a rate; nil if one is refused.
+func lengthsOf(in map[string]*tensor.Tensor, rate int) []int64 {
+	recordings, err := recordingsOf(in, rate)
+	if err != nil {
+		return nil
+	}
+	list := make([]int64, len(recordings))
+	for i, r := range recordings {
+		list[i] = r.Length(rate)
+	}
+	return list
+}
 
 // feed runs the model for one recording at a time, when all of them can be read.
 func (s *audioSource) feed(ctx context.Context, in map[string]*tensor.Tensor, run func(batch) error) (map[string]*tensor.Tensor, error) {

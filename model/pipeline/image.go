@@ -197,12 +197,12 @@ func (s *imageSource) needs(in map[string]*tensor.Tensor) (most int64) {
 		if s.resize > 0 {
 			w, h = (&picture.Image{W: head.W, H: head.H}).Shorter(s.resize)
 		}
-		if w > picture.MaxSide || h > picture.MaxSide {
-			continue
+		if most = max(most, head.Bytes); w > picture.MaxSide || h > picture.MaxSide {
+			continue // it is refused when it was decoded
 		}
 		const pixel, value = 3, 4
 		wide, small := int64(w)*int64(head.H), int64(w)*int64(h)
-		most = max(most, head.Bytes, int64(head.W)*int64(head.H)*pixel+wide*pixel+small*(2*pixel+3*value))
+		most = max(most, int64(head.W)*int64(head.H)*pixel+wide*pixel+small*(2*pixel+3*value))
 	}
 	return most
 }

@@ -45,22 +45,35 @@ func best(ctx context.Context, s state, k int) (state, error) {
 		return s, fmt.Errorf("pipeline: the model gave %d classes, expected %d or more", m.width, k)
 	}
 	scores, indices := make([]float32, 0, m.rows()*k), make([]int64, 0, m.rows()*k)
-	order := make([]int64, m.width)
 	for i := range m.rows() {
-		if err := ctx.Err(); err != nil {
+		row := m.row(i)
+		order, err := highest(ctx, row, k)
+		if err != nil {
 			return s, err
 		}
-		row := m.row(i)
-		for j := range order {
-			order[j] = int64(j)
-		}
-		// What is no number is never better than what is one. Among equals the first
-		// class wins.
-		slices.SortStableFunc(order, func(a, b int64) int { return cmp.Compare(row[b], row[a]) })
-		for _, j := range order[:k] {
+		for _, j := range order {
 			indices, scores = append(indices, j), append(scores, row[j])
 		}
 	}
 	n := int64(m.rows())
 	return s.then(tensor.Of(scores, n, int64(k)), tensor.Of(indices, n, int64(k))), nil
+}
+
+// highest returns the k classes with the highest scores of a row that has so many. It sorts
+// some more at a time, for the row may be long. What is no number is never better than what
+// is one. Among equals the first class wins.
+func highest(ctx context.Context, row []float32, k int) ([]int64, error) {
+	more := 2*k + 64
+	order := make([]int64, 0, k+more)
+	for j := 0; j < len(row); {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		for end := min(j+more, len(row)); j < end; j++ {
+			order = append(order, int64(j))
+		}
+		slices.SortStableFunc(order, func(a, b int64) int { return cmp.Compare(row[b], row[a]) })
+		order = order[:min(k, len(order))]
+	}
+	return order, nil
 }

@@ -138,6 +138,14 @@ func (r *voiceRunner) run(ctx context.Context, in map[string]*tensor.Tensor, ask
 	return tensors{"start": tensor.List(start...), "end": tensor.List(end...), "probability": tensor.List(probabilities...)}, nil
 }
 
+// needs is what the samples take, and the list of probabilities twice.
+func (r *voiceRunner) needs(in map[string]*tensor.Tensor) (most int64) {
+	for _, n := range lengthsOf(in, r.options.Rate) {
+		most = max(most, 4*n+8*(n/int64(voice.Window(r.options.Rate))+1))
+	}
+	return most
+}
+
 // try asks for a window of silence.
 func (r *voiceRunner) try(ctx context.Context, ask Ask) error {
 	l, err := r.listener()

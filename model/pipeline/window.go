@@ -21,7 +21,7 @@ const (
 	windowUnit = 6 * time.Second
 )
 
-// maxFrames bounds what is put together of a long recording: elements of one output.
+// maxFrames bounds what is put together of a long recording: elements of all outputs.
 const maxFrames = 1 << 26
 
 // windows says how long recordings are cut, in samples.
@@ -65,6 +65,7 @@ type joiner struct {
 	windows
 	samples, item int // how long the recording is, and which it is
 	tracks        map[string]*track
+	elements      int // of all tracks, when they are whole
 }
 
 // track is an output of the model that has frames.
@@ -111,9 +112,12 @@ func (j *joiner) track(t *tensor.Tensor) (*track, error) {
 	if k.hop == 0 || j.step%k.hop != 0 || max(frames-j.length/k.hop, j.length/k.hop-frames) > 2 {
 		return nil, fmt.Errorf("pipeline: the model gave %d frames for %d samples, expected frames of 10 ms or a multiple that divides 4 s: recordings longer than the window cannot be put together", frames, j.length)
 	}
-	if j.samples/k.hop > maxFrames/k.width {
+	if j.samples/k.hop > (maxFrames-j.elements)/k.width {
 		return nil, &InputError{audioName, j.item, fmt.Errorf("%d frames of %d elements, over the limit of %d: send it in parts", j.samples/k.hop, k.width, maxFrames)}
 	}
+	whole := j.samples / k.hop * k.width
+	j.elements += whole
+	k.data = make([]float32, 0, whole+3*k.width)
 	return k, nil
 }
 
