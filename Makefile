@@ -7,6 +7,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 CACHE  := .cache
 VENV   := $(CACHE)/venv
 PYTHON := $(abspath $(VENV))/bin/python
+KSERVE := $(CACHE)/kserve
 # gVisor is a program beside the box, not a part of it: it is built by itself, and
 # nothing of it is in go.mod.
 GVISOR := v0.0.0-20260905035102-160fafc42237
@@ -25,7 +26,7 @@ BENCHONNX := $(CACHE)/bench-onnx
 RACE   := $(shell command -v $${CC:-cc} >/dev/null 2>&1 && echo -race)
 FUZZTIME ?= 60s
 # What the tests find of what was fetched for them: tests without it are skipped, and say so.
-TEST_ENV = BLINDBOX_PYTHON="$$([ -x $(PYTHON) ] && echo $(PYTHON))" BLINDBOX_RUNSC="$$([ -x $(RUNSC) ] && echo $(abspath $(RUNSC)))" \
+TEST_ENV = BLINDBOX_PYTHON="$$([ -x $(PYTHON) ] && echo $(PYTHON))" BLINDBOX_KSERVE="$$([ -f $(KSERVE)/.ready ] && echo $(abspath $(KSERVE))/bin/python)" BLINDBOX_RUNSC="$$([ -x $(RUNSC) ] && echo $(abspath $(RUNSC)))" \
   BLINDBOX_MODELS="$$([ -f $(MODELS)/.ready ] && echo $(abspath $(MODELS)))" \
   BLINDBOX_TOKENIZERS="$$([ -f $(TOKENIZERS)/.ready ] && echo $(abspath $(TOKENIZERS)))" \
   BLINDBOX_CONFORMANCE="$$([ -f $(ONNX)/.ready ] && echo $(abspath $(ONNX)))" \
@@ -50,7 +51,7 @@ demo: ## a real model in a simulated box: verified, asked, and refused when tamp
 	@CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/blindbox
 	@bin/blindbox demo
 
-test: lint cross arm64 $(VENV)/.ready $(RUNSC) $(LLM)/index.json $(APPS)/.ready $(MODELS)/.ready $(TOKENIZERS)/.ready $(ONNX)/.ready ## everything this machine can run: lint, cross builds, all tests (race detector)
+test: lint cross arm64 $(VENV)/.ready $(KSERVE)/.ready $(RUNSC) $(LLM)/index.json $(APPS)/.ready $(MODELS)/.ready $(TOKENIZERS)/.ready $(ONNX)/.ready ## everything this machine can run: lint, cross builds, all tests (race detector)
 	@[ -n "$(RACE)" ] || echo "SKIP race detector: no C compiler"
 	@$(TEST_ENV) go run ./internal/testrun $(RACE) -timeout 15m -p 3 ./...
 	@# What computes for minutes does some of its work with the race detector, and here all of it (internal/race).
@@ -111,6 +112,12 @@ $(VENV)/.ready: internal/testrun/requirements.txt sdk/python/requirements-dev.tx
 	@mkdir -p $(CACHE)
 	@if python3 -m venv $(VENV) >/dev/null 2>&1 && $(PYTHON) -m pip install -q --disable-pip-version-check -r $<; \
 	  then touch $@; else rm -rf $(VENV); echo "SKIP Python clients: no python3 with venv and pip, or no package index"; fi
+
+# kserve's client, as one more peer.
+$(KSERVE)/.ready: internal/testrun/requirements-kserve.txt
+	@mkdir -p $(CACHE)
+	@if python3 -m venv $(KSERVE) >/dev/null 2>&1 && $(KSERVE)/bin/python -m pip install -q --disable-pip-version-check -r $<; \
+	  then touch $@; else rm -rf $(KSERVE); echo "SKIP kserve's client: no python3 with venv and pip, or no package index"; fi
 
 $(RUNSC):
 	@mkdir -p $(@D)
