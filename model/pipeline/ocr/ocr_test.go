@@ -270,3 +270,21 @@ func BenchmarkCut(b *testing.B) {
 		}
 	}
 }
+
+// TestComb: of a region with many teeth no more is kept than where its rows begin and end.
+func TestComb(t *testing.T) {
+	const w, h = 301, 40
+	m := Map{W: w, H: h, Values: make([]float32, w*h)}
+	for i := range m.Values {
+		if i < w || i%w%2 == 0 {
+			m.Values[i] = 1
+		}
+	}
+	list := all(t, m, Find{Threshold: 0.5, Most: 10})
+	if len(list) != 1 || list[0].pixels != w+(h-1)*(w/2+1) || len(list[0].corners) != 2*h {
+		t.Fatalf("%d regions, the first of %d pixels with %d corners", len(list), list[0].pixels, len(list[0].corners))
+	}
+	if box := smallest(list[0].corners); box.width*box.height != (w-1)*(h-1) {
+		t.Errorf("%+v", box)
+	}
+}

@@ -37,11 +37,21 @@ func regions(ctx context.Context, mask []bool, w, n int) ([]region, error) {
 	keep := largest(list, n)
 	for i, r := range runs {
 		if at := number[rootOf(runs, int32(i))]; keep[at] {
-			corners := &list[at].corners
-			*corners = append(*corners, Point{float64(r.x), float64(r.y)}, Point{float64(r.end - 1), float64(r.y)})
+			list[at].outline(r)
 		}
 	}
 	return slices.DeleteFunc(list, func(r region) bool { return r.corners == nil }), nil
+}
+
+// outline takes a run, which is behind the runs before it and not above them. Of what lies between
+// the ends of a row nothing is kept: it takes much memory where text looks like a comb.
+func (r *region) outline(next run) {
+	y, end := float64(next.y), float64(next.end-1)
+	if n := len(r.corners); n > 0 && r.corners[n-1].Y == y {
+		r.corners[n-1].X = end
+		return
+	}
+	r.corners = append(r.corners, Point{float64(next.x), y}, Point{end, y})
 }
 
 // largest says which n regions have the most pixels.
