@@ -113,6 +113,21 @@ func TestManyTracks(t *testing.T) {
 	}
 }
 
+// TestLastWindow: the last window has no more frames than the others, however many the model says.
+func TestLastWindow(t *testing.T) {
+	w := windowsOf(defaultWindow, 16000)
+	frames := func(n int) tensors { return tensors{"x": tensor.Of(make([]float32, n), 1, int64(n), 1)} }
+	usual := w.length / (2 * w.tick)
+	j := joiner{windows: w, samples: w.length + w.step, tracks: map[string]*track{}}
+	if err := j.add(frames(usual), 0, w.length); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, j.add(frames(usual+strayFrames+1), w.step, j.samples), "expected at most 1502 as for the first")
+	if err := j.add(frames(usual+strayFrames), w.step, j.samples); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestRecordingsCount: samples, and frames of long recordings, are in the memory of their run.
 func TestRecordingsCount(t *testing.T) {
 	const second = 16000

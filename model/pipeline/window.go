@@ -92,6 +92,9 @@ func (j *joiner) add(out tensors, start, end int) error {
 			return fmt.Errorf("pipeline: the model gave frames of %d and of %d elements", k.width, t.Shape[2])
 		}
 		from, to := 0, int(t.Shape[1])
+		if most := j.length/k.hop + strayFrames; to > most {
+			return fmt.Errorf("pipeline: the model gave %d frames for %d samples, expected at most %d as for the first of them", to, end-start, most)
+		}
 		if start > 0 {
 			from = min(j.overlap/k.hop, to)
 		}
@@ -103,13 +106,15 @@ func (j *joiner) add(out tensors, start, end int) error {
 	return nil
 }
 
-// track learns from the first window how far its frames are apart. A model drops some
-// frames at the ends or adds some, but no more than two.
+// strayFrames is how many frames a model drops at the ends or adds there, at most.
+const strayFrames = 2
+
+// track learns from the first window how far its frames are apart.
 func (j *joiner) track(t *tensor.Tensor) (*track, error) {
 	frames := int(t.Shape[1])
 	k := &track{width: int(t.Shape[2])}
 	k.hop = (j.length/frames + j.tick/2) / j.tick * j.tick
-	if k.hop == 0 || j.step%k.hop != 0 || max(frames-j.length/k.hop, j.length/k.hop-frames) > 2 {
+	if k.hop == 0 || j.step%k.hop != 0 || max(frames-j.length/k.hop, j.length/k.hop-frames) > strayFrames {
 		return nil, fmt.Errorf("pipeline: the model gave %d frames for %d samples, expected frames of 10 ms or a multiple that divides 4 s: recordings longer than the window cannot be put together", frames, j.length)
 	}
 	if j.samples/k.hop > (maxFrames-j.elements)/k.width {
@@ -117,7 +122,7 @@ func (j *joiner) track(t *tensor.Tensor) (*track, error) {
 	}
 	whole := j.samples / k.hop * k.width
 	j.elements += whole
-	k.data = make([]float32, 0, whole+3*k.width)
+	k.data = make([]float32, 0, whole+(strayFrames+1)*k.width)
 	return k, nil
 }
 
