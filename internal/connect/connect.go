@@ -131,7 +131,7 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		// An early refusal by the box must not wait for the end of an upload.
 		_ = control.EnableFullDuplex()
 	}
-	p.forward.ServeHTTP(w, r)
+	p.forward.ServeHTTP(finalOnly{w}, r)
 	if control != nil && r.Header.Get("Upgrade") == "" {
 		// ReverseProxy leaves an unread body open. Its end must be met before this
 		// returns, or net/http starts to look for the next request twice at once

@@ -46,6 +46,13 @@ func app(release <-chan struct{}) http.Handler {
 	mux.HandleFunc("/early", func(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "too much", http.StatusRequestEntityTooLarge)
 	})
+	mux.HandleFunc("/interim", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set(connect.ErrorHeader, "BBX-221")
+		w.Header().Set("Link", "</style.css>; rel=preload")
+		w.WriteHeader(http.StatusEarlyHints)
+		w.WriteHeader(http.StatusProcessing)
+		fmt.Fprint(w, "the answer")
+	})
 	mux.HandleFunc("/events", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
 		fmt.Fprint(w, "data: one\n\n")
@@ -302,6 +309,28 @@ func TestEarlyAnswerKeepsTheConnection(t *testing.T) {
 		}
 		fmt.Fprint(conn, "secret")
 		time.Sleep(20 * time.Millisecond) // let the proxy begin to wait for the next request
+	}
+}
+
+// TestFirstAnswerIsTheAnswer speaks as programs do that know of no interim answers but 100.
+func TestFirstAnswerIsTheAnswer(t *testing.T) {
+	f := start(t, nil)
+	c, err := net.Dial("tcp", strings.TrimPrefix(f.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	r := bufio.NewReader(c)
+	for _, ask := range []struct{ path, want string }{{"/interim", "the answer"}, {"/early", "too much\n"}} {
+		fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n", ask.path)
+		a, err := http.ReadResponse(r, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(a.Body)
+		if err != nil || string(body) != ask.want || a.Header.Get(connect.ErrorHeader) != "" {
+			t.Errorf("%s: %s %q %v, %v", ask.path, a.Status, body, a.Header, err)
+		}
 	}
 }
 
