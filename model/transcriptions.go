@@ -65,6 +65,10 @@ func (q *transcriptionRequest) field(name string, content []byte) error {
 	case "model", "prompt":
 		return nil
 	case "language":
+		const longest = 64
+		if len(text) > longest || !utf8.ValidString(text) {
+			return wrong(name, "language of %d bytes, expected a code of up to %d such as en", len(text), longest)
+		}
 		q.language = text
 		return nil
 	case "response_format":

@@ -36,6 +36,8 @@ func TestTranscriptions(t *testing.T) {
 		{[]string{"model", "heard", "file", "@" + riff + "\xff"}, 422, "no text"},
 		{[]string{"model", "heard", "file", "@" + riff, "response_format", "srt"}, 400, "expected json or text or verbose_json"},
 		{[]string{"model", "heard", "file", "@" + riff, "temperature", "0.7"}, 400, "temperature is"},
+		{[]string{"model", "heard", "file", "@" + riff, "language", strings.Repeat("e", 65)}, 400, "language of 65 bytes, expected a code of up to 64"},
+		{[]string{"model", "heard", "file", "@" + riff, "language", "\xff"}, 400, "language of 1 bytes"},
 		{[]string{"model", "heard", "file", "@" + riff, "stream", "true"}, 400, "stream is"},
 		{[]string{"model", "heard", "file", "@" + riff, "include[]", "logprobs"}, 400, "unknown field"},
 	} {
