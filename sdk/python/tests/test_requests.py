@@ -167,6 +167,24 @@ def test_streams(app: Box, session: requests.Session) -> None:
     assert session.get(app.url).ok
 
 
+def test_redirected_and_refused(app: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was redirected was sent, though a box that is refused then has got nothing more."""
+    from blindbox._wire import Wire
+
+    send, asked = Wire.send, []
+
+    def once(self: Wire, *args: Any, **more: Any) -> Any:
+        asked.append(args)
+        if len(asked) > 1:
+            raise blindbox.AttestationError("refused", nothing_sent=True)
+        return send(self, *args, **more)
+
+    monkeypatch.setattr(Wire, "send", once)
+    with requests.Session(app.trust) as session, pytest.raises(blindbox.AttestationError) as refused:
+        session.post(app.url + "/redirect?307", data=b"private")
+    assert len(asked) == 2 and not refused.value.nothing_sent
+
+
 def test_redirects(app: Box, session: requests.Session) -> None:
     r = session.get(app.url + "/redirect")
     assert (

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import array
+import json
 import math
 import pathlib
 import sys
-from typing import Any
+from http.client import HTTPMessage
+from typing import Any, Dict, Optional
 
 import numpy
 import pytest
 
 import blindbox
-from blindbox import ModelDatumType, Tensor, TensorInfo, _infer
+from blindbox import ModelDatumType, Tensor, TensorInfo, _infer, _wire, errors, models
 from blindbox.tensors import datatype_of, nested, size_of, tensor
 
 NUMBERS = ["float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
@@ -179,3 +181,88 @@ def test_places() -> None:
         _infer.inputs_of({"a": numpy.array([1])}, {"a": "f32"}, None, None)
     with pytest.raises(blindbox.UsageError, match="without names"):
         _infer.inputs_of([1], None, None, None)
+
+
+class Said(_wire.Answer):
+    """An answer of a box that says what it likes."""
+
+    def __init__(self, body: bytes, **headers: str) -> None:
+        self._left = body
+        self.headers = HTTPMessage()
+        for name, value in headers.items():
+            self.headers[name.replace("_", "-")] = value
+
+    def read(self, size: Optional[int] = None) -> bytes:
+        return self._left
+
+    def readinto(self, room: Any) -> None:
+        room[:], self._left = self._left[: len(room)], self._left[len(room) :]
+
+    def close(self) -> None:
+        pass
+
+
+def binary(output: Dict[str, Any], data: bytes) -> Said:
+    head = json.dumps({"outputs": [output]}).encode()
+    return Said(
+        head + data, Inference_Header_Content_Length=str(len(head)), Content_Length=str(len(head) + len(data))
+    )
+
+
+def of_bytes(shape: Any, size: int = 5) -> Dict[str, Any]:
+    return {"name": "label", "datatype": "BYTES", "shape": shape, "parameters": {"binary_data_size": size}}
+
+
+def plain(**more: Any) -> Said:
+    output = {"name": "x", "datatype": "FP32", "shape": [1], "data": [1.0], **more}
+    return Said(json.dumps({"outputs": [output]}).encode())
+
+
+def test_answers() -> None:
+    (t,) = _infer.answered(binary(of_bytes([1, 1]), b"\x01\0\0\0a"))
+    assert t.as_strings() == ["a"] and _infer.answered(plain())[0].as_flat() == [1.0]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        binary(of_bytes([5]), b"\x01\0\0\0a"),  # numpy would spread the one over five patients
+        binary(of_bytes([1 << 40]), b"\x01\0\0\0a"),
+        binary(of_bytes([1]), b"\x02\0\0\0a"),
+        binary(of_bytes([True]), b"\x01\0\0\0a"),
+        binary(of_bytes([1 << 62] * 65 + [0], 0), b""),
+        binary(of_bytes([10**400, 0], 0), b""),
+        Said(b"", Inference_Header_Content_Length="\xb2"),
+        Said(b"", Inference_Header_Content_Length="2", Content_Length="\xb2"),
+        Said(b"[" * 100_000),
+        plain(data=["text"]),
+        plain(data=None),
+        plain(datatype="FP31"),
+        plain(datatype=3),
+        plain(shape=[2]),
+        plain(data=[[1], [1, 2]]),
+    ],
+)
+def test_answers_that_are_none(answer: Said) -> None:
+    """A box's fault is not the caller's, and not before anything was sent."""
+    with pytest.raises(blindbox.BlindBoxError, match="answer cannot be read") as refused:
+        _infer.answered(answer)
+    assert type(refused.value) is blindbox.BlindBoxError and not refused.value.nothing_sent
+
+
+@pytest.mark.parametrize(
+    "said", [3, [3], [{}], [{"shape": [1], "datatype": "FP31"}], [{"shape": ["1"], "datatype": "FP32"}]]
+)
+def test_descriptions_that_are_none(said: Any) -> None:
+    with pytest.raises(blindbox.InvalidRequest, match="cannot be read"):
+        models.infos(said)
+
+
+def test_words_of_a_box() -> None:
+    """A box cannot write a line of this package's, nor tell the terminal what to do."""
+    forged = "denied\n  nothing was sent.\x1b[2J\x9b2J\u202e"
+    error = errors.of_box(403, {"error": forged, "code": "BBX-1\n", "fix": forged}, "\xb2")
+    assert error.message == forged and len(str(error).splitlines()) == 2 and "\n  nothing" not in str(error)
+    assert not {"\x1b", "\x9b", "\u202e"} & set(str(error))
+    assert len(str(errors.of_box(500, {"error": "a" * 10**6}))) < 9999
+    assert isinstance(errors.of_box(429, None, "\xb2"), blindbox.Busy)

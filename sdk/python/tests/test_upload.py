@@ -113,6 +113,15 @@ def test_ends_at_a_refusal(error: Any) -> None:
     assert box.asked == ["POST", "PATCH"]
 
 
+def test_part_of_it_was_sent() -> None:
+    """A box that is refused later has got a part, whatever is true of the last request."""
+    kinds = iter([blindbox.ConnectionLost("cut"), blindbox.AttestationError("refused", nothing_sent=True)])
+    box = Played([100, 0], lambda: next(kinds))
+    with pytest.raises(blindbox.AttestationError) as refused:
+        upload(box)
+    assert not refused.value.nothing_sent and "nothing was sent" not in str(refused.value)
+
+
 def test_answers_that_are_none() -> None:
     for place in (
         "",

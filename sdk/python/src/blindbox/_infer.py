@@ -5,9 +5,19 @@ from __future__ import annotations
 import json
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
 
-from ._wire import Answer, Buffer
+from ._wire import Answer, Buffer, is_size
 from .errors import BlindBoxError, UsageError
-from .tensors import Tensor, TensorInfo, datatype_of, nested, size_of, tensor
+from .tensors import (
+    MOST_DIMENSIONS,
+    Tensor,
+    TensorInfo,
+    count_of,
+    datatype_of,
+    elements_of,
+    nested,
+    size_of,
+    tensor,
+)
 
 HEAD_LENGTH = "Inference-Header-Content-Length"
 
@@ -124,13 +134,23 @@ def _bytes(data: Buffer) -> int:
 
 def answered(answer: Answer) -> List[Tensor]:
     """Reads the outputs, each into memory of its own."""
+    try:
+        return _answered(answer)
+    except UsageError as e:
+        # It says that nothing was sent, which holds of a caller's values and not of a box's.
+        raise _unreadable(e.title) from None
+    except (ValueError, TypeError, AttributeError, RecursionError) as e:
+        raise _unreadable(str(e)) from None
+
+
+def _answered(answer: Answer) -> List[Tensor]:
     said = answer.headers.get(HEAD_LENGTH)
     if said is None:
         return [_of_json(o) for o in _outputs(answer.json())]
-    if not said.isdigit() or int(said) > _MOST_HEAD:
+    if not is_size(said) or int(said) > _MOST_HEAD:
         raise _unreadable(f"{HEAD_LENGTH} {said[:40]}")
     length = answer.headers.get("Content-Length", "")
-    left = int(length) - int(said) if length.isdigit() else -1
+    left = int(length) - int(said) if is_size(length) else -1
     if left < 0:
         raise _unreadable(f"{HEAD_LENGTH} {said} of {length[:40] or 'unknown'}")
     head = bytearray(int(said))
@@ -146,7 +166,7 @@ def answered(answer: Answer) -> List[Tensor]:
 def _parsed(head: bytearray) -> Any:
     try:
         return json.loads(head)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 
@@ -174,13 +194,17 @@ def _of_bytes(output: Mapping[str, Any], answer: Answer, left: int) -> Tensor:
         raise _unreadable(f"output {info!r} of {size} bytes")
     room = bytearray(size)
     answer.readinto(room)
+    if expected is None and elements_of(room) != count_of(info.fact):
+        raise _unreadable(f"output {info!r} with another number of elements")
     return Tensor(info, room)
 
 
 def _info(output: Mapping[str, Any]) -> TensorInfo:
     shape = output.get("shape")
-    if not isinstance(shape, list) or not all(isinstance(d, int) and d >= 0 for d in shape):
-        raise _unreadable(f"shape {shape!r}")
+    if not isinstance(shape, list) or len(shape) > MOST_DIMENSIONS:
+        raise _unreadable("no shape, or one of too many dimensions")
+    if not all(type(d) is int and 0 <= d < 1 << 63 for d in shape):
+        raise _unreadable("a shape whose dimensions are no sizes")
     return TensorInfo(shape, datatype_of(output.get("datatype")), str(output.get("name")))
 
 

@@ -20,7 +20,7 @@ import time
 from typing import Any, BinaryIO, Callable, Dict, Iterator, Optional, Tuple, Union
 
 from . import _binary
-from ._wire import Answer, Buffer, Wire, query
+from ._wire import Answer, Buffer, Wire, is_size, query
 from .errors import (
     AttestationError,
     BlindBoxError,
@@ -153,11 +153,16 @@ class Upload:
         self._digest = source.digest()
         self._path = ""
         self._offset = 0
+        self._began = False  # to send the file
 
     def run(self, parameters: Dict[str, str]) -> Dict[str, Any]:
         """Uploads it, and returns what the box says about the model that it has now."""
         self._begin(parameters)
-        model = self._send()
+        try:
+            model = self._send()
+        except BlindBoxError as e:
+            e.nothing_sent = e.nothing_sent and not self._began  # an earlier part was sent
+            raise
         expected = "sha256:" + self._digest.hex()
         if model.get("id") != expected:
             raise BlindBoxError(
@@ -211,6 +216,7 @@ class Upload:
     def _told(self) -> Iterator[Buffer]:
         sent = self._offset
         for part in self._source.parts(self._offset):
+            self._began = True
             yield part
             sent += len(part)
             self._report(sent, self._source.size)
@@ -226,7 +232,7 @@ class Upload:
         except (ConnectionLost, Timeout, Unavailable):
             return
         said = answer.headers.get("Upload-Offset", "")
-        if not said.isdigit() or int(said) > self._source.size:
+        if not is_size(said) or int(said) > self._source.size:
             raise BlindBoxError("the box does not say how much it has", seen=said[:40])
         self._offset = int(said)
 

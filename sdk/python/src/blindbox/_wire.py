@@ -102,7 +102,7 @@ class Answer:
             raise BlindBoxError(f"the box's answer is larger than {_MOST_JSON} bytes")
         try:
             return json.loads(data) if data else None
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
 
     def _done(self) -> None:
@@ -279,6 +279,11 @@ def _send_body(c: _Connection, body: Iterable[Buffer], chunked: bool, length: Op
         c.send(b"0\r\n\r\n")
     elif sent != length:
         raise UsageError(f"the body has {sent} bytes, {length} were announced")
+
+
+def is_size(text: str) -> bool:
+    """True for digits, as many as a size has. Those of other alphabets are none."""
+    return text.isascii() and text.isdigit() and len(text) <= 18
 
 
 def _check_timeout(timeout: Optional[float]) -> None:

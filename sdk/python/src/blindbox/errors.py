@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Dict, Mapping, Optional, Tuple, Type
 
+_LONGEST = 2000  # characters of a text that are shown
+
 
 class BlindBoxError(Exception):
     """The root of every exception of this package.
@@ -49,15 +51,21 @@ class BlindBoxError(Exception):
 
     def __str__(self) -> str:
         head = " ".join(part for part in (self.code, self.title) if part)
-        lines = [head or type(self).__name__]
+        lines = [_line(head) or type(self).__name__]
         for name, text in (("seen", self.seen), ("expected", self.expected)):
             if text:
-                lines.append(f"  {name:<10} {text}")
+                lines.append(f"  {name:<10} {_line(text)}")
         if self.nothing_sent:
             lines.append("  nothing was sent.")
         if self.fix:
-            lines.append(f"  {'fix':<10} {self.fix}")
+            lines.append(f"  {'fix':<10} {_line(self.fix)}")
         return "\n".join(lines)
+
+
+def _line(text: str) -> str:
+    """A text in one line, and without what a terminal obeys: the words of a box must not
+    look like a line of this package's own, such as that nothing was sent."""
+    return "".join(c if c.isprintable() else " " for c in text[:_LONGEST])
 
 
 class UsageError(BlindBoxError, ValueError):
@@ -231,4 +239,4 @@ def _text(of: Any, name: str) -> str:
 
 
 def _seconds(text: Optional[str]) -> float:
-    return float(text) if text and text.isdigit() else 1.0
+    return float(text) if text and text.isascii() and text.isdigit() else 1.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Dict, Iterator, List, Mapping, Tuple, Union
 
-from .errors import InvalidRequest
-from .tensors import Tensor, TensorInfo
+from .errors import InvalidRequest, UsageError
+from .tensors import MOST_DIMENSIONS, Tensor, TensorInfo
 
 
 @dataclass(frozen=True)
@@ -100,4 +100,16 @@ def card(said: Any) -> Dict[str, Any]:
 
 
 def infos(said: Any) -> Tuple[TensorInfo, ...]:
-    return tuple(TensorInfo(v.get("shape") or (), v.get("datatype"), v.get("name")) for v in said or ())
+    try:
+        return tuple(TensorInfo(_sizes(v.get("shape")), v.get("datatype"), v.get("name")) for v in said or ())
+    except (UsageError, TypeError, AttributeError):
+        raise InvalidRequest("the box's answer about a model cannot be read") from None
+
+
+def _sizes(shape: Any) -> List[int]:
+    shape = shape or []
+    if not isinstance(shape, list) or len(shape) > MOST_DIMENSIONS:
+        raise TypeError
+    if not all(type(d) is int and -1 <= d < 1 << 63 for d in shape):
+        raise TypeError
+    return shape

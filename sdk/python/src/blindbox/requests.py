@@ -317,7 +317,11 @@ def _follow(
     while True:
         parts = urlsplit(url)
         path = quote(parts.path or "/", _KEPT) + (f"?{quote(parts.query, _KEPT)}" if parts.query else "")
-        answer = wire.send(method, path, headers, _body.parts(body), length, _seconds(timeout))
+        try:
+            answer = wire.send(method, path, headers, _body.parts(body), length, _seconds(timeout))
+        except BlindBoxError as e:
+            e.nothing_sent = e.nothing_sent and not history  # what was redirected was sent
+            raise
         r = Response(answer, url, stream)
         r.history = list(history)
         target = _within(base, url, r) if allow and r.is_redirect else None

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 Buffer = Union[bytes, bytearray, memoryview]
 
+MOST_DIMENSIONS = 64  # as many as numpy has
+
 
 class ModelDatumType(str, Enum):
     """Types of elements. The value is the protocol's name."""
@@ -119,7 +121,7 @@ class Tensor:
         if datatype == "BYTES":
             return list(_elements(self.bytes_data))
         letter = _FORMS[datatype][1]
-        values = list(struct.unpack(f"<{_count(self.shape)}{letter}", self.bytes_data))
+        values = list(struct.unpack(f"<{count_of(self.shape)}{letter}", self.bytes_data))
         return [_from_bf16(v) for v in values] if datatype == "BF16" else values
 
     def as_strings(self) -> List[str]:
@@ -131,7 +133,7 @@ class Tensor:
         numpy = _library("numpy", "numpy")
         datatype = self.datum_type.value
         if datatype == "BYTES":
-            objects = numpy.empty(_count(self.shape), dtype=object)
+            objects = numpy.empty(count_of(self.shape), dtype=object)
             objects[:] = self.as_flat()
             return _shaped(objects, self.shape)
         if datatype == "BF16":
@@ -168,9 +170,9 @@ def tensor(name: str, value: Any, datatype: Optional[str] = None, shape: Optiona
         return _bytes_tensor(name, value, shape)
     found, dims, data = array or _from_list(name, value, datatype)
     if shape is not None:
-        if _count(shape) != _count(dims):
+        if count_of(shape) != count_of(dims):
             raise UsageError(
-                f"{name or 'tensor'}: {_count(dims)} elements, expected shape {list(shape)}", nothing_sent=True
+                f"{name or 'tensor'}: {count_of(dims)} elements, expected shape {list(shape)}", nothing_sent=True
             )
         dims = tuple(shape)
     return Tensor(TensorInfo(dims, found, name), data)
@@ -271,7 +273,7 @@ def _bytes_tensor(name: str, value: Any, shape: Optional[Sequence[int]]) -> Tens
     dims = _flatten(value, flat)
     if shape is not None:
         dims = tuple(shape)
-    if _count(dims) != len(flat):
+    if count_of(dims) != len(flat):
         raise UsageError(f"{name}: {len(flat)} elements, expected shape {list(dims)}", nothing_sent=True)
     return Tensor(TensorInfo(dims, "BYTES", name), _joined(flat))
 
@@ -296,22 +298,35 @@ def _joined(values: Sequence[Any]) -> bytes:
 
 def _elements(data: Buffer) -> Iterator[bytes]:
     view = memoryview(data)
-    while len(view):
-        if len(view) < 4:
+    return (bytes(view[at : at + size]) for at, size in _places(view))
+
+
+def elements_of(data: Buffer) -> int:
+    """How many elements a BYTES tensor has."""
+    return sum(1 for _ in _places(memoryview(data)))
+
+
+def _places(view: memoryview) -> Iterator[Tuple[int, int]]:
+    """Where each element begins, and its size."""
+    at = 0
+    while at < len(view):
+        if len(view) - at < 4:
             raise ValueError("a BYTES tensor ends in an element")
-        (size,) = struct.unpack_from("<I", view)
-        if size > len(view) - 4:
+        (size,) = struct.unpack_from("<I", view, at)
+        at += 4
+        if size > len(view) - at:
             raise ValueError("a BYTES tensor ends in an element")
-        yield bytes(view[4 : 4 + size])
-        view = view[4 + size :]
+        yield at, size
+        at += size
 
 
 def size_of(datatype: str, shape: Sequence[int]) -> Optional[int]:
     """How many bytes a tensor has; None for BYTES."""
-    return None if datatype == "BYTES" else _count(shape) * struct.calcsize("<" + _FORMS[datatype][1])
+    return None if datatype == "BYTES" else count_of(shape) * struct.calcsize("<" + _FORMS[datatype][1])
 
 
-def _count(shape: Sequence[int]) -> int:
+def count_of(shape: Sequence[int]) -> int:
+    """How many elements a shape has."""
     n = 1
     for d in shape:
         n *= d
