@@ -2,6 +2,7 @@ package model
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"net/http"
@@ -30,12 +31,22 @@ func readTensor(data []byte, typ tensor.DataType, shape []int64, n int64) (*tens
 		return nil, fmt.Errorf("elements of type %s have no form in JSON: send them as bytes (the parameter binary_data_size)", datatypeOf(typ))
 	}
 	if err := e.outer(); err != nil {
-		return nil, err
+		return nil, inData(err)
 	}
 	if got := e.column.len(); got != n {
 		return nil, fmt.Errorf("shape %v needs %d elements, data has %d", shape, n, got)
 	}
 	return e.column.tensor(shape), nil
+}
+
+// inData says where the data of an input is wrong, for somebody who does not know what
+// reads it.
+func inData(err error) error {
+	var at *strictjson.Error
+	if !errors.As(err, &at) {
+		return err
+	}
+	return fmt.Errorf("data, byte %d: %s", at.Offset, at.Reason)
 }
 
 type elementReader struct {
