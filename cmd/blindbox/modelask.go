@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
@@ -16,10 +17,10 @@ import (
 func (s *session) ask(ctx context.Context, c *models.Client, d models.Description, q question) error {
 	what, several := d.Asks()
 	if len(q.items) == 0 {
-		return usage("%s takes %s: give one or more behind its name", oneLine(d.Name), plural(what))
+		return unasked("%s takes %s: give one or more behind its name", oneLine(d.Name), plural(what))
 	}
 	if q.once && !several && len(q.items) > 1 {
-		return usage("%s is asked about one after the other, and --receipt is for one request: give one", oneLine(d.Name))
+		return unasked("%s is asked about one after the other, and --receipt is for one request: give one", oneLine(d.Name))
 	}
 	items := make([][]byte, len(q.items))
 	for i, item := range q.items {
@@ -82,9 +83,17 @@ func plural(what string) string {
 func (s *session) item(what, argument string) ([]byte, error) {
 	file, named := strings.CutPrefix(argument, "@")
 	if what == "text" && !named && argument != "-" {
+		if info, err := os.Stat(argument); err == nil && info.Mode().IsRegular() {
+			s.note("%s is asked about as the text that it is; @%[1]s is for what stands in the file\n", oneLine(argument))
+		}
 		return []byte(argument), nil
 	}
-	return s.readFile(file, maxInput)
+	data, err := s.readFile(file, maxInput)
+	var r *refusal
+	if what != "text" && errors.As(err, &r) && r.expected == "" {
+		r.expected = "a file: the model takes " + plural(what)
+	}
+	return data, err
 }
 
 // answer is what a model says about one text or file: its outputs, each as elements of

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 
@@ -61,7 +62,8 @@ func TestItem(t *testing.T) {
 			t.Errorf("%v: %.40q, %v", c, got, err)
 		}
 	}
-	if _, err := s.item("audio", "none.wav"); err == nil {
-		t.Error("a file that is not there")
+	var r *refusal
+	if _, err := s.item("audio", "none.wav"); !errors.As(err, &r) || r.expected != "a file: the model takes recordings, WAV files" {
+		t.Errorf("a file that is not there: %v", err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -57,10 +58,14 @@ func (s *session) withBox(o boxFlags, do func(*models.Client) error) error {
 		return err
 	}
 	var once sync.Once
+	var verified atomic.Bool
 	began := time.Now()
 	see := func(v client.Verification) {
 		if v.Result.Err() == nil {
-			once.Do(func() { s.note("%s\n", verdictOf(v.Result).conclusion(time.Since(began))) })
+			once.Do(func() {
+				s.note("%s\n", verdictOf(v.Result).conclusion(time.Since(began)))
+				verified.Store(true)
+			})
 		}
 	}
 	opts, done, err := s.withFloors(client.WithTimeout(o.timeout), client.WithClock(s.now), client.WithOnResult(see))
@@ -77,14 +82,17 @@ func (s *session) withBox(o boxFlags, do func(*models.Client) error) error {
 	}
 	defer c.Close()
 	if o.receipt == "" {
-		return modelRefusal(do(&models.Client{Base: u, HTTP: c, Key: key}))
+		err = do(&models.Client{Base: u, HTTP: c, Key: key})
+	} else {
+		r := &receipted{RoundTripper: c, file: o.receipt}
+		err = r.save(s, do(&models.Client{Base: u, HTTP: r, Key: key}))
 	}
-	r := &receipted{RoundTripper: c, file: o.receipt}
-	return modelRefusal(r.save(s, do(&models.Client{Base: u, HTTP: r, Key: key})))
+	return modelRefusal(err, verified.Load())
 }
 
-// modelRefusal tells what the box refused from what kept the request from it.
-func modelRefusal(err error) error {
+// modelRefusal tells what the box refused from what kept the request from it. What ended
+// after the box was verified may have reached it.
+func modelRefusal(err error, verified bool) error {
 	var said *models.Error
 	var told *refusal
 	switch {
@@ -95,9 +103,17 @@ func modelRefusal(err error) error {
 		if said.Retry > 0 {
 			r.entry.Fix = fmt.Sprintf("Try again in %v.", said.Retry)
 		}
+		if said.Status == http.StatusUnauthorized {
+			caller, _ := catalogue.ByCode(catalogue.CodeBoxCaller)
+			r.entry.Fix = caller.Fix
+		}
 		return r
 	}
-	return requestRefusal(err)
+	r := requestRefusal(err)
+	if verified && r.reason == catalogue.CodeInterrupted {
+		r.entry.NotDone = "There is no answer. The request, or a part of it, may have reached the box, which was verified; it keeps a part of an upload for ten minutes."
+	}
+	return r
 }
 
 // modelCommands are those that ask a box.

@@ -3,7 +3,9 @@ package main
 import (
 	"encoding/hex"
 	"io"
+	"strings"
 
+	"github.com/blindbox/blindbox/internal/catalogue"
 	"github.com/blindbox/blindbox/model"
 )
 
@@ -32,7 +34,11 @@ func (s *session) showBundle(file string, in io.Reader, read *digested, shapes m
 	}
 	m, err := model.LoadFrom("bundle", [32]byte{}, in)
 	if err != nil {
-		return notShown(err, "a bundle within the limits of a box, whose pipeline fits its models")
+		r := notShown(err, "a bundle within the limits of a box, whose pipeline fits its models")
+		if r.reason == catalogue.CodeModel {
+			r.seen, r.entry.Fix = strings.TrimPrefix(r.seen, "model: bundle: "), mendPipeline
+		}
+		return r
 	}
 	shown := &shownBundle{
 		File: file, Bytes: read.bytes, Digest: hex.EncodeToString(read.hash.Sum(nil)),

@@ -56,13 +56,27 @@ func openFolder(path string) (*modelFile, error) {
 	defer root.Close()
 	p, err := models.Pack(root.FS())
 	if err != nil {
-		return nil, fail(catalogue.CodeModel, "model", path+": "+err.Error(), "a folder with "+bundle.Manifest+" and the files that it names, none of them a link that leads out of it")
+		return nil, noBundle(path, err)
 	}
 	if whole, err := filepath.Abs(path); err == nil {
 		path = whole // "." has no name
 	}
 	return &modelFile{p, p.Size(), asName(filepath.Base(path)), func() { p.Close() }}, nil
 }
+
+// noBundle refuses a folder of which no bundle can be made: with the places in its
+// pipeline.yaml, if they are what is wrong.
+func noBundle(path string, err error) *refusal {
+	r := badDocument(catalogue.CodeModel, "model", filepath.Join(path, bundle.Manifest), err)
+	if len(r.places) == 0 {
+		r.seen = path + ": " + strings.TrimPrefix(strings.TrimPrefix(err.Error(), "models: "), "bundle: ")
+		r.expected = "a folder with " + bundle.Manifest + " and the files that it names, none of them a link that leads out of it"
+	}
+	r.entry.Fix = mendPipeline
+	return r
+}
+
+const mendPipeline = "Mend the folder: docs/pipelines.md has every key of pipeline.yaml. `blindbox model show FOLDER` tells whether it fits."
 
 var notOfAName = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
 

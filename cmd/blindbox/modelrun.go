@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -40,6 +41,9 @@ no name for it: --input '[[1, 2, 3]]'.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 1 && len(inputs) > 0 {
+				return usage("give texts and files, or --input, and not both")
+			}
 			q := question{name: args[0], version: version, items: args[1:], inputs: inputs, outputs: outputs, once: o.receipt != ""}
 			return s.withBox(o, func(c *models.Client) error { return s.runModel(cmd.Context(), c, q) })
 		},
@@ -62,6 +66,14 @@ type question struct {
 	once          bool     // in one request, which a receipt is for
 }
 
+// unasked refuses a command line that does not fit the model: which the box says, so
+// that it was contacted, and has not seen what the model is to be asked.
+func unasked(format string, args ...any) *refusal {
+	r := usage(format, args...)
+	r.entry.NotDone = "The model was not asked: the box was verified, and said only what the model takes."
+	return r
+}
+
 func (s *session) runModel(ctx context.Context, c *models.Client, q question) error {
 	d, err := c.Describe(ctx, q.name, q.version)
 	if err != nil {
@@ -69,10 +81,8 @@ func (s *session) runModel(ctx context.Context, c *models.Client, q question) er
 	}
 	what, _ := d.Asks()
 	switch {
-	case len(q.items) > 0 && len(q.inputs) > 0:
-		return usage("give texts and files, or --input, and not both")
 	case len(q.items) > 0 && what == "":
-		return usage("%s takes tensors and not texts or files: %s; give each with --input NAME=JSON", oneLine(d.Name), described(d.Inputs))
+		return unasked("%s takes tensors and not texts or files: %s; give each with --input NAME=JSON", oneLine(d.Name), described(d.Inputs))
 	case what != "" && len(q.inputs) == 0:
 		return s.ask(ctx, c, d, q)
 	}
@@ -108,15 +118,15 @@ func (s *session) tensors(d models.Description, inputs []string) ([]models.Tenso
 			return nil, err
 		}
 		if slices.ContainsFunc(out, func(t models.Tensor) bool { return t.Name == v.Name }) {
-			return nil, usage("--input %s is there twice", oneLine(v.Name))
+			return nil, unasked("--input %s is there twice", oneLine(v.Name))
 		}
 		if v.Shape, data, err = shapeOf(data); err != nil {
-			return nil, usage("--input %s: %v", oneLine(v.Name), err)
+			return nil, unasked("--input %s: %v", oneLine(v.Name), err)
 		}
 		out = append(out, models.Tensor{Value: v, Data: data})
 	}
 	if len(out) < len(d.Inputs) {
-		return nil, usage("the model takes %s; give each with --input NAME=JSON", described(d.Inputs))
+		return nil, unasked("the model takes %s; give each with --input NAME=JSON", described(d.Inputs))
 	}
 	return out, nil
 }
@@ -142,7 +152,7 @@ func (s *session) input(d models.Description, text string) (models.Value, []byte
 		data, err := s.elements(text)
 		return d.Inputs[0], data, err
 	}
-	return models.Value{}, nil, usage("--input %q is none of the model's: it takes %s", abridge(text), described(d.Inputs))
+	return models.Value{}, nil, unasked("--input %q is none of the model's: it takes %s", abridge(text), described(d.Inputs))
 }
 
 func (s *session) elements(text string) ([]byte, error) {
@@ -180,6 +190,9 @@ func shapeOf(data []byte) (shape []int64, list []byte, err error) {
 		shape, rest = append(shape, n), bytes.TrimSpace(first)
 	}
 	if len(shape) == 0 {
+		if !json.Valid(data) {
+			return nil, nil, errors.New("seen what is not JSON, expected a number, a text in quotes, or arrays of them")
+		}
 		return shape, append(append([]byte{'['}, data...), ']'), nil
 	}
 	return shape, data, nil

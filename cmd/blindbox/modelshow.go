@@ -149,7 +149,7 @@ func readModel(in io.Reader, read *digested) (*onnx.Model, error) {
 }
 
 // notShown tells a file that cannot be read from one that is no model.
-func notShown(err error, expected string) error {
+func notShown(err error, expected string) *refusal {
 	if isFileError(err) {
 		return fail(catalogue.CodeFile, "file", err.Error(), "")
 	}

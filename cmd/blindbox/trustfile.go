@@ -72,7 +72,7 @@ func boxURL(arg string) (*url.URL, error) {
 	u, err := url.Parse(arg)
 	switch {
 	case err != nil:
-		return nil, bad(err.Error())
+		return nil, bad(strconv.Quote(arg))
 	case u.Scheme != "https":
 		return nil, bad("scheme \"" + u.Scheme + "\"")
 	case u.Hostname() == "":
