@@ -196,6 +196,30 @@ func TestGivesUp(t *testing.T) {
 	}
 }
 
+// TestAbandoned: who gives an upload up has as many as before, and what they may have of
+// the box.
+func TestAbandoned(t *testing.T) {
+	c := clientOf(t, box(t), "clinic")
+	file := tumour.Model()
+	for range 3 { // one more than may be under way at once
+		ctx, giveUp := context.WithCancel(t.Context())
+		c.HTTP = transport(func(r *http.Request) (*http.Response, error) {
+			a, err := http.DefaultTransport.RoundTrip(r)
+			if r.Method == http.MethodPatch {
+				giveUp()
+			}
+			return a, err
+		})
+		if _, err := c.Push(ctx, bytes.NewReader(file), int64(len(file)), Spec{Name: "xray"}, nil); !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+	}
+	c.HTTP = http.DefaultTransport
+	if _, err := push(t, c, file, Spec{Name: "xray"}); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestAnswersThatAreNone: what the box says is not taken for what was asked.
 func TestAnswersThatAreNone(t *testing.T) {
 	for name, c := range map[string]struct {

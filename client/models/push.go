@@ -58,6 +58,9 @@ func (c *Client) Push(ctx context.Context, file io.ReaderAt, size int64, s Spec,
 	}
 	m, err := u.send(ctx)
 	if err != nil {
+		if ctx.Err() != nil {
+			u.abandon(ctx)
+		}
 		return Model{}, err
 	}
 	sum, err := u.sum()
@@ -136,6 +139,19 @@ func isUpload(path string) bool {
 	const prefix = "/v2/repository/uploads/"
 	return len(path) > len(prefix) && path[:len(prefix)] == prefix
 }
+
+// abandon has the box forget a part that nobody goes on with, which it would keep for
+// minutes and count against the caller. If that fails it does so after all.
+func (u *upload) abandon(ctx context.Context) {
+	ctx, end := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	defer end()
+	if r, err := u.client.request(ctx, http.MethodDelete, u.path, http.NoBody); err == nil {
+		_, _ = u.client.do(r, nil)
+	}
+}
+
+// patience is how long somebody who gave up an upload waits for the box to forget it.
+const patience = 3 * time.Second
 
 // send sends all of the file, in as many parts as it takes.
 func (u *upload) send(ctx context.Context) (m Model, err error) {
