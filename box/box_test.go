@@ -478,7 +478,7 @@ func TestNewRefuses(t *testing.T) {
 		{"other digest", "expected sha256:" + strings.Repeat("11", 32), Config{Policy: model("{name: m, builtin: tumour, sha256: sha256:" + strings.Repeat("11", 32) + "}")}},
 		{"no such file", "no such file", Config{Policy: model(fmt.Sprintf("{name: m, path: %q, sha256: %s}", dir+"/none", hash("x")))}},
 		{"file with other bytes", "has the digest " + hash("not onnx"), Config{Policy: model(fmt.Sprintf("{name: m, path: %q, sha256: %s}", file, hash("x")))}},
-		{"a directory", "is not a regular file", Config{Policy: model(fmt.Sprintf("{name: m, path: %q, sha256: %s}", dir, hash("x")))}},
+		{"a directory", "is not a regular file: of a folder `blindbox model pack` makes one", Config{Policy: model(fmt.Sprintf("{name: m, path: %q, sha256: %s}", dir, hash("x")))}},
 		{"a device", "is not a regular file", Config{Policy: model(fmt.Sprintf("{name: m, path: /dev/zero, sha256: %s}", hash("x")))}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -126,7 +126,7 @@ func loadModel(m policy.Model, builtin map[string][]byte) (model.Loaded, error) 
 	defer f.Close()
 	// A device or a pipe in the file's place would never end.
 	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return model.Loaded{}, fmt.Errorf("model %s: %s is not a regular file", m.Name, m.Path)
+		return model.Loaded{}, fmt.Errorf("model %s: %s is not a regular file: of a folder `blindbox model pack` makes one", m.Name, m.Path)
 	}
 	return model.LoadFrom(m.Name, m.SHA256, f)
 }

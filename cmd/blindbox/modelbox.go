@@ -111,7 +111,7 @@ func modelRefusal(err error, verified bool) error {
 	}
 	r := requestRefusal(err)
 	if verified && r.reason == catalogue.CodeInterrupted {
-		r.entry.NotDone = "There is no answer. The request, or a part of it, may have reached the box, which was verified; it keeps a part of an upload for ten minutes."
+		r.entry.NotDone = "There is no answer. The request, or a part of it, may have reached the box, which was verified. A part of an upload is deleted there, after ten minutes at the latest."
 	}
 	return r
 }

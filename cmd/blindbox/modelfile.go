@@ -93,7 +93,7 @@ func (s *session) modelPack() *cobra.Command {
 	var file string
 	var force bool
 	cmd := &cobra.Command{
-		Use:   "pack FOLDER -f FILE",
+		Use:   "pack FOLDER [-f FILE]",
 		Short: "Make one file of a folder with a pipeline",
 		Long: `Make one file of a folder: of pipeline.yaml and the files that it names, and of
 nothing else that lies there. A box takes the file as it takes an ONNX model. The
