@@ -350,12 +350,17 @@ sys.stdin.read()
 """
 
 
-def test_token(tmp_path: pathlib.Path) -> None:
-    """Where there are no Unix sockets: a port, and a token in each request."""
+def test_token(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there are no Unix sockets: a port, and a token in each request. The program
+    that is started again is the one that was, wherever this one is by now."""
     program = tmp_path / "blindbox"
     program.write_text(f"#!{sys.executable}\n{TOKEN}")
     program.chmod(0o755)
-    with blindbox.connect("box.example", binary=str(program)) as client:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(tmp_path)
+    with blindbox.connect("box.example", binary="./blindbox") as client:
+        monkeypatch.chdir(elsewhere)
         assert not client.simulated and client.list_models() == []
         old = sidecar(client).pid
         assert old
@@ -365,6 +370,47 @@ def test_token(tmp_path: pathlib.Path) -> None:
         assert client.list_models() == [] and sidecar(client).pid != old
         pid = sidecar(client).pid
     assert pid and gone(pid)
+
+
+FOLDER = """
+import json, os, socket, sys, tempfile
+
+folder = tempfile.mkdtemp(prefix="blindbox-")
+s = socket.socket(socket.AF_UNIX)
+s.bind(folder + "/s")
+s.listen()
+os.chmod(folder, 0o755)
+said = {"local": "http://localhost", "socket": folder + "/s", "result": {"simulated": False}}
+print(json.dumps(said, indent=2), flush=True)
+sys.stdin.read()
+"""
+
+
+def test_place_of_another(tmp_path: pathlib.Path) -> None:
+    """A socket where others can put one is not spoken to."""
+    program = tmp_path / "blindbox"
+    program.write_text(f"#!{sys.executable}\n{FOLDER}")
+    program.chmod(0o755)
+    with blindbox.connect("box.example", binary=str(program)) as client:
+        with pytest.raises(blindbox.SidecarError, match="not this user's alone") as refused:
+            client.list_models()
+        assert refused.value.nothing_sent
+
+
+def test_no_program_of_the_folder(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that lies where the caller happens to be is not started."""
+    planted = tmp_path / "planted"
+    planted.write_bytes(b"\x7fELF")
+    planted.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    for path in ("", ".", "./", os.path.relpath(tmp_path, "/")):
+        monkeypatch.setenv("PATH", path)
+        assert _binary.on_path("planted") is None
+        with pytest.raises(blindbox.SidecarError):
+            _binary.find("planted")
+    assert _binary.find("./planted") == str(planted), "the caller has named it"
+    monkeypatch.setenv("PATH", f".{os.pathsep}{tmp_path}")
+    assert _binary.find("planted") == str(planted)
 
 
 def test_as_it_was(box: Box, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:

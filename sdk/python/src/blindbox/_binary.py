@@ -18,8 +18,8 @@ def find(named: Optional[str] = None) -> str:
     the wheel has brought, or on the PATH."""
     for wanted, source in ((named, "binary="), (os.environ.get(VARIABLE), VARIABLE)):
         if wanted:
-            found = shutil.which(wanted)
-            if found is None:
+            found = os.path.abspath(wanted) if os.path.dirname(wanted) else on_path(wanted)
+            if found is None or shutil.which(found) is None:
                 raise SidecarError(
                     "no program", seen=f"{source} {wanted}", expected="the program blindbox", nothing_sent=True
                 )
@@ -28,16 +28,29 @@ def find(named: Optional[str] = None) -> str:
     carried = os.path.join(os.path.dirname(os.path.abspath(__file__)), "bin", name)
     if os.access(carried, os.X_OK):
         return carried
-    on_path = shutil.which("blindbox")
+    found = on_path("blindbox")
     # The command that this package itself installs only starts what was looked for above.
-    if on_path is None or _is_own_command(on_path):
+    if found is None or _is_own_command(found):
         raise SidecarError(
             "the program blindbox is not there",
             seen="no wheel for this platform has brought it, and it is not on the PATH",
             fix=f"Install a wheel with it, or build it (make build) and name it in {VARIABLE}.",
             nothing_sent=True,
         )
-    return on_path
+    return found
+
+
+def on_path(name: str) -> Optional[str]:
+    """Where a program is on the PATH, whose folders count if they are the same ones wherever
+    this process is: a program that lies in the current folder, which Windows looks into
+    first, may be a stranger's, and it would vouch for any box."""
+    if sys.platform == "win32" and not os.path.splitext(name)[1]:
+        name += ".exe"
+    for folder in os.get_exec_path():
+        found = shutil.which(os.path.join(folder, name)) if os.path.isabs(folder) else None
+        if found is not None:
+            return found
+    return None
 
 
 def _is_own_command(path: str) -> bool:

@@ -15,6 +15,7 @@ import json
 import os
 import shutil
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -102,6 +103,7 @@ class Sidecar:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.document: Dict[str, Any] = {}
+        self.program: Optional[str] = None  # the one that was started first
         self._forget()
         _all.add(self)
 
@@ -150,7 +152,8 @@ class Sidecar:
             return
         self._stop()
         with tempfile.TemporaryFile() as errors:
-            process = _launch(self.options, errors)
+            self.program = self.program or _binary.find(self.options.binary)
+            process = _launch(self.program, self.options, errors)
             try:
                 self.document = _verdict(process, errors, self.options.verify_timeout + _PATIENCE)
             except BaseException:
@@ -194,6 +197,7 @@ class Sidecar:
             return socket.create_connection((parts.hostname or "127.0.0.1", parts.port or 0), timeout)
         if sys.platform == "win32":
             raise SidecarError("the sidecar gave a Unix socket", nothing_sent=True)
+        _owned(os.path.dirname(path))
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             sock.settimeout(timeout)
@@ -214,6 +218,16 @@ class Sidecar:
             self._stop()
 
 
+def _owned(folder: str) -> None:
+    """Raises unless nobody else can have put a socket there. A program that tidies the
+    folder for temporary files away leaves the name to who comes first."""
+    if sys.platform == "win32":
+        return
+    info = os.lstat(folder)
+    if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.geteuid() or info.st_mode & 0o077:
+        raise PermissionError(f"{folder} is not this user's alone")
+
+
 _all: "weakref.WeakSet[Sidecar]" = weakref.WeakSet()
 
 
@@ -226,8 +240,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-def _launch(options: Options, errors: IO[bytes]) -> "subprocess.Popen[bytes]":
-    binary = _binary.find(options.binary)
+def _launch(program: str, options: Options, errors: IO[bytes]) -> "subprocess.Popen[bytes]":
     flags: Dict[str, Any] = {}
     if sys.platform == "win32":
         flags["creationflags"] = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
@@ -235,7 +248,7 @@ def _launch(options: Options, errors: IO[bytes]) -> "subprocess.Popen[bytes]":
         flags["start_new_session"] = True  # Ctrl-C in a notebook is not meant for it
     try:
         return subprocess.Popen(
-            [binary, *options.arguments()],
+            [program, *options.arguments()],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,

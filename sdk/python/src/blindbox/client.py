@@ -76,7 +76,7 @@ class Client:
         which is there by itself on a terminal. A connection that is cut costs nothing that
         the box has.
         """
-        source = Source(model, self._wire.sidecar.options.binary)
+        source = Source(model, self._wire.sidecar.program)
         try:
             name = model_name or name_of(source.name)
             if not name:
