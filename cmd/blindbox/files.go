@@ -72,7 +72,12 @@ func createFile(name string, data io.Reader, mode os.FileMode) error {
 // replaceFile writes a new file beside the old one and renames it, so that a
 // disk that is full costs nothing. An existing file keeps its permissions, a
 // link its place. What is no ordinary file, such as /dev/stdout, is written to.
+// What is for its owner alone goes nowhere else: a link, or a file that others may
+// read, that somebody has put at a name that can be guessed is replaced.
 func replaceFile(name string, data io.Reader, mode os.FileMode) error {
+	if mode&0o077 == 0 {
+		return renameInto(name, data, mode)
+	}
 	if target, err := filepath.EvalSymlinks(name); err == nil {
 		name = target
 	}

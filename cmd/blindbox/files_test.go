@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -77,6 +78,32 @@ func TestForceReplacesAtOnce(t *testing.T) {
 		t.Errorf("permissions %v, %v: they were 0600", info.Mode(), err)
 	}
 	onlyFile(t, dir, "f", "new")
+}
+
+func TestPrivateFilesGoNowhereElse(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("links and permissions")
+	}
+	dir, other := t.TempDir(), t.TempDir()
+	target, link, open := filepath.Join(other, "target"), filepath.Join(dir, "link"), filepath.Join(dir, "open")
+	for _, file := range []string{target, open} {
+		if err := errors.Join(os.WriteFile(file, []byte("old"), 0o666), os.Chmod(file, 0o666)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink(target, link); err != nil {
+		t.Fatal(err)
+	}
+	var s session
+	for _, name := range []string{link, open} {
+		if err := s.writeFile(name, []byte("private"), 0o600, true); err != nil {
+			t.Fatal(err)
+		}
+		if info, err := os.Lstat(name); err != nil || info.Mode() != 0o600 {
+			t.Errorf("%s: %v, %v: for others too", name, info.Mode(), err)
+		}
+	}
+	onlyFile(t, other, "target", "old")
 }
 
 func TestForceKeepsWhatIsNoFile(t *testing.T) {
