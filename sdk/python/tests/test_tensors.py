@@ -91,6 +91,9 @@ def test_lists() -> None:
     ):
         with pytest.raises(blindbox.UsageError, match="of another type"):
             tensor("x", [value], datatype)
+    with pytest.raises(blindbox.UsageError, match="no input 'other' of the model is known") as refused:
+        _infer.inputs_of({"other": [1]}, None, None, [TensorInfo([1], ModelDatumType.F32, "x")])
+    assert "a name that the model has, or dtypes=" in str(refused.value) and refused.value.nothing_sent
     with pytest.raises(blindbox.UsageError, match="dtypes"):
         tensor("x", [1.0])
     with pytest.raises(blindbox.UsageError, match="4 elements"):
