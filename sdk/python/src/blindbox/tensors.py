@@ -230,7 +230,8 @@ def _from_buffer(view: memoryview) -> Tuple[str, Tuple[int, ...], Buffer]:
 def _from_list(name: str, value: Any, datatype: Optional[str]) -> Tuple[str, Tuple[int, ...], Buffer]:
     if datatype is None:
         what = f"no input {name!r} of the model is known, and" if name else "a tensor:"
-        raise UsageError(f"{what} the elements have no type", expected="a name that the model has, or dtypes=", nothing_sent=True)
+        expected = "a name that the model has, or dtypes="
+        raise UsageError(f"{what} the elements have no type", expected=expected, nothing_sent=True)
     flat: List[Any] = []
     dims = _flatten(value, flat)
     try:
