@@ -58,6 +58,37 @@ def test_refused(start: Start) -> None:
         assert refused.value.nothing_sent and refused.value.code.startswith("BBX-2")
 
 
+class Full:
+    """An answer after which the library tries again."""
+
+    status, headers = 503, {"retry-after-ms": "1"}
+
+    def read1(self, size: int) -> bytes:
+        return b""
+
+    def close(self) -> None:
+        pass
+
+
+def test_tried_again_and_refused(app: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library tries again by itself: that the last attempt sent nothing is not all."""
+    from blindbox._wire import Wire
+
+    answers = [Full()]
+
+    def send(self: Wire, *args: Any, **more: Any) -> Any:
+        if answers:
+            return answers.pop()
+        raise blindbox.AttestationError("refused", nothing_sent=True)
+
+    monkeypatch.setattr(Wire, "send", send)
+    with blindbox.openai(app.url, trust=app.trust, max_retries=1) as client:
+        for nothing in (False, True):
+            with pytest.raises(blindbox.AttestationError) as refused:
+                client.chat.completions.create(model="m", messages=MESSAGES)
+            assert refused.value.nothing_sent == nothing
+
+
 def test_nothing_around_it(app: Box, monkeypatch: pytest.MonkeyPatch) -> None:
     """Proxies of the environment are not asked, nor another address."""
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "OPENAI_BASE_URL"):

@@ -167,6 +167,15 @@ def test_streams(app: Box, session: requests.Session) -> None:
     assert session.get(app.url).ok
 
 
+def test_redirected_stream(app: Box, session: requests.Session) -> None:
+    """What was read is not there a second time: a program does not get less than was meant."""
+    for data in (iter([b"x"]), io.BytesIO(b"x")):
+        with pytest.raises(blindbox.BlindBoxError, match="body again") as refused:
+            session.post(app.url + "/redirect?307", data=data)
+        assert not refused.value.nothing_sent
+    assert echo(session.post(app.url + "/redirect?303", data=iter([b"x"])))["method"] == "GET"
+
+
 def test_redirected_and_refused(app: Box, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was redirected was sent, though a box that is refused then has got nothing more."""
     from blindbox._wire import Wire

@@ -7,6 +7,7 @@ retries, streams and types are as its users know them.
 from __future__ import annotations
 
 import importlib
+import threading
 from typing import TYPE_CHECKING, Any, Iterator, Optional
 
 from ._wire import Answer, Wire
@@ -43,8 +44,18 @@ def over(wire: Wire, owned: bool, **options: Any) -> "openai.OpenAI":
         def close(self) -> None:
             self._answer.close()
 
+    tried = threading.local()  # .sent: an attempt of this call may have arrived
+
     class Transport(httpx.BaseTransport):  # type: ignore[misc, name-defined]
         def handle_request(self, request: Any) -> Any:
+            try:
+                return self._handle(request)
+            except BlindBoxError as e:
+                e.nothing_sent = e.nothing_sent and not getattr(tried, "sent", False)
+                tried.sent = not e.nothing_sent
+                raise
+
+        def _handle(self, request: Any) -> Any:
             known = request.headers.get("content-length")
             body: Optional[Any] = request.stream
             if known is None and "transfer-encoding" not in request.headers:
@@ -57,6 +68,7 @@ def over(wire: Wire, owned: bool, **options: Any) -> "openai.OpenAI":
                 int(known) if known is not None else None,
                 request.extensions.get("timeout", {}).get("read"),
             )
+            tried.sent = True
             return httpx.Response(answer.status, headers=list(answer.headers.items()), stream=Stream(answer))
 
         def close(self) -> None:
@@ -65,6 +77,7 @@ def over(wire: Wire, owned: bool, **options: Any) -> "openai.OpenAI":
 
     class Box(openai.OpenAI):
         def request(self, *args: Any, **more: Any) -> Any:
+            tried.sent = False
             try:
                 return super().request(*args, **more)
             except openai.APIConnectionError as e:

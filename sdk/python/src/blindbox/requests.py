@@ -335,6 +335,12 @@ def _follow(
         if r.status_code == 303 or (r.status_code in (301, 302) and method == "POST"):
             method, body, length = ("HEAD" if method == "HEAD" else "GET"), None, None
             headers = {n: v for n, v in headers.items() if n.lower() != "content-type"}
+        elif not all(isinstance(part, (bytes, bytearray, memoryview)) for part in body or ()):
+            raise BlindBoxError(
+                "a redirect asks for a body again that can be read once",
+                seen=f"{r.status_code} from {r.history[-1].url if r.history else r.url}",
+                fix="Send it to the address where the redirect leads, or give it as bytes.",
+            )
 
 
 def _within(base: str, url: str, r: Response) -> Optional[str]:
