@@ -2,6 +2,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
+# What is fetched mostly waits, while something else computes.
+MAKEFLAGS += --jobs=2
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 CACHE  := .cache
