@@ -62,13 +62,14 @@ func (p *piped) within(share *onnx.Share) pipeline.Ask {
 	}
 }
 
-// try refuses a pipeline whose models cannot take what it promises. If the runs of this
-// moment leave no memory for it, that shows with a request.
-func (p *piped) try(ctx context.Context, budget *onnx.Budget) error {
-	share := budget.Share()
+// try refuses a pipeline whose models cannot take what it promises. If trials have no
+// memory for it, or not now, that shows with a request.
+func (p *piped) try(ctx context.Context, trials *onnx.Budget) error {
+	share := trials.Share()
 	defer share.Release()
-	if err := p.Try(ctx, p.within(share)); !errors.Is(err, onnx.ErrBusy) {
-		return err
+	err := p.Try(ctx, p.within(share))
+	if errors.Is(err, onnx.ErrBusy) || errors.Is(err, onnx.ErrLimit) {
+		return nil
 	}
-	return nil
+	return err
 }

@@ -115,8 +115,8 @@ func (f *file) complete() error {
 }
 
 // serve makes what answers of the file, which gives its models away. It takes a
-// processor for itself, and from budget what a trial of a pipeline needs.
-func (f *file) serve(ctx context.Context, budget *onnx.Budget, opts ...onnx.Option) (*served, error) {
+// processor for itself, and from trials what a trial of a pipeline needs.
+func (f *file) serve(ctx context.Context, trials *onnx.Budget, opts ...onnx.Option) (*served, error) {
 	sessions, bytes := map[string]*onnx.Session{}, int64(0)
 	for _, m := range f.models {
 		s, err := onnx.NewSessionContext(ctx, m.Model, opts...)
@@ -133,20 +133,21 @@ func (f *file) serve(ctx context.Context, budget *onnx.Budget, opts ...onnx.Opti
 	if f.document == nil {
 		return newServed(single{sessions[""]}, "onnx_onnxv1", bytes), nil
 	}
-	return f.servePipeline(ctx, budget, sessions, bytes)
+	return f.servePipeline(ctx, trials, sessions, bytes)
 }
 
-func (f *file) servePipeline(ctx context.Context, budget *onnx.Budget, sessions map[string]*onnx.Session, bytes int64) (*served, error) {
+func (f *file) servePipeline(ctx context.Context, trials *onnx.Budget, sessions map[string]*onnx.Session, bytes int64) (*served, error) {
 	models := map[string]pipeline.Model{}
 	for name, s := range sessions {
 		models[name] = pipeline.Model{Inputs: s.Inputs(), Outputs: s.Outputs()}
 	}
-	p, err := pipeline.New(f.document, models, f.beside)
+	take := func(bytes int64) error { return store.Hold(ctx, bytes) }
+	p, err := pipeline.New(ctx, f.document, models, f.beside, take)
 	if err != nil {
 		return nil, err
 	}
 	answers := &piped{p, sessions}
-	if err := answers.try(ctx, budget); err != nil {
+	if err := answers.try(ctx, trials); err != nil {
 		return nil, err
 	}
 	m := newServed(answers, "blindbox_pipeline", bytes+p.Bytes())
@@ -158,7 +159,9 @@ func (f *file) servePipeline(ctx context.Context, budget *onnx.Budget, sessions 
 type loader struct {
 	limits onnx.Limits
 	runs   *schedule.Scheduler
-	budget *onnx.Budget
+	// trials is the memory of all trials of models that callers bring. It is none of the
+	// runs': who brings models that are tried for long does not keep others from theirs.
+	trials *onnx.Budget
 }
 
 // unfused is the option of a model that was uploaded with optimize=false.
@@ -186,7 +189,7 @@ func (l *loader) Load(ctx context.Context, options string, r io.Reader) (store.R
 		return nil, err
 	}
 	defer release()
-	m, err := f.serve(ctx, l.budget, opts...)
+	m, err := f.serve(ctx, l.trials, opts...)
 	if err != nil {
 		return nil, err // and not a nil that is a Ready
 	}

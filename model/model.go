@@ -145,7 +145,8 @@ func WithAnswerLimit(bytes int64) Option { return func(c *config) { c.answer = b
 
 // WithMemory bounds the tensors of all runs together, inputs and outputs
 // included, in bytes. A run that would need more while others run is told to try
-// again. Default 1 GiB. The models' weights are not counted: their files bound
+// again. Default 1 GiB. The trials of models that callers bring have a quarter as
+// much, beside it. The models' weights are not counted: their files bound
 // them.
 func WithMemory(bytes int64) Option { return func(c *config) { c.memory = bytes } }
 
@@ -159,6 +160,9 @@ func WithInFlight(requests int) Option { return func(c *config) { c.inFlight = r
 // WithDeadline bounds the time of one request from the first byte of its body to
 // the end of the run, waiting included. Default 30 s.
 func WithDeadline(d time.Duration) Option { return func(c *config) { c.deadline = d } }
+
+// trialShare is what part of that, beside it, the trials of models have that callers bring.
+const trialShare = 4
 
 // defaultMemory is of all runs together, in bytes.
 const defaultMemory = 1 << 30
@@ -230,7 +234,7 @@ func NewServer(models []Loaded, opts ...Option) (*Server, error) {
 	if c.brought != nil {
 		bounds = *c.brought
 	}
-	bounds.Loader, bounds.Startup, bounds.Turn = &loader{c.limits, s.runs, s.budget}, startup, s.turn
+	bounds.Loader, bounds.Startup, bounds.Turn = &loader{c.limits, s.runs, onnx.NewBudget(max(1, c.memory/trialShare))}, startup, s.turn
 	if s.store, err = store.Open(bounds); err != nil {
 		return nil, fmt.Errorf("model: %w", err)
 	}

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/blindbox/blindbox/internal/strictjson"
 )
 
 // addedToken is a token that is found in a text before the model sees it.
@@ -18,6 +20,32 @@ type addedToken struct {
 	Special    bool   `json:"special"`
 }
 
+// addedList is the added tokens as the file lists them.
+type addedList struct {
+	tokens []addedToken
+	in     *reading
+}
+
+// ReadStrictJSON reads the list.
+func (l *addedList) ReadStrictJSON(r *strictjson.Reader) error {
+	return r.Array(func() error {
+		if len(l.tokens) >= l.in.Vocabulary {
+			return fmt.Errorf("tokenize: more than %d added tokens: %w", l.in.Vocabulary, ErrLimit)
+		}
+		if err := l.in.keep(1, addedBytes); err != nil {
+			return err
+		}
+		text, err := r.Skip()
+		if err != nil {
+			return err
+		}
+		var t addedToken
+		err = part{text, r.Limits()}.read(&t)
+		l.tokens = append(l.tokens, t)
+		return err
+	})
+}
+
 // added is the added tokens of a tokenizer.
 type added struct {
 	tokens     []addedToken
@@ -29,10 +57,13 @@ type added struct {
 	normalized *trie // those that are found after the normalizer, or nil
 }
 
-func readAdded(tokens []addedToken, m model, n normalizers, lim Limits) (*added, error) {
+func readAdded(tokens []addedToken, m model, n normalizers, lim *reading) (*added, error) {
 	a := &added{ids: map[string]int32{}, byID: map[int32]int{}, shown: map[int32]string{}, special: map[string]bool{}}
 	next := int32(m.size())
-	for _, t := range tokens {
+	for i, t := range tokens {
+		if err := lim.look(i); err != nil {
+			return nil, err
+		}
 		if err := lim.piece("added token", t.Content); err != nil {
 			return nil, err
 		}
@@ -61,9 +92,12 @@ func readAdded(tokens []addedToken, m model, n normalizers, lim Limits) (*added,
 }
 
 // index makes the tries.
-func (a *added) index(n normalizers, lim Limits) error {
+func (a *added) index(n normalizers, lim *reading) error {
 	var raw, normalized []entry
 	for at, t := range a.tokens {
+		if err := lim.look(at); err != nil {
+			return err
+		}
 		if a.byID[int32(t.ID)] != at {
 			continue // it is there again
 		}
@@ -71,8 +105,11 @@ func (a *added) index(n normalizers, lim Limits) error {
 			raw = append(raw, entry{t.Content, int32(t.ID)})
 			continue
 		}
-		p, err := n.normalize(lim.work(len(t.Content), false), piece{text: t.Content, id: none})
+		p, err := n.normalize(lim.work(lim.ctx, len(t.Content), false), piece{text: t.Content, id: none})
 		if err != nil {
+			return err
+		}
+		if err := lim.keep(len(p.text), 2); err != nil {
 			return err
 		}
 		if p.text != t.Content {
@@ -83,26 +120,30 @@ func (a *added) index(n normalizers, lim Limits) error {
 		}
 		normalized = append(normalized, entry{p.text, int32(t.ID)})
 	}
+	var err error
 	if len(raw) > 0 {
-		a.raw = newTrie(raw)
+		a.raw, err = newTrie(lim, raw)
 	}
-	if len(normalized) > 0 {
-		a.normalized = newTrie(normalized)
+	if len(normalized) > 0 && err == nil {
+		a.normalized, err = newTrie(lim, normalized)
 	}
-	return nil
+	return err
 }
 
 // split cuts a piece at the tokens of a trie: the first in the text, and of those that
 // begin at one place the longest.
-func (a *added) split(t *trie, p piece, out []piece) []piece {
+func (a *added) split(w *work, t *trie, p piece, out []piece) ([]piece, error) {
 	if t == nil {
-		return append(out, p)
+		return append(out, p), nil
 	}
 	last := 0
 	for at := 0; at < len(p.text); {
 		if t.root[p.text[at]] == 0 {
 			at++
 			continue
+		}
+		if err := w.look(); err != nil {
+			return nil, err
 		}
 		id, n := t.longest(p.text[at:])
 		if n == 0 {
@@ -122,12 +163,12 @@ func (a *added) split(t *trie, p piece, out []piece) []piece {
 		last = hi
 	}
 	if last == 0 {
-		return append(out, p)
+		return append(out, p), nil
 	}
 	if last < len(p.text) {
 		out = append(out, p.cut(last, len(p.text)))
 	}
-	return out
+	return out, nil
 }
 
 // extent returns what of the text a token found at lo to hi takes, or that it is not to

@@ -34,15 +34,18 @@ type byteView struct {
 
 // mergeList reads ["a b", ...] or [["a", "b"], ...].
 type mergeList struct {
-	lim   Limits
+	in    *reading
 	pairs [][2]string
 }
 
 // ReadStrictJSON reads the list.
 func (l *mergeList) ReadStrictJSON(r *strictjson.Reader) error {
 	return r.Array(func() error {
-		if len(l.pairs) >= l.lim.Vocabulary {
-			return fmt.Errorf("tokenize: more than %d merges: %w", l.lim.Vocabulary, ErrLimit)
+		if len(l.pairs) >= l.in.Vocabulary {
+			return fmt.Errorf("tokenize: more than %d merges: %w", l.in.Vocabulary, ErrLimit)
+		}
+		if err := l.in.use(1, mergeBytes); err != nil {
+			return err
 		}
 		var p [2]string
 		if r.Kind() == strictjson.Array {
@@ -77,8 +80,8 @@ type bpeFile struct {
 	Merges   mergeList  `json:"merges"`
 }
 
-func readBPE(p part, lim Limits) (model, error) {
-	f := bpeFile{Vocab: vocabulary{lim: lim}, Merges: mergeList{lim: lim}}
+func readBPE(p part, lim *reading) (model, error) {
+	f := bpeFile{Vocab: vocabulary{in: lim}, Merges: mergeList{in: lim}}
 	if err := p.read(&f); err != nil {
 		return nil, err
 	}
@@ -99,7 +102,7 @@ func readBPE(p part, lim Limits) (model, error) {
 			return nil, fmt.Errorf("tokenize: unk_token %.60q is not in the vocabulary", *f.Unknown)
 		}
 	}
-	return m, m.addMerges(f.Merges.pairs)
+	return m, m.addMerges(lim, f.Merges.pairs)
 }
 
 func orZero[T any](p *T) (v T) {
@@ -109,9 +112,15 @@ func orZero[T any](p *T) (v T) {
 	return v
 }
 
-func (m *bpe) addMerges(pairs [][2]string) error {
+func (m *bpe) addMerges(in *reading, pairs [][2]string) error {
+	if err := in.keep(len(pairs), mergeMapBytes); err != nil {
+		return err
+	}
 	m.merges = make(map[pair]merge, len(pairs))
 	for i, p := range pairs {
+		if err := in.look(i); err != nil {
+			return err
+		}
 		if len(p[1]) < len(m.prefix) {
 			return fmt.Errorf("tokenize: merge %d: %.60q is shorter than the prefix of tokens that go on with a word", i+1, p[1])
 		}
@@ -127,10 +136,7 @@ func (m *bpe) addMerges(pairs [][2]string) error {
 // viewBytes prepares the model for pieces that stand for their byte-level form. It
 // tells whether that is possible: each byte must have a token.
 func (m *bpe) viewBytes() bool {
-	if m.prefix != "" || m.suffix != "" {
-		return false
-	}
-	v := &byteView{ids: make(map[string]int32, len(m.ids))}
+	v := &byteView{ids: map[string]int32{}}
 	for b := range v.bytes {
 		if v.bytes[b] = m.id(string(byteChar(byte(b)))); v.bytes[b] == none {
 			return false
@@ -147,7 +153,7 @@ func (m *bpe) viewBytes() bool {
 	return true
 }
 
-func (m *bpe) tokens(p piece, out []token) ([]token, error) {
+func (m *bpe) tokens(w *work, p piece, out []token) ([]token, error) {
 	if m.whole {
 		if id := m.wholeWord(p); id != none {
 			return append(out, token{id, 0, int32(len(p.text))}), nil
@@ -162,7 +168,10 @@ func (m *bpe) tokens(p piece, out []token) ([]token, error) {
 	} else {
 		word = m.symbols(p.text, word)
 	}
-	word = m.mergeAll(word)
+	word, err := m.mergeAll(w, word)
+	if err != nil {
+		return nil, err
+	}
 	at := int32(0)
 	for _, s := range word {
 		if s.length > 0 {

@@ -69,7 +69,7 @@ type toBytes struct {
 	raw   bool
 }
 
-func readToBytes(p part) (cutter, error) {
+func readToBytes(p part, lim *reading) (cutter, error) {
 	var f struct {
 		Type  string `json:"type"`
 		Space bool   `json:"add_prefix_space"`
@@ -81,7 +81,7 @@ func readToBytes(p part) (cutter, error) {
 	}
 	c := &toBytes{space: f.Space}
 	if f.Regex == nil || *f.Regex {
-		words, err := compile(gpt2)
+		words, err := lim.compile(gpt2)
 		if err != nil {
 			return nil, err
 		}

@@ -18,12 +18,15 @@ type charsmap struct {
 	results string
 }
 
-func readPrecompiled(p part) (normalizer, error) {
+func readPrecompiled(p part, lim *reading) (normalizer, error) {
 	var f struct {
 		Type string  `json:"type"`
 		Map  *string `json:"precompiled_charsmap"`
 	}
 	if err := p.read(&f); err != nil {
+		return nil, err
+	}
+	if err := lim.keep(len(p.text), 3); err != nil {
 		return nil, err
 	}
 	if f.Map == nil {

@@ -1,6 +1,7 @@
 package tokenize
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"strconv"
@@ -16,7 +17,7 @@ type decoder interface {
 // Decode turns ids back into text. Ids that stand for nothing are left out, and so are
 // special tokens if skipSpecial says so.
 func (t *Tokenizer) Decode(ids []int64, skipSpecial bool) (string, error) {
-	w := t.lim.work(min(len(ids), t.lim.TextBytes), false)
+	w := t.lim.work(context.Background(), min(len(ids), t.lim.TextBytes), false)
 	var tokens []string
 	for _, id := range ids {
 		token, ok := t.shown(id)
@@ -56,9 +57,12 @@ func (t *Tokenizer) shown(id int64) (string, bool) {
 	return t.Token(id)
 }
 
-func readDecoder(p part, lim Limits) (decoder, error) {
+func readDecoder(p part, lim *reading) (decoder, error) {
 	if p.absent() {
 		return nil, nil
+	}
+	if err := lim.step(); err != nil {
+		return nil, err
 	}
 	kind, err := p.kind()
 	if err != nil {
@@ -72,7 +76,7 @@ func readDecoder(p part, lim Limits) (decoder, error) {
 	case "Metaspace":
 		return readMetaspaceDecoder(p)
 	case "ByteLevel":
-		_, err := readToBytes(p)
+		_, err := readToBytes(p, lim)
 		return fromBytes{}, err
 	case "BPEDecoder":
 		return readBPEDecoder(p, lim)
@@ -102,10 +106,10 @@ func readDecoder(p part, lim Limits) (decoder, error) {
 // decoders are done one after the other.
 type decoders []decoder
 
-func readDecoders(p part, lim Limits) (decoder, error) {
+func readDecoders(p part, lim *reading) (decoder, error) {
 	var f struct {
 		Type     string `json:"type"`
-		Decoders []part `json:"decoders"`
+		Decoders parts  `json:"decoders"`
 	}
 	if err := p.read(&f); err != nil {
 		return nil, err

@@ -11,7 +11,7 @@ type wordPieceDecoder struct {
 	clean  bool
 }
 
-func readWordPieceDecoder(p part, lim Limits) (decoder, error) {
+func readWordPieceDecoder(p part, lim *reading) (decoder, error) {
 	var f struct {
 		Type    string `json:"type"`
 		Prefix  string `json:"prefix"`
@@ -78,7 +78,7 @@ func (d metaspaceDecoder) decode(_ *work, tokens []string) ([]string, error) {
 // bpeDecoder turns the ends of words into spaces.
 type bpeDecoder struct{ suffix string }
 
-func readBPEDecoder(p part, lim Limits) (decoder, error) {
+func readBPEDecoder(p part, lim *reading) (decoder, error) {
 	var f struct {
 		Type   string `json:"type"`
 		Suffix string `json:"suffix"`
@@ -137,7 +137,7 @@ type ctc struct {
 	clean      bool
 }
 
-func readCTC(p part, lim Limits) (decoder, error) {
+func readCTC(p part, lim *reading) (decoder, error) {
 	var f struct {
 		Type    string `json:"type"`
 		Pad     string `json:"pad_token"`

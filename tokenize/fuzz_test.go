@@ -1,6 +1,7 @@
 package tokenize
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"unicode/utf8"
@@ -74,7 +75,7 @@ func FuzzPattern(f *testing.F) {
 		if err != nil || !utf8.ValidString(in) {
 			return
 		}
-		w := smallLimits().work(len(in), false)
+		w := smallLimits().work(context.Background(), len(in), false)
 		segments, err := p.segments(w, in)
 		if err != nil {
 			return
@@ -100,7 +101,7 @@ func FuzzCharsmap(f *testing.F) {
 		if err != nil || !utf8.ValidString(text) {
 			return
 		}
-		p, err := c.normalize(smallLimits().work(len(text), true), piece{text: text, id: none})
+		p, err := c.normalize(smallLimits().work(context.Background(), len(text), true), piece{text: text, id: none})
 		if err == nil && (!utf8.ValidString(p.text) || p.at != nil && len(p.at) != len(p.text)) {
 			t.Fatalf("%q with %d origins", p.text, len(p.at))
 		}

@@ -18,6 +18,12 @@ type Limits struct {
 	TextBytes  int // length of one text to encode, or of one that was decoded
 	WorkBytes  int // text that all steps on one text write together
 	Steps      int // steps of pattern matching per byte of text
+
+	// Take, if it is not nil, is asked by Parse before it takes memory, as a rule for some
+	// tens of KiB, together at most for what it holds at one time. Its error is Parse's. A
+	// file of hostile tokens takes some forty times its own length, that of a published
+	// model seven to thirty times.
+	Take func(bytes int64) error
 }
 
 // DefaultLimits fits the files of published models, and texts of a megabyte.

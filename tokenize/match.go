@@ -31,7 +31,13 @@ func (p *pattern) segments(w *work, text string) ([]segment, error) {
 		if p.first.has(r) {
 			end = m.match(at)
 		}
+		if err := m.look(); err != nil {
+			return nil, err
+		}
 		if m.steps--; m.steps < 0 {
+			if err := m.ctx.Err(); err != nil {
+				return nil, err
+			}
 			return nil, fmt.Errorf("tokenize: a pattern of this tokenizer takes too long on this text, see Limits.Steps: %w", ErrLimit)
 		}
 		if end <= at {
@@ -54,6 +60,10 @@ func (p *pattern) segments(w *work, text string) ([]segment, error) {
 func (m *matcher) match(pos int) int {
 	m.todo = append(m.todo[:0], choice{0, pos, pos})
 	for len(m.todo) > 0 && m.steps >= 0 {
+		if m.look() != nil {
+			m.steps = none
+			break
+		}
 		last := len(m.todo) - 1
 		c := m.todo[last]
 		if c.pos > c.least {

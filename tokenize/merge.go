@@ -21,7 +21,7 @@ func (c candidate) before(d candidate) bool {
 
 // mergeAll does the merges of a word, the first of the file first. The candidates are
 // in a heap, so that a long word takes n log n.
-func (m *bpe) mergeAll(word []symbol) []symbol {
+func (m *bpe) mergeAll(w *work, word []symbol) ([]symbol, error) {
 	var room [32]candidate
 	queue := heap(room[:0])
 	for i := range len(word) - 1 {
@@ -30,6 +30,9 @@ func (m *bpe) mergeAll(word []symbol) []symbol {
 		}
 	}
 	for len(queue) > 0 {
+		if err := w.look(); err != nil {
+			return nil, err
+		}
 		c := queue.pop()
 		left := &word[c.at]
 		if left.length == 0 || left.next == none {
@@ -49,7 +52,7 @@ func (m *bpe) mergeAll(word []symbol) []symbol {
 			m.offer(&queue, word, left.previous)
 		}
 	}
-	return word
+	return word, nil
 }
 
 // offer adds the merge of the symbol at a place and the next, if there is one.

@@ -12,7 +12,7 @@ type token struct{ id, lo, hi int32 }
 // model turns pieces into tokens.
 type model interface {
 	// tokens appends the tokens of a piece that is not empty.
-	tokens(p piece, out []token) ([]token, error)
+	tokens(w *work, p piece, out []token) ([]token, error)
 	// id returns the token that has this text, or none.
 	id(text string) int32
 	// text returns the text of a token.
@@ -23,7 +23,7 @@ type model interface {
 
 // vocabulary is the tokens of a model, by text and by id.
 type vocabulary struct {
-	lim   Limits
+	in    *reading
 	ids   map[string]int32
 	texts []string
 	known []bool
@@ -58,34 +58,53 @@ func (v *vocabulary) entries() []entry {
 // ReadStrictJSON reads {"token": id, ...}.
 func (v *vocabulary) ReadStrictJSON(r *strictjson.Reader) error {
 	v.ids = map[string]int32{}
-	return r.Object(func(text string) error {
+	last := -1
+	err := r.Object(func(text string) error {
 		id, err := r.Uint(32)
 		if err != nil {
 			return err
 		}
+		last = max(last, int(id))
 		return v.add(text, id)
 	})
+	if err != nil {
+		return err
+	}
+	return v.index(last + 1)
 }
 
 func (v *vocabulary) add(text string, id uint64) error {
-	if err := v.lim.piece("token", text); err != nil {
+	if err := v.in.piece("token", text); err != nil {
 		return err
 	}
-	if len(v.ids) >= v.lim.Vocabulary || id >= uint64(v.lim.Vocabulary) {
-		return fmt.Errorf("tokenize: token number %d with id %d, the limit is %d: %w", len(v.ids)+1, id, v.lim.Vocabulary, ErrLimit)
+	if len(v.ids) >= v.in.Vocabulary || id >= uint64(v.in.Vocabulary) {
+		return fmt.Errorf("tokenize: token number %d with id %d, the limit is %d: %w", len(v.ids)+1, id, v.in.Vocabulary, ErrLimit)
 	}
-	for int(id) >= len(v.texts) {
-		v.texts, v.known = append(v.texts, ""), append(v.known, false)
+	if err := v.in.keep(1, tokenBytes+int64(len(text))); err != nil {
+		return err
 	}
-	if v.known[id] {
-		return fmt.Errorf("tokenize: id %d stands for two tokens", id)
+	v.ids[text] = int32(id)
+	return nil
+}
+
+// index lists the tokens by their ids, which are below n and may have gaps.
+func (v *vocabulary) index(n int) error {
+	if err := v.in.keep(n, 17); err != nil {
+		return err
 	}
-	v.ids[text], v.texts[id], v.known[id] = int32(id), text, true
+	v.in = nil // nothing of it outlives Parse
+	v.texts, v.known = make([]string, n), make([]bool, n)
+	for text, id := range v.ids {
+		if v.known[id] {
+			return fmt.Errorf("tokenize: id %d stands for two tokens", id)
+		}
+		v.texts[id], v.known[id] = text, true
+	}
 	return nil
 }
 
 // readModel reads the file's member model.
-func readModel(p part, lim Limits) (model, error) {
+func readModel(p part, lim *reading) (model, error) {
 	if p.absent() {
 		return nil, fmt.Errorf("tokenize: the file has no model")
 	}
@@ -112,19 +131,19 @@ type wordLevel struct {
 	unknown int32
 }
 
-func readWordLevel(p part, lim Limits) (model, error) {
+func readWordLevel(p part, lim *reading) (model, error) {
 	f := struct {
 		Type    string     `json:"type"`
 		Vocab   vocabulary `json:"vocab"`
 		Unknown string     `json:"unk_token"`
-	}{Vocab: vocabulary{lim: lim}}
+	}{Vocab: vocabulary{in: lim}}
 	if err := p.read(&f); err != nil {
 		return nil, err
 	}
 	return &wordLevel{f.Vocab, f.Vocab.id(f.Unknown)}, nil
 }
 
-func (m *wordLevel) tokens(p piece, out []token) ([]token, error) {
+func (m *wordLevel) tokens(_ *work, p piece, out []token) ([]token, error) {
 	id := m.id(p.text)
 	if id == none {
 		id = m.unknown

@@ -16,6 +16,9 @@ type normalizers []normalizer
 
 func (s normalizers) normalize(w *work, p piece) (_ piece, err error) {
 	for _, n := range s {
+		if err := w.ctx.Err(); err != nil {
+			return piece{}, err
+		}
 		if p, err = n.normalize(w, p); err != nil {
 			return piece{}, err
 		}
@@ -24,9 +27,12 @@ func (s normalizers) normalize(w *work, p piece) (_ piece, err error) {
 }
 
 // readNormalizer reads the file's member normalizer.
-func readNormalizer(p part, lim Limits) (normalizers, error) {
+func readNormalizer(p part, lim *reading) (normalizers, error) {
 	if p.absent() {
 		return nil, nil
+	}
+	if err := lim.step(); err != nil {
+		return nil, err
 	}
 	kind, err := p.kind()
 	if err != nil {
@@ -39,10 +45,10 @@ func readNormalizer(p part, lim Limits) (normalizers, error) {
 	return normalizers{n}, err
 }
 
-func readNormalizers(p part, lim Limits) (all normalizers, err error) {
+func readNormalizers(p part, lim *reading) (all normalizers, err error) {
 	var f struct {
 		Type        string `json:"type"`
-		Normalizers []part `json:"normalizers"`
+		Normalizers parts  `json:"normalizers"`
 	}
 	if err := p.read(&f); err != nil {
 		return nil, err
@@ -57,7 +63,7 @@ func readNormalizers(p part, lim Limits) (all normalizers, err error) {
 	return all, nil
 }
 
-func readOneNormalizer(kind string, p part, lim Limits) (normalizer, error) {
+func readOneNormalizer(kind string, p part, lim *reading) (normalizer, error) {
 	switch kind {
 	case "BertNormalizer":
 		return readBertNormalizer(p)
@@ -68,7 +74,7 @@ func readOneNormalizer(kind string, p part, lim Limits) (normalizer, error) {
 	case "Prepend":
 		return readPrepend(p, lim)
 	case "Precompiled":
-		return readPrecompiled(p)
+		return readPrecompiled(p, lim)
 	}
 	if err := readBare(p); err != nil {
 		return nil, err
@@ -186,7 +192,7 @@ type replace struct {
 	content string
 }
 
-func readReplace(p part, lim Limits) (normalizer, error) {
+func readReplace(p part, lim *reading) (normalizer, error) {
 	var f struct {
 		Type    string     `json:"type"`
 		Pattern expression `json:"pattern"`
@@ -252,7 +258,7 @@ func (l literal) segments(_ *work, text string) ([]segment, error) {
 // prepend writes a string before a text that is not empty.
 type prepend string
 
-func readPrepend(p part, lim Limits) (normalizer, error) {
+func readPrepend(p part, lim *reading) (normalizer, error) {
 	var f struct {
 		Type    string `json:"type"`
 		Prepend string `json:"prepend"`

@@ -1,6 +1,7 @@
 package tokenize
 
 import (
+	"context"
 	"fmt"
 	"unicode/utf8"
 )
@@ -56,9 +57,19 @@ func (p piece) origin(lo, hi int) span {
 
 // work is what one call may still do.
 type work struct {
+	ctx   context.Context
+	turns int  // of loops, see look
 	bytes int  // text to be written
 	steps int  // steps of pattern matching
 	track bool // rewriters keep the origin of each byte
+}
+
+// look looks at the context, at every few dozenth turn of a loop.
+func (w *work) look() error {
+	if w.turns++; w.turns%64 != 0 {
+		return nil
+	}
+	return w.ctx.Err()
 }
 
 func (w *work) spend(bytes int) error {

@@ -31,6 +31,9 @@ func readPostProcessor(p part) (*processor, error) {
 	if p.absent() {
 		return all, nil
 	}
+	if len(p.text) > maxTemplates {
+		return nil, fmt.Errorf("tokenize: post_processor of %d bytes, the limit is %d: %w", len(p.text), maxTemplates, ErrLimit)
+	}
 	return all, all.read(p, new(int), 0)
 }
 
@@ -71,7 +74,7 @@ func (all *processor) read(p part, adding *int, depth int) error {
 func (all *processor) readSequence(p part, adding *int, depth int) error {
 	var f struct {
 		Type       string `json:"type"`
-		Processors []part `json:"processors"`
+		Processors parts  `json:"processors"`
 	}
 	if err := p.read(&f); err != nil {
 		return err

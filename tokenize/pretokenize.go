@@ -8,9 +8,12 @@ import (
 )
 
 // readPreTokenizer reads the file's member pre_tokenizer.
-func readPreTokenizer(p part, lim Limits) ([]cutter, error) {
+func readPreTokenizer(p part, lim *reading) ([]cutter, error) {
 	if p.absent() {
 		return nil, nil
+	}
+	if err := lim.step(); err != nil {
+		return nil, err
 	}
 	kind, err := p.kind()
 	if err != nil {
@@ -26,10 +29,10 @@ func readPreTokenizer(p part, lim Limits) ([]cutter, error) {
 	return c, nil
 }
 
-func readPreTokenizers(p part, lim Limits) (all []cutter, err error) {
+func readPreTokenizers(p part, lim *reading) (all []cutter, err error) {
 	var f struct {
 		Type          string `json:"type"`
-		PreTokenizers []part `json:"pretokenizers"`
+		PreTokenizers parts  `json:"pretokenizers"`
 	}
 	if err := p.read(&f); err != nil {
 		return nil, err
@@ -44,14 +47,14 @@ func readPreTokenizers(p part, lim Limits) (all []cutter, err error) {
 	return all, nil
 }
 
-func readCutter(kind string, p part, lim Limits) ([]cutter, error) {
+func readCutter(kind string, p part, lim *reading) ([]cutter, error) {
 	var c cutter
 	var err error
 	switch kind {
 	case "ByteLevel":
-		c, err = readToBytes(p)
+		c, err = readToBytes(p, lim)
 	case "Metaspace":
-		c, err = readMetaspace(p, lim)
+		c, err = readMetaspace(p)
 	case "Split":
 		c, err = readSplit(p, lim)
 	case "Punctuation":
@@ -84,7 +87,7 @@ func readBareCutter(kind string, p part) ([]cutter, error) {
 	return nil, unsupported("pre_tokenizer", kind)
 }
 
-func readSplit(p part, lim Limits) (cutter, error) {
+func readSplit(p part, lim *reading) (cutter, error) {
 	var f struct {
 		Type     string     `json:"type"`
 		Pattern  expression `json:"pattern"`
@@ -236,7 +239,7 @@ func (f metaspaceFile) metaspace() (metaspace, error) {
 	return m, nil
 }
 
-func readMetaspace(p part, _ Limits) (cutter, error) {
+func readMetaspace(p part) (cutter, error) {
 	var f metaspaceFile
 	if err := p.read(&f); err != nil {
 		return nil, err

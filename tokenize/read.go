@@ -11,62 +11,69 @@ import (
 const jsonDepth = 32
 
 // part is the text of a part of the file whose members depend on its type.
-type part []byte
+type part struct {
+	text []byte
+	lim  strictjson.Limits // of who read it
+}
 
 // ReadStrictJSON keeps the text.
-func (p *part) ReadStrictJSON(r *strictjson.Reader) error {
-	text, err := r.Skip()
-	*p = text
+func (p *part) ReadStrictJSON(r *strictjson.Reader) (err error) {
+	p.lim = r.Limits()
+	p.text, err = r.Skip()
 	return err
 }
 
-func (p part) absent() bool { return len(p) == 0 || string(p) == "null" }
+func (p part) absent() bool { return len(p.text) == 0 || string(p.text) == "null" }
 
 // kind returns the type of a part.
 func (p part) kind() (string, error) {
 	var head struct {
 		Type string `json:"type"`
 	}
-	err := strictjson.Decode(p, &head, strictjson.Options{Limits: p.limits(), AllowUnknown: true})
+	err := strictjson.Decode(p.text, &head, strictjson.Options{Limits: p.limits(), AllowUnknown: true})
 	return head.Type, err
 }
 
 // read fills out, which must name every member that the part has.
 func (p part) read(out any) error {
-	return strictjson.Decode(p, out, strictjson.Options{Limits: p.limits()})
+	return strictjson.Decode(p.text, out, strictjson.Options{Limits: p.limits()})
 }
 
 func (p part) limits() strictjson.Limits {
-	return strictjson.Limits{Bytes: max(1, len(p)), Depth: jsonDepth}
+	p.lim.Bytes = max(1, len(p.text))
+	return p.lim
 }
 
 // file is tokenizer.json.
 type file struct {
-	Version       string       `json:"version"`
-	Truncation    *truncation  `json:"truncation"`
-	Padding       *padding     `json:"padding"`
-	AddedTokens   []addedToken `json:"added_tokens"`
-	Normalizer    part         `json:"normalizer"`
-	PreTokenizer  part         `json:"pre_tokenizer"`
-	PostProcessor part         `json:"post_processor"`
-	Decoder       part         `json:"decoder"`
-	Model         part         `json:"model"`
+	Version       string      `json:"version"`
+	Truncation    *truncation `json:"truncation"`
+	Padding       *padding    `json:"padding"`
+	AddedTokens   addedList   `json:"added_tokens"`
+	Normalizer    part        `json:"normalizer"`
+	PreTokenizer  part        `json:"pre_tokenizer"`
+	PostProcessor part        `json:"post_processor"`
+	Decoder       part        `json:"decoder"`
+	Model         part        `json:"model"`
 }
 
-func readFile(text []byte, lim Limits) (*file, error) {
+func readFile(text []byte, lim *reading) (*file, error) {
 	if len(text) > lim.FileBytes {
 		return nil, fmt.Errorf("tokenize: file of %d bytes, the limit is %d: %w", len(text), lim.FileBytes, ErrLimit)
 	}
-	f := &file{}
-	err := strictjson.Decode(text, f, strictjson.Options{Limits: strictjson.Limits{Bytes: max(1, len(text)), Depth: jsonDepth}})
+	if err := lim.begin(text); err != nil {
+		return nil, err
+	}
+	f := &file{AddedTokens: addedList{in: lim}}
+	err := strictjson.Decode(text, f, strictjson.Options{Limits: strictjson.Limits{Bytes: max(1, len(text)), Depth: jsonDepth, Members: lim.members(), Stop: lim.stop}})
+	if gone := lim.stop(); gone != nil {
+		return nil, gone
+	}
 	if err != nil {
 		return nil, fmt.Errorf("tokenize: not a tokenizer.json that is understood: %w", err)
 	}
 	if f.Version != "1.0" {
 		return nil, fmt.Errorf("tokenize: version %q of the file, expected \"1.0\"", f.Version)
-	}
-	if len(f.AddedTokens) > lim.Vocabulary {
-		return nil, fmt.Errorf("tokenize: %d added tokens, the limit is %d: %w", len(f.AddedTokens), lim.Vocabulary, ErrLimit)
 	}
 	return f, nil
 }
@@ -130,7 +137,7 @@ type expression struct {
 }
 
 // finder returns what finds the expression, within the limits.
-func (e expression) finder(lim Limits) (finder, error) {
+func (e expression) finder(lim *reading) (finder, error) {
 	switch {
 	case (e.String == nil) == (e.Regex == nil):
 		return nil, fmt.Errorf("tokenize: a pattern must have one of String and Regex")
@@ -146,7 +153,7 @@ func (e expression) finder(lim Limits) (finder, error) {
 	if err := lim.piece("pattern", *e.Regex); err != nil {
 		return nil, err
 	}
-	return compile(*e.Regex)
+	return lim.compile(*e.Regex)
 }
 
 // piece checks the length of a string of the file.

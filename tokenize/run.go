@@ -10,6 +10,7 @@ import (
 
 // modelRun gives pieces to the model.
 type modelRun struct {
+	*work
 	model   model
 	text    string // of the caller
 	offsets bool
@@ -58,10 +59,13 @@ func (m *modelRun) piece(p piece, e *encoded) (err error) {
 	if p.text == "" {
 		return nil
 	}
+	if err := m.look(); err != nil {
+		return err
+	}
 	m.tokens = m.tokens[:0]
 	if p.id != none {
 		m.tokens = append(m.tokens, token{p.id, 0, int32(len(p.text))})
-	} else if m.tokens, err = m.model.tokens(p, m.tokens); err != nil {
+	} else if m.tokens, err = m.model.tokens(m.work, p, m.tokens); err != nil {
 		return err
 	}
 	for _, t := range m.tokens {

@@ -1,6 +1,7 @@
 package tokenize
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"slices"
@@ -19,35 +20,51 @@ type Tokenizer struct {
 	decoder     decoder
 	truncation  *truncation
 	padding     *padding
+	bytes       int64
 	track       bool // a step wants to know where in the text a piece begins
 }
 
-// Parse reads a tokenizer.json. What the file asks for and is not supported is an error.
+// Parse is [ParseContext] of a file that is waited for.
 func Parse(json []byte, lim Limits) (*Tokenizer, error) {
-	if err := lim.check(); err != nil {
+	return ParseContext(context.Background(), json, lim)
+}
+
+// ParseContext reads a tokenizer.json. What the file asks for and is not supported is an
+// error, and so is the end of the context, which it looks at every few milliseconds.
+func ParseContext(ctx context.Context, json []byte, limits Limits) (*Tokenizer, error) {
+	if err := limits.check(); err != nil {
 		return nil, err
 	}
+	lim := &reading{Limits: limits, ctx: ctx}
+	limits.Take = nil
 	f, err := readFile(json, lim)
 	if err != nil {
 		return nil, err
 	}
-	t := &Tokenizer{lim: lim, truncation: f.Truncation, padding: f.Padding}
+	t := &Tokenizer{lim: limits, truncation: f.Truncation, padding: f.Padding}
 	for _, step := range []func() error{
 		func() (err error) { t.model, err = readModel(f.Model, lim); return err },
 		func() (err error) { t.normalizers, err = readNormalizer(f.Normalizer, lim); return err },
 		func() (err error) { t.cutters, err = readPreTokenizer(f.PreTokenizer, lim); return err },
 		func() (err error) { t.after, err = readPostProcessor(f.PostProcessor); return err },
 		func() (err error) { t.decoder, err = readDecoder(f.Decoder, lim); return err },
-		func() (err error) { t.added, err = readAdded(f.AddedTokens, t.model, t.normalizers, lim); return err },
+		func() (err error) {
+			t.added, err = readAdded(f.AddedTokens.tokens, t.model, t.normalizers, lim)
+			return err
+		},
 		t.check,
+		func() error { return t.prepare(lim) },
 	} {
 		if err := step(); err != nil {
 			return nil, inPackage(err)
 		}
 	}
-	t.prepare()
+	t.bytes = lim.kept
 	return t, nil
 }
+
+// Bytes is how much memory the tokenizer holds, at most.
+func (t *Tokenizer) Bytes() int64 { return t.bytes }
 
 func (t *Tokenizer) check() error {
 	if t.truncation != nil {
@@ -63,7 +80,7 @@ func (t *Tokenizer) check() error {
 
 // prepare lets the last step before the model hand over bytes instead of the characters
 // that stand for them, if the model can take them.
-func (t *Tokenizer) prepare() {
+func (t *Tokenizer) prepare(in *reading) error {
 	for _, c := range t.cutters {
 		if m, ok := c.(metaspace); ok && m.first && len(t.normalizers) > 0 {
 			t.track = true
@@ -71,31 +88,45 @@ func (t *Tokenizer) prepare() {
 	}
 	m, isBPE := t.model.(*bpe)
 	if !isBPE || len(t.cutters) == 0 {
-		return
+		return nil
 	}
-	if last, ok := t.cutters[len(t.cutters)-1].(*toBytes); ok {
-		last.raw = m.viewBytes()
+	last, ok := t.cutters[len(t.cutters)-1].(*toBytes)
+	if !ok || m.prefix != "" || m.suffix != "" {
+		return nil
 	}
+	if m.whole {
+		if err := in.keep(len(m.ids), byteViewBytes); err != nil {
+			return err
+		}
+	}
+	last.raw = m.viewBytes()
+	return nil
 }
 
 // work is what one call on a text may do.
-func (l Limits) work(bytes int, track bool) *work {
+func (l Limits) work(ctx context.Context, bytes int, track bool) *work {
 	steps := math.MaxInt
 	if bytes+64 < math.MaxInt/l.Steps {
 		steps = (bytes + 64) * l.Steps
 	}
-	return &work{bytes: l.WorkBytes, steps: steps, track: track}
+	return &work{ctx: ctx, bytes: l.WorkBytes, steps: steps, track: track}
 }
 
 // Encode turns a text, which must be UTF-8, into ids.
 func (t *Tokenizer) Encode(text string, opt ...Option) (Encoding, error) {
-	return t.encode([]string{text}, opt)
+	return t.EncodeContext(context.Background(), text, opt...)
+}
+
+// EncodeContext is Encode for as long as a context is there: a long text of a hostile
+// tokenizer can take seconds, and it looks every few milliseconds.
+func (t *Tokenizer) EncodeContext(ctx context.Context, text string, opt ...Option) (Encoding, error) {
+	return t.encode(ctx, []string{text}, opt)
 }
 
 // EncodePair turns two texts into the ids of one input, as the file's post-processor
 // puts them together.
 func (t *Tokenizer) EncodePair(first, second string, opt ...Option) (Encoding, error) {
-	return t.encode([]string{first, second}, opt)
+	return t.encode(context.Background(), []string{first, second}, opt)
 }
 
 // EncodeBatch encodes each text and, if the file asks for padding, fills all of them up
@@ -103,7 +134,7 @@ func (t *Tokenizer) EncodePair(first, second string, opt ...Option) (Encoding, e
 func (t *Tokenizer) EncodeBatch(texts []string, opt ...Option) ([]Encoding, error) {
 	out, longest := make([]Encoding, len(texts)), 0
 	for i, text := range texts {
-		e, err := t.encode([]string{text}, append(slices.Clone(opt), WithoutPadding()))
+		e, err := t.encode(context.Background(), []string{text}, append(slices.Clone(opt), WithoutPadding()))
 		if err != nil {
 			return nil, fmt.Errorf("text %d: %w", i, err)
 		}
@@ -130,7 +161,7 @@ func choose(opt []Option) (o options) {
 	return o
 }
 
-func (t *Tokenizer) encode(texts []string, opt []Option) (Encoding, error) {
+func (t *Tokenizer) encode(ctx context.Context, texts []string, opt []Option) (Encoding, error) {
 	o := choose(opt)
 	cut, err := t.bound(o)
 	if err != nil {
@@ -138,7 +169,7 @@ func (t *Tokenizer) encode(texts []string, opt []Option) (Encoding, error) {
 	}
 	parts := make([]*encoded, len(texts))
 	for i, text := range texts {
-		if parts[i], err = t.tokens(text, o.offsets, cut, i == 1); err != nil {
+		if parts[i], err = t.tokens(ctx, text, o.offsets, cut, i == 1); err != nil {
 			return Encoding{}, err
 		}
 	}
@@ -180,19 +211,19 @@ func (t *Tokenizer) bound(o options) (*truncation, error) {
 }
 
 // tokens does all steps up to the model on one text.
-func (t *Tokenizer) tokens(text string, offsets bool, cut *truncation, second bool) (*encoded, error) {
+func (t *Tokenizer) tokens(ctx context.Context, text string, offsets bool, cut *truncation, second bool) (*encoded, error) {
 	if len(text) > t.lim.TextBytes {
 		return nil, fmt.Errorf("tokenize: text of %d bytes, the limit is %d: %w", len(text), t.lim.TextBytes, ErrLimit)
 	}
 	if !utf8.ValidString(text) {
 		return nil, fmt.Errorf("tokenize: the text is not UTF-8")
 	}
-	w := t.lim.work(len(text), offsets || t.track)
+	w := t.lim.work(ctx, len(text), offsets || t.track)
 	pieces, err := t.pieces(w, text)
 	if err != nil {
 		return nil, inPackage(err)
 	}
-	run := modelRun{model: t.model, text: text, offsets: offsets, trim: t.after.trim, enough: cut.enough(second)}
+	run := modelRun{work: w, model: t.model, text: text, offsets: offsets, trim: t.after.trim, enough: cut.enough(second)}
 	if cut != nil && cut.Direction == "Left" {
 		return run.fromEnd(pieces)
 	}
@@ -202,8 +233,14 @@ func (t *Tokenizer) tokens(text string, offsets bool, cut *truncation, second bo
 // pieces finds added tokens, normalizes the rest and cuts it into words.
 func (t *Tokenizer) pieces(w *work, text string) ([]piece, error) {
 	var pieces []piece
-	var err error
-	for _, p := range t.added.split(t.added.raw, piece{text: text, id: none}, nil) {
+	found, err := t.added.split(w, t.added.raw, piece{text: text, id: none}, nil)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range found {
+		if err := w.look(); err != nil {
+			return nil, err
+		}
 		if p.text == "" || p.id != none {
 			pieces = append(pieces, p)
 			continue
@@ -211,11 +248,16 @@ func (t *Tokenizer) pieces(w *work, text string) ([]piece, error) {
 		if p, err = t.normalizers.normalize(w, p); err != nil {
 			return nil, err
 		}
-		pieces = t.added.split(t.added.normalized, p, pieces)
+		if pieces, err = t.added.split(w, t.added.normalized, p, pieces); err != nil {
+			return nil, err
+		}
 	}
 	for _, c := range t.cutters {
 		out := make([]piece, 0, len(pieces)+len(text)/5)
 		for _, p := range pieces {
+			if err := w.look(); err != nil {
+				return nil, err
+			}
 			if p.text == "" {
 				continue
 			}

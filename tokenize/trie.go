@@ -28,15 +28,25 @@ type entry struct {
 }
 
 // newTrie makes a trie. Of two equal strings the later counts; the empty one does not.
-func newTrie(entries []entry) *trie {
+func newTrie(in *reading, entries []entry) (*trie, error) {
+	if err := in.use(len(entries), entryBytes); err != nil {
+		return nil, err
+	}
 	sorted := slices.Clone(entries)
 	slices.SortStableFunc(sorted, func(a, b entry) int { return strings.Compare(a.text, b.text) })
-	t := &trie{nodes: []node{{id: none}}}
+	size := nodes(sorted)
+	if err := in.keep(size, nodeBytes); err != nil {
+		return nil, err
+	}
+	t := &trie{nodes: append(make([]node, 0, size), node{id: none})}
 	type task struct {
 		node          int32
 		lo, hi, depth int
 	}
 	for todo := []task{{0, 0, len(sorted), 0}}; len(todo) > 0; {
+		if err := in.look(len(t.nodes)); err != nil {
+			return nil, err
+		}
 		k := todo[len(todo)-1]
 		todo = todo[:len(todo)-1]
 		for k.lo < k.hi && len(sorted[k.lo].text) == k.depth {
@@ -62,7 +72,21 @@ func newTrie(entries []entry) *trie {
 		at := t.nodes[0].children + i
 		t.root[t.nodes[at].label] = at
 	}
-	return t
+	return t, nil
+}
+
+// nodes is how many nodes sorted strings have: one for each way in which one begins, and
+// the root.
+func nodes(sorted []entry) int {
+	n, last := 1, ""
+	for _, e := range sorted {
+		same := 0
+		for same < min(len(last), len(e.text)) && last[same] == e.text[same] {
+			same++
+		}
+		n, last = n+len(e.text)-same, e.text
+	}
+	return n
 }
 
 // step returns the child of node at for byte b, or 0.

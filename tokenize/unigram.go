@@ -21,7 +21,7 @@ type unigram struct {
 
 // scored is the tokens of a unigram model; ids are places in it.
 type scored struct {
-	lim    Limits
+	in     *reading
 	texts  []string
 	scores []float64
 }
@@ -29,16 +29,19 @@ type scored struct {
 // ReadStrictJSON reads [["token", score], ...].
 func (s *scored) ReadStrictJSON(r *strictjson.Reader) error {
 	return r.Array(func() error {
-		if len(s.texts) >= s.lim.Vocabulary {
-			return fmt.Errorf("tokenize: more than %d tokens: %w", s.lim.Vocabulary, ErrLimit)
+		if len(s.texts) >= s.in.Vocabulary {
+			return fmt.Errorf("tokenize: more than %d tokens: %w", s.in.Vocabulary, ErrLimit)
 		}
 		return pairOf(r, func() error {
 			text, err := r.String()
 			if err != nil {
 				return err
 			}
+			if err := s.in.keep(1, scoredBytes+int64(len(text))); err != nil {
+				return err
+			}
 			s.texts = append(s.texts, text)
-			return s.lim.piece("token", text)
+			return s.in.piece("token", text)
 		}, func() error {
 			digits, err := r.Number()
 			if err != nil {
@@ -51,16 +54,17 @@ func (s *scored) ReadStrictJSON(r *strictjson.Reader) error {
 	})
 }
 
-func readUnigram(p part, lim Limits) (model, error) {
+func readUnigram(p part, lim *reading) (model, error) {
 	f := struct {
 		Type     string `json:"type"`
 		Unknown  *int   `json:"unk_id"`
 		Vocab    scored `json:"vocab"`
 		Fallback bool   `json:"byte_fallback"`
-	}{Vocab: scored{lim: lim}}
+	}{Vocab: scored{in: lim}}
 	if err := p.read(&f); err != nil {
 		return nil, err
 	}
+	f.Vocab.in = nil // nothing of it outlives Parse
 	m := &unigram{pieces: f.Vocab, unknown: none, penalty: math.Inf(1)}
 	if f.Unknown != nil {
 		if *f.Unknown < 0 || *f.Unknown >= len(m.pieces.texts) {
@@ -68,13 +72,19 @@ func readUnigram(p part, lim Limits) (model, error) {
 		}
 		m.unknown = int32(*f.Unknown)
 	}
+	if err := lim.use(len(m.pieces.texts), entryBytes); err != nil {
+		return nil, err
+	}
 	entries := make([]entry, len(m.pieces.texts))
 	for i, text := range m.pieces.texts {
 		entries[i] = entry{text, int32(i)}
 		m.penalty = min(m.penalty, m.pieces.scores[i])
 	}
 	m.penalty -= 10
-	m.trie = newTrie(entries)
+	var err error
+	if m.trie, err = newTrie(lim, entries); err != nil {
+		return nil, err
+	}
 	if f.Fallback {
 		m.bytes = byteTokens(m.trie.find)
 	}
@@ -113,8 +123,8 @@ type arc struct {
 	id    int32
 }
 
-func (m *unigram) tokens(p piece, out []token) ([]token, error) {
-	best, err := m.best(p.text)
+func (m *unigram) tokens(w *work, p piece, out []token) ([]token, error) {
+	best, err := m.best(w, p.text)
 	if err != nil {
 		return nil, err
 	}
@@ -134,12 +144,15 @@ func (m *unigram) tokens(p piece, out []token) ([]token, error) {
 }
 
 // best returns the best way to each place of the text.
-func (m *unigram) best(text string) ([]arc, error) {
+func (m *unigram) best(w *work, text string) ([]arc, error) {
 	best := make([]arc, len(text)+1)
 	for i := range best {
 		best[i].from = none
 	}
 	for at := 0; at < len(text); {
+		if err := w.look(); err != nil {
+			return nil, err
+		}
 		here, size, single := best[at].score, runeLen(text, at), false
 		n := int32(0)
 		for i := at; i < len(text); i++ {

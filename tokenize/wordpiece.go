@@ -19,31 +19,37 @@ type wordPiece struct {
 	rest    *trie // tokens that go on with a word, without their prefix
 }
 
-func readWordPiece(p part, lim Limits) (model, error) {
+func readWordPiece(p part, lim *reading) (model, error) {
 	f := struct {
 		Type    string     `json:"type"`
 		Vocab   vocabulary `json:"vocab"`
 		Unknown string     `json:"unk_token"`
 		Prefix  string     `json:"continuing_subword_prefix"`
 		Longest int        `json:"max_input_chars_per_word"`
-	}{Vocab: vocabulary{lim: lim}}
+	}{Vocab: vocabulary{in: lim}}
 	if err := p.read(&f); err != nil {
 		return nil, err
 	}
 	m := &wordPiece{vocabulary: f.Vocab, unknown: f.Vocab.id(f.Unknown), longest: max(0, f.Longest)}
+	err := lim.use(len(m.ids), 2*entryBytes)
+	if err != nil {
+		return nil, err
+	}
 	all := m.entries()
-	m.begin = newTrie(all)
+	if m.begin, err = newTrie(lim, all); err != nil {
+		return nil, err
+	}
 	var following []entry
 	for _, e := range all {
 		if text, ok := strings.CutPrefix(e.text, f.Prefix); ok {
 			following = append(following, entry{text, e.id})
 		}
 	}
-	m.rest = newTrie(following)
-	return m, nil
+	m.rest, err = newTrie(lim, following)
+	return m, err
 }
 
-func (m *wordPiece) tokens(p piece, out []token) ([]token, error) {
+func (m *wordPiece) tokens(_ *work, p piece, out []token) ([]token, error) {
 	if len(p.text) <= m.longest || utf8.RuneCountInString(p.text) <= m.longest {
 		if out, ok := m.cut(p.text, out); ok {
 			return out, nil

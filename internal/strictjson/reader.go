@@ -12,6 +12,7 @@ package strictjson
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"unicode/utf16"
@@ -22,7 +23,16 @@ import (
 type Limits struct {
 	Bytes int // length of the document; default 1 MiB
 	Depth int // arrays and objects inside each other; default 32
+	// Members is how many members the objects that are inside each other at one place may
+	// have together: their names are kept until they end. Default: as many as there are.
+	Members int
+	// Stop, if it is not nil, is asked after every few hundred elements and members. Its
+	// error ends the reading: a document may be long, and nobody wait for it any more.
+	Stop func() error
 }
+
+// between is how many elements and members are read between two looks at Limits.Stop.
+const between = 256
 
 func (l Limits) orDefault() Limits {
 	if l.Bytes == 0 {
@@ -30,6 +40,9 @@ func (l Limits) orDefault() Limits {
 	}
 	if l.Depth == 0 {
 		l.Depth = 32
+	}
+	if l.Members == 0 {
+		l.Members = math.MaxInt
 	}
 	return l
 }
@@ -82,7 +95,9 @@ type Reader struct {
 	data  []byte
 	pos   int
 	depth int
-	most  int
+	lim   Limits
+	open  int        // members of the objects that have begun and not ended
+	seen  int        // elements and members
 	words [32]string // see text
 }
 
@@ -95,8 +110,11 @@ func NewReader(data []byte, lim Limits) (*Reader, error) {
 	if !utf8.Valid(data) {
 		return nil, &Error{invalidAt(data), "text is not UTF-8"}
 	}
-	return &Reader{data: data, most: lim.Depth}, nil
+	return &Reader{data: data, lim: lim}, nil
 }
+
+// Limits returns the limits that the document is read under.
+func (r *Reader) Limits() Limits { return r.lim }
 
 func invalidAt(data []byte) int {
 	at := 0
@@ -389,8 +407,8 @@ func (r *Reader) enter(kind Kind, end byte) (empty bool, err error) {
 	if err := r.expect(kind); err != nil {
 		return false, err
 	}
-	if r.depth++; r.depth > r.most {
-		return false, r.errorf("more than %d arrays and objects inside each other", r.most)
+	if r.depth++; r.depth > r.lim.Depth {
+		return false, r.errorf("more than %d arrays and objects inside each other", r.lim.Depth)
 	}
 	r.pos++
 	r.space()
@@ -399,6 +417,11 @@ func (r *Reader) enter(kind Kind, end byte) (empty bool, err error) {
 
 // more reads a comma, or the end of an array or object.
 func (r *Reader) more(end byte) (bool, error) {
+	if r.seen++; r.seen%between == 0 && r.lim.Stop != nil {
+		if err := r.lim.Stop(); err != nil {
+			return false, err
+		}
+	}
 	r.space()
 	if r.next(',') {
 		return true, nil
@@ -437,7 +460,11 @@ func (r *Reader) Object(member func(name string) error) error {
 		return err
 	}
 	var seen names
+	before := r.open
 	for more := true; more; {
+		if r.open++; r.open > r.lim.Members {
+			return r.errorf("more than %d members of objects inside each other", r.lim.Members)
+		}
 		at := r.pos
 		name, err := r.String()
 		if err != nil {
@@ -458,6 +485,7 @@ func (r *Reader) Object(member func(name string) error) error {
 			return err
 		}
 	}
+	r.open = before
 	return nil
 }
 

@@ -55,7 +55,7 @@ func TestManyTokensPromised(t *testing.T) {
 			t.Fatal(err)
 		}
 		models, files := parts(m)
-		_, err = New(d, models, files)
+		_, err = New(t.Context(), d, models, files, nil)
 		refused(t, err, "expected at most 32768 tokens")
 	}
 }
@@ -66,7 +66,7 @@ func TestLongCharacters(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = New(d, pageModels(), map[string][]byte{"keys.txt": []byte("a\n" + strings.Repeat("b", 1000) + "\nc\n")})
+	_, err = New(t.Context(), d, pageModels(), map[string][]byte{"keys.txt": []byte("a\n" + strings.Repeat("b", 1000) + "\nc\n")}, nil)
 	refused(t, err, "token 2 has 1000 bytes, expected at most 256")
 }
 

@@ -78,7 +78,7 @@ func opened(t testing.TB, doc string, model []byte, files map[string][]byte) (*P
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := New(d, map[string]Model{d.Models()[0]: {s.Inputs(), s.Outputs()}}, files)
+	p, err := New(t.Context(), d, map[string]Model{d.Models()[0]: {s.Inputs(), s.Outputs()}}, files, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,7 +163,7 @@ func hears(t testing.TB, inputs []onnx.ValueInfo, classes int64) (*Pipeline, err
 	}
 	vocabulary := "_\n" + strings.Repeat("x\n", int(classes-1))
 	logits := onnx.ValueInfo{Name: "logits", Type: tensor.Float32, Shape: []int64{1, -1, classes}}
-	return New(d, map[string]Model{"m.onnx": {inputs, []onnx.ValueInfo{logits}}}, map[string][]byte{"v.txt": []byte(vocabulary)})
+	return New(t.Context(), d, map[string]Model{"m.onnx": {inputs, []onnx.ValueInfo{logits}}}, map[string][]byte{"v.txt": []byte(vocabulary)}, nil)
 }
 
 // frames is a model that gives so many frames for a window.

@@ -42,7 +42,7 @@ func FuzzParse(f *testing.F) {
 			}
 			files[n] = []byte(tiny)
 		}
-		if p, err := New(d, models, files); err == nil && (p.Bytes() < 0 || len(p.Inputs()) == 0 || len(p.Outputs()) == 0) {
+		if p, err := New(t.Context(), d, models, files, nil); err == nil && (p.Bytes() < 0 || len(p.Inputs()) == 0 || len(p.Outputs()) == 0) {
 			t.Fatalf("a pipeline of %d bytes from %v to %v", p.Bytes(), p.Inputs(), p.Outputs())
 		}
 	})
@@ -129,7 +129,7 @@ func FuzzRun(f *testing.F) {
 		g := fuzzed(made)
 		m := g.model()
 		models, files := parts(m, "t.json", string(tokenizer), "labels.txt", labels)
-		p, err := New(d, models, files)
+		p, err := New(t.Context(), d, models, files, nil)
 		if err != nil {
 			return
 		}

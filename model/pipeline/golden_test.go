@@ -77,7 +77,7 @@ func realPipeline(t testing.TB, model, batch string) real {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := New(d, map[string]Model{"model.onnx": {s.Inputs(), s.Outputs()}}, map[string][]byte{"tokenizer.json": tokenizer})
+	p, err := New(t.Context(), d, map[string]Model{"model.onnx": {s.Inputs(), s.Outputs()}}, map[string][]byte{"tokenizer.json": tokenizer}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +184,7 @@ func TestTryReal(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, err := New(d, map[string]Model{"m.onnx": {r.session.Inputs(), r.session.Outputs()}}, map[string][]byte{"tokenizer.json": r.tokenizer})
+		p, err := New(t.Context(), d, map[string]Model{"m.onnx": {r.session.Inputs(), r.session.Outputs()}}, map[string][]byte{"tokenizer.json": r.tokenizer}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

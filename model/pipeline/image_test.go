@@ -97,7 +97,7 @@ func TestImageNewRefuses(t *testing.T) {
 				t.Fatal(err)
 			}
 			models, files := parts(c.model)
-			_, err = New(d, models, files)
+			_, err = New(t.Context(), d, models, files, nil)
 			refused(t, err, c.says)
 		})
 	}
@@ -216,7 +216,7 @@ output: [top: 2, labels: labels.txt]
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := New(d, infos, map[string][]byte{"labels.txt": []byte("upright\nupside down\n")})
+	p, err := New(t.Context(), d, infos, map[string][]byte{"labels.txt": []byte("upright\nupside down\n")}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -78,7 +78,7 @@ func TestNewRefuses(t *testing.T) {
 				t.Fatal(err)
 			}
 			models, files := parts(c.model, c.extra...)
-			_, err = New(d, models, files)
+			_, err = New(t.Context(), d, models, files, nil)
 			refused(t, err, c.says)
 		})
 	}
@@ -91,9 +91,9 @@ func TestNewNeedsAll(t *testing.T) {
 		t.Fatal(err)
 	}
 	models, files := parts(textModel(logits()))
-	_, err = New(d, nil, files)
+	_, err = New(t.Context(), d, nil, files, nil)
 	refused(t, err, "there is no model m.onnx")
-	_, err = New(d, models, nil)
+	_, err = New(t.Context(), d, models, nil, nil)
 	refused(t, err, "there is no file t.json")
 }
 

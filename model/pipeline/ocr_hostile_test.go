@@ -69,7 +69,7 @@ func newPage(t testing.TB, models map[string]Model, keys string) (*Pipeline, err
 	if err != nil {
 		t.Fatal(err)
 	}
-	return New(d, models, map[string][]byte{"keys.txt": []byte(keys)})
+	return New(t.Context(), d, models, map[string][]byte{"keys.txt": []byte(keys)}, nil)
 }
 
 func TestOCRNewRefuses(t *testing.T) {
@@ -233,7 +233,7 @@ func TestOCRLines(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := New(d, pageModels(), map[string][]byte{"keys.txt": []byte(threeKeys)})
+	p, err := New(t.Context(), d, pageModels(), map[string][]byte{"keys.txt": []byte(threeKeys)}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -277,10 +277,10 @@ func TestOCRTurn(t *testing.T) {
 	}
 	models, keys := pageModels(), map[string][]byte{"keys.txt": []byte(threeKeys)}
 	models["cls.onnx"] = Model{Inputs: models["det.onnx"].Inputs, Outputs: []onnx.ValueInfo{logits()}}
-	_, err = New(d, models, keys)
+	_, err = New(t.Context(), d, models, keys, nil)
 	refused(t, err, "ocr.turn.model: seen a model from [x float32[-1 3 -1 -1]] to [logits float32[-1 3]], expected a line")
 	models["cls.onnx"] = Model{Inputs: models["det.onnx"].Inputs, Outputs: []onnx.ValueInfo{value("sure", tensor.Float32, -1, 2)}}
-	p, err := New(d, models, keys)
+	p, err := New(t.Context(), d, models, keys, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

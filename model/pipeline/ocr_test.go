@@ -61,7 +61,7 @@ func ocrOf(t testing.TB, doc string) (*Pipeline, Ask) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := New(d, infos, map[string][]byte{"keys.txt": readFile(t, filepath.Join(os.Getenv("BLINDBOX_MODELS"), "ppocr-keys.txt"))})
+	p, err := New(t.Context(), d, infos, map[string][]byte{"keys.txt": readFile(t, filepath.Join(os.Getenv("BLINDBOX_MODELS"), "ppocr-keys.txt"))}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -58,7 +58,7 @@ func open(t testing.TB, doc string, m Model, extra ...string) *Pipeline {
 		t.Fatal(err)
 	}
 	models, files := parts(m, extra...)
-	p, err := New(d, models, files)
+	p, err := New(t.Context(), d, models, files, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

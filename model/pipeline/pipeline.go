@@ -44,6 +44,8 @@ type runner interface {
 
 // binder holds what a document refers to while its parts are made ready.
 type binder struct {
+	ctx    context.Context
+	take   func(bytes int64) error // asked before memory is taken; may be nil
 	models map[string]Model
 	files  map[string][]byte
 	bytes  int64
@@ -54,7 +56,11 @@ func (b *binder) hold(bytes int64) { b.bytes += bytes }
 
 // New makes a pipeline of a document, the models and the files that it names. The
 // error says which line of the document does not fit them. It keeps nothing of files.
-func New(d *Document, models map[string]Model, files map[string][]byte) (*Pipeline, error) {
+//
+// It ends with its context, and asks take, if that is not nil, before it takes memory that
+// a small file can make large: that of a tokenizer, see Limits in package tokenize. What it has taken
+// beside [Pipeline.Bytes] is free when it returns.
+func New(ctx context.Context, d *Document, models map[string]Model, files map[string][]byte, take func(bytes int64) error) (*Pipeline, error) {
 	for _, n := range d.models {
 		if _, ok := models[n]; !ok {
 			return nil, fmt.Errorf("pipeline.yaml: there is no model %s", n)
@@ -65,8 +71,11 @@ func New(d *Document, models map[string]Model, files map[string][]byte) (*Pipeli
 			return nil, fmt.Errorf("pipeline.yaml: there is no file %s", n)
 		}
 	}
-	b := &binder{models: models, files: files}
+	b := &binder{ctx: ctx, take: take, models: models, files: files}
 	r, err := d.task.open(b)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
 	if err != nil {
 		return nil, err
 	}

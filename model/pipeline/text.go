@@ -22,8 +22,7 @@ type textInput struct {
 const (
 	maxTokens = 32 << 10 // of one text
 	maxBatch  = 64       // texts in one run of a model
-	// maxTextBytes bounds one text: a tokenizer that reads it does not look at the
-	// context in between. It is more than maxTokens of most texts.
+	// maxTextBytes bounds one text. It is more than maxTokens of most texts.
 	maxTextBytes = 128 << 10
 )
 
@@ -70,19 +69,23 @@ func (o *textOpener) parse(b *binder) error {
 	n := o.doc.Tokenizer
 	limits := tokenize.DefaultLimits()
 	limits.TextBytes = maxTextBytes
-	tok, err := tokenize.Parse(b.files[n.Value], limits)
-	if err != nil {
+	var full error
+	limits.Take = func(bytes int64) error {
+		if b.take != nil {
+			full = b.take(bytes)
+		}
+		return full
+	}
+	tok, err := tokenize.ParseContext(b.ctx, b.files[n.Value], limits)
+	switch {
+	case full != nil: // which is no fault of the file's
+		return full
+	case err != nil:
 		return o.misfit(n.Pos, ".tokenizer", n.Value+": "+err.Error(), "a tokenizer.json that the box can follow")
 	}
 	o.to.tokenizer = tok
-	b.hold(tokenizerBytes(tok, len(b.files[n.Value])))
+	b.hold(tok.Bytes())
 	return nil
-}
-
-// tokenizerBytes is about what a tokenizer holds, and rather more: the text of its file,
-// and tables of its tokens.
-func tokenizerBytes(tok *tokenize.Tokenizer, file int) int64 {
-	return 2*int64(file) + 128*int64(tok.Vocabulary())
 }
 
 // model finds out how the inputs of the model are filled.

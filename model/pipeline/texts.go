@@ -66,7 +66,10 @@ func (s *textSource) feed(ctx context.Context, in map[string]*tensor.Tensor, run
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		e, err := s.encode(text)
+		e, err := s.encode(ctx, text)
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
 		if err != nil {
 			return nil, &InputError{"text", i, err}
 		}
@@ -92,8 +95,8 @@ func checkText(text string) error {
 
 var errNoTokens = errors.New("no tokens, of which the model needs one")
 
-func (s *textSource) encode(text string) (*tokenize.Encoding, error) {
-	e, err := s.tokenizer.Encode(text, tokenize.WithMaxTokens(s.length), tokenize.WithoutPadding())
+func (s *textSource) encode(ctx context.Context, text string) (*tokenize.Encoding, error) {
+	e, err := s.tokenizer.EncodeContext(ctx, text, tokenize.WithMaxTokens(s.length), tokenize.WithoutPadding())
 	if err == nil && e.Len() == 0 {
 		err = errNoTokens
 	}

@@ -136,13 +136,13 @@ func TestVoiceModels(t *testing.T) {
 	} {
 		m := silero()
 		edit(&m)
-		if _, err := New(d, map[string]Model{"m.onnx": m}, nil); err == nil || !strings.Contains(err.Error(), "silero VAD") {
+		if _, err := New(t.Context(), d, map[string]Model{"m.onnx": m}, nil, nil); err == nil || !strings.Contains(err.Error(), "silero VAD") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	m := silero()
 	m.Inputs = m.Inputs[:2]
-	if _, err := New(d, map[string]Model{"m.onnx": m}, nil); err != nil {
+	if _, err := New(t.Context(), d, map[string]Model{"m.onnx": m}, nil, nil); err != nil {
 		t.Errorf("a model for one rate: %v", err)
 	}
 }

@@ -22,7 +22,7 @@ func (u *Upload) load(ctx context.Context, in *io.PipeReader) {
 		stop(err)
 		_ = u.end(err)
 	})
-	r, err := protect(work{u.owner.name, w, nil}.in(ctx), u.store.config.Loader, u.spec.Options, &fed{in, w})
+	r, err := protect(work{u.owner.name, w, nil, u.work}.in(ctx), u.store.config.Loader, u.spec.Options, &fed{in, w})
 	w.stop()
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause
@@ -35,12 +35,33 @@ func (u *Upload) load(ctx context.Context, in *io.PipeReader) {
 	s := u.store
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	u.ready, u.loadErr, u.returned = r, err, true
+	s.give(u.worked)
+	u.held -= u.worked
+	u.ready, u.loadErr, u.returned, u.worked = r, err, true, 0
 	close(u.loaded)
 	if u.left {
 		u.ready = nil
 		s.unload(u)
 	}
+}
+
+// work is memory for the loader, as [Hold] counts it.
+func (u *Upload) work(n int64) error {
+	s := u.store
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if u.ended != nil {
+		return u.ended
+	}
+	need := u.held + n
+	if limit := s.config.Arriving; s.arriving(u.owner)+n > limit && need <= s.config.Memory {
+		return &FullError{What: "memory for one caller's uploads", Need: need, Limit: limit, Never: need > limit}
+	}
+	if need > s.config.Memory || !s.reserve(n) {
+		return s.full(need)
+	}
+	u.held, u.worked = need, u.worked+n
+	return nil
 }
 
 func (u *Upload) name() string { return canonical(u.owner.name, u.spec.Name) }
@@ -111,7 +132,7 @@ func (u *Upload) Finish(ctx context.Context) (Entry, error) {
 	switch {
 	case err == nil:
 		return e, nil
-	case errors.As(err, &full) && !full.Never && u.store.disk == nil:
+	case errors.As(err, &full) && !full.Never && u.store.disk == nil && u.loadErr == nil:
 		u.wait()
 	default:
 		err = u.end(err)

@@ -70,6 +70,7 @@ type load struct {
 	content *content
 	sealed  sealed
 	need    int64
+	worked  int64 // memory that the loader works with
 }
 
 // run takes one of the owner's loads, then memory, and has the model loaded. It lets
@@ -98,7 +99,7 @@ func (l *load) run(ctx context.Context) {
 	defer w.stop()
 	t := &turn{give: l.store.config.Turn, owner: l.owner.name}
 	defer t.end()
-	ctx = work{l.owner.name, w, t}.in(ctx)
+	ctx = work{l.owner.name, w, t, l.work}.in(ctx)
 	quit := context.AfterFunc(ctx, func() { l.fail(context.Cause(ctx)) })
 	defer quit()
 	r, err := l.read(ctx, t)
@@ -158,6 +159,18 @@ func (l *load) reserve(ctx context.Context) error {
 	}
 }
 
+// work is memory for the loader, as [Hold] counts it.
+func (l *load) work(n int64) error {
+	s := l.store
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if need := l.need + l.worked + n; need > s.config.Memory || !s.reserve(n) {
+		return s.full(need)
+	}
+	l.worked += n
+	return nil
+}
+
 // read has the sealed file loaded and compares it with what was sealed.
 func (l *load) read(ctx context.Context, t *turn) (Ready, error) {
 	l.store.config.step("load.open")
@@ -187,6 +200,8 @@ func (l *load) finish(ctx context.Context, r Ready, err error) {
 	s := l.store
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.give(l.worked)
+	l.worked = 0
 	var sealed *SealedError
 	if err == nil || errors.As(err, &sealed) {
 		l.content.refused = err != nil
@@ -220,7 +235,10 @@ func protect(ctx context.Context, l Loader, options string, in io.Reader) (r Rea
 		}
 	}()
 	r, err = l.Load(ctx, options, in)
+	var full *FullError
 	switch {
+	case errors.As(err, &full): // of Hold
+		return nil, full
 	case err != nil:
 		return nil, &LoadError{Cause: err}
 	case r == nil:

@@ -54,6 +54,7 @@ type Upload struct {
 	offset   int64
 	whole    bool  // its end was announced: the loader has seen it
 	held     int64 // memory reserved
+	worked   int64 // of it, what the loader works with
 	disk     int64 // disk reserved
 	ended    error
 	left     bool // counted no longer, but for what its loader holds
