@@ -54,6 +54,7 @@ type Session struct {
 	inputs  []ValueInfo
 	outputs []ValueInfo
 	program *plan.Program
+	rows    *rows // nil: not asked for
 }
 
 // Weights is how many bytes of weights and constants the session holds between runs, at
@@ -150,6 +151,9 @@ func NewSessionContext(ctx context.Context, m *Model, opts ...Option) (s *Sessio
 	}
 	s = &Session{limits: m.limits, threads: o.threads, program: p}
 	s.describe(g)
+	if o.plan.Outline {
+		s.rows = &rows{outline: p.Outline()}
+	}
 	return s, nil
 }
 

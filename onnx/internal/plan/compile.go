@@ -92,6 +92,9 @@ func compile(g *graph.Graph, o Options, captured []Value, constants []Value) (*P
 // finish drops what is not needed, rewrites, and prepares operators for their weights.
 func (c *compiler) finish() error {
 	c.Prune()
+	if c.options.Outline && !c.options.inner {
+		c.outline = c.outlines()
+	}
 	if c.options.Rewrite != nil {
 		if err := c.options.Rewrite(c.Program); err != nil {
 			return err

@@ -38,6 +38,7 @@ type Options struct {
 	Level   kernel.Level
 	Rewrite func(*Program) error // replaces steps by faster ones; nil: none
 	Poison  byte                 // not 0: fill memory with this before each run, to show that nothing reads it
+	Outline bool                 // keep what the program is before it is rewritten
 	making  *making
 	inner   bool // it is a graph inside of a node
 }
@@ -68,6 +69,7 @@ type Program struct {
 	mu      sync.Mutex
 	bound   []*Bound // most recently used last
 	idle    idle
+	outline *Outline
 }
 
 // Weights is how many bytes of tensors the program keeps between runs, at most.
