@@ -131,6 +131,7 @@ var mayImport = map[string][]string{
 	"internal/inferencegrpc":     {},
 	"internal/compose":           {"policy"},
 	"internal/registry":          {"box/sandbox/oci"},
+	"internal/longer":            {},
 	"internal/peers":             {},
 	"internal/race":              {},
 	"internal/testrun":           {},
