@@ -156,7 +156,7 @@ func full(s *Store, _ func()) {
 
 func child(t *testing.T, f folders, arg ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, os.Args[0])
 	cmd.Env = append(os.Environ(), crashEnv+"="+strings.Join(append(arg, f.disk, f.state), "|"))

@@ -194,7 +194,7 @@ func TestTwoWriters(t *testing.T) {
 // eventually waits for what another goroutine does soon.
 func eventually(t testing.TB, done func() bool) {
 	t.Helper()
-	for range 10000 {
+	for range 60_000 {
 		if done() {
 			return
 		}
