@@ -100,15 +100,30 @@ func (h *hardware) check(_ context.Context, p Presented) (any, error) {
 	return "verified", nil
 }
 
-// clock is a wall clock that tests set.
-type clock struct{ offset atomic.Int64 }
+// patience is how long a test waits for what has to happen.
+const patience = time.Minute
 
-func (c *clock) now() time.Time          { return time.Now().Add(time.Duration(c.offset.Load())) }
+// clock is a wall clock that tests set.
+type clock struct {
+	from   time.Time // where it stands still, zero if it runs
+	offset atomic.Int64
+}
+
+// still is a clock that moves by advance only: both ends of a connection have it.
+func still() *clock { return &clock{from: time.Now()} }
+
+func (c *clock) now() time.Time {
+	now := c.from
+	if now.IsZero() {
+		now = time.Now()
+	}
+	return now.Add(time.Duration(c.offset.Load()))
+}
 func (c *clock) advance(d time.Duration) { c.offset.Add(int64(d)) }
 
 func newTestServer(t testing.TB, h *hardware, edit func(*ServerConfig)) *Server {
 	t.Helper()
-	cfg := ServerConfig{Attester: h, Policy: testPolicy}
+	cfg := ServerConfig{Attester: h, Policy: testPolicy, GateTimeout: patience}
 	if edit != nil {
 		edit(&cfg)
 	}
@@ -121,7 +136,7 @@ func newTestServer(t testing.TB, h *hardware, edit func(*ServerConfig)) *Server 
 
 func newTestClient(t testing.TB, h *hardware, edit func(*ClientConfig)) *Client {
 	t.Helper()
-	cfg := ClientConfig{Check: h.check, Kinds: []attest.Kind{attest.SimSNP}, Skew: time.Second, Timeout: 10 * time.Second}
+	cfg := ClientConfig{Check: h.check, Kinds: []attest.Kind{attest.SimSNP}, Skew: time.Second, Timeout: patience}
 	if edit != nil {
 		edit(&cfg)
 	}
@@ -201,7 +216,7 @@ func dialTCP(t testing.TB, addr string) net.Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn.SetDeadline(time.Now().Add(15 * time.Second))
+	conn.SetDeadline(time.Now().Add(patience))
 	t.Cleanup(func() { conn.Close() })
 	return conn
 }
@@ -338,7 +353,7 @@ func (m *impostor) change(f func()) {
 func (m *impostor) serve(raw net.Conn) {
 	defer raw.Close()
 	m.change(func() {}) // see every change made so far
-	raw.SetDeadline(time.Now().Add(10 * time.Second))
+	raw.SetDeadline(time.Now().Add(patience))
 	conf := m.keys.tlsConf.Clone()
 	if m.conf != nil {
 		m.conf(conf)

@@ -128,13 +128,13 @@ func TestWebClient(t *testing.T) {
 
 // A client that never reads the farewell is closed all the same.
 func TestFarewellIsBounded(t *testing.T) {
-	s := newTestServer(t, newHardware(t), func(c *ServerConfig) { c.MaxHalfOpen = 1 })
+	s := newTestServer(t, newHardware(t), func(c *ServerConfig) { c.MaxHalfOpen, c.GateTimeout = 1, 2*patience })
 	a := serveApp(t, s)
 	conn := rawClient(t, a.addr, nil)
 	io.WriteString(conn, "GET / HTTP/1.1\r\n\r\n")
 	select {
 	case s.halfOpen <- struct{}{}: // the only slot is free again
-	case <-time.After(DefaultGateTimeout / 2):
+	case <-time.After(patience):
 		t.Fatal("the gate is still there")
 	}
 }

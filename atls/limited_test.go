@@ -28,7 +28,7 @@ func endsAfter(h *hardware, d func() time.Duration) CheckFunc {
 
 // No fast answer and no live connection outlasts what its result rests on.
 func TestResultEndsBeforeMaxAge(t *testing.T) {
-	h, now := newHardware(t), new(clock)
+	h, now := newHardware(t), still()
 	a := serveApp(t, newTestServer(t, h, func(c *ServerConfig) { c.Now = now.now }))
 	c := newTestClient(t, h, func(c *ClientConfig) {
 		c.MaxAge, c.Now, c.Check = time.Minute, now.now, endsAfter(h, func() time.Duration { return 20 * time.Second })
@@ -64,7 +64,7 @@ func TestResultEndsBeforeMaxAge(t *testing.T) {
 
 // The box insists on the fast path, and the client had offered it.
 func TestFastAnswerAfterTheResultEnded(t *testing.T) {
-	h, now := newHardware(t), new(clock)
+	h, now := newHardware(t), still()
 	g := gatePair{
 		server: newTestServer(t, h, func(c *ServerConfig) { c.Now = now.now }),
 		client: newTestClient(t, h, func(c *ClientConfig) {
@@ -116,7 +116,7 @@ func TestResultThatHasEnded(t *testing.T) {
 
 // The newest proof decides, whether it lasts longer or less long.
 func TestReattestTakesTheNewEnd(t *testing.T) {
-	h, now := newHardware(t), new(clock)
+	h, now := newHardware(t), still()
 	holds := 20 * time.Second
 	a := serveApp(t, newTestServer(t, h, func(c *ServerConfig) { c.Now = now.now }))
 	c := newTestClient(t, h, func(c *ClientConfig) {
@@ -141,7 +141,7 @@ func TestReattestTakesTheNewEnd(t *testing.T) {
 
 // The same holds for the box and its callers.
 func TestCallerResultEnds(t *testing.T) {
-	h, now := newHardware(t), new(clock)
+	h, now := newHardware(t), still()
 	s := newTestServer(t, h, func(c *ServerConfig) {
 		c.Now = now.now
 		c.Peer = &PeerConfig{Kinds: []attest.Kind{attest.SimSNP}, Skew: time.Second, MaxAge: time.Minute,

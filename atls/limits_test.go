@@ -3,8 +3,10 @@ package atls
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"runtime"
@@ -15,6 +17,7 @@ import (
 	"time"
 
 	"github.com/blindbox/blindbox/attest"
+	"github.com/blindbox/blindbox/internal/longer"
 )
 
 // neverReader fails the test if anybody reads on after a length that is over
@@ -158,24 +161,35 @@ func TestParsersRefuse(t *testing.T) {
 
 // C14: whoever does not get on with it is closed.
 func TestGateTimeout(t *testing.T) {
+	if err := longer.Try(300*time.Millisecond, func(limit time.Duration) error { return gateEnds(t, limit) }); err != nil {
+		t.Error(err)
+	}
+}
+
+// gateEnds returns an error where the time was over before the peer fell silent.
+func gateEnds(t *testing.T, limit time.Duration) error {
 	h := newHardware(t)
 	refused := make(chan error, 4)
 	a := serveApp(t, newTestServer(t, h, func(c *ServerConfig) {
-		c.GateTimeout = 300 * time.Millisecond
+		c.GateTimeout = limit
 		c.OnRefuse = func(_ net.Addr, err error) { refused <- err }
 	}))
-	silent := map[string]func() net.Conn{
-		"no TLS":   func() net.Conn { return dialTCP(t, a.addr) },
-		"no hello": func() net.Conn { return rawClient(t, a.addr, nil) },
-		"no accept": func() net.Conn {
-			conn := rawClient(t, a.addr, nil)
-			writeFrame(conn, frameHello, helloFor(attest.PurposeSession).encode())
-			return conn
+	cfg := baseConfig(nil)
+	cfg.InsecureSkipVerify = true
+	silent := map[string]func(*tls.Conn) error{
+		"no TLS":   func(*tls.Conn) error { return nil },
+		"no hello": (*tls.Conn).Handshake,
+		"no accept": func(conn *tls.Conn) error {
+			return errors.Join(conn.Handshake(), writeFrame(conn, frameHello, helloFor(attest.PurposeSession).encode()))
 		},
 	}
 	for name, begin := range silent {
-		conn := begin()
-		if _, err := io.Copy(io.Discard, conn); errors.Is(err, context.DeadlineExceeded) || isTimeout(err) {
+		raw := dialTCP(t, a.addr)
+		raw.SetDeadline(time.Now().Add(patience + 2*limit))
+		if err := begin(tls.Client(raw, cfg)); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		if _, err := io.Copy(io.Discard, raw); errors.Is(err, context.DeadlineExceeded) || isTimeout(err) {
 			t.Errorf("%s: still open", name)
 		}
 		if err := <-refused; err == nil {
@@ -186,10 +200,16 @@ func TestGateTimeout(t *testing.T) {
 		t.Error("handed over")
 	}
 	// The deadline is the gate's only.
-	conn := connect(t, newTestClient(t, h, nil), a.addr)
-	mustEcho(t, conn)
-	time.Sleep(400 * time.Millisecond)
-	mustEcho(t, conn)
+	conn, err := newTestClient(t, h, nil).DialContext(t.Context(), "tcp", a.addr)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := echo(conn, "in time"); err != nil {
+		return err
+	}
+	time.Sleep(limit * 4 / 3)
+	return echo(conn, "after the gate's time")
 }
 
 // C14: one more than MaxHalfOpen is closed at once, and those that pass make
@@ -400,7 +420,7 @@ func TestQuotesBound(t *testing.T) {
 // Close ends the gates that are under way, and not the streams.
 func TestListenerClose(t *testing.T) {
 	h := newHardware(t)
-	s := newTestServer(t, h, nil)
+	s := newTestServer(t, h, func(c *ServerConfig) { c.GateTimeout = 2 * patience })
 	inner := listen(t)
 	l := s.Listener(inner)
 	accepted := make(chan net.Conn, 1)
@@ -420,7 +440,7 @@ func TestListenerClose(t *testing.T) {
 	if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("accept after close: %v", err)
 	}
-	half.SetReadDeadline(time.Now().Add(DefaultGateTimeout / 2))
+	half.SetReadDeadline(time.Now().Add(patience))
 	if _, err := io.Copy(io.Discard, half); isTimeout(err) {
 		t.Error("a half-open gate outlives the listener")
 	}

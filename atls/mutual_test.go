@@ -316,7 +316,7 @@ func TestCallerOffersNothing(t *testing.T) {
 // A caller's connection ends with its proof, and goes on if the same key is
 // proven again.
 func TestCallerLease(t *testing.T) {
-	now := new(clock)
+	now := still()
 	h := newHardware(t)
 	s := newTestServer(t, h, func(c *ServerConfig) {
 		c.Now = now.now

@@ -28,7 +28,7 @@ type stream struct {
 func newStream(t *testing.T, maxAge time.Duration) *stream {
 	t.Helper()
 	h := newHardware(t)
-	st := &stream{now: new(clock), refuse: new(atomic.Bool)}
+	st := &stream{now: still(), refuse: new(atomic.Bool)}
 	st.server = newTestServer(t, h, func(c *ServerConfig) { c.Now = st.now.now })
 	st.app = serveApp(t, st.server)
 	st.client = newTestClient(t, h, func(c *ClientConfig) {
@@ -45,7 +45,7 @@ func newStream(t *testing.T, maxAge time.Duration) *stream {
 		t.Fatal(err)
 	}
 	st.conn = conn
-	conn.SetDeadline(time.Now().Add(15 * time.Second))
+	conn.SetDeadline(time.Now().Add(patience))
 	mustEcho(t, conn)
 	return st
 }

@@ -76,7 +76,7 @@ func (r *relay) serve(victim net.Conn) {
 	}
 	defer box.Close()
 	for _, c := range []net.Conn{victim, box} {
-		c.SetDeadline(time.Now().Add(15 * time.Second))
+		c.SetDeadline(time.Now().Add(patience))
 	}
 	var both sync.WaitGroup
 	both.Go(func() { r.pump(up, victim, box) })
@@ -184,7 +184,7 @@ func newTerminator(t testing.TB, target string, cert tls.Certificate) *terminato
 
 func (m *terminator) serve(raw net.Conn, target string, cert tls.Certificate) {
 	defer raw.Close()
-	raw.SetDeadline(time.Now().Add(15 * time.Second))
+	raw.SetDeadline(time.Now().Add(patience))
 	victim := tls.Server(raw, &tls.Config{Certificates: []tls.Certificate{cert}})
 	if victim.Handshake() != nil {
 		return
@@ -194,7 +194,7 @@ func (m *terminator) serve(raw net.Conn, target string, cert tls.Certificate) {
 		return
 	}
 	defer box.Close()
-	box.SetDeadline(time.Now().Add(15 * time.Second))
+	box.SetDeadline(time.Now().Add(patience))
 	go func() {
 		io.Copy(victim, box)
 		raw.Close()
