@@ -194,9 +194,11 @@ func TestSlowAhead(t *testing.T) {
 			if len(h.places.slots) > 0 {
 				h.places.wait(t.Context())
 			}
-			h.aheadFor = time.Hour
+			limits := &h.cfg.Policy.Limits
+			short := *limits
+			h.aheadFor, limits.Idle, limits.Time = time.Hour, time.Hour, time.Hour
 			resp, text := do(t, cl, request(t, "POST", s.URL+"/v1/embeddings", strings.NewReader("open\n"), "Authorization", "Bearer "+clinicKey))
-			if h.aheadFor = c.ahead; resp.StatusCode != 200 {
+			if h.aheadFor, *limits = c.ahead, short; resp.StatusCode != 200 {
 				t.Errorf("%s: afterwards %d %s", name, resp.StatusCode, text)
 			}
 		})

@@ -15,6 +15,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/blindbox/blindbox/internal/longer"
 )
 
 // TestCallerCannotBeTakenAway: Connection names headers that a proxy removes.
@@ -276,17 +278,27 @@ func TestPipelineThatNobodyReads(t *testing.T) {
 // bound the next.
 func TestDeadlineOfTheAnswerBefore(t *testing.T) {
 	protocols(t, func(t *testing.T, client func(*httptest.Server) *http.Client) {
-		h, s := front(t, open, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			w.(http.Flusher).Flush()
-			time.Sleep(150 * time.Millisecond)
-			io.WriteString(w, "late")
-		}))
-		h.parting = 50 * time.Millisecond
-		c := client(s)
-		for range 2 {
-			if _, text := do(t, c, request(t, "GET", s.URL+"/x", nil)); string(text) != "late" {
-				t.Errorf("answer %q", text)
+		if err := longer.Try(50*time.Millisecond, func(parting time.Duration) error {
+			h, s := front(t, open, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				w.(http.Flusher).Flush()
+				time.Sleep(3 * parting)
+				io.WriteString(w, "late")
+			}))
+			h.parting = parting
+			c := client(s)
+			for range 2 {
+				resp, err := c.Do(request(t, "GET", s.URL+"/x", nil))
+				if err != nil {
+					return err
+				}
+				text, err := io.ReadAll(resp.Body)
+				if resp.Body.Close(); err != nil || string(text) != "late" {
+					return fmt.Errorf("answer %q, %w", text, err)
+				}
 			}
+			return nil
+		}); err != nil {
+			t.Error(err)
 		}
 	})
 }

@@ -290,7 +290,7 @@ func raw(t *testing.T, s *httptest.Server, text string) (*http.Response, []byte)
 		t.Fatal(err)
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(10 * time.Second))
+	c.SetDeadline(time.Now().Add(patience))
 	if _, err := io.WriteString(c, text); err != nil {
 		t.Fatal(err)
 	}
