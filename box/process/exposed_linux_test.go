@@ -1,6 +1,7 @@
 package process
 
 import (
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -55,12 +56,15 @@ func TestExposedIn(t *testing.T) {
 // TestAppReachableAroundTheBox: an app that answers at every address of the
 // machine answers strangers too, and is not served.
 func TestAppReachableAroundTheBox(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	// Systems give out none of these ports by themselves, so that a free one stays free.
+	port := 3100 + rand.IntN(1000)
+	for l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port)); ; l, err = net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port)) {
+		if err == nil {
+			l.Close()
+			break
+		}
+		port++
 	}
-	port := l.Addr().(*net.TCPAddr).Port
-	l.Close()
 	start := func(listen string) error {
 		p := app(t, "serve", "LISTEN", listen+":"+strconv.Itoa(port))
 		p.Listen = "127.0.0.1:" + strconv.Itoa(port)

@@ -113,7 +113,7 @@ func (b *buffer) String() string {
 	return b.b.String()
 }
 
-const patience = 10 * time.Second
+const patience = time.Minute
 
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
