@@ -54,9 +54,9 @@ func swtpm(t *testing.T) func(string) (io.ReadWriteCloser, error) {
 		if path != tpmPath {
 			t.Errorf("opened %s", path)
 		}
-		for range 200 {
+		for range 6000 {
 			if c, err := net.Dial("unix", socket); err == nil {
-				return c, c.SetDeadline(time.Now().Add(20 * time.Second))
+				return c, c.SetDeadline(time.Now().Add(2 * time.Minute))
 			}
 			time.Sleep(10 * time.Millisecond)
 		}

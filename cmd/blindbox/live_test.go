@@ -53,7 +53,7 @@ func start(t *testing.T, env map[string]string, args ...string) *running {
 			if code != 0 {
 				t.Errorf("%s ended with %d: %s", args[0], code, stderr.String())
 			}
-		case <-time.After(30 * time.Second):
+		case <-time.After(time.Minute):
 			t.Errorf("%s does not end", args[0])
 		}
 	})
@@ -139,7 +139,7 @@ func TestProtocols(t *testing.T) {
 }
 
 func throughWebSocket(t *testing.T, local string) {
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	c, _, err := websocket.Dial(ctx, local+"/ws", nil)
 	if err != nil {

@@ -74,7 +74,7 @@ func learned(t *testing.T, file, paths string, more learnOptions) (out string, d
 		stdin: strings.NewReader(""), stdout: &stdout, stderr: &stderr, format: "json", now: time.Now,
 		env: func(name string) string { return map[string]string{"BLINDBOX_HOME": home}[name] },
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	if err := s.policyLearn(ctx, file, more, []string{"workload"}); err != nil {
 		t.Fatalf("%v\n%s", err, stderr.String())

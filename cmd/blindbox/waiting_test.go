@@ -18,7 +18,7 @@ func TestNoteAfter(t *testing.T) {
 		if got != "waiting for evil [31m\n" {
 			t.Errorf("%q", got)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("nothing is said")
 	}
 	stop()

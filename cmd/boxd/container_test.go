@@ -73,7 +73,7 @@ func TestServesImage(t *testing.T) {
 			if err := os.WriteFile(file, []byte(doc+c.policy), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+			ctx, stop := context.WithTimeout(t.Context(), 2*time.Minute)
 			defer stop()
 			out := &console{word: "serving", seen: stop}
 			m := machine{open: func(platform) (attest.Attester, error) { return signer{policy: file}, nil }, reserve: func() error { return nil }, root: true}

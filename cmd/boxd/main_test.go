@@ -279,7 +279,7 @@ func TestServe(t *testing.T) {
 		{"hardware fails", good, "127.0.0.1:0", signer{err: errors.New("the firmware says no")}, 3, []string{"BBX-301 evidence: ", "the firmware says no", "no box was started."}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			ctx, stop := context.WithTimeout(t.Context(), 20*time.Second)
+			ctx, stop := context.WithTimeout(t.Context(), 2*time.Minute)
 			defer stop()
 			out := &console{word: "serving", seen: stop}
 			exit := run(ctx, []string{"--policy", c.policy, "--listen", c.listen}, out, machine{open: func(platform) (attest.Attester, error) { return c.attester, nil }, reserve: func() error { return nil }, root: true})

@@ -50,7 +50,7 @@ func TestWhatTheHostGets(t *testing.T) {
 		{[]string{"--logs", logs}, 1, "BBX-108"},
 		{[]string{"--audit", audit}, 1, "boxd --logs FOLDER"},
 	} {
-		ctx, stop := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, stop := context.WithTimeout(t.Context(), 2*time.Minute)
 		out := &console{word: "serving", seen: stop}
 		exit := run(ctx, append([]string{"--policy", file, "--listen", "127.0.0.1:0"}, c.args...), out, machine{open: func(platform) (attest.Attester, error) { return boundTo(doc), nil }, reserve: func() error { return nil }})
 		stop()

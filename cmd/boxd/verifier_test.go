@@ -42,7 +42,7 @@ func TestVerifier(t *testing.T) {
 		{"not beside boxd", "", 1, "the program that judges other boxes does not start"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			ctx, stop := context.WithTimeout(t.Context(), 20*time.Second)
+			ctx, stop := context.WithTimeout(t.Context(), 2*time.Minute)
 			defer stop()
 			out := &console{word: "serving", seen: stop}
 			m := machine{open: func(platform) (attest.Attester, error) { return signer{policy: file}, nil }, root: os.Geteuid() == 0}

@@ -206,7 +206,7 @@ func TestNeverBlocks(t *testing.T) {
 	if _, _, err := a.Attest(ctx, bound(t)); err != nil && !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
-	if took := time.Since(began); took > 5*time.Second {
+	if took := time.Since(began); took > 30*time.Second {
 		t.Errorf("took %s", took)
 	}
 }
@@ -223,7 +223,7 @@ func TestNoNetwork(t *testing.T) {
 	<-lines
 	began := time.Now()
 	labels(t, a)
-	if time.Since(began) > 10*time.Second {
+	if time.Since(began) > 30*time.Second {
 		t.Error("waits again")
 	}
 	if v.count(attest.LabelSNPVEK) != 1 {

@@ -423,7 +423,7 @@ func TestEventsArriveOneByOne(t *testing.T) {
 
 func TestWebSocket(t *testing.T) {
 	f := start(t, nil)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	header := http.Header{"Origin": {f.url}}
 	c, _, err := websocket.Dial(ctx, f.url+"/ws", &websocket.DialOptions{HTTPHeader: header})
@@ -507,7 +507,7 @@ func TestRealCurl(t *testing.T) {
 	}
 	f := start(t, nil)
 	for _, flags := range [][]string{nil, {"--http2"}, {"--http2-prior-knowledge"}} {
-		args := append(append([]string{"-sS", "--max-time", "10"}, flags...), "-d", "abc", f.url+"/sum")
+		args := append(append([]string{"-sS", "--max-time", "60"}, flags...), "-d", "abc", f.url+"/sum")
 		out, err := exec.CommandContext(t.Context(), curl, args...).CombinedOutput()
 		if strings.Contains(string(out), "does not support") {
 			t.Logf("this curl cannot %v", flags)
@@ -546,11 +546,19 @@ func TestStopIsClean(t *testing.T) {
 		if err != nil {
 			t.Errorf("stopped with %v", err)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("did not stop")
 	}
-	if _, err := net.Dial("tcp", strings.TrimPrefix(f.url, "http://")); err == nil {
-		t.Error("the port is still open")
+	// Another program of this machine may have the port for a moment.
+	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		c, err := net.Dial("tcp", strings.TrimPrefix(f.url, "http://"))
+		if err != nil {
+			break
+		}
+		c.Close()
+		if time.Now().After(end) {
+			t.Fatal("the port is still open")
+		}
 	}
 }
 
