@@ -366,11 +366,17 @@ func TestHostileShapesAreFast(t *testing.T) {
 		fill("a: b\n"), fill("- a\n"), fill("!"), fill("&a "), "name: \"" + fill("\\")[:MaxSize-8],
 		"name: " + fill("x\n "), "{" + fill("a,"), "nam: |\n" + fill(" \n")[:MaxSize-8], fill("[a,"), fill("'"),
 	} {
-		start := time.Now()
-		if err := Decode([]byte(doc), &sample{}); err == nil {
-			t.Errorf("%.20q...: accepted", doc)
+		took := time.Hour
+		for range 4 { // the machine may do something else meanwhile
+			start := time.Now()
+			if err := Decode([]byte(doc), &sample{}); err == nil {
+				t.Errorf("%.20q...: accepted", doc)
+			}
+			if took = min(took, time.Since(start)); took < 5*time.Second {
+				break
+			}
 		}
-		if took := time.Since(start); took > 5*time.Second {
+		if took > 5*time.Second {
 			t.Errorf("%.20q...: took %s", doc, took)
 		}
 	}
