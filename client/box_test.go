@@ -180,7 +180,7 @@ func parse(t testing.TB, doc string) *appraise.Trust {
 
 func newClient(t testing.TB, b *box, trust *appraise.Trust, opts ...client.Option) *client.Client {
 	t.Helper()
-	c, err := client.New(trust, append([]client.Option{client.WithClock(b.clock.now), client.WithTimeout(10 * time.Second)}, opts...)...)
+	c, err := client.New(trust, append([]client.Option{client.WithClock(b.clock.now), client.WithTimeout(2 * time.Minute)}, opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -247,7 +247,7 @@ func TestAnswersThatAreNone(t *testing.T) {
 		}, "the box answers 403: the policy does not allow this: line 7"},
 	} {
 		srv := httptest.NewServer(c.h)
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		_, err := clientOf(t, srv, "").Push(ctx, strings.NewReader("x"), 1, Spec{Name: "x"}, nil)
 		cancel()
 		srv.Close()
