@@ -233,10 +233,8 @@ func TestDeleteInUse(t *testing.T) {
 			if second.Ready() != nil || s.Stats("").Memory != 0 {
 				t.Errorf("%d bytes after the last release", s.Stats("").Memory)
 			}
-			runtime.GC()
-			if gone.Value() != nil {
-				t.Error("the memory is still held")
-			}
+			// A goroutine that ends may have it for a moment.
+			eventually(t, func() bool { runtime.GC(); return gone.Value() == nil })
 			runtime.KeepAlive(s)
 			nothingElse(t, s, "anna", 0)
 		})
