@@ -43,7 +43,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 int(path[8:]), b'{"title":"no","detail":"not today"}', Content_Type="application/json", Retry_After="7"
             )
         elif path == "/slow":
-            time.sleep(3)
+            told, _, file = query.partition("&")
+            if file:
+                open(file, "w").close()  # it has arrived
+            time.sleep(float(told))
             self.answer(200, b"late")
         elif path == "/redirect":
             self.answer(int(query or 302), b"", Location="/echo?redirected")

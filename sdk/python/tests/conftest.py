@@ -6,7 +6,9 @@ import hashlib
 import json
 import os
 import pathlib
+import random
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -111,7 +113,7 @@ def start(binary: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sta
 
 def read_document(process: "subprocess.Popen[bytes]", folder: pathlib.Path) -> Dict[str, Any]:
     assert process.stdout is not None
-    guard = threading.Timer(60, process.kill)
+    guard = threading.Timer(300, process.kill)
     guard.start()
     data = b""
     while not data.endswith(b"\n}\n"):
@@ -154,8 +156,13 @@ def app(start: Start) -> Box:
 
 
 def free_port() -> int:
-    import socket
-
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
+    """A port that nobody listens on. Systems give out none of this range by themselves, so
+    that it stays free until the program that is told it listens, or listens again."""
+    for port in random.sample(range(31000, 32700), 1000):
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise OSError("no port is free")

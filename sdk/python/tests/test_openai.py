@@ -8,7 +8,7 @@ import warnings
 from typing import Any
 
 import pytest
-from conftest import Box, Start
+from conftest import Box, Start, free_port
 
 import blindbox
 
@@ -45,11 +45,11 @@ def test_list(client: blindbox.Client) -> None:
 def test_refused(start: Start) -> None:
     """Why a box is refused arrives, and not as an error of a connection."""
     policy = "name: {}\nstore: {{memory: 64MiB}}\ncallers: [{{anyone: true, may: [list]}}]\n"
-    first = start(policy.format("one"))
+    first = start(policy.format("one"), more=["--listen", f"127.0.0.1:{free_port()}"])
     with blindbox.openai(first.url, trust=first.trust, max_retries=0) as client:
         assert list(client.models.list()) == []
         first.process.send_signal(signal.SIGINT)
-        first.process.wait(20)
+        first.process.wait(60)
         with pytest.raises(blindbox.ConnectionLost):
             client.models.list()
         start(policy.format("two"), more=["--listen", first.url.partition("//")[2]])
@@ -93,7 +93,7 @@ def test_nothing_around_it(app: Box, monkeypatch: pytest.MonkeyPatch) -> None:
     """Proxies of the environment are not asked, nor another address."""
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "OPENAI_BASE_URL"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-    with blindbox.openai(app.url, trust=app.trust, max_retries=0, timeout=20) as client:
+    with blindbox.openai(app.url, trust=app.trust, max_retries=0, timeout=60) as client:
         assert client.chat.completions.create(model="m", messages=MESSAGES).choices[0].message.content == "SAY IT ALOUD"
 
 
