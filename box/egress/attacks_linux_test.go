@@ -118,7 +118,7 @@ const patience = 100 * time.Millisecond
 func dialOut(network, address string) string { return dialFor(network, address, patience) }
 
 func dialFor(network, address string, patience time.Duration) string {
-	c, err := net.DialTimeout(network, address, 20*time.Second)
+	c, err := net.DialTimeout(network, address, time.Minute)
 	if err != nil {
 		return what(err)
 	}
@@ -307,7 +307,7 @@ func appResolver() *net.Resolver {
 }
 
 func resolve(name string) string {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	found, err := appResolver().LookupNetIP(ctx, "ip", name)
 	var dns *net.DNSError
@@ -342,7 +342,7 @@ func get(arg string) string {
 		u, _ := url.Parse(proxyURL())
 		transport.Proxy = http.ProxyURL(u)
 	}
-	client := &http.Client{Transport: transport, Timeout: 10 * time.Second}
+	client := &http.Client{Transport: transport, Timeout: time.Minute}
 	resp, err := client.Get(arg)
 	if err != nil {
 		return reason(err.Error())
@@ -390,12 +390,12 @@ func exchangeRaw(address, text string) string {
 		}
 		address = found + ":" + port
 	}
-	c, err := net.DialTimeout("tcp4", address, 5*time.Second)
+	c, err := net.DialTimeout("tcp4", address, time.Minute)
 	if err != nil {
 		return what(err)
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(10 * time.Second))
+	c.SetDeadline(time.Now().Add(time.Minute))
 	io.WriteString(c, text)
 	answer, _ := io.ReadAll(c)
 	hellos := strings.Count(string(answer), "hello from")
@@ -423,7 +423,7 @@ func transparentHTTPS(arg string) string {
 	if err != nil {
 		return err.Error()
 	}
-	c, err := net.DialTimeout("tcp4", address+":443", 5*time.Second)
+	c, err := net.DialTimeout("tcp4", address+":443", time.Minute)
 	if err != nil {
 		return what(err)
 	}
@@ -432,7 +432,7 @@ func transparentHTTPS(arg string) string {
 }
 
 func overTLS(c net.Conn, serverName, host string) string {
-	c.SetDeadline(time.Now().Add(10 * time.Second))
+	c.SetDeadline(time.Now().Add(time.Minute))
 	cfg := &tls.Config{ServerName: strings.TrimPrefix(serverName, "-"), InsecureSkipVerify: true}
 	if strings.HasPrefix(serverName, "ech:") {
 		cfg.ServerName = serverName[4:]
@@ -451,11 +451,11 @@ func overTLS(c net.Conn, serverName, host string) string {
 }
 
 func tunnel(target string) (net.Conn, error) {
-	c, err := net.DialTimeout("tcp4", gateAddress+":3128", 5*time.Second)
+	c, err := net.DialTimeout("tcp4", gateAddress+":3128", time.Minute)
 	if err != nil {
 		return nil, err
 	}
-	c.SetDeadline(time.Now().Add(10 * time.Second))
+	c.SetDeadline(time.Now().Add(time.Minute))
 	fmt.Fprintf(c, "CONNECT %s HTTP/1.1\r\nHost: %s\r\n\r\n", target, target)
 	resp, err := http.ReadResponse(bufio.NewReaderSize(c, 16), &http.Request{Method: "CONNECT"})
 	if err != nil {
@@ -485,12 +485,12 @@ func greet(arg string) string {
 	if err != nil {
 		return err.Error()
 	}
-	c, err := net.DialTimeout("tcp4", net.JoinHostPort(address, port), 5*time.Second)
+	c, err := net.DialTimeout("tcp4", net.JoinHostPort(address, port), time.Minute)
 	if err != nil {
 		return what(err)
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(10 * time.Second))
+	c.SetDeadline(time.Now().Add(time.Minute))
 	r := bufio.NewReader(c)
 	first, _ := r.ReadString('\n')
 	io.WriteString(c, "\x00echo\n")

@@ -72,7 +72,7 @@ func greets(t testing.TB, n *Namespace, i int, network, address string) {
 }
 
 func said(network, address string) (string, error) {
-	c, err := net.DialTimeout(network, address, 5*time.Second)
+	c, err := net.DialTimeout(network, address, time.Minute)
 	if err != nil {
 		return "", err
 	}
@@ -167,7 +167,7 @@ func TestProgramsCannotLie(t *testing.T) {
 	}
 	// A wire loses what is sent before both of its ends have seen that they are up.
 	b := make([]byte, 100)
-	for deadline := time.Now().Add(30 * time.Second); ; {
+	for deadline := time.Now().Add(time.Minute); ; {
 		send(truth)
 		heard.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
 		if _, _, err := heard.ReadFrom(b); err == nil {
@@ -178,7 +178,7 @@ func TestProgramsCannotLie(t *testing.T) {
 	}
 	send("198.18.1.2", gateAddress, "198.18.16.1", crossingAddress, "127.0.0.1", "8.8.8.8")
 	n.in(t, 0, func() error { return sendMarked(truth, "198.18.1.3", 7000, 2) })
-	heard.SetReadDeadline(time.Now().Add(30 * time.Second))
+	heard.SetReadDeadline(time.Now().Add(time.Minute))
 	for {
 		_, from, err := heard.ReadFrom(b)
 		if err != nil || !strings.HasPrefix(from.String(), truth+":") {
@@ -217,12 +217,12 @@ func TestProgramsGate(t *testing.T) {
 	w.resolves("site.example", siteAddress)
 	for i := range 2 {
 		w.ns.in(t, i, func() error {
-			c, err := net.DialTimeout("tcp4", gateAddress+":3128", 5*time.Second)
+			c, err := net.DialTimeout("tcp4", gateAddress+":3128", time.Minute)
 			if err != nil {
 				return err
 			}
 			defer c.Close()
-			c.SetDeadline(time.Now().Add(10 * time.Second))
+			c.SetDeadline(time.Now().Add(time.Minute))
 			fmt.Fprint(c, "GET http://site.example/ HTTP/1.1\r\nHost: site.example\r\nConnection: close\r\n\r\n")
 			b, err := io.ReadAll(c)
 			if !strings.HasPrefix(string(b), "HTTP/1.1 200") {

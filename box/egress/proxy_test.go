@@ -110,7 +110,7 @@ func loopbackListener(t testing.TB) net.Listener {
 }
 
 func testTimeouts() Timeouts {
-	return Timeouts{Head: 10 * time.Second, Connect: 10 * time.Second, Idle: 20 * time.Second}
+	return Timeouts{Head: time.Minute, Connect: time.Minute, Idle: time.Minute}
 }
 
 func newProxy(t testing.TB, e policy.Egress, o *outside, change ...func(*Config)) *Proxy {
@@ -170,7 +170,7 @@ func say(t testing.TB, p *Proxy, at, text string) string {
 		}
 	}()
 	go io.WriteString(app, text)
-	app.SetReadDeadline(time.Now().Add(20 * time.Second))
+	app.SetReadDeadline(time.Now().Add(time.Minute))
 	answer, err := io.ReadAll(app)
 	var timeout net.Error
 	if errors.As(err, &timeout) && timeout.Timeout() {
@@ -423,7 +423,7 @@ func clientHello(t testing.TB, cfg *tls.Config) []byte {
 		tls.Client(theirs, cfg).Handshake()
 		theirs.Close()
 	}()
-	ours.SetReadDeadline(time.Now().Add(20 * time.Second))
+	ours.SetReadDeadline(time.Now().Add(time.Minute))
 	header := make([]byte, 5)
 	if _, err := io.ReadFull(ours, header); err != nil {
 		t.Fatal(err)
@@ -480,7 +480,7 @@ func TestTLS(t *testing.T) {
 			}()
 			done := make(chan []byte)
 			go func() {
-				app.SetReadDeadline(time.Now().Add(20 * time.Second))
+				app.SetReadDeadline(time.Now().Add(time.Minute))
 				all, _ := io.ReadAll(app)
 				done <- all
 			}()
@@ -701,7 +701,7 @@ func TestServe(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.SetDeadline(time.Now().Add(20 * time.Second))
+		c.SetDeadline(time.Now().Add(time.Minute))
 		io.WriteString(c, "CONNECT a.example:25 HTTP/1.1\r\n\r\n")
 		b := make([]byte, len("HTTP/1.1 200 OK\r\n\r\nready\n"))
 		n, _ := io.ReadFull(c, b)
@@ -789,7 +789,7 @@ func TestServeDNS(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(20 * time.Second))
+	c.SetDeadline(time.Now().Add(time.Minute))
 	c.Write(make([]byte, 3)) // deserves no answer, and does not end anything
 	c.Write(ask("a.example", typeA))
 	answer := make([]byte, 512)

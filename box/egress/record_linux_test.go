@@ -58,7 +58,7 @@ func TestRecording(t *testing.T) {
 		defer mu.Unlock()
 		return slices.DeleteFunc(slices.Clone(want), func(a Attempt) bool { return seen[a] })
 	}
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for len(missing()) > 0 && time.Now().Before(deadline) {
 		time.Sleep(time.Millisecond)
 	}
@@ -86,7 +86,7 @@ func addressOf(t *testing.T, n *Namespace, name string) string {
 	q = append(q, 0, 0, 1, 0, 1)
 	answer := make([]byte, 512)
 	// A wire loses what is sent before both of its ends have seen that they are up.
-	for deadline := time.Now().Add(30 * time.Second); ; {
+	for deadline := time.Now().Add(time.Minute); ; {
 		if _, err := c.Write(q); err != nil {
 			t.Fatal(err)
 		}

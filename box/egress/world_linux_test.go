@@ -307,7 +307,7 @@ func newWorldOf(t testing.TB, e policy.Egress, programs int) *world {
 	}
 	w.proxy, err = New(Config{
 		Egress: e, Resolver: w.resolver(), Dial: w.dial, Clock: c.Now, Roots: w.ca.pool,
-		Timeouts: Timeouts{Head: 5 * time.Second, Connect: 10 * time.Second, Idle: 20 * time.Second},
+		Timeouts: Timeouts{Head: time.Minute, Connect: time.Minute, Idle: time.Minute},
 		Report: func(e Event) {
 			w.reports.Lock()
 			defer w.reports.Unlock()
