@@ -47,7 +47,7 @@ func runBox() error {
 	if err != nil {
 		return err
 	}
-	l, err := net.Listen("tcp", os.Getenv("LISTEN"))
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
@@ -58,7 +58,7 @@ func runBox() error {
 	}
 	go func() {
 		<-b.Ready()
-		fmt.Println("ready")
+		fmt.Println("ready", l.Addr())
 	}()
 	return b.Serve(context.Background())
 }
@@ -74,11 +74,8 @@ type mortal struct {
 // start starts the box, with what is in its folders.
 func (p *mortal) start(t *testing.T) {
 	t.Helper()
-	l := listen(t)
-	addr := l.Addr().String()
-	l.Close()
 	p.cmd = exec.Command(os.Args[0])
-	p.cmd.Env = append(os.Environ(), "APP=box", "LISTEN="+addr, "STORE="+p.folder, "STATE="+p.state, "FILE_LIMIT="+p.limit)
+	p.cmd.Env = append(os.Environ(), "APP=box", "STORE="+p.folder, "STATE="+p.state, "FILE_LIMIT="+p.limit)
 	out, err := p.cmd.StdoutPipe()
 	if err == nil {
 		err = p.cmd.Start()
@@ -87,7 +84,9 @@ func (p *mortal) start(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(p.kill)
-	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "ready\n" {
+	line, err := bufio.NewReader(out).ReadString('\n')
+	addr, ready := strings.CutPrefix(strings.TrimSpace(line), "ready ")
+	if err != nil || !ready {
 		t.Fatalf("the box says %q, %v", line, err)
 	}
 	p.running = &running{Box: &Box{policy: parsed(t, abuseDoc(", disk: 16MiB"))}, addr: addr}
@@ -180,7 +179,7 @@ func (p *mortal) churned(t *testing.T, acme *visitor, after time.Duration) (ther
 		c := acme.pusher(t)
 		for i := 0; ; i++ {
 			name, file := fmt.Sprint("m", i), changed(100+i)
-			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
 			_, err := c.Push(ctx, bytes.NewReader(file), int64(len(file)), models.Spec{Name: name}, nil)
 			cancel()
 			if err != nil {

@@ -384,5 +384,6 @@ func TestSlowBodies(t *testing.T) {
 		})
 	}
 	all.Wait()
+	b.policy.Limits.Idle, b.policy.Limits.Time = patience, patience // for others, who may be slow
 	wantServed(t, b.client(t, "http/1.1"), "after slow bodies")
 }

@@ -178,15 +178,6 @@ func serviceEnds(t *testing.T, c *Containers, digest string, isolated func(strin
 	}
 }
 
-func waitFor(t testing.TB, what string, done func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !done(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain for %s", what)
-		}
-	}
-}
-
 // TestServiceRefused: a box with a service that does not run as the policy says does
 // not open, and leaves nothing.
 func TestServiceRefused(t *testing.T) {

@@ -19,7 +19,7 @@ import (
 	"github.com/blindbox/blindbox/receipt"
 )
 
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // fakeKey is a key without evidence.
 type fakeKey struct {

@@ -167,7 +167,7 @@ func checker(t testing.TB, mode string, limit time.Duration, change ...func(*Ver
 	return c
 }
 
-const patience = 30 * time.Second // for what has to happen
+const patience = time.Minute // for what has to happen
 
 // TestVerdicts: yes is yes for the line that was asked about, and everything that
 // is not a yes in time is a refusal.

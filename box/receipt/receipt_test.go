@@ -25,7 +25,7 @@ import (
 	form "github.com/blindbox/blindbox/receipt"
 )
 
-const patience = 20 * time.Second
+const patience = time.Minute
 
 type fakeKey struct {
 	signer *jws.Signer

@@ -24,7 +24,7 @@ import (
 	"github.com/blindbox/blindbox/receipt"
 )
 
-const patience = 20 * time.Second
+const patience = time.Minute
 
 type fakeKey struct {
 	signer *jws.Signer
