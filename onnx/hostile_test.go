@@ -209,7 +209,7 @@ func TestManyAttributes(t *testing.T) {
 	begin := time.Now()
 	_, err := load(pb.Model(x(), pb.Node("", "Relu", []string{"x"}, []string{"y"}, attrs), y()), DefaultLimits())
 	wantError(t, err, "more than 256 attributes of one node")
-	if took := time.Since(begin); took > 5*time.Second {
+	if took := time.Since(begin); took > time.Minute {
 		t.Errorf("took %s", took)
 	}
 }
@@ -343,7 +343,7 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	defer cancel()
 	start := time.Now()
 	_, err := s.Run(ctx, map[string]*tensor.Tensor{"a": a})
-	if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > 4*time.Second {
+	if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > 30*time.Second {
 		t.Errorf("%v after %v", err, time.Since(start))
 	}
 	cancelled, stop := context.WithCancel(t.Context())
@@ -403,7 +403,7 @@ func TestEmptyTensorsDoNotLoop(t *testing.T) {
 				graph = append(graph, pb.Input(id, 1, make([]any, len(in.Shape))...))
 				feed[id] = in
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			if _, err := mustLoad(t, pb.Model(graph...)).Run(ctx, feed); err != nil && !errors.Is(err, ErrLimit) {
 				t.Error(err)
@@ -415,15 +415,16 @@ func TestEmptyTensorsDoNotLoop(t *testing.T) {
 // TestLoadingDoesNotComputeMuch: constants are folded when a session is made, but
 // a model must not turn that into work.
 func TestLoadingDoesNotComputeMuch(t *testing.T) {
-	w := make([]float32, 256*256)
-	graph := pb.Initializer(pb.Floats("v0", []int64{256, 256}, w...))
+	const side = 1024
+	w := make([]float32, side*side)
+	graph := pb.Initializer(pb.Floats("v0", []int64{side, side}, w...))
 	const n = 2000
 	for i := range n {
 		graph = append(graph, pb.Node("", "MatMul", []string{fmt.Sprint("v", i), "v0"}, []string{fmt.Sprint("v", i+1)})...)
 	}
 	start := time.Now()
 	mustLoad(t, pb.Model(graph, pb.OpenOutput(fmt.Sprint("v", n), 1)))
-	if d := time.Since(start); d > 20*time.Second { // computing it would take half a minute, on a machine that does nothing else
+	if d := time.Since(start); d > 30*time.Second { // computing it would take minutes
 		t.Errorf("loading took %v", d)
 	}
 }
