@@ -93,7 +93,7 @@ func TestDocumentedSessions(t *testing.T) {
 // awaitPorts makes sure that the default ports, which the pages use, are free.
 func awaitPorts(t *testing.T, ports ...string) {
 	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for _, port := range ports {
 		for {
 			l, err := net.Listen("tcp", "127.0.0.1:"+port)
@@ -161,7 +161,7 @@ type shell struct {
 
 func startShell(t *testing.T, bin string) *shell {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	root, err := filepath.Abs(".")
 	if err != nil {
 		t.Fatal(err)
