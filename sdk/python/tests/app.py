@@ -5,7 +5,10 @@ import http.server
 import json
 import sys
 import time
-from typing import Any
+from typing import Any, Callable, List
+
+
+gone: List[str] = []  # requests that were taken back
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -48,6 +51,22 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 open(file, "w").close()  # it has arrived
             time.sleep(float(told))
             self.answer(200, b"late")
+        elif path.endswith("/large"):
+            self.send_response(200)
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            for _ in range(int(query)):
+                self.chunk(bytes(1 << 16))
+            self.wfile.write(b"0\r\n\r\n")
+        elif path.endswith("/said"):
+            self.send_response(200)
+            self.send_header("Content-Length", query)
+            self.end_headers()
+            self.until_nobody_listens(lambda: self.wfile.write(bytes(1 << 10)))
+        elif path == "/hang" or b"until I leave" in body:
+            self.hang()
+        elif path == "/gone":
+            self.answer(200, str(len(gone)).encode())
         elif path == "/redirect":
             self.answer(int(query or 302), b"", Location="/echo?redirected")
         elif path == "/elsewhere":
@@ -75,6 +94,23 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 "sha256": hashlib.sha256(body).hexdigest(),
             }
             self.answer(200, json.dumps(said).encode(), Content_Type="application/json")
+
+    def hang(self) -> None:
+        """Answers until nobody listens, and remembers that."""
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self.until_nobody_listens(lambda: self.chunk(b": still here\n\n"))
+
+    def until_nobody_listens(self, write: Callable[[], object]) -> None:
+        try:
+            while True:
+                write()
+                time.sleep(0.02)
+        except OSError:
+            gone.append(self.path)
+            self.close_connection = True
 
     def chat(self, asked: Any) -> None:
         text = asked["messages"][-1]["content"].upper()

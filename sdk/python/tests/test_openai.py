@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import warnings
-from typing import Any
+from typing import Any, List
 
 import pytest
 from conftest import Box, Start, free_port
@@ -95,6 +95,20 @@ def test_nothing_around_it(app: Box, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     with blindbox.openai(app.url, trust=app.trust, max_retries=0, timeout=60) as client:
         assert client.chat.completions.create(model="m", messages=MESSAGES).choices[0].message.content == "SAY IT ALOUD"
+
+
+def test_large_answers(app: Box) -> None:
+    """An answer that would be held in memory has a bound, and a stream has none."""
+    asked: List[Any] = []
+    with blindbox.openai(app.url, trust=app.trust, max_bytes=100_000) as client:
+        client._client.event_hooks["request"].append(asked.append)
+        for path in ("/large?9", f"/said?{1 << 50}"):
+            with pytest.raises(blindbox.AnswerTooLarge):
+                client.get(path, cast_to=object)
+        assert len(asked) == 2, "not tried again for nothing"
+        with client.models.with_streaming_response.list(extra_query={"x": 1}) as raw:
+            assert raw.read()
+        assert client.chat.completions.create(model="m", messages=MESSAGES).choices
 
 
 def test_fork(app: Box) -> None:

@@ -167,6 +167,25 @@ def test_streams(app: Box, session: requests.Session) -> None:
     assert session.get(app.url).ok
 
 
+def test_large_answers(app: Box, session: requests.Session) -> None:
+    """What is held in memory has a bound, whether the answer says how large it is or not."""
+    session.max_bytes = 100_000
+    for path in ("/large?9", f"/said?{1 << 50}"):
+        with pytest.raises(blindbox.AnswerTooLarge, match="larger than 100000 bytes") as refused:
+            session.get(app.url + path)
+        assert "stream=True" in str(refused.value) and not refused.value.nothing_sent
+    assert len(session.get(app.url + "/large?9", max_bytes=9 << 16).content) == 9 << 16
+    with pytest.raises(blindbox.AnswerTooLarge):
+        session.get(app.url + "/large?9", max_bytes=(9 << 16) - 1)
+    with session.get(app.url + "/large?9", stream=True) as r:
+        assert sum(map(len, r.iter_content())) == 9 << 16, "a stream has none"
+    with session.get(app.url + "/large?9", stream=True) as r, pytest.raises(blindbox.AnswerTooLarge):
+        list(r.iter_lines())
+    with session.get(app.url + "/large?9", stream=True) as r, pytest.raises(blindbox.AnswerTooLarge):
+        r.content
+    assert session.get(app.url).ok
+
+
 def test_redirected_stream(app: Box, session: requests.Session) -> None:
     """What was read is not there a second time: a program does not get less than was meant."""
     for data in (iter([b"x"]), io.BytesIO(b"x")):

@@ -15,6 +15,7 @@ import pytest
 
 import blindbox
 from blindbox import ModelDatumType, Tensor, TensorInfo, _infer, _wire, errors, models
+from blindbox._way import Blocked, finished
 from blindbox.tensors import datatype_of, nested, size_of, tensor
 
 NUMBERS = ["float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
@@ -186,16 +187,20 @@ def test_places() -> None:
         _infer.inputs_of([1], None, None, None)
 
 
+def answered(answer: _wire.Answer) -> Any:
+    return finished(_infer.answered(Blocked(answer)))
+
+
 class Said(_wire.Answer):
     """An answer of a box that says what it likes."""
 
     def __init__(self, body: bytes, **headers: str) -> None:
-        self._left = body
+        self.status, self._left = 200, body
         self.headers = HTTPMessage()
         for name, value in headers.items():
             self.headers[name.replace("_", "-")] = value
 
-    def read(self, size: Optional[int] = None) -> bytes:
+    def whole(self, most: Optional[int] = None) -> bytes:
         return self._left
 
     def readinto(self, room: Any) -> None:
@@ -222,8 +227,8 @@ def plain(**more: Any) -> Said:
 
 
 def test_answers() -> None:
-    (t,) = _infer.answered(binary(of_bytes([1, 1]), b"\x01\0\0\0a"))
-    assert t.as_strings() == ["a"] and _infer.answered(plain())[0].as_flat() == [1.0]
+    (t,) = answered(binary(of_bytes([1, 1]), b"\x01\0\0\0a"))
+    assert t.as_strings() == ["a"] and answered(plain())[0].as_flat() == [1.0]
 
 
 @pytest.mark.parametrize(
@@ -249,7 +254,7 @@ def test_answers() -> None:
 def test_answers_that_are_none(answer: Said) -> None:
     """A box's fault is not the caller's, and not before anything was sent."""
     with pytest.raises(blindbox.BlindBoxError, match="answer cannot be read") as refused:
-        _infer.answered(answer)
+        answered(answer)
     assert type(refused.value) is blindbox.BlindBoxError and not refused.value.nothing_sent
 
 

@@ -14,6 +14,7 @@ import pytest
 import blindbox
 from blindbox import _infer, _upload
 from blindbox._upload import Source, Upload, name_of, reporter
+from blindbox._way import Blocking, Blocked, finished
 
 FILE = bytes(range(256)) * 10_000  # three parts
 ID = "sha256:" + hashlib.sha256(FILE).hexdigest()
@@ -29,6 +30,15 @@ class Answer:
     def json(self) -> Any:
         return self.body
 
+    def close(self) -> None:
+        pass
+
+
+class Running:
+    """A sidecar that is there."""
+
+    running = True
+
 
 class Played:
     """A box that takes uploads; cuts are how many bytes of each part arrive."""
@@ -40,6 +50,7 @@ class Played:
         self.asked: List[str] = []
         self.place = "http://localhost/v2/repository/uploads/u1"
         self.said: Dict[str, Any] = {"id": ID, "name": "m", "version": "1"}
+        self.sidecar = Running()
 
     def send(
         self, method: str, path: str, headers: Any = (), body: Any = None, length: Any = None, timeout: Any = None
@@ -49,6 +60,10 @@ class Played:
             assert headers["Upload-Length"] == str(len(FILE)) and headers["Repr-Digest"].startswith("sha-256=:")
             return Answer(204, Location=self.place)
         assert path == "/v2/repository/uploads/u1"
+        if method == "DELETE":
+            assert timeout and timeout < 10
+            self.data.clear()
+            return Answer(204)
         if method == "HEAD":
             return Answer(204, Upload_Offset=str(len(self.data)))
         assert int(headers["Upload-Offset"]) == len(self.data) and length == len(FILE) - len(self.data)
@@ -69,7 +84,7 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> List[float]:
 
 def upload(box: Played, told: Optional[List[int]] = None) -> Dict[str, Any]:
     report = (lambda sent, total: told.append(sent)) if told is not None else (lambda sent, total: None)
-    return Upload(box, Source(FILE), None, report).run({"name": "m"})  # type: ignore[arg-type]
+    return finished(Upload(Blocking(box), Source(FILE), None, report).run({"name": "m"}))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -94,7 +109,7 @@ def test_gives_up() -> None:
     box = Played([0] * 20)
     with pytest.raises(blindbox.ConnectionLost):
         upload(box)
-    assert box.asked.count("PATCH") == 5
+    assert box.asked.count("PATCH") == 5 and box.asked[-1] == "DELETE"
 
 
 @pytest.mark.parametrize(
@@ -110,7 +125,9 @@ def test_ends_at_a_refusal(error: Any) -> None:
     box = Played([0], error)
     with pytest.raises(type(error())):
         upload(box)
-    assert box.asked == ["POST", "PATCH"]
+    # Nothing more is said to a box that was refused.
+    gone = [] if isinstance(error(), blindbox.AttestationError) else ["DELETE"]
+    assert box.asked == ["POST", "PATCH", *gone]
 
 
 def test_part_of_it_was_sent() -> None:
@@ -199,13 +216,17 @@ def output(**more: Any) -> Any:
     return {"outputs": [{"name": "y", "datatype": "FP32", "shape": [2], "parameters": {"binary_data_size": 8}, **more}]}
 
 
+def answered(answer: Any) -> List[blindbox.Tensor]:
+    return finished(_infer.answered(Blocked(answer)))
+
+
 def test_answers_to_a_run() -> None:
-    (t,) = _infer.answered(Body(output(), bytes(8)))  # type: ignore[arg-type]
+    (t,) = answered(Body(output(), bytes(8)))
     assert t.as_flat() == [0.0, 0.0] and t.name == "y"
-    (t,) = _infer.answered(Body(output(data=[1, 2])))  # type: ignore[arg-type]
+    (t,) = answered(Body(output(data=[1, 2])))
     assert t.as_flat() == [1.0, 2.0]
     plain = Answer(200, {"outputs": [{"name": "y", "datatype": "BOOL", "shape": [1, 1], "data": [True]}]})
-    assert _infer.answered(plain)[0].as_numpy().tolist() == [[True]]  # type: ignore[arg-type]
+    assert answered(plain)[0].as_numpy().tolist() == [[True]]
     for bad in (
         Body(output(), b"short"),
         Body(output(shape=[3]), bytes(8)),
@@ -224,4 +245,4 @@ def test_answers_to_a_run() -> None:
         Answer(200, None),
     ):
         with pytest.raises(blindbox.BlindBoxError):
-            _infer.answered(bad)  # type: ignore[arg-type]
+            answered(bad)

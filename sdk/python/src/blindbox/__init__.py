@@ -12,15 +12,17 @@ which verifies the box. Nothing here weakens that.
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING, Any, Optional, Union
+from typing import TYPE_CHECKING, Any, Optional
 
 from . import errors, requests
-from ._sidecar import Options, Sidecar, origin
+from ._awire import AsyncWire
+from ._sidecar import Sidecar
 from ._version import __version__
-from ._wire import Wire
-from .client import Client, connect
+from ._wire import MOST_ANSWER, Wire
+from .asynchronous import AsyncClient, aconnect
+from .client import Client, Path, connect, options_of
 from .errors import (
+    AnswerTooLarge,
     AttestationError,
     BlindBoxError,
     BoxError,
@@ -34,6 +36,7 @@ from .errors import (
     PartlyVerified,
     PolicyDenied,
     QuotaExceeded,
+    ReceiptError,
     SidecarError,
     SimulationModeWarning,
     Timeout,
@@ -42,6 +45,7 @@ from .errors import (
     UsageError,
 )
 from .models import Model, ModelInfo, RunModelResponse, UploadResponse
+from .receipts import Receipt
 from .tensors import ModelDatumType, Tensor, TensorInfo
 
 if TYPE_CHECKING:
@@ -53,35 +57,53 @@ BlindAiConnection = Client  # its name in BlindAI
 def openai(
     url: str,
     *,
-    trust: Union[str, "os.PathLike[str]", None] = None,
+    trust: Path = None,
     api_key: Optional[str] = None,
-    api_key_file: Union[str, "os.PathLike[str]", None] = None,
+    api_key_file: Path = None,
+    cert: Path = None,
+    key: Path = None,
     verify_timeout: float = 30.0,
     binary: Optional[str] = None,
+    max_bytes: Optional[int] = MOST_ANSWER,
     **options: Any,
 ) -> "openai_library.OpenAI":
     """An ``openai.OpenAI`` for a box: verified first, and refused with the reason.
 
     api_key is the caller's key for the box (without it BLINDBOX_API_KEY, if it is set);
-    options are OpenAI's own, such as ``max_retries`` and ``timeout``.
+    options are OpenAI's own, such as ``max_retries`` and ``timeout``. An answer that is read
+    into memory has at most max_bytes; streams have no bound.
     """
     from ._openai import over
 
-    sidecar = Sidecar(
-        Options(
-            url=origin(url),
-            trust=None if trust is None else os.path.abspath(trust),
-            api_key=api_key,
-            api_key_file=None if api_key_file is None else os.path.abspath(api_key_file),
-            verify_timeout=verify_timeout,
-            binary=binary,
-        )
-    )
+    sidecar = Sidecar(options_of(url, trust, api_key, api_key_file, cert, key, verify_timeout, binary))
     sidecar.start()
-    return over(Wire(sidecar), owned=True, **options)
+    return over(Wire(sidecar), owned=True, most=max_bytes, **options)
+
+
+def async_openai(
+    url: str,
+    *,
+    trust: Path = None,
+    api_key: Optional[str] = None,
+    api_key_file: Path = None,
+    cert: Path = None,
+    key: Path = None,
+    verify_timeout: float = 30.0,
+    binary: Optional[str] = None,
+    max_bytes: Optional[int] = MOST_ANSWER,
+    **options: Any,
+) -> "openai_library.AsyncOpenAI":
+    """An ``openai.AsyncOpenAI`` for a box, as ``openai`` is one for programs that wait. The box is
+    verified when an ``async with`` begins, or with the first request; nothing is sent before."""
+    from ._openai import async_over
+
+    sidecar = Sidecar(options_of(url, trust, api_key, api_key_file, cert, key, verify_timeout, binary))
+    return async_over(AsyncWire(sidecar), owned=True, most=max_bytes, **options)
 
 
 __all__ = [
+    "AnswerTooLarge",
+    "AsyncClient",
     "AttestationError",
     "BlindAiConnection",
     "BlindBoxError",
@@ -100,6 +122,8 @@ __all__ = [
     "PartlyVerified",
     "PolicyDenied",
     "QuotaExceeded",
+    "Receipt",
+    "ReceiptError",
     "RunModelResponse",
     "SidecarError",
     "SimulationModeWarning",
@@ -111,6 +135,8 @@ __all__ = [
     "UploadResponse",
     "UsageError",
     "__version__",
+    "aconnect",
+    "async_openai",
     "connect",
     "errors",
     "openai",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
 
-from ._wire import Answer, Buffer, is_size
-from .errors import BlindBoxError, UsageError
+from ._way import Reply
+from ._wire import MOST_ANSWER, Buffer, is_size, too_large
+from .errors import AnswerTooLarge, BlindBoxError, UsageError
 from .tensors import (
     MOST_DIMENSIONS,
     Tensor,
@@ -132,10 +133,12 @@ def _bytes(data: Buffer) -> int:
     return memoryview(data).nbytes
 
 
-def answered(answer: Answer) -> List[Tensor]:
-    """Reads the outputs, each into memory of its own."""
+async def answered(reply: Reply, most: Optional[int] = MOST_ANSWER) -> List[Tensor]:
+    """Reads the outputs, each into memory of its own, if they are not more than so many bytes."""
+    if too_large(reply.headers, most):
+        raise AnswerTooLarge.than(most)
     try:
-        return _answered(answer)
+        return await _answered(reply)
     except UsageError as e:
         # It says that nothing was sent, which holds of a caller's values and not of a box's.
         raise _unreadable(e.title) from None
@@ -143,21 +146,21 @@ def answered(answer: Answer) -> List[Tensor]:
         raise _unreadable(str(e)) from None
 
 
-def _answered(answer: Answer) -> List[Tensor]:
-    said = answer.headers.get(HEAD_LENGTH)
+async def _answered(reply: Reply) -> List[Tensor]:
+    said = reply.headers.get(HEAD_LENGTH)
     if said is None:
-        return [_of_json(o) for o in _outputs(answer.json())]
+        return [_of_json(o) for o in _outputs(await reply.json())]
     if not is_size(said) or int(said) > _MOST_HEAD:
         raise _unreadable(f"{HEAD_LENGTH} {said[:40]}")
-    length = answer.headers.get("Content-Length", "")
+    length = reply.headers.get("Content-Length", "")
     left = int(length) - int(said) if is_size(length) else -1
     if left < 0:
         raise _unreadable(f"{HEAD_LENGTH} {said} of {length[:40] or 'unknown'}")
     head = bytearray(int(said))
-    answer.readinto(head)
+    await reply.readinto(head)
     tensors = []
     for o in _outputs(_parsed(head)):
-        t = _of_bytes(o, answer, left)
+        t = await _of_bytes(o, reply, left)
         left -= _bytes(t.bytes_data) if "data" not in o else 0
         tensors.append(t)
     return tensors
@@ -182,7 +185,7 @@ def _of_json(output: Mapping[str, Any]) -> Tensor:
     return tensor(info.node_name or "", output.get("data"), info.datum_type.value, info.fact)
 
 
-def _of_bytes(output: Mapping[str, Any], answer: Answer, left: int) -> Tensor:
+async def _of_bytes(output: Mapping[str, Any], reply: Reply, left: int) -> Tensor:
     """Reads an output of which at most so many bytes are left."""
     if "data" in output:
         return _of_json(output)
@@ -193,7 +196,7 @@ def _of_bytes(output: Mapping[str, Any], answer: Answer, left: int) -> Tensor:
     if not isinstance(size, int) or not 0 <= size <= left or expected not in (None, size):
         raise _unreadable(f"output {info!r} of {size} bytes")
     room = bytearray(size)
-    answer.readinto(room)
+    await reply.readinto(room)
     if expected is None and elements_of(room) != count_of(info.fact):
         raise _unreadable(f"output {info!r} with another number of elements")
     return Tensor(info, room)

@@ -113,6 +113,7 @@ class Sidecar:
         self._process: Optional[subprocess.Popen[bytes]] = None
         self._end: Optional[Any] = None
         self._closed = False
+        self._starting: Optional[subprocess.Popen[bytes]] = None
 
     def _after_fork(self) -> None:
         closed, process, end = self._closed, self._process, self._end
@@ -128,6 +129,12 @@ class Sidecar:
         """The sidecar's process id, while there is one."""
         process = self._process
         return None if process is None else process.pid
+
+    @property
+    def running(self) -> bool:
+        """True if there is one that has not ended."""
+        process = self._process
+        return process is not None and process.poll() is None
 
     @property
     def token(self) -> Optional[str]:
@@ -148,17 +155,21 @@ class Sidecar:
     def _start(self) -> None:
         if self._closed:
             raise UsageError("the client is closed", nothing_sent=True)
-        if self._process is not None and self._process.poll() is None:
+        if self.running:
             return
         self._stop()
         with tempfile.TemporaryFile() as errors:
             self.program = self.program or _binary.find(self.options.binary)
-            process = _launch(self.program, self.options, errors)
+            self._starting = process = _launch(self.program, self.options, errors)
+            if self._closed:
+                process.kill()  # given up just now
             try:
                 self.document = _verdict(process, errors, self.options.verify_timeout + _PATIENCE)
             except BaseException:
                 _finish(process, None, os.getpid())
                 raise
+            finally:
+                self._starting = None
         self._process = process
         self._end = weakref.finalize(self, _finish, process, self.document.get("socket"), os.getpid())
         if self.simulated:
@@ -206,6 +217,13 @@ class Sidecar:
             sock.close()
             raise
         return sock
+
+    def give_up(self) -> None:
+        """Ends a verification that another thread waits for, and what was verified."""
+        self._closed = True
+        starting = self._starting
+        if starting is not None:
+            starting.kill()
 
     def _stop(self) -> None:
         if self._end is not None:

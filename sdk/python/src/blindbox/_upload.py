@@ -20,7 +20,8 @@ import time
 from typing import Any, BinaryIO, Callable, Dict, Iterator, Optional, Tuple, Union
 
 from . import _binary
-from ._wire import Answer, Buffer, Wire, is_size, query
+from ._way import Reply, Way
+from ._wire import Buffer, is_size, query
 from .errors import (
     AttestationError,
     BlindBoxError,
@@ -29,18 +30,23 @@ from .errors import (
     Conflict,
     ConnectionLost,
     InvalidRequest,
+    ReceiptError,
     Timeout,
     Unavailable,
     UsageError,
     of_box,
     of_tool,
 )
+from .receipts import Asking, Read, Receipt
 
 Progress = Union[bool, None, Callable[[int, int], None]]
 
 _CHUNK = 1 << 20
+_MOST_SAID = 1 << 20
+_PARTIAL = "application/partial-upload"
 _TRIES = 5  # without one byte of progress
 _LONGEST_WAIT = 60.0
+_PATIENCE = 3.0  # seconds that somebody who gave up waits for the box to forget a part
 
 
 class Source:
@@ -147,21 +153,32 @@ class Upload:
     """One model on its way."""
 
     def __init__(
-        self, wire: Wire, source: Source, timeout: Optional[float], report: Callable[[int, int], None]
+        self,
+        way: Way,
+        source: Source,
+        timeout: Optional[float],
+        report: Callable[[int, int], None],
+        with_receipt: bool = False,
     ) -> None:
-        self._wire, self._source, self._timeout, self._report = wire, source, timeout, report
-        self._digest = source.digest()
+        self._way, self._source, self._timeout, self._report = way, source, timeout, report
+        self._with_receipt = with_receipt
+        self.receipt: Union[Receipt, ReceiptError, None] = None
+        self._digest = b""
         self._path = ""
         self._offset = 0
         self._began = False  # to send the file
 
-    def run(self, parameters: Dict[str, str]) -> Dict[str, Any]:
+    async def run(self, parameters: Dict[str, str]) -> Dict[str, Any]:
         """Uploads it, and returns what the box says about the model that it has now."""
-        self._begin(parameters)
+        self._digest = await self._way.work(self._source.digest)
+        await self._begin(parameters)
         try:
-            model = self._send()
-        except BlindBoxError as e:
-            e.nothing_sent = e.nothing_sent and not self._began  # an earlier part was sent
+            model = await self._send()
+        except BaseException as e:
+            if isinstance(e, BlindBoxError):
+                e.nothing_sent = e.nothing_sent and not self._began  # an earlier part was sent
+            if not isinstance(e, AttestationError):
+                await self._abandon()
             raise
         expected = "sha256:" + self._digest.hex()
         if model.get("id") != expected:
@@ -170,8 +187,18 @@ class Upload:
             )
         return model
 
-    def _begin(self, parameters: Dict[str, str]) -> None:
-        answer, _ = self._ask(
+    async def _abandon(self) -> None:
+        """Has the box forget a part that nobody goes on with, which it would keep for minutes and
+        count against the caller. If that fails it does so after all."""
+        if self._way.sidecar.running:  # to verify the box once more would take longer than it is worth
+            try:
+                reply = await self._way.send("DELETE", self._path, timeout=_PATIENCE)
+                await reply.json()
+            except BlindBoxError:
+                pass
+
+    async def _begin(self, parameters: Dict[str, str]) -> None:
+        reply, _ = await self._ask(
             "POST",
             query("/v2/repository/uploads", parameters),
             {
@@ -180,34 +207,40 @@ class Upload:
                 "Repr-Digest": f"sha-256=:{base64.b64encode(self._digest).decode()}:",
             },
         )
-        place = answer.headers.get("Location", "")
+        place = reply.headers.get("Location", "")
         if not re.fullmatch(r"(http://[^/]+)?/v2/repository/uploads/[A-Za-z0-9_.~-]+", place):
             raise BlindBoxError("the box gives no place for an upload", seen=place[:200])
         self._path = place[place.index("/v2/") :]
 
-    def _send(self) -> Dict[str, Any]:
+    async def _send(self) -> Dict[str, Any]:
         furthest, failed = self._offset, 0
         while True:
             try:
-                return self._part()
+                return await self._part()
             except AttestationError:
                 raise
             except (BoxError, ConnectionLost, Timeout, Unavailable) as e:
                 failed += 1
                 if not _goes_on(e) or failed == _TRIES:
                     raise
-                time.sleep(_wait(failed, e))
-            self._locate()
+                await self._way.pause(_wait(failed, e))
+            await self._locate()
             if self._offset > furthest:  # a box that goes back and forth makes no progress
                 furthest, failed = self._offset, 0
 
-    def _part(self) -> Dict[str, Any]:
-        _, model = self._ask(
+    async def _part(self) -> Dict[str, Any]:
+        asking = Asking("PATCH", self._path) if self._with_receipt else None
+        _, model = await self._ask(
             "PATCH",
             self._path,
-            {"Content-Type": "application/partial-upload", "Upload-Offset": str(self._offset), "Upload-Complete": "?1"},
+            {
+                "Content-Type": _PARTIAL,
+                "Upload-Offset": str(self._offset),
+                "Upload-Complete": "?1",
+            },
             self._told(),
             self._source.size - self._offset,
+            asking,
         )
         if not isinstance(model, dict):
             raise BlindBoxError("the box's answer to an upload cannot be read")
@@ -221,34 +254,41 @@ class Upload:
             sent += len(part)
             self._report(sent, self._source.size)
 
-    def _locate(self) -> None:
+    async def _locate(self) -> None:
         """Learns how far the box has come."""
         try:
-            answer, _ = self._ask("HEAD", self._path, {})
+            reply, _ = await self._ask("HEAD", self._path, {})
         except BoxError as e:
             if not _goes_on(e):
                 raise
             return
         except (ConnectionLost, Timeout, Unavailable):
             return
-        said = answer.headers.get("Upload-Offset", "")
+        said = reply.headers.get("Upload-Offset", "")
         if not is_size(said) or int(said) > self._source.size:
             raise BlindBoxError("the box does not say how much it has", seen=said[:40])
         self._offset = int(said)
 
-    def _ask(
+    async def _ask(
         self,
         method: str,
         path: str,
         headers: Dict[str, str],
         body: Optional[Iterator[Buffer]] = None,
         length: Optional[int] = None,
-    ) -> Tuple[Answer, Any]:
-        answer = self._wire.send(method, path, headers, body, length, self._timeout)
-        said = answer.json()
-        if not 200 <= answer.status <= 299:
-            raise of_box(answer.status, said, answer.headers.get("Retry-After"))
-        return answer, said
+        asking: Optional[Asking] = None,
+    ) -> Tuple[Reply, Any]:
+        if asking is not None:
+            headers, body = {**headers, **asking.headers}, asking.watched(body or ())
+        reply = await self._way.send(method, path, headers, body, length, self._timeout)
+        if asking is not None:
+            data = await reply.whole(_MOST_SAID)
+            self.receipt = await asking.receipt(self._way, reply, data, None, _PARTIAL, self._timeout)
+            reply = Read(reply.status, reply.headers, data)
+        said = await reply.json()
+        if not 200 <= reply.status <= 299:
+            raise of_box(reply.status, said, reply.headers.get("Retry-After"), receipt=self.receipt)
+        return reply, said
 
 
 def _goes_on(e: BlindBoxError) -> bool:

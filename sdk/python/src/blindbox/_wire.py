@@ -13,19 +13,21 @@ import os
 import socket
 import threading
 import weakref
+from email.message import Message
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple, Union
 from urllib.parse import urlencode
 
 from ._sidecar import Sidecar
-from .errors import BlindBoxError, ConnectionLost, SidecarError, Timeout, UsageError, of_proxy
+from .errors import AnswerTooLarge, BlindBoxError, ConnectionLost, SidecarError, Timeout, UsageError, of_proxy
 
 Buffer = Union[bytes, bytearray, memoryview]
 Headers = Union[Mapping[str, str], Iterable[Tuple[str, str]]]
 
-_OWN_ERROR = "Blindbox-Proxy-Error"  # of answers of the sidecar; no box can send it
+OWN_ERROR = "Blindbox-Proxy-Error"  # of answers of the sidecar; no box can send it
 _MOST_IDLE = 32
-_MOST_PROBLEM = 1 << 20
+MOST_PROBLEM = 1 << 20
 _MOST_JSON = 64 << 20
+MOST_ANSWER = 1 << 30  # bytes of an answer that is held in memory, unless its reader says otherwise
 _SLICE = 1 << 20  # sent at a time: what a timeout is for
 
 
@@ -36,15 +38,19 @@ class _Connection(http.client.HTTPConnection):
         self.sock = sidecar.dial(timeout)
 
     def usable(self) -> bool:
-        """False if the other end has closed it meanwhile, or says what nobody asked."""
-        try:
-            self.sock.setblocking(False)
-            self.sock.recv(1, socket.MSG_PEEK)
-        except (BlockingIOError, InterruptedError):
-            return True
-        except OSError:
-            return False
+        self.sock.setblocking(False)
+        return is_open(self.sock)
+
+
+def is_open(sock: socket.socket) -> bool:
+    """False if the other end has closed it meanwhile, or says what nobody asked."""
+    try:
+        sock.recv(1, socket.MSG_PEEK)
+    except (BlockingIOError, InterruptedError):
+        return True
+    except OSError:
         return False
+    return False
 
 
 class Answer:
@@ -63,9 +69,27 @@ class Answer:
             data = self._response.read(size) if size is not None else self._response.read()
         except Exception as e:
             self.close()
-            raise _lost(e) from e
+            raise lost(e) from e
         self._done()
         return data
+
+    def whole(self, most: Optional[int] = MOST_ANSWER) -> bytes:
+        """The body, unless it is larger than so many bytes."""
+        if too_large(self.headers, most):
+            self.close()
+            raise AnswerTooLarge.than(most)
+        if most is None or is_size(self.headers.get("Content-Length", "")):
+            return self.read()
+        parts: List[bytes] = []
+        left = most + 1
+        while left > 0:
+            part = self.read(min(left, _SLICE))
+            if not part:
+                return b"".join(parts)
+            parts.append(part)
+            left -= len(part)
+        self.close()
+        raise AnswerTooLarge.than(most)
 
     def read1(self, size: int) -> bytes:
         """What is there, at most size bytes; b"" at the end."""
@@ -75,7 +99,7 @@ class Answer:
                 self._response.read()  # some versions of http.client do not see the end by themselves
         except Exception as e:
             self.close()
-            raise _lost(e) from e
+            raise lost(e) from e
         self._done()
         return data
 
@@ -87,7 +111,7 @@ class Answer:
                 n = self._response.readinto(left)
             except Exception as e:
                 self.close()
-                raise _lost(e) from e
+                raise lost(e) from e
             if not n:
                 self.close()
                 raise ConnectionLost("the answer ended early")
@@ -96,14 +120,7 @@ class Answer:
 
     def json(self) -> Any:
         """The body as JSON; None for what is none."""
-        data = self.read(_MOST_JSON + 1)
-        if len(data) > _MOST_JSON:
-            self.close()
-            raise BlindBoxError(f"the box's answer is larger than {_MOST_JSON} bytes")
-        try:
-            return json.loads(data) if data else None
-        except (ValueError, RecursionError):
-            return None
+        return parsed(self.whole(_MOST_JSON))
 
     def _done(self) -> None:
         if self._connection is None or not self._response.isclosed():
@@ -119,6 +136,20 @@ class Answer:
         if connection is not None:
             self._response.close()
             connection.close()
+
+
+def parsed(data: bytes) -> Any:
+    """JSON; None for what is none."""
+    try:
+        return json.loads(data) if data else None
+    except (ValueError, RecursionError):
+        return None
+
+
+def too_large(headers: Message, most: Optional[int]) -> bool:
+    """True if an answer says itself that it is larger."""
+    length = headers.get("Content-Length", "")
+    return most is not None and is_size(length) and int(length) > most
 
 
 class Wire:
@@ -147,26 +178,17 @@ class Wire:
         timeout is how many seconds nothing may come or go; None for ever. An answer of the
         sidecar itself is raised as the error that it is.
         """
-        _check_timeout(timeout)
+        check_timeout(timeout)
         connection = self._take(timeout)
         try:
             answer = self._exchange(connection, method, path, headers, body, length)
-        except _BodyFailed as e:
-            connection.close()
-            assert e.__cause__ is not None
-            raise e.__cause__
-        except http.client.InvalidURL as e:
-            connection.close()
-            raise UsageError(f"a path that cannot be sent: {e}", nothing_sent=True) from None
         except BaseException as e:
             connection.close()
-            if isinstance(e, (BlindBoxError, ValueError)) or not isinstance(e, Exception):
-                raise
-            raise _lost(e) from e
-        if answer.headers.get(_OWN_ERROR):
-            problem = answer.read(_MOST_PROBLEM)
+            raise failed(e)
+        if answer.headers.get(OWN_ERROR):
+            problem = answer.read(MOST_PROBLEM)
             answer.close()
-            raise _own(problem)
+            raise own(problem)
         return answer
 
     def _exchange(
@@ -178,23 +200,11 @@ class Wire:
         body: Optional[Iterable[Buffer]],
         length: Optional[int],
     ) -> Answer:
-        given = list(headers.items() if isinstance(headers, Mapping) else headers)
-        names = {name.lower() for name, _ in given}
-        c.putrequest(method, path, skip_accept_encoding="accept-encoding" in names)
-        for name, value in given:
-            if name.lower() not in ("host", "content-length", "transfer-encoding", "connection", "proxy-authorization"):
-                c.putheader(name, value)
-        if self.sidecar.token:
-            c.putheader("Proxy-Authorization", "Bearer " + self.sidecar.token)
-        chunked = body is not None and length is None
-        if chunked:
-            c.putheader("Transfer-Encoding", "chunked")
-        elif body is not None or method in ("POST", "PUT", "PATCH"):
-            c.putheader("Content-Length", str(length or 0))
+        write_head(c, self.sidecar.token, method, path, headers, body is not None, length)
         try:
             c.endheaders()
             if body is not None:
-                _send_body(c, body, chunked, length)
+                _send_body(c, body, length)
         except (BrokenPipeError, ConnectionResetError):
             pass  # the box may have refused it before its end, and said why
         return Answer(self, c, c.getresponse())
@@ -243,42 +253,85 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-class _BodyFailed(Exception):
+def write_head(
+    c: http.client.HTTPConnection,
+    token: Optional[str],
+    method: str,
+    path: str,
+    headers: Headers,
+    has_body: bool,
+    length: Optional[int],
+) -> None:
+    """Writes what stands before a body, but for its end. Fields that would lead elsewhere or say
+    another length are the sidecar's and ours."""
+    given = list(headers.items() if isinstance(headers, Mapping) else headers)
+    names = {name.lower() for name, _ in given}
+    c.putrequest(method, path, skip_accept_encoding="accept-encoding" in names)
+    for name, value in given:
+        if name.lower() not in ("host", "content-length", "transfer-encoding", "connection", "proxy-authorization"):
+            c.putheader(name, value)
+    if token:
+        c.putheader("Proxy-Authorization", "Bearer " + token)
+    if has_body and length is None:
+        c.putheader("Transfer-Encoding", "chunked")
+    elif has_body or method in ("POST", "PUT", "PATCH"):
+        c.putheader("Content-Length", str(length or 0))
+
+
+class BodyFailed(Exception):
     """The caller's own body raised what is this one's cause."""
 
 
-def _slices(body: Iterable[Buffer]) -> Iterator[memoryview]:
+def slices(body: Iterable[Buffer]) -> Iterator[memoryview]:
     """The bytes of a body, a part of them at a time."""
     parts = iter(body)
     while True:
         try:
             part = next(parts, None)
         except Exception as e:
-            raise _BodyFailed from e
+            raise BodyFailed from e
         if part is None:
             return
-        data = memoryview(part)
-        if data.nbytes:
-            data = data.cast("B")
-            for at in range(0, len(data), _SLICE):
-                yield data[at : at + _SLICE]
+        yield from sliced(part)
 
 
-def _send_body(c: _Connection, body: Iterable[Buffer], chunked: bool, length: Optional[int]) -> None:
-    sent = 0
-    for data in _slices(body):
-        sent += len(data)
-        if length is not None and sent > length:
-            raise UsageError(f"the body has more than the {length} bytes that were announced")
-        if chunked:
-            c.send(b"%x\r\n" % len(data))
-        c.send(data)
-        if chunked:
-            c.send(b"\r\n")
-    if chunked:
-        c.send(b"0\r\n\r\n")
-    elif sent != length:
-        raise UsageError(f"the body has {sent} bytes, {length} were announced")
+def sliced(part: Buffer) -> Iterator[memoryview]:
+    data = memoryview(part)
+    if data.nbytes:
+        data = data.cast("B")
+        for at in range(0, len(data), _SLICE):
+            yield data[at : at + _SLICE]
+
+
+class Frames:
+    """What goes around the parts of a body: chunks of HTTP/1.1 if its length is not known.
+    With a length it sees to it that there are as many bytes."""
+
+    def __init__(self, length: Optional[int]) -> None:
+        self._length, self._sent = length, 0
+
+    def around(self, data: memoryview) -> Tuple[Buffer, ...]:
+        self._sent += len(data)
+        if self._length is None:
+            return b"%x\r\n" % len(data), data, b"\r\n"
+        if self._sent > self._length:
+            raise UsageError(f"the body has more than the {self._length} bytes that were announced")
+        return (data,)
+
+    def end(self) -> bytes:
+        if self._length is not None and self._sent != self._length:
+            raise UsageError(f"the body has {self._sent} bytes, {self._length} were announced")
+        return b"0\r\n\r\n" if self._length is None else b""
+
+
+def _send_body(c: _Connection, body: Iterable[Buffer], length: Optional[int]) -> None:
+    frames = Frames(length)
+    for data in slices(body):
+        for part in frames.around(data):
+            c.send(part)
+    end = frames.end()
+    if end:
+        c.send(end)
 
 
 def is_size(text: str) -> bool:
@@ -286,12 +339,25 @@ def is_size(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= 18
 
 
-def _check_timeout(timeout: Optional[float]) -> None:
+def check_timeout(timeout: Optional[float]) -> None:
     if timeout is not None and not timeout > 0:
         raise UsageError(f"timeout {timeout!r}", expected="seconds, more than 0, or None", nothing_sent=True)
 
 
-def _lost(e: BaseException) -> BlindBoxError:
+def failed(e: BaseException) -> BaseException:
+    """What an exchange raises for what went wrong in it: the caller's own errors as they are."""
+    if isinstance(e, BodyFailed):
+        return e.__cause__ or e
+    if isinstance(e, http.client.InvalidURL):
+        return UsageError(f"a path that cannot be sent: {e}", nothing_sent=True)
+    if isinstance(e, (BlindBoxError, ValueError)) or not isinstance(e, Exception):
+        return e
+    because = lost(e)
+    because.__cause__ = e
+    return because
+
+
+def lost(e: BaseException) -> BlindBoxError:
     if isinstance(e, BlindBoxError):
         return e
     if isinstance(e, (TimeoutError, socket.timeout)):
@@ -301,7 +367,7 @@ def _lost(e: BaseException) -> BlindBoxError:
     return SidecarError("the sidecar's answer cannot be read", seen=repr(e))
 
 
-def _own(problem: bytes) -> BlindBoxError:
+def own(problem: bytes) -> BlindBoxError:
     try:
         said = json.loads(problem)
     except ValueError:

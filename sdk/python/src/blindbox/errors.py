@@ -92,6 +92,27 @@ class Timeout(BlindBoxError, TimeoutError):
     """Nothing came for as long as the caller would wait; the request may have arrived."""
 
 
+class AnswerTooLarge(BlindBoxError):
+    """The answer is larger than what its reader would hold in memory; the request has arrived."""
+
+    @classmethod
+    def than(cls, most: Optional[int]) -> "AnswerTooLarge":
+        return cls(
+            f"the answer is larger than {most} bytes, and was not read",
+            fix="Read it as it comes (stream=True), or give a larger max_bytes=.",
+        )
+
+
+class ReceiptError(BlindBoxError):
+    """The call was answered, and there is no receipt for it, or one that is about another.
+
+    Attributes:
+        answer: what the call would have returned, without a receipt.
+    """
+
+    answer: Any = None
+
+
 class SidecarError(BlindBoxError):
     """The program ``blindbox``, through which all goes, is missing or broken."""
 
@@ -101,8 +122,10 @@ class BoxError(BlindBoxError):
 
     Attributes:
         status: of HTTP. message: what the box said. response: the answer, where the call
-            gives answers (``blindbox.requests``).
+            gives answers (``blindbox.requests``). receipt: for the refusal, if one was asked for.
     """
+
+    receipt: Any = None
 
     def __init__(self, message: str = "", *, status: int = 0, response: Any = None, **more: Any) -> None:
         super().__init__(message, **more)
@@ -220,7 +243,9 @@ def of_proxy(problem: Mapping[str, Any]) -> BlindBoxError:
     )
 
 
-def of_box(status: int, body: Any, retry_after: Optional[str] = None, response: Any = None) -> BoxError:
+def of_box(
+    status: int, body: Any, retry_after: Optional[str] = None, response: Any = None, receipt: Any = None
+) -> BoxError:
     """The error for an answer of the box itself; body is its JSON, if it had any."""
     said = body if isinstance(body, dict) else {}
     message, code, fix = _text(said, "error"), _text(said, "code"), _text(said, "fix")
@@ -230,7 +255,9 @@ def of_box(status: int, body: Any, retry_after: Optional[str] = None, response: 
     more: Dict[str, Any] = {"status": status, "code": code, "fix": fix, "response": response}
     if kind is Busy:
         more["retry_after"] = _seconds(retry_after)
-    return kind(message or "the box gives no reason", **more)
+    error = kind(message or "the box gives no reason", **more)
+    error.receipt = receipt
+    return error
 
 
 def _text(of: Any, name: str) -> str:

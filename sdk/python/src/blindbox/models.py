@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Dict, Iterator, List, Mapping, Tuple, Union
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple, Union
 
 from .errors import InvalidRequest, UsageError
+from .receipts import Receipt
 from .tensors import MOST_DIMENSIONS, Tensor, TensorInfo
 
 
@@ -35,7 +36,9 @@ class Model:
 
 @dataclass(frozen=True)
 class UploadResponse(Model):
-    """The model that a box has made of an upload."""
+    """The model that a box has made of an upload. receipt is there if it was asked for."""
+
+    receipt: Optional[Receipt] = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -52,9 +55,11 @@ class ModelInfo:
 
 @dataclass(frozen=True)
 class RunModelResponse:
-    """The outputs of a run: by their place in ``output``, or by name."""
+    """The outputs of a run: by their place in ``output``, or by name. receipt is there if it
+    was asked for."""
 
     output: List[Tensor]
+    receipt: Optional[Receipt] = field(default=None, repr=False)
 
     def __getitem__(self, name: Union[str, int]) -> Tensor:
         if isinstance(name, int):

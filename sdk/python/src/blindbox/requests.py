@@ -23,8 +23,8 @@ from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 from . import _body
 from ._sidecar import Options, Sidecar, origin
-from ._wire import Answer, Wire
-from .errors import BlindBoxError, BoxError, Timeout, Unavailable, UsageError, of_box
+from ._wire import MOST_ANSWER, Answer, Wire
+from .errors import AnswerTooLarge, BlindBoxError, BoxError, Timeout, Unavailable, UsageError, of_box
 
 RequestException = BlindBoxError
 HTTPError = BoxError
@@ -60,9 +60,12 @@ class Headers(Dict[str, str]):
 
 
 class Response:
-    """An answer. With stream=True its body is read as it comes, and it has to be closed."""
+    """An answer. With stream=True its body is read as it comes, and it has to be closed.
 
-    def __init__(self, answer: Answer, url: str, stream: bool) -> None:
+    max_bytes is how much of it may be in memory: a body, or with a stream one line of it.
+    """
+
+    def __init__(self, answer: Answer, url: str, stream: bool, max_bytes: Optional[int] = MOST_ANSWER) -> None:
         self.status_code = answer.status
         self.reason = answer.reason
         self.headers = Headers(answer.headers.items())
@@ -70,8 +73,9 @@ class Response:
         self.history: List[Response] = []
         self._answer = answer
         self._content: Optional[bytes] = None
+        self._most = max_bytes
         if not stream:
-            self._content = answer.read()
+            self._content = answer.whole(max_bytes)
 
     @property
     def ok(self) -> bool:
@@ -84,7 +88,7 @@ class Response:
     @property
     def content(self) -> bytes:
         if self._content is None:
-            self._content = self._answer.read()
+            self._content = self._answer.whole(self._most)
         return self._content
 
     @property
@@ -124,6 +128,9 @@ class Response:
             *lines, rest = (rest + part).split(b"\n")
             for line in lines:
                 yield self._line(line, decode_unicode)
+            if self._most is not None and len(rest) > self._most:
+                self.close()
+                raise AnswerTooLarge.than(self._most)
         if rest:
             yield self._line(rest, decode_unicode)
 
@@ -173,7 +180,9 @@ class Session:
         api_key_file: Optional[Path] = None,
         verify_timeout: float = 30.0,
         binary: Optional[str] = None,
+        max_bytes: Optional[int] = MOST_ANSWER,
     ) -> None:
+        self.max_bytes = max_bytes
         self.headers: Dict[str, str] = {}
         self.auth: Optional[Tuple[str, str]] = None
         self.params: Dict[str, Any] = {}
@@ -207,11 +216,13 @@ class Session:
         cert: Union[None, Path, Tuple[Path, Path]] = None,
         trust: Optional[Path] = None,
         api_key: Optional[str] = None,
+        max_bytes: Optional[int] = None,
     ) -> Response:
         """Sends a request to the box at url, after it was verified, and gives its answer.
 
         timeout is how many seconds nothing may come or go, or a pair of which the second is
-        that. trust and api_key take the place of the session's.
+        that. trust, api_key and max_bytes take the place of the session's. An answer of more
+        than max_bytes is an ``AnswerTooLarge``, unless it is read as it comes (stream=True).
         """
         _refuse_weaker(verify, proxies)
         wire = self._wire(url, trust, api_key, cert)
@@ -226,7 +237,8 @@ class Session:
         if "user-agent" not in lower:
             given["User-Agent"] = "blindbox-python"
         target = _with(_with(url, self.params), params)
-        return _follow(wire, method.upper(), target, given, body, length, timeout, stream, allow_redirects)
+        most = self.max_bytes if max_bytes is None else max_bytes
+        return _follow(wire, method.upper(), target, given, body, length, timeout, stream, allow_redirects, most)
 
     def _wire(self, url: str, trust: Optional[Path], api_key: Optional[str], cert: Any) -> Wire:
         more = dict(self._more)
@@ -311,6 +323,7 @@ def _follow(
     timeout: TimeoutLike,
     stream: bool,
     allow: bool,
+    most: Optional[int],
 ) -> Response:
     history: List[Response] = []
     base = wire.sidecar.options.url
@@ -322,7 +335,7 @@ def _follow(
         except BlindBoxError as e:
             e.nothing_sent = e.nothing_sent and not history  # what was redirected was sent
             raise
-        r = Response(answer, url, stream)
+        r = Response(answer, url, stream, most)
         r.history = list(history)
         target = _within(base, url, r) if allow and r.is_redirect else None
         if target is None:
