@@ -53,8 +53,8 @@ func (s *Scheduler) admit(ctx context.Context, c *class, caller string) error {
 	if s.free(c) {
 		return nil
 	}
-	all := s.queries.waiting + s.background.waiting
-	if own := c.own(caller); own >= s.limits.Caller {
+	all := s.queries.waiting + s.background.waiting + s.holds(nil)
+	if own := c.own(caller) + s.holds(&caller); own >= s.limits.Caller {
 		return &Overload{What: Caller, Waiting: own, Limit: s.limits.Caller, RetryAfter: s.retry(own)}
 	}
 	if all >= s.limits.Queue {

@@ -3,6 +3,7 @@ package schedule
 import (
 	"container/list"
 	"maps"
+	"slices"
 	"time"
 )
 
@@ -51,22 +52,21 @@ func (c *class) ahead(caller string) int {
 }
 
 // join puts a request at the end of its caller's queue.
-func (c *class) join(caller string) *waiter {
-	f := c.flows[caller]
+func (c *class) join(w *waiter) {
+	f := c.flows[w.caller]
 	if f == nil {
 		c.forget()
-		f = &flow{caller: caller, queue: list.New()}
-		c.flows[caller] = f
+		f = &flow{caller: w.caller, queue: list.New()}
+		c.flows[w.caller] = f
 	}
 	if f.queue.Len() == 0 {
 		c.order++
 		f.order = c.order
 		f.clock = max(f.clock, c.clock)
 	}
-	w := &waiter{flow: f, granted: make(chan struct{})}
+	w.flow = f
 	w.place = f.queue.PushBack(w)
 	c.waiting++
-	return w
 }
 
 // forget drops callers without requests that have used no more than others: they
@@ -78,11 +78,12 @@ func (c *class) forget() {
 	})
 }
 
-// first returns the caller that has used the least, nil if nobody waits.
-func (c *class) first() *flow {
+// first returns the caller that has used the least of those that a condition is true
+// of and that have a request waiting; nil if there is none.
+func (c *class) first(may func(*flow) bool) *flow {
 	var best *flow
 	for _, f := range c.flows {
-		if f.queue.Len() == 0 {
+		if f.queue.Len() == 0 || !may(f) {
 			continue
 		}
 		if best == nil || f.clock < best.clock || f.clock == best.clock && f.order < best.order {
@@ -92,21 +93,35 @@ func (c *class) first() *flow {
 	return best
 }
 
-// serve gives a run to the request that is next, of a class where one waits. It is
-// charged what a run takes on average; the rest is settled when it ends.
-func (c *class) serve(average time.Duration) {
-	f := c.first()
-	w := f.queue.Front().Value.(*waiter)
+// serve gives a run to the request that is next, of a class where one waits, and to
+// those that may share it.
+func (c *class) serve(average time.Duration) *run {
+	w := c.first(func(*flow) bool { return true }).queue.Front().Value.(*waiter)
+	r := &run{class: c, began: time.Now()}
+	c.running++
+	c.enter(r, w, average)
+	c.company(r, average)
+	for _, w := range r.waiters {
+		close(w.granted)
+	}
+	return r
+}
+
+// enter makes a request part of a run. Its caller is charged what a run takes on
+// average; the rest is settled when it ends.
+func (c *class) enter(r *run, w *waiter, average time.Duration) {
+	f := w.flow
 	c.take(w)
 	c.order++
 	f.order = c.order
 	c.clock = max(c.clock, f.clock)
-	c.running++
 	f.running++
 	w.charged = max(average, 1)
 	f.clock += w.charged
-	w.began = time.Now()
-	close(w.granted)
+	w.run = r
+	r.waiters = append(r.waiters, w)
+	r.rows += w.part.Rows
+	r.holds++
 }
 
 // take removes a request from its queue.
@@ -122,23 +137,31 @@ func (c *class) remove(w *waiter) {
 	c.drop(w.flow)
 }
 
-// end settles a run and says how long it took.
-func (c *class) end(w *waiter) time.Duration {
-	took := max(time.Since(w.began), 1)
-	w.flow.clock += took - w.charged
-	c.stop(w.flow)
-	return took
+// end settles a run, of which each request pays as much as it had rows. It says how long
+// the run took for each of them.
+func (c *class) end(r *run) time.Duration {
+	took := max(time.Since(r.began), 1)
+	for _, w := range r.waiters {
+		w.flow.clock += r.share(w, took) - w.charged
+		c.stop(w.flow)
+	}
+	c.running--
+	return max(took/time.Duration(len(r.waiters)), 1)
 }
 
-// cancel takes back a run that was given but not used.
-func (c *class) cancel(w *waiter) {
+// cancel takes a request out of a run that has not begun.
+func (c *class) cancel(r *run, w *waiter) {
 	w.flow.clock -= w.charged
+	r.waiters = slices.DeleteFunc(r.waiters, func(other *waiter) bool { return other == w })
+	r.rows -= w.part.Rows
 	c.stop(w.flow)
+	if len(r.waiters) == 0 {
+		c.running--
+	}
 }
 
 func (c *class) stop(f *flow) {
 	f.running--
-	c.running--
 	c.drop(f)
 }
 

@@ -14,11 +14,13 @@
 // gets a turn after every few queries, so that it ends. A box with a single run loads
 // when no query waits.
 //
-// Several waiting requests for one model could be run as one batch. [Scheduler.next]
-// is where that would be decided: it knows who is served next and could grant more
-// of the same model with it. It is not done: on a CPU it pays for texts of some twenty
-// tokens, where reading the weights is what takes the time, and not for longer ones or
-// for pictures (docs/benchmarks.md). Who has several short texts sends them as one request.
+// Requests that say that they may run together ([Scheduler.Join]) share a run if one of
+// them is served while others wait: one of each caller, in the order in which they would
+// be served, and a second one of a caller only if nobody else waits. Each pays its share
+// of the run, by its rows. Nobody waits for others to come, unless the requests say so.
+// On a CPU that pays for texts of some twenty tokens, where reading the weights is what
+// takes the time, and not for longer ones or for pictures (docs/benchmarks.md). What may
+// run together is for others to know: this package takes their word.
 //
 // The package stands inside the box. Callers are authenticated names; what they send
 // and how much of it may be hostile. No goroutine is started, and waiting costs no
@@ -52,6 +54,9 @@ type Scheduler struct {
 	background class
 	passed     int // queries served since background work began to wait
 	average    time.Duration
+	held       map[any][]*waiter // by their kind: they could run, and wait for others
+	batches    uint64
+	batched    uint64
 }
 
 // share is after how many queries background work that waits gets a turn.
@@ -62,47 +67,59 @@ func New(runs int, l Limits) (*Scheduler, error) {
 	if runs <= 0 || l.Queue <= 0 || l.Caller <= 0 {
 		return nil, fmt.Errorf("schedule: runs %d, queue %d, queue of one caller %d: all must be positive", runs, l.Queue, l.Caller)
 	}
-	return &Scheduler{runs: runs, limits: l, queries: newClass(), background: newClass()}, nil
+	return &Scheduler{runs: runs, limits: l, queries: newClass(), background: newClass(), held: map[any][]*waiter{}}, nil
 }
 
 // Acquire waits for a run on behalf of a caller. Release must be called when the run
 // has ended; calling it again does nothing. The error is an [*Overload], or ctx's if
 // ctx was cancelled.
 func (s *Scheduler) Acquire(ctx context.Context, caller string) (release func(), err error) {
-	return s.acquire(ctx, &s.queries, caller)
+	return released(s.acquire(ctx, &s.queries, caller, Part{}))
 }
 
 // Background is Acquire for loading and packing models. How long that takes is not
 // foreseen: only a full queue refuses it, and ctx ends the wait.
 func (s *Scheduler) Background(ctx context.Context, caller string) (release func(), err error) {
-	return s.acquire(ctx, &s.background, caller)
+	return released(s.acquire(ctx, &s.background, caller, Part{}))
+}
+
+func released(t *Turn, err error) (func(), error) {
+	if err != nil {
+		return nil, err
+	}
+	return t.Release, nil
 }
 
 // Stats is what goes on at one moment.
 type Stats struct {
 	Running, Waiting                     int // queries
 	BackgroundRunning, BackgroundWaiting int
-	// Average is the moving average of a query's run; zero before the first.
+	// Average is the moving average of a query's run, or of its part of one; zero before
+	// the first.
 	Average time.Duration
+	// Batches is how many runs were shared so far, and Batched by how many requests.
+	Batches, Batched uint64
 }
 
 // Stats returns what goes on.
 func (s *Scheduler) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return Stats{s.queries.running, s.queries.waiting, s.background.running, s.background.waiting, s.average}
+	return Stats{s.queries.running, s.queries.waiting + s.holds(nil), s.background.running, s.background.waiting, s.average, s.batches, s.batched}
 }
 
 // waiter is one request that waits.
 type waiter struct {
+	caller  string
+	part    Part
 	flow    *flow
 	place   *list.Element
-	granted chan struct{} // closed when the run is its own
+	granted chan struct{} // closed when it has a run
+	run     *run
 	charged time.Duration
-	began   time.Time
 }
 
-func (s *Scheduler) acquire(ctx context.Context, c *class, caller string) (func(), error) {
+func (s *Scheduler) acquire(ctx context.Context, c *class, caller string, p Part) (*Turn, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -111,14 +128,32 @@ func (s *Scheduler) acquire(ctx context.Context, c *class, caller string) (func(
 		s.mu.Unlock()
 		return nil, err
 	}
-	w := c.join(caller)
-	s.next()
+	w := &waiter{caller: caller, part: p, granted: make(chan struct{})}
+	held := s.hold(c, w)
+	if !held {
+		c.join(w)
+		s.next()
+	}
 	s.mu.Unlock()
-	select {
-	case <-w.granted:
-		return s.release(c, w), nil
-	case <-ctx.Done():
-		return nil, s.leave(ctx, c, w)
+	var over <-chan time.Time
+	if held {
+		timer := time.NewTimer(p.Wait)
+		defer timer.Stop()
+		over = timer.C
+	}
+	for {
+		select {
+		case <-w.granted:
+			return &Turn{s: s, w: w}, nil
+		case <-over:
+			s.mu.Lock()
+			if w.place == nil && w.run == nil { // others of its kind may be waited for by now
+				s.unhold(p.Kind)
+			}
+			s.mu.Unlock()
+		case <-ctx.Done():
+			return nil, s.leave(ctx, c, w)
+		}
 	}
 }
 
@@ -135,7 +170,10 @@ func (s *Scheduler) next() {
 		case s.background.waiting > 0:
 			s.passed++
 		}
-		c.serve(s.average)
+		if r := c.serve(s.average); len(r.waiters) > 1 {
+			s.batches++
+			s.batched += uint64(len(r.waiters))
+		}
 	}
 }
 
@@ -157,34 +195,32 @@ func (s *Scheduler) turn() *class {
 // queries, unless there is only one.
 func (s *Scheduler) room() bool { return s.background.running < max(s.runs-1, 1) }
 
-// release returns what ends a run.
-func (s *Scheduler) release(c *class, w *waiter) func() {
-	var once sync.Once
-	return func() {
-		once.Do(func() {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			s.end(c, w)
-		})
+// let ends one hold on a run, and with the last one the run. The caller holds the lock.
+func (s *Scheduler) let(r *run) {
+	if r.holds--; r.holds > 0 || len(r.waiters) == 0 {
+		return
 	}
-}
-
-func (s *Scheduler) end(c *class, w *waiter) {
-	took := c.end(w)
-	if c == &s.queries {
+	took := r.class.end(r)
+	if r.class == &s.queries {
 		s.average = smooth(s.average, took)
 	}
 	s.next()
 }
 
 // leave ends the wait of a request whose context has ended. A run that it was given
-// in the same moment goes to the next.
+// in the same moment goes to the next, unless others share it.
 func (s *Scheduler) leave(ctx context.Context, c *class, w *waiter) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if w.place == nil {
-		c.cancel(w)
-	} else {
+	switch {
+	case w.run != nil && w.run.led:
+		s.let(w.run)
+	case w.run != nil:
+		w.run.holds--
+		c.cancel(w.run, w)
+	case w.place == nil:
+		s.drop(w)
+	default:
 		c.remove(w)
 	}
 	s.next()

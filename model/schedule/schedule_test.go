@@ -57,6 +57,9 @@ func (l *lab) start(acquire func(context.Context, string) (func(), error), calle
 	synctest.Wait()
 }
 
+// waiting is a request that has not joined a queue.
+func waiting(caller string) *waiter { return &waiter{caller: caller, granted: make(chan struct{})} }
+
 func (l *lab) order() string { l.mu.Lock(); defer l.mu.Unlock(); return strings.Join(l.log, " ") }
 
 func TestBounds(t *testing.T) {
@@ -331,9 +334,10 @@ func TestGivenAndGone(t *testing.T) {
 	s := scheduler(t, 1, wide)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 	s.mu.Lock()
-	w := s.queries.join("a")
+	w, other := waiting("a"), waiting("b")
+	s.queries.join(w)
 	s.next()
-	other := s.queries.join("b")
+	s.queries.join(other)
 	s.mu.Unlock()
 	cancel()
 	if err := s.leave(ctx, &s.queries, w); !errors.Is(err, context.Canceled) {
@@ -461,7 +465,8 @@ func TestManyNames(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.mu.Lock()
-		w := s.queries.join(fmt.Sprint("name ", i))
+		w := waiting(fmt.Sprint("name ", i))
+		s.queries.join(w)
 		s.mu.Unlock()
 		_ = s.leave(ctx, &s.queries, w)
 	}
