@@ -78,20 +78,26 @@ func TestOneFlight(t *testing.T) {
 	for range 50 {
 		all.Go(func() { mustHave(t, s, "anna", "m", data) })
 	}
-	eventually(t, func() bool {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		for _, u := range s.units {
-			return u.flight != nil && u.flight.waiters == 50
-		}
-		return false
-	})
+	waiting(t, s, 50)
 	release()
 	all.Wait()
 	if n := g.at.Load() - before; n != 1 {
 		t.Errorf("%d loads", n)
 	}
 	nothingElse(t, s, "anna", 1)
+}
+
+// waiting waits until so many wait for one load.
+func waiting(t *testing.T, s *Store, n int) {
+	t.Helper()
+	eventually(t, func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for _, u := range s.units {
+			return u.flight != nil && u.flight.waiters == n
+		}
+		return false
+	})
 }
 
 // TestNobodyWaits: a load ends with the last who waits for it, and the next begins
@@ -110,6 +116,7 @@ func TestNobodyWaits(t *testing.T) {
 		})
 	}
 	eventually(t, func() bool { return g.at.Load() == 2 })
+	waiting(t, s, 3) // who comes later begins another
 	if e, _ := s.Get("anna", Reference{Name: "m"}); e.State != Loading {
 		t.Errorf("state %s", e.State)
 	}
