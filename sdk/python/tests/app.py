@@ -8,7 +8,8 @@ import time
 from typing import Any, Callable, List
 
 
-gone: List[str] = []  # requests that were taken back
+begun: List[str] = []  # requests that are answered until nobody listens
+gone: List[str] = []  # of these, what was taken back
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -65,6 +66,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.until_nobody_listens(lambda: self.wfile.write(bytes(1 << 10)))
         elif path == "/hang" or b"until I leave" in body:
             self.hang()
+        elif path == "/begun":
+            self.answer(200, str(len(begun)).encode())
         elif path == "/gone":
             self.answer(200, str(len(gone)).encode())
         elif path == "/redirect":
@@ -101,6 +104,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
+        begun.append(self.path)
         self.until_nobody_listens(lambda: self.chunk(b": still here\n\n"))
 
     def until_nobody_listens(self, write: Callable[[], object]) -> None:
