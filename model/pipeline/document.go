@@ -14,8 +14,9 @@ type document struct {
 	Input  strictyaml.Choice[inputs]  `yaml:"input"`
 	Output []strictyaml.Choice[steps] `yaml:"output"`
 	// Tasks follow: fields that are a task.
-	OCR   *ocrTask   `yaml:"ocr"`
-	Voice *voiceTask `yaml:"voice"`
+	OCR        *ocrTask        `yaml:"ocr"`
+	Voice      *voiceTask      `yaml:"voice"`
+	Transcribe *transcribeTask `yaml:"transcribe"`
 }
 
 // inputs is the table of what callers may send. Each field is an input.
