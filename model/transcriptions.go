@@ -73,13 +73,15 @@ func (q *transcriptionRequest) field(name string, content []byte) error {
 		return nil
 	case "response_format":
 		q.format = text
-		return only("json", "text", "verbose_json")
+		return only("json", "text", "verbose_json", "srt", "vtt")
+	case "timestamp_granularities[]":
+		return only("segment")
 	case "temperature":
 		return only("0", "0.0")
 	case "stream":
 		return only("false", "False")
 	}
-	return wrong(shortened(name), "unknown field %.40q, expected file, model, language, prompt, response_format, temperature or stream", name)
+	return wrong(shortened(name), "unknown field %.40q, expected file, model, language, prompt, response_format, timestamp_granularities[], temperature or stream", name)
 }
 
 // isWAV reports whether a file is RIFF, or RF64, which is RIFF of more than 4 GiB, with
@@ -101,41 +103,68 @@ func (s *Server) transcription(ctx context.Context, a *question) (reply, error) 
 	if err != nil {
 		return reply{}, err
 	}
+	if q.timed() && !a.model.says(segmentOutput) {
+		return reply{}, wrong("response_format", "%s tells when something was said, which %s does not say: expected json, text or verbose_json", q.format, a.model.name)
+	}
 	return s.ask(ctx, a, "audio", []string{q.recording}, func(out map[string]*tensor.Tensor) (reply, error) {
 		said := tensor.Data[string](out["text"])
 		if len(said) != 1 || !utf8.ValidString(said[0]) {
 			return reply{}, fail(http.StatusUnprocessableEntity, "the model gave no text")
 		}
-		return q.answer(said[0], s.config.answer)
+		segments, err := segmentsOf(out)
+		if err != nil {
+			return reply{}, err
+		}
+		if t := out["language"]; t != nil && t.Type == tensor.String && t.Len() == 1 && q.language == "" {
+			q.language = tensor.Data[string](t)[0]
+		}
+		body, err := q.answer(said[0], segments)
+		if err == nil && int64(len(body.body)) > s.config.answer {
+			err = tooLong(s.config.answer)
+		}
+		return body, err
 	})
 }
+
+// timed says whether a caller asks for nothing but what was said when.
+func (q *transcriptionRequest) timed() bool { return q.format == "srt" || q.format == "vtt" }
 
 // longestRecording is more than the model has heard: its pipeline has bounds of its own.
 const longestRecording = 1000 * time.Hour
 
-// answer writes what was said. No pipeline says when, so there are no segments.
-func (q *transcriptionRequest) answer(text string, limit int64) (reply, error) {
-	if q.format == "text" {
-		return reply{body: []byte(text + "\n"), contentType: "text/plain; charset=utf-8"}, nil
+// answer writes what was said, and when, if the model says that.
+func (q *transcriptionRequest) answer(text string, segments []segment) (reply, error) {
+	plain := func(text string) (reply, error) {
+		return reply{body: []byte(text), contentType: "text/plain; charset=utf-8"}, nil
 	}
-	var what any = struct {
+	switch q.format {
+	case "text":
+		return plain(text + "\n")
+	case "srt":
+		return plain(srt(segments))
+	case "vtt":
+		return plain(vtt(segments))
+	case "verbose_json":
+		return q.verbose(text, segments)
+	}
+	body, err := json.Marshal(struct {
 		Text string `json:"text"`
-	}{text}
-	if q.format == "verbose_json" {
-		r, err := sound.Open(q.recording, longestRecording)
-		if err != nil {
-			return reply{}, wrong("file", "the file: %v", err)
-		}
-		what = struct {
-			Task     string  `json:"task"`
-			Language string  `json:"language"`
-			Duration float64 `json:"duration"`
-			Text     string  `json:"text"`
-		}{"transcribe", q.language, r.Duration().Seconds(), text}
+	}{text})
+	return reply{body: body}, err
+}
+
+// verbose writes all that is known.
+func (q *transcriptionRequest) verbose(text string, segments []segment) (reply, error) {
+	r, err := sound.Open(q.recording, longestRecording)
+	if err != nil {
+		return reply{}, wrong("file", "the file: %v", err)
 	}
-	body, err := json.Marshal(what)
-	if err == nil && int64(len(body)) > limit {
-		err = tooLong(limit)
-	}
+	body, err := json.Marshal(struct {
+		Task     string    `json:"task"`
+		Language string    `json:"language"`
+		Duration float64   `json:"duration"`
+		Text     string    `json:"text"`
+		Segments []segment `json:"segments,omitzero"`
+	}{"transcribe", q.language, r.Duration().Seconds(), text, segments})
 	return reply{body: body}, err
 }

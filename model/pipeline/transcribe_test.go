@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/blindbox/blindbox/internal/race"
@@ -70,8 +71,8 @@ func (c said) compare(t *testing.T, segment []string, start, end []float32) {
 func whisperOf(t testing.TB) (*Pipeline, Ask) {
 	t.Helper()
 	dir := os.Getenv("BLINDBOX_MODELS")
-	if dir == "" {
-		t.Skip("no models in BLINDBOX_MODELS: `make test` fetches them")
+	if _, err := os.Stat(filepath.Join(dir, "whisper")); dir == "" || err != nil {
+		t.Skip("no Whisper in BLINDBOX_MODELS: `make test` fetches it")
 	}
 	d, err := Parse(fileOf(t, "../../examples/speech/words/pipeline.yaml"))
 	if err != nil {
