@@ -27,7 +27,7 @@ var sessions = []string{
 	"README.md", "docs/tour.md", "docs/learn.md", "docs/models.md", "docs/onnx.md", "vectors/README.md",
 	"docs/hardware/azure.md", "docs/hardware/nitro.md", "docs/hardware/nvidia.md", "docs/hardware/sev-snp.md",
 	"docs/hardware/sgx.md", "docs/hardware/tdx.md", "docs/hardware/vtpm.md",
-	"examples/notebook/README.md", "examples/ocr/README.md", "examples/search/README.md", "examples/triage/README.md",
+	"examples/notebook/README.md", "examples/ocr/README.md", "examples/search/README.md", "examples/speech/README.md", "examples/triage/README.md",
 	"examples/voice/README.md", "examples/xray/README.md",
 }
 
@@ -35,6 +35,7 @@ var sessions = []string{
 var fetched = map[string][]string{
 	"examples/ocr/README.md":      {"BLINDBOX_MODELS"},
 	"examples/voice/README.md":    {"BLINDBOX_MODELS"},
+	"examples/speech/README.md":   {"BLINDBOX_MODELS", "BLINDBOX_PYTHON"},
 	"examples/search/README.md":   {"BLINDBOX_MODELS", "BLINDBOX_TOKENIZERS", "BLINDBOX_PYTHON"},
 	"examples/notebook/README.md": {"BLINDBOX_MODELS", "BLINDBOX_TOKENIZERS", "BLINDBOX_PYTHON"},
 }
