@@ -65,8 +65,13 @@ func (o *textOpener) misfit(p strictyaml.Pos, key, seen, expected string) error 
 }
 
 // parse reads the tokenizer.
-func (o *textOpener) parse(b *binder) error {
-	n := o.doc.Tokenizer
+func (o *textOpener) parse(b *binder) (err error) {
+	o.to.tokenizer, err = b.tokenizer(o.doc.Tokenizer, o.path+".tokenizer")
+	return err
+}
+
+// tokenizer reads a tokenizer that a key of the document names.
+func (b *binder) tokenizer(n name, path string) (*tokenize.Tokenizer, error) {
 	limits := tokenize.DefaultLimits()
 	limits.TextBytes = maxTextBytes
 	var full error
@@ -79,13 +84,12 @@ func (o *textOpener) parse(b *binder) error {
 	tok, err := tokenize.ParseContext(b.ctx, b.files[n.Value], limits)
 	switch {
 	case full != nil: // which is no fault of the file's
-		return full
+		return nil, full
 	case err != nil:
-		return o.misfit(n.Pos, ".tokenizer", n.Value+": "+err.Error(), "a tokenizer.json that the box can follow")
+		return nil, misfit(n.Pos, path, n.Value+": "+err.Error(), "a tokenizer.json that the box can follow")
 	}
-	o.to.tokenizer = tok
 	b.hold(tok.Bytes())
-	return nil
+	return tok, nil
 }
 
 // model finds out how the inputs of the model are filled.

@@ -6,7 +6,6 @@ import (
 
 	"github.com/blindbox/blindbox/internal/strictyaml"
 	"github.com/blindbox/blindbox/model/pipeline/dictate"
-	"github.com/blindbox/blindbox/tokenize"
 )
 
 // transcribeTask writes down what is said in a recording, with a model of Whisper's family: an
@@ -54,13 +53,10 @@ func (t *transcribeTask) open(b *binder) (runner, error) {
 // tokens finds out what the tokens of the model are, by those of its tokenizer.
 func (o *transcribeOpener) tokens(b *binder) error {
 	n := o.doc.Tokenizer
-	limits := tokenize.DefaultLimits()
-	limits.TextBytes = maxTextBytes
-	tok, err := tokenize.Parse(b.files[n.Value], limits)
+	tok, err := b.tokenizer(n, "transcribe.tokenizer")
 	if err != nil {
-		return misfit(n.Pos, "transcribe.tokenizer", n.Value+": "+err.Error(), "a tokenizer.json that the box can follow")
+		return err
 	}
-	b.hold(tokenizerBytes(tok, len(b.files[n.Value])))
 	r, ids := o.to, map[string]int{}
 	for _, token := range []string{beginToken, endToken, notimesToken} {
 		id, ok := tok.TokenID(token)

@@ -93,7 +93,7 @@ func whisperOf(t testing.TB) (*Pipeline, Ask) {
 	for _, name := range d.Files() {
 		files[name] = fileOf(t, dir, "whisper", name)
 	}
-	p, err := New(d, models, files)
+	p, err := New(t.Context(), d, models, files, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
