@@ -115,8 +115,8 @@ func TestRequire(t *testing.T) {
 		{"isolation: [gvisor, runc]", boxCommand, "isolation", "isolation: line 2: a plain process", "only gvisor, runc"},
 		{"isolation: [gvisor, process]", boxImage, "isolation", "isolation: line 2: runc", "only gvisor, process"},
 
-		{"request: 1MiB", boxModels, "request", "1MiB", ""},
-		{"request: 1023KiB", boxModels, "request", "request: no line: 1 MiB", "at most 1023KiB"},
+		{"request: 20MiB", boxModels, "request", "20MiB", ""},
+		{"request: 1023KiB", boxModels, "request", "request: no line: 20 MiB", "at most 1023KiB"},
 		{"concurrent: 16", boxModels, "concurrent", "16 at once", ""},
 		{"concurrent: 15", boxModels + "limits: {concurrent: 16}\n", "concurrent", "concurrent: line 3: 16", "at most 15"},
 	} {

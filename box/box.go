@@ -54,6 +54,7 @@ import (
 	"github.com/blindbox/blindbox/box/peers"
 	"github.com/blindbox/blindbox/box/process"
 	"github.com/blindbox/blindbox/box/signing"
+	"github.com/blindbox/blindbox/internal/bodies"
 	"github.com/blindbox/blindbox/model"
 	"github.com/blindbox/blindbox/policy"
 )
@@ -136,6 +137,7 @@ type Box struct {
 	peers     *peers.Checker // nil if no box may call
 	backend   http.Handler
 	models    *model.Server // nil if the box runs an app
+	bodies    *bodies.Room  // for those that are held whole
 	sealed    *sealed       // nil unless the policy has sealed logs
 	records   *records
 	handler   *ingress.Handler
@@ -173,6 +175,7 @@ func New(cfg Config) (*Box, error) {
 	door := closeDoor(cfg.Attester, p)
 	cfg.Attester = door // whatever asks the hardware, asks through it
 	b := &Box{cfg: cfg, policy: p, differ: door.differ, grace: stopGrace, keyLife: signing.DefaultLife, ready: make(chan struct{})}
+	b.bodies = bodies.New(p.Limits.Request, len(p.Callers) == 1)
 	if err := b.places(); err != nil {
 		return nil, err
 	}
@@ -202,7 +205,7 @@ func (b *Box) open() {
 	r := b.records
 	b.handler = ingress.New(ingress.Config{
 		Policy: b.policy, Backend: b.backend, Callers: b.callers, Operators: b.operators, Ready: b.appReady, Model: b.modelOf, InBody: b.inBody,
-		Decided: b.cfg.Decided, Uptime: b.uptime, Receipts: r.receipts, Audit: r.log,
+		Bodies: b.bodies, Decided: b.cfg.Decided, Uptime: b.uptime, Receipts: r.receipts, Audit: r.log,
 		Records: r.ring.Bytes, Evidence: func() []byte { return r.key.Load().Bundle() },
 	})
 }

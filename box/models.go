@@ -26,6 +26,17 @@ type Store struct {
 	State string
 }
 
+// ModelError says which model of the policy keeps the box from starting.
+type ModelError struct {
+	Name  string
+	Cause error
+}
+
+func (e *ModelError) Error() string { return fmt.Sprintf("box: %v", e.Cause) }
+
+// Unwrap returns the cause.
+func (e *ModelError) Unwrap() error { return e.Cause }
+
 // loadModels reads the models of the policy, refuses bytes that are not those that it
 // names, and makes room for those that callers bring.
 func (b *Box) loadModels() (http.Handler, error) {
@@ -34,11 +45,11 @@ func (b *Box) loadModels() (http.Handler, error) {
 	for _, m := range p.Models {
 		l, err := loadModel(m, b.cfg.Builtin)
 		if err != nil {
-			return nil, fmt.Errorf("box: %w", err)
+			return nil, &ModelError{m.Name, err}
 		}
 		loaded = append(loaded, l)
 	}
-	opts := []model.Option{model.WithBodyLimit(p.Limits.Request), model.WithInFlight(p.Limits.Concurrent), model.WithShown(shows(p))}
+	opts := []model.Option{model.WithBodyLimit(p.Limits.Request), model.WithBodies(b.bodies), model.WithInFlight(p.Limits.Concurrent), model.WithShown(shows(p))}
 	if p.Limits.Time > 0 {
 		opts = append(opts, model.WithDeadline(p.Limits.Time))
 	}

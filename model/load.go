@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/blindbox/blindbox/model/bundle"
+	"github.com/blindbox/blindbox/model/foreign"
 	"github.com/blindbox/blindbox/model/pipeline"
 	"github.com/blindbox/blindbox/model/schedule"
 	"github.com/blindbox/blindbox/model/store"
@@ -33,19 +34,17 @@ type part struct {
 }
 
 // headSize is how much of a file tells what it is.
-const headSize = 512
+const headSize = foreign.Head
 
 // readFile reads a model's file as it comes. Weights are held once.
 func readFile(in io.Reader, lim onnx.Limits) (*file, error) {
 	counted := &counted{Reader: in}
-	head := make([]byte, headSize)
-	n, err := io.ReadFull(counted, head)
-	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+	head, whole, err := peek(counted)
+	if err != nil {
 		return nil, err
 	}
 	f := &file{}
-	whole := io.MultiReader(bytes.NewReader(head[:n]), counted)
-	if bundle.Is(head[:n]) {
+	if bundle.Is(head) {
 		err = f.readBundle(bundle.NewReader(whole, bundle.DefaultLimits()), lim)
 	} else {
 		err = f.readModel(bundle.Entry{}, whole, lim)
@@ -56,8 +55,26 @@ func readFile(in io.Reader, lim onnx.Limits) (*file, error) {
 	return f, err
 }
 
+// peek reads the beginning of a file, and returns all of it for who reads it then.
+func peek(in io.Reader) (head []byte, whole io.Reader, err error) {
+	head = make([]byte, headSize)
+	n, err := io.ReadFull(in, head)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, nil, err
+	}
+	return head[:n], io.MultiReader(bytes.NewReader(head[:n]), in), nil
+}
+
+// readModel reads an ONNX model, of which the first bytes show whether it may be one.
 func (f *file) readModel(e bundle.Entry, in io.Reader, lim onnx.Limits) error {
-	m, err := onnx.ParseFrom(in, lim)
+	head, whole, err := peek(in)
+	if err != nil {
+		return err
+	}
+	if other := foreign.Of(head); other != nil {
+		return fmt.Errorf("%w. %s", other, other.Fix)
+	}
+	m, err := onnx.ParseFrom(whole, lim)
 	if err != nil {
 		return err
 	}

@@ -34,6 +34,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/blindbox/blindbox/internal/bodies"
 	"github.com/blindbox/blindbox/model/bundle"
 	"github.com/blindbox/blindbox/model/schedule"
 	"github.com/blindbox/blindbox/model/store"
@@ -131,10 +132,15 @@ type config struct {
 	limits      onnx.Limits
 	brought     *store.Config // nil: callers bring no models
 	shows       func(list *http.Request, model string) bool
+	bodies      *bodies.Room
 }
 
 // WithBodyLimit bounds a request's body in bytes. Default 16 MiB.
 func WithBodyLimit(bytes int64) Option { return func(c *config) { c.body = bytes } }
+
+// WithBodies is the memory that the bodies of all requests have together. Default: a room
+// for eight of the largest, or 64 MiB, of which one caller has half.
+func WithBodies(room *bodies.Room) Option { return func(c *config) { c.bodies = room } }
 
 // WithElementLimit bounds the elements of all input tensors of one request, and
 // of all output tensors of one answer. Default 4 Mi.
@@ -181,6 +187,9 @@ func newConfig(opts []Option) (config, error) {
 	}
 	if c.inFlight == 0 {
 		c.inFlight = max(16, 4*c.concurrency)
+	}
+	if c.bodies == nil {
+		c.bodies = bodies.New(c.body, false)
 	}
 	var errs []error
 	for _, b := range []struct {

@@ -128,7 +128,8 @@ func (s *Server) named(w http.ResponseWriter, r *http.Request, answer func(conte
 		if r.Header.Get(CallerHeader) != "" && r.Header.Get(ModelHeader) == "" {
 			return reply{}, errors.New("model: nothing was decided about the model")
 		}
-		body, err := s.read(ctx, w, r)
+		body, free, err := s.read(ctx, w, r)
+		defer free()
 		if err != nil {
 			return reply{}, err
 		}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"math"
 	"net"
 	"net/http"
@@ -14,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/blindbox/blindbox/internal/bodies"
 	"github.com/blindbox/blindbox/model/pipeline"
 	"github.com/blindbox/blindbox/model/schedule"
 	"github.com/blindbox/blindbox/model/store"
@@ -223,7 +223,8 @@ func (s *Server) infer(w http.ResponseWriter, r *http.Request, name, version str
 			return reply{}, err
 		}
 		defer m.release()
-		data, err := s.read(ctx, w, r)
+		data, free, err := s.read(ctx, w, r)
+		defer free()
 		if err != nil {
 			return reply{}, err
 		}
@@ -261,18 +262,20 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request, answer func(contex
 	return answer(ctx)
 }
 
-// read takes the whole body, within the limits of size and time.
-func (s *Server) read(ctx context.Context, w http.ResponseWriter, r *http.Request) ([]byte, error) {
+// read takes the whole body, within the limits of size and time. It counts until free is
+// called.
+func (s *Server) read(ctx context.Context, w http.ResponseWriter, r *http.Request) (body []byte, free func(), err error) {
+	nothing := func() {}
 	if e := r.Header.Get("Content-Encoding"); e != "" && e != "identity" {
-		return nil, fail(http.StatusUnsupportedMediaType, "compressed requests are not supported")
+		return nil, nothing, fail(http.StatusUnsupportedMediaType, "compressed requests are not supported")
 	}
-	tooLarge := fail(http.StatusRequestEntityTooLarge, "request is larger than %d bytes", s.body)
+	tooLarge := fail(http.StatusRequestEntityTooLarge, "the request is larger than %d bytes, limits.request of the policy; send less, such as a smaller picture, or have it raised", s.body)
 	if r.ContentLength > s.body {
-		return nil, tooLarge
+		return nil, nothing, tooLarge
 	}
 	// Who decided about a request may have had to read it.
 	if all, ok := r.Body.(interface{ Bytes() []byte }); ok && int64(len(all.Bytes())) <= s.body {
-		return all.Bytes(), nil
+		return all.Bytes(), nothing, nil
 	}
 	// A body that trickles in must not hold its place for ever. A writer without
 	// a connection (a test's) has no deadline to set.
@@ -280,18 +283,24 @@ func (s *Server) read(ctx context.Context, w http.ResponseWriter, r *http.Reques
 	if end, ok := ctx.Deadline(); ok && control.SetReadDeadline(end) == nil {
 		defer func() { _ = control.SetReadDeadline(time.Time{}) }()
 	}
-	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.body))
+	most := s.body
+	if r.ContentLength >= 0 {
+		most = min(most, r.ContentLength)
+	}
+	body, free, err = s.bodies.ReadAll(r.Header.Get(CallerHeader), http.MaxBytesReader(w, r.Body, s.body), most)
 	var over *http.MaxBytesError
 	var slow net.Error
 	switch {
 	case errors.As(err, &over):
-		return nil, tooLarge
+		return nil, free, tooLarge
+	case errors.Is(err, bodies.ErrFull):
+		return nil, free, later(http.StatusTooManyRequests, 0, "%v; try again", err)
 	case errors.As(err, &slow) && slow.Timeout():
-		return nil, fail(http.StatusRequestTimeout, "the request's body took longer than %v", s.deadline)
+		return nil, free, fail(http.StatusRequestTimeout, "the request's body took longer than %v", s.deadline)
 	case err != nil:
-		return nil, fail(http.StatusBadRequest, "the request's body ended early")
+		return nil, free, fail(http.StatusBadRequest, "the request's body ended early")
 	}
-	return data, nil
+	return body, free, nil
 }
 
 // run waits for its turn and runs the model.

@@ -10,7 +10,7 @@ import (
 func TestSummary(t *testing.T) {
 	for doc, want := range map[string]string{
 		full:   "callers: ANYONE, 2 api keys · logs: counters · request <= 32 MiB · 64 at once · egress: NOT RESTRICTED, the app is a plain process",
-		models: "callers: nobody · logs: none · request <= 1 MiB · 16 at once · egress: none",
+		models: "callers: nobody · logs: none · request <= 20 MiB · 16 at once · egress: none",
 		head + "callers: [{api_key: " + hash(keyA) + ", may: [query]}]\nlimits: {request: 1000B}\n": "callers: 1 api key · logs: none · request <= 1000 B · 16 at once · egress: NOT RESTRICTED, the app is a plain process",
 		head + "audit: host\n":                             "callers: nobody · logs: none · audit: HOST · request <= 1 MiB · 16 at once · egress: NOT RESTRICTED, the app is a plain process",
 		head + "callers: [{anyone: true, may: [query]}]\n": "callers: ANYONE · logs: none · request <= 1 MiB · 16 at once · egress: NOT RESTRICTED, the app is a plain process",

@@ -194,7 +194,7 @@ type limitsDoc struct {
 	PIDs       strictyaml.At[int]           `yaml:"pids" form:"pids" doc:"The app's processes and threads. With an image 256 without it."`
 	CPU        strictyaml.At[scalar]        `yaml:"cpu" form:"cpu" doc:"Processors, up to three digits after the point. Without it all of the box."`
 	OpenFiles  strictyaml.At[int]           `yaml:"open_files" form:"open_files" doc:"Open files of each process. With an image 1024 without it."`
-	Request    text                         `yaml:"request" form:"size" doc:"The largest request body. Without it 1MiB."`
+	Request    text                         `yaml:"request" form:"size" doc:"The largest request body. Without it 1MiB, and 20MiB where the box runs models."`
 	Response   text                         `yaml:"response" form:"size" doc:"The largest answer body. Without it every size is passed on."`
 	Concurrent strictyaml.At[int]           `yaml:"concurrent" form:"concurrent" doc:"Requests served at once, in total. Without it 16."`
 	Time       strictyaml.At[time.Duration] `yaml:"time" form:"duration" doc:"How long a request may last in all. Without it only idle bounds it."`

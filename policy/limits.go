@@ -5,7 +5,8 @@ import "time"
 // Limits bound what a caller can make the box do, and what the app can take of
 // the box.
 type Limits struct {
-	// Request is the largest request body in bytes.
+	// Request is the largest request body in bytes. What runs models takes photographs and
+	// recordings where the document says nothing.
 	Request int64
 	// Response is the largest answer body in bytes; 0 means that the document
 	// says nothing and every length is passed on.
@@ -35,6 +36,7 @@ type Limits struct {
 // an app with an image.
 const (
 	DefaultRequest    = 1 << 20
+	DefaultForModels  = 20 << 20 // request, where the box runs models itself
 	DefaultConcurrent = 16
 	DefaultIdle       = 5 * time.Minute
 	DefaultMemory     = 1 << 30

@@ -192,8 +192,12 @@ func (b *builder) limits(d *limitsDoc) {
 	if d == nil {
 		d = &limitsDoc{}
 	}
+	request := int64(DefaultRequest)
+	if len(b.policy.Models) > 0 || b.policy.Store != nil {
+		request = DefaultForModels
+	}
 	l := Limits{
-		Request:    b.size(d.Request, "limits.request", DefaultRequest),
+		Request:    b.size(d.Request, "limits.request", request),
 		Response:   b.size(d.Response, "limits.response", 0),
 		Memory:     b.size(d.Memory, "limits.memory", 0),
 		Concurrent: or(d.Concurrent, DefaultConcurrent),

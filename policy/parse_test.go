@@ -333,8 +333,11 @@ func TestParseModels(t *testing.T) {
 	if !reflect.DeepEqual(p.Models, want) {
 		t.Errorf("got  %+v\nwant %+v", p.Models, want)
 	}
-	if p.Logs != LogsNone || p.Limits != (Limits{Request: DefaultRequest, Concurrent: DefaultConcurrent, Idle: DefaultIdle}) || p.Callers != nil {
+	if p.Logs != LogsNone || p.Limits != (Limits{Request: DefaultForModels, Concurrent: DefaultConcurrent, Idle: DefaultIdle}) || p.Callers != nil {
 		t.Errorf("defaults are %q, %+v, %+v", p.Logs, p.Limits, p.Callers)
+	}
+	if p := parse(t, "name: a\nstore: {memory: 1GiB}\n"); p.Limits.Request != DefaultForModels {
+		t.Errorf("a box to which callers bring models takes %d bytes, expected a photograph", p.Limits.Request)
 	}
 }
 

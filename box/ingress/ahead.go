@@ -3,11 +3,11 @@ package ingress
 import (
 	"bytes"
 	"errors"
-	"io"
 	"net/http"
 	"time"
 
 	"github.com/blindbox/blindbox/box/quota"
+	"github.com/blindbox/blindbox/internal/bodies"
 	"github.com/blindbox/blindbox/policy"
 )
 
@@ -19,7 +19,8 @@ const aheadFor = 30 * time.Second
 // body is read into memory before anything is decided, so whatever can be decided
 // without it comes first: that no model would be allowed, that the body says itself that
 // it is too long, that there is no place for it, or that the caller has nothing left.
-// What is in memory is so never more than limits.request for each place.
+// What is in memory is so never more than limits.request for each place, and all of it
+// together no more than the box has for bodies.
 func (h *Handler) serveAhead(a *answer, r *http.Request, q policy.Request, caller *policy.Caller, account *quota.Account) *problem {
 	if !h.cfg.Policy.Foresees(q) {
 		return h.refuse(a, q, denied(h.cfg.Policy.Decide(q)))
@@ -34,13 +35,14 @@ func (h *Handler) serveAhead(a *answer, r *http.Request, q policy.Request, calle
 	}
 	r, cut, end := h.begin(a, r, q.Action, account)
 	defer end()
-	text, p := h.readAhead(a, r, cut)
+	text, free, p := h.readAhead(a, r, q.Caller, cut)
+	defer free()
 	if p != nil {
 		return h.refuse(a, q, p)
 	}
 	model, err := h.cfg.Model(q.Caller, r, text)
 	if err != nil {
-		return h.refuse(a, q, unreadable(sentence(err)))
+		return h.refuse(a, q, unreadable(sentence(err), modelFix))
 	}
 	q.Model = model.Name
 	d := h.cfg.Policy.Decide(q)
@@ -59,10 +61,10 @@ func (h *Handler) serveAhead(a *answer, r *http.Request, q policy.Request, calle
 // sentence is what an error says, for people.
 func sentence(err error) string { return "Refused because " + err.Error() + "." }
 
-// readAhead reads the whole body.
-func (h *Handler) readAhead(a *answer, r *http.Request, cut func()) ([]byte, *problem) {
+// readAhead reads the whole body, which counts until free is called.
+func (h *Handler) readAhead(a *answer, r *http.Request, caller string, cut func()) (text []byte, free func(), p *problem) {
 	if a.body == nil {
-		return nil, nil
+		return nil, func() {}, nil
 	}
 	if h.cfg.Policy.Limits.Time == 0 {
 		total := startWatch(h.aheadFor, cut)
@@ -72,41 +74,21 @@ func (h *Handler) readAhead(a *answer, r *http.Request, cut func()) ([]byte, *pr
 	if r.ContentLength >= 0 {
 		most = min(most, r.ContentLength)
 	}
-	text, err := readAll(a.body, most)
+	text, free, err := h.cfg.Bodies.ReadAll(caller, a.body, most)
 	switch {
 	case a.body.over.Load():
-		return nil, tooLarge(a.body.limit)
+		p = tooLarge(a.body.limit)
 	case a.body.spent.Load():
-		return nil, usedUp(&quota.Spent{What: "quota of bytes"}, 0)
+		p = usedUp(&quota.Spent{What: "quota of bytes"}, 0)
 	case a.late.Load() || a.cut.Load():
-		return nil, unreadable("Its body did not come in time, and had to be read before it could be decided about.")
+		p = unreadable("Its body did not come in time, and had to be read before it could be decided about.",
+			"Send it faster, or less; `limits: {time: DURATION}` of the policy says for how long the box waits.")
+	case errors.Is(err, bodies.ErrFull):
+		p = crowded()
 	case err != nil:
-		return nil, unreadable("Its body ended early.")
+		p = unreadable("Its body ended early.", "Send all of it, as many bytes as Content-Length says.")
 	}
-	return text, nil
-}
-
-// firstPart is how much memory is taken for a body before any of it is there.
-const firstPart = 64 << 10
-
-// readAll is io.ReadAll, but for what it takes: no more than most and one byte, which is
-// for the end to be seen, and that only as the body comes.
-func readAll(from io.Reader, most int64) ([]byte, error) {
-	text := make([]byte, 0, firstPart)
-	for {
-		n, err := from.Read(text[len(text):cap(text)])
-		text = text[:len(text)+n]
-		if errors.Is(err, io.EOF) {
-			return text, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		if len(text) == cap(text) {
-			size := max(min(2*int64(len(text)), most+1), int64(len(text))+1)
-			text = append(make([]byte, 0, size), text...)
-		}
-	}
+	return text, free, p
 }
 
 // ahead is a body that was read before it was decided about. What answers may take it as

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -246,6 +245,38 @@ func TestCrowdAhead(t *testing.T) {
 	})
 }
 
+// TestRoomAhead: bodies that are read before a decision have a room together, of which one
+// caller of several has half. Who finds none is told to try again.
+func TestRoomAhead(t *testing.T) {
+	h, s, _ := aheadFront(t, aheadDoc("", "1MiB", 4, "1m", "")+withAuditor, func(http.ResponseWriter, *http.Request) {})
+	ask := func(key string) (*http.Response, []byte) {
+		return do(t, s.Client(), request(t, "POST", s.URL+"/v1/embeddings", strings.NewReader("open\n"+strings.Repeat("x", 900<<10)), "Authorization", "Bearer "+key))
+	}
+	var held []func()
+	for _, size := range []int{1 << 20, 32 << 10} {
+		for {
+			_, free, err := h.cfg.Bodies.ReadAll("clinic", strings.NewReader(strings.Repeat("x", size)), int64(size))
+			if err != nil {
+				break
+			}
+			held = append(held, free)
+		}
+	}
+	resp, text := ask(clinicKey)
+	if p := wantProblem(t, resp, text, 429); !strings.Contains(p.Detail, "take the memory that this one needs") || resp.Header.Get("Retry-After") == "" {
+		t.Errorf("%+v", p)
+	}
+	if resp, _ := ask(auditorKey); resp.StatusCode != 200 {
+		t.Errorf("another caller is answered %d", resp.StatusCode)
+	}
+	for _, free := range held {
+		free()
+	}
+	if resp, _ := ask(clinicKey); resp.StatusCode != 200 {
+		t.Errorf("afterwards %d", resp.StatusCode)
+	}
+}
+
 // trickle sends a body that never ends, a byte now and then or only one, and expects to
 // be told that it took too long.
 func trickle(t *testing.T, c *http.Client, url string, more bool) {
@@ -297,26 +328,6 @@ func TestBytesAhead(t *testing.T) {
 	}
 }
 
-// TestMemoryAhead: a body takes memory as it comes, and no more than it says.
-func TestMemoryAhead(t *testing.T) {
-	const size = 3 << 20
-	for _, most := range []int64{size, size + 1, 1 << 40, size - 1} {
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		text, err := readAll(io.LimitReader(&endless{}, size), most)
-		runtime.ReadMemStats(&after)
-		if taken := after.TotalAlloc - before.TotalAlloc; err != nil || len(text) != size || taken > 4*size {
-			t.Errorf("%d bytes for %d of at most %d: %v", taken, len(text), most, err)
-		}
-	}
-	if text, err := readAll(strings.NewReader("open"), 1<<40); err != nil || cap(text) > firstPart {
-		t.Errorf("%d bytes for 4: %v", cap(text), err)
-	}
-	if _, err := readAll(io.MultiReader(strings.NewReader("x"), &broken{}), 10); !errors.Is(err, io.ErrUnexpectedEOF) {
-		t.Errorf("a body that breaks off: %v", err)
-	}
-}
-
 type broken struct{}
 
 func (*broken) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
@@ -333,5 +344,20 @@ func TestProblemsOfOthers(t *testing.T) {
 	resp, text = do(t, s.Client(), request(t, "POST", s.URL+"/v2/models/m/infer", strings.NewReader("x")))
 	if p := wantProblem(t, resp, text, 401); p.Error != nil {
 		t.Errorf("a caller of the other protocol is told %+v", p.Error)
+	}
+}
+
+// TestFixesFit: what is wrong with a request is told with what to send instead.
+func TestFixesFit(t *testing.T) {
+	_, s, _ := aheadFront(t, aheadDoc("", "1MiB", 4, "1m", ""), func(http.ResponseWriter, *http.Request) {})
+	for _, c := range []struct{ method, path, body, fix string }{
+		{"POST", "/v1/embeddings", "\n", "the model's name"},
+		{"TRACE", "/x", "", "another method"},
+		{"POST", "/.well-known/blindbox/policy", "x", "Send GET."},
+	} {
+		resp, text := do(t, s.Client(), request(t, c.method, s.URL+c.path, strings.NewReader(c.body), "Authorization", "Bearer "+clinicKey))
+		if p := wantProblem(t, resp, text, 400); !strings.Contains(p.Fix, c.fix) {
+			t.Errorf("%s %s: fix %q, expected %q", c.method, c.path, p.Fix, c.fix)
+		}
 	}
 }

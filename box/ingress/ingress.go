@@ -26,6 +26,7 @@ import (
 	"github.com/blindbox/blindbox/box/callers"
 	"github.com/blindbox/blindbox/box/quota"
 	"github.com/blindbox/blindbox/box/receipt"
+	"github.com/blindbox/blindbox/internal/bodies"
 	"github.com/blindbox/blindbox/policy"
 	form "github.com/blindbox/blindbox/receipt"
 )
@@ -48,6 +49,9 @@ type Config struct {
 	// InBody reports whether the model that a request is for stands in its body; nil
 	// means never.
 	InBody func(r *http.Request) bool
+	// Bodies is the memory for bodies that are read before it is decided about them; nil
+	// means a room of their own.
+	Bodies *bodies.Room
 	// Decided is told what was decided about each request, before anything of it
 	// is passed on; nil means that nobody is. Many goroutines call it at once.
 	Decided func(Decision)
@@ -115,6 +119,9 @@ func New(cfg Config) *Handler {
 	}
 	if cfg.InBody == nil {
 		cfg.InBody = func(*http.Request) bool { return false }
+	}
+	if cfg.Bodies == nil {
+		cfg.Bodies = bodies.New(cfg.Policy.Limits.Request, len(cfg.Policy.Callers) == 1)
 	}
 	if cfg.Decided == nil {
 		cfg.Decided = func(Decision) {}
@@ -195,7 +202,7 @@ func (h *Handler) serve(a *answer, r *http.Request) *problem {
 	}
 	model, err := h.cfg.Model(caller.Name, r, nil)
 	if err != nil {
-		return h.refuse(a, q, unreadable(sentence(err)))
+		return h.refuse(a, q, unreadable(sentence(err), modelFix))
 	}
 	q.Model = model.Name
 	d := h.cfg.Policy.Decide(q)
@@ -255,7 +262,7 @@ func (h *Handler) admit(d policy.Decision, r *http.Request, q policy.Request, ac
 func (h *Handler) room(r *http.Request, q policy.Request) (p *problem, leave func()) {
 	switch {
 	case r.ContentLength > h.longest(q.Action):
-		return tooLarge(h.longest(q.Action)), nil
+		return h.tooLong(q.Action), nil
 	case h.draining.Load():
 		return notReady("The box is stopping."), nil
 	}
@@ -272,6 +279,14 @@ func (h *Handler) longest(action policy.Action) int64 {
 		return max(s.OwnerBytes, h.cfg.Policy.Limits.Request)
 	}
 	return h.cfg.Policy.Limits.Request
+}
+
+// tooLong says which limit a body is over.
+func (h *Handler) tooLong(action policy.Action) *problem {
+	if longest := h.longest(action); longest > h.cfg.Policy.Limits.Request {
+		return tooLargeModel(longest)
+	}
+	return tooLarge(h.cfg.Policy.Limits.Request)
 }
 
 // allow and refuse tell what was decided.
@@ -302,18 +317,18 @@ func (h *Handler) decided(a *answer, q policy.Request, d Decision) {
 func readable(r *http.Request) (string, *problem) {
 	path, _, _ := strings.Cut(r.RequestURI, "?")
 	if r.Method == http.MethodConnect || r.Method == http.MethodTrace {
-		return "", unreadable("The box does not take CONNECT and TRACE.")
+		return "", unreadable("The box does not take CONNECT and TRACE.", "Use another method: GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS.")
 	}
 	if err := policy.CheckPath(path); err != nil {
-		return "", unreadable("Refused because " + strings.TrimPrefix(err.Error(), "policy: ") + "; the box and the app could understand it differently.")
+		return "", unreadable("Refused because "+strings.TrimPrefix(err.Error(), "policy: ")+"; the box and the app could understand it differently.", "Send the path as it is meant: without `.`, `..`, empty parts and encoded slashes.")
 	}
 	// HTTP/2 lets through what would end the request line of HTTP/1.1.
 	if strings.ContainsFunc(r.URL.RawQuery, func(c rune) bool { return c <= ' ' || c == 0x7f }) {
-		return "", unreadable("The query has a character that must be percent-encoded.")
+		return "", unreadable("The query has a character that must be percent-encoded.", "Encode spaces and controls in the query: a space is %20.")
 	}
 	// The path is forwarded from the parsed URL and decided by as it was sent.
 	if r.URL.EscapedPath() != path {
-		return "", unreadable("The path is not in its usual encoding.")
+		return "", unreadable("The path is not in its usual encoding.", "Encode what has to be encoded in the path, and nothing else, as URL libraries do.")
 	}
 	return path, nil
 }

@@ -75,7 +75,7 @@ func inOperation(no *operate.Refusal) *problem {
 	}
 	title, ok := titles[no.Status]
 	if !ok {
-		return unreadable(no.Detail)
+		return unreadable(no.Detail, no.Fix)
 	}
 	return newProblem(no.Status, title, no.Detail, no.Fix)
 }

@@ -14,7 +14,7 @@ import (
 // serveOwn answers what the box answers itself, or returns why not.
 func (h *Handler) serveOwn(a *answer, r *http.Request, q policy.Request, account *quota.Account) *problem {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		return unreadable("The box's own addresses are for GET and HEAD.")
+		return unreadable("The box's own addresses are for GET and HEAD.", "Send GET.")
 	}
 	name := strings.TrimPrefix(q.Path, policy.ReservedPrefix)
 	if spent := h.asked(name, q.Caller); spent != nil {

@@ -39,9 +39,12 @@ func newProblem(status int, title, detail, fix string) *problem {
 	}
 }
 
-func unreadable(detail string) *problem {
-	return newProblem(http.StatusBadRequest, "the box cannot read the request", detail, "Correct the request.")
+func unreadable(detail, fix string) *problem {
+	return newProblem(http.StatusBadRequest, "the box cannot read the request", detail, fix)
 }
+
+// modelFix is for a body in which the one name of a model is not found.
+const modelFix = "Send JSON in which no member is there twice, with the model's name in \"model\", or for a recording a form (multipart/form-data) with one field model."
 
 // openAIError is an error as OpenAI's API has it.
 type openAIError struct {
@@ -74,7 +77,7 @@ func unidentified(r *callers.Refusal) *problem {
 		p = notReady(r.Detail)
 		p.Fix = r.Fix
 	default:
-		p = unreadable(r.Detail)
+		p = unreadable(r.Detail, r.Fix)
 	}
 	return p
 }
@@ -100,7 +103,20 @@ func noReceipt() *problem {
 
 func tooLarge(limit int64) *problem {
 	return newProblem(http.StatusRequestEntityTooLarge, "the request is larger than the policy allows",
-		fmt.Sprintf("The limit is %d bytes.", limit), "Send less, or have the operator publish a policy with a higher limit.")
+		fmt.Sprintf("The limit is %d bytes, limits.request of the policy.", limit), "Send less, such as a smaller picture, or have the operator publish a policy with a higher `limits: {request: SIZE}`.")
+}
+
+// tooLargeModel is tooLarge for an upload.
+func tooLargeModel(limit int64) *problem {
+	p := tooLarge(limit)
+	p.Detail = fmt.Sprintf("The limit is %d bytes, store.owner.bytes of the policy.", limit)
+	p.Fix = "Send a smaller model, or have the operator publish a policy with a higher `store: {owner: {bytes: SIZE}}`."
+	return p
+}
+
+func crowded() *problem {
+	return newProblem(http.StatusTooManyRequests, "the box is busy",
+		"The bodies of the requests of this moment take the memory that this one needs.", "Wait as long as Retry-After says, then send it again.")
 }
 
 func busy() *problem {

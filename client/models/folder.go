@@ -8,6 +8,7 @@ import (
 	"io/fs"
 
 	"github.com/blindbox/blindbox/model/bundle"
+	"github.com/blindbox/blindbox/model/foreign"
 	"github.com/blindbox/blindbox/model/pipeline"
 )
 
@@ -23,8 +24,28 @@ func Pack(folder fs.FS) (*bundle.Packed, error) {
 	if err != nil {
 		return nil, fmt.Errorf("models: %w", err)
 	}
+	for _, name := range d.Models() {
+		if err := recogniseIn(folder, name); err != nil {
+			return nil, err
+		}
+	}
 	names := append([]string{bundle.Manifest}, d.Models()...)
 	return bundle.Pack(folder, append(names, d.Files()...), bundle.DefaultLimits())
+}
+
+// recogniseIn refuses a model of a folder that is something else. That there is none is
+// said by who packs it.
+func recogniseIn(folder fs.FS, name string) error {
+	f, err := folder.Open(name)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	head, err := io.ReadAll(io.LimitReader(f, foreign.Head))
+	if other := foreign.Of(head); err == nil && other != nil {
+		return fmt.Errorf("models: %s: %w", name, other)
+	}
+	return nil
 }
 
 // manifest reads a folder's pipeline.yaml.

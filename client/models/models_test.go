@@ -21,6 +21,7 @@ import (
 	"github.com/blindbox/blindbox/examples/triage"
 	"github.com/blindbox/blindbox/examples/tumour"
 	"github.com/blindbox/blindbox/model"
+	"github.com/blindbox/blindbox/model/foreign"
 	"github.com/blindbox/blindbox/model/store"
 )
 
@@ -319,5 +320,22 @@ func TestFoldersThatAreNone(t *testing.T) {
 		if _, err := (&Client{}).PushFolder(t.Context(), folder, Spec{}, nil); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, expected %s", err, want)
 		}
+	}
+}
+
+// TestAnotherKindOfFile: what is no model is named, and not a byte of it is sent.
+func TestAnotherKindOfFile(t *testing.T) {
+	c := clientOf(t, box(t), "clinic")
+	c.HTTP = transport(func(*http.Request) (*http.Response, error) {
+		t.Error("something is sent")
+		return nil, errors.New("sent")
+	})
+	var other *foreign.Error
+	if _, err := push(t, c, []byte("GGUF\x03"), Spec{Name: "m"}); !errors.As(err, &other) || !strings.Contains(other.Fix, "optimum-cli export onnx") {
+		t.Errorf("error %v", err)
+	}
+	folder := fstest.MapFS{"pipeline.yaml": {Data: []byte("model: m.onnx\ninput: {text: {tokenizer: t.json, length: 8}}\noutput: [softmax]\n")}, "m.onnx": {Data: []byte("PK\x03\x04")}}
+	if _, err := c.PushFolder(t.Context(), folder, Spec{Name: "m"}, nil); !errors.As(err, &other) || !strings.Contains(err.Error(), "m.onnx: it seems to be a zip archive") {
+		t.Errorf("error %v", err)
 	}
 }

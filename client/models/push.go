@@ -12,6 +12,8 @@ import (
 	"net/url"
 	"strconv"
 	"time"
+
+	"github.com/blindbox/blindbox/model/foreign"
 )
 
 // Spec is what the caller says about a model that it brings.
@@ -41,14 +43,30 @@ func (s *Spec) query() string {
 // tries is how often an upload goes on after it was cut without one byte of progress.
 const tries = 5
 
+// recognise refuses a file that is something else than a model, by its first bytes. The
+// error wraps a [foreign.Error].
+func recognise(file io.ReaderAt, size int64) error {
+	head, err := io.ReadAll(io.NewSectionReader(file, 0, min(size, foreign.Head)))
+	if err != nil {
+		return fmt.Errorf("%w: %w", errFile, err)
+	}
+	if other := foreign.Of(head); other != nil {
+		return fmt.Errorf("models: nothing was sent: %w", other)
+	}
+	return nil
+}
+
 // Push uploads a file of so many bytes, from its first, and returns the model that the
 // box has made of it. If the connection is cut it goes on where the box has come to.
 // sent, if it is not nil, is told how many bytes are out. The file is read twice at the
 // same time, from the first byte on: for the box, and for its digest, which is announced
-// before the box makes a model of what it has.
+// before the box makes a model of what it has. What is another kind of file is not sent.
 func (c *Client) Push(ctx context.Context, file io.ReaderAt, size int64, s Spec, sent func(int64)) (Model, error) {
 	if n, err := file.ReadAt(make([]byte, 1), max(size-1, 0)); size > 0 && n < 1 {
 		return Model{}, fmt.Errorf("%w: it has no %d bytes: %w", errFile, size, err)
+	}
+	if err := recognise(file, size); err != nil {
+		return Model{}, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

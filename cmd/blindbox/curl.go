@@ -30,6 +30,7 @@ type curlOptions struct {
 	binary         []string
 	include, head  bool
 	receipt        string
+	force          bool
 	fail, silent   bool
 	timeout        time.Duration
 }
@@ -65,6 +66,7 @@ output. -o is curl's here; the JSON form is --format json.`,
 	f.BoolVarP(&o.fail, "fail", "f", false, "exit 1 if the status is 400 or higher")
 	f.BoolVarP(&o.silent, "silent", "s", false, "do not print the verdict")
 	f.StringVar(&o.receipt, "receipt", "", "ask for a receipt, write it to a file, and the evidence for it to FILE.bundle")
+	f.BoolVar(&o.force, "force", false, "write over the files of a receipt that are there")
 	f.DurationVar(&o.timeout, "timeout", client.DefaultTimeout, "how long to wait for a verdict")
 	format := s.format
 	f.StringVar(&s.format, "format", "text", "text or json")
@@ -91,6 +93,11 @@ func (s *session) curl(ctx context.Context, address string, o curlOptions) error
 	}
 	if key != "" && req.Header.Get("Authorization") == "" {
 		req.Header.Set("Authorization", "Bearer "+key)
+	}
+	if o.receipt != "" {
+		if err := s.unwritten(o.force, o.receipt, bundleOf(o.receipt)); err != nil {
+			return err
+		}
 	}
 	nonce := askReceipt(req, o.receipt)
 	var judged atomic.Int64 // when there was a verdict, after began
@@ -121,7 +128,7 @@ func (s *session) curl(ctx context.Context, address string, o curlOptions) error
 		return err
 	}
 	if o.receipt != "" {
-		if err := s.saveReceipt(c, req, res, o.receipt, nonce); err != nil {
+		if err := s.saveReceipt(c, req, res, o.receipt, nonce, o.force); err != nil {
 			return err
 		}
 	}

@@ -146,7 +146,7 @@ func (s *session) devPolicy(dir string, o devOptions, command []string) (*policy
 func mustBeFree(addr string) error {
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
-		return fail(catalogue.CodeApp, "box", err.Error(), "a port that the command itself can listen on: --port")
+		return notStarted(err, "a port that the command itself can listen on: --port")
 	}
 	return ln.Close()
 }

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -90,6 +91,28 @@ type surroundings struct {
 	decided func(ingress.Decision)
 }
 
+// notStarted says why there is no box, with what to do about that case.
+func notStarted(err error, expected string) *refusal {
+	text := strings.TrimPrefix(err.Error(), "box: ")
+	rest, ofApp := strings.CutPrefix(text, "process: ")
+	r := fail(catalogue.CodeApp, "box", rest, expected)
+	var noProgram *exec.Error
+	var noModel *box.ModelError
+	switch {
+	case errors.As(err, &noProgram):
+		r.entry.Fix = "Name a program that is there, by its whole path if it is in no folder of PATH."
+	case errors.As(err, &noModel):
+		r.entry.Fix = "Compare the model's path and sha256 with box.yaml: `blindbox model show FILE` prints the digest, and whether a box can run the file."
+	case strings.Contains(text, "folder for models") || strings.Contains(text, "no folder for it"):
+		r.entry.Fix = "A folder for models (`--store FOLDER`) goes with `store: {disk: SIZE}` in box.yaml: give both or neither."
+	case strings.Contains(text, "address already in use") || strings.Contains(text, "something listens at"):
+		r.entry.Fix = "End what listens there, or choose another port with `--port`."
+	case ofApp:
+		r.entry.Fix = "Run the command by itself and look at its output; `--port`, or app.listen in box.yaml, must be where it listens."
+	}
+	return r
+}
+
 // startBox starts a simulated box on ln and returns when its door is open. It
 // always takes ln over.
 func startBox(ctx context.Context, root *sim.Root, p *policy.Policy, ln net.Listener, at surroundings) (*devBox, error) {
@@ -104,7 +127,7 @@ func startFaulty(ctx context.Context, root *sim.Root, p *policy.Policy, ln net.L
 		if errors.Is(err, launch.ErrOther) {
 			return nil, fail(catalogue.CodeLaunched, "box", err.Error(), "")
 		}
-		return nil, fail(catalogue.CodeApp, "box", strings.TrimPrefix(strings.TrimPrefix(err.Error(), "box: "), "process: "), "")
+		return nil, notStarted(err, "")
 	}
 	var err error
 	if d.measurement, err = simMeasurement(); err != nil {

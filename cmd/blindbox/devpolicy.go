@@ -28,7 +28,7 @@ func (w wrapping) document() ([]byte, error) {
 		program, err = filepath.Abs(program)
 	}
 	if err != nil {
-		return nil, fail(catalogue.CodeApp, "box", err.Error(), "a program that can be run")
+		return nil, notStarted(err, "a program that can be run")
 	}
 	dir, err := os.Getwd()
 	if err != nil {

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -15,6 +17,9 @@ import (
 	"github.com/blindbox/blindbox/client"
 	"github.com/blindbox/blindbox/client/models"
 	"github.com/blindbox/blindbox/internal/catalogue"
+	"github.com/blindbox/blindbox/model/bundle"
+	"github.com/blindbox/blindbox/model/foreign"
+	"github.com/blindbox/blindbox/policy"
 )
 
 // boxVariable names the box for the commands about models.
@@ -26,6 +31,7 @@ type boxFlags struct {
 	cert                certFlags
 	timeout             time.Duration
 	receipt             string // a file; "": none is asked for
+	force               bool   // write over it
 }
 
 func addBoxFlags(cmd *cobra.Command, o *boxFlags) {
@@ -44,6 +50,9 @@ func (s *session) withBox(o boxFlags, do func(*models.Client) error) error {
 	}
 	if o.box == "" {
 		return usage("which box? give --box https://HOST[:PORT], or set %s", boxVariable)
+	}
+	if err := s.unwritten(o.force, receiptFiles(o.receipt)...); err != nil {
+		return err
 	}
 	u, err := boxURL(o.box)
 	if err != nil {
@@ -81,13 +90,19 @@ func (s *session) withBox(o boxFlags, do func(*models.Client) error) error {
 		return usage("%v", err)
 	}
 	defer c.Close()
+	asks := &models.Client{Base: u, HTTP: c, Key: key}
 	if o.receipt == "" {
-		err = do(&models.Client{Base: u, HTTP: c, Key: key})
+		err = do(asks)
 	} else {
-		r := &receipted{RoundTripper: c, file: o.receipt}
+		r := &receipted{RoundTripper: c, file: o.receipt, force: o.force}
 		err = r.save(s, do(&models.Client{Base: u, HTTP: r, Key: key}))
 	}
-	return modelRefusal(err, verified.Load())
+	err = modelRefusal(err, verified.Load())
+	var told *refusal
+	if errors.As(err, &told) && told.status == http.StatusNotFound {
+		told.entry.Fix = otherModels(asks)
+	}
+	return err
 }
 
 // modelRefusal tells what the box refused from what kept the request from it. What ended
@@ -95,17 +110,17 @@ func (s *session) withBox(o boxFlags, do func(*models.Client) error) error {
 func modelRefusal(err error, verified bool) error {
 	var said *models.Error
 	var told *refusal
+	var other *foreign.Error
 	switch {
 	case err == nil, errors.As(err, &told):
 		return err
+	case errors.As(err, &other):
+		return notAModel(other)
 	case errors.As(err, &said):
 		r := fail(catalogue.CodeModelRefused, "model", fmt.Sprintf("%d %s: %s", said.Status, http.StatusText(said.Status), oneLine(said.Message)), "")
-		if said.Retry > 0 {
-			r.entry.Fix = fmt.Sprintf("Try again in %v.", said.Retry)
-		}
-		if said.Status == http.StatusUnauthorized {
-			caller, _ := catalogue.ByCode(catalogue.CodeBoxCaller)
-			r.entry.Fix = caller.Fix
+		r.status = said.Status
+		if fix := fixOf(said); fix != "" {
+			r.entry.Fix = fix
 		}
 		return r
 	}
@@ -113,6 +128,91 @@ func modelRefusal(err error, verified bool) error {
 	if verified && r.reason == catalogue.CodeInterrupted {
 		r.entry.NotDone = "There is no answer. The request, or a part of it, may have reached the box, which was verified. A part of an upload is deleted there, after ten minutes at the latest."
 	}
+	return r
+}
+
+// fixOf is what to do about a refusal of the box, "" if its status does not tell.
+func fixOf(said *models.Error) string {
+	switch said.Status {
+	case http.StatusUnauthorized:
+		caller, _ := catalogue.ByCode(catalogue.CodeBoxCaller)
+		return caller.Fix
+	case http.StatusBadRequest:
+		return "Correct what was sent. `blindbox model run NAME` with nothing behind it says what a model takes."
+	case http.StatusForbidden:
+		return "What you may do stands in the box's policy: `blindbox curl -s https://HOST/.well-known/blindbox/me` shows it. A model is changed by its owner alone."
+	case http.StatusRequestEntityTooLarge:
+		return "Send less, such as a smaller picture, or have the operator publish a policy with a higher `limits: {request: SIZE}`; an upload is bounded by `store: {owner: {bytes: SIZE}}`."
+	case http.StatusUnprocessableEntity:
+		return "Mend the model: `blindbox model show FILE` reads it as a box does."
+	case http.StatusInsufficientStorage:
+		return "Take out a model of yours (`blindbox model rm NAME`), or have the operator publish a policy with a larger `store`."
+	case http.StatusGatewayTimeout:
+		return "Ask about less at a time, or have the operator publish a policy with a higher `limits: {time: DURATION}`."
+	}
+	if said.Retry > 0 {
+		return fmt.Sprintf("Try again in %v.", said.Retry)
+	}
+	return ""
+}
+
+// otherModels is what to do about a name under which there is no model: which names there
+// are, for a caller that may know.
+func otherModels(c *models.Client) string {
+	ctx, end := context.WithTimeout(context.Background(), 5*time.Second)
+	defer end()
+	may, err := mayList(ctx, c)
+	var list []models.Model
+	if may {
+		list, err = c.List(ctx)
+	}
+	switch {
+	case err == nil && !may:
+		return "Ask the model's owner, or the operator, how it is called: the policy does not let you list models. One that another caller has brought is OWNER~NAME."
+	case err != nil:
+		return "Look at its name again. One that another caller has brought is OWNER~NAME."
+	case len(list) == 0:
+		return "There is no model that you may know of: bring one with `blindbox model push FILE`, or ask the operator for what you may do."
+	}
+	const most = 8
+	names := make([]string, 0, most+1)
+	for _, m := range list[:min(len(list), most)] {
+		if name := oneLine(m.Name); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	if len(list) > most {
+		names = append(names, "...")
+	}
+	return "Name one that is there: " + strings.Join(names, ", ") + " (`blindbox model ls`). One that another caller has brought is OWNER~NAME."
+}
+
+// mayList asks the box whether the caller may list its models, which is no request that
+// the policy could refuse.
+func mayList(ctx context.Context, c *models.Client) (bool, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, c.Base.String(), http.NoBody)
+	if err != nil {
+		return false, err
+	}
+	if c.Key != "" {
+		r.Header.Set("Authorization", "Bearer "+c.Key)
+	}
+	text, err := fetchOwn(c.HTTP, r, "/me", 1<<20)
+	if err != nil {
+		return false, err
+	}
+	var me struct {
+		May []policy.Action `json:"may"`
+	}
+	err = json.Unmarshal(text, &me)
+	return slices.Contains(me.May, policy.List), err
+}
+
+// notAModel refuses a file that is of another kind, before anything is sent of it.
+func notAModel(other *foreign.Error) *refusal {
+	r := fail(catalogue.CodeModel, "model", other.What, "an ONNX model, or a folder with "+bundle.Manifest)
+	r.entry.NotDone = "Nothing was sent."
+	r.entry.Fix = other.Fix
 	return r
 }
 
@@ -157,6 +257,9 @@ func (s *session) push(ctx context.Context, c *models.Client, file string, spec 
 	defer f.close()
 	if spec.Name == "" {
 		spec.Name = f.name
+	}
+	if !isAName(spec.Name) {
+		return usage("the model's name would be %q, expected up to 128 letters, digits, '.', '_' and '-', the first a letter or digit: give one with --name", abridge(spec.Name))
 	}
 	p := s.progress("sent", f.size)
 	m, err := c.Push(ctx, f, f.size, spec, p.at)

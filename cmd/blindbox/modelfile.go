@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"github.com/blindbox/blindbox/client/models"
 	"github.com/blindbox/blindbox/internal/catalogue"
 	"github.com/blindbox/blindbox/model/bundle"
+	"github.com/blindbox/blindbox/model/foreign"
 )
 
 // modelFile is what a box makes a model of: a file, or a folder as the file that is made
@@ -31,7 +33,7 @@ func openModel(path string) (*modelFile, error) {
 	info, err := os.Stat(path)
 	switch {
 	case err != nil:
-		return nil, fail(catalogue.CodeFile, "file", err.Error(), "")
+		return nil, fail(catalogue.CodeFile, "file", err.Error(), "an ONNX model, a bundle, or a folder with "+bundle.Manifest)
 	case info.IsDir():
 		return openFolder(path)
 	case filepath.Base(path) == bundle.Manifest:
@@ -67,6 +69,12 @@ func openFolder(path string) (*modelFile, error) {
 // noBundle refuses a folder of which no bundle can be made: with the places in its
 // pipeline.yaml, if they are what is wrong.
 func noBundle(path string, err error) *refusal {
+	var other *foreign.Error
+	if errors.As(err, &other) {
+		r := notAModel(other)
+		r.seen = path + ": " + strings.TrimPrefix(err.Error(), "models: ")
+		return r
+	}
 	r := badDocument(catalogue.CodeModel, "model", filepath.Join(path, bundle.Manifest), err)
 	if len(r.places) == 0 {
 		r.seen = path + ": " + strings.TrimPrefix(strings.TrimPrefix(err.Error(), "models: "), "bundle: ")
@@ -83,6 +91,11 @@ var notOfAName = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
 // nameOf makes a model's name of its file's.
 func nameOf(file string) string {
 	return asName(strings.TrimSuffix(filepath.Base(file), filepath.Ext(file)))
+}
+
+// isAName says whether a box takes a model under this name.
+func isAName(name string) bool {
+	return len(name) <= 128 && regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`).MatchString(name)
 }
 
 func asName(text string) string {

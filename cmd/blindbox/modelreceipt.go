@@ -13,12 +13,14 @@ import (
 
 func addReceiptFlag(cmd *cobra.Command, o *boxFlags) {
 	cmd.Flags().StringVar(&o.receipt, "receipt", "", "ask for a receipt and write it to a file, the evidence for it to FILE.bundle, and the bodies that went and came to FILE.request and FILE.response")
+	cmd.Flags().BoolVar(&o.force, "force", false, "write over the files of a receipt that are there")
 }
 
 // receipted sends what the models client sends, and keeps what a receipt is about.
 type receipted struct {
 	http.RoundTripper
-	file string
+	file  string
+	force bool
 
 	nonce             string
 	request, response []byte
@@ -79,14 +81,14 @@ func (r *receipted) save(s *session, err error) error {
 	if r.answer == nil || (err != nil && !errors.As(err, &said)) {
 		return err
 	}
-	if failed := s.saveReceipt(r.RoundTripper, r.sent, r.answer, r.file, r.nonce); failed != nil {
+	if failed := s.saveReceipt(r.RoundTripper, r.sent, r.answer, r.file, r.nonce, r.force); failed != nil {
 		return errors.Join(err, failed)
 	}
 	for name, data := range map[string][]byte{r.file + ".request": r.request, r.file + ".response": r.response} {
 		if len(data) == 0 {
 			continue
 		}
-		if failed := s.writeFile(name, data, 0o600, true); failed != nil {
+		if failed := s.writeFile(name, data, 0o600, r.force); failed != nil {
 			return errors.Join(err, failed)
 		}
 	}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/blindbox/blindbox/internal/catalogue"
 	"github.com/blindbox/blindbox/model/bundle"
+	"github.com/blindbox/blindbox/model/foreign"
 	"github.com/blindbox/blindbox/onnx"
 )
 
@@ -101,8 +102,12 @@ func (s *session) modelShow(file string, shapes []string) error {
 	defer end()
 	read := &digested{hash: sha256.New()}
 	whole := bufio.NewReaderSize(io.TeeReader(in, read), 1<<16)
-	if head, _ := whole.Peek(512); bundle.Is(head) {
+	head, _ := whole.Peek(foreign.Head)
+	if bundle.Is(head) {
 		return s.showBundle(file, whole, read, given)
+	}
+	if other := foreign.Of(head); other != nil {
+		return notAModel(other)
 	}
 	m, err := readModel(whole, read)
 	if err != nil {

@@ -6,16 +6,36 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 
 	"github.com/blindbox/blindbox/attest"
 	boxreceipt "github.com/blindbox/blindbox/box/receipt"
+	"github.com/blindbox/blindbox/internal/catalogue"
 	"github.com/blindbox/blindbox/policy"
 	"github.com/blindbox/blindbox/receipt"
 )
 
 // bundleOf is the file with the evidence for the key of a receipt.
 func bundleOf(file string) string { return file + ".bundle" }
+
+// receiptFiles are the files that a receipt of a model's run is kept in; "" is none.
+func receiptFiles(file string) []string {
+	if file == "" {
+		return nil
+	}
+	return []string{file, bundleOf(file), file + ".request", file + ".response"}
+}
+
+// unwritten refuses to begin what would write over a file.
+func (s *session) unwritten(force bool, files ...string) error {
+	for _, name := range files {
+		if _, err := os.Lstat(name); err == nil && !force {
+			return fail(catalogue.CodeFile, "file", name+" exists already", "a new name, or --force")
+		}
+	}
+	return nil
+}
 
 // askReceipt has a request ask for a receipt, with a nonce that nobody used before.
 // A nonce that the user gave stays.
@@ -35,7 +55,7 @@ func askReceipt(r *http.Request, file string) (nonce string) {
 
 // saveReceipt writes the receipt for an answer that was read to its end, and what
 // proves its key. What is not about this request is not written.
-func (s *session) saveReceipt(c http.RoundTripper, r *http.Request, res *http.Response, file, nonce string) error {
+func (s *session) saveReceipt(c http.RoundTripper, r *http.Request, res *http.Response, file, nonce string, force bool) error {
 	none := func(seen string) error {
 		return fail(receipt.CodeUnreadable, "receipt", seen, "a receipt for the request: a box makes one for callers of its policy")
 	}
@@ -69,10 +89,10 @@ func (s *session) saveReceipt(c http.RoundTripper, r *http.Request, res *http.Re
 	if err := attest.FailureOf(opened.Bind(b)); err != nil {
 		return err
 	}
-	if err := s.writeFile(bundleOf(file), bundle, 0o644, true); err != nil {
+	if err := s.writeFile(bundleOf(file), bundle, 0o644, force); err != nil {
 		return err
 	}
-	return s.writeFile(file, []byte(strings.TrimSpace(string(token))+"\n"), 0o644, true)
+	return s.writeFile(file, []byte(strings.TrimSpace(string(token))+"\n"), 0o644, force)
 }
 
 // fetchOwn reads one of the box's own addresses, as the caller of r.

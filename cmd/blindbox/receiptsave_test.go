@@ -106,7 +106,7 @@ func TestSaveReceipt(t *testing.T) {
 				nonce = c.wrong
 			}
 			s := &session{stdout: &bytes.Buffer{}, stderr: &bytes.Buffer{}}
-			err = s.saveReceipt(box, r, res, file, nonce)
+			err = s.saveReceipt(box, r, res, file, nonce, false)
 			_, missing := os.Stat(file)
 			_, noBundle := os.Stat(bundleOf(file))
 			if c.code == "" {

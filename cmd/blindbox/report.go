@@ -30,6 +30,7 @@ type refusal struct {
 	also     []attest.Check // further checks that failed
 	places   []place        // in a file of the user's
 	exit     int
+	status   int // of the box's answer about its models, if that is what refuses
 	// contacted says that a box was at the other end, so that it is worth saying
 	// that nothing was sent to it.
 	contacted bool

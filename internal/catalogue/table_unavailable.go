@@ -41,7 +41,7 @@ func answers() []Entry {
 			Title:   "the box cannot read the request",
 			Cause:   "The request is not valid HTTP, or its body is not what the address expects.",
 			NotDone: "The request did not reach a model or the app.",
-			Fix:     "Correct the request; the answer's detail says where it is wrong.",
+			Fix:     "Correct the request: the answer's `detail` says what is wrong, and its `fix` what to send instead.",
 			Example: problem(400, "the box cannot read the request"),
 		},
 		{
@@ -71,9 +71,9 @@ func answers() []Entry {
 		{
 			Number: 413, Codes: []attest.Code{CodeBoxTooLarge},
 			Title:   "the request is larger than the policy allows",
-			Cause:   "The body is over `limits: {request: ...}` of box.yaml, 1 MiB if not set.",
+			Cause:   "The body is over `limits: {request: ...}` of box.yaml: 1 MiB for an app and 20 MiB for models if it is not set. An upload is bounded by `store: {owner: {bytes: ...}}`.",
 			NotDone: "The request was cut off; the app did not get all of it.",
-			Fix:     "Send less, or have the operator publish a policy with a higher limit.",
+			Fix:     "Send less, such as a smaller picture, or have the operator publish a policy with a higher `limits: {request: SIZE}`.",
 			Example: problem(413, "the request is larger than the policy allows"),
 		},
 		{
