@@ -64,6 +64,7 @@ type parser struct {
 	attributes int
 	weights    int64
 	matrices   []*tensor.Tensor // large ones, of which others may be the transposes
+	factors    factors
 }
 
 // count adds one to *n and refuses more than limit.

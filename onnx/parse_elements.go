@@ -126,14 +126,14 @@ func (p *parser) decode(tp *tensorProto, n, size int64, from pieces) (*tensor.Te
 	if m := p.mirrorOf(tp); m != nil {
 		var made *tensor.Tensor
 		var err error
-		made, tp.mirrored, err = m.read(from)
+		made, tp.mirrored, err = m.read(from, func() (*tensor.Tensor, func([]byte) error, error) { return p.room(tp) })
 		return made, err
 	}
-	t, err := tensor.New(tp.typ, tp.dims)
+	t, take, err := p.room(tp)
 	if err != nil {
 		return nil, err
 	}
-	return t, from(int(width), decoder(t))
+	return t, from(int(width), take)
 }
 
 func widthOf(t tensor.DataType) string {

@@ -96,6 +96,9 @@ func (p *parser) initializer(f wire.Field, g *graph.Graph, depth int) error {
 		return err
 	}
 	tp := tensorProto{mirrors: depth == 1}
+	if depth == 1 {
+		tp.among = g
+	}
 	r, err := f.Message()
 	if err != nil {
 		return err

@@ -31,9 +31,14 @@ type mirror struct {
 	filled     int              // bytes of it
 	agreed     int              // rows that were compared and let go
 	left       int              // elements that may still be compared
+	part       []uint32         // of a row of a candidate
 	made       *tensor.Tensor   // the matrix, once none of the candidates agrees
+	room       room             // makes it
 	rest       func([]byte) error
 }
+
+// room makes a tensor, and what takes its bytes.
+type room func() (*tensor.Tensor, func([]byte) error, error)
 
 // mirrorOf returns nil for what need not be compared with anything. Matrices that are
 // compared with others later are kept in mind.
@@ -54,7 +59,7 @@ func (p *parser) mirrorOf(tp *tensorProto) *mirror {
 	if err != nil || tensor.LittleEndian(rows) == nil {
 		return nil
 	}
-	m.rows = rows
+	m.rows, m.part = rows, make([]uint32, band)
 	return m
 }
 
@@ -65,7 +70,8 @@ func isLargeMatrix(t tensor.DataType, shape []int64) bool {
 }
 
 // read takes all elements. It returns the matrix, or the one whose transpose it is.
-func (m *mirror) read(from pieces) (made, mirrored *tensor.Tensor, err error) {
+func (m *mirror) read(from pieces, into room) (made, mirrored *tensor.Tensor, err error) {
+	m.room = into
 	if err := from(4, m.take); err != nil {
 		return nil, nil, err
 	}
@@ -101,25 +107,25 @@ func (m *mirror) take(b []byte) error {
 func (m *mirror) compare(rows int) error {
 	own := tensor.Words[uint32](m.rows)
 	for i, t := range m.candidates {
-		if m.agrees(own, tensor.Words[uint32](t), rows) {
+		if m.agrees(own, t, rows) {
 			m.candidates = m.candidates[i : i+1]
 			m.agreed += rows
 			m.filled = 0
 			return nil
 		}
 	}
-	return m.part(own[:rows*int(m.shape[1])])
+	return m.differ(rows)
 }
 
 // agrees compares rows with the same columns of another matrix, bit by bit, as long as
 // there are looks left.
-func (m *mirror) agrees(own, other []uint32, rows int) bool {
-	height, width := int(m.shape[0]), int(m.shape[1])
+func (m *mirror) agrees(own []uint32, other *tensor.Tensor, rows int) bool {
+	width := int(m.shape[1])
 	for c := range width {
 		if m.left -= rows; m.left < 0 {
 			return false
 		}
-		for r, v := range other[c*height+m.agreed:][:rows] {
+		for r, v := range tensor.RowWords(m.part[:rows], other, c, m.agreed) {
 			if own[r*width+c] != v {
 				return false
 			}
@@ -128,21 +134,39 @@ func (m *mirror) agrees(own, other []uint32, rows int) bool {
 	return true
 }
 
-// part makes a matrix of its own: of the rows that agreed, those that were read last,
+// differ makes a matrix of its own: of the rows that agreed, those that were read last,
 // and what comes.
-func (m *mirror) part(last []uint32) (err error) {
-	if m.made, err = tensor.New(tensor.Float32, m.shape); err != nil {
+func (m *mirror) differ(last int) (err error) {
+	if m.made, m.rest, err = m.room(); err != nil {
 		return err
 	}
-	height, width := int(m.shape[0]), int(m.shape[1])
-	to, other := tensor.Words[uint32](m.made), tensor.Words[uint32](m.candidates[0])
-	for c := range width {
-		for r, v := range other[c*height:][:m.agreed] {
-			to[r*width+c] = v
+	width := int(m.shape[1])
+	if m.agreed > 0 {
+		if err := m.again(width); err != nil {
+			return err
 		}
 	}
-	at := m.agreed*width + copy(to[m.agreed*width:], last)
-	m.rest = decodeBytes(tensor.LittleEndian(m.made)[4*at:])
+	err = m.rest(tensor.LittleEndian(m.rows)[:4*last*width])
 	m.rows = nil
+	return err
+}
+
+// again adds the rows that agreed, out of the matrix that they agreed with.
+func (m *mirror) again(width int) error {
+	rows, err := tensor.New(tensor.Float32, []int64{band, m.shape[1]})
+	if err != nil {
+		return err
+	}
+	own := tensor.Words[uint32](rows)
+	for from := 0; from < m.agreed; from += band {
+		for c := range width {
+			for r, v := range tensor.RowWords(m.part, m.candidates[0], c, from) {
+				own[r*width+c] = v
+			}
+		}
+		if err := m.rest(tensor.LittleEndian(rows)); err != nil {
+			return err
+		}
+	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/blindbox/blindbox/onnx/internal/graph"
 	"github.com/blindbox/blindbox/onnx/internal/wire"
 	"github.com/blindbox/blindbox/onnx/tensor"
 )
@@ -26,6 +27,7 @@ type tensorProto struct {
 
 	mirrors  bool           // it may be the transpose of a matrix that was read before
 	mirrored *tensor.Tensor // that one, instead of made
+	among    *graph.Graph   // the outermost graph, if it is stored there
 }
 
 // addWeights counts stored elements before memory is taken for them.

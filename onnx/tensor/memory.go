@@ -85,7 +85,7 @@ func (a *Arena) Fill(b byte) {
 func Spoil(t *Tensor, b byte) {
 	clear(Data[string](t))
 	if n := int64(t.Len()); t.data != nil && n > 0 && t.Type != String {
-		all := unsafe.Slice((*byte)(reflect.ValueOf(t.data).UnsafePointer()), n*t.Type.Size())
+		all := unsafe.Slice((*byte)(reflect.ValueOf(t.elements()).UnsafePointer()), n*t.Type.Size())
 		for i := range all {
 			all[i] = b
 		}
@@ -195,7 +195,7 @@ type Word interface {
 func Words[W Word](t *Tensor) []W {
 	var w W
 	n := t.Len()
-	if s, ok := any(t.data).([]W); ok {
+	if s, ok := t.data.([]W); ok {
 		return s
 	}
 	if n == 0 || t.Type == String || int64(unsafe.Sizeof(w)) != t.Type.Size() {
@@ -204,7 +204,7 @@ func Words[W Word](t *Tensor) []W {
 	if _, isString := any(w).(string); isString {
 		return nil
 	}
-	return unsafe.Slice((*W)(reflect.ValueOf(t.data).UnsafePointer()), n)
+	return unsafe.Slice((*W)(reflect.ValueOf(t.elements()).UnsafePointer()), n)
 }
 
 // LittleEndian views the elements of t as the bytes that files have for them. It
@@ -216,7 +216,7 @@ func LittleEndian(t *Tensor) []byte {
 	if t.data == nil || n == 0 || own || binary.NativeEndian.Uint16([]byte{1, 0}) != 1 {
 		return nil
 	}
-	return unsafe.Slice((*byte)(reflect.ValueOf(t.data).UnsafePointer()), n*t.Type.Size())
+	return unsafe.Slice((*byte)(reflect.ValueOf(t.elements()).UnsafePointer()), n*t.Type.Size())
 }
 
 // Address tells tensors that share their elements from others: two that begin at the
@@ -224,6 +224,9 @@ func LittleEndian(t *Tensor) []byte {
 func Address(t *Tensor) uintptr {
 	if t.data == nil || t.Len() == 0 {
 		return 0
+	}
+	if p, ok := t.data.(*panels); ok {
+		return uintptr(unsafe.Pointer(unsafe.SliceData(p.all)))
 	}
 	return reflect.ValueOf(t.data).Pointer()
 }

@@ -22,7 +22,7 @@ type Tensor struct {
 	// too: the type of its items, and of an item that is a list, of its items.
 	ItemType DataType
 	Inner    DataType
-	data     any // []T with T as Type says
+	data     any // []T with T as Type says, or *panels
 }
 
 // Of makes a tensor of the data, without copying it. Whether the shape agrees
@@ -54,7 +54,10 @@ func OptionalOf(item, inner DataType, v *Tensor) *Tensor {
 // Data returns the elements, which the tensor shares with the caller; nil if its
 // elements are of another type than T.
 func Data[T Elem](t *Tensor) []T {
-	d, _ := t.data.([]T)
+	d, ok := t.data.([]T)
+	if !ok {
+		d, _ = t.elements().([]T)
+	}
 	return d
 }
 
@@ -67,6 +70,8 @@ func (t *Tensor) Len() int {
 		return len(d)
 	case []int64:
 		return len(d)
+	case *panels:
+		return len(d.all)
 	}
 	return reflect.ValueOf(t.data).Len()
 }
@@ -160,7 +165,7 @@ func (t *Tensor) Clone() *Tensor {
 		c.Items[i] = item.Clone()
 	}
 	if t.data != nil {
-		from := reflect.ValueOf(t.data)
+		from := reflect.ValueOf(t.elements())
 		to := reflect.MakeSlice(from.Type(), from.Len(), from.Len())
 		reflect.Copy(to, from)
 		c.data = to.Interface()

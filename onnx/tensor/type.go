@@ -129,7 +129,7 @@ func TypeOf[T Elem]() DataType { return typeOfSlice([]T(nil)) }
 
 func typeOfSlice(data any) DataType {
 	switch data.(type) {
-	case []float32:
+	case []float32, *panels:
 		return Float32
 	case []uint8:
 		return Uint8

@@ -205,6 +205,11 @@ func (o *Product) Pack(level kernel.Level, fixed func(int) *tensor.Tensor, in []
 // layOut packs a known B, where it is if it is nobody else's.
 func (o *Product) layOut(level kernel.Level, b *tensor.Tensor) *gemm.Packed {
 	_, k, n := split(b.Shape, false, o.TransB)
+	if o.overwrite && !o.TransB {
+		if there := tensor.Panels(b, gemm.PanelWidth(level)); there != nil {
+			return gemm.InPanels(there, level, int(k), int(n))
+		}
+	}
 	data := tensor.Data[float32](b)
 	switch {
 	case !o.overwrite:

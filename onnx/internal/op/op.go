@@ -87,7 +87,7 @@ type Packer interface {
 
 // Overwriter is a Packer that can lay out operands in their own memory, so that they
 // are not there twice. own(i) says that nobody reads operand i, now or later, but this
-// operator. The Packer that it returns may overwrite what it has packed.
+// operator. The Packer that it returns then lays that out in the same memory, if at all.
 type Overwriter interface {
 	Overwrite(own func(i int) bool) Packer
 }

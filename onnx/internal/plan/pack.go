@@ -91,10 +91,12 @@ func (k *packing) step(st *Step) error {
 		}
 		return t
 	}
+	kept := map[int]bool{} // operands whose memory is that of what is packed
 	if o, ok := packer.(op.Overwriter); ok && k.whole {
 		packer = o.Overwrite(func(i int) bool {
 			t := k.Fixed(st.In[i])
-			return t != nil && alone(i) && k.alike[tensor.Address(t)] == 1
+			kept[i] = t != nil && alone(i) && k.alike[tensor.Address(t)] == 1
+			return kept[i]
 		})
 	}
 	packed, unread, err := packer.Pack(k.options.Level, fixed, k.infos(st.In))
@@ -104,8 +106,8 @@ func (k *packing) step(st *Step) error {
 	k.spare -= beside
 	k.grown += k.growth(st, unread, packed)
 	for _, i := range unread {
-		k.follow(k.following(st, i), packed)
-		k.unread(st.In[i])
+		k.follow(k.following(st, i), packed, kept[i])
+		k.unread(st.In[i], kept[i])
 	}
 	st.Op = packed
 	return nil
@@ -160,19 +162,22 @@ func (k *packing) following(st *Step, i int) []*Step {
 }
 
 // follow lets steps read a weight from where it is now.
-func (k *packing) follow(steps []*Step, packed op.Operator) {
+func (k *packing) follow(steps []*Step, packed op.Operator, kept bool) {
 	for _, st := range steps {
 		id := st.In[0]
 		st.Op = st.Op.(op.Follower).Follow(packed.(op.RowReader), k.infos(st.In))
-		k.unread(id)
+		k.unread(id, kept)
 		delete(k.gathers, id)
 	}
 }
 
-// unread counts one reader less of a weight, and lets go of it after the last one.
-func (k *packing) unread(id int) {
+// unread counts one reader less of a weight, and lets go of it after the last one. What
+// is kept leaves no memory behind.
+func (k *packing) unread(id int, kept bool) {
 	if k.readers[id]--; k.readers[id] == 0 {
-		k.gone.add(k.Values[id].Info.Value)
+		if !kept {
+			k.gone.add(k.Values[id].Info.Value)
+		}
 		k.Values[id].Info.Value = nil
 	}
 }
