@@ -23,6 +23,7 @@ type file struct {
 	models   []part
 	document *pipeline.Document // of a bundle; nil: the only model answers by itself
 	beside   map[string][]byte
+	batching Batching      // of the requests for it
 	sums     []bundle.File // of a bundle's files
 }
 
@@ -135,6 +136,9 @@ func (f *file) complete() error {
 // processor for itself, and from trials what a trial of a pipeline needs.
 func (f *file) serve(ctx context.Context, trials *onnx.Budget, opts ...onnx.Option) (*served, error) {
 	sessions, bytes := map[string]*onnx.Session{}, int64(0)
+	if f.batching.Size > 0 {
+		opts = append(opts, onnx.WithRows())
+	}
 	for _, m := range f.models {
 		s, err := onnx.NewSessionContext(ctx, m.Model, opts...)
 		if err != nil && m.name != "" {
@@ -147,6 +151,17 @@ func (f *file) serve(ctx context.Context, trials *onnx.Budget, opts ...onnx.Opti
 		// A file of many small nodes takes more than its weights say.
 		bytes += max(s.Weights(), m.size)
 	}
+	if err := f.batching.batchable(sessions); err != nil {
+		return nil, err
+	}
+	m, err := f.serveSessions(ctx, trials, sessions, bytes)
+	if err == nil {
+		m.batching, m.loners = f.batching, &loners{}
+	}
+	return m, err
+}
+
+func (f *file) serveSessions(ctx context.Context, trials *onnx.Budget, sessions map[string]*onnx.Session, bytes int64) (*served, error) {
 	if f.document == nil {
 		return newServed(single{sessions[""]}, "onnx_onnxv1", bytes), nil
 	}
@@ -187,18 +202,15 @@ const unfused = "optimize=false"
 // Load implements [store.Loader]. It reads as fast as the file comes, and waits for its
 // turn before it lays out the weights, which takes a processor for itself.
 func (l *loader) Load(ctx context.Context, options string, r io.Reader) (store.Ready, error) {
-	var opts []onnx.Option
-	switch options {
-	case "":
-	case unfused:
-		opts = append(opts, onnx.WithoutFusion())
-	default:
-		return nil, fmt.Errorf("model: the options %.40q, expected none or %q", options, unfused)
+	opts, batching, err := optionsOf(options)
+	if err != nil {
+		return nil, err
 	}
 	f, err := readFile(r, l.limits)
 	if err != nil {
 		return nil, err
 	}
+	f.batching = batching
 	resume := store.Pause(ctx) // what others load is not this model's time
 	release, err := l.runs.Background(ctx, store.Owner(ctx))
 	resume()

@@ -77,6 +77,12 @@ func Load(name string, data []byte) (Loaded, error) {
 // If it has another digest than the expected one nothing is made of it; a zero digest
 // expects nothing.
 func LoadFrom(name string, expected [32]byte, in io.Reader) (Loaded, error) {
+	return LoadBatched(name, expected, in, Batching{})
+}
+
+// LoadBatched is LoadFrom of a model whose requests may share runs. It refuses one that
+// is not known to treat each row of its inputs by itself.
+func LoadBatched(name string, expected [32]byte, in io.Reader, b Batching) (Loaded, error) {
 	if err := checkName(name); err != nil {
 		return Loaded{}, err
 	}
@@ -98,6 +104,7 @@ func LoadFrom(name string, expected [32]byte, in io.Reader) (Loaded, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), loadTime)
 	defer cancel()
+	f.batching = b
 	ready, err := f.serve(ctx, onnx.NewBudget(defaultMemory))
 	if err != nil {
 		return Loaded{}, fmt.Errorf("model: %s: %w", name, err)

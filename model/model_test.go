@@ -524,7 +524,7 @@ func TestMemoryOfAllRuns(t *testing.T) {
 	hold := func(n int) error {
 		in := tensor.Of(make([]float32, 2*n), int64(n), 2)
 		_, err := mustLoad(t, "one", pb.Model(pb.Input("f", 1, "n", 2), pb.Node("", "Identity", []string{"f"}, []string{"y"}), pb.OpenOutput("y", 1))).
-			ready.run(t.Context(), map[string]*tensor.Tensor{"f": in}, share)
+			ready.run(t.Context(), map[string]*tensor.Tensor{"f": in}, share, atOnce)
 		return err
 	}
 	if err := hold(256); err != nil {

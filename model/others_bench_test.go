@@ -19,24 +19,27 @@ import (
 	pb "github.com/blindbox/blindbox/onnx/onnxtest"
 )
 
-// miniLM is a sentence's run: the server has the model as minilm.
-func miniLM(b *testing.B, s *Server) func() time.Duration {
+// miniLM is the run of a sentence of 128 tokens: the server has the model as minilm.
+func miniLM(b *testing.B, s *Server) func() time.Duration { return sentence(b, s, "clinic", 128) }
+
+// sentence is a caller's run of a sentence.
+func sentence(b *testing.B, s *Server, caller string, tokens int) func() time.Duration {
 	body := `{"inputs":[`
 	for i, name := range []string{"input_ids", "attention_mask", "token_type_ids"} {
 		if i > 0 {
 			body += ","
 		}
-		body += fmt.Sprintf(`{"name":%q,"datatype":"INT64","shape":[1,128],"parameters":{"binary_data_size":1024}}`, name)
+		body += fmt.Sprintf(`{"name":%q,"datatype":"INT64","shape":[1,%d],"parameters":{"binary_data_size":%d}}`, name, tokens, 8*tokens)
 	}
 	body += `],"parameters":{"binary_data_output":true}}`
-	ids := make([]byte, 3*1024)
-	for i := range 128 {
-		ids[8*i], ids[1024+8*i] = byte(100+i), 1
+	ids := make([]byte, 3*8*tokens)
+	for i := range tokens {
+		ids[8*i], ids[8*(tokens+i)] = byte(100+i), 1
 	}
 	whole := append([]byte(body), ids...)
 	return func() time.Duration {
 		r := httptest.NewRequest("POST", "/v2/models/minilm/infer", bytes.NewReader(whole))
-		r.Header.Set(CallerHeader, "clinic")
+		r.Header.Set(CallerHeader, caller)
 		r.Header.Set(headerLength, fmt.Sprint(len(body)))
 		w := httptest.NewRecorder()
 		began := time.Now()

@@ -49,7 +49,7 @@ func TestPicture(t *testing.T) {
 	share := onnx.NewBudget(1 << 20).Share()
 	defer share.Release()
 	in := tensor.List(pngOf(t, 20, 10, color.NRGBA{R: 10, G: 200, B: 90, A: 255}), pngOf(t, 9, 30, color.NRGBA{R: 255, A: 255}))
-	out, err := m.ready.run(t.Context(), map[string]*tensor.Tensor{"image": in}, share)
+	out, err := m.ready.run(t.Context(), map[string]*tensor.Tensor{"image": in}, share, atOnce)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func TestPictureMemory(t *testing.T) {
 	bomb := map[string]*tensor.Tensor{"image": tensor.List(string(file))}
 	share := onnx.NewBudget(50 << 20).Share()
 	defer share.Release()
-	if _, err := m.ready.run(t.Context(), bomb, share); !errors.Is(err, onnx.ErrLimit) {
+	if _, err := m.ready.run(t.Context(), bomb, share, atOnce); !errors.Is(err, onnx.ErrLimit) {
 		t.Errorf("%v", err)
 	}
 	budget := onnx.NewBudget(100 << 20)
@@ -77,11 +77,11 @@ func TestPictureMemory(t *testing.T) {
 	if err := first.Take(50 << 20); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := m.ready.run(t.Context(), bomb, second); !errors.Is(err, onnx.ErrBusy) {
+	if _, err := m.ready.run(t.Context(), bomb, second, atOnce); !errors.Is(err, onnx.ErrBusy) {
 		t.Errorf("%v", err)
 	}
 	first.Release()
-	if _, err := m.ready.run(t.Context(), bomb, second); err == nil || errors.Is(err, onnx.ErrBusy) {
+	if _, err := m.ready.run(t.Context(), bomb, second, atOnce); err == nil || errors.Is(err, onnx.ErrBusy) {
 		t.Errorf("a damaged file: %v", err)
 	}
 	if err := budget.Share().Take(100 << 20); err != nil {

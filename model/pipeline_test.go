@@ -253,12 +253,12 @@ func TestPipelineMemory(t *testing.T) {
 		text[i] = strings.Repeat("chest ", 20)
 	}
 	share := budget.Share()
-	if _, err := m.ready.run(t.Context(), map[string]*tensor.Tensor{"text": tensor.List(text...)}, share); err != nil {
+	if _, err := m.ready.run(t.Context(), map[string]*tensor.Tensor{"text": tensor.List(text...)}, share, atOnce); err != nil {
 		t.Error(err)
 	}
 	share.Release()
 	long := map[string]*tensor.Tensor{"text": tensor.List(strings.Repeat("chest ", 250))}
-	if _, err := m.ready.run(t.Context(), long, onnx.NewBudget(64).Share()); !errors.Is(err, onnx.ErrLimit) {
+	if _, err := m.ready.run(t.Context(), long, onnx.NewBudget(64).Share(), atOnce); !errors.Is(err, onnx.ErrLimit) {
 		t.Error(err)
 	}
 	h, err := NewServer([]Loaded{m}, WithMemory(64))
@@ -274,7 +274,7 @@ func TestPipelineEnds(t *testing.T) {
 	m := mustLoad(t, "triage", triaged(t, nil).pack(t))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := m.ready.run(ctx, map[string]*tensor.Tensor{"text": tensor.List("chest")}, onnx.NewBudget(1<<20).Share()); !errors.Is(err, context.Canceled) {
+	if _, err := m.ready.run(ctx, map[string]*tensor.Tensor{"text": tensor.List("chest")}, onnx.NewBudget(1<<20).Share(), atOnce); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 }
@@ -285,7 +285,7 @@ func TestPipelineFailsInside(t *testing.T) {
 	m := mustLoad(t, "triage", triaged(t, nil).pack(t))
 	m.ready.asked.(*piped).Pipeline = nil
 	text := map[string]*tensor.Tensor{"text": tensor.List("chest")}
-	if _, err := m.ready.run(t.Context(), text, onnx.NewBudget(1<<20).Share()); err == nil || !strings.Contains(err.Error(), "failed inside") || strings.Contains(err.Error(), "chest") {
+	if _, err := m.ready.run(t.Context(), text, onnx.NewBudget(1<<20).Share(), atOnce); err == nil || !strings.Contains(err.Error(), "failed inside") || strings.Contains(err.Error(), "chest") {
 		t.Error(err)
 	}
 	h, err := NewServer([]Loaded{m})
@@ -335,7 +335,7 @@ func FuzzLoad(f *testing.F) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
-		_, err = m.ready.run(ctx, map[string]*tensor.Tensor{"text": tensor.List(text)}, onnx.NewBudget(1<<20).Share())
+		_, err = m.ready.run(ctx, map[string]*tensor.Tensor{"text": tensor.List(text)}, onnx.NewBudget(1<<20).Share(), atOnce)
 		if err != nil && strings.Contains(err.Error(), "failed inside") {
 			t.Fatal(err)
 		}

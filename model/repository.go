@@ -33,6 +33,7 @@ type card struct {
 	Owner      string `json:"owner,omitempty"`
 	Visibility string `json:"visibility"`
 	Optimize   bool   `json:"optimize"`
+	Batch      int    `json:"batch,omitempty"`
 	Loaded     bool   `json:"loaded"`
 	Pinned     bool   `json:"pinned"`
 	Size       int64  `json:"size"`
@@ -44,7 +45,7 @@ type card struct {
 // it is asked for.
 func cardOf(e store.Entry, caller string) card {
 	c := card{Name: shownTo(e, caller), Version: strconv.Itoa(e.Version), State: "READY", ID: e.Digest.String(), Owner: e.Owner,
-		Visibility: e.Visibility.String(), Optimize: e.Options != unfused, Loaded: e.State == store.Loaded, Pinned: e.Pinned, Size: e.Size, Memory: e.Memory}
+		Visibility: e.Visibility.String(), Optimize: !strings.HasPrefix(e.Options, unfused), Batch: batchSize(e.Options), Loaded: e.State == store.Loaded, Pinned: e.Pinned, Size: e.Size, Memory: e.Memory}
 	if !e.Uploaded.IsZero() {
 		c.Uploaded = e.Uploaded.UTC().Format(time.RFC3339)
 	}
@@ -319,15 +320,24 @@ func setting(spec *store.Spec, key, value string) error {
 		switch value {
 		case "true":
 		case "false":
-			spec.Options = unfused
+			spec.Options = joined(unfused, spec.Options)
 		default:
 			return bad("true or false")
 		}
+	case "batch":
+		n, err := strconv.Atoi(value)
+		if err != nil || (Batching{Size: n}).check() != nil || n == 0 {
+			return bad("a number of rows from 2 to " + strconv.Itoa(MaxBatch))
+		}
+		spec.Options = joined(spec.Options, batchOption+strconv.Itoa(n))
 	default:
-		return fail(http.StatusBadRequest, "unknown parameter %.40q, expected name, version, visibility or optimize", key)
+		return fail(http.StatusBadRequest, "unknown parameter %.40q, expected name, version, visibility, optimize or batch", key)
 	}
 	return nil
 }
+
+// joined are options that may be "".
+func joined(a, b string) string { return strings.Trim(a+","+b, ",") }
 
 // number reads a header that is a number of bytes; -1 if it is not there.
 func number(h http.Header, name string) (int64, error) {

@@ -214,7 +214,7 @@ func TestUploadsRefused(t *testing.T) {
 		"no name":            {"", string(file), nil, 400, "name"},
 		"a wrong name":       {"?name=../x", string(file), nil, 400, "must be up to 128 letters"},
 		"a name twice":       {"?name=x&name=y", string(file), nil, 400, `"name" is there 2 times`},
-		"unknown parameter":  {"?name=x&optimise=true", string(file), nil, 400, "expected name, version, visibility or optimize"},
+		"unknown parameter":  {"?name=x&optimise=true", string(file), nil, 400, "expected name, version, visibility, optimize or batch"},
 		"version":            {"?name=x&version=0", string(file), nil, 400, "a number from 1"},
 		"visibility":         {"?name=x&visibility=all", string(file), nil, 400, "private or shared"},
 		"optimize":           {"?name=x&optimize=1", string(file), nil, 400, "true or false"},

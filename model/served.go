@@ -21,6 +21,8 @@ type served struct {
 	labels          []string
 	files           []bundle.File // of a bundle
 	bytes           int64
+	batching        Batching
+	loners          *loners
 }
 
 func newServed(a asked, platform string, bytes int64) *served {

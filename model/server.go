@@ -305,18 +305,16 @@ func (s *Server) read(ctx context.Context, w http.ResponseWriter, r *http.Reques
 
 // run waits for its turn and runs the model.
 func (s *Server) run(ctx context.Context, m *found, q *request, caller string, share *onnx.Share) (map[string]*tensor.Tensor, error) {
-	release, err := s.runs.Acquire(ctx, caller)
-	if err != nil {
-		return nil, notRun(err)
-	}
-	defer release()
-	out, err := m.run(ctx, q.inputs, share)
+	out, err := s.turns(ctx, m, q, caller, share)
+	var waited *failure
 	var input *onnx.InputError
 	var item *pipeline.InputError
 	var node *onnx.NodeError
 	switch {
 	case err == nil:
 		return out, nil
+	case errors.As(err, &waited): // it did not begin
+		return nil, err
 	case ctx.Err() != nil:
 		return nil, fail(http.StatusGatewayTimeout, "the run took longer than %v", s.deadline)
 	case errors.Is(err, onnx.ErrBusy):
@@ -325,4 +323,21 @@ func (s *Server) run(ctx context.Context, m *found, q *request, caller string, s
 		return nil, fail(http.StatusBadRequest, "%v", err)
 	}
 	return nil, err
+}
+
+// turns runs the model in a turn of its own, or in those that it shares with others.
+// What a pipeline does before it asks its model is work of its own turn.
+func (s *Server) turns(ctx context.Context, m *found, q *request, caller string, share *onnx.Share) (map[string]*tensor.Tensor, error) {
+	j := &joint{Batching: m.batching, runs: s.runs, budget: s.budget, loners: m.loners, caller: caller}
+	defer j.leave()
+	_, bare := m.served.asked.(single)
+	if m.batching.Size == 0 || !bare {
+		if err := j.begin(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if m.batching.Size == 0 {
+		return m.run(ctx, q.inputs, share, atOnce)
+	}
+	return m.run(ctx, q.inputs, share, j.ask)
 }

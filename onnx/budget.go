@@ -108,6 +108,12 @@ func (s *Share) Give(bytes int64) {
 	s.held -= bytes
 }
 
+// Absorb moves all that another share of the same budget holds to this one.
+func (s *Share) Absorb(other *Share) {
+	s.held += other.held
+	other.held = 0
+}
+
 // Keep takes bytes from the share that wait for another run and still count for the
 // budget, until end is called or the budget needs them and calls drop, which must not
 // call the budget.

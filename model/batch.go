@@ -1,0 +1,203 @@
+package model
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/blindbox/blindbox/onnx"
+	"github.com/blindbox/blindbox/onnx/tensor"
+)
+
+// member is a request in a run of several.
+type member struct {
+	ctx    context.Context
+	caller string
+	kind   kind
+	in     map[string]*tensor.Tensor
+	rows   int64
+	answer chan answer // holds one
+	over   atomic.Bool // it has its answer, or has left
+}
+
+type answer struct {
+	out   map[string]*tensor.Tensor
+	share *onnx.Share // holds the memory of out; nil: none
+	err   error
+}
+
+// say answers a request. The first answer is the one that holds; what nobody waits for is
+// let go.
+func (m *member) say(a answer) {
+	if m.over.CompareAndSwap(false, true) {
+		m.answer <- a
+	} else if a.share != nil {
+		a.share.Release()
+	}
+}
+
+// wait returns the answer, or when the request's context ends: the others go on.
+func (m *member) wait() answer {
+	select {
+	case a := <-m.answer:
+		return a
+	case <-m.ctx.Done():
+		if m.over.CompareAndSwap(false, true) {
+			return answer{err: m.ctx.Err()}
+		}
+		return <-m.answer // in the same moment
+	}
+}
+
+func bytesOf(list map[string]*tensor.Tensor) (n int64) {
+	for _, t := range list {
+		n += t.Bytes()
+	}
+	return n
+}
+
+// batch is a run of several requests.
+type batch struct {
+	session *onnx.Session
+	members []*member
+	budget  *onnx.Budget
+	loners  *loners
+}
+
+// runBatch answers requests by one run, or one by one if there cannot be one. It goes on
+// while anybody waits for it. A failure inside is an error of these requests alone.
+func runBatch(s *onnx.Session, items []any, budget *onnx.Budget, l *loners, end func()) {
+	b := &batch{session: s, budget: budget, loners: l}
+	defer end()
+	defer func() {
+		if failed := recover(); failed != nil {
+			b.reply(fmt.Errorf("model: a run of several requests failed inside: %T", failed))
+		}
+	}()
+	for _, item := range items {
+		if m := item.(*member); m.ctx.Err() == nil {
+			b.members = append(b.members, m)
+		}
+	}
+	ctx, stop := b.context()
+	defer stop()
+	if len(b.members) < 2 || b.together(ctx) != nil {
+		b.alone()
+	}
+}
+
+// context ends when the last request is gone.
+func (b *batch) context() (context.Context, func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var left atomic.Int64
+	left.Store(int64(len(b.members)))
+	var stops []func() bool
+	for _, m := range b.members {
+		stops = append(stops, context.AfterFunc(m.ctx, func() {
+			if left.Add(-1) == 0 {
+				cancel()
+			}
+		}))
+	}
+	return ctx, func() {
+		for _, stop := range stops {
+			stop()
+		}
+		cancel()
+	}
+}
+
+// reply tells all requests that have no answer yet of an error.
+func (b *batch) reply(err error) {
+	for _, m := range b.members {
+		m.say(answer{err: err})
+	}
+}
+
+// together answers all requests by one run. After an error none has its answer.
+func (b *batch) together(ctx context.Context) error {
+	rows := int64(0)
+	inputs := make([]map[string]*tensor.Tensor, len(b.members))
+	bytes := int64(0)
+	for i, m := range b.members {
+		inputs[i] = m.in
+		rows += m.rows
+		bytes += bytesOf(m.in)
+	}
+	if err := b.apart(rows); err != nil {
+		return err
+	}
+	share := b.budget.Share()
+	defer share.Release()                         // what is given out is on accounts of its own
+	if err := share.Take(2 * bytes); err != nil { // as the requests have it, and joined
+		return err
+	}
+	joined, err := onnx.JoinRows(inputs)
+	if err != nil {
+		return err
+	}
+	share.Give(bytes)
+	out, err := b.session.RunWithin(ctx, joined, share)
+	if err != nil {
+		return err
+	}
+	return b.split(out, rows)
+}
+
+// apart asks for the proof that no request's rows change what is said of another's.
+func (b *batch) apart(rows int64) error {
+	shapes := map[string][]int64{}
+	for name, t := range b.members[0].in {
+		shapes[name] = t.Shape[1:]
+	}
+	for _, m := range append([]*member{{rows: rows}}, b.members...) {
+		if m.rows < 2 {
+			continue
+		}
+		if err := b.session.Apart(shapes, m.rows); err != nil {
+			b.loners.add(b.members[0].kind)
+			return err
+		}
+	}
+	return nil
+}
+
+// split gives each request its rows of the results.
+func (b *batch) split(out map[string]*tensor.Tensor, rows int64) error {
+	answers, first := make([]answer, len(b.members)), int64(0)
+	for _, t := range out {
+		if len(t.Shape) == 0 || t.Shape[0] != rows {
+			return errNoRows
+		}
+	}
+	each := bytesOf(out) / rows
+	for i, m := range b.members {
+		a := &answers[i]
+		a.share = b.budget.Share()
+		if a.err = a.share.Take(each * m.rows); a.err == nil {
+			a.out, a.err = onnx.TakeRows(out, first, m.rows)
+		}
+		first += m.rows
+	}
+	for i, m := range b.members {
+		m.say(answers[i])
+	}
+	return nil
+}
+
+// alone answers the requests one by one. Who fails alone, too, has spoilt the run of the
+// others, and does not share one for a while.
+func (b *batch) alone() {
+	for _, m := range b.members {
+		if m.ctx.Err() != nil {
+			continue
+		}
+		share := b.budget.Share()
+		out, err := b.session.RunWithin(m.ctx, m.in, share)
+		if err != nil && m.ctx.Err() == nil && !errors.Is(err, onnx.ErrBusy) {
+			b.loners.add(m.caller)
+		}
+		m.say(answer{out, share, err})
+	}
+}
