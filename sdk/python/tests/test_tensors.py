@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import array
+import copy
+import io
 import json
 import math
 import pathlib
+import pickle
 import sys
+from decimal import Decimal
+from fractions import Fraction
 from http.client import HTTPMessage
 from typing import Any, Dict, Optional
 
@@ -46,7 +51,7 @@ def test_bools_and_bytes() -> None:
     assert tensor("s", numpy.array(["a", "bc"])).as_strings() == ["a", "bc"]
     assert tensor("s", "whole", "BYTES").shape == ()
     for bad in (3, [1.5], [None]):
-        with pytest.raises(blindbox.UsageError, match="str, bytes or a Path"):
+        with pytest.raises(blindbox.UsageError, match="str, bytes, a Path or a file"):
             tensor("s", bad, "BYTES")
     for cut in (b"\x01", b"\x05\x00\x00\x00a"):
         with pytest.raises(ValueError, match="ends in an element"):
@@ -126,11 +131,107 @@ def test_torch() -> None:
             and torch.equal(back, a)
             and torch.equal(Tensor(tensor("x", a.T).info, bytearray(tensor("x", a.T).bytes_data)).as_torch(), a.T)
         )
+    (rows,) = _infer.inputs_of([torch.ones(2), torch.zeros(2)], None, None, [info("x", "FP32", -1, 2)])
+    assert rows.shape == (2, 2) and rows.as_flat() == [1.0, 1.0, 0.0, 0.0]
+    for other in (torch.zeros(1, 2).to_sparse(), torch.empty(1, device="meta")):
+        with pytest.raises(TypeError, match="a dense one"):
+            tensor("x", other)
     grads = torch.ones(2, requires_grad=True)
     assert tensor("x", grads).as_flat() == [1.0, 1.0]
     assert tuple(Tensor(TensorInfo([0, 3], "FP32"), bytearray()).as_torch().shape) == (0, 3)
     with pytest.raises(blindbox.UsageError):
         tensor("s", ["a"], "BYTES").as_torch()
+
+
+@pytest.mark.parametrize(
+    "value, want",
+    [
+        ([numpy.ones(2, "f4"), numpy.zeros(2, "f4")], [[1, 1], [0, 0]]),  # rows of a batch
+        ([numpy.ones(2, "f4")], [[1, 1]]),
+        ([numpy.ones((3, 2), "f4")], [[1, 1]] * 3),
+        ([numpy.float32(1), numpy.int64(0)], [[1, 0]]),
+        ((1.0, 0), [[1, 0]]),
+        ([True, False], [[1, 0]]),
+        ([Fraction(1, 2), Decimal("0.25")], [[0.5, 0.25]]),
+        ([], numpy.zeros((0, 2))),
+        (numpy.zeros((0, 2), "f4"), numpy.zeros((0, 2))),
+        (numpy.arange(16, dtype="f4").reshape(4, 4)[::-2, ::3], [[12, 15], [4, 7]]),
+        (numpy.asfortranarray(numpy.arange(4, dtype=">f4").reshape(2, 2)), [[0, 1], [2, 3]]),
+        (numpy.broadcast_to(numpy.float32(7), (2, 2)), [[7, 7], [7, 7]]),
+        (numpy.ma.array([[1, 2]], dtype="f4"), [[1, 2]]),
+        (numpy.ones((1, 2), "f4").data, [[1, 1]]),
+    ],
+)
+def test_what_is_taken(value: Any, want: Any) -> None:
+    (t,) = _infer.inputs_of(value, None, None, [info("x", "FP32", -1, 2)])
+    assert t.datum_type == ModelDatumType.F32
+    assert (t.as_numpy() == numpy.array(want)).all() and t.as_numpy().shape == numpy.shape(want)
+
+
+@pytest.mark.parametrize("value", [3.0, numpy.float32(3), numpy.array(3, "f4"), [numpy.array(3, "f4")]])
+def test_of_no_dimensions(value: Any) -> None:
+    (t,) = _infer.inputs_of(value, None, None, [info("x", "FP32")])
+    assert t.shape == () and t.as_flat() == [3.0]
+
+
+@pytest.mark.parametrize(
+    "value, text",
+    [
+        (range(4), "of type range"),
+        ((v for v in [1.0]), "of type generator"),
+        ({1.0}, "of type set"),
+        (None, "None"),
+        ("1.0", "of type str"),
+        (b"12345678", "of type bytes"),
+        (pathlib.Path("x"), "of type PosixPath"),
+        ([1j, 2], "of type complex"),
+        ([[1, None]], "None"),
+        (numpy.ma.array([[1, 2]], mask=[[True, False]], dtype="f4"), "masked"),
+    ],
+)
+def test_what_is_not_taken(value: Any, text: str) -> None:
+    with pytest.raises(TypeError, match=text) as refused:
+        _infer.inputs_of(value, None, None, [info("x", "FP32", -1, 2)])
+    assert isinstance(refused.value, blindbox.WrongType) and refused.value.nothing_sent
+
+
+def test_slips() -> None:
+    """What would be something else than was meant is refused."""
+    within: Any = []
+    within.append(within)
+    for kind, text, value, dtypes, shapes in (
+        (blindbox.UsageError, "65 deep", within, None, None),
+        (blindbox.WrongType, "shape '12'", [1, 2], None, "12"),
+        (blindbox.WrongType, "shape 1.0", [1, 2], None, [1.0, 2.0]),
+        (blindbox.UsageError, "sizes from 0", [1, 2], None, [[-1, 2]]),
+        (blindbox.UsageError, "shapes for 'y'", {"x": [1, 2]}, None, {"y": [1, 2]}),
+        (blindbox.UsageError, "dtypes for 'y'", {"x": [1, 2]}, {"y": "f32"}, None),
+    ):
+        with pytest.raises(kind, match=text):
+            _infer.inputs_of(value, dtypes, shapes, [info("x", "FP32", -1, 2)])
+    for flags in ([0, 2], [1.5], [math.nan]):
+        with pytest.raises(blindbox.UsageError, match="two values"):
+            tensor("x", flags, "BOOL")
+    with pytest.raises(blindbox.WrongType, match="of type str"):
+        tensor("x", ["True", ""], "BOOL")
+    for shape in (numpy.array([1, 2]), [numpy.int64(1), 2], (1, 2), [[1, 2]]):
+        assert _infer.inputs_of([1, 2], None, shape, [info("x", "FP32", -1, 2)])[0].shape == (1, 2)
+    a, b = _infer.inputs_of({"b": [1], "a": [2]}, None, None, [info("a", "FP32", -1), info("b", "FP32", -1)])
+    assert (a.name, a.as_flat(), b.name, b.as_flat()) == ("b", [1.0], "a", [2.0]), "names count, and no order"
+
+
+def test_copies() -> None:
+    """What comes back can be kept, sent to another process, and copied."""
+    t = tensor("x", numpy.ones((1, 2), "f4"))
+    t = Tensor(t.info, bytes(t.bytes_data))
+    for same in (pickle.loads(pickle.dumps(t)), copy.deepcopy(t), copy.copy(t)):
+        assert same.name == "x" and same.shape == (1, 2) and same.as_flat() == [1.0, 1.0]
+    answer = blindbox.RunModelResponse([Tensor(t.info, bytearray(8))], blindbox.Receipt("a.b.c", b"", b"q"))
+    same_answer = pickle.loads(pickle.dumps(answer))
+    assert same_answer["x"].as_flat() == [0.0, 0.0] and same_answer.receipt == answer.receipt
+    for error in (blindbox.WrongType("t", seen="s"), blindbox.NotFound("n", status=404), blindbox.ReceiptError("r")):
+        again = pickle.loads(pickle.dumps(error))
+        assert type(again) is type(error) and str(again) == str(error) and vars(again) == vars(error)
 
 
 def test_without_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,12 +257,18 @@ def test_pipelines(tmp_path: pathlib.Path) -> None:
         (photo, [b"\x89PNG"]),
         ([photo, b"raw"], [b"\x89PNG", b"raw"]),
         (bytearray(b"raw"), [b"raw"]),
+        (memoryview(b"raw"), [b"raw"]),
+        ([memoryview(b"raw"), "text"], [b"raw", b"text"]),
+        (pathlib.PurePath(photo), [b"\x89PNG"]),
         (numpy.array(["x"], dtype=object), [b"x"]),
     ):
         (t,) = _infer.inputs_of(value, None, None, [info("text", "BYTES", -1)])
         assert t.as_flat() == want and t.shape == (len(want),) and t.name == "text"
         (t,) = _infer.inputs_of({"text": value}, None, None, [info("text", "BYTES", -1)])
         assert t.as_flat() == want
+    for file, want in ((io.BytesIO(b"raw"), b"raw"), ([io.StringIO("é")], "é".encode())):
+        (t,) = _infer.inputs_of(file, None, None, [info("text", "BYTES", -1)])
+        assert t.as_flat() == [want]
     a, b = _infer.inputs_of(["question", "text"], None, None, [info("q", "BYTES", -1), info("t", "BYTES", -1)])
     assert (a.as_flat(), b.as_flat()) == ([b"question"], [b"text"])
 

@@ -43,6 +43,7 @@ from .errors import (
     Unauthenticated,
     Unavailable,
     UsageError,
+    WrongType,
 )
 from .models import Model, ModelInfo, RunModelResponse, UploadResponse
 from .receipts import Receipt
@@ -134,6 +135,7 @@ __all__ = [
     "Unavailable",
     "UploadResponse",
     "UsageError",
+    "WrongType",
     "__version__",
     "aconnect",
     "async_openai",

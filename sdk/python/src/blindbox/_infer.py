@@ -34,6 +34,8 @@ def inputs_of(values: Any, dtypes: Many, shapes: Many, described: Optional[Seque
     known = {info.node_name or "": info for info in described or ()}
     if isinstance(values, Mapping):
         named = list(values.items())
+        _only_for("dtypes", dtypes, values)
+        _only_for("shapes", shapes, values)
     else:
         if described is None:
             raise UsageError("inputs without names, and the model is not known", nothing_sent=True)
@@ -61,7 +63,18 @@ def _unwrapped(values: Any, info: TensorInfo, shaped: bool) -> Any:
     only = values[0]
     if isinstance(only, (list, tuple)):
         return only if shaped or len(nested(values)) > len(info.fact) else values
-    return values if isinstance(only, (int, float, str, bytes)) or not hasattr(only, "shape") else only
+    dims = getattr(only, "shape", None)
+    if dims is None or isinstance(only, (int, float, str, bytes)):
+        return values
+    return only if len(dims) >= len(info.fact) or shaped else values  # a row is one of a batch
+
+
+def _only_for(what: str, given: Many, values: Mapping[str, Any]) -> None:
+    """Refuses a type or a shape of an input that is not there: a slip would go unseen."""
+    if isinstance(given, Mapping):
+        for name in given:
+            if name not in values:
+                raise UsageError(f"{what} for {name!r}, which is no input", expected=", ".join(values), nothing_sent=True)
 
 
 def _one(given: Many, name: str, place: int, lists: bool = False) -> Any:
@@ -70,7 +83,9 @@ def _one(given: Many, name: str, place: int, lists: bool = False) -> Any:
         return None
     if isinstance(given, Mapping):
         return given.get(name)
-    if lists and given and isinstance(given[0], int):
+    if lists and not isinstance(given, (list, tuple)):
+        return list(given) if hasattr(given, "tolist") else given
+    if lists and given and hasattr(given[0], "__index__"):
         return given
     if isinstance(given, (list, tuple)):
         return given[place] if place < len(given) else None
@@ -80,7 +95,7 @@ def _one(given: Many, name: str, place: int, lists: bool = False) -> Any:
 def _input(name: str, value: Any, dtype: Any, shape: Any, info: Optional[TensorInfo]) -> Tensor:
     datatype = datatype_of(dtype) if dtype is not None else info.datum_type.value if info is not None else None
     if datatype == "BYTES" and not isinstance(value, (list, tuple)) and info is not None and len(info.fact) == 1:
-        if not hasattr(value, "shape"):
+        if not hasattr(value, "shape") or isinstance(value, memoryview):
             value = [value]  # a batch of one
     t = tensor(name, value, datatype, shape)
     if dtype is not None and t.datum_type.value != datatype:

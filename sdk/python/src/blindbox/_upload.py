@@ -34,6 +34,7 @@ from .errors import (
     Timeout,
     Unavailable,
     UsageError,
+    WrongType,
     of_box,
     of_tool,
 )
@@ -98,7 +99,7 @@ class Source:
         try:
             self._bytes = memoryview(data).cast("B")
         except TypeError:
-            raise UsageError(
+            raise WrongType(
                 f"a model of type {type(data).__name__}",
                 expected="a path, bytes or a file open for reading bytes",
                 nothing_sent=True,

@@ -72,6 +72,10 @@ class UsageError(BlindBoxError, ValueError):
     """A call, a file or a setting on this side is wrong; no box was asked."""
 
 
+class WrongType(UsageError, TypeError):
+    """A value of a type that this call does not take."""
+
+
 class AttestationError(BlindBoxError):
     """The box was refused: it is not what the trust file accepts. Nothing was sent."""
 

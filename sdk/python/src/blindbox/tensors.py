@@ -7,13 +7,13 @@ sent from where it lies.
 
 from __future__ import annotations
 
+import os
 import struct
 import sys
 from enum import Enum
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
-from .errors import UsageError
+from .errors import UsageError, WrongType
 
 if TYPE_CHECKING:
     import numpy
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 Buffer = Union[bytes, bytearray, memoryview]
 
 MOST_DIMENSIONS = 64  # as many as numpy has
+
+_TAKEN = "a number, lists of numbers, a numpy array, a torch tensor or a typed buffer"
 
 
 class ModelDatumType(str, Enum):
@@ -165,7 +167,8 @@ def tensor(name: str, value: Any, datatype: Optional[str] = None, shape: Optiona
     bytes, or the content of a file. datatype and shape are for values that do not say."""
     if isinstance(value, Tensor):
         return Tensor(TensorInfo(value.shape, value.datum_type, name), value.bytes_data)
-    array = _as_array(value)
+    shape = None if shape is None else shape_of(name, shape)
+    array = None if datatype == "BYTES" and isinstance(value, memoryview) else _as_array(name, value)
     if array is None and datatype == "BYTES":
         return _bytes_tensor(name, value, shape)
     found, dims, data = array or _from_list(name, value, datatype)
@@ -178,14 +181,33 @@ def tensor(name: str, value: Any, datatype: Optional[str] = None, shape: Optiona
     return Tensor(TensorInfo(dims, found, name), data)
 
 
-def _as_array(value: Any) -> Optional[Tuple[str, Tuple[int, ...], Buffer]]:
+def shape_of(name: str, shape: Any) -> Tuple[int, ...]:
+    """A shape that a caller has given: integers, of Python or numpy."""
+    try:
+        dims = tuple(d.__index__() for d in shape)
+    except (TypeError, AttributeError):
+        raise WrongType(
+            f"{name or 'tensor'}: shape {shape!r}", expected="a list of integers, such as [1, 30]", nothing_sent=True
+        ) from None
+    if len(dims) > MOST_DIMENSIONS or any(d < 0 for d in dims):
+        raise UsageError(f"{name or 'tensor'}: shape {list(dims)}", expected="sizes from 0", nothing_sent=True)
+    return dims
+
+
+def _as_array(name: str, value: Any) -> Optional[Tuple[str, Tuple[int, ...], Buffer]]:
     """What has a type and a shape of its own; None for all else."""
     torch, numpy = sys.modules.get("torch"), sys.modules.get("numpy")
     if torch is not None and isinstance(value, torch.Tensor):
-        return _from_torch(torch, value)
+        return _from_torch(torch, name, value)
     if numpy is not None and isinstance(value, (numpy.ndarray, numpy.generic)):
+        if isinstance(value, numpy.ma.MaskedArray) and numpy.ma.is_masked(value):
+            raise WrongType(
+                f"{name or 'tensor'}: an array with masked elements, which a model cannot see",
+                fix="Say what stands in their place: array.filled(VALUE).",
+                nothing_sent=True,
+            )
         return _from_numpy(numpy, numpy.asarray(value))
-    if isinstance(value, (str, bytes, bytearray, list, tuple, int, float, Path)):
+    if isinstance(value, (str, bytes, bytearray, list, tuple, int, float, os.PathLike)):
         return None
     try:
         view = memoryview(value)
@@ -194,8 +216,11 @@ def _as_array(value: Any) -> Optional[Tuple[str, Tuple[int, ...], Buffer]]:
     return _from_buffer(view)
 
 
-def _from_torch(torch: Any, value: Any) -> Tuple[str, Tuple[int, ...], Buffer]:
+def _from_torch(torch: Any, name: str, value: Any) -> Tuple[str, Tuple[int, ...], Buffer]:
     datatype, shape = datatype_of(value.dtype), tuple(value.shape)
+    if value.layout is not torch.strided or value.is_meta:
+        kind = "without data" if value.is_meta else f"of layout {value.layout}"
+        raise WrongType(f"{name or 'tensor'}: a torch tensor {kind}", expected="a dense one", nothing_sent=True)
     value = value.detach().cpu().contiguous()
     if datatype == "BF16":
         value = value.view(torch.int16)
@@ -233,46 +258,71 @@ def _from_list(name: str, value: Any, datatype: Optional[str]) -> Tuple[str, Tup
         expected = "a name that the model has, or dtypes="
         raise UsageError(f"{what} the elements have no type", expected=expected, nothing_sent=True)
     flat: List[Any] = []
-    dims = _flatten(value, flat)
+    dims = _flatten(name, value, flat)
     try:
         if datatype == "BF16":
             flat = [_to_bf16(v) for v in flat]
+        if datatype == "BOOL" and not all(v in (0, 1) for v in flat):  # struct takes whatever is true
+            raise struct.error
         return datatype, dims, struct.pack(f"<{len(flat)}{_FORMS[datatype][1]}", *flat)
     except (struct.error, OverflowError, TypeError) as e:
-        raise UsageError(
-            f"{name or 'tensor'}: elements of another type than {datatype}: {e}", nothing_sent=True
-        ) from None
+        raise _another_type(name, datatype, flat, e) from None
+
+
+def _another_type(name: str, datatype: str, flat: Sequence[Any], e: Exception) -> UsageError:
+    """Says which element it is that is none of this type."""
+    what = f"{name or 'tensor'}: elements of another type than {datatype}"
+    for v in flat:
+        if not _is_number(v):
+            kind = repr(v) if v is None else f"of type {type(v).__name__}"
+            return WrongType(f"{what}: {kind}", expected=_TAKEN, nothing_sent=True)
+    return UsageError(f"{what}: {e}" if str(e) else f"{what}, which has two values", nothing_sent=True)
+
+
+def _is_number(value: Any) -> bool:
+    """True for Python's and numpy's numbers, and their kind: fractions and decimals."""
+    return not isinstance(value, complex) and (hasattr(value, "__float__") or hasattr(value, "__index__"))
 
 
 def nested(value: Any) -> Tuple[int, ...]:
     """The shape of lists in lists, by the first of each."""
     dims: List[int] = []
-    while isinstance(value, (list, tuple)):
+    while isinstance(value, (list, tuple)) and len(dims) <= MOST_DIMENSIONS:
         dims.append(len(value))
         if not value:
             break
         value = value[0]
-    return tuple(dims)
+    return (*dims, *getattr(value, "shape", ()))
 
 
-def _flatten(value: Any, into: List[Any]) -> Tuple[int, ...]:
-    """Puts the elements of lists in lists into one; all of a depth must be of a length."""
+def _flatten(name: str, value: Any, into: List[Any], depth: int = 0) -> Tuple[int, ...]:
+    """Puts the elements of lists in lists into one; all of a depth must be of a length. Rows may
+    be arrays."""
+    if depth > MOST_DIMENSIONS:
+        raise UsageError(f"{name or 'tensor'}: lists in lists, {depth} deep", nothing_sent=True)
     if not isinstance(value, (list, tuple)):
-        into.append(value)
+        is_array = hasattr(value, "tolist") and hasattr(value, "shape") and not isinstance(value, memoryview)
+        rows = value.tolist() if is_array else value
+        if isinstance(rows, list):
+            _flatten(name, rows, into, depth)
+            return tuple(value.shape)
+        into.append(rows)
         return ()
-    if not any(isinstance(v, (list, tuple)) for v in value):
+    if not any(isinstance(v, (list, tuple)) or hasattr(v, "shape") for v in value):
         into.extend(value)
         return (len(value),)
-    shapes = {_flatten(v, into) for v in value}
+    shapes = {_flatten(name, v, into, depth + 1) for v in value}
     if len(shapes) > 1:
-        raise UsageError(f"lists of different lengths beside each other: {sorted(shapes)}", nothing_sent=True)
+        raise UsageError(
+            f"{name or 'tensor'}: lists of different lengths beside each other: {sorted(shapes)}", nothing_sent=True
+        )
     return (len(value), *shapes.pop())
 
 
 def _bytes_tensor(name: str, value: Any, shape: Optional[Sequence[int]]) -> Tensor:
     """Text, bytes and files, one or lists of them."""
     flat: List[Any] = []
-    dims = _flatten(value, flat)
+    dims = _flatten(name, value, flat)
     if shape is not None:
         dims = tuple(shape)
     if count_of(dims) != len(flat):
@@ -284,18 +334,27 @@ def _joined(values: Sequence[Any]) -> bytes:
     """Elements of a BYTES tensor, each behind its length."""
     parts: List[bytes] = []
     for v in values:
-        if isinstance(v, Path):
-            v = v.read_bytes()
-        elif isinstance(v, str):
-            v = v.encode("utf-8")
-        elif not isinstance(v, (bytes, bytearray, memoryview)):
-            raise UsageError(
-                f"{type(v).__name__} as an element of a BYTES tensor",
-                expected="str, bytes or a Path",
-                nothing_sent=True,
-            )
-        parts += [struct.pack("<I", len(v)), bytes(v)]
+        data = _content(v)
+        parts += [struct.pack("<I", len(data)), data]
     return b"".join(parts)
+
+
+def _content(value: Any) -> bytes:
+    """Of text, bytes, the path of a file, or a file that is open for reading bytes."""
+    if isinstance(value, os.PathLike):
+        with open(value, "rb") as f:
+            return f.read()
+    if hasattr(value, "read"):
+        value = value.read()
+    if isinstance(value, str):
+        return value.encode("utf-8")
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value)
+    raise WrongType(
+        f"{type(value).__name__} as an element of a BYTES tensor",
+        expected="str, bytes, a Path or a file",
+        nothing_sent=True,
+    )
 
 
 def _elements(data: Buffer) -> Iterator[bytes]:
