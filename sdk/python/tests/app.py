@@ -86,6 +86,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             for line in (b"one\r\n", b"tw", b"o\n", b"\xe9"):
                 self.chunk(line)
             self.wfile.write(b"0\r\n\r\n")
+        elif path == "/v1/audio/transcriptions":
+            self.answer(200, b'{"text":"it hurts here"}', Content_Type="application/json")
         elif path == "/v1/chat/completions":
             self.chat(json.loads(body))
         else:

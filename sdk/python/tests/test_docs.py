@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import pathlib
 import re
 import shutil
+import warnings
 from typing import Any, Dict, Iterator, List
 
 import numpy
@@ -67,6 +69,51 @@ def test_page(page: str, place: Dict[str, str], sample: List[float], monkeypatch
         want, got = expected(block), [line.strip() for line in out.getvalue().splitlines()]
         if want:
             assert len(want) == len(got) and all(map(fits, want, got)), f"{block}\n--- printed\n{out.getvalue()}"
+
+
+def rows() -> List[List[str]]:
+    """The lines of the table for whoever comes from BlindAI: there, here, and why."""
+    page = (REPO / "docs" / "python.md").read_text("utf-8")
+    table = page.partition("## Coming from")[2].partition("\n## ")[0]
+    cells = [[c.strip() for c in line.strip("|").split(" | ")] for line in table.splitlines() if line.startswith("| ")]
+    return [c if len(c) == 3 else [*c, ""] for c in cells[1:]]
+
+
+def test_coming_from_blindai(place: Dict[str, str], sample: List[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BLINDBOX_API_KEY", "a-key-of-the-provider")
+    pathlib.Path("sound.wav").write_bytes(b"RIFF")
+    names: Dict[str, Any] = {**vars(blindbox), "blindbox": blindbox, "record": sample}
+    host = place["https://box.example"].partition("//")[2]
+    table, ways = rows(), {"the same": 0, "refused": 0, "else": 0}
+    assert all(there.startswith("`") for there, _, _ in table), table
+
+    def run(code: str) -> None:
+        assert code.startswith("`") and code.endswith("`"), code
+        for name, url in place.items():
+            code = code.replace(name, url)
+        code = code.replace('"box.example"', f'"{host}"').replace("9924", host.rpartition(":")[2])
+        try:
+            line = compile(code.strip("`"), code, "eval")
+        except SyntaxError:
+            exec(compile(code.strip("`"), code, "exec"), names)
+        else:
+            assert eval(line, names) is not False, code
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of files and clients that the lines of a table leave open
+        for there, here, _ in table:
+            way = here.partition(":")[0]
+            ways[way if way in ways else "else"] += 1
+            if way == "refused":
+                kind = here.partition("`")[2].rstrip("`")
+                with pytest.raises(getattr(blindbox, kind, TypeError)):
+                    run(there)
+            else:
+                run(there if way == "the same" else here)
+        names["session"].close()
+        names.clear()
+        gc.collect()
+    assert min(ways.values()) >= 8, ways
 
 
 def test_page_names_every_call() -> None:

@@ -266,9 +266,9 @@ def test_pipelines(tmp_path: pathlib.Path) -> None:
         assert t.as_flat() == want and t.shape == (len(want),) and t.name == "text"
         (t,) = _infer.inputs_of({"text": value}, None, None, [info("text", "BYTES", -1)])
         assert t.as_flat() == want
-    for file, want in ((io.BytesIO(b"raw"), b"raw"), ([io.StringIO("é")], "é".encode())):
+    for file, content in ((io.BytesIO(b"raw"), b"raw"), ([io.StringIO("é")], "é".encode())):
         (t,) = _infer.inputs_of(file, None, None, [info("text", "BYTES", -1)])
-        assert t.as_flat() == [want]
+        assert t.as_flat() == [content]
     a, b = _infer.inputs_of(["question", "text"], None, None, [info("q", "BYTES", -1), info("t", "BYTES", -1)])
     assert (a.as_flat(), b.as_flat()) == ([b"question"], [b"text"])
 

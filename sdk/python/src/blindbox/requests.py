@@ -300,6 +300,44 @@ class Session:
         self.close()
 
 
+class SecureSession(Session):
+    """A session with one box, under its name in the first BlindBox: verified here and now, and
+    asked by paths. What that accepted beside (a policy of its own, a service that attests, a
+    debug mode) is refused: what is accepted is in the trust file alone."""
+
+    def __init__(
+        self,
+        addr: str,
+        cce_file: Any = None,
+        attestation_endpoint: Any = None,
+        debug_mode: bool = False,
+        **more: Any,
+    ) -> None:
+        for name, given in (
+            ("cce_file", cce_file),
+            ("attestation_endpoint", attestation_endpoint),
+            ("debug_mode", debug_mode),
+        ):
+            if given:
+                raise UsageError(
+                    f"{name} does nothing here",
+                    seen=f"{name}={given!r}",
+                    expected="a trust file that says what is accepted",
+                    fix="Leave it out, and give trust=.",
+                    nothing_sent=True,
+                )
+        super().__init__(**more)
+        self.base_url = origin(addr)
+        self._wire(self.base_url, None, None, None).sidecar.start()
+
+    def request(self, method: str, url: str = "", **more: Any) -> Response:
+        """Sends a request to a path of the box."""
+        return super().request(method, urljoin(self.base_url + "/", url), **more)
+
+    def get(self, url: str = "", **more: Any) -> Response:
+        return self.request("GET", url, **more)
+
+
 def _refuse_weaker(verify: Any, proxies: Any) -> None:
     if verify is not True:
         raise UsageError(
@@ -395,6 +433,11 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
+
+def connect(addr: str, cce_file: Any = None, **more: Any) -> SecureSession:
+    """A ``SecureSession`` with the box at addr."""
+    return SecureSession(addr, cce_file, **more)
+
 
 _default = Session()
 
