@@ -454,7 +454,7 @@ func TestModels(t *testing.T) {
 	if resp, _ := do(t, c, request(t, "GET", "/v2/models/none", nil)); resp.StatusCode != 404 {
 		t.Errorf("no such model: %d", resp.StatusCode)
 	}
-	if resp, _ := do(t, c, request(t, "POST", "/v2/models/tumour/infer", io.LimitReader(zeros{}, 2<<20))); resp.StatusCode != 413 {
+	if resp, _ := do(t, c, request(t, "POST", "/v2/models/tumour/infer", io.LimitReader(zeros{}, policy.DefaultForModels+1))); resp.StatusCode != 413 {
 		t.Errorf("too large: %d", resp.StatusCode)
 	}
 }

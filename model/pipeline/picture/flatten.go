@@ -25,7 +25,7 @@ func flatten(ctx context.Context, src image.Image) (*Image, error) {
 func rowOf(src image.Image) func(to []byte, y int) {
 	switch s := src.(type) {
 	case *image.YCbCr:
-		return func(to []byte, y int) { rowYCbCr(to, s, y) }
+		return rowsYCbCr(s)
 	case *image.Gray:
 		return func(to []byte, y int) {
 			for i, v := range s.Pix[s.PixOffset(s.Rect.Min.X, y):][:len(to)/3] {
@@ -56,23 +56,6 @@ func over(to []byte, c color.NRGBA) {
 	a := uint32(c.A)
 	mix := func(v uint8) byte { return byte((uint32(v)*a + 255*(255-a) + 127) / 255) }
 	to[0], to[1], to[2] = mix(c.R), mix(c.G), mix(c.B)
-}
-
-func rowYCbCr(to []byte, s *image.YCbCr, y int) {
-	x := s.Rect.Min.X
-	luma := s.Y[s.YOffset(x, y):][:len(to)/3]
-	cb, cr := s.Cb[s.COffset(x, y):], s.Cr[s.COffset(x, y):]
-	shift := 0 // how many pixels across share a colour, as a power of two
-	switch s.SubsampleRatio {
-	case image.YCbCrSubsampleRatio422, image.YCbCrSubsampleRatio420:
-		shift = 1
-	case image.YCbCrSubsampleRatio411, image.YCbCrSubsampleRatio410:
-		shift = 2
-	}
-	for i, v := range luma {
-		to[0], to[1], to[2] = color.YCbCrToRGB(v, cb[i>>shift], cr[i>>shift])
-		to = to[3:]
-	}
 }
 
 // rowRGBA takes colours that alpha is multiplied into. Decoders return them where there is none.

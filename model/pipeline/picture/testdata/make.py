@@ -66,6 +66,39 @@ def decoded():
         save(ImageOps.exif_transpose(Image.open(HERE / f"turn{turn}.jpg")), f"turn{turn}.jpg.shown.png")
 
 
+def as_stored(data, factors, w, h):
+    """The file with other sampling factors of its first component, and another size: the same blocks, put together in
+    another way. Pillow writes no 4:4:0 and no 4:1:1."""
+    at = data.index(b"\xff\xc0") + 4  # of SOF0: precision, height, width, components, and of the first its number
+    return data[: at + 1] + h.to_bytes(2, "big") + w.to_bytes(2, "big") + data[at + 5 : at + 7] + bytes([factors]) + data[at + 8 :]
+
+
+def smoothed():
+    """Files whose colours are stored for several pixels at once. In blocks of one colour nothing is left to the
+    rounding of the inverse cosine transform, so that these are exactly what Pillow shows."""
+    rng = np.random.default_rng(7)
+
+    def blocks(w, h, side):
+        one = rng.integers(0, 256, ((h + side - 1) // side, (w + side - 1) // side, 3)).astype(np.uint8)
+        return Image.fromarray(np.repeat(np.repeat(one, side, 0), side, 1)[:h, :w])
+
+    def jpeg(image, subsampling):
+        data = io.BytesIO()
+        image.save(data, "jpeg", quality=95, subsampling=subsampling)
+        return data.getvalue()
+
+    files = {
+        "blocks.h2v2": jpeg(blocks(77, 53, 16), 2), "blocks.h2v1": jpeg(blocks(77, 53, 16), 1),
+        "blocks.h1v2": as_stored(jpeg(blocks(64, 64, 16), 1), 0x12, 29, 125),
+        "blocks.h4v1": as_stored(jpeg(blocks(77, 53, 16), 2), 0x41, 157, 29),
+        "wide.h2v2": jpeg(blocks(33, 1, 16), 2),
+        "narrow.h2v2": jpeg(blocks(4, 9, 1), 2), "narrow.h2v1": jpeg(blocks(3, 5, 1), 1), "five.h2v2": jpeg(blocks(5, 3, 1), 2),
+    }
+    for name, data in files.items():
+        (HERE / f"{name}.jpg").write_bytes(data)
+        save(Image.open(HERE / f"{name}.jpg").convert("RGB"), f"{name}.jpg.shown.png")
+
+
 def resized():
     """Sizes, smaller and larger, and filters: names say which."""
     plain = Image.open(HERE / "rgb.png")
@@ -96,6 +129,7 @@ def steps():
 
 def main():
     decoded()
+    smoothed()
     resized()
     steps()
 
