@@ -41,7 +41,7 @@ refused(openai.BadRequestError, "ids of tokens", model="minilm", input=[[1, 2], 
 assert refused(openai.BadRequestError, "makes 384", model="minilm", input="x", dimensions=128).param == "dimensions"
 refused(openai.BadRequestError, "empty", model="minilm", input="")
 refused(openai.BadRequestError, "another member", model="minilm", input="x", extra_body={"input_type": "query"})
-refused(openai.APIStatusError, "larger", model="minilm", input="x" * (1 << 20))
+refused(openai.APIStatusError, "larger", model="minilm", input="x" * (21 << 20))
 try:
     client.audio.transcriptions.create(model="minilm", file=("a.wav", b"RIFF\0\0\0\0WAVEfmt "))
 except openai.BadRequestError as e:
