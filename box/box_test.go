@@ -244,6 +244,9 @@ func appMain(mode string) {
 	case "box":
 		boxMain()
 		return
+	case "uploads":
+		uploadsMain()
+		return
 	}
 	l, err := net.Listen("unix", os.Getenv("SOCKET"))
 	if err != nil {
