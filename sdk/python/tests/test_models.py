@@ -165,6 +165,28 @@ def test_what_is_no_input(client: blindbox.Client, sample: List[float]) -> None:
         client.run("tumour", rows, features=rows)
 
 
+def test_slips(client: blindbox.Client, box: Box, sample: List[float]) -> None:
+    """Each is told what it is, before anything is sent."""
+    anything: Any = client
+    connect: Any = blindbox.connect
+    uploaded = blindbox.UploadResponse("a", "1", "b")
+    slips: List[Any] = [
+        (blindbox.UsageError, "no input_tensors", lambda: anything.run_model("tumour")),
+        (TypeError, "name of type int", lambda: anything.run_model(3, input_tensors=sample)),
+        (TypeError, "name of type UploadResponse", lambda: anything.run(uploaded, sample)),
+        (TypeError, "name of type UploadResponse", lambda: anything.delete_model(uploaded)),
+        (TypeError, "reading text", lambda: anything.upload_model(io.StringIO("text"), "m")),
+        (TypeError, "a model of type NoneType", lambda: anything.upload_model(None, "m")),
+        (blindbox.UsageError, "timeout '5'", lambda: anything.list_models(timeout="5")),
+        (blindbox.UsageError, "timeout True", lambda: anything.list_models(timeout=True)),
+        (TypeError, "an address of type NoneType", lambda: connect(None, trust=box.trust)),
+    ]
+    for kind, text, slip in slips:
+        with pytest.raises(kind, match=text) as refused:
+            slip()
+        assert refused.value.nothing_sent and "nothing was sent" in str(refused.value)
+
+
 def test_other_callers(box: Box, client: blindbox.Client, sample: List[float]) -> None:
     client.upload_model(TUMOUR, "mine")
     client.upload_model(TUMOUR, "ours", shared=True)

@@ -46,8 +46,8 @@ def test_what_they_say(box: Box, sample: List[float], binary: str, tmp_path: pat
     ran.save(path)
     assert all(stat.S_IMODE((tmp_path / f"r.jws.{end}").stat().st_mode) == 0o600 for end in ("request", "response"))
     for end, ok in ((".request", True), (".bundle", False)):
-        command = [binary, "receipt", "verify", "-o", "json", "--trust", box.trust, "--request", f"{path}{end}", str(path)]
-        done = subprocess.run(command, capture_output=True, check=False)
+        command = [binary, "receipt", "verify", "-o", "json", "--trust", box.trust]
+        done = subprocess.run([*command, "--request", f"{path}{end}", str(path)], capture_output=True, check=False)
         assert (done.returncode == 0) == ok and json.loads(done.stdout)
     with blindbox.connect(box.url, trust=box.trust, api_key=KEYS["acme"]) as client:
         assert client.run_model("tumour", input_tensors=sample).receipt is None

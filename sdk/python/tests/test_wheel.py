@@ -10,9 +10,12 @@ import io
 import os
 import pathlib
 import platform
+import re
+import shutil
 import struct
 import subprocess
 import sys
+import tarfile
 import zipfile
 from typing import Any
 
@@ -66,6 +69,52 @@ def test_record(wheel: pathlib.Path) -> None:
         assert (
             "Name: blindbox\n" in metadata and "Requires-Python: >=3.9\n" in metadata and "\n# blindbox\n" in metadata
         )
+
+
+SOURCES = """
+import sys
+from setuptools import build_meta
+print(build_meta.build_sdist(sys.argv[1]))
+"""
+
+WITHOUT = """
+import blindbox, sys
+try:
+    blindbox.connect("box.example")
+except blindbox.SidecarError as e:
+    print(blindbox.__file__, e, sep="\\n")
+"""
+
+
+def test_sources(tmp_path: pathlib.Path) -> None:
+    """A source distribution is made and used without Go, and says what it lacks."""
+    pytest.importorskip("setuptools")
+    names = shutil.ignore_patterns("__pycache__", "*.egg-info", "bin")
+    shutil.copytree(HERE, tmp_path / "copy", ignore=names)
+    env = {"PATH": str(tmp_path), "HOME": str(tmp_path)}
+    command = [sys.executable, "-c", SOURCES, str(tmp_path)]
+    done = subprocess.run(command, check=True, cwd=tmp_path / "copy", env=env, capture_output=True, text=True)
+    with tarfile.open(tmp_path / done.stdout.split()[-1]) as t:
+        members = [m.name.partition("/")[2] for m in t.getmembers()]
+        t.extraction_filter = getattr(tarfile, "data_filter", None)
+        t.extractall(tmp_path)
+    assert {"README.md", "pyproject.toml", "src/blindbox/py.typed", "src/blindbox/_sidecar.py"} <= set(members)
+    assert not [m for m in members if m.startswith(("tests", "src/blindbox/bin"))]
+    (folder,) = tmp_path.glob("blindbox-*/src")
+    command = [sys.executable, "-W", "error", "-c", WITHOUT]
+    out = subprocess.run(command, check=True, env={**env, "PYTHONPATH": str(folder)}, capture_output=True, text=True)
+    assert out.stdout.startswith(str(folder)) and "the program blindbox is not there" in out.stdout, out.stdout
+    assert "BLINDBOX_BINARY" in out.stdout and "nothing was sent" in out.stdout
+
+
+def test_readme(wheel: pathlib.Path) -> None:
+    """What an index shows is the page of the package, with links that lead somewhere from there."""
+    with zipfile.ZipFile(wheel) as z:
+        (name,) = [n for n in z.namelist() if n.endswith("METADATA")]
+        head, _, body = z.read(name).decode().partition("\n\n")
+    assert body == (HERE / "README.md").read_text("utf-8") and "Description-Content-Type: text/markdown" in head
+    links = re.findall(r"\]\(([^)]*)\)", body)
+    assert links and all(link.startswith("https://") for link in links)
 
 
 def test_same_bytes(maker: Any, binary: str, tmp_path: pathlib.Path) -> None:

@@ -16,12 +16,16 @@ VARIABLE = "BLINDBOX_BINARY"
 def find(named: Optional[str] = None) -> str:
     """The path of ``blindbox``: the one that is named, or that BLINDBOX_BINARY names, or that
     the wheel has brought, or on the PATH."""
-    for wanted, source in ((named, "binary="), (os.environ.get(VARIABLE), VARIABLE)):
+    for wanted, source in ((named, "binary="), (os.environ.get(VARIABLE), VARIABLE + "=")):
         if wanted:
             found = os.path.abspath(wanted) if os.path.dirname(wanted) else on_path(wanted)
             if found is None or shutil.which(found) is None:
                 raise SidecarError(
-                    "no program", seen=f"{source} {wanted}", expected="the program blindbox", nothing_sent=True
+                    "the program blindbox is not there",
+                    seen=f"{source} {wanted}",
+                    expected="the path of the program, or its name on the PATH",
+                    fix=f"Leave {source} out if a wheel has brought it; else build it (make build) and name it there.",
+                    nothing_sent=True,
                 )
             return found
     name = "blindbox.exe" if sys.platform == "win32" else "blindbox"

@@ -14,7 +14,7 @@ from . import _infer
 from ._upload import Progress, Source, Upload, name_of, reporter
 from ._way import Reply, Way
 from ._wire import MOST_ANSWER
-from .errors import ReceiptError, UsageError, of_box
+from .errors import ReceiptError, UsageError, WrongType, of_box
 from .models import Model, ModelInfo, RunModelResponse, UploadResponse, card, infos
 from .receipts import Asking, Read, Receipt, with_receipt
 
@@ -71,6 +71,8 @@ class Calls:
         receipt: bool,
     ) -> RunModelResponse:
         model = _model(model_id, model_hash)
+        if input_tensors is None:
+            raise UsageError("no input_tensors", expected="the values of the model's inputs", nothing_sent=True)
         described = None
         if not _says_all(input_tensors):
             described = (await self._described(model, version, timeout)).inputs
@@ -189,9 +191,19 @@ def _model(model_id: str, model_hash: Union[str, bytes]) -> str:
     if bool(model_id) == bool(model_hash):
         raise UsageError("which model?", expected="model_id or model_hash, one of them", nothing_sent=True)
     if model_id:
-        return model_id
-    digest = model_hash.hex() if isinstance(model_hash, bytes) else model_hash
+        return _checked(model_id)
+    digest = model_hash.hex() if isinstance(model_hash, bytes) else _checked(model_hash)
     return digest if digest.startswith("sha256:") else "sha256:" + digest
+
+
+def _checked(model: str) -> str:
+    if not isinstance(model, str):
+        raise WrongType(
+            f"a model's name of type {type(model).__name__}",
+            expected="a name or an id: what upload_model returns has both, .name and .model_id",
+            nothing_sent=True,
+        )
+    return model
 
 
 def _says_all(values: Any) -> bool:
@@ -202,6 +214,7 @@ def _says_all(values: Any) -> bool:
 
 
 def _name(model: str, version: Union[int, str, None]) -> str:
+    _checked(model)
     name = "sha256-" + model[7:] if model.startswith("sha256:") else model
     path = quote(name, safe="~")
     return path if version is None else f"{path}/versions/{quote(str(version), safe='')}"

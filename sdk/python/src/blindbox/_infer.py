@@ -74,7 +74,9 @@ def _only_for(what: str, given: Many, values: Mapping[str, Any]) -> None:
     if isinstance(given, Mapping):
         for name in given:
             if name not in values:
-                raise UsageError(f"{what} for {name!r}, which is no input", expected=", ".join(values), nothing_sent=True)
+                raise UsageError(
+                    f"{what} for {name!r}, which is no input", expected=", ".join(values), nothing_sent=True
+                )
 
 
 def _one(given: Many, name: str, place: int, lists: bool = False) -> Any:

@@ -27,7 +27,7 @@ from typing import IO, Any, Dict, List, Optional
 from urllib.parse import urlsplit
 
 from . import _binary
-from .errors import SidecarError, SimulationModeWarning, Timeout, UsageError, of_tool
+from .errors import SidecarError, SimulationModeWarning, Timeout, UsageError, WrongType, of_tool
 
 _PREFIX = "blindbox-"  # of the folder that the sidecar makes
 _PATIENCE = 10.0  # seconds beyond the sidecar's own deadline
@@ -82,6 +82,10 @@ class Options:
 
 def origin(address: str, port: Optional[int] = None) -> str:
     """HOST, HOST:PORT or a URL as https://HOST[:PORT]."""
+    if not isinstance(address, str):
+        raise WrongType(
+            f"an address of type {type(address).__name__}", expected="https://HOST[:PORT]", nothing_sent=True
+        )
     text = address if "://" in address else "https://" + address
     try:
         parts = urlsplit(text)

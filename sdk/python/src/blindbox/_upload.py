@@ -87,6 +87,12 @@ class Source:
         self.size = os.fstat(self._file.fileno()).st_size
 
     def _take(self, file: Any) -> None:
+        if isinstance(file, io.TextIOBase):
+            raise WrongType(
+                "a file that is open for reading text",
+                expected='one for reading bytes: open(..., "rb")',
+                nothing_sent=True,
+            )
         if getattr(file, "seekable", lambda: False)():
             self._file, self._start = file, file.tell()
             self.size = file.seek(0, io.SEEK_END) - self._start

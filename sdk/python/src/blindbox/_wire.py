@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import numbers
 import os
 import socket
 import threading
@@ -340,7 +341,9 @@ def is_size(text: str) -> bool:
 
 
 def check_timeout(timeout: Optional[float]) -> None:
-    if timeout is not None and not timeout > 0:
+    if timeout is None:
+        return
+    if isinstance(timeout, bool) or not isinstance(timeout, numbers.Real) or not timeout > 0:
         raise UsageError(f"timeout {timeout!r}", expected="seconds, more than 0, or None", nothing_sent=True)
 
 
