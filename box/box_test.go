@@ -183,6 +183,7 @@ func (r *running) client(t testing.TB, proto string) *http.Client {
 			return c.DialContext(ctx, network, r.addr)
 		},
 		ForceAttemptHTTP2: proto == "h2", DisableCompression: true, MaxIdleConnsPerHost: 100,
+		HTTP2: &http.HTTP2Config{MaxReadFrameSize: 256 << 10}, // as package client
 	}
 	t.Cleanup(tr.CloseIdleConnections)
 	return &http.Client{Transport: tr}

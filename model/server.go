@@ -39,6 +39,7 @@ type Server struct {
 	runs   *schedule.Scheduler
 	flight chan struct{} // one token per request from its body's first byte on
 	budget *onnx.Budget  // what the tensors of all runs take together
+	spare  spare
 	ctx    context.Context
 	stop   context.CancelFunc
 }
@@ -75,7 +76,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	h.Set("Content-Length", strconv.Itoa(len(a.body)))
 	w.WriteHeader(cmp.Or(a.status, http.StatusOK))
-	_, _ = w.Write(a.body) // the caller is gone: there is nobody to tell
+	s.write(w, a)
 }
 
 func (s *Server) answer(w http.ResponseWriter, r *http.Request) (reply, error) {
@@ -242,7 +243,7 @@ func (s *Server) infer(w http.ResponseWriter, r *http.Request, name, version str
 		if err != nil {
 			return reply{}, err
 		}
-		return encodeAnswer(m, q, out, s.elements, s.config.answer)
+		return s.encode(m, q, out)
 	})
 }
 

@@ -174,11 +174,13 @@ type reply struct {
 	json   int
 	// contentType is that of the body, "" for JSON.
 	contentType string
+	lent        bool // body is spare memory
 }
 
-// encodeAnswer writes an $inference_response object within the limits, and behind it
+// encode writes an $inference_response object within the limits, and behind it
 // the outputs that the caller wants as bytes.
-func encodeAnswer(m *found, q *request, out map[string]*tensor.Tensor, elements, bytes int64) (reply, error) {
+func (s *Server) encode(m *found, q *request, out map[string]*tensor.Tensor) (reply, error) {
+	elements := s.elements
 	outputs := q.outputs
 	if len(outputs) == 0 {
 		for _, v := range m.outputs {
@@ -204,32 +206,33 @@ func encodeAnswer(m *found, q *request, out map[string]*tensor.Tensor, elements,
 			continue
 		}
 		var err error
-		if b, err = appendTensor(b, o.name, t, bytes); err != nil {
+		if b, err = appendTensor(b, o.name, t, s.config.answer); err != nil {
 			return reply{}, err
 		}
 	}
-	return withTensors(append(b, "]}"...), behind, bytes)
+	return s.withTensors(append(b, "]}"...), behind)
 }
 
 // withTensors puts tensors behind the JSON of an answer.
-func withTensors(json []byte, behind []*tensor.Tensor, limit int64) (reply, error) {
+func (s *Server) withTensors(json []byte, behind []*tensor.Tensor) (reply, error) {
 	if len(behind) == 0 {
 		return reply{body: json}, nil
 	}
 	size := int64(len(json))
 	for _, t := range behind {
-		if size += binarySize(t); size > limit {
-			return reply{}, tooLong(limit)
+		if size += binarySize(t); size > s.config.answer {
+			return reply{}, tooLong(s.config.answer)
 		}
 	}
-	b := slices.Grow(json, int(size)-len(json))
+	b, lent := s.spare.take(size)
+	b = append(b, json...)
 	for _, t := range behind {
 		var err error
 		if b, err = appendBinary(b, t); err != nil {
 			return reply{}, fail(http.StatusUnprocessableEntity, "an output: %v", err)
 		}
 	}
-	return reply{body: b, json: len(json)}, nil
+	return reply{body: b, json: len(json), lent: lent}, nil
 }
 
 func tooLong(limit int64) error {
