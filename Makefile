@@ -35,7 +35,7 @@ TEST_ENV = BLINDBOX_PYTHON="$$([ -x $(PYTHON) ] && echo $(PYTHON))" BLINDBOX_KSE
   BLINDBOX_LLM="$$([ -f $(LLM)/index.json ] && echo $(abspath $(LLM)))" \
   BLINDBOX_APPS="$$([ -f $(APPS)/.ready ] && echo $(abspath $(APPS)))"
 # Tests that do some of their work with the race detector and all of it without.
-SWEEPS := TestContract|TestContractReal|TestEqualToLibrary|TestEveryCharacter|TestRealModels|TestRealModelsAgree|TestPublishedCases|TestConvAgainstNaive|TestSize|TestOCR|TestOCRBesideRapidOCR|TestSpeech|TestSilero
+SWEEPS := TestContract|TestContractReal|TestEqualToLibrary|TestEveryCharacter|TestRealModels|TestRealModelsAgree|TestPublishedCases|TestConvAgainstNaive|TestSize|TestOCR|TestOCRBesideRapidOCR|TestSpeech|TestTranscribe|TestSilero
 SWEPT  := ./attest/... ./tokenize ./onnx ./onnx/conformance ./onnx/internal/conv ./model/pipeline ./model/pipeline/voice ./web/verify
 
 .PHONY: help build demo test lint cross arm64 bench bench-onnx fuzz mutants mutants-engine golden runsc wheel clean
