@@ -328,10 +328,6 @@ func TestBytesAhead(t *testing.T) {
 	}
 }
 
-type broken struct{}
-
-func (*broken) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
-
 // TestProblemsOfOthers: only clients of OpenAI's API are told in its form, and an app's
 // callers never.
 func TestProblemsOfOthers(t *testing.T) {

@@ -41,7 +41,7 @@ func TestReadAll(t *testing.T) {
 // TestRoom: bodies together have a bound, and a caller has half of it where there are
 // others. What is announced takes nothing.
 func TestRoom(t *testing.T) {
-	const large = 20 << 20
+	const large = 9 << 20
 	body := func() io.Reader { return bytes.NewReader(make([]byte, large)) }
 	for name, c := range map[string]struct {
 		alone bool
