@@ -84,9 +84,7 @@ func crowd(t *testing.T, s *Server, list []sent, meanwhile func()) []*httptest.R
 	}
 	release()
 	done.Wait()
-	if now := s.runs.Stats(); now.Running+now.Waiting != 0 {
-		t.Errorf("afterwards: %+v", now)
-	}
+	eventually(t, "the run has ended", func() bool { now := s.runs.Stats(); return now.Running+now.Waiting == 0 })
 	return answers
 }
 
