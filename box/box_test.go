@@ -366,7 +366,7 @@ func TestApp(t *testing.T) {
 				t.Errorf("%d bytes came back, expected %d", len(text), len(large))
 			}
 			if resp, _ := do(t, c, request(t, "POST", "/echo", strings.NewReader(large+large+"x"))); resp.StatusCode != 413 {
-				t.Errorf("too large: %d", resp.StatusCode)
+				t.Errorf("too large: %d %.300s", resp.StatusCode, text)
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
@@ -458,8 +458,8 @@ func TestModels(t *testing.T) {
 	if resp, _ := do(t, c, request(t, "GET", "/v2/models/none", nil)); resp.StatusCode != 404 {
 		t.Errorf("no such model: %d", resp.StatusCode)
 	}
-	if resp, _ := do(t, c, request(t, "POST", "/v2/models/tumour/infer", io.LimitReader(zeros{}, policy.DefaultForModels+1))); resp.StatusCode != 413 {
-		t.Errorf("too large: %d", resp.StatusCode)
+	if resp, text := do(t, c, request(t, "POST", "/v2/models/tumour/infer", io.LimitReader(zeros{}, policy.DefaultForModels+1))); resp.StatusCode != 413 {
+		t.Errorf("too large: %d %.300s", resp.StatusCode, text)
 	}
 }
 
