@@ -101,17 +101,42 @@ func NewFiller[T any](to []T, k, n, width int) *Filler[T] {
 
 // Add puts the next elements where they belong. Together they are k*n at most.
 func (f *Filler[T]) Add(b []T) {
-	begin := f.column / f.width * f.width // of the panel
+	if f.n == 0 {
+		return
+	}
+	if f.column > 0 {
+		b = f.part(b)
+	}
+	rows := len(b) / f.n
+	f.rows(b[:rows*f.n], rows)
+	f.part(b[rows*f.n:])
+}
+
+// rows adds whole rows, panel by panel: panels are far from each other, and a processor
+// is slow to write a little here and there.
+func (f *Filler[T]) rows(b []T, rows int) {
+	for begin := 0; begin < f.n && rows > 0; begin += f.width {
+		w := min(f.width, f.n-begin)
+		to := f.to[begin*f.k+f.row*w:][:rows*w]
+		for r := range rows {
+			copy(to[r*w:(r+1)*w], b[r*f.n+begin:])
+		}
+	}
+	f.row += rows
+}
+
+// part adds what goes into the row that has begun, and returns what is left.
+func (f *Filler[T]) part(b []T) []T {
 	for len(b) > 0 {
+		begin := f.column / f.width * f.width // of the panel
 		w := min(f.width, f.n-begin)
 		at := begin*f.k + f.row*w
 		m := copy(f.to[at+f.column-begin:at+w], b)
 		b, f.column = b[m:], f.column+m
-		if f.column == begin+w {
-			begin = f.column
-		}
 		if f.column == f.n {
-			f.row, f.column, begin = f.row+1, 0, 0
+			f.row, f.column = f.row+1, 0
+			break
 		}
 	}
+	return b
 }

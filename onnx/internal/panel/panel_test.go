@@ -38,7 +38,7 @@ func TestEveryWayIsThePlainOne(t *testing.T) {
 			filled := make([]int, k*n)
 			f := NewFiller(filled, k, n, width)
 			for rest := data; len(rest) > 0; {
-				m := 1 + random.IntN(min(len(rest), 3*width))
+				m := 1 + random.IntN(min(len(rest), 3*n))
 				f.Add(rest[:m])
 				rest = rest[m:]
 			}

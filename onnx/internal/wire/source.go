@@ -19,7 +19,7 @@ type source struct {
 
 // windowSize is how much of a stream is held. It must be larger than any element of
 // a message that is read in one piece.
-const windowSize = 64 << 10
+const windowSize = 128 << 10
 
 func (s *source) position() int64 { return s.base + int64(s.used) }
 
