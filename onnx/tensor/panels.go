@@ -39,11 +39,10 @@ func (p *panels) byRow() []float32 {
 		return p.all
 	}
 	all := p.all
-	if p.taken {
+	if p.rows = !p.taken; p.taken {
 		all = slices.Clone(all)
 	}
 	panel.Back(all, p.k, p.n, p.width)
-	p.all, p.rows = all, true
 	return all
 }
 
