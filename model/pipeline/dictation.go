@@ -23,24 +23,33 @@ func (t *transcript) hear(ctx context.Context, features []float32) (*dictation, 
 		return nil, err
 	}
 	d := &dictation{transcriber: t.transcriber, ask: t.ask, in: tensors{}}
+	rows := int64(0)
 	if t.hidden != "" {
 		h := out[t.hidden]
 		if err := t.holds(h, 1, -1, t.width); err != nil {
 			return nil, fmt.Errorf("pipeline: %s: %s: %w", t.encoder, t.hidden, err)
 		}
-		d.in[hiddenInput] = h
+		d.in[hiddenInput], rows = h, h.Shape[1]
 	}
 	for _, m := range t.memories {
-		if !m.encoded {
-			d.in[m.input] = tensor.Of([]float32{}, 1, m.heads, 0, m.depth)
-			continue
-		}
-		if err := t.holds(out[m.output], 1, m.heads, -1, m.depth); err != nil {
+		if d.in[m.input], err = t.atFirst(m, out[m.output], rows); err != nil {
 			return nil, fmt.Errorf("pipeline: %s: %s: %w", t.encoder, m.output, err)
 		}
-		d.in[m.input] = out[m.output]
 	}
 	return d, nil
+}
+
+// atFirst is what the decoder remembers before the first token: of the recording what the encoder
+// gave, or, if the decoder finds it out itself, nothing in the form that it will have; and nothing
+// of what was said.
+func (r *transcriber) atFirst(m memory, encoded *tensor.Tensor, rows int64) (*tensor.Tensor, error) {
+	switch {
+	case m.encoded:
+		return encoded, r.holds(encoded, 1, m.heads, -1, m.depth)
+	case !m.heard:
+		rows = 0
+	}
+	return tensor.New(tensor.Float32, []int64{1, m.heads, rows, m.depth})
 }
 
 // holds refuses what is not of a shape; -1 is up to as many rows as a window has frames.

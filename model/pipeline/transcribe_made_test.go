@@ -113,6 +113,9 @@ func (s *speaker) check(in tensors) {
 	n := len(s.given)
 	past, heard := in["past_key_values.0.decoder.key"], in["past_key_values.0.encoder.key"]
 	first := s.merged && n == 0
+	if got := fmt.Sprint(heard.Shape); got != "[1 2 100 3]" {
+		s.t.Fatalf("token %d: %s of what was heard", n, got)
+	}
 	if got, want := fmt.Sprint(past.Shape, in["input_ids"].Shape), fmt.Sprintf("[1 2 %d 3] [1 1]", n); got != want {
 		s.t.Fatalf("token %d: %s, expected %s", n, got, want)
 	}
@@ -282,9 +285,9 @@ func TestTranscribeBounds(t *testing.T) {
 func TestTranscribeNeeds(t *testing.T) {
 	const samples, frames, bands = 5 * mel.Rate, 500, 4
 	state := int64(2 * 3 * 4)
-	for merged, hidden := range map[bool]int64{false: 0, true: 6} {
+	for merged, more := range map[bool]int64{false: 0, true: 4*6*madeFrames + state*madeFrames} {
 		p := madePipeline(t, transcribeDoc(", tokens: 8"), merged, madeGeneration)
-		want := 4*samples + 4*bands*(frames+4) + 4*madeFrames*(bands+hidden) + state*madeFrames + state*2*10
+		want := 4*samples + 4*bands*(frames+4) + 4*madeFrames*bands + state*madeFrames + state*2*10 + more
 		if got := p.Needs(hum(5)); got != want {
 			t.Errorf("%d bytes, expected %d", got, want)
 		}

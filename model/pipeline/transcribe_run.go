@@ -45,13 +45,16 @@ func (r *transcriber) outputs() []onnx.ValueInfo {
 }
 
 // needs is what the recording takes and its spectrogram, a window of it, and what the decoder
-// remembers: of the recording once, of what it said while the next state is made of the last.
+// remembers: of the recording, and of what it said while the next state is made of the last.
 func (r *transcriber) needs(in map[string]*tensor.Tensor) (most int64) {
 	window := 4 * int64(r.frames) * (int64(r.bands) + r.width)
 	for _, m := range r.memories {
 		rows := 2 * int64(r.steps())
-		if m.heard {
+		switch {
+		case m.encoded:
 			rows = int64(r.frames)
+		case m.heard: // what the decoder gets for it at first has the same form
+			rows = 2 * int64(r.frames)
 		}
 		window += 4 * rows * m.heads * m.depth
 	}

@@ -2,7 +2,7 @@
 
     python3 time.py FOLDER [ROUNDS]      (faster-whisper==1.2.1 ctranslate2==4.8.5 numpy==2.4.6)
 
-FOLDER is what golden.py wants. Printed is the least time of all rounds, and how much that is of the
+FOLDER is what golden.py wants. Printed is the least processor time of all rounds, and how much that is of the
 time that the recording takes, with weights of 32 bits and of 8.
 """
 
@@ -26,10 +26,10 @@ def main():
 
 
 def measure(model, audio):
-    begin = time.perf_counter()
+    begin = time.process_time()
     segments, _ = model.transcribe(audio, beam_size=1, temperature=0, condition_on_previous_text=False, language="en")
     list(segments)
-    return time.perf_counter() - begin
+    return time.process_time() - begin
 
 
 if __name__ == "__main__":
