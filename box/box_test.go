@@ -440,7 +440,7 @@ func TestModels(t *testing.T) {
 	if err := os.WriteFile(file, tumour.Model(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	doc := "name: models\nmodels:\n  - {name: tumour, builtin: tumour, sha256: sha256:" + tumour.SHA256 + "}\n" +
+	doc := "name: models\nmodels:\n  - {name: tumour, builtin: tumour, sha256: sha256:" + tumour.SHA256 + ", batch: {rows: 8, wait: 1ms}}\n" +
 		fmt.Sprintf("  - {name: file, path: %q, sha256: sha256:%s}", file, tumour.SHA256) + twoKeys
 	b := serve(t, Config{Policy: parsed(t, doc), Builtin: map[string][]byte{"tumour": tumour.Model()}})
 	record, _ := tumour.Sample()
@@ -476,7 +476,11 @@ func TestNewRefuses(t *testing.T) {
 	if err := os.WriteFile(file, []byte("not onnx"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	builtin := map[string][]byte{"tumour": tumour.Model(), "bad": []byte("x"), "empty": nil}
+	dynamic, err := os.ReadFile("../onnx/testdata/quantized/transformer-dynamic.onnx")
+	if err != nil {
+		t.Fatal(err)
+	}
+	builtin := map[string][]byte{"tumour": tumour.Model(), "bad": []byte("x"), "empty": nil, "dynamic": dynamic}
 	for _, c := range []struct {
 		name, want string
 		cfg        Config
@@ -488,6 +492,7 @@ func TestNewRefuses(t *testing.T) {
 		{"no such built-in", `this program has no built-in model "none"`, Config{Policy: model("{name: m, builtin: none}")}},
 		{"empty built-in", `this program has no built-in model "empty"`, Config{Policy: model("{name: m, builtin: empty}")}},
 		{"not a model", "box: model: m: ", Config{Policy: model("{name: m, builtin: bad}")}},
+		{"requests that would change each other's answers", "requests for it cannot run together", Config{Policy: model("{name: m, builtin: dynamic, batch: {rows: 8}}")}},
 		{"other digest", "expected sha256:" + strings.Repeat("11", 32), Config{Policy: model("{name: m, builtin: tumour, sha256: sha256:" + strings.Repeat("11", 32) + "}")}},
 		{"no such file", "no such file", Config{Policy: model(fmt.Sprintf("{name: m, path: %q, sha256: %s}", dir+"/none", hash("x")))}},
 		{"file with other bytes", "has the digest " + hash("not onnx"), Config{Policy: model(fmt.Sprintf("{name: m, path: %q, sha256: %s}", file, hash("x")))}},

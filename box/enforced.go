@@ -12,7 +12,7 @@ import (
 // enforced are the sections of a policy that this box makes true, by the names
 // that policy.Policy.Demands has.
 var enforced = []string{
-	"app", "models", "store", "store.disk", // box/process, model, model/store
+	"app", "models", "models.batch", "store", "store.disk", // box/process, model, model/store
 	"callers.api_key", "callers.certificate", "callers.oidc", "callers.anyone", "callers.expires", // box/callers
 	"callers.attested",                                                                                              // box/peers, which needs a verifier
 	"app.actions", "callers.may.query", "callers.may.observe", "callers.methods", "callers.paths", "callers.models", // policy.Decide,

@@ -120,12 +120,16 @@ func shows(p *policy.Policy) func(*http.Request, string) bool {
 
 // loadModel reads one model of the policy.
 func loadModel(m policy.Model, builtin map[string][]byte) (model.Loaded, error) {
+	batching := model.Batching{}
+	if m.Batch != nil {
+		batching = model.Batching{Size: m.Batch.Rows, Wait: m.Batch.Wait}
+	}
 	if m.Builtin != "" {
 		data, ok := builtin[m.Builtin]
 		if !ok || len(data) == 0 {
 			return model.Loaded{}, fmt.Errorf("model %s: this program has no built-in model %q, expected one of %q", m.Name, m.Builtin, slices.Sorted(maps.Keys(builtin)))
 		}
-		return model.LoadFrom(m.Name, m.SHA256, bytes.NewReader(data))
+		return model.LoadBatched(m.Name, m.SHA256, bytes.NewReader(data), batching)
 	}
 	if m.SHA256 == [32]byte{} {
 		return model.Loaded{}, fmt.Errorf("model %s: a file without a digest", m.Name)
@@ -139,5 +143,5 @@ func loadModel(m policy.Model, builtin map[string][]byte) (model.Loaded, error) 
 	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
 		return model.Loaded{}, fmt.Errorf("model %s: %s is not a regular file: of a folder `blindbox model pack` makes one", m.Name, m.Path)
 	}
-	return model.LoadFrom(m.Name, m.SHA256, f)
+	return model.LoadBatched(m.Name, m.SHA256, f, batching)
 }

@@ -1,6 +1,10 @@
 package policy
 
-import "crypto/sha256"
+import (
+	"crypto/sha256"
+	"fmt"
+	"time"
+)
 
 // App is a program that the box starts and forwards requests to: an OCI image,
 // or a command of the box's own file system.
@@ -75,6 +79,26 @@ type Model struct {
 	// SHA256 is the digest of the model's bytes. It is required with Path. Zero
 	// means that the box's measurement alone says which bytes they are.
 	SHA256 [sha256.Size]byte
+	// Batch is how requests share runs; nil: each has its own.
+	Batch *Batch
 	// Line is where the entry begins in the document.
 	Line int
+}
+
+// Batch is how requests for a model share runs.
+type Batch struct {
+	// Rows is how many rows a run may have, of all its requests together.
+	Rows int
+	// Wait is how long a request that could run waits for others.
+	Wait time.Duration
+}
+
+func (b *Batch) String() string {
+	switch {
+	case b == nil:
+		return "one request a run"
+	case b.Wait == 0:
+		return fmt.Sprintf("runs of up to %d rows", b.Rows)
+	}
+	return fmt.Sprintf("runs of up to %d rows, for which a request waits up to %v", b.Rows, b.Wait)
 }

@@ -67,6 +67,11 @@ func (d *demands) app(p *Policy) {
 	if len(p.Models) > 0 {
 		d.add("models", p.Models[0].Line)
 	}
+	for _, m := range p.Models {
+		if m.Batch != nil {
+			d.add("models.batch", m.Line)
+		}
+	}
 	d.given(p, "store", "store.disk")
 	if p.App == nil {
 		return

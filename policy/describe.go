@@ -44,6 +44,9 @@ func (d *description) work(p *Policy) {
 			source += ", sha256:" + hex.EncodeToString(m.SHA256[:])
 		}
 		d.line("It runs the model %s (%s).", m.Name, source)
+		if m.Batch != nil {
+			d.line("Requests of several callers for %s share %v (line %d).", m.Name, m.Batch, m.Line)
+		}
 	}
 	d.store(p)
 	if len(p.Platforms) > 0 {

@@ -200,6 +200,8 @@ func (d *differ) models() {
 			d.addAt("models", 0, m.Line, true, false, "the model %s runs", m.Name)
 		case old.SHA256 != m.SHA256 || old.Builtin != m.Builtin:
 			d.addAt("models", old.Line, m.Line, true, true, "the model %s has other bytes", m.Name)
+		case old.Batch.String() != m.Batch.String():
+			d.addAt("models", old.Line, m.Line, true, true, "the model %s has %v instead of %v", m.Name, m.Batch, old.Batch)
 		}
 	}
 	for _, m := range d.a.Models {

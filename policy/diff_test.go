@@ -44,6 +44,7 @@ func TestDiff(t *testing.T) {
 		{"a comment", whole, "# x\n" + whole, ""},
 		{"name", head, strings.Replace(head, "name: a", "name: b", 1), "= name 1:1 the box is called b instead of a"},
 
+		{"batch", "name: a\nmodels:\n  - {name: m, builtin: m}\n", "name: a\nmodels:\n  - {name: m, builtin: m, batch: {rows: 8}}\n", "* models 3:3 the model m has runs of up to 8 rows instead of one request a run"},
 		{"store", models, models + "store: {memory: 1GiB}\n", "+ store 0:5 callers may bring models"},
 		{"no store", models + "store: {memory: 1GiB}\n", models, "- store 5:0 callers may bring models no longer"},
 		{"more store", smallStore, smallStore[:len(smallStore)-2] + ", disk: 1GiB, owner: {models: 5}, load: {time: 3m}}\n", "+ store 0:2 store.disk: 1 GiB instead of 0 B\n+ store 0:0 store.owner.bytes: 4 MiB instead of 2 MiB\n- store 0:2 store.owner.models: 5 instead of 100\n+ store 0:2 store.load.time: 3m0s instead of 2m0s"},

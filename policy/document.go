@@ -98,6 +98,13 @@ type modelDoc struct {
 	Builtin text           `yaml:"builtin" form:"name" doc:"The name of a model that is part of the box's program."`
 	Path    text           `yaml:"path" form:"file" doc:"The file that holds the model. Needs sha256."`
 	SHA256  text           `yaml:"sha256" form:"digest" doc:"SHA-256 over the model's bytes."`
+	Batch   *batchDoc      `yaml:"batch" doc:"Lets requests of several callers share a run, for a model that is known to treat each row of its inputs by itself. Without it each has its own."`
+}
+
+type batchDoc struct {
+	Pos  strictyaml.Pos
+	Rows strictyaml.At[int]           `yaml:"rows,required" form:"rows" doc:"How many rows one run may have, of all its requests together. A request with more has its own."`
+	Wait strictyaml.At[time.Duration] `yaml:"wait" form:"wait" doc:"How long a request that could run waits for others. Without it only those that wait already share a run."`
 }
 
 type storeDoc struct {

@@ -40,6 +40,8 @@ const (
 	maxConcurrent = 10000
 	minDuration   = time.Second
 	maxDuration   = 24 * time.Hour
+	maxBatchRows  = 64
+	maxBatchWait  = time.Second
 )
 
 // forms are the rows that the tags of document name. A pattern says what can be
@@ -81,6 +83,8 @@ func forms() map[string]form {
 		"model":       {pattern: modelPattern, expected: "a model's name, or CALLER~NAME for one that a caller brings"},
 		"models":      {min: 1, max: 1_000_000},
 		"loads":       {min: 1, max: 1000},
+		"rows":        {min: 2, max: maxBatchRows},
+		"wait":        {min: 0, max: int64(maxBatchWait)},
 		"duration":    {min: int64(minDuration), max: int64(maxDuration)},
 		"logs":        {pattern: logsPattern, expected: `"none", "counters", or "sealed:" and an age recipient (age1...)`},
 		"audit":       {words: []string{string(AuditBox), string(AuditHost)}},

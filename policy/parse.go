@@ -155,6 +155,9 @@ func (b *builder) models(docs []modelDoc) {
 		case given(d.Path):
 			b.refuse(d.Pos, at+".sha256", "none", "the digest of the file, since the host can supply another")
 		}
+		if d.Batch != nil {
+			m.Batch = &Batch{Rows: d.Batch.Rows.Value, Wait: d.Batch.Wait.Value}
+		}
 		b.policy.Models = append(b.policy.Models, m)
 	}
 }

@@ -555,6 +555,8 @@ var refused = []struct{ name, doc, want string }{
 	{"store size", "name: a\nstore: {memory: 4096GiB, owner: {models: 0, loads: 1001}, load: {time: 0s}}\n", "policy: 2:17: store.memory: seen \"4096GiB\", expected " + sizeForm + "\n2:42: store.owner.models: seen 0, expected 1 to 1000000\n2:52: store.owner.loads: seen 1001, expected 1 to 1000\n2:72: store.load.time: seen 0s, expected 1s to 24h0m0s"},
 	{"all of the memory for one of two callers", "name: a\nstore: {memory: 1GiB, owner: {bytes: 1GiB}}\ncallers:\n  - {name: x, api_key: \"sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\", may: [upload]}\n  - {anyone: true, may: [query]}\n", `policy: 2:38: store.owner.bytes: seen "1GiB", expected less than all of the memory, since there are other callers and nothing is evicted without a disk`},
 	{"more for an owner than there is", "name: a\nstore: {memory: 1GiB, owner: {bytes: 2GiB}}\n", `policy: 2:38: store.owner.bytes: seen "2GiB", expected at most the 1 GiB that the store holds`},
+	{"batch", "name: a\nmodels:\n  - {name: m, builtin: m, batch: {rows: 1, wait: 2s}}\n", "policy: 3:41: models[0].batch.rows: seen 1, expected 2 to 64\n3:50: models[0].batch.wait: seen 2s, expected 0s to 1s"},
+	{"batch of nothing", "name: a\nmodels:\n  - {name: m, builtin: m, batch: {wait: 1ms}}\n", "policy: 3:34: models[0].batch.rows: missing"},
 	{"no may without cedar", head + "callers: [{anyone: true}]\n", `policy: 3:11: callers[0].may: missing, expected what the caller may do: "query", "upload", "delete", "list" or "observe"`},
 
 	{"all of it", "name: ''\napp: {command: [x], listen: 0.0.0.0:80}\nlogs: all\n", "policy: 1:7: name: seen \"\", expected " + nameForm + "\n" +

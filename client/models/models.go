@@ -46,6 +46,7 @@ type Model struct {
 	Owner      string `json:"owner"`      // "" for a model of the box
 	Visibility string `json:"visibility"` // private or shared
 	Optimize   bool   `json:"optimize"`
+	Batch      int    `json:"batch"`  // rows of one run, which requests share; 0: they share none
 	Loaded     bool   `json:"loaded"` // in memory, and not sealed on the disk alone
 	Pinned     bool   `json:"pinned"`
 	Size       int64  `json:"size"`   // bytes of its file

@@ -78,7 +78,7 @@ func TestWholeJob(t *testing.T) {
 	if len(sent) == 0 || !slices.IsSorted(sent) || sent[len(sent)-1] != int64(len(file)) {
 		t.Errorf("sent %v of %d", sent, len(file))
 	}
-	if m, err = push(t, c, file, Spec{Name: "xray", Version: "7", Shared: true, Unoptimized: true}); err != nil || m.Version != "7" || m.Visibility != "shared" || m.Optimize {
+	if m, err = push(t, c, file, Spec{Name: "xray", Version: "7", Shared: true, Unoptimized: true, Batch: 4}); err != nil || m.Version != "7" || m.Visibility != "shared" || m.Optimize || m.Batch != 4 {
 		t.Errorf("%+v, %v", m, err)
 	}
 	list, err := c.List(t.Context())

@@ -23,6 +23,8 @@ type Spec struct {
 	Shared  bool   // with every caller whom the policy lets ask it, and not the owner's alone
 	// Unoptimized has the model's operators run one by one, as they stand in the file.
 	Unoptimized bool
+	// Batch lets requests share runs of so many rows, 2 to 64; 0: each has its own.
+	Batch int
 }
 
 // query is the spec as the address of an upload has it.
@@ -36,6 +38,9 @@ func (s *Spec) query() string {
 	}
 	if s.Unoptimized {
 		q.Set("optimize", "false")
+	}
+	if s.Batch != 0 {
+		q.Set("batch", strconv.Itoa(s.Batch))
 	}
 	return q.Encode()
 }

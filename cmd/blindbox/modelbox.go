@@ -246,6 +246,7 @@ Of a FOLDER, pipeline.yaml and what it names are sent, as the one file that
 	f.StringVar(&spec.Version, "version", "", "version, a number (default: the one after the newest)")
 	f.BoolVar(&spec.Shared, "shared", false, "let other callers ask it too, as YOU~NAME")
 	f.BoolVar(&spec.Unoptimized, "no-optimize", false, "run the model's operators one by one")
+	f.IntVar(&spec.Batch, "batch", 0, "let requests share runs of up to N rows, 2 to 64: for short texts")
 	return cmd
 }
 
@@ -286,6 +287,9 @@ func state(m models.Model) string {
 	}
 	if !m.Optimize {
 		words = append(words, "not optimized")
+	}
+	if m.Batch > 0 {
+		words = append(words, fmt.Sprintf("in batches of %d", m.Batch))
 	}
 	if m.Reason != "" {
 		words = append(words, oneLine(m.Reason))
