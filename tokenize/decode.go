@@ -17,7 +17,12 @@ type decoder interface {
 // Decode turns ids back into text. Ids that stand for nothing are left out, and so are
 // special tokens if skipSpecial says so.
 func (t *Tokenizer) Decode(ids []int64, skipSpecial bool) (string, error) {
-	w := t.lim.work(context.Background(), min(len(ids), t.lim.TextBytes), false)
+	return t.DecodeContext(context.Background(), ids, skipSpecial)
+}
+
+// DecodeContext is Decode for as long as a context is there.
+func (t *Tokenizer) DecodeContext(ctx context.Context, ids []int64, skipSpecial bool) (string, error) {
+	w := t.lim.work(ctx, min(len(ids), t.lim.TextBytes), false)
 	var tokens []string
 	for _, id := range ids {
 		token, ok := t.shown(id)
@@ -36,11 +41,7 @@ func (t *Tokenizer) Decode(ids []int64, skipSpecial bool) (string, error) {
 	if err != nil {
 		return "", inPackage(err)
 	}
-	size := 0
-	for _, s := range tokens {
-		size += len(s)
-	}
-	if size > t.lim.WorkBytes {
+	if size := bytesIn(tokens); size > t.lim.WorkBytes {
 		return "", fmt.Errorf("tokenize: decoded text of %d bytes, see Limits.WorkBytes: %w", size, ErrLimit)
 	}
 	return strings.Join(tokens, ""), nil
@@ -128,13 +129,28 @@ func readDecoders(p part, lim *reading) (decoder, error) {
 	return all, nil
 }
 
+// decode counts what each step leaves: one that puts a space between any two characters makes
+// twice as much, and a file may have hundreds of them.
 func (all decoders) decode(w *work, tokens []string) (_ []string, err error) {
 	for _, d := range all {
+		if err := w.ctx.Err(); err != nil {
+			return nil, err
+		}
 		if tokens, err = d.decode(w, tokens); err != nil {
+			return nil, err
+		}
+		if err := w.spend(bytesIn(tokens)); err != nil {
 			return nil, err
 		}
 	}
 	return tokens, nil
+}
+
+func bytesIn(tokens []string) (n int) {
+	for _, s := range tokens {
+		n += len(s)
+	}
+	return n
 }
 
 // each does a normalizer to each token.

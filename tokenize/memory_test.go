@@ -179,3 +179,33 @@ func TestEndedEncode(t *testing.T) {
 		}
 	}
 }
+
+// growing is a tokenizer whose decoder makes twice as much at each of n steps, and takes it
+// away in the end.
+func growing(n int) string {
+	more := strings.Repeat(`{"type": "BPEDecoder", "suffix": ""}, `, n)
+	return fileOf(`"model": {"type": "WordLevel", "unk_token": "ab", "vocab": {"ab":0,"ba":1}}`,
+		`"decoder": {"type": "Sequence", "decoders": [`+more+`{"type": "CTC", "pad_token": " ", "word_delimiter_token": "|", "cleanup": false}]}`)
+}
+
+// TestDecodeGrows: what the steps of a decoder make of a few tokens is bounded at each of them.
+func TestDecodeGrows(t *testing.T) {
+	lim := DefaultLimits()
+	lim.WorkBytes = 1 << 12
+	ids := []int64{0, 1, 0}
+	for steps, ok := range map[int]bool{4: true, 16: false} {
+		tok, err := Parse([]byte(growing(steps)), lim)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text, err := tok.Decode(ids, true); ok != (err == nil && text == "abbaab") || !ok && !errors.Is(err, ErrLimit) {
+			t.Errorf("%d steps: %.20q, error %v", steps, text, err)
+		}
+	}
+	tok := parse(t, growing(4))
+	for after := range 4 {
+		if _, err := tok.DecodeContext(&ending{Context: t.Context(), after: after}, ids, true); !errors.Is(err, context.Canceled) {
+			t.Errorf("error %v after %d looks at a context that ended", err, after)
+		}
+	}
+}

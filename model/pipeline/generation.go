@@ -24,8 +24,15 @@ type language struct {
 	token int64
 }
 
+// maxGeneration is how many bytes the file may have: that of a published model has some
+// thousand, and lists and maps take many times their text.
+const maxGeneration = 1 << 20
+
 // readGeneration reads the file of a model with so many tokens.
 func readGeneration(file []byte, tokens int) (*generation, error) {
+	if len(file) > maxGeneration {
+		return nil, fmt.Errorf("%d bytes, expected at most %d", len(file), maxGeneration)
+	}
 	g := new(generation)
 	if err := json.Unmarshal(file, g); err != nil {
 		return nil, errors.New("not a JSON object of the kind that transformers writes")

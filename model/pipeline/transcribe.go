@@ -112,20 +112,23 @@ func (o *transcribeOpener) speaks(b *binder) error {
 		r.language = english
 		return nil
 	}
-	return o.languages(g)
+	return o.languages(b, g)
 }
 
 // english is the language of models for one.
 const english = "en"
 
 // languages finds out how a model of many languages is told which is spoken, and what to do.
-func (o *transcribeOpener) languages(g *generation) error {
+func (o *transcribeOpener) languages(b *binder, g *generation) error {
 	r := o.to
 	task, ok := r.tokenizer.TokenID(taskToken)
 	if !ok || task >= int64(r.classes) || len(g.Languages) == 0 {
 		return misfit(o.doc.Generation.Pos, "transcribe.generation", "is_multilingual without "+taskToken+" in the tokenizer or without lang_to_id", "both")
 	}
 	r.task, r.languages = task, g.languages()
+	for _, l := range r.languages {
+		b.hold(32 + int64(len(l.code)))
+	}
 	if want := o.doc.Language; given(want) {
 		i := slices.IndexFunc(r.languages, func(l language) bool { return l.code == want.Value })
 		if i < 0 {

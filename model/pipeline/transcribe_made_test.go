@@ -443,6 +443,7 @@ func TestTranscribeFits(t *testing.T) {
 		"times outside":  {func(s *set) { s.d.Outputs[1].Shape[2] = 110 }, "", "101 of them"},
 		"tokens outside": {func(s *set) { s.d.Outputs[1].Shape[2] = 9 }, "", "9 tokens"},
 		"no generation":  {generation("[]"), "", "not a JSON object"},
+		"much":           {generation("{}" + strings.Repeat(" ", 1<<20)), "", "1048578 bytes, expected at most 1048576"},
 		"outside":        {generation(`{"suppress_tokens": [111]}`), "", "the token 111"},
 		"negative":       {generation(`{"suppress_tokens": [-1]}`), "", "the token -1"},
 		"late begin":     {generation(`{"max_initial_timestamp_index": -1}`), "", "max_initial_timestamp_index -1"},

@@ -126,7 +126,7 @@ func (t *transcript) window(ctx context.Context, heard *mel.Spectrogram, at int)
 	}
 	stretches, step := said.Stretches(frames)
 	for _, s := range stretches {
-		if err := t.add(s, at); err != nil {
+		if err := t.add(ctx, s, at); err != nil {
 			return 0, err
 		}
 	}
@@ -174,12 +174,12 @@ func (t *transcript) begin(scores []float32) []int64 {
 }
 
 // add writes down a stretch of the window that begins with a frame.
-func (t *transcript) add(s dictate.Stretch, at int) error {
+func (t *transcript) add(ctx context.Context, s dictate.Stretch, at int) error {
 	ids := make([]int64, len(s.Tokens))
 	for i, token := range s.Tokens {
 		ids[i] = int64(token)
 	}
-	text, err := t.tokenizer.Decode(ids, true)
+	text, err := t.tokenizer.DecodeContext(ctx, ids, true)
 	if err != nil {
 		return fmt.Errorf("pipeline: what the model said: %w", err)
 	}
