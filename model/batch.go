@@ -125,7 +125,7 @@ func (b *batch) together(ctx context.Context) error {
 		rows += m.rows
 		bytes += bytesOf(m.in)
 	}
-	if err := b.apart(rows); err != nil {
+	if err := b.apart(ctx, rows); err != nil {
 		return err
 	}
 	share := b.budget.Share()
@@ -146,7 +146,7 @@ func (b *batch) together(ctx context.Context) error {
 }
 
 // apart asks for the proof that no request's rows change what is said of another's.
-func (b *batch) apart(rows int64) error {
+func (b *batch) apart(ctx context.Context, rows int64) error {
 	shapes := map[string][]int64{}
 	for name, t := range b.members[0].in {
 		shapes[name] = t.Shape[1:]
@@ -155,8 +155,11 @@ func (b *batch) apart(rows int64) error {
 		if m.rows < 2 {
 			continue
 		}
-		if err := b.session.Apart(shapes, m.rows); err != nil {
+		err := b.session.Apart(ctx, shapes, m.rows)
+		if err != nil && ctx.Err() == nil {
 			b.loners.add(b.members[0].kind)
+		}
+		if err != nil {
 			return err
 		}
 	}

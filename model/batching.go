@@ -39,12 +39,15 @@ func (b Batching) check() error {
 }
 
 // batchable refuses a model of which some requests would change the answers to others.
-func (b Batching) batchable(sessions map[string]*onnx.Session) error {
+func (b Batching) batchable(ctx context.Context, sessions map[string]*onnx.Session) error {
 	if err := b.check(); err != nil || b.Size == 0 {
 		return err
 	}
 	for name, s := range sessions {
-		if err := s.Batches(); err != nil {
+		if err := s.Batches(ctx); err != nil {
+			if ctx.Err() != nil {
+				return err
+			}
 			return fmt.Errorf("%srequests for it cannot run together: %w; leave batch out", prefix(name), err)
 		}
 	}

@@ -151,7 +151,7 @@ func (f *file) serve(ctx context.Context, trials *onnx.Budget, opts ...onnx.Opti
 		// A file of many small nodes takes more than its weights say.
 		bytes += max(s.Weights(), m.size)
 	}
-	if err := f.batching.batchable(sessions); err != nil {
+	if err := f.batching.batchable(ctx, sessions); err != nil {
 		return nil, err
 	}
 	m, err := f.serveSessions(ctx, trials, sessions, bytes)

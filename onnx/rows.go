@@ -2,6 +2,7 @@ package onnx
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -42,7 +43,8 @@ const maxVerdicts = 64
 //
 // It is a proof over the operators of the model for these shapes; what is not known to
 // keep rows apart is refused, with an error that wraps [ErrMixes] and names the node.
-func (s *Session) Apart(shapes map[string][]int64, n int64) (err error) {
+// It ends with the context, whose error is not about the model.
+func (s *Session) Apart(ctx context.Context, shapes map[string][]int64, n int64) (err error) {
 	defer recovered(&err, func() {})
 	if s.rows == nil || n < 2 {
 		return fmt.Errorf("%w: asked about %d rows; expected a session with WithRows, and 2 or more", ErrMixes, n)
@@ -57,7 +59,7 @@ func (s *Session) Apart(shapes map[string][]int64, n int64) (err error) {
 			return &InputError{want.Name, err}
 		}
 	}
-	return s.rows.verdict(ordered, n)
+	return s.rows.verdict(ctx, ordered, n)
 }
 
 // leading refuses models whose inputs and outputs do not all begin with one open
@@ -79,7 +81,7 @@ func (s *Session) leading() error {
 }
 
 // verdict proves, or finds what was proved before.
-func (r *rows) verdict(shapes [][]int64, n int64) error {
+func (r *rows) verdict(ctx context.Context, shapes [][]int64, n int64) error {
 	key := []int64{n}
 	for _, s := range shapes {
 		key = append(append(key, int64(len(s))), s...)
@@ -93,7 +95,10 @@ func (r *rows) verdict(shapes [][]int64, n int64) error {
 		}
 	}
 	r.mu.Unlock()
-	err := apart.Check(r.outline, shapes, n)
+	err := apart.Check(ctx, r.outline, shapes, n)
+	if ctx.Err() != nil {
+		return fmt.Errorf("onnx: %w", ctx.Err())
+	}
 	if err != nil {
 		err = fmt.Errorf("onnx: %w", public(err))
 	}
@@ -112,8 +117,8 @@ func tried() []int64 { return []int64{8, 16, 32, 64, 224, 1} }
 
 // Batches says whether the model keeps the rows of a batch apart, as far as can be said
 // before shapes are known: with some size of all open dimensions it does.
-// [Session.Apart] is about the shapes of a run.
-func (s *Session) Batches() error {
+// [Session.Apart] is about the shapes of a run. It ends with the context.
+func (s *Session) Batches(ctx context.Context) error {
 	var first error
 	for _, size := range tried() {
 		shapes := map[string][]int64{}
@@ -126,12 +131,12 @@ func (s *Session) Batches() error {
 			}
 			shapes[v.Name] = shape[min(1, len(shape)):]
 		}
-		err := s.Apart(shapes, 2)
+		err := s.Apart(ctx, shapes, 2)
 		if err == nil {
-			err = s.Apart(shapes, 3)
+			err = s.Apart(ctx, shapes, 3)
 		}
-		if err == nil {
-			return nil
+		if err == nil || ctx.Err() != nil {
+			return err
 		}
 		if first == nil || errors.Is(err, ErrMixes) && !errors.Is(first, ErrMixes) {
 			first = err

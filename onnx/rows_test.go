@@ -272,7 +272,7 @@ func TestRowsApart(t *testing.T) {
 			for _, level := range onnx.Instructions() {
 				s := rowsSession(t, c.model(), onnx.WithInstructions(level))
 				for _, n := range []int{2, 5} {
-					err := s.Apart(rowsShapes(), int64(n))
+					err := s.Apart(t.Context(), rowsShapes(), int64(n))
 					switch {
 					case c.reason != "" && (err == nil || n == 2 && (!errors.Is(err, onnx.ErrMixes) || !strings.Contains(err.Error(), c.reason))):
 						t.Fatalf("%d rows: %v, expected %q", n, err, c.reason)
@@ -304,7 +304,7 @@ func TestRowsOfModels(t *testing.T) {
 			}
 			for _, level := range onnx.Instructions() {
 				s := rowsSession(t, data, onnx.WithInstructions(level))
-				err = s.Batches()
+				err = s.Batches(t.Context())
 				if c.reason != "" {
 					if !errors.Is(err, onnx.ErrMixes) || !strings.Contains(err.Error(), c.reason) {
 						t.Fatalf("%v, expected %q", err, c.reason)
@@ -331,7 +331,7 @@ func TestRowsOfSentences(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := rowsSession(t, data)
-	if err := s.Batches(); err != nil {
+	if err := s.Batches(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	tokens := []int64{1, 5, 16, 33}
@@ -344,7 +344,7 @@ func TestRowsOfSentences(t *testing.T) {
 			shapes[v.Name] = []int64{n}
 		}
 		for _, rows := range []int{2, 8} {
-			if err := s.Apart(shapes, int64(rows)); err != nil {
+			if err := s.Apart(t.Context(), shapes, int64(rows)); err != nil {
 				t.Fatal(err)
 			}
 			holdRows(t, s, shapes, rows)
@@ -368,7 +368,7 @@ func TestRowsLead(t *testing.T) {
 		{[][]byte{step("Shape", []string{"x"}, []string{"out"}), in("x", 1, "n", 3), out("out", 7, nil)}, `expected "n"`},
 		{[][]byte{op("Add", []string{"x", "b"}), in("x", 1, "n", 3), in("b", 1, 3), out("out", 1, "n", 3)}, "first dimension that is open"},
 	} {
-		err := rowsSession(t, onnxtest.Model(c.graph...)).Batches()
+		err := rowsSession(t, onnxtest.Model(c.graph...)).Batches(t.Context())
 		if c.reason == "" && err != nil || c.reason != "" && (!errors.Is(err, onnx.ErrMixes) || !strings.Contains(err.Error(), c.reason)) {
 			t.Errorf("case %d: %v, expected %q", i, err, c.reason)
 		}
@@ -396,5 +396,34 @@ func TestJoinRows(t *testing.T) {
 		if _, err := onnx.TakeRows(joined, at[0], at[1]); err == nil {
 			t.Errorf("rows %v were taken", at)
 		}
+	}
+}
+
+// TestRowsOfLongNodes: a proof computes no node that takes longer than its size says, it
+// counts what all of them read, and it ends with who waits for it.
+func TestRowsOfLongNodes(t *testing.T) {
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	sum := onnxtest.Msg(5, onnxtest.Str(1, "equation"), onnxtest.Str(4, "a,b->"), onnxtest.Int(20, 3))
+	long := [][]byte{ints("s", 1<<16), step("ConstantOfShape", []string{"s"}, []string{"c"}),
+		step("Einsum", []string{"c", "c"}, []string{"e"}, sum), op("Add", []string{"x", "e"})} // 4 Gi products
+	s := rowsSession(t, rowsCase{nodes: long}.model())
+	if err := s.Batches(ended); !errors.Is(err, context.Canceled) || errors.Is(err, onnx.ErrMixes) {
+		t.Errorf("%v, expected the end of who waits", err)
+	}
+	if err := s.Batches(t.Context()); err != nil { // nor is the end of another one's wait kept
+		t.Error(err)
+	}
+	many := [][]byte{step("Shape", []string{"x"}, []string{"shape"}), ints("zero", 0), ints("rest", 1<<15), ints("three", 3),
+		step("Gather", []string{"shape", "zero"}, []string{"n"}), step("Concat", []string{"n", "rest"}, []string{"s"}, onnxtest.AttrInt("axis", 0)),
+		step("ConstantOfShape", []string{"s"}, []string{"c"}), step("ReduceMax", []string{"c"}, []string{"e0"}, onnxtest.AttrInts("axes", 1))}
+	for i := range 200 { // each reads 64 Ki elements of 2 rows, and makes one for each
+		many = append(many, step("ReduceMax", []string{"c"}, []string{fmt.Sprint("m", i)}, onnxtest.AttrInts("axes", 1)),
+			step("Sum", []string{fmt.Sprint("e", i), fmt.Sprint("m", i)}, []string{fmt.Sprint("e", i+1)}))
+	}
+	many = append(many, ints("axes", 2), step("Unsqueeze", []string{"e200", "axes"}, []string{"u"}), op("Add", []string{"x", "u"}))
+	err := rowsSession(t, rowsCase{nodes: many}.model()).Apart(t.Context(), rowsShapes(), 2)
+	if !errors.Is(err, onnx.ErrMixes) || !strings.Contains(err.Error(), "too much for a check") {
+		t.Errorf("%v, expected a refusal of so much work", err)
 	}
 }

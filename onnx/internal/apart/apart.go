@@ -26,6 +26,7 @@
 package apart
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -52,15 +53,16 @@ type fact struct {
 	axis      int // of the rows; same, loose
 }
 
-// Bounds of what is computed for one check, in elements: tables of positions and masks
-// are made of shapes, but not weights.
+// Bounds of what is computed for one check, in elements of results and, of all together,
+// operands: tables of positions and masks are made of shapes, but not weights.
 const (
 	maxKnown = 1 << 16
-	maxSpent = 1 << 22
+	maxSpent = 1 << 23
 )
 
 type checker struct {
 	*plan.Outline
+	ctx   context.Context
 	n     int64
 	facts []fact
 	spent int
@@ -68,9 +70,10 @@ type checker struct {
 
 // Check says whether a run of n rows answers each of them as a run of that row alone.
 // Shapes are those of the inputs for one row: dimension 0 is 1. The error names the
-// step that may mix rows and wraps [ErrMixes], or says what does not fit the shapes.
-func Check(o *plan.Outline, shapes [][]int64, n int64) error {
-	c := &checker{Outline: o, n: n, facts: make([]fact, len(o.Values))}
+// step that may mix rows and wraps [ErrMixes], or says what does not fit the shapes; or
+// it is that of the context, with which the check ends.
+func Check(ctx context.Context, o *plan.Outline, shapes [][]int64, n int64) error {
+	c := &checker{Outline: o, ctx: ctx, n: n, facts: make([]fact, len(o.Values))}
 	for id, v := range o.Values {
 		c.facts[id] = fact{v.Info, v.Info, same}
 	}
@@ -81,6 +84,9 @@ func Check(o *plan.Outline, shapes [][]int64, n int64) error {
 	}
 	for i := range o.Steps {
 		st := &o.Steps[i]
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		if err := c.follow(st); err != nil {
 			return &plan.StepError{Node: st.Node, Reason: err}
 		}
@@ -161,7 +167,7 @@ func (c *checker) axes(st *plan.Step, s *step) ([]int, error) {
 		}
 	}
 	switch {
-	case free && (!settled || !c.affords(s.many)):
+	case free && (!settled || !c.affords(st, s)):
 		return slices.Repeat([]int{same}, len(s.one)), nil
 	case settled:
 		return c.computed(st, s, free)
@@ -173,22 +179,31 @@ func (c *checker) axes(st *plan.Step, s *step) ([]int, error) {
 	return rule(s)
 }
 
-// affords says that results may be computed here, and counts them.
-func (c *checker) affords(results []op.Info) bool {
-	for _, r := range results {
+// affords says that a step may be computed here, and counts what is read and made.
+// Operators of which one may take longer than that says are never.
+func (c *checker) affords(st *plan.Step, s *step) bool {
+	if _, dear := st.Op.(op.Dear); dear {
+		return false
+	}
+	for _, f := range s.in {
+		if f != nil {
+			c.spent += f.many.Value.Len()
+		}
+	}
+	for _, r := range s.many {
 		n, err := tensor.Count(r.Shape)
-		if err != nil || n > maxKnown || r.Type == tensor.String || c.spent+int(n) > maxSpent {
+		if err != nil || n > maxKnown || r.Type == tensor.String {
 			return false
 		}
 		c.spent += int(n)
 	}
-	return true
+	return c.spent <= maxSpent
 }
 
 // computed are results of operands that are known in both runs.
 func (c *checker) computed(st *plan.Step, s *step, free bool) ([]int, error) {
-	if !free && !c.affords(s.many) {
-		return nil, mixes("is computed from the number of rows, and too large for a check")
+	if !free && !c.affords(st, s) {
+		return nil, mixes("is computed from the number of rows, and too much for a check")
 	}
 	if err := c.compute(st, s, s.one, func(f *fact) *tensor.Tensor { return f.one.Value }); err != nil {
 		return nil, err
@@ -211,7 +226,7 @@ func (c *checker) compute(st *plan.Step, s *step, results []op.Info, value func(
 			in[i] = value(f)
 		}
 	}
-	out, err := c.Compute(st, in, results)
+	out, err := c.Compute(c.ctx, st, in, results)
 	if err != nil {
 		return err
 	}

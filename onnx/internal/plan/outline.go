@@ -1,8 +1,10 @@
 package plan
 
 import (
+	"context"
 	"slices"
 
+	"github.com/blindbox/blindbox/onnx/internal/kernel"
 	"github.com/blindbox/blindbox/onnx/internal/op"
 	"github.com/blindbox/blindbox/onnx/tensor"
 )
@@ -65,7 +67,7 @@ func (o *Outline) Infer(st *Step, in []*op.Info) ([]op.Info, error) {
 }
 
 // Compute runs a step whose operands are known, outside of any run. Its results are
-// complete.
-func (o *Outline) Compute(st *Step, in []*tensor.Tensor, results []op.Info) ([]*tensor.Tensor, error) {
-	return compute((&Program{options: o.options}).on(), st.Op, in, results)
+// complete. It ends with the context.
+func (o *Outline) Compute(ctx context.Context, st *Step, in []*tensor.Tensor, results []op.Info) ([]*tensor.Tensor, error) {
+	return compute(&kernel.On{Context: ctx, Level: o.options.Level}, st.Op, in, results)
 }
