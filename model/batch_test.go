@@ -253,6 +253,7 @@ func TestUploadsInBatches(t *testing.T) {
 	}
 	want(t, send("name=a&batch=8", words()), 201, `"batch":8`)
 	want(t, send("name=b&optimize=false&batch=8", words()), 201, `"optimize":false,"batch":8`)
+	want(t, as(t, serverOf(t, batched(t, "words", words(), Batching{Size: 8})), "clinic", "POST", "/v2/repository/index", nil), 200, `"optimize":true,"batch":8`)
 	want(t, send("name=c", scale(3)), 201, `"optimize":true,"loaded"`)
 	for _, n := range []string{"0", "1", "65", "x", "-8"} {
 		want(t, send("name=d&batch="+n, words()), 400, "a number of rows from 2 to 64")

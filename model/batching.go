@@ -64,6 +64,14 @@ func prefix(name string) string {
 // batchOption is how a model's options have that its requests run together.
 const batchOption = "batch="
 
+// option is how a model's options have b; "" if it has no requests share runs.
+func (b Batching) option() string {
+	if b.Size == 0 {
+		return ""
+	}
+	return batchOption + strconv.Itoa(b.Size)
+}
+
 // optionsOf reads the options of a model that was uploaded: none, or what was said of
 // them, in this order.
 func optionsOf(text string) (opts []onnx.Option, b Batching, err error) {

@@ -286,5 +286,5 @@ func (m *Loaded) startup() (store.Startup, error) {
 	}
 	ready := *m.ready
 	ready.labels = m.Labels
-	return store.Startup{Name: m.Name, Digest: store.Digest(m.Digest), Size: m.Size, Ready: &ready}, nil
+	return store.Startup{Name: m.Name, Digest: store.Digest(m.Digest), Size: m.Size, Options: ready.batching.option(), Ready: &ready}, nil
 }

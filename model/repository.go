@@ -329,7 +329,7 @@ func setting(spec *store.Spec, key, value string) error {
 		if err != nil || (Batching{Size: n}).check() != nil || n == 0 {
 			return bad("a number of rows from 2 to " + strconv.Itoa(MaxBatch))
 		}
-		spec.Options = joined(spec.Options, batchOption+strconv.Itoa(n))
+		spec.Options = joined(spec.Options, Batching{Size: n}.option())
 	default:
 		return fail(http.StatusBadRequest, "unknown parameter %.40q, expected name, version, visibility, optimize or batch", key)
 	}

@@ -201,7 +201,7 @@ func (p *requestReader) tensor(name, datatype string, shape []int64, data []byte
 	}
 	i := slices.IndexFunc(p.m.inputs, func(v onnx.ValueInfo) bool { return v.Name == name })
 	if i < 0 {
-		return nil, errors.New("the model has no such input")
+		return nil, fmt.Errorf("the model has no such input, expected one of %.400q", names(p.m.inputs))
 	}
 	typ, err := datatypeNamed(datatype)
 	if err != nil {
@@ -228,6 +228,15 @@ func (p *requestReader) tensor(name, datatype string, shape []int64, data []byte
 		return nil, err
 	}
 	return binaryTensor(data, typ, shape, n)
+}
+
+// names are those of inputs or outputs, the first eight.
+func names(of []onnx.ValueInfo) []string {
+	list := []string{}
+	for _, v := range of[:min(len(of), 8)] {
+		list = append(list, v.Name)
+	}
+	return list
 }
 
 func readShape(r *strictjson.Reader) ([]int64, error) {
@@ -265,7 +274,7 @@ func (p *requestReader) output() error {
 		return err
 	}
 	if !slices.ContainsFunc(p.m.outputs, func(v onnx.ValueInfo) bool { return v.Name == name }) {
-		return fmt.Errorf("output %.80q: the model has no such output", name)
+		return fmt.Errorf("output %.80q: the model has no such output, expected some of %.400q", name, names(p.m.outputs))
 	}
 	if slices.ContainsFunc(p.asked, func(o output) bool { return o.name == name }) {
 		return fmt.Errorf("output %.80q is there twice", name)

@@ -321,7 +321,7 @@ func (s *Server) run(ctx context.Context, m *found, q *request, caller string, s
 	case errors.Is(err, onnx.ErrBusy):
 		return nil, later(http.StatusServiceUnavailable, 0, "the runs of this moment take the memory that this one needs; try again")
 	case errors.As(err, &input), errors.As(err, &item), errors.As(err, &node), errors.Is(err, onnx.ErrLimit):
-		return nil, fail(http.StatusBadRequest, "%v", err)
+		return nil, fail(http.StatusBadRequest, "%s", strings.TrimPrefix(err.Error(), "onnx: ")) // as other errors about inputs are said
 	}
 	return nil, err
 }

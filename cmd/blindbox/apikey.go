@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -43,7 +44,7 @@ func (s *session) apiKey(file string) (string, error) {
 	case key == "":
 		return "", bad(source + " is empty")
 	case len(key) < policy.MinKey || len(key) > maxKey:
-		return "", bad(source + " holds a key of another length")
+		return "", bad(fmt.Sprintf("%s holds a key of %d characters", source, len(key)))
 	case strings.IndexFunc(key, func(r rune) bool { return r <= ' ' || r > '~' }) >= 0:
 		// Such a character could end the header that the key is sent in.
 		return "", bad(source + " holds a space, a control character or a second line")

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,6 +18,7 @@ import (
 	"github.com/blindbox/blindbox/client"
 	"github.com/blindbox/blindbox/client/models"
 	"github.com/blindbox/blindbox/internal/catalogue"
+	"github.com/blindbox/blindbox/model"
 	"github.com/blindbox/blindbox/model/bundle"
 	"github.com/blindbox/blindbox/model/foreign"
 	"github.com/blindbox/blindbox/policy"
@@ -101,6 +103,9 @@ func (s *session) withBox(o boxFlags, do func(*models.Client) error) error {
 	var told *refusal
 	if errors.As(err, &told) && told.status == http.StatusNotFound {
 		told.entry.Fix = otherModels(asks)
+		if strings.Contains(told.seen, `"sha256:`) {
+			told.entry.Fix += " An id is sha256: and 64 digits, as `blindbox model ls -o json` shows it."
+		}
 	}
 	return err
 }
@@ -237,6 +242,9 @@ Of a FOLDER, pipeline.yaml and what it names are sent, as the one file that
 "model pack" makes of them, and nothing else that lies there.`,
 		Args: exactly(1, "one FILE or FOLDER"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkSpec(spec); err != nil {
+				return err
+			}
 			return s.withBox(o, func(c *models.Client) error { return s.push(cmd.Context(), c, args[0], spec) })
 		},
 	}
@@ -248,6 +256,17 @@ Of a FOLDER, pipeline.yaml and what it names are sent, as the one file that
 	f.BoolVar(&spec.Unoptimized, "no-optimize", false, "run the model's operators one by one")
 	f.IntVar(&spec.Batch, "batch", 0, "let requests share runs of up to N rows, 2 to 64: for short texts")
 	return cmd
+}
+
+// checkSpec refuses what the box would, before it is asked.
+func checkSpec(spec models.Spec) error {
+	if n, err := strconv.Atoi(spec.Version); spec.Version != "" && (err != nil || n < 1) {
+		return usage("--version %q, expected a number from 1", abridge(spec.Version))
+	}
+	if spec.Batch != 0 && (spec.Batch < 2 || spec.Batch > model.MaxBatch) {
+		return usage("--batch %d, expected 2 to %d", spec.Batch, model.MaxBatch)
+	}
+	return nil
 }
 
 func (s *session) push(ctx context.Context, c *models.Client, file string, spec models.Spec) error {

@@ -148,11 +148,17 @@ func (s *session) input(d models.Description, text string) (models.Value, []byte
 			return v, data, err
 		}
 	}
-	if len(d.Inputs) == 1 {
+	if len(d.Inputs) == 1 && !named(text) {
 		data, err := s.elements(text)
 		return d.Inputs[0], data, err
 	}
 	return models.Value{}, nil, unasked("--input %q is none of the model's: it takes %s", abridge(text), described(d.Inputs))
+}
+
+// named says whether a text is a NAME=JSON, and no JSON or @FILE by itself.
+func named(text string) bool {
+	name, _, ok := strings.Cut(text, "=")
+	return ok && !strings.ContainsAny(name, "[]{}\"@")
 }
 
 func (s *session) elements(text string) ([]byte, error) {

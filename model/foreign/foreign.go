@@ -15,6 +15,9 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Head is how many bytes of a file Of looks at.
@@ -69,6 +72,7 @@ func kinds() []kind {
 		{begins("\x93NUMPY"), "an array of NumPy", "Export the model itself: what computes, with its weights."},
 		{at(0, "{\"", "{\n", "{\r\n", "{}", "["), "a JSON file", "Files that stand beside a model, such as config.json and tokenizer.json, go with it in a folder with pipeline.yaml. " + export},
 		{at(0, "Entry not found", "Not Found", "404: Not Found", "Access to model"), "the error of a download", "Look into it, and download the model again from the address of the file itself (`curl -fL`)."},
+		{text, "a text file", "Name the file of the model itself, or the folder with pipeline.yaml and what it names."},
 	}
 }
 
@@ -84,6 +88,27 @@ func at(place int, any ...string) func([]byte) bool {
 		}
 		return false
 	}
+}
+
+// text finds what is all characters of UTF-8 and ends of lines. One that begins as some
+// field of ModelProto does is left to those who read it: `(`, `2`, `:`, `B`, `r` and `"`
+// are the numbers and kinds of fields, with which a model may go on in characters. A few
+// characters may be anything.
+func text(head []byte) bool {
+	if len(head) < 16 || strings.IndexByte("(2:Br\"", head[0]) >= 0 {
+		return false
+	}
+	for len(head) > 0 {
+		r, n := utf8.DecodeRune(head)
+		if r == utf8.RuneError && n == 1 {
+			return len(head) < utf8.UTFMax && !utf8.FullRune(head) // cut by the end of the head
+		}
+		if !unicode.IsGraphic(r) && !strings.ContainsRune("\t\r\n", r) {
+			return false
+		}
+		head = head[n:]
+	}
+	return true
 }
 
 // page finds HTML and XML.

@@ -46,6 +46,8 @@ func TestOf(t *testing.T) {
 		{"\x93NUMPY\x01", "NumPy", "Export"},
 		{"Entry not found", "error of a download", "curl -fL"},
 		{strings.Repeat("{\"a\": 1}\n", 100), "JSON", "beside"},
+		{"# what may run\nname: clinic\n", "text file", "pipeline.yaml"},
+		{"x" + strings.Repeat("é", Head), "text file", "itself"}, // the last letter is cut
 	} {
 		e := Of([]byte(c.file[:min(len(c.file), Head)]))
 		if e == nil || !strings.Contains(e.What, c.what) || !strings.Contains(e.Fix, c.fix) || !strings.Contains(e.Error(), "expected an ONNX model") {
@@ -58,7 +60,7 @@ func TestOf(t *testing.T) {
 func TestModelsAreModels(t *testing.T) {
 	for _, file := range []string{
 		string(tumour.Model()), string(pb.Model(pb.Input("x", 1, "k"), pb.OpenOutput("x", 1))), "", "\x08", "\x08\x07", "\x08\x00\x12\x07pytorch",
-		"\x00\x00\x00\x00\x00\x00\x00\x00", "\x08\x07\x12\x00\x1a\x00\x22\x00{\"a\"", "no\x00model",
+		"2\xc3\xa4\x24" + strings.Repeat("text of a description ", 30), ":\x0bgraph of a graph", "name: x\nand so on\x01", "name: x\nand \xff so on", "no model at all", "\x00\x00\x00\x00\x00\x00\x00\x00", "\x08\x07\x12\x00\x1a\x00\x22\x00{\"a\"", "no\x00model",
 	} {
 		if e := Of([]byte(file[:min(len(file), Head)])); e != nil {
 			t.Errorf("%.20q: %v", file, e)

@@ -92,6 +92,9 @@ def test_versions_and_options(client: blindbox.Client) -> None:
     first = client.upload_model(TUMOUR, "xray")
     second = client.upload_model(TUMOUR, "xray", optimize=False, version=7, shared=True)
     assert (first.version, second.version, second.optimize, second.visibility) == ("1", "7", False, "shared")
+    third = client.upload_model(TUMOUR, "together", batch=8)
+    assert (third.batch, first.batch) == (8, 0)
+    client.delete_model("together")
     assert sorted(m.version for m in client.list_models() if m.name == "xray") == ["1", "7"]
     info = client.describe_model("xray", version=7)
     assert info.name == "xray" and info.versions == ("7",) and info.platform.startswith("onnx")

@@ -35,6 +35,7 @@ class Calls:
         optimize: bool,
         version: Version,
         shared: bool,
+        batch: Optional[int],
         progress: Progress,
         timeout: Optional[float],
         receipt: bool,
@@ -51,6 +52,8 @@ class Calls:
                 parameters["visibility"] = "shared"
             if not optimize:
                 parameters["optimize"] = "false"
+            if batch is not None:
+                parameters["batch"] = str(batch)
             upload = Upload(self.way, source, self._limit(timeout), reporter(progress, name), receipt)
             said = card(await upload.run(parameters))
             got = upload.receipt

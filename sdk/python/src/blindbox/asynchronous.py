@@ -54,13 +54,14 @@ class AsyncClient(Verified):
         *,
         version: Version = None,
         shared: bool = False,
+        batch: Optional[int] = None,
         progress: Progress = None,
         timeout: Optional[float] = None,
         receipt: bool = False,
     ) -> UploadResponse:
         """Uploads a model. Whoever is cancelled meanwhile leaves nothing of it in the box."""
         return await self._calls.upload_model(
-            model, model_name, optimize, version, shared, progress, timeout, receipt
+            model, model_name, optimize, version, shared, batch, progress, timeout, receipt
         )
 
     async def run_model(

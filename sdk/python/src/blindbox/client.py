@@ -78,6 +78,7 @@ class Client(Verified):
         *,
         version: Union[int, str, None] = None,
         shared: bool = False,
+        batch: Optional[int] = None,
         progress: Progress = None,
         timeout: Optional[float] = None,
         receipt: bool = False,
@@ -85,14 +86,15 @@ class Client(Verified):
         """Uploads a model: the path of an ONNX file or of a folder with a pipeline, bytes, a
         file open for reading, or an onnx.ModelProto.
 
-        shared lets every caller ask it whom the box's policy lets. progress is a function
+        shared lets every caller ask it whom the box's policy lets. batch lets requests share
+        runs of so many rows, 2 to 64. progress is a function
         of (bytes sent, bytes in all), False for none, True for a bar on standard error,
         which is there by itself on a terminal. A connection that is cut costs nothing that
         the box has; an upload that ends in an exception, Ctrl-C for one, leaves nothing there.
         With receipt the answer's ``receipt`` is what the box has signed about it.
         """
         return finished(
-            self._calls.upload_model(model, model_name, optimize, version, shared, progress, timeout, receipt)
+            self._calls.upload_model(model, model_name, optimize, version, shared, batch, progress, timeout, receipt)
         )
 
     def run_model(

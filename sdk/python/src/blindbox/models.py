@@ -22,6 +22,7 @@ class Model:
     owner: str = ""
     visibility: str = ""
     optimize: bool = True
+    batch: int = 0  # rows of the runs that requests share; 0: each request has its own
     loaded: bool = False
     pinned: bool = False
     size: int = 0
@@ -88,6 +89,7 @@ _CARD = (
     "owner",
     "visibility",
     "optimize",
+    "batch",
     "loaded",
     "pinned",
     "size",
