@@ -152,3 +152,21 @@ func TestDecidedAbout(t *testing.T) {
 }
 
 func hexOf(file []byte) string { return fmt.Sprintf("%x", sha256.Sum256(file)) }
+
+// TestManyMembers: names of members, which take more memory than the text that they stand
+// in, are refused when there are more of them than a request has a use for.
+func TestManyMembers(t *testing.T) {
+	var members strings.Builder
+	for i := range 4 * maxMembers {
+		fmt.Fprintf(&members, `"%x":0,`, i)
+	}
+	object := "{" + members.String() + `"last":0}`
+	const why = "more than 1024 members"
+	s := serverOf(t, mustLoad(t, "words", words()))
+	for _, body := range []string{`{"parameters":` + object + `}`, `{"inputs":[{"parameters":` + object + `}]}`, `{"inputs":[{"data":` + object + `}]}`} {
+		want(t, as(t, s, "hostile", "POST", "/v2/models/words/infer", strings.NewReader(body)), 400, why)
+	}
+	if _, err := namedInJSON(nil, []byte(`{"input":`+object+`,"model":"words"}`)); err == nil || !strings.Contains(err.Error(), "wrong at byte") {
+		t.Errorf("%v, expected a refusal", err)
+	}
+}

@@ -82,7 +82,7 @@ var errMember = fmt.Errorf("the body has another member than %s", strings.Join(e
 
 // oneObject reads a document that is one object, with arrays of arrays at most in it.
 func oneObject(body []byte, member func(r *strictjson.Reader, name string) error) error {
-	r, err := strictjson.NewReader(body, strictjson.Limits{Bytes: len(body) + 1, Depth: 3})
+	r, err := strictjson.NewReader(body, strictjson.Limits{Bytes: len(body) + 1, Depth: 3, Members: maxMembers})
 	if err != nil {
 		return err
 	}

@@ -27,6 +27,10 @@ type wanted struct {
 // maxRank bounds the dimensions of a tensor before they are multiplied.
 const maxRank = 16
 
+// maxMembers bounds the members of a request's objects that are inside each other: a
+// reader keeps their names, which take several times the memory that the text does.
+const maxMembers = 1 << 10
+
 // maxID bounds the id that a caller wants back.
 const maxID = 256
 
@@ -49,7 +53,7 @@ type output struct {
 
 // parseRequest reads a request of JSON and the tensors behind it.
 func parseRequest(head, tensors []byte, m *found, elements int64) (*request, error) {
-	r, err := strictjson.NewReader(head, strictjson.Limits{Bytes: len(head) + 1})
+	r, err := strictjson.NewReader(head, strictjson.Limits{Bytes: len(head) + 1, Members: maxMembers})
 	if err != nil {
 		return nil, err
 	}
