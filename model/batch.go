@@ -82,8 +82,10 @@ func runBatch(s *onnx.Session, items []any, budget *onnx.Budget, l *loners, end 
 	}
 	ctx, stop := b.context()
 	defer stop()
-	if len(b.members) < 2 || b.together(ctx) != nil {
-		b.alone()
+	if len(b.members) < 2 {
+		b.alone(false)
+	} else if err := b.together(ctx); err != nil {
+		b.alone(spoilt(err))
 	}
 }
 
@@ -189,11 +191,21 @@ func (b *batch) split(out map[string]*tensor.Tensor, rows int64) error {
 	return nil
 }
 
+// spoilt says that a run failed by what it was given.
+func spoilt(err error) bool {
+	var node *onnx.NodeError
+	return errors.As(err, &node) && !errors.Is(err, onnx.ErrMixes) && !errors.Is(err, onnx.ErrBusy) && !errors.Is(err, onnx.ErrLimit)
+}
+
 // alone answers the requests one by one. Who fails alone, too, has spoilt the run of the
-// others, and does not share one for a while.
-func (b *batch) alone() {
+// others, and does not share one for a while. Nor does who has left a run that one of
+// them has spoilt: it would show no more who it was.
+func (b *batch) alone(spoilt bool) {
 	for _, m := range b.members {
 		if m.ctx.Err() != nil {
+			if spoilt {
+				b.loners.add(m.caller)
+			}
 			continue
 		}
 		share := b.budget.Share()

@@ -139,6 +139,42 @@ func TestBatchOfOneThatFails(t *testing.T) {
 	}
 }
 
+// leaving is a context that has ended when it is asked a second time.
+type leaving struct {
+	context.Context
+	asked int
+}
+
+func (c *leaving) Err() error {
+	if c.asked++; c.asked > 1 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// TestBatchSpoiltAndLeft: who spoils a run and leaves before it shows spoils no other one.
+func TestBatchSpoiltAndLeft(t *testing.T) {
+	m, err := onnx.Parse(words(), onnx.DefaultLimits())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := onnx.NewSession(m, onnx.WithRows())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(ctx context.Context, caller string, id int64) *member {
+		return &member{ctx: ctx, caller: caller, rows: 1, in: map[string]*tensor.Tensor{"ids": tensor.Of([]int64{id}, 1, 1)}, answer: make(chan answer, 1)}
+	}
+	for bad, spoils := range map[int64]bool{99: true, 3: false} {
+		l := &loners{}
+		good := ask(t.Context(), "good", 2)
+		runBatch(s, []any{good, ask(&leaving{Context: context.Background()}, "bad", bad)}, onnx.NewBudget(1<<20), l, func() {})
+		if a := <-good.answer; a.err != nil || l.has("bad") != spoils || l.has("good") {
+			t.Errorf("id %d: %v, who spoilt it runs alone: %v, who did not: %v", bad, a.err, l.has("bad"), l.has("good"))
+		}
+	}
+}
+
 // TestBatchOfOneThatLeaves: who leaves takes nothing from the others.
 func TestBatchOfOneThatLeaves(t *testing.T) {
 	s := serverOf(t, batched(t, "words", words(), Batching{Size: 8}))
