@@ -82,3 +82,8 @@ def test_photograph(client: blindbox.Client, tmp_path: pathlib.Path) -> None:
     assert client.run("ocr", photo.read_bytes())["text"].as_strings() == lines
     with pytest.raises(blindbox.InvalidRequest, match="image"):
         client.run("ocr", b"no picture")
+    for path in (str(photo), [str(photo)]):
+        with pytest.raises(blindbox.WrongType, match="pathlib"):
+            client.run("ocr", path)
+    with pytest.raises(blindbox.WrongType, match="pathlib"):
+        client.run("ocr", image=str(photo))

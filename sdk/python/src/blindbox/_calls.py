@@ -78,7 +78,10 @@ class Calls:
             raise UsageError("no input_tensors", expected="the values of the model's inputs", nothing_sent=True)
         described = None
         if not _says_all(input_tensors):
-            described = (await self._described(model, version, timeout)).inputs
+            about = await self._described(model, version, timeout)
+            described = about.inputs
+            if about.platform == "blindbox_pipeline":
+                _infer.refuse_paths_as_text(input_tensors, described)
         tensors = _infer.inputs_of(input_tensors, dtypes, shapes, described)
         headers, parts, length = _infer.request(tensors, outputs)
         path = _path(model, version) + "/infer"

@@ -7,7 +7,7 @@ from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from ._way import Reply
 from ._wire import MOST_ANSWER, Buffer, is_size, too_large
-from .errors import AnswerTooLarge, BlindBoxError, UsageError
+from .errors import AnswerTooLarge, BlindBoxError, UsageError, WrongType
 from .tensors import (
     MOST_DIMENSIONS,
     Tensor,
@@ -45,6 +45,21 @@ def inputs_of(values: Any, dtypes: Many, shapes: Many, described: Optional[Seque
         _input(name, value, _one(dtypes, name, i), _one(shapes, name, i, lists=True), known.get(name))
         for i, (name, value) in enumerate(named)
     ]
+
+
+def refuse_paths_as_text(values: Any, described: Sequence[TensorInfo]) -> None:
+    """No text is a picture or a recording: it is most likely the path of one. described are
+    the inputs of a pipeline."""
+    for info in described:
+        name = info.node_name or ""
+        value = values.get(name) if isinstance(values, Mapping) else values
+        all_of_them = value if isinstance(value, (list, tuple)) else [value]
+        if name in ("image", "audio") and any(isinstance(v, str) for v in all_of_them):
+            raise WrongType(
+                f"{name}: a str, which is text",
+                expected="pathlib.Path(...) of a file, its content as bytes, or a file open for reading",
+                nothing_sent=True,
+            )
 
 
 def _in_order(values: Any, described: Sequence[TensorInfo], shaped: bool) -> List[Any]:
