@@ -17,6 +17,7 @@ var ErrFull = errors.New("the requests of this moment take the memory that this 
 // Room is the memory of all bodies. It is safe for concurrent use.
 type Room struct {
 	total, each int64
+	alone       bool // there is one caller
 
 	mu      sync.Mutex
 	used    int64
@@ -30,10 +31,12 @@ const (
 )
 
 // New returns a room in which one body has at most so many bytes. It holds eight of them,
-// or 64 MiB; alone says that there is one caller, and otherwise each has half of it. A
-// body that grows counts as it is and as it will be.
+// or 64 MiB; alone says that there is one caller. Otherwise each has half of it at most,
+// and no more than twice what that leaves: two callers leave a sixth for the others, and
+// each further one a third of what it found. A body that grows counts as it is and as it
+// will be.
 func New(most int64, alone bool) *Room {
-	r := &Room{total: max(least, largest*min(most, 1<<59)), callers: map[string]int64{}}
+	r := &Room{total: max(least, largest*min(most, 1<<59)), alone: alone, callers: map[string]int64{}}
 	r.each = r.total / 2
 	if alone {
 		r.each = r.total
@@ -44,7 +47,8 @@ func New(most int64, alone bool) *Room {
 func (r *Room) take(caller string, n int64) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if n > r.total-r.used || n > r.each-r.callers[caller] {
+	left, own := r.total-r.used-n, r.callers[caller]+n
+	if left < 0 || own > r.each || !r.alone && own/2 > left {
 		return false
 	}
 	r.used += n

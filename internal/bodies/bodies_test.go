@@ -78,6 +78,23 @@ func TestRoom(t *testing.T) {
 	}
 }
 
+// TestFewCallersLeaveRoom: however much some callers take, others have room for what is small.
+func TestFewCallersLeaveRoom(t *testing.T) {
+	r := New(1<<20, false)
+	for _, hostile := range []string{"a", "b", "c", "d"} {
+		for err := error(nil); err == nil; {
+			_, _, err = r.ReadAll(hostile, strings.NewReader("held"), 1<<20)
+		}
+		for _, other := range []string{"x", "y", "z"} {
+			text, free, err := r.ReadAll(other, bytes.NewReader(make([]byte, first)), first)
+			if err != nil || len(text) != first {
+				t.Fatalf("after %s has %d of %d bytes, of which %d are taken: %v", hostile, r.callers[hostile], r.total, r.used, err)
+			}
+			free()
+		}
+	}
+}
+
 // TestMemory: a body takes memory as it comes, and no more than it says.
 func TestMemory(t *testing.T) {
 	const size = 3 << 20
