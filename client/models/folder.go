@@ -36,7 +36,7 @@ func Pack(folder fs.FS) (*bundle.Packed, error) {
 // recogniseIn refuses a model of a folder that is something else. That there is none is
 // said by who packs it.
 func recogniseIn(folder fs.FS, name string) error {
-	f, err := folder.Open(name)
+	f, err := bundle.Open(folder, name)
 	if err != nil {
 		return nil
 	}
@@ -50,7 +50,7 @@ func recogniseIn(folder fs.FS, name string) error {
 
 // manifest reads a folder's pipeline.yaml.
 func manifest(folder fs.FS) ([]byte, error) {
-	f, err := folder.Open(bundle.Manifest)
+	f, err := bundle.Open(folder, bundle.Manifest)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("models: the folder has no %s, which says what is done with the models in it: %w", bundle.Manifest, err)
 	}

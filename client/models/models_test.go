@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -258,6 +259,43 @@ func TestAnswersThatAreNone(t *testing.T) {
 	}
 	if _, err := (&Client{}).List(t.Context()); err == nil {
 		t.Error("no address")
+	}
+}
+
+// piped is a folder in which a name is a pipe, that nobody writes into.
+type piped struct {
+	fstest.MapFS
+	t    *testing.T
+	pipe string
+}
+
+func (p piped) Open(name string) (fs.File, error) {
+	if name == p.pipe {
+		p.t.Errorf("%s was opened, which takes for ever", name)
+	}
+	return p.MapFS.Open(name)
+}
+
+// TestPipes: nothing waits for what stands in a stranger's folder in a file's place.
+func TestPipes(t *testing.T) {
+	folder := triage.Folder()
+	names, err := fs.Glob(folder, "*")
+	if err != nil || len(names) < 4 {
+		t.Fatal(names, err)
+	}
+	for _, pipe := range names {
+		all := fstest.MapFS{}
+		for _, name := range names {
+			data, err := fs.ReadFile(folder, name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all[name] = &fstest.MapFile{Data: data}
+		}
+		all[pipe].Mode = fs.ModeNamedPipe
+		if p, err := Pack(piped{all, t, pipe}); err == nil || !strings.Contains(err.Error(), pipe+" is not a regular file") {
+			t.Errorf("%s: %v, %v", pipe, p, err)
+		}
 	}
 }
 

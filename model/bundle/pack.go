@@ -49,9 +49,18 @@ func Pack(from fs.FS, names []string, lim Limits) (*Packed, error) {
 	return p, nil
 }
 
+// Open opens a regular file of a folder, which may be a stranger's. Anything else in its place
+// is refused before it is opened: a pipe would be waited for, without an end.
+func Open(folder fs.FS, name string) (fs.File, error) {
+	if info, err := fs.Stat(folder, name); err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a regular file", name)
+	}
+	return folder.Open(name)
+}
+
 // add puts a file behind what is there.
 func (p *Packed) add(from fs.FS, name string, left *budget) error {
-	f, err := from.Open(name)
+	f, err := Open(from, name)
 	if err != nil {
 		return fmt.Errorf("bundle: %w", err)
 	}
