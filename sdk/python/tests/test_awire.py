@@ -11,6 +11,8 @@ import pytest
 
 import blindbox
 from blindbox._awire import AsyncAnswer, AsyncWire
+from blindbox._calls import Calls
+from blindbox.receipts import Asking
 
 OK = b"HTTP/1.1 200 OK\r\n"
 
@@ -188,3 +190,45 @@ def test_errors_of_the_sidecar() -> None:
     with pytest.raises(blindbox.AttestationError) as refused:
         told(said + body, whole)
     assert refused.value.nothing_sent and refused.value.seen == "a"
+
+
+@pytest.mark.parametrize("made", ["", "\xe9", "\xb2", "a/b", "a" * 129])
+def test_no_id_of_a_receipt(made: str) -> None:
+    """The call was answered: an odd name for its receipt loses the receipt alone."""
+    said = OK + b"Blindbox-Receipt-Id: %s\r\nContent-Length: 0\r\n\r\n" % made.encode("latin-1")
+
+    async def receipt(answer: AsyncAnswer) -> Any:
+        return await Asking("GET", "/x").receipt(answer._wire, answer, await answer.whole(), None, None, 5)
+
+    got = told(said, receipt)
+    assert isinstance(got, blindbox.ReceiptError) and "gave no receipt" in str(got)
+
+
+class Refusing:
+    """A way on which nothing is sent."""
+
+    async def send(self, *args: Any, **more: Any) -> Any:
+        raise blindbox.AttestationError("refused", code="BBX-221", seen="another key", nothing_sent=True)
+
+
+def test_receipt_that_is_not_fetched() -> None:
+    """That nothing was sent is true of what asked for the receipt, and not of the call."""
+
+    async def receipt(answer: AsyncAnswer) -> Any:
+        way: Any = Refusing()
+        return await Asking("GET", "/x").receipt(way, answer, await answer.whole(), None, None, 5)
+
+    got = told(OK + b"Blindbox-Receipt-Id: a1\r\nContent-Length: 0\r\n\r\n", receipt)
+    assert isinstance(got, blindbox.ReceiptError) and not got.nothing_sent
+    assert "nothing was sent" not in str(got) and got.seen == "BBX-221: refused: another key"
+
+
+@pytest.mark.parametrize("said", [b'{"models":5}', b'{"models":{"a":1}}', b'{"versions":7}'])
+def test_lists_that_are_none(said: bytes) -> None:
+    async def ask(answer: AsyncAnswer) -> Any:
+        calls = Calls(answer._wire, 5)
+        return await (calls.describe_model("m", None, 5) if b"versions" in said else calls.list_models(5))
+
+    head = OK + b"Content-Length: %d\r\n\r\n" % len(said)
+    with pytest.raises(blindbox.BlindBoxError, match="cannot be read"):
+        told(head + said, ask)

@@ -14,7 +14,7 @@ from . import _infer
 from ._upload import Progress, Source, Upload, name_of, reporter
 from ._way import Reply, Way
 from ._wire import MOST_ANSWER
-from .errors import ReceiptError, UsageError, WrongType, of_box
+from .errors import BlindBoxError, ReceiptError, UsageError, WrongType, of_box
 from .models import Model, ModelInfo, RunModelResponse, UploadResponse, card, infos
 from .receipts import Asking, Read, Receipt, with_receipt
 
@@ -106,7 +106,7 @@ class Calls:
     async def list_models(self, timeout: Optional[float]) -> List[Model]:
         said = await self._ask("GET", "/v2/models", timeout)
         models = said.get("models") if isinstance(said, dict) else None
-        return [Model(**card(m)) for m in models or ()]
+        return [Model(**card(m)) for m in _list(models)]
 
     async def describe_model(self, model_id: str, version: Version, timeout: Optional[float]) -> ModelInfo:
         said = await self._ask("GET", _path(model_id, version), timeout)
@@ -114,7 +114,7 @@ class Calls:
             raise UsageError(f"the box does not describe {model_id}")
         return ModelInfo(
             name=str(said.get("name", "")),
-            versions=tuple(said.get("versions") or ()),
+            versions=tuple(_list(said.get("versions"))),
             platform=str(said.get("platform", "")),
             inputs=infos(said.get("inputs")),
             outputs=infos(said.get("outputs")),
@@ -184,6 +184,13 @@ class Calls:
 
     def _limit(self, timeout: Optional[float]) -> Optional[float]:
         return self._timeout if timeout is None else timeout
+
+
+def _list(said: Any) -> List[Any]:
+    """What a box says is a list; nothing is an empty one."""
+    if said is not None and not isinstance(said, list):
+        raise BlindBoxError("the box's answer about a model cannot be read")
+    return said or []
 
 
 def inputs_as_given(inputs: Tuple[Any, ...], named: Mapping[str, Any]) -> Any:

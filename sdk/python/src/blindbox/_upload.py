@@ -294,7 +294,8 @@ class Upload:
             reply = Read(reply.status, reply.headers, data)
         said = await reply.json()
         if not 200 <= reply.status <= 299:
-            raise of_box(reply.status, said, reply.headers.get("Retry-After"), receipt=self.receipt)
+            got = None if asking is None else self.receipt
+            raise of_box(reply.status, said, reply.headers.get("Retry-After"), receipt=got)
         return reply, said
 
 

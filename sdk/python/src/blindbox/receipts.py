@@ -10,6 +10,7 @@ import base64
 import hashlib
 import json
 import os
+import re
 import secrets
 import subprocess
 import tempfile
@@ -169,15 +170,17 @@ class Asking:
         """The receipt for an answer that was read to its end, or why there is none."""
         try:
             made = reply.headers.get(ID, "")
-            if not made.isalnum():
-                raise ReceiptError("the box gave no receipt", seen=f"{reply.status} without {ID}")
+            if not re.fullmatch(r"[A-Za-z0-9_-]{1,128}", made):
+                raise ReceiptError("the box gave no receipt", seen=f"{reply.status} with {ID} {made[:40]!r}")
             token = (await _fetched(way, made, _MOST_TOKEN, limit)).decode("ascii", "replace").strip()
             self._is_about_this(claims_of(token), response)
             bundle = await _fetched(way, "evidence", _MOST_BUNDLE, limit)
         except ReceiptError as e:
             return e
         except BlindBoxError as e:
-            error = ReceiptError("the call was answered, and its receipt did not come", seen=str(e))
+            # Not all of e: that nothing was sent holds of what asked for the receipt alone.
+            why = ": ".join(part for part in (e.code, e.title or type(e).__name__, e.seen) if part)
+            error = ReceiptError("the call was answered, and its receipt did not come", seen=why)
             error.__cause__ = e
             return error
         return Receipt(token, bundle, request, response, self._head, kind)
