@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -86,6 +87,9 @@ func (r *receipted) save(s *session, err error) error {
 	}
 	for name, data := range map[string][]byte{r.file + ".request": r.request, r.file + ".response": r.response} {
 		if len(data) == 0 {
+			if r.force {
+				os.Remove(name) // another receipt's
+			}
 			continue
 		}
 		if failed := s.writeFile(name, data, 0o600, r.force); failed != nil {
