@@ -57,7 +57,7 @@ type fact struct {
 // operands: tables of positions and masks are made of shapes, but not weights.
 const (
 	maxKnown = 1 << 16
-	maxSpent = 1 << 23
+	maxSpent = 1 << 22
 )
 
 type checker struct {
