@@ -262,7 +262,7 @@ func TestQuotas(t *testing.T) {
 			accepted++
 			continue
 		}
-		want(t, w, 507, "quota of models: 5, limit 4; delete a model, end an upload, or have more in store.owner of box.yaml")
+		want(t, w, 507, "quota of models: 5 with this one, limit 4; delete a model, end an upload, or have more in store.owner of box.yaml")
 	}
 	if accepted != 4 {
 		t.Errorf("%d models of one owner, limit 4", accepted)

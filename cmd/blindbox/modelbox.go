@@ -47,57 +47,26 @@ func addBoxFlags(cmd *cobra.Command, o *boxFlags) {
 
 // withBox verifies nothing yet: the first request does, and sends nothing before.
 func (s *session) withBox(o boxFlags, do func(*models.Client) error) error {
-	if o.box == "" {
-		o.box = s.env(boxVariable)
-	}
-	if o.box == "" {
-		return usage("which box? give --box https://HOST[:PORT], or set %s", boxVariable)
-	}
-	if err := s.unwritten(o.force, receiptFiles(o.receipt)...); err != nil {
-		return err
-	}
-	u, err := boxURL(o.box)
-	if err != nil {
-		return err
-	}
-	trust, err := s.loadTrust(o.trust, false)
-	if err != nil {
-		return err
-	}
-	key, err := s.apiKey(o.keyFile)
-	if err != nil {
-		return err
-	}
 	var once sync.Once
 	var verified atomic.Bool
 	began := time.Now()
-	see := func(v client.Verification) {
+	asks, done, err := s.boxClient(&o, func(v client.Verification) {
 		if v.Result.Err() == nil {
 			once.Do(func() {
 				s.note("%s\n", verdictOf(v.Result).conclusion(time.Since(began)))
 				verified.Store(true)
 			})
 		}
-	}
-	opts, done, err := s.withFloors(client.WithTimeout(o.timeout), client.WithClock(s.now), client.WithOnResult(see))
+	})
 	if err != nil {
 		return err
 	}
 	defer done()
-	if opts, err = s.withCertificate(o.cert, opts); err != nil {
-		return err
-	}
-	c, err := client.New(trust, opts...)
-	if err != nil {
-		return usage("%v", err)
-	}
-	defer c.Close()
-	asks := &models.Client{Base: u, HTTP: c, Key: key}
 	if o.receipt == "" {
 		err = do(asks)
 	} else {
-		r := &receipted{RoundTripper: c, file: o.receipt, force: o.force}
-		err = r.save(s, do(&models.Client{Base: u, HTTP: r, Key: key}))
+		r := &receipted{RoundTripper: asks.HTTP, file: o.receipt, force: o.force}
+		err = r.save(s, do(&models.Client{Base: asks.Base, HTTP: r, Key: asks.Key}))
 	}
 	err = modelRefusal(err, verified.Load())
 	var told *refusal
@@ -108,6 +77,46 @@ func (s *session) withBox(o boxFlags, do func(*models.Client) error) error {
 		}
 	}
 	return err
+}
+
+// boxClient makes a client of what flags and environment say. see hears of each
+// verification. done ends the client.
+func (s *session) boxClient(o *boxFlags, see func(client.Verification)) (asks *models.Client, done func(), err error) {
+	if o.box == "" {
+		o.box = s.env(boxVariable)
+	}
+	if o.box == "" {
+		return nil, nil, usage("which box? give --box https://HOST[:PORT], or set %s", boxVariable)
+	}
+	if err := s.unwritten(o.force, receiptFiles(o.receipt)...); err != nil {
+		return nil, nil, err
+	}
+	u, err := boxURL(o.box)
+	if err != nil {
+		return nil, nil, err
+	}
+	trust, err := s.loadTrust(o.trust, false)
+	if err != nil {
+		return nil, nil, err
+	}
+	key, err := s.apiKey(o.keyFile)
+	if err != nil {
+		return nil, nil, err
+	}
+	opts, floored, err := s.withFloors(client.WithTimeout(o.timeout), client.WithClock(s.now), client.WithOnResult(see))
+	if err != nil {
+		return nil, nil, err
+	}
+	if opts, err = s.withCertificate(o.cert, opts); err != nil {
+		floored()
+		return nil, nil, err
+	}
+	c, err := client.New(trust, opts...)
+	if err != nil {
+		floored()
+		return nil, nil, usage("%v", err)
+	}
+	return &models.Client{Base: u, HTTP: c, Key: key}, func() { c.Close(); floored() }, nil
 }
 
 // modelRefusal tells what the box refused from what kept the request from it. What ended

@@ -36,7 +36,7 @@ type QuotaError struct {
 }
 
 func (e *QuotaError) Error() string {
-	return fmt.Sprintf("store: quota of %s: %d, limit %d; delete a model, end an upload, or have more in store.owner of box.yaml", e.What, e.Seen, e.Limit)
+	return fmt.Sprintf("store: quota of %s: %d with this one, limit %d; delete a model, end an upload, or have more in store.owner of box.yaml", e.What, e.Seen, e.Limit)
 }
 
 // FullError says that the box has no room for now, or never for this model.

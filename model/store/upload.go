@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -124,12 +125,12 @@ func (s *Store) enter(u *Upload, name string) error {
 	}
 	o, c := s.ownerOf(name), s.config
 	defer s.dropOwner(o)
-	switch all := o.bytes + min(u.spec.Length, c.OwnerBytes); {
+	switch all := o.bytes + min(u.spec.Length, math.MaxInt64-o.bytes); {
 	case o.uploads >= c.OwnerLoads:
 		return &QuotaError{"uploads at once", int64(o.uploads + 1), int64(c.OwnerLoads)}
 	case len(o.entries)+o.uploads >= c.OwnerModels:
 		return &QuotaError{"models", int64(len(o.entries) + o.uploads + 1), int64(c.OwnerModels)}
-	case u.spec.Length > c.OwnerBytes || all > c.OwnerBytes:
+	case all > c.OwnerBytes:
 		return &QuotaError{"bytes", all, c.OwnerBytes}
 	}
 	u.owner = o

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"sync"
 	"testing"
@@ -244,6 +245,10 @@ func TestManyModels(t *testing.T) {
 func TestQuotas(t *testing.T) {
 	s := open(t, func(c *Config) { c.OwnerModels, c.OwnerBytes = 3, 1000 })
 	mustSend(t, s, "anna", Spec{Name: "a"}, file("a", 400))
+	for length, all := range map[int64]int64{601: 1001, 2000: 2400, math.MaxInt64: math.MaxInt64} {
+		_, err := s.Begin("anna", Spec{Name: "b", Length: length})
+		is(t, err, func(e *QuotaError) bool { return e.What == "bytes" && e.Seen == all && e.Limit == 1000 })
+	}
 	u := begin(t, s, "anna", Spec{Name: "b"})
 	begin(t, s, "anna", Spec{Name: "c"})
 	_, err := s.Begin("anna", Spec{Name: "d"})
