@@ -65,8 +65,8 @@ func kinds() []kind {
 		{at(0, "\x80\x02", "\x80\x03", "\x80\x04", "\x80\x05"), "a pickle of Python, such as an old checkpoint of PyTorch", export},
 		{begins("PK\x03\x04"), "a zip archive", unpack + " A checkpoint of PyTorch (.pt) and a model of Keras (.keras) are such archives: these are converted, with optimum-cli or tf2onnx."},
 		{begins("\x89HDF\r\n\x1a\n"), "an HDF5 file, as Keras writes them (.h5)", tensorflow},
-		{at(4, "TFL3"), "a model of TensorFlow Lite", tensorflow},
-		{at(4, "ORTM"), "a model in ONNX Runtime's own format (.ort)", "Send the .onnx file that it was made of."},
+		{flat("TFL3"), "a model of TensorFlow Lite", tensorflow},
+		{flat("ORTM"), "a model in ONNX Runtime's own format (.ort)", "Send the .onnx file that it was made of."},
 		{at(0, "\x1f\x8b", "BZh", "\x28\xb5\x2f\xfd", "\xfd7zXZ\x00", "7z\xbc\xaf\x27\x1c"), "compressed", unpack},
 		{at(0, "\x89PNG", "\xff\xd8\xff", "RIFF", "%PDF"), "a picture, a recording or a document", "A model is asked about it with `blindbox model run NAME FILE`, when the model itself is there."},
 		{begins("\x93NUMPY"), "an array of NumPy", "Export the model itself: what computes, with its weights."},
@@ -109,6 +109,14 @@ func text(head []byte) bool {
 		head = head[n:]
 	}
 	return true
+}
+
+// flat finds a FlatBuffer by the name of its format, which is behind the place of its first
+// table: a small number, in little endian. An ONNX model may have the name of who has written
+// it there, but never two zeros in front of that, for no field has the number 0.
+func flat(format string) func([]byte) bool {
+	named := at(4, format)
+	return func(head []byte) bool { return named(head) && head[2] == 0 && head[3] == 0 }
 }
 
 // page finds HTML and XML.

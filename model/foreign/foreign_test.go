@@ -60,6 +60,7 @@ func TestOf(t *testing.T) {
 func TestModelsAreModels(t *testing.T) {
 	for _, file := range []string{
 		string(tumour.Model()), string(pb.Model(pb.Input("x", 1, "k"), pb.OpenOutput("x", 1))), "", "\x08", "\x08\x07", "\x08\x00\x12\x07pytorch",
+		"\x08\x08\x12\x09ORTModule", "\x08\x08\x12\x04TFL3", // by who has written them
 		"2\xc3\xa4\x24" + strings.Repeat("text of a description ", 30), ":\x0bgraph of a graph", "name: x\nand so on\x01", "name: x\nand \xff so on", "no model at all", "\x00\x00\x00\x00\x00\x00\x00\x00", "\x08\x07\x12\x00\x1a\x00\x22\x00{\"a\"", "no\x00model",
 	} {
 		if e := Of([]byte(file[:min(len(file), Head)])); e != nil {
