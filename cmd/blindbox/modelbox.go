@@ -290,6 +290,9 @@ func (s *session) push(ctx context.Context, c *models.Client, file string, spec 
 	if !isAName(spec.Name) {
 		return usage("the model's name would be %q, expected up to 128 letters, digits, '.', '_' and '-', the first a letter or digit: give one with --name", abridge(spec.Name))
 	}
+	if f.size == 0 {
+		return notAModel(&foreign.Error{What: "an empty file", Fix: "Have the file written or downloaded again: `blindbox model show FILE` tells what is in it."})
+	}
 	p := s.progress("sent", f.size)
 	m, err := c.Push(ctx, f, f.size, spec, p.at)
 	p.end()
@@ -371,7 +374,10 @@ func (s *session) modelRemove() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rm NAME",
 		Short: "Take a model of yours out of a box, for good",
-		Args:  exactly(1, "one NAME, or an id"),
+		Long: `Take a model of yours out of a box, for good: its memory, the key of its sealed
+file, and the file. Of several versions the newest goes, or the one that --version
+names, and the others stay: "model ls" shows them.`,
+		Args: exactly(1, "one NAME, or an id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return s.withBox(o, func(c *models.Client) error {
 				if err := c.Delete(cmd.Context(), args[0], version); err != nil {
