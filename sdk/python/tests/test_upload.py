@@ -139,6 +139,20 @@ def test_part_of_it_was_sent() -> None:
     assert not refused.value.nothing_sent and "nothing was sent" not in str(refused.value)
 
 
+def test_it_was_announced() -> None:
+    """A box that is refused before the file's first byte has got the model's name and digest."""
+
+    class Refused(Played):
+        def send(self, method: str, path: str, *args: Any, **more: Any) -> Any:
+            if method == "PATCH":
+                raise blindbox.AttestationError("refused", nothing_sent=True)
+            return super().send(method, path, *args, **more)
+
+    with pytest.raises(blindbox.AttestationError) as refused:
+        upload(Refused())
+    assert not refused.value.nothing_sent and "nothing was sent" not in str(refused.value)
+
+
 def test_answers_that_are_none() -> None:
     for place in (
         "",

@@ -173,7 +173,6 @@ class Upload:
         self._digest = b""
         self._path = ""
         self._offset = 0
-        self._began = False  # to send the file
 
     async def run(self, parameters: Dict[str, str]) -> Dict[str, Any]:
         """Uploads it, and returns what the box says about the model that it has now."""
@@ -183,7 +182,7 @@ class Upload:
             model = await self._send()
         except BaseException as e:
             if isinstance(e, BlindBoxError):
-                e.nothing_sent = e.nothing_sent and not self._began  # an earlier part was sent
+                e.nothing_sent = False  # the model's name and digest were announced, at least
             if not isinstance(e, AttestationError):
                 await self._abandon()
             raise
@@ -256,7 +255,6 @@ class Upload:
     def _told(self) -> Iterator[Buffer]:
         sent = self._offset
         for part in self._source.parts(self._offset):
-            self._began = True
             yield part
             sent += len(part)
             self._report(sent, self._source.size)
