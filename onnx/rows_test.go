@@ -179,6 +179,22 @@ func rowsCases() []rowsCase {
 	add("Add of several rows", "are broadcast to 2", 0, floats("w", 2, 3, 6), op("Add", []string{"x", "w"}))
 	add("rows against columns", "different axes", 0, step("Transpose", []string{"y"}, []string{"t"}, list("perm", 1, 0, 2)),
 		step("ReduceMax", x, []string{"a"}, list("axes", 1)), step("ReduceMax", []string{"t"}, []string{"b"}, list("axes", 0)), op("Add", []string{"a", "b"}))
+	behind := func(name string, along int64, attrs ...[]byte) {
+		reason := ""
+		if along < 2 && name != "ReduceMax" {
+			reason = "order that depends on how many"
+		}
+		add(fmt.Sprintf("%s along axis %d of rows last", name, along), reason, 0, step("Transpose", x, []string{"t"}, list("perm", 1, 2, 0)),
+			step(name, []string{"t"}, []string{"r"}, attrs...), op("Transpose", []string{"r"}, list("perm", 2, 0, 1)))
+	}
+	for _, along := range []int64{0, 1} {
+		for _, name := range []string{"Softmax", "LogSoftmax", "LpNormalization"} {
+			behind(name, along, attr("axis", along))
+		}
+		for _, name := range []string{"ReduceMean", "ReduceMax", "ReduceL2", "ReduceL1"} {
+			behind(name, along, list("axes", along))
+		}
+	}
 	for _, name := range []string{"ReduceMean", "ReduceMax", "ReduceL2", "ReduceLogSumExp", "ReduceSumSquare"} {
 		add(name, "", 0, op(name, x, list("axes", -1)))
 		add(name+" without the axis", "", 2, op(name, x, list("axes", 1), attr("keepdims", 0)))

@@ -13,7 +13,7 @@ func rules() map[string]rule {
 		"MatMul": matmul, "MatMulInteger": matmul, "Gemm": gemm,
 		"Softmax": softmax, "LogSoftmax": softmax, "Hardmax": softmax,
 		"LayerNormalization": trailing, "RMSNormalization": trailing,
-		"LpNormalization": along(-1), "CumSum": cumulated, "TopK": along(-1),
+		"LpNormalization": summed(-1), "CumSum": cumulated, "TopK": along(-1),
 		"MeanVarianceNormalization": meanVariance, "BatchNormalization": batchNorm,
 		"ArgMax": arg, "ArgMin": arg,
 		"Reshape": reshaped, "Flatten": reshaped, "Squeeze": reshaped, "Unsqueeze": reshaped,
@@ -150,6 +150,26 @@ func along(otherwise int64) rule {
 	}
 }
 
+// summed is along of operators that add up, which they do in another order where nothing
+// lies behind their axis than where something does: a single row must not be all of that.
+func summed(otherwise int64) rule {
+	return func(s *step) ([]int, error) {
+		axis, err := s.only(0)
+		if err != nil {
+			return nil, err
+		}
+		along := from(s.int("axis", otherwise), len(s.in[0].one.Shape))
+		if along < axis {
+			return nil, mixesOrder(along, axis)
+		}
+		return s.across(axis, int64(along))
+	}
+}
+
+func mixesOrder(along, axis int) error {
+	return mixes("adds up along axis %d, before axis %d, on which rows lie: in an order that depends on how many there are", along, axis)
+}
+
 // across keeps the axis of rows unless it is the one that is worked along.
 func (s *step) across(axis int, along int64) ([]int, error) {
 	if axis == from(along, len(s.in[0].one.Shape)) {
@@ -161,7 +181,7 @@ func (s *step) across(axis int, along int64) ([]int, error) {
 // softmax works along one axis, and before operator set 13 along all from one on.
 func softmax(s *step) ([]int, error) {
 	if s.Opset >= 13 {
-		return along(-1)(s)
+		return summed(-1)(s)
 	}
 	return before(s, 1)
 }
@@ -228,6 +248,9 @@ func reduced(s *step) ([]int, error) {
 		if along == axis {
 			return nil, mixes("works along axis %d, on which rows lie", axis)
 		}
+		if along < axis && !exact(s.Op) {
+			return nil, mixesOrder(along, axis)
+		}
 		if along < axis {
 			gone++
 		}
@@ -237,6 +260,9 @@ func reduced(s *step) ([]int, error) {
 	}
 	return s.each(axis - gone), nil
 }
+
+// exact are reductions whose results do not depend on an order.
+func exact(name string) bool { return name == "ReduceMax" || name == "ReduceMin" }
 
 // meanVariance works along axes of an attribute, of which 0 is one if none are named.
 func meanVariance(s *step) ([]int, error) {
