@@ -153,6 +153,26 @@ def test_it_was_announced() -> None:
     assert not refused.value.nothing_sent and "nothing was sent" not in str(refused.value)
 
 
+def test_receipt_of_another_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refusal has the receipt for itself, and not that of a part before it."""
+
+    async def receipt(*args: Any) -> Any:
+        return "of the part"
+
+    monkeypatch.setattr("blindbox._upload.Asking.receipt", receipt)
+
+    class Gone(Played):
+        def send(self, method: str, path: str, *args: Any, **more: Any) -> Any:
+            answer: Any = Answer({"PATCH": 503, "HEAD": 404}.get(method, 204), Location=self.place)
+            answer.whole = lambda most: b""
+            return answer
+
+    way: Any = Blocking(Gone())  # type: ignore[arg-type]
+    with pytest.raises(blindbox.NotFound) as refused:
+        finished(Upload(way, Source(FILE), None, lambda sent, total: None, True).run({"name": "m"}))
+    assert refused.value.receipt is None
+
+
 def test_answers_that_are_none() -> None:
     for place in (
         "",
