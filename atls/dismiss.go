@@ -23,10 +23,11 @@ func (s *Server) dismiss(conn *tls.Conn, raw net.Conn, err error) {
 		if startsHTTP(notTLS.RecordHeader[:]) {
 			farewell(raw, raw, webAnswer)
 		}
-	case errors.Is(err, errTLS) || isLost(err):
+	case errors.Is(err, errTLS) || isLost(err) && !errors.Is(err, errNoQuestion):
 	case errors.As(err, &other):
 		farewell(conn, raw, webAnswerFor(other.first[:]))
 	default:
+		raw.SetDeadline(time.Now().Add(farewellTime))
 		if writeFrame(conn, frameRefuse, refuseOf(err).encode()) == nil {
 			farewell(conn, raw, noAnswer)
 		}

@@ -23,15 +23,20 @@ func refusal(ctx context.Context, err error, proven bool) error {
 	case errors.As(err, &failure), errors.Is(err, attest.ErrUnavailable):
 		return err
 	case errors.As(err, &other):
-		return notInBox(fmt.Sprintf("the peer began with %q", other.first[:]))
+		// It speaks, and not the gate: a web server, or a load balancer that ends TLS.
+		return attest.NewFailure("channel.gate", attest.CodeNoAttestation, fmt.Sprintf("%s: the peer began with %q", textNotInBox, other.first[:]), boxAnswers)
 	case ctx.Err() != nil:
 		return fmt.Errorf("atls: gave up: %w: %w: %w", context.Cause(ctx), attest.ErrUnavailable, err)
 	case isTimeout(err):
 		return fmt.Errorf("%w: %w", attest.ErrUnavailable, err)
 	case proven:
 		return fmt.Errorf("atls: after the box was proven: %w: %w", attest.ErrUnavailable, err)
+	case isNetwork(err):
+		// Not that TLS ends elsewhere: nobody said anything. A box whose time for the
+		// gate is up says that; a web server may hang up on what is no HTTP.
+		return attest.NewFailure("channel.gate", attest.CodeNoAttestation, "the connection ended before the gate was answered: "+err.Error(), boxAnswers)
 	}
-	return notInBox(err.Error())
+	return attest.NewFailure("channel.gate", attest.CodeNoAttestation, "no answer to the gate: "+err.Error(), boxAnswers)
 }
 
 // tlsRefusal does the same for the TLS handshake, where a broken network is
@@ -49,11 +54,8 @@ func tlsRefusal(ctx context.Context, err error) error {
 	return attest.NewFailure("channel.tls", attest.CodeNoAttestation, err.Error(), "a TLS 1.3 handshake with a box")
 }
 
-// notInBox is the refusal of a peer that does not know the gate: a web server
-// or a load balancer that ends TLS.
-func notInBox(seen string) error {
-	return attest.NewFailure("channel.gate", attest.CodeNoAttestation, textNotInBox+": "+seen, "a box that answers the gate")
-}
+// boxAnswers is what was expected where nothing came that is of the gate.
+const boxAnswers = "a box that answers the gate"
 
 func isTimeout(err error) bool {
 	var n net.Error
@@ -74,7 +76,7 @@ func isNetwork(err error) bool {
 // answerOf is what the box's own no means for the client.
 func answerOf(r refuse) error {
 	if r.code == attest.CodeUnavailable {
-		return fmt.Errorf("atls: the box has no evidence: %q: %w", r.text, attest.ErrUnavailable)
+		return fmt.Errorf("atls: the box gave no evidence: %q: %w", r.text, attest.ErrUnavailable)
 	}
 	return attest.NewFailure("channel.answer", r.code, fmt.Sprintf("the box refused: %q", r.text), "evidence")
 }
@@ -86,6 +88,8 @@ func refuseOf(err error) refuse {
 	case !errors.As(err, &failure) && errors.Is(err, attest.ErrUnavailable):
 		// The cause is for the box's operator, not for strangers.
 		return refuse{code: attest.CodeUnavailable, text: "this box cannot get evidence at the moment"}
+	case errors.Is(err, errNoQuestion):
+		return refuse{code: attest.CodeUnavailable, text: errNoQuestion.Error()}
 	case failure != nil && failure.Code() != "":
 		return refuse{code: failure.Code(), text: failure.Error()}
 	}

@@ -175,8 +175,11 @@ var errTLS = errors.New("atls: tls handshake")
 func (s *Server) admit(ctx context.Context, raw net.Conn) (*tls.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	release := context.AfterFunc(ctx, func() { raw.SetDeadline(time.Unix(1, 0)) })
-	defer release()
+	ended := make(chan struct{})
+	release := context.AfterFunc(ctx, func() {
+		raw.SetDeadline(time.Unix(1, 0))
+		close(ended)
+	})
 
 	sc, keys := &sessionConn{Conn: raw, limit: maxBeforeGate}, s.keys.Load()
 	conn := tls.Server(sc, keys.tlsConf)
@@ -189,6 +192,9 @@ func (s *Server) admit(ctx context.Context, raw net.Conn) (*tls.Conn, error) {
 	}
 	sc.limit = 0
 	if err != nil {
+		if !release() {
+			<-ended // what is said now has a time of its own
+		}
 		s.dismiss(conn, raw, err)
 		return nil, err
 	}
@@ -217,14 +223,26 @@ func (s *Server) pass(ctx context.Context, conn *tls.Conn, sc *sessionConn, keys
 	return nil
 }
 
+// errNoQuestion is a caller's that took more than the gate's time to ask. It may be a
+// client on a slow line or a busy machine, which is told: it has not met something else.
+var errNoQuestion = errors.New("the question did not come within the time that this box has for its gate")
+
+// question reads what the caller asks.
+func (s *Server) question(ctx context.Context, ch channel) (hello, error) {
+	_, payload, err := readFrame(ch.rw, slot{frameHello, maxHello})
+	switch {
+	case err != nil && isTimeout(err) && ctx.Err() != nil:
+		return hello{}, fmt.Errorf("%w (%v): %w", errNoQuestion, s.timeout, err)
+	case err != nil:
+		return hello{}, err
+	}
+	return parseHello(payload)
+}
+
 // gate is the box's side. It returns what the caller asked, and its proof if
 // the gate was mutual.
 func (s *Server) gate(ctx context.Context, ch channel, keys *serverKeys) (hello, *proof, error) {
-	_, payload, err := readFrame(ch.rw, slot{frameHello, maxHello})
-	if err != nil {
-		return hello{}, nil, err
-	}
-	h, err := parseHello(payload)
+	h, err := s.question(ctx, ch)
 	if err != nil {
 		return hello{}, nil, err
 	}

@@ -65,7 +65,7 @@ func channel() []Entry {
 		{
 			Number: 227, Codes: []attest.Code{attest.CodeNoAttestation},
 			Title:   "the other end does not attest",
-			Cause:   "It speaks TLS and then something other than the gate: an ordinary web server, a box behind a proxy that speaks HTTP itself, or something that removes the gate's messages. There is no fallback to plain TLS.",
+			Cause:   "It speaks TLS and then something other than the gate, or hangs up: an ordinary web server, a box behind a proxy that speaks HTTP itself, or something that removes the gate's messages. There is no fallback to plain TLS.",
 			NotDone: nothingSent,
 			Fix:     "Check the address. If a proxy stands in front of the box it must pass TCP through.",
 			Example: "$ blindbox verify https://example.org\nBBX-227 channel: the other end does not attest\n  seen       HTTP/1.1 400 Bad Request\n  nothing was sent.",

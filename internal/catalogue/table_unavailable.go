@@ -8,7 +8,7 @@ func unavailable() []Entry {
 		{
 			Number: 301, Codes: []attest.Code{attest.CodeUnavailable},
 			Title:   "the box or its evidence could not be had",
-			Cause:   "No connection, no answer in time, or a machine that cannot produce evidence. Nothing was judged, so nothing speaks against the box either.",
+			Cause:   "No connection, no answer in time, a question that reached the box too late (it gives TLS and the gate ten seconds), or a machine that cannot produce evidence. Nothing was judged, so nothing speaks against the box either.",
 			NotDone: nothingSent,
 			Fix:     "Check the address and the network, and try again. `--timeout` bounds the wait. If it is the certificate of the chip that is missing, have the box staple it: `boxd --endorsements-from vendors`.",
 			Example: "$ blindbox verify https://whisper.acme.example\nBBX-301 box: the box or its evidence could not be had\n  seen       dial tcp 192.0.2.7:443: connect: connection refused\n  nothing was sent.",
