@@ -132,6 +132,7 @@ var mayImport = map[string][]string{
 	"internal/inferencegrpc":     {},
 	"internal/compose":           {"policy"},
 	"internal/registry":          {"box/sandbox/oci"},
+	"internal/garbage":           {},
 	"internal/longer":            {},
 	"internal/peers":             {},
 	"internal/race":              {},

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/blindbox/blindbox/internal/garbage"
 	"github.com/blindbox/blindbox/onnx"
 	"github.com/blindbox/blindbox/onnx/tensor"
 )
@@ -36,7 +37,7 @@ func newMiniLM(b *testing.B, file string) *miniLM {
 	if dir == "" {
 		b.Skip("BLINDBOX_MODELS names no folder with real models")
 	}
-	asBoxd(b)
+	b.Cleanup(garbage.Beside(0).Stop) // as boxd
 	path := filepath.Join(dir, file)
 	data, err := os.ReadFile(path)
 	if err != nil {

@@ -18,7 +18,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime/debug"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -27,6 +26,7 @@ import (
 	"github.com/blindbox/blindbox/atls"
 	"github.com/blindbox/blindbox/attest"
 	"github.com/blindbox/blindbox/client/models"
+	"github.com/blindbox/blindbox/internal/garbage"
 	pb "github.com/blindbox/blindbox/onnx/onnxtest"
 )
 
@@ -52,14 +52,14 @@ func chain(mib int, seed uint64) []byte {
 }
 
 // storeBox is a box to which acme and other bring models.
-func storeBox(b *testing.B, disk bool, memory, owner string) (*running, *wire) {
+func storeBox(b *testing.B, disk bool, memory int64, owner string) (*running, *wire) {
 	b.Helper()
-	asBoxd(b)
+	b.Cleanup(garbage.Beside(memory).Stop) // as boxd
 	more, at := "", Store{}
 	if disk {
 		more, at = ", disk: 8GiB", Store{Folder: b.TempDir(), State: b.TempDir()}
 	}
-	doc := "name: clinic\nmodels: [{name: tumour, builtin: tumour}]\nstore: {memory: " + memory + more + ", owner: {bytes: " + owner + ", models: 4000, loads: 4}}\n" +
+	doc := "name: clinic\nmodels: [{name: tumour, builtin: tumour}]\nstore: {memory: " + fmt.Sprint(memory) + more + ", owner: {bytes: " + owner + ", models: 4000, loads: 4}}\n" +
 		"callers:\n  - {name: acme, api_key: \"" + hash(acmeKey) + "\", may: [upload, delete, list, query]}\n" +
 		"  - {name: other, api_key: \"" + hash(otherKey) + "\", may: [upload, delete, list, query]}\n"
 	w := &wire{Listener: listen(b)}
@@ -115,7 +115,7 @@ func BenchmarkUpload(b *testing.B) {
 		line int64
 	}{{"memory", false, 0}, {"sealed", true, 0}, {"memory-line", false, 2500e6 / 8}, {"sealed-line", true, 2500e6 / 8}} {
 		b.Run(c.name, func(b *testing.B) {
-			box, wire := storeBox(b, c.disk, "1200MiB", "600MiB")
+			box, wire := storeBox(b, c.disk, 1200<<20, "600MiB")
 			peer := newCopies(b)
 			wire.line, peer.line = c.line, c.line
 			out := newSender(b, box.addr, peer.wire.Addr().String())
@@ -249,12 +249,6 @@ func uploadsMain() {
 		}
 		fmt.Println("done")
 	}
-}
-
-// asBoxd collects garbage as often as a box with models does.
-func asBoxd(b *testing.B) {
-	before := debug.SetGCPercent(10)
-	b.Cleanup(func() { debug.SetGCPercent(before) })
 }
 
 // copies takes bytes over TLS 1.3 and keeps them, as the line before them says.

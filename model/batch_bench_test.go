@@ -5,11 +5,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/blindbox/blindbox/internal/garbage"
 )
 
 // sentences is a server of MiniLM, whose requests share runs or not.
@@ -64,8 +65,7 @@ func BenchmarkBatch(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	before := debug.SetGCPercent(10) // as a box with models
-	defer debug.SetGCPercent(before)
+	defer garbage.Beside(0).Stop() // as a box with models
 	off, on := sentences(b, file, Batching{}), sentences(b, file, Batching{Size: 8})
 	for _, tokens := range []int{8, 16, 32, 128} {
 		for _, callers := range []int{8, 1} {

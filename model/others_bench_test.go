@@ -9,12 +9,12 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/blindbox/blindbox/internal/garbage"
 	"github.com/blindbox/blindbox/model/store"
 	pb "github.com/blindbox/blindbox/onnx/onnxtest"
 )
@@ -70,8 +70,8 @@ func busyServer(b *testing.B) *Server {
 	if dir == "" {
 		b.Skip("BLINDBOX_MODELS names no folder with real models")
 	}
-	before := debug.SetGCPercent(10) // as a box with models
-	b.Cleanup(func() { debug.SetGCPercent(before) })
+	const memory = 1 << 30
+	b.Cleanup(garbage.Beside(memory).Stop) // as a box with models
 	file, err := os.ReadFile(filepath.Join(dir, "minilm-l6-int8.onnx"))
 	if err != nil {
 		b.Fatal(err)
@@ -80,7 +80,7 @@ func busyServer(b *testing.B) *Server {
 	if err != nil {
 		b.Fatal(err)
 	}
-	s, err := NewServer([]Loaded{l}, WithStore(store.Config{Memory: 1 << 30, Disk: 8 << 30, Folder: b.TempDir(), State: b.TempDir(),
+	s, err := NewServer([]Loaded{l}, WithStore(store.Config{Memory: memory, Disk: 8 << 30, Folder: b.TempDir(), State: b.TempDir(),
 		OwnerBytes: 512 << 20, OwnerModels: 3000, OwnerLoads: 2, LoadTime: time.Minute}))
 	if err != nil {
 		b.Fatal(err)

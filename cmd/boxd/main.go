@@ -26,7 +26,6 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -37,14 +36,10 @@ import (
 	"github.com/blindbox/blindbox/box/process"
 	"github.com/blindbox/blindbox/box/sandbox"
 	"github.com/blindbox/blindbox/examples/tumour"
+	"github.com/blindbox/blindbox/internal/garbage"
 	"github.com/blindbox/blindbox/internal/strictyaml"
 	"github.com/blindbox/blindbox/policy"
 )
-
-// garbage is how much of its heap, in percent, a box with models lets become garbage
-// before it collects: most of that heap is weights, which cost a collector nothing to
-// look at and would double what the box takes.
-const garbage = 10
 
 func main() {
 	sandbox.Keep(os.Args)
@@ -182,7 +177,7 @@ func serve(ctx context.Context, args []string, stderr io.Writer, m machine) erro
 		return err
 	}
 	if p.App == nil {
-		debug.SetGCPercent(garbage)
+		defer garbage.Beside(callersModels(p)).Stop()
 	}
 	b, err := box.New(box.Config{
 		Policy: p, Attester: attester, Listener: l, AppAccount: account, Containers: opts.containers(),
@@ -299,6 +294,14 @@ func (o *options) containers() *box.Containers {
 		c.GVisor = program
 	}
 	return c
+}
+
+// callersModels is how much memory the models of callers may take, in bytes.
+func callersModels(p *policy.Policy) int64 {
+	if p.Store == nil {
+		return 0
+	}
+	return p.Store.Memory
 }
 
 func readPolicy(file string) (*policy.Policy, error) {

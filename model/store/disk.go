@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bufio"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -152,7 +153,7 @@ func diskError(err error) error {
 }
 
 // open returns the text of a sealed file. What is read of it is authentic, chunk by
-// chunk; that it is whole is known at its end.
+// chunk, and the last chunk was looked at first: it is as long as what was sealed.
 func (d *disk) open(f sealed) (io.ReadCloser, error) {
 	key, err := age.ParseX25519Identity(f.Key)
 	if err != nil {
@@ -181,8 +182,7 @@ func (d *disk) decrypt(file *os.File, f sealed, key *age.X25519Identity) (io.Rea
 	case info.Size() != f.Length:
 		return nil, &SealedError{Problem: fmt.Sprintf("has %d bytes, expected %d", info.Size(), f.Length)}
 	}
-	// One byte more than there should be, so that what is appended is seen.
-	text, err := age.Decrypt(io.LimitReader(file, f.Length+1), key)
+	text, size, err := age.DecryptReaderAt(file, f.Length, key)
 	var other *age.NoIdentityMatchError
 	switch {
 	case errors.As(err, &other):
@@ -190,8 +190,12 @@ func (d *disk) decrypt(file *os.File, f sealed, key *age.X25519Identity) (io.Rea
 	case err != nil:
 		return nil, &SealedError{Problem: "was altered", Cause: err}
 	}
-	return text, nil
+	return bufio.NewReaderSize(io.NewSectionReader(text, 0, size), int(min(size, ahead))), nil
 }
+
+// ahead is how much of a sealed file is decrypted at once: age takes a chunk's memory
+// for each read and leaves it as garbage.
+const ahead = 8 * chunk
 
 // regular opens a file that is one: no link, no folder, no pipe, at which open would
 // wait for a writer, and no device, which does something when it is opened. Between the

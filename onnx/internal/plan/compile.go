@@ -19,7 +19,6 @@ type compiler struct {
 	graph   *graph.Graph
 	ids     map[string]int
 	readers map[string]int // of each name, those that were not computed
-	gone    litter
 	mirrors []int // values that are transposes of weights, and made by steps so far
 }
 
@@ -104,11 +103,7 @@ func (c *compiler) finish() error {
 	if err := c.reflect(); err != nil {
 		return err
 	}
-	if err := c.pack(&c.gone); err != nil {
-		return err
-	}
-	c.gone.sweep()
-	return nil
+	return c.pack()
 }
 
 // supported names all operators that are missing at once, so that a user need not try
@@ -239,8 +234,7 @@ func (c *compiler) folded(n *graph.Node) {
 			continue
 		}
 		c.readers[name]--
-		if v := &c.Values[c.ids[name]]; c.readers[name] == 0 && v.Info.Value != nil {
-			c.gone.add(v.Info.Value)
+		if v := &c.Values[c.ids[name]]; c.readers[name] == 0 {
 			v.Info.Value = nil
 		}
 	}

@@ -1,8 +1,6 @@
 package plan
 
 import (
-	"runtime"
-	"runtime/debug"
 	"slices"
 
 	"github.com/blindbox/blindbox/onnx/internal/op"
@@ -40,9 +38,9 @@ func (p *Program) Prune() {
 // weights that nobody reads any more. What is packed beside a weight that stays, since
 // others read it too, may take as much again as all weights: a model must not make one
 // matrix many.
-func (p *Program) pack(gone *litter) error {
+func (p *Program) pack() error {
 	all := p.FixedBytes()
-	k := &packing{Program: p, readers: p.Readers(), all: all, spare: all, gone: gone}
+	k := &packing{Program: p, readers: p.Readers(), all: all, spare: all}
 	k.alike, k.whole = p.addresses()
 	k.gathers = k.followers()
 	for i := range p.Steps {
@@ -67,7 +65,6 @@ type packing struct {
 	alike   map[uintptr]int // see addresses
 	whole   bool
 	gathers map[int][]*Step // of each weight, the followers that read it
-	gone    *litter
 }
 
 // step lets one operator prepare itself.
@@ -91,12 +88,10 @@ func (k *packing) step(st *Step) error {
 		}
 		return t
 	}
-	kept := map[int]bool{} // operands whose memory is that of what is packed
 	if o, ok := packer.(op.Overwriter); ok && k.whole {
 		packer = o.Overwrite(func(i int) bool {
 			t := k.Fixed(st.In[i])
-			kept[i] = t != nil && alone(i) && k.alike[tensor.Address(t)] == 1
-			return kept[i]
+			return t != nil && alone(i) && k.alike[tensor.Address(t)] == 1
 		})
 	}
 	packed, unread, err := packer.Pack(k.options.Level, fixed, k.infos(st.In))
@@ -106,8 +101,8 @@ func (k *packing) step(st *Step) error {
 	k.spare -= beside
 	k.grown += k.growth(st, unread, packed)
 	for _, i := range unread {
-		k.follow(k.following(st, i), packed, kept[i])
-		k.unread(st.In[i], kept[i])
+		k.follow(k.following(st, i), packed)
+		k.unread(st.In[i])
 	}
 	st.Op = packed
 	return nil
@@ -162,47 +157,19 @@ func (k *packing) following(st *Step, i int) []*Step {
 }
 
 // follow lets steps read a weight from where it is now.
-func (k *packing) follow(steps []*Step, packed op.Operator, kept bool) {
+func (k *packing) follow(steps []*Step, packed op.Operator) {
 	for _, st := range steps {
 		id := st.In[0]
 		st.Op = st.Op.(op.Follower).Follow(packed.(op.RowReader), k.infos(st.In))
-		k.unread(id, kept)
+		k.unread(id)
 		delete(k.gathers, id)
 	}
 }
 
-// unread counts one reader less of a weight, and lets go of it after the last one. What
-// is kept leaves no memory behind.
-func (k *packing) unread(id int, kept bool) {
+// unread counts one reader less of a weight, and lets go of it after the last one.
+func (k *packing) unread(id int) {
 	if k.readers[id]--; k.readers[id] == 0 {
-		if !kept {
-			k.gone.add(k.Values[id].Info.Value)
-		}
 		k.Values[id].Info.Value = nil
-	}
-}
-
-// litter is what weights leave behind that were packed elsewhere. The collector would
-// wait until the heap is twice as large as the model.
-type litter struct{ bytes, all int64 }
-
-// litterAtMost is how much of it lies around: a collection takes a millisecond or two.
-const litterAtMost = 16 << 20
-
-func (l *litter) add(t *tensor.Tensor) {
-	l.bytes += t.Bytes()
-	l.all += t.Bytes()
-	if l.bytes > litterAtMost {
-		l.bytes = 0
-		runtime.GC()
-	}
-}
-
-// sweep gives memory back to the system: it lies between weights, in pieces too small
-// for what a run takes.
-func (l *litter) sweep() {
-	if l.all > litterAtMost {
-		debug.FreeOSMemory()
 	}
 }
 
