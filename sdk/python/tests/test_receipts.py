@@ -14,7 +14,7 @@ import pytest
 from conftest import KEYS, TUMOUR, TUMOUR_ID, Box
 
 import blindbox
-from blindbox import receipts
+from blindbox import Receipt, receipts
 
 
 def made(box: Box, sample: List[float]) -> List[blindbox.Receipt]:
@@ -39,11 +39,11 @@ def test_what_they_say(box: Box, sample: List[float], binary: str, tmp_path: pat
     assert ran.claims["serves"][0]["digest"] == TUMOUR_ID
     path = tmp_path / "r.jws"
     for r in (ran, uploaded, gone):
-        r.save(path)
+        r.save(path, overwrite=True)
         there = {p.name for p in tmp_path.iterdir()}
         assert there >= {"r.jws", "r.jws.bundle"} and ("r.jws.request" in there) == (r is ran), there
         assert blindbox.Receipt.load(path).token == r.token
-    ran.save(path)
+    ran.save(path, overwrite=True)
     assert all(stat.S_IMODE((tmp_path / f"r.jws.{end}").stat().st_mode) == 0o600 for end in ("request", "response"))
     for end, ok in ((".request", True), (".bundle", False)):
         command = [binary, "receipt", "verify", "-o", "json", "--trust", box.trust]
@@ -52,6 +52,22 @@ def test_what_they_say(box: Box, sample: List[float], binary: str, tmp_path: pat
     with blindbox.connect(box.url, trust=box.trust, api_key=KEYS["acme"]) as client:
         assert client.run_model("tumour", input_tensors=sample).receipt is None
         assert "Receipt" not in repr(client.upload_model(TUMOUR, "plain")) and client.delete_model("plain") is None
+
+
+@pytest.mark.parametrize("end", ["", ".bundle", ".request", ".response"])
+def test_saved_over_nothing(tmp_path: pathlib.Path, end: str) -> None:
+    """What is there may be the only copy of another receipt: none of its files is touched."""
+    fresh, other = Receipt("a.b.c", b"evidence", b"asked", b"said"), tmp_path / f"r.jws{end}"
+    other.write_bytes(b"another's")
+    with pytest.raises(FileExistsError, match="overwrite=True") as refused:
+        fresh.save(tmp_path / "r.jws")
+    assert refused.value.filename == str(other) and other.read_bytes() == b"another's"
+    assert [p.name for p in tmp_path.iterdir()] == [other.name]
+    fresh.save(tmp_path / "r.jws", overwrite=True)
+    loaded = Receipt.load(tmp_path / "r.jws")
+    assert (loaded.token, loaded.bundle, loaded.request, loaded.response) == ("a.b.c", b"evidence", b"asked", b"said")
+    Receipt("a.b.c", b"evidence").save(tmp_path / "r.jws", overwrite=True)
+    assert {p.name for p in tmp_path.iterdir()} == {"r.jws", "r.jws.bundle"}, "bodies of another receipt stayed"
 
 
 def test_verified(box: Box, app: Box, sample: List[float]) -> None:

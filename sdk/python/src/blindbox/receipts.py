@@ -7,6 +7,7 @@ program ``blindbox``, as everything else is.
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import json
 import os
@@ -57,21 +58,28 @@ class Receipt:
     def claims(self) -> Mapping[str, Any]:
         return claims_of(self.token)
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path, *, overwrite: bool = False) -> None:
         """Writes it as ``blindbox model run --receipt`` does: path is what ``blindbox receipt
         verify`` takes; the evidence is beside it in path.bundle, the bodies in path.request
-        and path.response, which only this user can read."""
+        and path.response, which only this user can read.
+
+        If one of these files is there already nothing is written, and it raises
+        FileExistsError, unless overwrite is true: it may be the only copy of another receipt."""
         name = os.fspath(path)
-        _write(name, self.token.encode() + b"\n", 0o644)
-        for end, data, mode in (
-            (".bundle", self.bundle, 0o644),
-            (".request", self.request, 0o600),
-            (".response", self.response, 0o600),
-        ):
+        files = {
+            name: (self.token.encode() + b"\n", 0o644),
+            name + ".bundle": (self.bundle, 0o644),
+            name + ".request": (self.request, 0o600),
+            name + ".response": (self.response, 0o600),
+        }
+        for file in files if not overwrite else ():
+            if os.path.lexists(file):
+                raise FileExistsError(errno.EEXIST, "nothing was written: give a new name, or overwrite=True", file)
+        for file, (data, mode) in files.items():
             if data:
-                _write(name + end, data, mode)
-            elif os.path.exists(name + end):
-                os.unlink(name + end)  # another receipt's
+                _write(file, data, mode, overwrite)
+            elif os.path.lexists(file):
+                os.unlink(file)  # another receipt's
 
     @classmethod
     def load(cls, path: Path) -> "Receipt":
@@ -142,11 +150,13 @@ def claims_of(token: str) -> Dict[str, Any]:
     return claims
 
 
-def _write(name: str, data: bytes, mode: int) -> None:
-    fresh = f"{name}.{secrets.token_hex(4)}"
+def _write(name: str, data: bytes, mode: int, overwrite: bool) -> None:
+    """Writes a file where there is none, or a whole one in the place of what is there."""
+    fresh = f"{name}.{secrets.token_hex(4)}" if overwrite else name
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as f:
         f.write(data)
-    os.replace(fresh, name)
+    if overwrite:
+        os.replace(fresh, name)
 
 
 class Asking:
