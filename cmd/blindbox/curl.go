@@ -79,46 +79,17 @@ func (s *session) curl(ctx context.Context, address string, o curlOptions) error
 	if err != nil {
 		return err
 	}
-	trust, err := s.loadTrust(o.trust, false)
-	if err != nil {
-		return err
-	}
-	key, err := s.apiKey(o.keyFile)
-	if err != nil {
-		return err
-	}
-	req, err := s.request(ctx, u, o)
-	if err != nil {
-		return err
-	}
-	if key != "" && req.Header.Get("Authorization") == "" {
-		req.Header.Set("Authorization", "Bearer "+key)
-	}
-	if o.receipt != "" {
-		if err := s.unwritten(o.force, o.receipt, bundleOf(o.receipt)); err != nil {
-			return err
-		}
-	}
-	nonce := askReceipt(req, o.receipt)
 	var judged atomic.Int64 // when there was a verdict, after began
 	began := time.Now()
-	seeVerdict := func(client.Verification) { judged.CompareAndSwap(0, int64(time.Since(began))) }
-	opts, done, err := s.withFloors(client.WithTimeout(o.timeout), client.WithClock(s.now), client.WithOnResult(seeVerdict))
+	c, done, err := s.curlClient(o, func(client.Verification) { judged.CompareAndSwap(0, int64(time.Since(began))) })
 	if err != nil {
 		return err
 	}
 	defer done()
-	if opts, err = s.withIdentity(o.attest, opts); err != nil {
-		return err
-	}
-	if opts, err = s.withCertificate(o.cert, opts); err != nil {
-		return err
-	}
-	c, err := client.New(trust, opts...)
+	req, nonce, err := s.curlRequest(ctx, u, o)
 	if err != nil {
-		return usage("%v", err)
+		return err
 	}
-	defer c.Close()
 	res, err := c.RoundTrip(req)
 	if err != nil {
 		return requestRefusal(err)
@@ -136,6 +107,52 @@ func (s *session) curl(ctx context.Context, address string, o curlOptions) error
 		return statusRefusal(res)
 	}
 	return nil
+}
+
+// curlClient makes the client that verifies the box; see hears of each verification.
+// done ends it.
+func (s *session) curlClient(o curlOptions, see func(client.Verification)) (c *client.Client, done func(), err error) {
+	trust, err := s.loadTrust(o.trust, false)
+	if err != nil {
+		return nil, nil, err
+	}
+	opts, floored, err := s.withFloors(client.WithTimeout(o.timeout), client.WithClock(s.now), client.WithOnResult(see))
+	if err != nil {
+		return nil, nil, err
+	}
+	if opts, err = s.withIdentity(o.attest, opts); err == nil {
+		opts, err = s.withCertificate(o.cert, opts)
+	}
+	if err != nil {
+		floored()
+		return nil, nil, err
+	}
+	if c, err = client.New(trust, opts...); err != nil {
+		floored()
+		return nil, nil, usage("%v", err)
+	}
+	return c, func() { c.Close(); floored() }, nil
+}
+
+// curlRequest is the request with what says who sends it, and that a receipt with this
+// nonce is wanted.
+func (s *session) curlRequest(ctx context.Context, u *url.URL, o curlOptions) (req *http.Request, nonce string, err error) {
+	key, err := s.apiKey(o.keyFile)
+	if err != nil {
+		return nil, "", err
+	}
+	if o.receipt != "" {
+		if err := s.unwritten(o.force, o.receipt, bundleOf(o.receipt)); err != nil {
+			return nil, "", err
+		}
+	}
+	if req, err = s.request(ctx, u, o); err != nil {
+		return nil, "", err
+	}
+	if key != "" && req.Header.Get("Authorization") == "" {
+		req.Header.Set("Authorization", "Bearer "+key)
+	}
+	return req, askReceipt(req, o.receipt), nil
 }
 
 // request builds the request. Nothing of it is sent before the verdict.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/blindbox/blindbox/attest/sim"
 	"github.com/blindbox/blindbox/box"
 	"github.com/blindbox/blindbox/internal/catalogue"
 	"github.com/blindbox/blindbox/internal/connect"
@@ -151,32 +152,46 @@ func mustBeFree(addr string) error {
 	return ln.Close()
 }
 
-func (s *session) dev(ctx context.Context, o devOptions, command []string) error {
-	fault, err := findFault(o.fault)
-	if err != nil {
-		return err
+// devPlan is what a box is started with: all that is known before anything runs.
+type devPlan struct {
+	fault   fault
+	root    *sim.Root
+	policy  *policy.Policy
+	keyFile string // with the API key for it; "": none
+	trust   string // where the trust file is written
+}
+
+func (s *session) planDev(o devOptions, command []string) (p devPlan, err error) {
+	if p.fault, err = findFault(o.fault); err != nil {
+		return p, err
 	}
 	dir, err := s.simDir()
 	if err != nil {
-		return err
+		return p, err
 	}
-	root, err := s.simRoot(dir)
+	if p.root, err = s.simRoot(dir); err != nil {
+		return p, err
+	}
+	if p.policy, p.keyFile, err = s.devPolicy(dir, o, command); err != nil {
+		return p, err
+	}
+	if o.trustOut == "" {
+		p.trust = filepath.Join(dir, p.policy.Name+".trust.yaml")
+		return p, nil
+	}
+	p.trust = o.trustOut
+	return p, mayReplace(o.trustOut)
+}
+
+func (s *session) dev(ctx context.Context, o devOptions, command []string) error {
+	p, err := s.planDev(o, command)
 	if err != nil {
 		return err
 	}
-	p, keyFile, err := s.devPolicy(dir, o, command)
-	if err != nil {
-		return err
-	}
-	if o.trustOut != "" {
-		if err := mayReplace(o.trustOut); err != nil {
-			return err
-		}
-	}
-	if isContained(p) && os.Geteuid() != 0 {
+	if isContained(p.policy) && os.Geteuid() != 0 {
 		return s.asRootOfNamespace(ctx)
 	}
-	container, remove, err := s.contain(p, o.file, os.Geteuid())
+	container, remove, err := s.contain(p.policy, o.file, os.Geteuid())
 	if err != nil {
 		return err
 	}
@@ -185,19 +200,7 @@ func (s *session) dev(ctx context.Context, o devOptions, command []string) error
 	if err != nil {
 		return fail(catalogue.CodeListen, "listen", strings.TrimPrefix(err.Error(), "connect: "), "a free port on 127.0.0.1 or [::1]")
 	}
-	if s.terminal() {
-		s.note("starting a simulated box ...\n")
-	}
-	if fault.closed {
-		s.note("FAULT        %s: %s\n  expect     %s %s\n", fault.name, fault.about, fault.entry().ID(), fault.entry().Title)
-	}
-	patience := time.AfterFunc(3*time.Second, func() {
-		if p.App != nil {
-			s.note("waiting for the app to listen on %s; Ctrl-C gives up\n", oneLine(p.App.Listen))
-		}
-	})
-	d, front, err := startBehind(ctx, root, p, ln, fault, surroundings{output: s.stderr, log: s.devEvent, logs: o.logs, audit: o.audit, store: o.store, container: container})
-	patience.Stop()
+	d, front, err := s.startDev(ctx, p, ln, surroundings{output: s.stderr, log: s.devEvent, logs: o.logs, audit: o.audit, store: o.store, container: container})
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil // Ctrl-C while it started
@@ -205,16 +208,34 @@ func (s *session) dev(ctx context.Context, o devOptions, command []string) error
 		return err
 	}
 	defer front.close()
-	trust := o.trustOut
-	if trust == "" {
-		trust = filepath.Join(dir, p.Name+".trust.yaml")
-	}
 	// Ours to overwrite: it describes the box that runs now.
-	if err := s.writeFile(trust, d.trustFile(), 0o644, true); err != nil {
+	if err := s.writeFile(p.trust, d.trustFile(), 0o644, true); err != nil {
 		_ = d.close()
 		return err
 	}
-	s.showDev(d, fault, append(simulatedPlatforms(p), container.less()...), trust, keyFile)
+	s.showDev(d, p.fault, append(simulatedPlatforms(p.policy), container.less()...), p.trust, p.keyFile)
+	return s.untilEnded(ctx, d)
+}
+
+// startDev starts the box, and says meanwhile what it waits for.
+func (s *session) startDev(ctx context.Context, p devPlan, ln net.Listener, at surroundings) (*devBox, front, error) {
+	if s.terminal() {
+		s.note("starting a simulated box ...\n")
+	}
+	if p.fault.closed {
+		s.note("FAULT        %s: %s\n  expect     %s %s\n", p.fault.name, p.fault.about, p.fault.entry().ID(), p.fault.entry().Title)
+	}
+	if p.policy.App != nil {
+		patience := time.AfterFunc(3*time.Second, func() {
+			s.note("waiting for the app to listen on %s; Ctrl-C gives up\n", oneLine(p.policy.App.Listen))
+		})
+		defer patience.Stop()
+	}
+	return startBehind(ctx, p.root, p.policy, ln, p.fault, at)
+}
+
+// untilEnded waits for Ctrl-C, or for the box to end by itself.
+func (s *session) untilEnded(ctx context.Context, d *devBox) error {
 	select {
 	case <-ctx.Done():
 	case <-d.ended:
