@@ -205,7 +205,7 @@ func (b *Box) open() {
 	r := b.records
 	b.handler = ingress.New(ingress.Config{
 		Policy: b.policy, Backend: b.backend, Callers: b.callers, Operators: b.operators, Ready: b.appReady, Model: b.modelOf, InBody: b.inBody,
-		Bodies: b.bodies, Decided: b.cfg.Decided, Uptime: b.uptime, Receipts: r.receipts, Audit: r.log,
+		Batches: b.batches, Bodies: b.bodies, Decided: b.cfg.Decided, Uptime: b.uptime, Receipts: r.receipts, Audit: r.log,
 		Records: r.ring.Bytes, Evidence: func() []byte { return r.key.Load().Bundle() },
 	})
 }

@@ -463,6 +463,38 @@ func TestModels(t *testing.T) {
 	}
 }
 
+// TestBatchesAreCounted: a box says how often requests shared runs, of all callers and
+// models together.
+func TestBatchesAreCounted(t *testing.T) {
+	doc := "name: models\nlogs: counters\nmodels:\n  - {name: tumour, builtin: tumour, sha256: sha256:" + tumour.SHA256 + ", batch: {rows: 2, wait: 1s}}\n" +
+		"  - {name: single, builtin: tumour, sha256: sha256:" + tumour.SHA256 + "}" + twoKeys
+	b := serve(t, Config{Policy: parsed(t, doc), Builtin: map[string][]byte{"tumour": tumour.Model()}})
+	record, _ := tumour.Sample()
+	c := b.client(t, "h2")
+	ask := func(name string) {
+		if resp, text := do(t, c, request(t, "POST", "/v2/models/"+name+"/infer", bytes.NewReader(record), "Content-Type", "application/json")); resp.StatusCode != 200 {
+			t.Errorf("%s: %d %.300s", name, resp.StatusCode, text)
+		}
+	}
+	counted := func() string {
+		_, text := do(t, c, request(t, "GET", "/.well-known/blindbox/counters", nil, "Authorization", "Bearer "+auditorKey))
+		_, text, _ = strings.Cut(text, `"batches":`)
+		return strings.TrimSpace(text)
+	}
+	ask("single")
+	if got := counted(); got != `{"runs":0,"requests":0,"rows":0}}` {
+		t.Fatalf("after a run of its own: %s", got)
+	}
+	// Two rows are a whole run, so that two requests share it if they meet within a second.
+	waitFor(t, "two requests that meet", func() bool {
+		var both sync.WaitGroup
+		both.Go(func() { ask("tumour") })
+		both.Go(func() { ask("tumour") })
+		both.Wait()
+		return counted() == `{"runs":1,"requests":2,"rows":2}}`
+	})
+}
+
 type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }

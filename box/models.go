@@ -104,6 +104,15 @@ func (b *Box) modelOf(caller string, r *http.Request, body []byte) (ingress.Mode
 	return ingress.Model{Name: name, Digest: digest}, err
 }
 
+// batches is how requests have shared runs of the models; nil in a box with an app.
+func (b *Box) batches() *ingress.Batches {
+	if b.models == nil {
+		return nil
+	}
+	c := ingress.Batches(b.models.Shared())
+	return &c
+}
+
 // inBody reports whether the model that a request is for stands in its body; the bodies
 // of an app's requests are the app's alone.
 func (b *Box) inBody(r *http.Request) bool { return b.models != nil && model.InBody(r) }

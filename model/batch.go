@@ -57,18 +57,41 @@ func bytesOf(list map[string]*tensor.Tensor) (n int64) {
 	return n
 }
 
+// Shared counts the runs that several requests shared, since the server was made. It
+// holds nothing of whose they were, or of which model.
+type Shared struct {
+	Runs     int64 // of several requests each
+	Requests int64 // that such runs computed
+	Rows     int64 // of all of them
+}
+
+type shared struct{ runs, requests, rows atomic.Int64 }
+
+// add counts a run. One that could not be, after which the requests ran one by one, is
+// none.
+func (s *shared) add(requests int, rows int64) {
+	s.runs.Add(1)
+	s.requests.Add(int64(requests))
+	s.rows.Add(rows)
+}
+
+// Shared is how requests have shared runs so far.
+func (s *Server) Shared() Shared {
+	return Shared{s.shared.runs.Load(), s.shared.requests.Load(), s.shared.rows.Load()}
+}
+
 // batch is a run of several requests.
 type batch struct {
 	session *onnx.Session
 	members []*member
 	budget  *onnx.Budget
 	loners  *loners
+	shared  *shared
 }
 
 // runBatch answers requests by one run, or one by one if there cannot be one. It goes on
 // while anybody waits for it. A failure inside is an error of these requests alone.
-func runBatch(s *onnx.Session, items []any, budget *onnx.Budget, l *loners, end func()) {
-	b := &batch{session: s, budget: budget, loners: l}
+func runBatch(b *batch, items []any, end func()) {
 	defer end()
 	defer func() {
 		if failed := recover(); failed != nil {
@@ -176,6 +199,7 @@ func (b *batch) split(out map[string]*tensor.Tensor, rows int64) error {
 			return errNoRows
 		}
 	}
+	b.shared.add(len(b.members), rows)
 	each := bytesOf(out) / rows
 	for i, m := range b.members {
 		a := &answers[i]

@@ -117,6 +117,9 @@ func TestBatch(t *testing.T) {
 	if now := s.runs.Stats(); now.Batches != 1 || now.Batched != 4 {
 		t.Errorf("%+v, expected one run of 4", now)
 	}
+	if got := s.Shared(); got != (Shared{Runs: 1, Requests: 4, Rows: 5}) {
+		t.Errorf("counted %+v, expected one run of 4 requests with 5 rows", got)
+	}
 	if free := s.budget.Share(); free.Take(defaultMemory) != nil {
 		t.Error("memory of runs was not given back")
 	}
@@ -168,7 +171,8 @@ func TestBatchSpoiltAndLeft(t *testing.T) {
 	for bad, spoils := range map[int64]bool{99: true, 3: false} {
 		l := &loners{}
 		good := ask(t.Context(), "good", 2)
-		runBatch(s, []any{good, ask(&leaving{Context: context.Background()}, "bad", bad)}, onnx.NewBudget(1<<20), l, func() {})
+		shares := &shared{}
+		runBatch(&batch{session: s, budget: onnx.NewBudget(1 << 20), loners: l, shared: shares}, []any{good, ask(&leaving{Context: context.Background()}, "bad", bad)}, func() {})
 		if a := <-good.answer; a.err != nil || l.has("bad") != spoils || l.has("good") {
 			t.Errorf("id %d: %v, who spoilt it runs alone: %v, who did not: %v", bad, a.err, l.has("bad"), l.has("good"))
 		}
@@ -249,7 +253,7 @@ func TestBatchOfTexts(t *testing.T) {
 func TestBatchThatFailsInside(t *testing.T) {
 	m := &member{ctx: t.Context(), rows: 1, answer: make(chan answer, 1), in: map[string]*tensor.Tensor{"x": nil}}
 	ended := false
-	runBatch(nil, []any{m, m}, onnx.NewBudget(1), &loners{}, func() { ended = true })
+	runBatch(&batch{budget: onnx.NewBudget(1), loners: &loners{}}, []any{m, m}, func() { ended = true })
 	if a := <-m.answer; !ended || a.err == nil || !strings.Contains(a.err.Error(), "failed inside") {
 		t.Errorf("ended %v, error %v", ended, a.err)
 	}

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/blindbox/blindbox/internal/batches"
 	"github.com/blindbox/blindbox/model/schedule"
 	"github.com/blindbox/blindbox/onnx"
 	"github.com/blindbox/blindbox/onnx/tensor"
@@ -18,22 +19,17 @@ import (
 
 // Batching is how requests for a model share runs. The zero Batching has none do that.
 type Batching struct {
-	// Size is how many rows one run may have, of all of its requests together: 2 to 64.
+	// Size is how many rows one run may have, of all of its requests together, within the
+	// bounds of package internal/batches: 2 to 64.
 	Size int
 	// Wait is how long a request that could run waits for others, at most a second; 0
 	// takes with it those that wait already.
 	Wait time.Duration
 }
 
-// Bounds of a Batching.
-const (
-	MaxBatch     = 64
-	MaxBatchWait = time.Second
-)
-
 func (b Batching) check() error {
-	if b != (Batching{}) && (b.Size < 2 || b.Size > MaxBatch || b.Wait < 0 || b.Wait > MaxBatchWait) {
-		return fmt.Errorf("batches of %d rows that wait %v, expected 2 to %d and at most %v", b.Size, b.Wait, MaxBatch, MaxBatchWait)
+	if b != (Batching{}) && (b.Size < batches.MinRows || b.Size > batches.MaxRows || b.Wait < 0 || b.Wait > batches.MaxWait) {
+		return fmt.Errorf("batches of %d rows that wait %v, expected %d to %d and at most %v", b.Size, b.Wait, batches.MinRows, batches.MaxRows, batches.MaxWait)
 	}
 	return nil
 }
@@ -86,7 +82,7 @@ func optionsOf(text string) (opts []onnx.Option, b Batching, err error) {
 	} else if rest == "" && !strings.HasSuffix(text, ",") {
 		return opts, b, nil
 	}
-	return nil, Batching{}, fmt.Errorf("model: the options %.40q, expected none, or %q and %q and a number from 2 to %d, with a comma between them", text, unfused, batchOption, MaxBatch)
+	return nil, Batching{}, fmt.Errorf("model: the options %.40q, expected none, or %q and %q and a number from %d to %d, with a comma between them", text, unfused, batchOption, batches.MinRows, batches.MaxRows)
 }
 
 // batchSize is the size in the options of a model that was uploaded; 0 without one.
@@ -105,6 +101,7 @@ type joint struct {
 	runs    *schedule.Scheduler
 	budget  *onnx.Budget
 	loners  *loners
+	shared  *shared
 	caller  string
 	release func() // of the turn that it has; nil: none
 }
@@ -147,7 +144,7 @@ func (j *joint) ask(ctx context.Context, s *onnx.Session, in map[string]*tensor.
 		defer end()
 		return s.RunWithin(ctx, in, share)
 	case leads:
-		go runBatch(s, items, j.budget, j.loners, end)
+		go runBatch(&batch{session: s, budget: j.budget, loners: j.loners, shared: j.shared}, items, end)
 	}
 	a := m.wait()
 	if a.share != nil {

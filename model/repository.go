@@ -3,6 +3,7 @@ package model
 import (
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/blindbox/blindbox/internal/batches"
 	"github.com/blindbox/blindbox/model/store"
 )
 
@@ -327,7 +329,7 @@ func setting(spec *store.Spec, key, value string) error {
 	case "batch":
 		n, err := strconv.Atoi(value)
 		if err != nil || (Batching{Size: n}).check() != nil || n == 0 {
-			return bad("a number of rows from 2 to " + strconv.Itoa(MaxBatch))
+			return bad(fmt.Sprintf("a number of rows from %d to %d", batches.MinRows, batches.MaxRows))
 		}
 		spec.Options = joined(spec.Options, Batching{Size: n}.option())
 	default:

@@ -39,6 +39,7 @@ type Server struct {
 	runs   *schedule.Scheduler
 	flight chan struct{} // one token per request from its body's first byte on
 	budget *onnx.Budget  // what the tensors of all runs take together
+	shared shared        // of all models
 	spare  spare
 	ctx    context.Context
 	stop   context.CancelFunc
@@ -329,7 +330,7 @@ func (s *Server) run(ctx context.Context, m *found, q *request, caller string, s
 // turns runs the model in a turn of its own, or in those that it shares with others.
 // What a pipeline does before it asks its model is work of its own turn.
 func (s *Server) turns(ctx context.Context, m *found, q *request, caller string, share *onnx.Share) (map[string]*tensor.Tensor, error) {
-	j := &joint{Batching: m.batching, runs: s.runs, budget: s.budget, loners: m.loners, caller: caller}
+	j := &joint{Batching: m.batching, runs: s.runs, budget: s.budget, loners: m.loners, shared: &s.shared, caller: caller}
 	defer j.leave()
 	_, bare := m.served.asked.(single)
 	if m.batching.Size == 0 || !bare {

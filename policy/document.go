@@ -31,7 +31,7 @@ type document struct {
 	Egress    strictyaml.OrNone[egressDoc]     `yaml:"egress" doc:"Where the app may connect to. Without it nowhere; a plain process connects anywhere, and does not start with this key."`
 	Files     *filesDoc                        `yaml:"files" doc:"What the app may write to; it has to be from an image. Everything else is read-only, and nothing outlives the box."`
 	Limits    *limitsDoc                       `yaml:"limits" doc:"Bounds on what callers and the app can take."`
-	Logs      text                             `yaml:"logs" form:"logs" doc:"What is told about requests: nothing, how many answers of each kind there were, or what the app prints, sealed for one recipient. Without it none."`
+	Logs      text                             `yaml:"logs" form:"logs" doc:"What is told about requests: nothing, how many answers of each kind there were and how many runs of models were shared, or what the app prints, sealed for one recipient. Without it none."`
 	Audit     text                             `yaml:"audit" form:"audit" doc:"Who keeps the log of what was decided about each request: the box, in memory, for callers that may observe, or the host too, which then knows who calls when. Without it box."`
 	Operators strictyaml.OrNone[[]operatorDoc] `yaml:"operators" doc:"Who may do what to the running box: see docs/operators.md. Without it nobody has a way in."`
 	Platforms []text                           `yaml:"platforms" form:"platform" doc:"The kinds of hardware that the box may run on. Without it any real one."`

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/blindbox/blindbox/internal/batches"
 )
 
 // form is what a value may look like. Either it has words, or a pattern, or
@@ -40,8 +42,6 @@ const (
 	maxConcurrent = 10000
 	minDuration   = time.Second
 	maxDuration   = 24 * time.Hour
-	maxBatchRows  = 64
-	maxBatchWait  = time.Second
 )
 
 // forms are the rows that the tags of document name. A pattern says what can be
@@ -83,8 +83,8 @@ func forms() map[string]form {
 		"model":       {pattern: modelPattern, expected: "a model's name, or CALLER~NAME for one that a caller brings"},
 		"models":      {min: 1, max: 1_000_000},
 		"loads":       {min: 1, max: 1000},
-		"rows":        {min: 2, max: maxBatchRows},
-		"wait":        {min: 0, max: int64(maxBatchWait)},
+		"rows":        {min: batches.MinRows, max: batches.MaxRows},
+		"wait":        {min: 0, max: int64(batches.MaxWait)},
 		"duration":    {min: int64(minDuration), max: int64(maxDuration)},
 		"logs":        {pattern: logsPattern, expected: `"none", "counters", or "sealed:" and an age recipient (age1...)`},
 		"audit":       {words: []string{string(AuditBox), string(AuditHost)}},

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"maps"
 	"sync"
+
+	"github.com/blindbox/blindbox/policy"
 )
 
 // Counters is how many requests ended how, since the box started.
@@ -13,6 +15,17 @@ type Counters struct {
 	Answered map[string]int64 `json:"answered"`
 	// Refused counts the box's own refusals by code: "BBX-401".
 	Refused map[string]int64 `json:"refused"`
+	// Batches counts the runs of models that several requests shared; nil in a box
+	// without models.
+	Batches *Batches `json:"batches,omitempty"`
+}
+
+// Batches is how many runs of models several requests shared, how many requests these
+// were, and how many rows they had together.
+type Batches struct {
+	Runs     int64 `json:"runs"`
+	Requests int64 `json:"requests"`
+	Rows     int64 `json:"rows"`
 }
 
 func (c *Counters) json() []byte {
@@ -49,5 +62,9 @@ func (c *counters) add(refused string, status int) {
 func (h *Handler) Counters() *Counters {
 	h.counters.mu.Lock()
 	defer h.counters.mu.Unlock()
-	return &Counters{Answered: maps.Clone(h.counters.sums.Answered), Refused: maps.Clone(h.counters.sums.Refused)}
+	c := &Counters{Answered: maps.Clone(h.counters.sums.Answered), Refused: maps.Clone(h.counters.sums.Refused)}
+	if h.cfg.Policy.Logs == policy.LogsCounters {
+		c.Batches = h.cfg.Batches()
+	}
+	return c
 }

@@ -49,6 +49,9 @@ type Config struct {
 	// InBody reports whether the model that a request is for stands in its body; nil
 	// means never.
 	InBody func(r *http.Request) bool
+	// Batches returns how models have shared runs so far; nil means that there are no
+	// models.
+	Batches func() *Batches
 	// Bodies is the memory for bodies that are read before it is decided about them; nil
 	// means a room of their own.
 	Bodies *bodies.Room
@@ -119,6 +122,9 @@ func New(cfg Config) *Handler {
 	}
 	if cfg.InBody == nil {
 		cfg.InBody = func(*http.Request) bool { return false }
+	}
+	if cfg.Batches == nil {
+		cfg.Batches = func() *Batches { return nil }
 	}
 	if cfg.Bodies == nil {
 		cfg.Bodies = bodies.New(cfg.Policy.Limits.Request, len(cfg.Policy.Callers) == 1)

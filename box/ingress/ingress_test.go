@@ -425,6 +425,21 @@ func TestCounters(t *testing.T) {
 	}
 }
 
+// TestCountersOfBatches: they are there in a box with models, for who may observe, and
+// nowhere under logs: none.
+func TestCountersOfBatches(t *testing.T) {
+	for doc, want := range map[string]string{
+		keyed: `{"answered":null,"refused":null,"batches":{"runs":2,"requests":7,"rows":9}}` + "\n",
+		strings.Replace(keyed, "logs: counters", "logs: none", 1): `{"answered":null,"refused":null}` + "\n",
+	} {
+		p := parsed(t, doc)
+		h := New(Config{Policy: p, Callers: known(t, doc), Backend: http.NotFoundHandler(), Batches: func() *Batches { return &Batches{2, 7, 9} }})
+		if text := string(h.Counters().json()); text != want {
+			t.Errorf("got %s want %s", text, want)
+		}
+	}
+}
+
 func TestDrain(t *testing.T) {
 	h, s := front(t, open, echo(make(chan seen, 1)))
 	h.Drain()

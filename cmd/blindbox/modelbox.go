@@ -17,8 +17,8 @@ import (
 
 	"github.com/blindbox/blindbox/client"
 	"github.com/blindbox/blindbox/client/models"
+	"github.com/blindbox/blindbox/internal/batches"
 	"github.com/blindbox/blindbox/internal/catalogue"
-	"github.com/blindbox/blindbox/model"
 	"github.com/blindbox/blindbox/model/bundle"
 	"github.com/blindbox/blindbox/model/foreign"
 	"github.com/blindbox/blindbox/policy"
@@ -272,8 +272,8 @@ func checkSpec(spec models.Spec) error {
 	if n, err := strconv.Atoi(spec.Version); spec.Version != "" && (err != nil || n < 1) {
 		return usage("--version %q, expected a number from 1", abridge(spec.Version))
 	}
-	if spec.Batch != 0 && (spec.Batch < 2 || spec.Batch > model.MaxBatch) {
-		return usage("--batch %d, expected 2 to %d", spec.Batch, model.MaxBatch)
+	if spec.Batch != 0 && (spec.Batch < batches.MinRows || spec.Batch > batches.MaxRows) {
+		return usage("--batch %d, expected %d to %d", spec.Batch, batches.MinRows, batches.MaxRows)
 	}
 	return nil
 }
