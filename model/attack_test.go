@@ -166,7 +166,7 @@ func TestManyMembers(t *testing.T) {
 	for _, body := range []string{`{"parameters":` + object + `}`, `{"inputs":[{"parameters":` + object + `}]}`, `{"inputs":[{"data":` + object + `}]}`} {
 		want(t, as(t, s, "hostile", "POST", "/v2/models/words/infer", strings.NewReader(body)), 400, why)
 	}
-	if _, err := namedInJSON(nil, []byte(`{"input":`+object+`,"model":"words"}`)); err == nil || !strings.Contains(err.Error(), "wrong at byte") {
+	if _, err := namedInJSON(nil, []byte(`{"input":`+object+`,"model":"words"}`), s.work(t.Context(), "hostile")); err == nil || !strings.Contains(err.Error(), "wrong at byte") {
 		t.Errorf("%v, expected a refusal", err)
 	}
 }

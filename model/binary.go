@@ -39,10 +39,10 @@ func split(h http.Header, body []byte) (head, tensors []byte, err error) {
 
 // binaryTensor reads the elements of a tensor from their bytes, little-endian and in
 // row-major order. n is the shape's element count.
-func binaryTensor(data []byte, typ tensor.DataType, shape []int64, n int64) (*tensor.Tensor, error) {
+func binaryTensor(data []byte, typ tensor.DataType, shape []int64, n int64, beside *work) (*tensor.Tensor, error) {
 	switch {
 	case typ == tensor.String:
-		return binaryStrings(data, shape, n)
+		return binaryStrings(data, shape, n, beside)
 	case n > int64(len(data)) || int64(len(data)) != n*typ.Size():
 		return nil, fmt.Errorf("shape %v of %s needs %d elements of %d bytes, binary_data_size is %d", shape, datatypeOf(typ), n, typ.Size(), len(data))
 	case typ == tensor.Bool:
@@ -73,12 +73,15 @@ func binaryBools(data []byte, shape []int64) (*tensor.Tensor, error) {
 }
 
 // binaryStrings reads n strings, each behind its length.
-func binaryStrings(data []byte, shape []int64, n int64) (*tensor.Tensor, error) {
+func binaryStrings(data []byte, shape []int64, n int64, beside *work) (*tensor.Tensor, error) {
 	if n > int64(len(data))/lengthSize {
 		return nil, fmt.Errorf("shape %v needs %d elements, the tensor's %d bytes hold fewer", shape, n, len(data))
 	}
 	out := make([]string, n)
 	for i := range out {
+		if err := beside.element(i); err != nil {
+			return nil, err
+		}
 		if len(data) < lengthSize {
 			return nil, errEnded(i, n)
 		}
@@ -109,10 +112,13 @@ func (p *requestReader) takeBinary(size int64) ([]byte, error) {
 }
 
 // appendBinary writes the elements of a tensor as their bytes.
-func appendBinary(b []byte, t *tensor.Tensor) ([]byte, error) {
+func appendBinary(b []byte, t *tensor.Tensor, beside *work) ([]byte, error) {
 	switch t.Type {
 	case tensor.String:
-		for _, s := range tensor.Data[string](t) {
+		for i, s := range tensor.Data[string](t) {
+			if err := beside.element(i); err != nil {
+				return nil, err
+			}
 			b = append(binary.LittleEndian.AppendUint32(b, uint32(len(s))), s...)
 		}
 		return b, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	"net/http"
@@ -24,11 +25,11 @@ type embeddingRequest struct {
 }
 
 // readEmbeddings reads a body that [named] has read before.
-func readEmbeddings(body []byte) (*embeddingRequest, error) {
+func readEmbeddings(body []byte, beside *work) (*embeddingRequest, error) {
 	q := &embeddingRequest{}
-	err := oneObject(body, q.member)
+	err := oneObject(body, beside, q.member)
 	switch {
-	case err != nil && failureOf(err).status == http.StatusBadRequest:
+	case errors.As(err, new(*failure)):
 		return nil, err
 	case err != nil:
 		return nil, fail(http.StatusBadRequest, "%v", inJSON(err))
@@ -96,7 +97,7 @@ func (s *Server) embeddings(ctx context.Context, a *question) (reply, error) {
 	if err := a.model.makes("text", "embedding", tensor.Float32, 2, "embeddings of texts"); err != nil {
 		return reply{}, err
 	}
-	q, err := readEmbeddings(a.body)
+	q, err := readEmbeddings(a.body, a.beside)
 	if err != nil {
 		return reply{}, err
 	}
@@ -109,7 +110,7 @@ func (s *Server) embeddings(ctx context.Context, a *question) (reply, error) {
 		if width := t.Shape[1]; q.dimensions > 0 && q.dimensions != width {
 			return reply{}, wrong("dimensions", "dimensions is %d, and %s makes %d, of which none can be left out: do not say any", q.dimensions, a.model.name, width)
 		}
-		return q.answer(a.model.name, t, tokensOf(out["tokens"]), s.config.answer)
+		return q.answer(a.model.name, t, tokensOf(out["tokens"]), s.config.answer, a.beside)
 	})
 }
 
@@ -125,10 +126,13 @@ func tokensOf(t *tensor.Tensor) (sum int64) {
 }
 
 // answer writes the embeddings, one in each row of t.
-func (q *embeddingRequest) answer(model string, t *tensor.Tensor, tokens, limit int64) (reply, error) {
+func (q *embeddingRequest) answer(model string, t *tensor.Tensor, tokens, limit int64, beside *work) (reply, error) {
 	b := []byte(`{"object":"list","data":[`)
 	data, width := tensor.Data[float32](t), int(t.Shape[1])
 	for i := range q.texts {
+		if err := beside.on(width * elementText); err != nil {
+			return reply{}, err
+		}
 		row := data[i*width : (i+1)*width]
 		for _, v := range row {
 			if v64 := float64(v); math.IsNaN(v64) || math.IsInf(v64, 0) {

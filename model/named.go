@@ -29,11 +29,11 @@ func InBody(r *http.Request) bool {
 // answer it do, and each reads the model in the same way: what one reader took for the
 // model's name and another for something else would be decided about as one and run as
 // the other. The error holds nothing of the body.
-func named(r *http.Request, body []byte) (name string, err error) {
+func named(r *http.Request, body []byte, beside *work) (name string, err error) {
 	if strings.HasSuffix(strings.Trim(r.URL.Path, "/"), transcriptionsPath) {
 		name, err = namedInForm(r.Header, body)
 	} else {
-		name, err = namedInJSON(r.Header, body)
+		name, err = namedInJSON(r.Header, body, beside)
 	}
 	if err != nil {
 		return "", err
@@ -47,12 +47,12 @@ func named(r *http.Request, body []byte) (name string, err error) {
 
 // namedInJSON finds the one member "model" of a JSON object. The others that an answer
 // is made of are read for their form alone.
-func namedInJSON(h http.Header, body []byte) (string, error) {
+func namedInJSON(h http.Header, body []byte, beside *work) (string, error) {
 	if err := isJSON(h); err != nil {
 		return "", err
 	}
 	found, name := false, ""
-	err := oneObject(body, func(r *strictjson.Reader, member string) (err error) {
+	err := oneObject(body, beside, func(r *strictjson.Reader, member string) (err error) {
 		switch {
 		case member == "model":
 			found = true
@@ -81,8 +81,11 @@ func embeddingMembers() []string {
 var errMember = fmt.Errorf("the body has another member than %s", strings.Join(embeddingMembers(), ", "))
 
 // oneObject reads a document that is one object, with arrays of arrays at most in it.
-func oneObject(body []byte, member func(r *strictjson.Reader, name string) error) error {
-	r, err := strictjson.NewReader(body, strictjson.Limits{Bytes: len(body) + 1, Depth: 3, Members: maxMembers})
+func oneObject(body []byte, beside *work, member func(r *strictjson.Reader, name string) error) error {
+	if err := beside.on(len(body)); err != nil {
+		return err
+	}
+	r, err := strictjson.NewReader(body, strictjson.Limits{Bytes: len(body) + 1, Depth: 3, Members: maxMembers, Stop: beside.pause})
 	if err != nil {
 		return err
 	}

@@ -118,6 +118,7 @@ type question struct {
 	body   []byte
 	caller string
 	model  *found
+	beside *work
 }
 
 // named answers a request whose model stands in its body. Which one that is, is read by
@@ -133,22 +134,26 @@ func (s *Server) named(w http.ResponseWriter, r *http.Request, answer func(conte
 		if err != nil {
 			return reply{}, err
 		}
-		name, err := named(r, body)
+		beside := s.work(ctx, r.Header.Get(CallerHeader))
+		defer beside.end()
+		name, err := named(r, body, beside)
 		if err != nil {
-			return reply{}, fail(http.StatusBadRequest, "%v", err)
+			return reply{}, orFail(err, http.StatusBadRequest, "%v", err)
 		}
+		beside.end() // to find a model may be to load it
 		m, err := s.find(ctx, r, name, "")
 		if err != nil {
 			return reply{}, err
 		}
 		defer m.release()
-		return answer(ctx, &question{r.Header, body, r.Header.Get(CallerHeader), m})
+		return answer(ctx, &question{r.Header, body, r.Header.Get(CallerHeader), m, beside})
 	})
 }
 
 // ask runs a model on one of its inputs, which is all that it has, and gives out the
 // outputs to be written.
 func (s *Server) ask(ctx context.Context, q *question, input string, texts []string, write func(out map[string]*tensor.Tensor) (reply, error)) (reply, error) {
+	q.beside.end()
 	share := s.budget.Share()
 	defer share.Release() // not before the answer is written from the outputs
 	in := map[string]*tensor.Tensor{input: tensor.Of(texts, int64(len(texts)))}

@@ -28,6 +28,9 @@ func fail(status int, format string, args ...any) error {
 	return &failure{status: status, text: fmt.Sprintf(format, args...)}
 }
 
+// Later says that it may be tried again.
+func (f *failure) Later() bool { return f.retry > 0 }
+
 // later is a refusal of what may be tried again.
 func later(status int, retry time.Duration, format string, args ...any) error {
 	return &failure{status: status, text: fmt.Sprintf(format, args...), retry: max(retry, time.Second)}
@@ -106,11 +109,23 @@ func (s *Server) refusalOfTheMoment(ctx context.Context, err error, text string)
 	return err
 }
 
-// notRun says why a run did not begin.
+// orFail is an error that the caller may be told, or fail in the place of another one.
+func orFail(err error, status int, format string, args ...any) error {
+	var told *failure
+	if errors.As(err, &told) {
+		return told
+	}
+	return fail(status, format, args...)
+}
+
+// notRun says why a run, or work beside one, did not begin or go on.
 func notRun(err error) error {
 	var full *schedule.Overload
-	if errors.As(err, &full) {
+	switch {
+	case errors.As(err, &full):
 		return later(http.StatusTooManyRequests, full.RetryAfter, "%v", full)
+	case errors.Is(err, context.DeadlineExceeded):
+		return later(http.StatusServiceUnavailable, 0, "the request's time was over before its run began; try again")
 	}
 	return later(http.StatusServiceUnavailable, 0, "the caller left before the run began")
 }

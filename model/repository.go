@@ -393,10 +393,13 @@ func digestOf(h http.Header) (d store.Digest, err error) {
 //
 // body is the whole body of a request whose model stands there, see [InBody]. What this
 // took for the model's name is what an answer is made from, or there is none. The error
-// says why there is no one name in it, and holds nothing of the request.
+// says why there is no one name in it, and holds nothing of the request; one with a
+// method Later() that is true says that the box has no time for it now.
 func (s *Server) Model(caller string, r *http.Request, body []byte) (name string, id store.Digest, err error) {
 	if InBody(r) {
-		if name, err = named(r, body); err == nil {
+		beside := s.work(r.Context(), caller)
+		defer beside.end()
+		if name, err = named(r, body, beside); err == nil {
 			name, id = s.known(caller, []string{name})
 		}
 		return name, id, err

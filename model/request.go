@@ -40,6 +40,7 @@ type requestReader struct {
 	m        *found
 	tensors  []byte // behind the JSON, and not read yet
 	elements int64  // still allowed
+	beside   *work
 	q        request
 	required bool // inputs were there
 	asked    []output
@@ -52,12 +53,15 @@ type output struct {
 }
 
 // parseRequest reads a request of JSON and the tensors behind it.
-func parseRequest(head, tensors []byte, m *found, elements int64) (*request, error) {
-	r, err := strictjson.NewReader(head, strictjson.Limits{Bytes: len(head) + 1, Members: maxMembers})
+func parseRequest(head, tensors []byte, m *found, elements int64, beside *work) (*request, error) {
+	if err := beside.on(len(head)); err != nil {
+		return nil, err
+	}
+	r, err := strictjson.NewReader(head, strictjson.Limits{Bytes: len(head) + 1, Members: maxMembers, Stop: beside.pause})
 	if err != nil {
 		return nil, err
 	}
-	p := &requestReader{r: r, m: m, tensors: tensors, elements: elements}
+	p := &requestReader{r: r, m: m, tensors: tensors, elements: elements, beside: beside}
 	p.q.inputs = make(map[string]*tensor.Tensor, len(m.inputs))
 	if err := r.Object(p.member); err != nil {
 		return nil, err
@@ -226,12 +230,12 @@ func (p *requestReader) tensor(name, datatype string, shape []int64, data []byte
 	}
 	p.elements -= n
 	if size == nil {
-		return readTensor(data, typ, shape, n)
+		return readTensor(data, typ, shape, n, p.beside)
 	}
 	if data, err = p.takeBinary(*size); err != nil {
 		return nil, err
 	}
-	return binaryTensor(data, typ, shape, n)
+	return binaryTensor(data, typ, shape, n, p.beside)
 }
 
 // names are those of inputs or outputs, the first eight.

@@ -234,17 +234,21 @@ func (s *Server) infer(w http.ResponseWriter, r *http.Request, name, version str
 		if err != nil {
 			return reply{}, err
 		}
-		q, err := parseRequest(head, tensors, m, s.elements)
+		caller := r.Header.Get(CallerHeader)
+		beside := s.work(ctx, caller)
+		defer beside.end()
+		q, err := parseRequest(head, tensors, m, s.elements, beside)
 		if err != nil {
-			return reply{}, fail(http.StatusBadRequest, "%v", err)
+			return reply{}, orFail(err, http.StatusBadRequest, "%v", err)
 		}
+		beside.end()
 		share := s.budget.Share()
 		defer share.Release() // not before the answer is written from the outputs
-		out, err := s.run(ctx, m, q, r.Header.Get(CallerHeader), share)
+		out, err := s.run(ctx, m, q, caller, share)
 		if err != nil {
 			return reply{}, err
 		}
-		return s.encode(m, q, out)
+		return s.encode(m, q, out, beside)
 	})
 }
 

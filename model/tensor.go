@@ -16,13 +16,13 @@ import (
 
 // readTensor reads a tensor's data: a flat array in row-major order, or arrays
 // inside arrays that follow the shape. n is the shape's element count.
-func readTensor(data []byte, typ tensor.DataType, shape []int64, n int64) (*tensor.Tensor, error) {
+func readTensor(data []byte, typ tensor.DataType, shape []int64, n int64, beside *work) (*tensor.Tensor, error) {
 	// An element takes at least two bytes with its comma or bracket, so what the
 	// shape claims and the text cannot hold takes no memory.
 	if n > int64(len(data))/2 {
 		return nil, fmt.Errorf("shape %v needs %d elements, data has fewer", shape, n)
 	}
-	r, err := strictjson.NewReader(data, strictjson.Limits{Bytes: len(data) + 1})
+	r, err := strictjson.NewReader(data, strictjson.Limits{Bytes: len(data) + 1, Stop: beside.pause})
 	if err != nil {
 		return nil, err
 	}
@@ -179,7 +179,7 @@ type reply struct {
 
 // encode writes an $inference_response object within the limits, and behind it
 // the outputs that the caller wants as bytes.
-func (s *Server) encode(m *found, q *request, out map[string]*tensor.Tensor) (reply, error) {
+func (s *Server) encode(m *found, q *request, out map[string]*tensor.Tensor, beside *work) (reply, error) {
 	elements := s.elements
 	outputs := q.outputs
 	if len(outputs) == 0 {
@@ -206,15 +206,15 @@ func (s *Server) encode(m *found, q *request, out map[string]*tensor.Tensor) (re
 			continue
 		}
 		var err error
-		if b, err = appendTensor(b, o.name, t, s.config.answer); err != nil {
+		if b, err = appendTensor(b, o.name, t, s.config.answer, beside); err != nil {
 			return reply{}, err
 		}
 	}
-	return s.withTensors(append(b, "]}"...), behind)
+	return s.withTensors(append(b, "]}"...), behind, beside)
 }
 
 // withTensors puts tensors behind the JSON of an answer.
-func (s *Server) withTensors(json []byte, behind []*tensor.Tensor) (reply, error) {
+func (s *Server) withTensors(json []byte, behind []*tensor.Tensor, beside *work) (reply, error) {
 	if len(behind) == 0 {
 		return reply{body: json}, nil
 	}
@@ -228,8 +228,8 @@ func (s *Server) withTensors(json []byte, behind []*tensor.Tensor) (reply, error
 	b = append(b, json...)
 	for _, t := range behind {
 		var err error
-		if b, err = appendBinary(b, t); err != nil {
-			return reply{}, fail(http.StatusUnprocessableEntity, "an output: %v", err)
+		if b, err = appendBinary(b, t, beside); err != nil {
+			return reply{}, orFail(err, http.StatusUnprocessableEntity, "an output: %v", err)
 		}
 	}
 	return reply{body: b, json: len(json), lent: lent}, nil
@@ -259,7 +259,7 @@ func quoted(s string) []byte {
 }
 
 // appendTensor ends an output with its elements as JSON.
-func appendTensor(b []byte, name string, t *tensor.Tensor, limit int64) ([]byte, error) {
+func appendTensor(b []byte, name string, t *tensor.Tensor, limit int64, beside *work) ([]byte, error) {
 	b = append(b, `,"data":[`...)
 	b = slices.Grow(b, 2*t.Len())
 	put := putter(t)
@@ -267,6 +267,9 @@ func appendTensor(b []byte, name string, t *tensor.Tensor, limit int64) ([]byte,
 		return nil, fail(http.StatusUnprocessableEntity, "output %.80q is %s, which JSON cannot carry: ask for it as bytes (the parameter binary_data)", name, t.Type)
 	}
 	for i := range t.Len() {
+		if err := beside.element(i); err != nil {
+			return nil, err
+		}
 		var ok bool
 		if b, ok = put(comma(b, i), i); !ok {
 			return nil, fail(http.StatusUnprocessableEntity, "output %.80q holds a value that JSON cannot carry (not a number, infinite, or not UTF-8): ask for it as bytes (the parameter binary_data)", name)

@@ -42,7 +42,7 @@ func (h *Handler) serveAhead(a *answer, r *http.Request, q policy.Request, calle
 	}
 	model, err := h.cfg.Model(q.Caller, r, text)
 	if err != nil {
-		return h.refuse(a, q, unreadable(sentence(err), modelFix))
+		return h.refuse(a, q, unnamed(err))
 	}
 	q.Model = model.Name
 	d := h.cfg.Policy.Decide(q)
@@ -56,6 +56,15 @@ func (h *Handler) serveAhead(a *answer, r *http.Request, q policy.Request, calle
 	r.Body, r.ContentLength = &ahead{*bytes.NewReader(text), text}, int64(len(text))
 	h.pass(a, r, q, model)
 	return nil
+}
+
+// unnamed says why a body does not show the model that it is for.
+func unnamed(err error) *problem {
+	var moment interface{ Later() bool }
+	if errors.As(err, &moment) && moment.Later() {
+		return unread()
+	}
+	return unreadable(sentence(err), modelFix)
 }
 
 // sentence is what an error says, for people.

@@ -121,6 +121,22 @@ func TestAhead(t *testing.T) {
 	}
 }
 
+// later is an error of the moment.
+type later struct{}
+
+func (later) Error() string { return "runs of others" }
+func (later) Later() bool   { return true }
+
+// TestNoTimeToRead: a body that there was no time to read is no bad body.
+func TestNoTimeToRead(t *testing.T) {
+	h, s, _ := aheadFront(t, aheadDoc("", "1KiB", 2, "1m", ""), func(http.ResponseWriter, *http.Request) { t.Error("the backend was reached") })
+	h.cfg.Model = func(string, *http.Request, []byte) (Model, error) { return Model{}, fmt.Errorf("model: %w", later{}) }
+	resp, text := do(t, s.Client(), request(t, "POST", s.URL+"/v1/embeddings", strings.NewReader("open\n"), "Authorization", "Bearer "+clinicKey))
+	if p := wantProblem(t, resp, text, 429); !strings.Contains(p.Detail, "no time to read") || resp.Header.Get("Retry-After") == "" {
+		t.Errorf("%+v %v", p, resp.Header)
+	}
+}
+
 // endless is a body that never ends, and tells when it is read.
 type endless struct{ read atomic.Int64 }
 

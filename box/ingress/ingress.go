@@ -44,7 +44,8 @@ type Config struct {
 	Ready func() bool
 	// Model returns the model that a caller's request is for; nil means that no request
 	// is for a model. body is the whole body if InBody says that the model stands there,
-	// and an error is why it cannot be read, in words that hold nothing of the request.
+	// and an error is why it cannot be read, in words that hold nothing of the request. One
+	// with a method Later() that is true says that there is no time to read it now.
 	Model func(caller string, r *http.Request, body []byte) (Model, error)
 	// InBody reports whether the model that a request is for stands in its body; nil
 	// means never.

@@ -119,6 +119,12 @@ func crowded() *problem {
 		"The bodies of the requests of this moment take the memory that this one needs.", "Wait as long as Retry-After says, then send it again.")
 }
 
+// unread is for a body that is too long to be read in the time that there is.
+func unread() *problem {
+	return newProblem(http.StatusTooManyRequests, "the box is busy",
+		"Others' runs left no time to read its body.", "Wait as long as Retry-After says, then send it again.")
+}
+
 func busy() *problem {
 	return newProblem(http.StatusTooManyRequests, "the box is busy",
 		"As many requests as the policy allows are running.", "Wait as long as Retry-After says, then send it again.")

@@ -26,12 +26,12 @@ type Limits struct {
 	// Members is how many members the objects that are inside each other at one place may
 	// have together: their names are kept until they end. Default: as many as there are.
 	Members int
-	// Stop, if it is not nil, is asked after every few hundred elements and members. Its
+	// Stop, if it is not nil, is asked after every few hundred elements, members and escapes. Its
 	// error ends the reading: a document may be long, and nobody wait for it any more.
 	Stop func() error
 }
 
-// between is how many elements and members are read between two looks at Limits.Stop.
+// between is how many of these are read between two looks at Limits.Stop.
 const between = 256
 
 func (l Limits) orDefault() Limits {
@@ -97,7 +97,7 @@ type Reader struct {
 	depth int
 	lim   Limits
 	open  int        // members of the objects that have begun and not ended
-	seen  int        // elements and members
+	seen  int        // elements, members and escapes
 	words [32]string // see text
 }
 
@@ -362,6 +362,9 @@ func (r *Reader) escaped(text []byte) (string, error) {
 
 // escape reads what follows a backslash.
 func (r *Reader) escape() (rune, error) {
+	if err := r.look(); err != nil {
+		return 0, err
+	}
 	if r.pos == len(r.data) {
 		return 0, r.errorf("string without an end")
 	}
@@ -415,12 +418,18 @@ func (r *Reader) enter(kind Kind, end byte) (empty bool, err error) {
 	return r.next(end), nil
 }
 
+// look counts one piece of the document, and after every few hundred asks Limits.Stop.
+func (r *Reader) look() error {
+	if r.seen++; r.seen%between == 0 && r.lim.Stop != nil {
+		return r.lim.Stop()
+	}
+	return nil
+}
+
 // more reads a comma, or the end of an array or object.
 func (r *Reader) more(end byte) (bool, error) {
-	if r.seen++; r.seen%between == 0 && r.lim.Stop != nil {
-		if err := r.lim.Stop(); err != nil {
-			return false, err
-		}
+	if err := r.look(); err != nil {
+		return false, err
 	}
 	r.space()
 	if r.next(',') {

@@ -331,3 +331,27 @@ func TestNullIsSaid(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestStop: a long document is not read on when nobody waits for it any more.
+func TestStop(t *testing.T) {
+	gone := errors.New("nobody waits")
+	for name, doc := range map[string]string{
+		"elements": "[" + strings.Repeat("0,", 1000) + "0]",
+		"members":  `{"a":0,"b":{"c":0},"d":[` + strings.Repeat("{},", 1000) + "0]}",
+		"escapes":  `"` + strings.Repeat(`\u0041`, 1000) + `"`,
+	} {
+		looks := 0
+		r, err := NewReader([]byte(doc), Limits{Stop: func() error {
+			if looks++; looks == 3 {
+				return gone
+			}
+			return nil
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.Skip(); !errors.Is(err, gone) || looks != 3 {
+			t.Errorf("%s: %v after %d looks", name, err, looks)
+		}
+	}
+}

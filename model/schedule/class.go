@@ -116,7 +116,7 @@ func (c *class) enter(r *run, w *waiter, average time.Duration) {
 	f.order = c.order
 	c.clock = max(c.clock, f.clock)
 	f.running++
-	w.charged = max(average, 1)
+	w.charged = w.part.foreseen(average)
 	f.clock += w.charged
 	w.run = r
 	r.waiters = append(r.waiters, w)

@@ -22,6 +22,10 @@
 // takes the time, and not for longer ones or for pictures (docs/benchmarks.md). What may
 // run together is for others to know: this package takes their word.
 //
+// What a request takes of a processor beside its run, such as reading a long body, is
+// paid like a run ([Scheduler.Work]), and divided: it gives way to others every few
+// milliseconds.
+//
 // The package stands inside the box. Callers are authenticated names; what they send
 // and how much of it may be hostile. No goroutine is started, and waiting costs no
 // processor time.
@@ -201,7 +205,7 @@ func (s *Scheduler) let(r *run) {
 		return
 	}
 	took := r.class.end(r)
-	if r.class == &s.queries {
+	if r.class == &s.queries && !r.waiters[0].part.divided {
 		s.average = smooth(s.average, took)
 	}
 	s.next()

@@ -21,10 +21,20 @@ type Part struct {
 	Wait time.Duration
 	// Item is for whoever runs it.
 	Item any
+
+	divided bool // it is no run: see Work
 }
 
 // shares says that a request may run with others.
 func (p *Part) shares() bool { return p.Kind != nil && p.Rows > 0 && p.Rows < p.Size }
+
+// foreseen is what a request is charged before it has run.
+func (p *Part) foreseen(average time.Duration) time.Duration {
+	if p.divided {
+		return slice
+	}
+	return max(average, 1)
+}
 
 // run is one run and who shares it.
 type run struct {
