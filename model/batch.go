@@ -180,8 +180,10 @@ func (b *batch) apart(ctx context.Context, rows int64) error {
 		if m.rows < 2 {
 			continue
 		}
-		err := b.session.Apart(ctx, shapes, m.rows)
-		if err != nil && ctx.Err() == nil {
+		proof := b.budget.Share()
+		err := b.session.Apart(ctx, shapes, m.rows, proof.Take)
+		proof.Release()
+		if err != nil && ctx.Err() == nil && !errors.Is(err, onnx.ErrBusy) && !errors.Is(err, onnx.ErrLimit) {
 			b.loners.add(b.members[0].kind)
 		}
 		if err != nil {

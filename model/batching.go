@@ -13,6 +13,7 @@ import (
 
 	"github.com/blindbox/blindbox/internal/batches"
 	"github.com/blindbox/blindbox/model/schedule"
+	"github.com/blindbox/blindbox/model/store"
 	"github.com/blindbox/blindbox/onnx"
 	"github.com/blindbox/blindbox/onnx/tensor"
 )
@@ -39,9 +40,14 @@ func (b Batching) batchable(ctx context.Context, sessions map[string]*onnx.Sessi
 	if err := b.check(); err != nil || b.Size == 0 {
 		return err
 	}
+	var full error
+	hold := func(bytes int64) error {
+		full = store.Hold(ctx, bytes)
+		return full
+	}
 	for name, s := range sessions {
-		if err := s.Batches(ctx); err != nil {
-			if ctx.Err() != nil {
+		if err := s.Batches(ctx, hold); err != nil {
+			if ctx.Err() != nil || full != nil {
 				return err
 			}
 			return fmt.Errorf("%srequests for it cannot run together: %w; leave batch out", prefix(name), err)

@@ -43,8 +43,10 @@ const maxVerdicts = 64
 //
 // It is a proof over the operators of the model for these shapes; what is not known to
 // keep rows apart is refused, with an error that wraps [ErrMixes] and names the node.
-// It ends with the context, whose error is not about the model.
-func (s *Session) Apart(ctx context.Context, shapes map[string][]int64, n int64) (err error) {
+// It ends with the context, whose error is not about the model. take is asked for the
+// memory that the proof holds until it ends, up to some tens of MiB, and its error, which
+// ends the proof, is returned.
+func (s *Session) Apart(ctx context.Context, shapes map[string][]int64, n int64, take func(bytes int64) error) (err error) {
 	defer recovered(&err, func() {})
 	if s.rows == nil || n < 2 {
 		return fmt.Errorf("%w: asked about %d rows; expected a session with WithRows, and 2 or more", ErrMixes, n)
@@ -59,7 +61,7 @@ func (s *Session) Apart(ctx context.Context, shapes map[string][]int64, n int64)
 			return &InputError{want.Name, err}
 		}
 	}
-	return s.rows.verdict(ctx, ordered, n)
+	return s.rows.verdict(ctx, ordered, n, take)
 }
 
 // leading refuses models whose inputs and outputs do not all begin with one open
@@ -81,7 +83,7 @@ func (s *Session) leading() error {
 }
 
 // verdict proves, or finds what was proved before.
-func (r *rows) verdict(ctx context.Context, shapes [][]int64, n int64) error {
+func (r *rows) verdict(ctx context.Context, shapes [][]int64, n int64, take func(bytes int64) error) error {
 	key := []int64{n}
 	for _, s := range shapes {
 		key = append(append(key, int64(len(s))), s...)
@@ -95,9 +97,16 @@ func (r *rows) verdict(ctx context.Context, shapes [][]int64, n int64) error {
 		}
 	}
 	r.mu.Unlock()
-	err := apart.Check(ctx, r.outline, shapes, n)
-	if ctx.Err() != nil {
+	var full error
+	err := apart.Check(ctx, r.outline, shapes, n, func(bytes int64) error {
+		full = take(bytes)
+		return full
+	})
+	switch {
+	case ctx.Err() != nil:
 		return fmt.Errorf("onnx: %w", ctx.Err())
+	case full != nil:
+		return full
 	}
 	if err != nil {
 		err = fmt.Errorf("onnx: %w", public(err))
@@ -117,25 +126,13 @@ func tried() []int64 { return []int64{8, 16, 32, 64, 224, 1} }
 
 // Batches says whether the model keeps the rows of a batch apart, as far as can be said
 // before shapes are known: with some size of all open dimensions it does.
-// [Session.Apart] is about the shapes of a run. It ends with the context.
-func (s *Session) Batches(ctx context.Context) error {
+// [Session.Apart] is about the shapes of a run, and says what the context and take are.
+func (s *Session) Batches(ctx context.Context, take func(bytes int64) error) error {
 	var first error
+	memory := &reused{take: take}
 	for _, size := range tried() {
-		shapes := map[string][]int64{}
-		for _, v := range s.inputs {
-			shape := slices.Clone(v.Shape)
-			for i, d := range shape {
-				if d == -1 {
-					shape[i] = size
-				}
-			}
-			shapes[v.Name] = shape[min(1, len(shape)):]
-		}
-		err := s.Apart(ctx, shapes, 2)
-		if err == nil {
-			err = s.Apart(ctx, shapes, 3)
-		}
-		if err == nil || ctx.Err() != nil {
+		err := s.batchesOf(ctx, size, memory)
+		if err == nil || ctx.Err() != nil || memory.full != nil {
 			return err
 		}
 		if first == nil || errors.Is(err, ErrMixes) && !errors.Is(first, ErrMixes) {
@@ -143,4 +140,44 @@ func (s *Session) Batches(ctx context.Context) error {
 		}
 	}
 	return first
+}
+
+// batchesOf is Batches with one size of all open dimensions.
+func (s *Session) batchesOf(ctx context.Context, size int64, memory *reused) error {
+	shapes := map[string][]int64{}
+	for _, v := range s.inputs {
+		shape := slices.Clone(v.Shape)
+		for i, d := range shape {
+			if d == -1 {
+				shape[i] = size
+			}
+		}
+		shapes[v.Name] = shape[min(1, len(shape)):]
+	}
+	for _, n := range []int64{2, 3} {
+		if err := s.Apart(ctx, shapes, n, memory.again()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reused is memory that proofs take one after the other: as much as the largest of them.
+type reused struct {
+	take func(bytes int64) error
+	most int64
+	full error
+}
+
+// again is what the next proof takes its memory with.
+func (r *reused) again() func(bytes int64) error {
+	held := int64(0)
+	return func(bytes int64) error {
+		if held += bytes; held > r.most && r.full == nil {
+			if r.full = r.take(held - r.most); r.full == nil {
+				r.most = held
+			}
+		}
+		return r.full
+	}
 }

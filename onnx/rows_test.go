@@ -288,7 +288,7 @@ func TestRowsApart(t *testing.T) {
 			for _, level := range onnx.Instructions() {
 				s := rowsSession(t, c.model(), onnx.WithInstructions(level))
 				for _, n := range []int{2, 5} {
-					err := s.Apart(t.Context(), rowsShapes(), int64(n))
+					err := s.Apart(t.Context(), rowsShapes(), int64(n), free)
 					switch {
 					case c.reason != "" && (err == nil || n == 2 && (!errors.Is(err, onnx.ErrMixes) || !strings.Contains(err.Error(), c.reason))):
 						t.Fatalf("%d rows: %v, expected %q", n, err, c.reason)
@@ -320,7 +320,7 @@ func TestRowsOfModels(t *testing.T) {
 			}
 			for _, level := range onnx.Instructions() {
 				s := rowsSession(t, data, onnx.WithInstructions(level))
-				err = s.Batches(t.Context())
+				err = s.Batches(t.Context(), free)
 				if c.reason != "" {
 					if !errors.Is(err, onnx.ErrMixes) || !strings.Contains(err.Error(), c.reason) {
 						t.Fatalf("%v, expected %q", err, c.reason)
@@ -347,7 +347,7 @@ func TestRowsOfSentences(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := rowsSession(t, data)
-	if err := s.Batches(t.Context()); err != nil {
+	if err := s.Batches(t.Context(), free); err != nil {
 		t.Fatal(err)
 	}
 	tokens := []int64{1, 5, 16, 33}
@@ -360,7 +360,7 @@ func TestRowsOfSentences(t *testing.T) {
 			shapes[v.Name] = []int64{n}
 		}
 		for _, rows := range []int{2, 8} {
-			if err := s.Apart(t.Context(), shapes, int64(rows)); err != nil {
+			if err := s.Apart(t.Context(), shapes, int64(rows), free); err != nil {
 				t.Fatal(err)
 			}
 			holdRows(t, s, shapes, rows)
@@ -384,7 +384,7 @@ func TestRowsLead(t *testing.T) {
 		{[][]byte{step("Shape", []string{"x"}, []string{"out"}), in("x", 1, "n", 3), out("out", 7, nil)}, `expected "n"`},
 		{[][]byte{op("Add", []string{"x", "b"}), in("x", 1, "n", 3), in("b", 1, 3), out("out", 1, "n", 3)}, "first dimension that is open"},
 	} {
-		err := rowsSession(t, onnxtest.Model(c.graph...)).Batches(t.Context())
+		err := rowsSession(t, onnxtest.Model(c.graph...)).Batches(t.Context(), free)
 		if c.reason == "" && err != nil || c.reason != "" && (!errors.Is(err, onnx.ErrMixes) || !strings.Contains(err.Error(), c.reason)) {
 			t.Errorf("case %d: %v, expected %q", i, err, c.reason)
 		}
@@ -415,6 +415,50 @@ func TestJoinRows(t *testing.T) {
 	}
 }
 
+// free is memory that nobody counts.
+func free(int64) error { return nil }
+
+// TestRowsTakeMemory: what a proof holds is asked for before it is there, and given up with
+// it; where there is none the proof ends, and is made when there is.
+func TestRowsTakeMemory(t *testing.T) {
+	nodes := [][]byte{step("Shape", []string{"x"}, []string{"shape"}), ints("zero", 0), ints("rest", 1<<14), ints("axes", 2),
+		step("Gather", []string{"shape", "zero"}, []string{"n"}), step("Concat", []string{"n", "rest"}, []string{"s"}, onnxtest.AttrInt("axis", 0)),
+		step("ConstantOfShape", []string{"s"}, []string{"c0"})}
+	for i := range 8 { // 64 KiB of one row and 128 of two, each
+		nodes = append(nodes, step("Neg", []string{fmt.Sprint("c", i)}, []string{fmt.Sprint("c", i+1)}))
+	}
+	nodes = append(nodes, step("ReduceMax", []string{"c8"}, []string{"m"}, onnxtest.AttrInts("axes", 1)),
+		step("Unsqueeze", []string{"m", "axes"}, []string{"u"}), op("Add", []string{"x", "u"}))
+	s := rowsSession(t, rowsCase{nodes: nodes}.model())
+	const least = 9 * 3 * 64 << 10
+	taken, none := int64(0), errors.New("there is no memory")
+	take := func(bytes int64) error {
+		if taken += bytes; taken > least/2 {
+			return none
+		}
+		return nil
+	}
+	for range 2 { // it is not kept that there was none
+		taken = 0
+		if err := s.Apart(t.Context(), rowsShapes(), 2, take); !errors.Is(err, none) || errors.Is(err, onnx.ErrMixes) {
+			t.Errorf("%v, expected %v", err, none)
+		}
+		taken = 0
+		if err := s.Batches(t.Context(), take); !errors.Is(err, none) {
+			t.Errorf("%v, expected %v", err, none)
+		}
+	}
+	count := func(bytes int64) error { taken += bytes; return nil }
+	taken = 0
+	if err := s.Apart(t.Context(), rowsShapes(), 2, count); err != nil || taken < least || taken > least+least/4 {
+		t.Errorf("%v, %d bytes, expected %d", err, taken, least)
+	}
+	taken = 0
+	if err := s.Batches(t.Context(), count); err != nil || taken < least*4/3 || taken > 2*least { // two rows, and then three
+		t.Errorf("%v, %d bytes, expected %d", err, taken, least*4/3)
+	}
+}
+
 // TestRowsOfLongNodes: a proof computes no node that takes longer than its size says, it
 // counts what all of them read, and it ends with who waits for it.
 func TestRowsOfLongNodes(t *testing.T) {
@@ -424,10 +468,10 @@ func TestRowsOfLongNodes(t *testing.T) {
 	long := [][]byte{ints("s", 1<<16), step("ConstantOfShape", []string{"s"}, []string{"c"}),
 		step("Einsum", []string{"c", "c"}, []string{"e"}, sum), op("Add", []string{"x", "e"})} // 4 Gi products
 	s := rowsSession(t, rowsCase{nodes: long}.model())
-	if err := s.Batches(ended); !errors.Is(err, context.Canceled) || errors.Is(err, onnx.ErrMixes) {
+	if err := s.Batches(ended, free); !errors.Is(err, context.Canceled) || errors.Is(err, onnx.ErrMixes) {
 		t.Errorf("%v, expected the end of who waits", err)
 	}
-	if err := s.Batches(t.Context()); err != nil { // nor is the end of another one's wait kept
+	if err := s.Batches(t.Context(), free); err != nil { // nor is the end of another one's wait kept
 		t.Error(err)
 	}
 	many := [][]byte{step("Shape", []string{"x"}, []string{"shape"}), ints("zero", 0), ints("rest", 1<<15), ints("three", 3),
@@ -438,7 +482,7 @@ func TestRowsOfLongNodes(t *testing.T) {
 			step("Sum", []string{fmt.Sprint("e", i), fmt.Sprint("m", i)}, []string{fmt.Sprint("e", i+1)}))
 	}
 	many = append(many, ints("axes", 2), step("Unsqueeze", []string{"e200", "axes"}, []string{"u"}), op("Add", []string{"x", "u"}))
-	err := rowsSession(t, rowsCase{nodes: many}.model()).Apart(t.Context(), rowsShapes(), 2)
+	err := rowsSession(t, rowsCase{nodes: many}.model()).Apart(t.Context(), rowsShapes(), 2, free)
 	if !errors.Is(err, onnx.ErrMixes) || !strings.Contains(err.Error(), "too much for a check") {
 		t.Errorf("%v, expected a refusal of so much work", err)
 	}

@@ -60,10 +60,14 @@ const (
 	maxSpent = 1 << 22
 )
 
+// factBytes is about what a fact takes, with its shapes.
+const factBytes = 512
+
 type checker struct {
 	*plan.Outline
 	ctx   context.Context
 	n     int64
+	take  func(bytes int64) error
 	facts []fact
 	spent int
 }
@@ -71,9 +75,13 @@ type checker struct {
 // Check says whether a run of n rows answers each of them as a run of that row alone.
 // Shapes are those of the inputs for one row: dimension 0 is 1. The error names the
 // step that may mix rows and wraps [ErrMixes], or says what does not fit the shapes; or
-// it is that of the context, with which the check ends.
-func Check(ctx context.Context, o *plan.Outline, shapes [][]int64, n int64) error {
-	c := &checker{Outline: o, ctx: ctx, n: n, facts: make([]fact, len(o.Values))}
+// it is that of the context, with which the check ends. take is asked for the memory that
+// is held until then, and its error ends the check, too.
+func Check(ctx context.Context, o *plan.Outline, shapes [][]int64, n int64, take func(bytes int64) error) error {
+	if err := take(factBytes * int64(len(o.Values))); err != nil {
+		return err
+	}
+	c := &checker{Outline: o, ctx: ctx, n: n, take: take, facts: make([]fact, len(o.Values))}
 	for id, v := range o.Values {
 		c.facts[id] = fact{v.Info, v.Info, same}
 	}
@@ -218,8 +226,17 @@ func (c *checker) computed(st *plan.Step, s *step, free bool) ([]int, error) {
 	return compared(s.one, s.many), nil
 }
 
-// compute replaces what is known of results by their values.
+// compute replaces what is known of results by their values, which are held from then on.
 func (c *checker) compute(st *plan.Step, s *step, results []op.Info, value func(*fact) *tensor.Tensor) error {
+	for _, r := range results {
+		n, err := tensor.Count(r.Shape)
+		if err != nil {
+			return err
+		}
+		if err := c.take(n * r.Type.Size()); err != nil {
+			return err
+		}
+	}
 	in := make([]*tensor.Tensor, len(s.in))
 	for i, f := range s.in {
 		if f != nil {

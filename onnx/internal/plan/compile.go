@@ -19,7 +19,7 @@ type compiler struct {
 	graph   *graph.Graph
 	ids     map[string]int
 	readers map[string]int // of each name, those that were not computed
-	mirrors []int // values that are transposes of weights, and made by steps so far
+	mirrors []int          // values that are transposes of weights, and made by steps so far
 }
 
 // foldElements bounds the operands and results that are computed before a run by
