@@ -118,7 +118,7 @@ func TestKilledBox(t *testing.T) {
 	acme := p.acme(t)
 	acme.push(t, "kept", changed(1))
 	acme.push(t, "deleted", changed(2))
-	acme.want(t, 204, "", "DELETE", "/v2/repository/models/deleted", nil)
+	acme.want(t, 200, `"left":`, "DELETE", "/v2/repository/models/deleted", nil)
 
 	in, out := io.Pipe() // in the middle of an upload
 	go func() {
@@ -193,7 +193,7 @@ func (p *mortal) churned(t *testing.T, acme *visitor, after time.Duration) (ther
 				return
 			}
 			there = ""
-			if c.Delete(context.Background(), name, "") != nil {
+			if _, err := c.Delete(context.Background(), name, ""); err != nil {
 				return
 			}
 			gone = name

@@ -239,7 +239,7 @@ func uploadsMain() {
 		case "push":
 			_, err = box.Push(context.Background(), bytes.NewReader(file), int64(len(file)), models.Spec{Name: "m"}, nil)
 		case "delete":
-			err = box.Delete(context.Background(), "m", "")
+			_, err = box.Delete(context.Background(), "m", "")
 		default:
 			err = sendCopy(os.Getenv("PEER"), what, file)
 		}

@@ -82,7 +82,7 @@ func TestModelsThatCallersBring(t *testing.T) {
 		want(403, "")(by(clinicKey, "DELETE", "/v2/repository/models/acme~xray", nil))
 		want(413, "")(by(acmeKey, "POST", "/v2/repository/uploads?name=large", make([]byte, 3<<20)))
 		want(413, "")(by(acmeKey, "POST", "/v2/models/xray/infer", make([]byte, 2<<10)))
-		want(204, "")(by(acmeKey, "DELETE", "/v2/repository/models/xray", nil))
+		want(200, `"version":"1"`)(by(acmeKey, "DELETE", "/v2/repository/models/xray", nil))
 		want(404, "")(by(clinicKey, "POST", "/v2/models/acme~xray/infer", record))
 	}
 }

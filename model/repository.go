@@ -1,6 +1,7 @@
 package model
 
 import (
+	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -125,12 +126,42 @@ func (s *Server) manage(w http.ResponseWriter, r *http.Request, caller, name str
 		return reply{}, s.refusal(r.Context(), err)
 	}
 	if method == http.MethodDelete {
-		return reply{status: http.StatusNoContent}, nil
+		left, err := s.left(r.Context(), caller, e.Name)
+		return object(http.StatusOK, deleted{shownTo(e, caller), strconv.Itoa(e.Version), e.Digest.String(), left}, err)
 	}
 	if e, err = s.entry(r, e.Reference()); err != nil {
 		return reply{}, err
 	}
 	return object(http.StatusOK, cardOf(e, caller), nil)
+}
+
+// deleted is what a caller is told of a model that is gone: which it was, for a name may
+// have had several versions, and which of its own are left.
+type deleted struct {
+	Name    string   `json:"name"`
+	Version string   `json:"version"`
+	ID      string   `json:"id"`
+	Left    []string `json:"left"`
+}
+
+// left are the versions that a caller has of a name, the oldest first.
+func (s *Server) left(ctx context.Context, caller, name string) ([]string, error) {
+	entries, err := s.store.List(caller)
+	if err != nil {
+		return nil, s.refusal(ctx, err)
+	}
+	var versions []int
+	for _, e := range entries {
+		if e.Owner == caller && e.Name == name {
+			versions = append(versions, e.Version)
+		}
+	}
+	slices.Sort(versions)
+	list := make([]string, len(versions))
+	for i, v := range versions {
+		list[i] = strconv.Itoa(v)
+	}
+	return list, nil
 }
 
 // changes is what is done to a model at the end of a path, and the method that does it;
@@ -269,7 +300,7 @@ func raw(h http.Header) error {
 	}
 	typ, _, _ := strings.Cut(h.Get("Content-Type"), ";")
 	if strings.HasPrefix(typ, "multipart/") || typ == "application/x-www-form-urlencoded" {
-		return fail(http.StatusUnsupportedMediaType, "a body of %s, expected the file as it is: application/octet-stream (curl: -H 'Content-Type: application/octet-stream' --data-binary @FILE)", typ)
+		return fail(http.StatusUnsupportedMediaType, "a body of %s, expected the file as it is: application/octet-stream", typ)
 	}
 	return nil
 }

@@ -117,12 +117,28 @@ func TestUploadRunDelete(t *testing.T) {
 			t.Errorf("a stranger sees %s", list)
 		}
 		want(t, as(t, s, "clinic", "DELETE", "/v2/repository/models/tumour", nil), 403, "owner")
-		if w := as(t, s, "clinic", "DELETE", "/v2/repository/models/triple", nil); w.Code != 204 || w.Body.Len() > 0 {
-			t.Errorf("%d %s", w.Code, w.Body)
-		}
+		want(t, as(t, s, "clinic", "DELETE", "/v2/repository/models/triple", nil), 200, `{"name":"triple","version":"1","id":"`+c.ID+`","left":[]}`)
 		want(t, run(t, s, "clinic", "triple"), 404, `no model "triple"`)
 		want(t, run(t, s, "clinic", c.ID), 404, "no model")
 	}
+}
+
+// TestDeletedVersion: of several versions the newest goes, and the answer says which it
+// was and which the caller still has; others' models of that name are none of them.
+func TestDeletedVersion(t *testing.T) {
+	s := repository(t, false, nil)
+	for _, up := range []struct{ who, version string }{{"clinic", "10"}, {"clinic", "2"}, {"clinic", "9"}, {"acme", "4"}} {
+		want(t, as(t, s, up.who, "POST", "/v2/repository/uploads?visibility=shared&name=triple&version="+up.version, bytes.NewReader(scale(3))), 201, "")
+	}
+	want(t, as(t, s, "clinic", "POST", "/v2/repository/uploads?name=other", bytes.NewReader(scale(4))), 201, "")
+	id := fmt.Sprintf("sha256:%x", sha256.Sum256(scale(3)))
+	for _, step := range []struct{ path, version, left string }{
+		{"clinic~triple", "10", `["2","9"]`}, {"triple/versions/2", "2", `["9"]`}, {id, "9", `[]`},
+	} {
+		want(t, as(t, s, "clinic", "DELETE", "/v2/repository/models/"+step.path, nil), 200,
+			fmt.Sprintf(`{"name":"triple","version":"%s","id":"%s","left":%s}`, step.version, id, step.left))
+	}
+	want(t, run(t, s, "clinic", "acme~triple"), 200, `"model_version":"4"`)
 }
 
 // TestShared: another caller runs a model that its owner shares, by its owner's name,
@@ -268,7 +284,7 @@ func TestQuotas(t *testing.T) {
 		t.Errorf("%d models of one owner, limit 4", accepted)
 	}
 	want(t, run(t, s, "bank", "mine"), 200, `"data":[4]`)
-	want(t, as(t, s, "clinic", "DELETE", "/v2/repository/models/m0", nil), 204, "")
+	want(t, as(t, s, "clinic", "DELETE", "/v2/repository/models/m0", nil), 200, "")
 	want(t, as(t, s, "clinic", "POST", "/v2/repository/uploads?name=again", bytes.NewReader(scale(99))), 201, "")
 }
 

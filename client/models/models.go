@@ -17,8 +17,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -76,10 +78,39 @@ func (c *Client) List(ctx context.Context) ([]Model, error) {
 	return out.Models, c.call(ctx, http.MethodGet, "/v2/models", nil, &out)
 }
 
+// Deleted is what a box says of a model that it has deleted.
+type Deleted struct {
+	Name    string   `json:"name"` // as the caller calls it
+	Version string   `json:"version"`
+	ID      string   `json:"id"`
+	Left    []string `json:"left"` // versions that the caller still has of this name, the oldest first
+}
+
 // Delete takes a model of the caller out of the box, for good. name may be NAME or an
 // id, version "" for the newest.
-func (c *Client) Delete(ctx context.Context, name, version string) error {
-	return c.call(ctx, http.MethodDelete, "/v2/repository/models/"+at(name, version), nil, nil)
+func (c *Client) Delete(ctx context.Context, name, version string) (d Deleted, err error) {
+	return d, c.call(ctx, http.MethodDelete, "/v2/repository/models/"+at(name, version), nil, &d)
+}
+
+// DeleteAll takes every version of a model that the caller has at the beginning, one after
+// the other, the newest first. It ends with the first error: what was yielded before is
+// gone. A version that somebody else takes out meanwhile is none.
+func (c *Client) DeleteAll(ctx context.Context, name string) iter.Seq2[Deleted, error] {
+	return func(yield func(Deleted, error) bool) {
+		d, err := c.Delete(ctx, name, "")
+		if !yield(d, err) || err != nil {
+			return
+		}
+		for _, version := range slices.Backward(d.Left) {
+			one, err := c.Delete(ctx, d.Name, version)
+			if said := (*Error)(nil); errors.As(err, &said) && said.Status == http.StatusNotFound {
+				continue
+			}
+			if !yield(one, err) || err != nil {
+				return
+			}
+		}
+	}
 }
 
 // Load has a model made ready, Unload has it sealed until it is asked for; a pinned one

@@ -98,16 +98,63 @@ func TestWholeJob(t *testing.T) {
 		}
 	}
 	var refused *Error
-	if err := other.Delete(t.Context(), "clinic~xray", ""); !errors.As(err, &refused) || refused.Status != 403 {
+	if _, err := other.Delete(t.Context(), "clinic~xray", ""); !errors.As(err, &refused) || refused.Status != 403 {
 		t.Error(err)
 	}
-	for _, version := range []string{"7", ""} {
-		if err := c.Delete(t.Context(), "xray", version); err != nil {
-			t.Error(err)
+	if d, err := c.Delete(t.Context(), "xray", ""); err != nil || d.Version != "7" || d.Name != "xray" || d.ID != m.ID || !slices.Equal(d.Left, []string{"1"}) {
+		t.Errorf("%+v, %v", d, err)
+	}
+	if d, err := c.Delete(t.Context(), "xray", "1"); err != nil || d.Version != "1" || len(d.Left) != 0 {
+		t.Errorf("%+v, %v", d, err)
+	}
+	if _, err := c.Delete(t.Context(), "xray", ""); !errors.As(err, &refused) || refused.Status != 404 || !strings.Contains(err.Error(), `no model "xray"`) {
+		t.Error(err)
+	}
+}
+
+// TestDeleteAll: each version is told of as it goes; one that somebody else takes out
+// meanwhile is no error, and after an error nothing more is deleted.
+func TestDeleteAll(t *testing.T) {
+	srv := box(t)
+	c := clientOf(t, srv, "clinic")
+	for i, file := range [][]byte{tumour.Model(), tumour.Model(), tumour.Model()} {
+		if _, err := push(t, c, file, Spec{Name: "xray", Version: strconv.Itoa(i + 1)}); err != nil {
+			t.Fatal(err)
 		}
 	}
-	if err := c.Delete(t.Context(), "xray", ""); !errors.As(err, &refused) || refused.Status != 404 || !strings.Contains(err.Error(), `no model "xray"`) {
-		t.Error(err)
+	said := http.StatusServiceUnavailable // for the second request
+	c.HTTP = transport(func(r *http.Request) (*http.Response, error) {
+		if strings.HasSuffix(r.URL.Path, "/versions/2") && said != 0 {
+			return &http.Response{StatusCode: said, Body: io.NopCloser(strings.NewReader(`{"error":"not now"}`))}, nil
+		}
+		return http.DefaultTransport.RoundTrip(r)
+	})
+	all := func() (gone []string, failed error) {
+		for d, err := range c.DeleteAll(t.Context(), "xray") {
+			if failed = err; err == nil {
+				gone = append(gone, d.Version)
+			}
+		}
+		return gone, failed
+	}
+	var refused *Error
+	if gone, err := all(); !slices.Equal(gone, []string{"3"}) || !errors.As(err, &refused) || refused.Status != said {
+		t.Errorf("deleted %v, %v", gone, err)
+	}
+	said = 0
+	if _, err := push(t, c, tumour.Model(), Spec{Name: "xray", Version: "9"}); err != nil {
+		t.Fatal(err)
+	}
+	said = http.StatusNotFound
+	if gone, err := all(); !slices.Equal(gone, []string{"9", "1"}) || err != nil {
+		t.Errorf("deleted %v, %v", gone, err)
+	}
+	said = 0
+	if gone, err := all(); !slices.Equal(gone, []string{"2"}) || err != nil {
+		t.Errorf("deleted %v, %v", gone, err)
+	}
+	if gone, err := all(); len(gone) > 0 || !errors.As(err, &refused) || refused.Status != http.StatusNotFound {
+		t.Errorf("deleted %v, %v", gone, err)
 	}
 }
 

@@ -50,7 +50,7 @@ func (s *session) askOnce(ctx context.Context, c *models.Client, d models.Descri
 	what, several := d.Asks()
 	out, err := c.Ask(ctx, q.name, q.version, what, items, q.outputs...)
 	if err != nil {
-		return err
+		return withAdvice(err, howToAsk(d))
 	}
 	if s.json() {
 		s.writeOutputs(d, out)

@@ -2,11 +2,9 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -21,7 +19,6 @@ import (
 	"github.com/blindbox/blindbox/internal/catalogue"
 	"github.com/blindbox/blindbox/model/bundle"
 	"github.com/blindbox/blindbox/model/foreign"
-	"github.com/blindbox/blindbox/policy"
 )
 
 // boxVariable names the box for the commands about models.
@@ -131,10 +128,10 @@ func modelRefusal(err error, verified bool) error {
 	case errors.As(err, &other):
 		return notAModel(other)
 	case errors.As(err, &said):
-		r := fail(catalogue.CodeModelRefused, "model", fmt.Sprintf("%d %s: %s", said.Status, http.StatusText(said.Status), oneLine(said.Message)), "")
-		r.status = said.Status
-		if fix := fixOf(said); fix != "" {
-			r.entry.Fix = fix
+		r := boxRefusal(said)
+		var more *advised
+		if errors.As(err, &more) {
+			r.entry.Fix = more.fix
 		}
 		return r
 	}
@@ -145,81 +142,14 @@ func modelRefusal(err error, verified bool) error {
 	return r
 }
 
-// fixOf is what to do about a refusal of the box, "" if its status does not tell.
-func fixOf(said *models.Error) string {
-	switch said.Status {
-	case http.StatusUnauthorized:
-		caller, _ := catalogue.ByCode(catalogue.CodeBoxCaller)
-		return caller.Fix
-	case http.StatusBadRequest:
-		return "Correct what was sent. `blindbox model run NAME` with nothing behind it says what a model takes."
-	case http.StatusForbidden:
-		return "What you may do stands in the box's policy: `blindbox curl -s https://HOST/.well-known/blindbox/me` shows it. A model is changed by its owner alone."
-	case http.StatusRequestEntityTooLarge:
-		return "Send less, such as a smaller picture, or have the operator publish a policy with a higher `limits: {request: SIZE}`; an upload is bounded by `store: {owner: {bytes: SIZE}}`."
-	case http.StatusUnprocessableEntity:
-		return "Mend the model: `blindbox model show FILE` reads it as a box does."
-	case http.StatusInsufficientStorage:
-		return "Take out a model of yours (`blindbox model rm NAME`), or have the operator publish a policy with a larger `store`."
-	case http.StatusGatewayTimeout:
-		return "Ask about less at a time, or have the operator publish a policy with a higher `limits: {time: DURATION}`."
+// boxRefusal is what the box said, and what to do about it.
+func boxRefusal(said *models.Error) *refusal {
+	r := fail(catalogue.CodeModelRefused, "model", fmt.Sprintf("%d %s: %s", said.Status, http.StatusText(said.Status), oneLine(said.Message)), "")
+	r.status = said.Status
+	if fix := fixOf(said); fix != "" {
+		r.entry.Fix = fix
 	}
-	if said.Retry > 0 {
-		return fmt.Sprintf("Try again in %v.", said.Retry)
-	}
-	return ""
-}
-
-// otherModels is what to do about a name under which there is no model: which names there
-// are, for a caller that may know.
-func otherModels(c *models.Client) string {
-	ctx, end := context.WithTimeout(context.Background(), 5*time.Second)
-	defer end()
-	may, err := mayList(ctx, c)
-	var list []models.Model
-	if may {
-		list, err = c.List(ctx)
-	}
-	switch {
-	case err == nil && !may:
-		return "Ask the model's owner, or the operator, how it is called: the policy does not let you list models. One that another caller has brought is OWNER~NAME."
-	case err != nil:
-		return "Look at its name again. One that another caller has brought is OWNER~NAME."
-	case len(list) == 0:
-		return "There is no model that you may know of: bring one with `blindbox model push FILE`, or ask the operator for what you may do."
-	}
-	const most = 8
-	names := make([]string, 0, most+1)
-	for _, m := range list[:min(len(list), most)] {
-		if name := oneLine(m.Name); !slices.Contains(names, name) {
-			names = append(names, name)
-		}
-	}
-	if len(list) > most {
-		names = append(names, "...")
-	}
-	return "Name one that is there: " + strings.Join(names, ", ") + " (`blindbox model ls`). One that another caller has brought is OWNER~NAME."
-}
-
-// mayList asks the box whether the caller may list its models, which is no request that
-// the policy could refuse.
-func mayList(ctx context.Context, c *models.Client) (bool, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, c.Base.String(), http.NoBody)
-	if err != nil {
-		return false, err
-	}
-	if c.Key != "" {
-		r.Header.Set("Authorization", "Bearer "+c.Key)
-	}
-	text, err := fetchOwn(c.HTTP, r, "/me", 1<<20)
-	if err != nil {
-		return false, err
-	}
-	var me struct {
-		May []policy.Action `json:"may"`
-	}
-	err = json.Unmarshal(text, &me)
-	return slices.Contains(me.May, policy.List), err
+	return r
 }
 
 // notAModel refuses a file that is of another kind, before anything is sent of it.
@@ -232,7 +162,11 @@ func notAModel(other *foreign.Error) *refusal {
 
 // modelCommands are those that ask a box.
 func (s *session) modelCommands() []*cobra.Command {
-	return []*cobra.Command{s.modelPush(), s.modelPack(), s.modelList(), s.modelRun(), s.modelRemove(), s.modelPin(true), s.modelPin(false)}
+	list := []*cobra.Command{s.modelPush(), s.modelPack(), s.modelList(), s.modelRun(), s.modelRemove()}
+	for _, c := range changes() {
+		list = append(list, s.modelChange(c))
+	}
+	return list
 }
 
 func (s *session) modelPush() *cobra.Command {
@@ -297,7 +231,7 @@ func (s *session) push(ctx context.Context, c *models.Client, file string, spec 
 	m, err := c.Push(ctx, f, f.size, spec, p.at)
 	p.end()
 	if err != nil {
-		return err
+		return withAdvice(err, "Correct what is said of the upload, as `blindbox model push --help` has it, and see that the file does not change while it is sent.")
 	}
 	if s.json() {
 		s.writeJSON(m)
@@ -316,16 +250,22 @@ func state(m models.Model) string {
 	if m.Pinned {
 		words = append(words, "pinned")
 	}
+	words = append(words, options(m)...)
+	if m.Reason != "" {
+		words = append(words, oneLine(m.Reason))
+	}
+	return strings.Join(words, ", ")
+}
+
+// options says how a model runs, if not as usual.
+func options(m models.Model) (words []string) {
 	if !m.Optimize {
 		words = append(words, "not optimized")
 	}
 	if m.Batch > 0 {
 		words = append(words, fmt.Sprintf("in batches of %d", m.Batch))
 	}
-	if m.Reason != "" {
-		words = append(words, oneLine(m.Reason))
-	}
-	return strings.Join(words, ", ")
+	return words
 }
 
 func (s *session) modelList() *cobra.Command {
@@ -366,66 +306,4 @@ func (s *session) writeModels(list []models.Model) {
 		}
 		s.printf("%-*s  %-7s  %-20.20s  %9s  %-10s  %s\n", wide, oneLine(m.Name), oneLine(m.Version), oneLine(m.ID), byteCount(m.Size), whose, state(m))
 	}
-}
-
-func (s *session) modelRemove() *cobra.Command {
-	var o boxFlags
-	var version string
-	cmd := &cobra.Command{
-		Use:   "rm NAME",
-		Short: "Take a model of yours out of a box, for good",
-		Long: `Take a model of yours out of a box, for good: its memory, the key of its sealed
-file, and the file. Of several versions the newest goes, or the one that --version
-names, and the others stay: "model ls" shows them.`,
-		Args: exactly(1, "one NAME, or an id"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return s.withBox(o, func(c *models.Client) error {
-				if err := c.Delete(cmd.Context(), args[0], version); err != nil {
-					return err
-				}
-				if s.json() {
-					s.writeJSON(map[string]string{"deleted": args[0]})
-				}
-				s.printf("deleted %s\n", oneLine(args[0]))
-				return nil
-			})
-		},
-	}
-	addBoxFlags(cmd, &o)
-	addReceiptFlag(cmd, &o)
-	cmd.Flags().StringVar(&version, "version", "", "version (default: the newest)")
-	return cmd
-}
-
-func (s *session) modelPin(on bool) *cobra.Command {
-	var o boxFlags
-	var version string
-	cmd := &cobra.Command{
-		Use:   "pin NAME",
-		Short: "Keep a model of yours ready in a box's memory",
-		Args:  exactly(1, "one NAME, or an id"),
-	}
-	if !on {
-		cmd.Use, cmd.Short = "unpin NAME", "Let a model go to the box's sealed storage again"
-	}
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return s.withBox(o, func(c *models.Client) error {
-			do := c.Unpin
-			if on {
-				do = c.Pin
-			}
-			m, err := do(cmd.Context(), args[0], version)
-			if err != nil {
-				return err
-			}
-			if s.json() {
-				s.writeJSON(m)
-			}
-			s.printf("%s version %s: %s\n", oneLine(m.Name), oneLine(m.Version), state(m))
-			return nil
-		})
-	}
-	addBoxFlags(cmd, &o)
-	cmd.Flags().StringVar(&version, "version", "", "version (default: the newest)")
-	return cmd
 }

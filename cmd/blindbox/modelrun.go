@@ -92,7 +92,7 @@ func (s *session) runModel(ctx context.Context, c *models.Client, q question) er
 	}
 	out, err := c.Infer(ctx, q.name, q.version, tensors, q.outputs...)
 	if err != nil {
-		return err
+		return withAdvice(err, howToAsk(d))
 	}
 	s.writeOutputs(d, out)
 	return nil

@@ -27,13 +27,21 @@ func newModel(s *session) *cobra.Command {
 	group := &cobra.Command{
 		Use:   "model",
 		Short: "Look at a model, bring it into a box, run it there",
-		Args:  exactly(1, "a command: push, pack, ls, show, run, rm, pin or unpin"),
+		Args:  exactly(1, "a command: push, pack, ls, show, run, rm, load, unload, pin or unpin"),
 		RunE:  func(cmd *cobra.Command, args []string) error { return unknownCommand(cmd, args[0]) },
 	}
+	group.AddCommand(s.modelShowCommand())
+	group.AddCommand(s.modelCommands()...)
+	return group
+}
+
+func (s *session) modelShowCommand() *cobra.Command {
 	var shapes []string
+	var o boxFlags
+	var version string
 	show := &cobra.Command{
-		Use:   "show FILE|FOLDER",
-		Short: "Say what a model takes and gives, and whether a box can run it",
+		Use:   "show FILE|FOLDER|NAME",
+		Short: "Say what a model takes and gives: a file, and whether a box can run it, or one in a box",
 		Long: `Show the inputs and outputs of an ONNX model, its operators, its size and its
 digest, and whether a box can run it. The file is read as a box reads it, and as
 little trusted. Nothing is run.
@@ -42,14 +50,30 @@ Of a folder with a pipeline, or the file that "model pack" makes of it, show the
 files, and what the pipeline takes and gives.
 
 What a run takes in memory depends on the shapes of its inputs. For those that the
-model leaves open, give a shape with --shape.`,
-		Args: exactly(1, "one FILE or FOLDER"),
-		RunE: func(_ *cobra.Command, args []string) error { return s.modelShow(args[0], shapes) },
+model leaves open, give a shape with --shape.
+
+With --box it is the NAME, or the id, of a model in that box, which is verified and
+asked about it. Without --box what is there as a file is the file; where nothing is
+there under a name, the box that BLINDBOX_BOX names is asked. ./NAME is always a file.`,
+		Args: exactly(1, "one FILE, FOLDER or NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if s.isInBox(o, args[0]) {
+				if len(shapes) > 0 {
+					return usage("--shape is for ONNX models in files: %s is one in a box (./%[1]s is a file)", abridge(args[0]))
+				}
+				return s.modelShowInBox(cmd.Context(), o, args[0], version)
+			}
+			if version != "" {
+				return usage("--version is for models in a box, and %s is taken for a file: give --box", abridge(args[0]))
+			}
+			return s.modelShow(args[0], shapes)
+		},
 	}
-	show.Flags().StringArrayVar(&shapes, "shape", nil, "INPUT=SIZES, as in \"tokens=1,128\"; may be repeated")
-	group.AddCommand(show)
-	group.AddCommand(s.modelCommands()...)
-	return group
+	addBoxFlags(show, &o)
+	f := show.Flags()
+	f.StringArrayVar(&shapes, "shape", nil, "INPUT=SIZES, as in \"tokens=1,128\"; may be repeated")
+	f.StringVar(&version, "version", "", "version of a model in a box (default: the newest)")
+	return show
 }
 
 // shownModel is what `model show` prints.
@@ -358,7 +382,7 @@ func (m *shownMemory) String() string {
 func (s *session) writeValues(title string, list []shownValue) {
 	s.printf("%s\n", title)
 	for _, v := range list {
-		s.printf("  %s %s %s\n", oneLine(v.Name), v.Type, oneLine(shapeText(v.Shape)))
+		s.printf("  %s %s %s\n", oneLine(v.Name), oneLine(v.Type), oneLine(shapeText(v.Shape)))
 	}
 }
 

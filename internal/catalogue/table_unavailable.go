@@ -105,7 +105,7 @@ func answers() []Entry {
 			Title:   "the box refuses what was asked of its models",
 			Cause:   "The box was verified, and answered with an error: there is no such model (404; that of another caller is not told from none), it is another's or the policy does not let you (403), the file is no model that a box can run (422), a quota or the box is full (507), or the moment is bad (429, 503). The answer says which.",
 			NotDone: "Nothing was changed in the box, and it keeps nothing of what it refused.",
-			Fix:     "Read what the box says. `blindbox model ls` lists the models that you may know of, `blindbox model show FILE` says whether a box can run a file.",
+			Fix:     "Read what the box says. `blindbox model ls` lists the models that you may know of, `blindbox model show NAME` says what one takes, `blindbox model show FILE` whether a box can run a file.",
 			Example: "$ blindbox model rm acme~xray\nBBX-501 model: the box refuses what was asked of its models\n  seen       403 Forbidden: acme~xray can be changed by its owner only",
 		},
 		{

@@ -68,7 +68,7 @@ func kinds() []kind {
 		{flat("TFL3"), "a model of TensorFlow Lite", tensorflow},
 		{flat("ORTM"), "a model in ONNX Runtime's own format (.ort)", "Send the .onnx file that it was made of."},
 		{at(0, "\x1f\x8b", "BZh", "\x28\xb5\x2f\xfd", "\xfd7zXZ\x00", "7z\xbc\xaf\x27\x1c"), "compressed", unpack},
-		{at(0, "\x89PNG", "\xff\xd8\xff", "RIFF", "%PDF"), "a picture, a recording or a document", "A model is asked about it with `blindbox model run NAME FILE`, when the model itself is there."},
+		{at(0, "\x89PNG", "\xff\xd8\xff", "RIFF", "%PDF"), "a picture, a recording or a document", "Send the model itself: it is asked about such a file when it is there."},
 		{begins("\x93NUMPY"), "an array of NumPy", "Export the model itself: what computes, with its weights."},
 		{at(0, "{\"", "{\n", "{\r\n", "{}", "["), "a JSON file", "Files that stand beside a model, such as config.json and tokenizer.json, go with it in a folder with pipeline.yaml. " + export},
 		{at(0, "Entry not found", "Not Found", "404: Not Found", "Access to model"), "the error of a download", "Look into it, and download the model again from the address of the file itself (`curl -fL`)."},
