@@ -59,7 +59,7 @@ func storeBox(b *testing.B, disk bool, memory int64, owner string) (*running, *w
 	if disk {
 		more, at = ", disk: 8GiB", Store{Folder: b.TempDir(), State: b.TempDir()}
 	}
-	doc := "name: clinic\nmodels: [{name: tumour, builtin: tumour}]\nstore: {memory: " + fmt.Sprint(memory) + more + ", owner: {bytes: " + owner + ", models: 4000, loads: 4}}\n" +
+	doc := "name: clinic\nmodels: [{name: tumour, builtin: tumour}]\nstore: {memory: " + fmt.Sprint(memory) + "B" + more + ", owner: {bytes: " + owner + ", models: 4000, loads: 4}}\n" +
 		"callers:\n  - {name: acme, api_key: \"" + hash(acmeKey) + "\", may: [upload, delete, list, query]}\n" +
 		"  - {name: other, api_key: \"" + hash(otherKey) + "\", may: [upload, delete, list, query]}\n"
 	w := &wire{Listener: listen(b)}
