@@ -425,6 +425,37 @@ func TestFastPath(t *testing.T) {
 	}
 }
 
+// TestOffering: a client with other protocols is the same client in all that it knows.
+func TestOffering(t *testing.T) {
+	h := newHardware(t)
+	a := serveApp(t, newTestServer(t, h, func(c *ServerConfig) { c.NextProtos = []string{"h2", "http/1.1"} }))
+	c := newTestClient(t, h, func(c *ClientConfig) { c.MaxAge, c.NextProtos = time.Hour, []string{"h2", "http/1.1"} })
+	other := c.Offering("http/1.1")
+	dial := func(c *Client, proto string, fast bool) *tls.Conn {
+		t.Helper()
+		conn, err := c.Handshake(t.Context(), dialTCP(t, a.addr), "127.0.0.1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		if got := conn.ConnectionState().NegotiatedProtocol; got != proto || sessionOf(t, conn).Fast != fast {
+			t.Fatalf("%q, fast %v; expected %q, %v", got, sessionOf(t, conn).Fast, proto, fast)
+		}
+		mustEcho(t, conn)
+		return conn
+	}
+	dial(c, "h2", false)
+	live := dial(other, "http/1.1", true)
+	other.Forget()
+	dial(c, "h2", false)
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := live.Read(make([]byte, 1)); err == nil {
+		t.Error("a connection of the other lives after Close")
+	}
+}
+
 // C8: the box insists on the fast path.
 func TestFastForced(t *testing.T) {
 	h := newHardware(t)

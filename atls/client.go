@@ -106,6 +106,15 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	return c, nil
 }
 
+// Offering is c with other protocols to offer by ALPN. Both are one in all that was
+// learned about boxes: what one has proven, the other asks again on the fast path, and
+// [Client.Forget] and [Client.Close] of either are those of both.
+func (c *Client) Offering(protos ...string) *Client {
+	other := *c
+	other.protos = slices.Clone(protos)
+	return &other
+}
+
 func newExaminer(check CheckFunc, kinds []attest.Kind, skew time.Duration, now func() time.Time) (*examiner, error) {
 	switch {
 	case check == nil:

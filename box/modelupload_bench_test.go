@@ -221,7 +221,7 @@ func (o *sender) do(what string) {
 func uploadsMain() {
 	file := chain(256, 1)
 	gate, err := atls.NewClient(atls.ClientConfig{
-		Kinds: []attest.Kind{attest.SimSNP}, NextProtos: []string{"h2"}, Skew: time.Minute,
+		Kinds: []attest.Kind{attest.SimSNP}, NextProtos: []string{"http/1.1"}, Skew: time.Minute, // as package client for what is long
 		Check: func(context.Context, atls.Presented) (any, error) { return true, nil },
 	})
 	if err != nil {
@@ -231,7 +231,7 @@ func uploadsMain() {
 		DialTLSContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return gate.DialContext(ctx, network, os.Getenv("BOX"))
 		},
-		ForceAttemptHTTP2: true, DisableCompression: true,
+		DisableCompression: true,
 	}}
 	fmt.Println(len(file))
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {

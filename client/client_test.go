@@ -60,6 +60,47 @@ func TestRequest(t *testing.T) {
 	}
 }
 
+// TestLongBodies: what HTTP/2 would send window by window has a connection for itself,
+// and what may be a conversation has not.
+func TestLongBodies(t *testing.T) {
+	b := newBox(t, boxConfig{handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n, err := io.Copy(io.Discard, r.Body)
+		fmt.Fprint(w, r.Proto, " ", n, " ", err)
+	})})
+	c := newClient(t, b, trustFile(t, ""), client.WithAPIKey(apiKey))
+	const window = 1 << 20
+	for _, try := range []struct {
+		length   int
+		declared bool
+		want     string
+	}{
+		{window, true, "HTTP/2.0 1048576 <nil>"},
+		{window + 1, true, "HTTP/1.1 1048577 <nil>"},
+		{window + 1, false, "HTTP/2.0 1048577 <nil>"},
+		{1, true, "HTTP/2.0 1 <nil>"},
+	} {
+		var body io.Reader = bytes.NewReader(make([]byte, try.length))
+		if !try.declared {
+			body = io.MultiReader(body)
+		}
+		resp, err := c.HTTP().Post(b.url()+"/v2/infer", "application/octet-stream", body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, _ := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if string(got) != try.want {
+			t.Errorf("%d bytes, declared %v: %s, expected %s", try.length, try.declared, got, try.want)
+		}
+		if r, ok := client.ResultFrom(resp); !ok || !r.Trusted() {
+			t.Errorf("%d bytes: result %v, %v", try.length, ok, r.Verdict())
+		}
+	}
+	if n := b.hardware.quotes.Load(); n != 1 {
+		t.Errorf("%d quotes, expected one: the second connection takes the fast path", n)
+	}
+}
+
 func TestOwnAuthorizationIsKept(t *testing.T) {
 	b := newBox(t, boxConfig{})
 	c := newClient(t, b, trustFile(t, ""), client.WithAPIKey(apiKey))

@@ -26,10 +26,10 @@ type engine struct {
 	timeout   time.Duration
 	closed    atomic.Bool
 
-	// multi offers HTTP/2 and HTTP/1.1, plain HTTP/1.1 alone, for requests that
-	// change the protocol; fresh takes no fast path.
+	// multi offers HTTP/2 and HTTP/1.1, plain HTTP/1.1 alone, for requests that want a
+	// connection for themselves; fresh takes no fast path.
 	multi, plain, fresh *atls.Client
-	transport, upgrades *http.Transport
+	transport, single   *http.Transport
 }
 
 const (
@@ -52,7 +52,6 @@ func newEngine(trust *appraise.Trust, o *options) (*engine, error) {
 		protos []string
 	}{
 		{&e.multi, trust.MaxAge(), []string{protoH2, protoH1}},
-		{&e.plain, trust.MaxAge(), []string{protoH1}},
 		{&e.fresh, 0, []string{protoH1}},
 	} {
 		*c.out, err = atls.NewClient(atls.ClientConfig{
@@ -63,7 +62,8 @@ func newEngine(trust *appraise.Trust, o *options) (*engine, error) {
 			return nil, fmt.Errorf("client: %w", err)
 		}
 	}
-	e.transport, e.upgrades = e.newTransport(e.multi), e.newTransport(e.plain)
+	e.plain = e.multi.Offering(protoH1)
+	e.transport, e.single = e.newTransport(e.multi), e.newTransport(e.plain)
 	return e, nil
 }
 
@@ -147,13 +147,13 @@ func (e *engine) verify(b attest.Bundle, at time.Time) (*attest.Claims, error) {
 
 func (e *engine) closeIdle() {
 	e.transport.CloseIdleConnections()
-	e.upgrades.CloseIdleConnections()
+	e.single.CloseIdleConnections()
 }
 
 func (e *engine) close() error {
 	e.closed.Store(true)
 	e.closeIdle()
-	return errors.Join(e.multi.Close(), e.plain.Close(), e.fresh.Close())
+	return errors.Join(e.multi.Close(), e.fresh.Close())
 }
 
 // note carries the last verification from the check, deep in a handshake, to

@@ -45,11 +45,7 @@ func (c *Client) send(e *engine, req *http.Request) (resp *http.Response, stale 
 		}
 		out.Header.Set("Authorization", "Bearer "+c.options.apiKey)
 	}
-	transport := e.transport
-	if req.Header.Get("Upgrade") != "" {
-		transport = e.upgrades // HTTP/2 has no Upgrade
-	}
-	if resp, err = transport.RoundTrip(out); err != nil {
+	if resp, err = e.transportFor(req).RoundTrip(out); err != nil {
 		return nil, seen.stale.Load(), err
 	}
 	result := seen.result.Load()
@@ -59,6 +55,22 @@ func (c *Client) send(e *engine, req *http.Request) (resp *http.Response, stale 
 	}
 	resp.Request = req.WithContext(context.WithValue(req.Context(), resultKey{}, *result))
 	return resp, false, nil
+}
+
+// window is how much of a body HTTP/2 sends before it waits for the box to ask for more
+// (RFC 9113, section 5.2): a box lets no connection take more of its memory.
+const window = 1 << 20
+
+// transportFor chooses the version of HTTP. HTTP/2 has no Upgrade (RFC 9113, section
+// 8.6), and sends a window for each way to the box and back, which over 100 ms are 10 MB a
+// second: a longer body has a connection of HTTP/1.1 for itself, where TCP finds out how
+// much is under way. Bodies whose length nobody said may be half of a conversation, for
+// which HTTP/1.1 is no good.
+func (e *engine) transportFor(req *http.Request) *http.Transport {
+	if req.Header.Get("Upgrade") != "" || req.ContentLength > window {
+		return e.single
+	}
+	return e.transport
 }
 
 // trace learns which connection a request goes over.
