@@ -1,9 +1,12 @@
 package model
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"sort"
 	"sync/atomic"
 
 	"github.com/blindbox/blindbox/onnx"
@@ -89,8 +92,8 @@ type batch struct {
 	shared  *shared
 }
 
-// runBatch answers requests by one run, or one by one if there cannot be one. It goes on
-// while anybody waits for it. A failure inside is an error of these requests alone.
+// runBatch answers requests by one run, and one by one those that cannot be in it. It goes
+// on while anybody waits for it. A failure inside is an error of these requests alone.
 func runBatch(b *batch, items []any, end func()) {
 	defer end()
 	defer func() {
@@ -105,11 +108,23 @@ func runBatch(b *batch, items []any, end func()) {
 	}
 	ctx, stop := b.context()
 	defer stop()
-	if len(b.members) < 2 {
-		b.alone(false)
-	} else if err := b.together(ctx); err != nil {
-		b.alone(spoilt(err))
+	with, rest := b.divided(ctx)
+	if len(with.members) < 2 {
+		with.alone(false)
+	} else if err := with.together(ctx); err != nil {
+		if errors.Is(err, onnx.ErrLimit) {
+			b.bulky(with.members[len(with.members)-1:]) // the one with the most rows
+		}
+		with.alone(spoilt(err))
 	}
+	rest.alone(false)
+}
+
+// of is a batch of some of the requests.
+func (b *batch) of(members []*member) *batch {
+	some := *b
+	some.members = members
+	return &some
 }
 
 // context ends when the last request is gone.
@@ -150,9 +165,6 @@ func (b *batch) together(ctx context.Context) error {
 		rows += m.rows
 		bytes += bytesOf(m.in)
 	}
-	if err := b.apart(ctx, rows); err != nil {
-		return err
-	}
 	share := b.budget.Share()
 	defer share.Release()                         // what is given out is on accounts of its own
 	if err := share.Take(2 * bytes); err != nil { // as the requests have it, and joined
@@ -170,22 +182,54 @@ func (b *batch) together(ctx context.Context) error {
 	return b.split(out, rows)
 }
 
+// divided is those requests that may run together, as no one's rows change what is said of
+// another's, and the rest. For how many rows that is so is a matter of shapes. Requests of
+// many rows go first, and are not taken along again for a while: who sends them does not
+// keep the others from running together.
+func (b *batch) divided(ctx context.Context) (with, rest *batch) {
+	m := slices.SortedStableFunc(slices.Values(b.members), func(x, y *member) int { return cmp.Compare(x.rows, y.rows) })
+	err := b.apart(ctx, m)
+	switch {
+	case err == nil:
+		return b.of(m), b.of(nil)
+	case ctx.Err() != nil || errors.Is(err, onnx.ErrBusy):
+		return b.of(nil), b.of(m)
+	}
+	fit := 1 + sort.Search(len(m)-2, func(i int) bool { return b.apart(ctx, m[:i+2]) != nil })
+	if fit == 1 && m[1].rows == 1 { // not even two rows
+		b.loners.add(m[0].kind)
+	}
+	b.bulky(m[fit:])
+	return b.of(m[:fit]), b.of(m[fit:])
+}
+
+// bulky has requests of several rows, and those like them of their callers, run alone.
+func (b *batch) bulky(members []*member) {
+	for _, m := range members {
+		if m.rows > 1 {
+			b.loners.add(bulk{m.kind, m.caller})
+		}
+	}
+}
+
 // apart asks for the proof that no request's rows change what is said of another's.
-func (b *batch) apart(ctx context.Context, rows int64) error {
-	shapes := map[string][]int64{}
-	for name, t := range b.members[0].in {
+func (b *batch) apart(ctx context.Context, members []*member) error {
+	if len(members) < 2 {
+		return nil
+	}
+	shapes, sizes := map[string][]int64{}, []int64{0}
+	for name, t := range members[0].in {
 		shapes[name] = t.Shape[1:]
 	}
-	for _, m := range append([]*member{{rows: rows}}, b.members...) {
-		if m.rows < 2 {
-			continue
+	for _, m := range members {
+		if sizes[0] += m.rows; m.rows > 1 && !slices.Contains(sizes[1:], m.rows) {
+			sizes = append(sizes, m.rows)
 		}
+	}
+	for _, rows := range sizes {
 		proof := b.budget.Share()
-		err := b.session.Apart(ctx, shapes, m.rows, proof.Take)
+		err := b.session.Apart(ctx, shapes, rows, proof.Take)
 		proof.Release()
-		if err != nil && ctx.Err() == nil && !errors.Is(err, onnx.ErrBusy) && !errors.Is(err, onnx.ErrLimit) {
-			b.loners.add(b.members[0].kind)
-		}
 		if err != nil {
 			return err
 		}

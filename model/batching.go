@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -172,7 +173,7 @@ func (j *joint) part(ctx context.Context, s *onnx.Session, in map[string]*tensor
 		return nil, schedule.Part{}
 	}
 	k := kind{s, shapes}
-	if j.loners.has(k) || j.loners.has(j.caller) {
+	if j.loners.has(k) || j.loners.has(j.caller) || rows > 1 && j.loners.has(bulk{k, j.caller}) {
 		return nil, schedule.Part{}
 	}
 	m := &member{ctx: ctx, caller: j.caller, kind: k, in: in, rows: rows, answer: make(chan answer, 1)}
@@ -202,8 +203,14 @@ func rowsOf(s *onnx.Session, in map[string]*tensor.Tensor) (rows int64, shapes s
 	return rows, string(key), nil
 }
 
-// loners are those whose requests run alone for a while: shapes for which nothing is
-// proved, and callers whose requests failed in a run of others'.
+// bulk is a caller whose requests of a kind had more rows than fit with others'.
+type bulk struct {
+	kind   kind
+	caller string
+}
+
+// loners are those whose requests run alone for a while: a kind of which not even two rows
+// are apart, bulk, and callers (a string) whose requests failed in a run of others'.
 type loners struct {
 	mu    sync.Mutex
 	until map[any]time.Time
@@ -225,12 +232,9 @@ func (l *loners) add(who any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
-	if len(l.until) >= maxLoners {
-		for k, t := range l.until {
-			if !now.Before(t) || len(l.until) >= maxLoners {
-				delete(l.until, k)
-			}
-		}
+	maps.DeleteFunc(l.until, func(_ any, t time.Time) bool { return !now.Before(t) })
+	if len(l.until) >= maxLoners { // who is the next to go goes
+		delete(l.until, slices.MinFunc(slices.Collect(maps.Keys(l.until)), func(a, b any) int { return l.until[a].Compare(l.until[b]) }))
 	}
 	if l.until == nil {
 		l.until = map[any]time.Time{}
