@@ -26,7 +26,7 @@ func vendors() []Entry {
 			Title:   "a vendor's server did not give what was asked for",
 			Cause:   "No connection, no answer in time, 429 (too many requests), 5xx (down) or 404 (not there). It was asked again where that helps, for 15 seconds in all unless `--timeout` says otherwise.",
 			NotDone: "Nothing was fetched or replaced. What is in the cache and in force is still used.",
-			Fix:     "Try again later, or use a mirror with `--endorsements-from`: another machine that has a network fills a cache and serves it with `blindbox endorsements serve`. Vendors bound how often one address may ask (AMD: one certificate of a chip in about 10 seconds). 404 means that the vendor has nothing for what the evidence names: this processor at this TCB, or this version of a driver.",
+			Fix:     "Try again later, or use a mirror: another machine that has a network fills a cache and serves it with `blindbox endorsements serve`. `--endorsements-from` names it. Vendors bound how often one address may ask (AMD: one certificate of a chip in about 10 seconds). 404 means that the vendor has nothing for what the evidence names: this processor at this TCB, or this version of a driver.",
 			Example: "$ blindbox endorsements fetch genoa.report.bin\nBBX-306 endorsements: a vendor's server did not give what was asked for\n  seen       kdsintf.amd.com: 429 Too Many Requests, asks to wait 30s and there are 15s left\n  expected   VCEK of Genoa chip 0102abcd..",
 		},
 		{
@@ -34,7 +34,7 @@ func vendors() []Entry {
 			Title:   "what answered cannot be the vendor's server",
 			Cause:   "A redirect, a web page, an answer larger than any such object, or bytes of another form: a proxy, a login page or a wrong mirror answers in the vendor's place. Redirects are not followed.",
 			NotDone: "Nothing was fetched or replaced. What is in the cache and in force is still used.",
-			Fix:     "Take away what is in between, or use a mirror with `--endorsements-from`.",
+			Fix:     "Take away what is in between, or use a mirror. `--endorsements-from` names it.",
 			Example: "BBX-307 endorsements: what answered cannot be the vendor's server\n  seen       kdsintf.amd.com: a web page (text/html)\n  expected   CRL of ARK-Genoa (vcek)",
 		},
 		{

@@ -18,7 +18,7 @@ func unavailable() []Entry {
 			Title:   "nothing says whether the keys were revoked",
 			Cause:   "The vendor's revocation list was neither stapled by the box nor given with the file, and the trust file says `revocation: require`.",
 			NotDone: nothingSent,
-			Fix:     "Ask the operator to staple the lists, or give them with `--ark-crl` and `--ask-crl` for a file. To accept the gap, write `revocation: allow_missing`; the verdict then shows SKIP.",
+			Fix:     "Ask the operator to staple the lists. For a file give them with `--ark-crl` and `--ask-crl`. To accept the gap, write `revocation: allow_missing`; the verdict then shows SKIP.",
 			Example: "BBX-302 hardware: nothing says whether the keys were revoked\n  seen       no CRL for ARK-Genoa\n  expected   a CRL that is valid now\n  nothing was sent.",
 		},
 		{
@@ -49,7 +49,7 @@ func answers() []Entry {
 			Title:   "the box does not know the caller",
 			Cause:   "No API key, certificate, token or evidence, or one that the box's policy does not accept: its hash is not there, it has expired, it was issued by or for somebody else, it is that of another box. The answer says which.",
 			NotDone: "The request did not reach a model or the app.",
-			Fix:     "Give the key with `--api-key-file` or BLINDBOX_API_KEY, a certificate with `--cert` and `--key`, a token in the header Authorization of each request, and evidence with `--attest`. Callers are fixed in box.yaml; another caller is another policy and another box.",
+			Fix:     "Give the key with `--api-key-file` or BLINDBOX_API_KEY, a certificate with `--cert` and `--key`, a token in the header Authorization of each request. Evidence of your own goes with `--attest`. Callers are fixed in box.yaml; another caller is another policy and another box.",
 			Example: problem(401, "the box does not know the caller"),
 		},
 		{

@@ -10,7 +10,7 @@ func usage() []Entry {
 			Title:   "the command line cannot be used as it is",
 			Cause:   "An unknown command or flag, an argument too many or too few, or two flags that exclude each other.",
 			NotDone: "Nothing was started, contacted or written.",
-			Fix:     "Read the line `seen`, and `blindbox COMMAND --help`.",
+			Fix:     "Read the line `seen`. `blindbox COMMAND --help` has what the command takes.",
 			Example: "$ blindbox verify\nBBX-101 usage: verify needs one URL or FILE, got 0 arguments",
 		},
 		{

@@ -57,7 +57,7 @@ def test_every_call(box: Box, sample: List[float]) -> None:
             assert (await client.load_model("mine")).loaded
             with pytest.raises(blindbox.BoxError):
                 await client.unload_model("none")
-            assert await client.delete_model("mine") is None
+            assert (await client.delete_model("mine")).left == ()
             with pytest.raises(blindbox.NotFound, match='no model "mine"'):
                 await client.delete_model("mine")
             large = numpy.tile(rows, (100_000, 1))

@@ -108,6 +108,43 @@ def test_versions_and_options(client: blindbox.Client) -> None:
         client.unload_model("none")
 
 
+def test_deleted_versions(client: blindbox.Client) -> None:
+    """The newest goes, or the one that is named, or all: which went and which are left is said."""
+    for version in (2, 9, 10):
+        client.upload_model(TUMOUR, "many", version=version)
+    gone = client.delete_model("many")
+    assert (gone.name, gone.versions, gone.left, gone.receipt) == ("many", ("10",), ("2", "9"), None)
+    gone = client.delete_model("many", version=9)
+    assert (gone.versions, gone.left) == (("9",), ("2",))
+    client.upload_model(TUMOUR, "many", version=10)
+    gone = client.delete_model("many", all_versions=True)
+    assert (gone.name, gone.versions, gone.left) == ("many", ("10", "2"), ())
+    with pytest.raises(blindbox.NotFound):
+        client.delete_model("many", all_versions=True)
+    for text, more in (
+        ("expected one of them", {"version": 2}),
+        ("one for each version", {"receipt": True}),
+        ("an id, which is one file", {"model_id": TUMOUR_ID}),
+    ):
+        with pytest.raises(blindbox.UsageError, match=text) as refused:
+            client.delete_model(**{"model_id": "many", "all_versions": True, **more})  # type: ignore[arg-type]
+        assert refused.value.nothing_sent
+
+
+def test_deleted_meanwhile(client: blindbox.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    for version in (1, 2, 3):
+        client.upload_model(TUMOUR, "many", version=version)
+    delete = client._calls._delete
+
+    async def late(model_id: str, version: Any, timeout: Any, receipt: bool) -> Any:
+        if version == "2":
+            await delete(model_id, version, timeout, receipt)  # somebody else
+        return await delete(model_id, version, timeout, receipt)
+
+    monkeypatch.setattr(client._calls, "_delete", late)
+    assert client.delete_model("many", all_versions=True).versions == ("3", "1")
+
+
 def test_forms_of_inputs(client: blindbox.Client, sample: List[float]) -> None:
     rows = numpy.array([sample, sample], dtype=numpy.float32)
     want = client.run_model("tumour", input_tensors=rows)["probabilities"].as_numpy()

@@ -45,7 +45,7 @@ from .errors import (
     UsageError,
     WrongType,
 )
-from .models import Model, ModelInfo, RunModelResponse, UploadResponse
+from .models import DeleteResponse, Model, ModelInfo, RunModelResponse, UploadResponse
 from .receipts import Receipt
 from .tensors import ModelDatumType, Tensor, TensorInfo
 
@@ -114,6 +114,7 @@ __all__ = [
     "Conflict",
     "ConnectionLost",
     "DeadlineExceeded",
+    "DeleteResponse",
     "InvalidRequest",
     "Model",
     "ModelDatumType",

@@ -7,6 +7,7 @@ what is here.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 from urllib.parse import quote
 
@@ -14,8 +15,8 @@ from . import _infer
 from ._upload import Progress, Source, Upload, name_of, reporter
 from ._way import Reply, Way
 from ._wire import MOST_ANSWER
-from .errors import BlindBoxError, ReceiptError, UsageError, WrongType, of_box
-from .models import Model, ModelInfo, RunModelResponse, UploadResponse, card, infos
+from .errors import BlindBoxError, NotFound, ReceiptError, UsageError, WrongType, of_box
+from .models import DeleteResponse, Model, ModelInfo, RunModelResponse, UploadResponse, card, deleted, infos
 from .receipts import Asking, Read, Receipt, with_receipt
 
 Version = Union[int, str, None]
@@ -93,15 +94,31 @@ class Calls:
         return with_receipt(RunModelResponse(outs, got if isinstance(got, Receipt) else None), got)
 
     async def delete_model(
+        self, model_id: str, version: Version, all_versions: bool, timeout: Optional[float], receipt: bool
+    ) -> DeleteResponse:
+        if not all_versions:
+            return await self._delete(model_id, version, timeout, receipt)
+        _one_name(model_id, version, receipt)
+        gone = await self._delete(model_id, None, timeout, False)
+        versions, left = gone.versions, gone.left
+        for one in reversed(gone.left):
+            try:
+                more = await self._delete(gone.name, one, timeout, False)
+            except NotFound:
+                continue  # somebody else took it out meanwhile
+            versions, left = versions + more.versions, more.left
+        return DeleteResponse(gone.name, versions, left)
+
+    async def _delete(
         self, model_id: str, version: Version, timeout: Optional[float], receipt: bool
-    ) -> Optional[Receipt]:
+    ) -> DeleteResponse:
         self._known.pop(model_id, None)
         reply, got = await self._exchange("DELETE", _place(model_id, version), {}, None, None, timeout, receipt)
         try:
-            await reply.json()
+            gone = deleted(await reply.json())
         finally:
             reply.close()
-        return with_receipt(got if isinstance(got, Receipt) else None, got)
+        return with_receipt(replace(gone, receipt=got if isinstance(got, Receipt) else None), got)
 
     async def list_models(self, timeout: Optional[float]) -> List[Model]:
         said = await self._ask("GET", "/v2/models", timeout)
@@ -217,6 +234,24 @@ def _checked(model: str) -> str:
             nothing_sent=True,
         )
     return model
+
+
+def _one_name(model: str, version: Version, receipt: bool) -> None:
+    """Refuses what cannot be meant together with all versions of a name."""
+    if version is not None:
+        raise UsageError("version= and all_versions=True, expected one of them", nothing_sent=True)
+    if _checked(model).startswith("sha256"):
+        raise UsageError(
+            "all_versions=True for an id, which is one file",
+            expected="a name: it may have versions with other files",
+            nothing_sent=True,
+        )
+    if receipt:
+        raise UsageError(
+            "a receipt is for one request, and all_versions=True makes one for each version",
+            fix="Delete them one by one, with version=.",
+            nothing_sent=True,
+        )
 
 
 def _says_all(values: Any) -> bool:

@@ -19,8 +19,7 @@ from ._sidecar import Options, Sidecar
 from ._upload import Progress
 from ._wire import MOST_ANSWER
 from .client import DEFAULT_TIMEOUT, Path, Verified, options_of
-from .models import Model, ModelInfo, RunModelResponse, UploadResponse
-from .receipts import Receipt
+from .models import DeleteResponse, Model, ModelInfo, RunModelResponse, UploadResponse
 
 if TYPE_CHECKING:
     import openai as openai_library
@@ -109,10 +108,17 @@ class AsyncClient(Verified):
         return await self.run_model(model, "", values, version=version, timeout=timeout, receipt=receipt)
 
     async def delete_model(
-        self, model_id: str, *, version: Version = None, timeout: Optional[float] = None, receipt: bool = False
-    ) -> Optional[Receipt]:
-        """Takes a model of the caller out of the box, for good."""
-        return await self._calls.delete_model(model_id, version, timeout, receipt)
+        self,
+        model_id: str,
+        *,
+        version: Version = None,
+        all_versions: bool = False,
+        timeout: Optional[float] = None,
+        receipt: bool = False,
+    ) -> DeleteResponse:
+        """Takes a model of the caller out of the box, for good, and says which versions are gone
+        and which are left."""
+        return await self._calls.delete_model(model_id, version, all_versions, timeout, receipt)
 
     async def list_models(self, *, timeout: Optional[float] = None) -> List[Model]:
         """The models that the caller may know of."""

@@ -16,8 +16,7 @@ from ._upload import Progress
 from ._way import Blocking, finished
 from ._wire import MOST_ANSWER, Wire
 from .errors import UsageError
-from .models import Model, ModelInfo, RunModelResponse, UploadResponse
-from .receipts import Receipt
+from .models import DeleteResponse, Model, ModelInfo, RunModelResponse, UploadResponse
 
 if TYPE_CHECKING:
     import openai as openai_library
@@ -142,12 +141,15 @@ class Client(Verified):
         model_id: str,
         *,
         version: Union[int, str, None] = None,
+        all_versions: bool = False,
         timeout: Optional[float] = None,
         receipt: bool = False,
-    ) -> Optional[Receipt]:
-        """Takes a model of the caller out of the box, for good, and returns the receipt for that,
-        if it is wanted."""
-        return finished(self._calls.delete_model(model_id, version, timeout, receipt))
+    ) -> DeleteResponse:
+        """Takes a model of the caller out of the box, for good: the newest version of a name, the
+        one that version names, or with all_versions every one, one after the other. The answer
+        says which are gone and which are left; with receipt its ``receipt`` is what the box has
+        signed about it."""
+        return finished(self._calls.delete_model(model_id, version, all_versions, timeout, receipt))
 
     # More.
 

@@ -6,6 +6,7 @@ them, with the number that ``blindbox explain`` and docs/errors explain.
 
 from __future__ import annotations
 
+import re
 from typing import Any, Dict, Mapping, Optional, Tuple, Type
 
 _LONGEST = 2000  # characters of a text that are shown
@@ -205,6 +206,44 @@ _STATUS: Dict[int, Type[BoxError]] = {
 }
 
 
+# What the program ``blindbox`` has flags for, by the arguments of this package.
+_ARGUMENTS = {
+    "--api-key-file": "api_key= or api_key_file=",
+    "--at": "at=",
+    "--bundle": "bundle=",
+    "--cert": "cert=",
+    "--key": "key=",
+    "--timeout": "verify_timeout=",
+    "--trust": "trust=",
+}
+
+# A whole command, to be typed as it stands, or a flag by itself, with or without a value.
+_COMMAND_OR_FLAG = re.compile(r"`(?:blindbox|boxd) [^`]*`|(`?)(--[a-z][a-z-]*)(?: ([A-Z]{2,}))?(`?)")
+
+
+def in_python(text: str) -> str:
+    """What the program says, with arguments in the place of its flags, as far as there are any."""
+
+    def say(found: "re.Match[str]") -> str:
+        before, flag, value, behind = found.groups()
+        if flag not in _ARGUMENTS:
+            return found.group(0)
+        return before + _ARGUMENTS[flag] + (value or "") + behind
+
+    return _COMMAND_OR_FLAG.sub(say, text)
+
+
+def advice(text: str) -> str:
+    """What the program advises, without the sentences that are about flags which nothing here
+    stands for."""
+    sentences = re.split(r"(?<=[.;]) (?=[A-Z`-])", in_python(text))
+    return " ".join(s for s in sentences if not _about_flags(s))
+
+
+def _about_flags(sentence: str) -> bool:
+    return any(m.group(2) or "--help" in m.group(0) for m in _COMMAND_OR_FLAG.finditer(sentence))
+
+
 def of_tool(document: Mapping[str, Any]) -> BlindBoxError:
     """The error of a command of ``blindbox -o json``."""
     said = document.get("error") or {}
@@ -214,9 +253,9 @@ def of_tool(document: Mapping[str, Any]) -> BlindBoxError:
         code=_text(said, "code"),
         reason=_text(said, "reason"),
         area=_text(said, "area"),
-        seen=_text(said, "seen") or _places(said),
-        expected=_text(said, "expected"),
-        fix=_text(said, "fix"),
+        seen=in_python(_text(said, "seen") or _places(said)),
+        expected=in_python(_text(said, "expected")),
+        fix=advice(_text(said, "fix")),
         page=_text(said, "page"),
         also=tuple(said.get("also") or ()),
         nothing_sent=True,
@@ -240,9 +279,9 @@ def of_proxy(problem: Mapping[str, Any]) -> BlindBoxError:
         _text(problem, "title"),
         code=code,
         reason=_text(problem, "reason"),
-        seen=_text(problem, "seen") or _text(problem, "detail"),
-        expected=_text(problem, "expected"),
-        fix=_text(problem, "fix"),
+        seen=in_python(_text(problem, "seen") or _text(problem, "detail")),
+        expected=in_python(_text(problem, "expected")),
+        fix=advice(_text(problem, "fix")),
         nothing_sent=nothing_sent,
     )
 

@@ -43,6 +43,17 @@ class UploadResponse(Model):
 
 
 @dataclass(frozen=True)
+class DeleteResponse:
+    """Which versions of a model are gone, the newest first, and which the caller still has,
+    the oldest first. receipt is there if it was asked for."""
+
+    name: str
+    versions: Tuple[str, ...]
+    left: Tuple[str, ...]
+    receipt: Optional[Receipt] = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
 class ModelInfo:
     """What a model takes and gives; -1 is a dimension that it leaves open."""
 
@@ -104,6 +115,14 @@ def card(said: Any) -> Dict[str, Any]:
         raise InvalidRequest("the box's answer about a model cannot be read")
     known = {name: said[name] for name in _CARD if name in said}
     return {"name": "", "version": "", **known, "model_id": str(said.get("id", ""))}
+
+
+def deleted(said: Any) -> DeleteResponse:
+    """What a box says about a model that it has deleted."""
+    left = said.get("left") if isinstance(said, dict) else None
+    if not isinstance(left, list):
+        raise InvalidRequest("the box's answer about a model that is gone cannot be read")
+    return DeleteResponse(str(said.get("name", "")), (str(said.get("version", "")),), tuple(map(str, left)))
 
 
 def infos(said: Any) -> Tuple[TensorInfo, ...]:
