@@ -27,7 +27,7 @@ func readTranscription(parts []formPart) (*transcriptionRequest, error) {
 	q := &transcriptionRequest{format: "json"}
 	seen := map[string]bool{}
 	for _, p := range parts {
-		if seen[p.name] {
+		if seen[p.name] && !strings.HasSuffix(p.name, "[]") { // those are lists
 			return nil, wrong(shortened(p.name), "the field %.40q is there twice", p.name)
 		}
 		seen[p.name] = true
@@ -55,11 +55,11 @@ func (q *transcriptionRequest) field(name string, content []byte) error {
 		return nil
 	}
 	text := string(content)
-	only := func(allowed ...string) error {
+	only := func(why string, allowed ...string) error {
 		if slices.Contains(allowed, text) {
 			return nil
 		}
-		return wrong(shortened(name), "%s is %.40q, expected %s", name, text, strings.Join(allowed, " or "))
+		return wrong(shortened(name), "%s is %.40q, expected %s%s", name, text, strings.Join(allowed, " or "), why)
 	}
 	switch name {
 	case "model", "prompt":
@@ -73,15 +73,33 @@ func (q *transcriptionRequest) field(name string, content []byte) error {
 		return nil
 	case "response_format":
 		q.format = text
-		return only("json", "text", "verbose_json", "srt", "vtt")
+		return only("", "json", "text", "verbose_json", "srt", "vtt")
 	case "timestamp_granularities[]":
-		return only("segment")
+		return only(": there are times of segments, and not of words", "segment")
 	case "temperature":
-		return only("0", "0.0")
+		return only(": the best token is taken each time, and nothing is drawn by chance", "0", "0.0")
 	case "stream":
-		return only("false", "False")
+		return only(": the text is answered when all of it is there", "false", "False")
+	}
+	if why := unheard(name); why != "" {
+		return wrong(shortened(name), "%.40s is not supported: %s; leave it out", name, why)
 	}
 	return wrong(shortened(name), "unknown field %.40q, expected file, model, language, prompt, response_format, timestamp_granularities[], temperature or stream", name)
+}
+
+// unheard says why a field of OpenAI's API would change the answer and cannot; "" is a
+// field that the API does not have. Lists end in [], and members of an object stand in
+// brackets.
+func unheard(field string) string {
+	name, _, _ := strings.Cut(field, "[")
+	return map[string]string{
+		"include":                  "the models do not say how sure they are of each token",
+		"chunking_strategy":        "a recording of any length is heard in windows of the model's",
+		"known_speaker_names":      "the models do not say who speaks",
+		"known_speaker_references": "the models do not say who speaks",
+		"keywords":                 "the models are not told what may be said",
+		"languages":                "there is one language, in the model's pipeline.yaml or as the model hears it",
+	}[name]
 }
 
 // isWAV reports whether a file is RIFF, or RF64, which is RIFF of more than 4 GiB, with

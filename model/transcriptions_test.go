@@ -43,7 +43,17 @@ func TestTranscriptions(t *testing.T) {
 		{[]string{"model", "heard", "file", "@" + riff, "language", strings.Repeat("e", 65)}, 400, "language of 65 bytes, expected a code of up to 64"},
 		{[]string{"model", "heard", "file", "@" + riff, "language", "\xff"}, 400, "language of 1 bytes"},
 		{[]string{"model", "heard", "file", "@" + riff, "stream", "true"}, 400, "stream is"},
-		{[]string{"model", "heard", "file", "@" + riff, "include[]", "logprobs"}, 400, "unknown field"},
+		{[]string{"model", "heard", "file", "@" + riff, "timestamp_granularities[]", "segment", "timestamp_granularities[]", "word"}, 400, "segment: there are times of segments, and not of words"},
+		{[]string{"model", "heard", "file", "@" + riff, "timestamp_granularities[]", "segment", "timestamp_granularities[]", "segment"}, 200, `hello"}`},
+		{[]string{"model", "heard", "file", "@" + riff, "response_format", "diarized_json"}, 400, "expected json or"},
+		{[]string{"model", "heard", "file", "@" + riff, "include[]", "logprobs"}, 400, "include[] is not supported: the models do not say how sure"},
+		{[]string{"model", "heard", "file", "@" + riff, "chunking_strategy", "auto"}, 400, "chunking_strategy is not supported"},
+		{[]string{"model", "heard", "file", "@" + riff, "chunking_strategy[type]", "server_vad"}, 400, "chunking_strategy[type] is not supported: a recording of any length"},
+		{[]string{"model", "heard", "file", "@" + riff, "known_speaker_names[]", "agent"}, 400, "who speaks; leave it out"},
+		{[]string{"model", "heard", "file", "@" + riff, "known_speaker_references[]", "data:"}, 400, "who speaks; leave it out"},
+		{[]string{"model", "heard", "file", "@" + riff, "keywords[]", "clinic"}, 400, "keywords[] is not supported"},
+		{[]string{"model", "heard", "file", "@" + riff, "languages[]", "en"}, 400, "languages[] is not supported"},
+		{[]string{"model", "heard", "file", "@" + riff, "granularities", "word"}, 400, "unknown field"},
 	} {
 		body, typ := multipartOf(t, c.fields...)
 		w := decide(t, s, "clinic", transcriptions, body, "Content-Type", typ)
