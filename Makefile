@@ -78,9 +78,9 @@ arm64:
 	  else echo "SKIP tests of the ONNX engine on arm64: no qemu-aarch64 (Debian: qemu-user)"; [ -z "$$BLINDBOX_NO_SKIP" ]; fi
 
 bench: $(MODELS)/.ready ## the figures of docs/benchmarks.md, each beside its peer in the same run (bench-onnx: of the ONNX engine)
-	@BLINDBOX_MODELS="$(abspath $(MODELS))" go run ./bench
+	@BLINDBOX_MODELS="$(abspath $(MODELS))" go run ./bench $(BENCH)
 
-# BENCH=... are flags: `make bench-onnx BENCH='-models resnet50 -rounds 3'`.
+# BENCH=... are flags, of bench too: `make bench BENCH='-only "^./model "'`, `make bench-onnx BENCH='-models resnet50 -rounds 3'`.
 bench-onnx: $(BENCHONNX)/models/.ready
 	@go run ./bench/onnx $(BENCH)
 

@@ -13,9 +13,11 @@ import (
 	"cmp"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -112,21 +114,32 @@ var comparisons = []comparison{
 	{"./model", "Beside/upload", "p99-ratio", "MiniLM's p99 beside another's upload / without", 1.1, 0},
 	{"./model", "Beside/load", "p99-ratio", "MiniLM's p99 beside another's load / without", 1.1, 0},
 	{"./model", "Beside/2000-uploads", "p99-ratio", "MiniLM's p99 beside 2,000 uploads of another / without", 1.5, 0},
+	{"./model", "BesideBodies", "with-p99-ms", "MiniLM's p99 beside another's four bodies of 20 MiB of JSON, ms", 0, 0},
+	{"./model", "BesideBodies", "p99-ms", "  without", 0, 0},
 }
 
 func main() {
 	rounds := flag.Int("rounds", 5, "how often each benchmark runs")
 	benchtime := flag.String("benchtime", "1s", "how long each run lasts (go test -benchtime)")
+	only := flag.String("only", "", "a regular expression: the rows whose package and benchmark it is in, as in '^./model '")
 	flag.Parse()
-	if err := run(*rounds, *benchtime); err != nil {
+	if err := run(*rounds, *benchtime, *only); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(rounds int, benchtime string) error {
+func run(rounds int, benchtime, only string) error {
+	wanted, err := regexp.Compile(only)
+	if err != nil {
+		return fmt.Errorf("-only: %w", err)
+	}
+	pairings, comparisons := rows(wanted)
+	if len(pairings)+len(comparisons) == 0 {
+		return fmt.Errorf("-only %s: no row is that; nothing was measured", only)
+	}
 	fmt.Printf("%s, %d rounds\n\n", host.Describe(), rounds)
-	results, err := measure(rounds, benchtime)
+	results, err := measure(benchmarks(pairings, comparisons), rounds, benchtime)
 	if err != nil {
 		return err
 	}
@@ -138,7 +151,16 @@ func run(rounds int, benchtime string) error {
 	for _, m := range comparisons {
 		m.report(results[m.pkg+" "+m.bench])
 	}
+	if only != "" {
+		return nil
+	}
 	return coldProcess(rounds * 4)
+}
+
+// rows are those of the report that somebody wants.
+func rows(wanted *regexp.Regexp) ([]pairing, []comparison) {
+	return slices.DeleteFunc(slices.Clone(pairings), func(p pairing) bool { return !wanted.MatchString(p.pkg + " " + p.ours) }),
+		slices.DeleteFunc(slices.Clone(comparisons), func(m comparison) bool { return !wanted.MatchString(m.pkg + " " + m.bench) })
 }
 
 func (m comparison) report(samples []sample) {
@@ -166,16 +188,16 @@ func verdict(met bool) string {
 // measure runs every package once a round and collects the samples by
 // "package benchmark". A round in which a figure is missing ends it: a row made
 // of the rounds that are left would compare different moments.
-func measure(rounds int, benchtime string) (map[string][]sample, error) {
+func measure(wanted map[string][]string, rounds int, benchtime string) (map[string][]sample, error) {
 	results := map[string][]sample{}
 	for range rounds {
-		for _, pkg := range packages() {
-			cmd := exec.Command("go", "test", "-run", "^$", "-bench", ".", "-benchmem", "-benchtime", benchtime, pkg)
+		for _, pkg := range slices.Sorted(maps.Keys(wanted)) {
+			cmd := exec.Command("go", "test", "-run", "^$", "-bench", pattern(wanted[pkg]), "-benchmem", "-benchtime", benchtime, "-timeout", "1h", pkg)
 			out, err := cmd.CombinedOutput()
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, tail(out))
 			}
-			found, err := figures(out, benchmarksOf(pkg))
+			found, err := figures(out, wanted[pkg])
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", strings.Join(cmd.Args, " "), err)
 			}
@@ -187,33 +209,43 @@ func measure(rounds int, benchtime string) (map[string][]sample, error) {
 	return results, nil
 }
 
-// benchmarksOf are the names of a package's benchmarks that the report needs.
-func benchmarksOf(pkg string) []string {
-	var names []string
-	for _, p := range pairings {
-		if p.pkg == pkg {
-			names = append(names, p.ours, p.peer)
+// benchmarks are the names of those that rows need, by package.
+func benchmarks(pairings []pairing, comparisons []comparison) map[string][]string {
+	wanted := map[string][]string{}
+	add := func(pkg, name string) {
+		if !slices.Contains(wanted[pkg], name) {
+			wanted[pkg] = append(wanted[pkg], name)
 		}
+	}
+	for _, p := range pairings {
+		add(p.pkg, p.ours)
+		add(p.pkg, p.peer)
 	}
 	for _, m := range comparisons {
-		if m.pkg == pkg {
-			names = append(names, m.bench)
-		}
+		add(m.pkg, m.bench)
 	}
-	slices.Sort(names)
-	return slices.Compact(names)
+	return wanted
 }
 
-func packages() []string {
-	var pkgs []string
-	for _, p := range pairings {
-		pkgs = append(pkgs, p.pkg)
+// pattern is what `go test -bench` takes for some benchmarks. It may be a few more: all
+// that have one of their first names and, below it, one of their second names; or all
+// below the first names, where one has nothing below it, which would not be run else.
+func pattern(names []string) string {
+	first, second, parts := map[string]bool{}, map[string]bool{}, true
+	for _, n := range names {
+		top, rest, below := strings.Cut(n, "/")
+		rest, _, _ = strings.Cut(rest, "/")
+		first[regexp.QuoteMeta(top)], second[regexp.QuoteMeta(rest)] = true, true
+		parts = parts && below
 	}
-	for _, m := range comparisons {
-		pkgs = append(pkgs, m.pkg)
+	if !parts {
+		return oneOf(first)
 	}
-	slices.Sort(pkgs)
-	return slices.Compact(pkgs)
+	return oneOf(first) + "/" + oneOf(second)
+}
+
+func oneOf(names map[string]bool) string {
+	return "^(" + strings.Join(slices.Sorted(maps.Keys(names)), "|") + ")$"
 }
 
 func report(p pairing, ours, peer []sample) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -67,20 +68,50 @@ func TestTail(t *testing.T) {
 	}
 }
 
-// TestEveryPairingIsMeasured: a row whose benchmarks are not asked for would be
-// empty.
-func TestEveryPairingIsMeasured(t *testing.T) {
-	for _, p := range pairings {
-		names := strings.Join(benchmarksOf(p.pkg), " ")
-		for _, name := range []string{p.ours, p.peer} {
-			if !strings.Contains(names, name) {
-				t.Errorf("%s: %s is not among %s", p.pkg, name, names)
-			}
+// TestEveryRowIsMeasured: a row whose benchmarks are not asked for would be empty.
+func TestEveryRowIsMeasured(t *testing.T) {
+	asked := benchmarks(pairings, comparisons)
+	has := func(pkg, name string) {
+		first, second, _ := strings.Cut(pattern(asked[pkg]), "/")
+		top, below, parts := strings.Cut(name, "/")
+		below, _, _ = strings.Cut(below, "/")
+		if !slices.Contains(asked[pkg], name) || !regexp.MustCompile(first).MatchString(top) || parts && !regexp.MustCompile(second).MatchString(below) {
+			t.Errorf("%s: %s is not asked for by %s", pkg, name, pattern(asked[pkg]))
 		}
 	}
+	for _, p := range pairings {
+		has(p.pkg, p.ours)
+		has(p.pkg, p.peer)
+	}
 	for _, m := range comparisons {
-		if !slices.Contains(benchmarksOf(m.pkg), m.bench) || !slices.Contains(packages(), m.pkg) {
-			t.Errorf("%s: %s is not asked for", m.pkg, m.bench)
+		has(m.pkg, m.bench)
+	}
+}
+
+// TestPattern: what a row needs is run, and what stands beside it in its package is not.
+func TestPattern(t *testing.T) {
+	for want, names := range map[string][]string{
+		"^(Connect)$/^(fast|full|tls13)$": {"Connect/fast", "Connect/tls13", "Connect/full"},
+		"^(Signature|VerifyCold)$":        {"VerifyCold", "Signature"},
+		"^(Decide|Verify)$/^(100x100|a)$": {"Decide/100x100", "Verify/a/warm", "Verify/a/cold"},
+		`^(Verify)$/^(a\+b)$`:             {"Verify/a+b"},
+		"^(Signature|Verify)$":            {"Verify/cold", "Signature"},
+	} {
+		if got := pattern(names); got != want {
+			t.Errorf("%q: %s, expected %s", names, got, want)
+		}
+	}
+}
+
+// TestRows: each row can be wanted by itself, and names no benchmark twice.
+func TestRows(t *testing.T) {
+	p, m := rows(regexp.MustCompile(`^\./model Beside/`))
+	if len(p) != 0 || len(m) != 3 {
+		t.Errorf("%d pairings and %d comparisons, expected 0 and 3", len(p), len(m))
+	}
+	for pkg, names := range benchmarks(pairings, comparisons) {
+		if slices.Sort(names); len(slices.Compact(slices.Clone(names))) != len(names) {
+			t.Errorf("%s: %q", pkg, names)
 		}
 	}
 }

@@ -132,7 +132,7 @@ func BenchmarkBeside(b *testing.B) {
 			var took, worst [2][]time.Duration // of all runs; of the slowest in each turn
 			done := 0
 			for b.Loop() {
-				for i := range 8 {
+				for i := range 24 {
 					with := i % 2
 					ctx, cancel := context.WithTimeout(context.Background(), time.Second/2)
 					var other sync.WaitGroup

@@ -48,7 +48,7 @@ func work(args []string, in io.Reader, out io.Writer) error {
 		return err
 	}
 	runtime.GOMAXPROCS(threads) // what collects garbage counts as well
-	debug.SetGCPercent(10)      // as a box with models does: most of its heap is weights
+	debug.SetGCPercent(10)      // most of its heap is weights
 	say := json.NewEncoder(out)
 	e, hello, err := load(args[0], args[1], threads)
 	if err != nil {
