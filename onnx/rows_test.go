@@ -215,6 +215,7 @@ func rowsCases() []rowsCase {
 	add("Gemm of rows with each other", "left matrix alone", 2, step("Flatten", x, []string{"f"}), op("Gemm", []string{"f", "f"}, attr("transB", 1)))
 	add("Flatten and back", "", 0, step("Reshape", []string{"x", "s"}, []string{"f"}), ints("s", -1, 6), ints("t", -1, 3, 6), op("Reshape", []string{"f", "t"}))
 	add("Reshape across rows", "does not keep rows together", 0, step("Reshape", []string{"x", "s"}, []string{"f"}), ints("s", 3, -1, 6), op("Softmax", []string{"f"}))
+	add("Reshape to more rows", "does not have a row for each row", 2, step("Reshape", []string{"x", "s"}, []string{"f"}), ints("s", -1), op("Flatten", []string{"f"}))
 	add("Transpose of rows", "", 0, step("Transpose", x, []string{"t"}, list("perm", 2, 0, 1)), op("Transpose", []string{"t"}, list("perm", 1, 2, 0)))
 	add("rows left in the middle", "does not have a row for each row", 0, op("Transpose", x, list("perm", 2, 0, 1)))
 	add("Concat", "", 0, op("Concat", xy, attr("axis", 1)))

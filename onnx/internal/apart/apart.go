@@ -116,7 +116,7 @@ func (c *checker) input(f *fact, shape []int64) error {
 func (c *checker) outputs() error {
 	for _, id := range c.Outputs {
 		f := &c.facts[id]
-		if axis, ok := f.rows(c.n); !ok || axis != 0 {
+		if axis, ok := f.rows(c.n); !ok || axis != 0 || f.one.Shape[0] != 1 {
 			return mixes("output %s does not have a row for each row of the inputs: a run of one has %s, of %d %s",
 				op.Quote(c.Values[id].Name), f.one, c.n, f.many)
 		}
