@@ -41,6 +41,7 @@ func TestMakingASessionEnds(t *testing.T) {
 	}{
 		"many nodes":    {pb.Model(x(), chain("Neg", "x", 1000)), 1000},
 		"folding":       {pb.Model(pb.Initializer(pb.Floats("w", []int64{3, 1 << 18}, make([]float32, 3<<18)...)), pb.Node("", "Transpose", of("w"), of("v")), pb.OpenOutput("v", 1)), 4},
+		"one layer":     {pb.Model(pb.Input("x", 1, 1, 16, 9, 9), pb.Initializer(pb.Floats("w", []int64{1024, 16, 3, 3}, make([]float32, 1024*16*9)...)), pb.Node("", "Conv", of("x", "w"), of("y")), pb.OpenOutput("y", 1)), 30},
 		"graphs inside": {pb.Model(pb.Input("x", 1, 1), constant("trips", 1), nested(2), pb.OpenOutput("r2_0", 1)), 5000},
 	} {
 		t.Run(name, func(t *testing.T) {

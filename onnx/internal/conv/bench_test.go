@@ -132,7 +132,7 @@ func BenchmarkConv(b *testing.B) {
 func benchmark(b *testing.B, level kernel.Level, g Geometry, in Layout) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	on := &kernel.On{Level: level}
-	c, err := New(level, g, in, Blocked, random(rng, g.Filters*(g.Channels/g.Groups)*pixels(g.Kernel)), random(rng, g.Filters))
+	c, err := New(&kernel.On{Level: level}, g, in, Blocked, random(rng, g.Filters*(g.Channels/g.Groups)*pixels(g.Kernel)), random(rng, g.Filters))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -18,13 +18,13 @@ type Conv struct {
 // New plans a convolution and packs its weights (M x C/groups x kernel, row-major)
 // and bias (M values, or none). in and out are the layouts of the arrays that Run
 // will see.
-func New(level kernel.Level, g Geometry, in, out Layout, weights, bias []float32) (*Conv, error) {
-	plan, err := NewPlan(level, g, in, out)
+func New(on *kernel.On, g Geometry, in, out Layout, weights, bias []float32) (*Conv, error) {
+	plan, err := NewPlan(on.Level, g, in, out)
 	if err != nil {
 		return nil, err
 	}
 	packed := tensor.Lasting(plan.PackedLen())
-	if err := plan.Pack(packed, weights, bias); err != nil {
+	if err := plan.Pack(on, packed, weights, bias); err != nil {
 		return nil, err
 	}
 	return &Conv{plan, packed}, nil
@@ -137,7 +137,10 @@ func (p *Plan) Scratch() int { return p.how.scratch() }
 // The direct method multiplies padding, which is zero, by weights. That is no
 // convolution if a weight is infinite or NaN, so such weights go to the general
 // method, which leaves padding out.
-func (p *Plan) Pack(packed, weights, bias []float32) error {
+//
+// It looks at the context between filters, or a few of them: a layer may have a
+// gigabyte of weights.
+func (p *Plan) Pack(on *kernel.On, packed, weights, bias []float32) error {
 	if len(weights) != p.weights() || len(bias) != 0 && len(bias) != p.g.Filters || len(packed) != p.PackedLen() {
 		return fmt.Errorf("conv: %d weights and %d biases for %d filters of %d weights", len(weights), len(bias), p.g.Filters, p.weights())
 	}
@@ -145,8 +148,8 @@ func (p *Plan) Pack(packed, weights, bias []float32) error {
 	rest := packed[p.how.packedLen():]
 	copy(rest[1:], bias)
 	if m, ok := p.how.(transformer); ok && finite(weights) {
-		if m.transform(packed, weights) {
-			return nil
+		if ok, err := m.transform(on, packed, weights); ok || err != nil {
+			return err
 		}
 		rest[0] = 1
 	}
@@ -154,6 +157,9 @@ func (p *Plan) Pack(packed, weights, bias []float32) error {
 		rest[0] = 1
 	}
 	for f := 0; f < p.g.Filters; {
+		if err := on.Err(); err != nil {
+			return err
+		}
 		f += p.packRow(packed, weights, f)
 	}
 	return nil

@@ -50,7 +50,7 @@ func TestConvEndsWithTheContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for _, g := range []Geometry{square(40, 70, 1, 30, 3, 1), line1d(48, 32, 1, 700, 3, 2)} {
-		c, err := New(kernel.Best(), g, Blocked, Blocked, make([]float32, g.Filters*g.Channels*pixels(g.Kernel)), nil)
+		c, err := New(best(), g, Blocked, Blocked, make([]float32, g.Filters*g.Channels*pixels(g.Kernel)), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -117,7 +117,7 @@ func TestNewRefuses(t *testing.T) {
 			t.Errorf("%s: accepted", name)
 		}
 	}
-	if _, err := New(kernel.Best(), good(), Planar, Planar, make([]float32, 5), nil); err == nil {
+	if _, err := New(best(), good(), Planar, Planar, make([]float32, 5), nil); err == nil {
 		t.Error("5 weights accepted")
 	}
 }
@@ -159,3 +159,6 @@ func TestReorderRoundTrip(t *testing.T) {
 		}
 	}
 }
+
+// best is the highest level, on one thread.
+func best() *kernel.On { return &kernel.On{Level: kernel.Best()} }

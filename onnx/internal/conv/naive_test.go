@@ -210,7 +210,7 @@ func (tr *trial) run(t *testing.T, on *kernel.On, in, out Layout) []float32 {
 func (tr *trial) runIn(t *testing.T, on *kernel.On, in, out Layout, place func([]float32) []float32) []float32 {
 	t.Helper()
 	g := &tr.g
-	c, err := New(on.Level, *g, in, out, tr.weights, tr.bias)
+	c, err := New(on, *g, in, out, tr.weights, tr.bias)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -240,7 +240,7 @@ func (tr *trial) resized(level kernel.Level, in, out Layout) (*Conv, error) {
 	for d := range g.In {
 		g.In[d], g.Out[d], g.Begin[d] = 100, 5, 0
 	}
-	c, err := New(level, g, in, out, tr.weights, tr.bias)
+	c, err := New(&kernel.On{Level: level}, g, in, out, tr.weights, tr.bias)
 	if err != nil {
 		return nil, err
 	}

@@ -34,7 +34,7 @@ func TestGeometryRefuses(t *testing.T) {
 		if _, err := NewPlan(kernel.Best(), g, Blocked, Blocked); err == nil {
 			t.Errorf("%s: planned", name)
 		}
-		if _, err := New(kernel.Best(), g, Blocked, Blocked, nil, nil); err == nil {
+		if _, err := New(best(), g, Blocked, Blocked, nil, nil); err == nil {
 			t.Errorf("%s: made", name)
 		}
 		if _, err := NewTransposed(kernel.Best(), g, Blocked, Blocked); err == nil {
@@ -84,7 +84,7 @@ func TestTransposedRefuses(t *testing.T) {
 
 func TestPackRefuses(t *testing.T) {
 	g := square(4, 4, 1, 5, 3, 1)
-	c, err := New(kernel.Best(), g, Planar, Planar, make([]float32, 4*4*9), nil)
+	c, err := New(best(), g, Planar, Planar, make([]float32, 4*4*9), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,10 +95,10 @@ func TestPackRefuses(t *testing.T) {
 }
 
 // refusesLengths packs arrays of which one is too short or too long.
-func refusesLengths(t *testing.T, name string, pack func(packed, weights, bias []float32) error, packed, weights, bias int) {
+func refusesLengths(t *testing.T, name string, pack func(on *kernel.On, packed, weights, bias []float32) error, packed, weights, bias int) {
 	t.Helper()
 	for _, by := range [][3]int{{}, {-1, 0, 0}, {1, 0, 0}, {0, -1, 0}, {0, 1, 0}, {0, 0, -1}, {0, 0, 1}} {
-		err := pack(make([]float32, packed+by[0]), make([]float32, weights+by[1]), make([]float32, bias+by[2]))
+		err := pack(best(), make([]float32, packed+by[0]), make([]float32, weights+by[1]), make([]float32, bias+by[2]))
 		if (err != nil) != (by != [3]int{}) {
 			t.Errorf("%s: packed, weights and bias longer by %v: %v", name, by, err)
 		}
@@ -149,12 +149,58 @@ func TestLoopsEnd(t *testing.T) {
 	}
 }
 
+// TestPackingEnds: whatever lays out the weights of one layer asks for the context, and
+// ends with it.
+func TestPackingEnds(t *testing.T) {
+	weights := func(g Geometry, first float32) []float32 {
+		w := make([]float32, g.Filters*g.Channels/g.Groups*pixels(g.Kernel))
+		w[0] = first
+		return w
+	}
+	made := func(g Geometry, first float32) func(on *kernel.On) error {
+		return func(on *kernel.On) error {
+			c, err := New(on, g, Blocked, Blocked, weights(g, first), nil)
+			if (c == nil) != (err != nil) {
+				t.Errorf("%v and %v", c, err)
+			}
+			return err
+		}
+	}
+	for name, c := range map[string]struct {
+		pack func(on *kernel.On) error
+		asks int
+	}{
+		"direct":  {made(square(3, 640, 1, 30, 3, 1), 1), 20},
+		"general": {made(square(64, 64, 1, 30, 3, 1), float32(math.Inf(1))), 64},
+		"minimal": {made(square(64, 64, 1, 40, 3, 1), 1), 64},
+		"transposed": {func(on *kernel.On) error {
+			g := square(64, 64, 1, 9, 3, 1)
+			p, err := NewTransposed(on.Level, g, Planar, Planar)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return p.Pack(on, make([]float32, p.PackedLen()), weights(g, 1), nil)
+		}, 64},
+	} {
+		whole := &ending{after: math.MaxInt}
+		if err := c.pack(&kernel.On{Context: whole, Level: kernel.Best()}); err != nil || whole.asked < c.asks {
+			t.Errorf("%s: asked %d times, expected %d at least: %v", name, whole.asked, c.asks, err)
+		}
+		for after := 0; after < whole.asked; after += 1 + whole.asked/60 {
+			e := &ending{after: after}
+			if err := c.pack(&kernel.On{Context: e, Level: kernel.Best()}); !errors.Is(err, context.Canceled) || e.asked > after+1 {
+				t.Errorf("%s: ended after %d of %d, asked %d times: %v", name, after, whole.asked, e.asked, err)
+			}
+		}
+	}
+}
+
 // convolves makes a convolution with the same number for the first weight and another
 // one in the middle of the input.
 func convolves(t *testing.T, g Geometry, weight, pixel float32) func(on *kernel.On) error {
 	weights := make([]float32, g.Filters*g.Channels/g.Groups*pixels(g.Kernel))
 	weights[0] = weight
-	c, err := New(kernel.Best(), g, Blocked, Blocked, weights, nil)
+	c, err := New(best(), g, Blocked, Blocked, weights, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

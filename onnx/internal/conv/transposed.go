@@ -173,7 +173,7 @@ func (t *Transposed) PackedLen() int { return t.packed + t.g.Filters }
 func (t *Transposed) Scratch() int { return t.scratch }
 
 // Pack fills packed from weights (C x M/groups x kernel) and bias (M or none).
-func (t *Transposed) Pack(packed, weights, bias []float32) error {
+func (t *Transposed) Pack(on *kernel.On, packed, weights, bias []float32) error {
 	g := &t.g
 	filters, per, taps := g.Filters/g.Groups, g.Channels/g.Groups, pixels(g.Kernel)
 	if len(weights) != g.Channels*filters*taps || len(bias) != 0 && len(bias) != g.Filters || len(packed) != t.PackedLen() {
@@ -187,6 +187,9 @@ func (t *Transposed) Pack(packed, weights, bias []float32) error {
 		}
 		sub := make([]float32, 0, p.plan.weights())
 		for f := range g.Filters {
+			if err := on.Err(); err != nil {
+				return err
+			}
 			for c := range per {
 				row := weights[((f/filters*per+c)*filters+f%filters)*taps:]
 				for _, tap := range p.taps {
@@ -194,7 +197,7 @@ func (t *Transposed) Pack(packed, weights, bias []float32) error {
 				}
 			}
 		}
-		if err := p.plan.Pack(packed[p.from:][:p.plan.PackedLen()], sub, bias); err != nil {
+		if err := p.plan.Pack(on, packed[p.from:][:p.plan.PackedLen()], sub, bias); err != nil {
 			return err
 		}
 	}

@@ -95,7 +95,7 @@ func runTransposed(t *testing.T, on *kernel.On, g Geometry, l Layout, src, weigh
 		t.Fatal(err)
 	}
 	packed := make([]float32, p.PackedLen())
-	if err := p.Pack(packed, weights, bias); err != nil {
+	if err := p.Pack(on, packed, weights, bias); err != nil {
 		t.Fatal(err)
 	}
 	if p, err = p.For(g.Batch, g.In, g.Out); err != nil {

@@ -85,7 +85,7 @@ func besideDirect(b *testing.B, level kernel.Level, g Geometry) {
 func packedFar(b *testing.B, p *Plan) []float32 {
 	rng := rand.New(rand.NewPCG(1, 1))
 	packed := tensor.Lasting(p.PackedLen())
-	if err := p.Pack(packed, random(rng, p.weights()), random(rng, p.g.Filters)); err != nil {
+	if err := p.Pack(best(), packed, random(rng, p.weights()), random(rng, p.g.Filters)); err != nil {
 		b.Fatal(err)
 	}
 	return packed

@@ -1,16 +1,21 @@
 package conv
 
-import "math"
+import (
+	"math"
+
+	"github.com/blindbox/blindbox/onnx/internal/kernel"
+)
 
 // transformer is a method whose weights are not those of ONNX in another order.
 type transformer interface {
-	// transform fills packed, and says whether all of it is finite.
-	transform(packed, weights []float32) bool
+	// transform fills packed, and says whether all of it is finite. It ends with the
+	// context, whose error it returns.
+	transform(on *kernel.On, packed, weights []float32) (finite bool, err error)
 }
 
 // transform computes G g G^T of all filters in float64. They lie by product, then as
 // sets of filters over all channels.
-func (m *winograd) transform(packed, weights []float32) bool {
+func (m *winograd) transform(on *kernel.On, packed, weights []float32) (finite bool, err error) {
 	channels, block := m.p.g.Channels, m.p.block
 	var made [tileSpots][maxSet * maxBlock]float32
 	var sum float32
@@ -19,6 +24,9 @@ func (m *winograd) transform(packed, weights []float32) bool {
 		first := s.row * block
 		used := min(width, m.p.g.Filters-first)
 		for c := range channels {
+			if err := on.Err(); err != nil {
+				return false, err
+			}
 			for lane := range used {
 				at := ((first+lane)*channels + c) * 9
 				for spot, u := range filterTile((*[9]float32)(weights[at:])) {
@@ -31,7 +39,7 @@ func (m *winograd) transform(packed, weights []float32) bool {
 			}
 		}
 	}
-	return sum == 0
+	return sum == 0, nil
 }
 
 // filterTile is G g G^T.

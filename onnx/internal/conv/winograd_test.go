@@ -38,7 +38,7 @@ func (tr *trial) runMinimalAs(t *testing.T, on *kernel.On, place func([]float32)
 	p := formed(t, on.Level, *g, true)
 	change(p.how.(*winograd))
 	packed := make([]float32, p.PackedLen())
-	if err := p.Pack(packed, tr.weights, tr.bias); err != nil {
+	if err := p.Pack(best(), packed, tr.weights, tr.bias); err != nil {
 		t.Fatal(err)
 	}
 	src := lay(t, on, Blocked, tr.src, g.Batch, g.Channels, pixels(g.In))
@@ -172,7 +172,7 @@ func TestWinogradOfOtherSizes(t *testing.T) {
 	for _, level := range levels() {
 		for _, order := range [][2]Geometry{{small, large}, {large, small}} {
 			tr := newTrial(rng, order[1])
-			c, err := New(level, order[0], Blocked, Blocked, tr.weights, tr.bias)
+			c, err := New(&kernel.On{Level: level}, order[0], Blocked, Blocked, tr.weights, tr.bias)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -129,7 +129,7 @@ func (o *Conv) filters(w []int64, rank int) (filters, per int64, kernel []int64,
 }
 
 // Pack lays out W and B, if they are known, for the kernels of the level.
-func (o *Conv) Pack(level kernel.Level, fixed func(int) *tensor.Tensor, in []*Info) (Operator, []int, error) {
+func (o *Conv) Pack(on *kernel.On, fixed func(int) *tensor.Tensor, in []*Info) (Operator, []int, error) {
 	w := fixed(1)
 	if w == nil || o.packed != nil || !in[0].Ranked {
 		return nil, nil, nil
@@ -147,7 +147,7 @@ func (o *Conv) Pack(level kernel.Level, fixed func(int) *tensor.Tensor, in []*In
 	if err != nil {
 		return nil, nil, err
 	}
-	packed.packed, err = conv.New(level, g, o.In, o.Out, tensor.Data[float32](w), bias)
+	packed.packed, err = conv.New(on, g, o.In, o.Out, tensor.Data[float32](w), bias)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -306,7 +306,7 @@ func (o *Conv) together(env *Env, in, out []*tensor.Tensor) error {
 		return c.Run(env.On, dst, src, optionalFloats(in, 3), act, env.Scratch)
 	}
 	packed := env.Scratch[:plan.PackedLen()]
-	if err := plan.Pack(packed, tensor.Data[float32](in[1]), optionalFloats(in, 2)); err != nil {
+	if err := plan.Pack(env.On, packed, tensor.Data[float32](in[1]), optionalFloats(in, 2)); err != nil {
 		return err
 	}
 	return plan.Run(env.On, packed, dst, src, optionalFloats(in, 3), act, env.Scratch[len(packed):])

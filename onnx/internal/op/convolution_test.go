@@ -119,7 +119,7 @@ func packedRun(t *testing.T, on *kernel.On, o Operator, open bool, in ...*tensor
 	if open {
 		infos[0].Value, infos[0].Shape = nil, append(slices.Clone(infos[0].Shape[:1]), openShape(len(infos[0].Shape)-1)...)
 	}
-	packed, unread, err := o.(Packer).Pack(on.Level, func(i int) *tensor.Tensor {
+	packed, unread, err := o.(Packer).Pack(on, func(i int) *tensor.Tensor {
 		if i == 1 || i == 2 {
 			return in[i]
 		}
@@ -289,7 +289,7 @@ func TestConvIsPlannedOnce(t *testing.T) {
 	open := ranked(tensor.Float32, -1, 3, -1, -1)
 	weights := Known(w)
 	o := &Conv{Groups: 1}
-	packed, _, err := o.Pack(kernel.Best(), func(i int) *tensor.Tensor { return []*tensor.Tensor{nil, w}[i] }, []*Info{&open, &weights})
+	packed, _, err := o.Pack(&kernel.On{Level: kernel.Best()}, func(i int) *tensor.Tensor { return []*tensor.Tensor{nil, w}[i] }, []*Info{&open, &weights})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -123,7 +123,7 @@ func (o *ConvTranspose) cut(total int64) int64 {
 }
 
 // Pack lays out W and B, if they are known.
-func (o *ConvTranspose) Pack(level kernel.Level, fixed func(int) *tensor.Tensor, in []*Info) (Operator, []int, error) {
+func (o *ConvTranspose) Pack(on *kernel.On, fixed func(int) *tensor.Tensor, in []*Info) (Operator, []int, error) {
 	w := fixed(1)
 	if w == nil || o.packed != nil || !in[0].Ranked || !in[0].Complete() && (o.outShape != nil || o.auto != "NOTSET" && o.auto != "VALID") {
 		return nil, nil, nil
@@ -138,12 +138,12 @@ func (o *ConvTranspose) Pack(level kernel.Level, fixed func(int) *tensor.Tensor,
 		bias, unread = tensor.Data[float32](b), append(unread, 2)
 	}
 	var err error
-	if packed.plan, err = o.transposed(level, o.likely(in[0].Shape), w.Shape); err != nil {
+	if packed.plan, err = o.transposed(on.Level, o.likely(in[0].Shape), w.Shape); err != nil {
 		return nil, nil, err
 	}
 	packed.packed = make([]float32, packed.plan.PackedLen())
 	packed.shape = slices.Clone(w.Shape)
-	return &packed, unread, packed.plan.Pack(packed.packed, tensor.Data[float32](w), bias)
+	return &packed, unread, packed.plan.Pack(on, packed.packed, tensor.Data[float32](w), bias)
 }
 
 // WillPack is what PackedBytes will be.
@@ -220,7 +220,7 @@ func (o *ConvTranspose) Run(env *Env, in, out []*tensor.Tensor) error {
 	packed, scratch := o.packed, env.Scratch
 	if packed == nil {
 		packed, scratch = scratch[:t.PackedLen()], scratch[t.PackedLen():]
-		if err := t.Pack(packed, tensor.Data[float32](in[1]), optionalFloats(in, 2)); err != nil {
+		if err := t.Pack(env.On, packed, tensor.Data[float32](in[1]), optionalFloats(in, 2)); err != nil {
 			return err
 		}
 	}

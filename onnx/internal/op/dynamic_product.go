@@ -29,9 +29,9 @@ func (o dynamicProduct) Infer(in []*Info) ([]Info, error) {
 }
 
 // Pack lets the product keep B.
-func (o dynamicProduct) Pack(level kernel.Level, fixed func(int) *tensor.Tensor, in []*Info) (Operator, []int, error) {
+func (o dynamicProduct) Pack(on *kernel.On, fixed func(int) *tensor.Tensor, in []*Info) (Operator, []int, error) {
 	outside := map[int]int{o.inner.at.b: 1, o.inner.at.zeroB: 3}
-	packed, unread, err := o.inner.Pack(level, func(i int) *tensor.Tensor {
+	packed, unread, err := o.inner.Pack(on, func(i int) *tensor.Tensor {
 		if at, ok := outside[i]; ok {
 			return fixed(at)
 		}

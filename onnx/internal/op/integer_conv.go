@@ -138,7 +138,7 @@ func (o *integerConv) checkNumbers(in []*Info, filters int64) error {
 }
 
 // Pack keeps the filters for the kernels, if they and their zero points are known.
-func (o *integerConv) Pack(level kernel.Level, fixed func(int) *tensor.Tensor, in []*Info) (Operator, []int, error) {
+func (o *integerConv) Pack(on *kernel.On, fixed func(int) *tensor.Tensor, in []*Info) (Operator, []int, error) {
 	w := fixed(o.at.w)
 	if w == nil || o.left != nil {
 		return nil, nil, nil
@@ -156,7 +156,7 @@ func (o *integerConv) Pack(level kernel.Level, fixed func(int) *tensor.Tensor, i
 	m, k := o.group(w.Shape)
 	size := qgemm.LeftSize(m, k)
 	for g := range int(o.groups) {
-		l, err := packFilters(&kernel.On{Level: level}, w, zero, g, m, k, size.Make())
+		l, err := packFilters(on, w, zero, g, m, k, size.Make())
 		if err != nil {
 			return nil, nil, err
 		}

@@ -172,7 +172,7 @@ func (o *integerProduct) checkLines(in []*Info, stackA []int64, m int64, stackB 
 }
 
 // Pack keeps B for the kernels, if it is one known matrix with known zero points.
-func (o *integerProduct) Pack(level kernel.Level, fixed func(int) *tensor.Tensor, in []*Info) (Operator, []int, error) {
+func (o *integerProduct) Pack(on *kernel.On, fixed func(int) *tensor.Tensor, in []*Info) (Operator, []int, error) {
 	b := fixed(o.at.b)
 	if b == nil || len(b.Shape) != 2 || o.right != nil {
 		return nil, nil, nil
@@ -191,7 +191,7 @@ func (o *integerProduct) Pack(level kernel.Level, fixed func(int) *tensor.Tensor
 		return nil, nil, BadInput(o.at.zeroB, "has shape %v, expected one number or %d", zero.Shape, n)
 	}
 	var err error
-	packed.right, err = packRight(&kernel.On{Level: level}, b, zero, 0, k, n, qgemm.RightSize(k, n).Make())
+	packed.right, err = packRight(on, b, zero, 0, k, n, qgemm.RightSize(k, n).Make())
 	return &packed, unread, err
 }
 

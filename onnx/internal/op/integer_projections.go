@@ -58,11 +58,11 @@ func (o *IntegerProjections) Infer(in []*Info) ([]Info, error) {
 }
 
 // Pack lets each product keep its B, if it is known.
-func (o *IntegerProjections) Pack(level kernel.Level, fixed func(int) *tensor.Tensor, in []*Info) (Operator, []int, error) {
+func (o *IntegerProjections) Pack(on *kernel.On, fixed func(int) *tensor.Tensor, in []*Info) (Operator, []int, error) {
 	done, unread := &IntegerProjections{}, []int(nil)
 	for i, part := range o.parts {
 		places := o.places(i)
-		packed, read, err := part.Pack(level, func(k int) *tensor.Tensor { return fixed(places[k]) }, chosen(in, places))
+		packed, read, err := part.Pack(on, func(k int) *tensor.Tensor { return fixed(places[k]) }, chosen(in, places))
 		if err != nil {
 			return nil, nil, err
 		}

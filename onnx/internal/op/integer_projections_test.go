@@ -90,7 +90,7 @@ func integersBeside(t *testing.T, level kernel.Level, o *IntegerProjections, in 
 func packIntegers(t *testing.T, level kernel.Level, o *IntegerProjections, in []*tensor.Tensor, known func(i int) bool) (Operator, []*tensor.Tensor) {
 	t.Helper()
 	in = slices.Clone(in)
-	packed, unread, err := o.Pack(level, func(i int) *tensor.Tensor {
+	packed, unread, err := o.Pack(&kernel.On{Level: level}, func(i int) *tensor.Tensor {
 		if !known(i) {
 			return nil
 		}

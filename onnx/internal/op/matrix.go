@@ -185,14 +185,14 @@ func (o *Product) ReadRow(dst []float32, i int) { o.packed.Column(dst, i) }
 
 // Pack lays out B for the tiles of the level if it is one known matrix, and keeps C if
 // that is one known number for each column.
-func (o *Product) Pack(level kernel.Level, fixed func(int) *tensor.Tensor, in []*Info) (Operator, []int, error) {
+func (o *Product) Pack(on *kernel.On, fixed func(int) *tensor.Tensor, in []*Info) (Operator, []int, error) {
 	b := fixed(1)
 	if b == nil || b.Type != tensor.Float32 || len(b.Shape) != 2 || o.packed != nil {
 		return nil, nil, nil
 	}
 	_, _, n := split(b.Shape, false, o.TransB)
 	packed, unread := *o, []int{1}
-	packed.packed = o.layOut(level, b)
+	packed.packed = o.layOut(on.Level, b)
 	if present(in, 2) {
 		if c := fixed(2); c != nil && perColumn(c.Shape, n) {
 			packed.bias = scaled(tensor.Data[float32](c), factor(o.Beta))

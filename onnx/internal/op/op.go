@@ -80,9 +80,9 @@ type Dear interface{ Dear() }
 // as the weights of a product. fixed(i) is operand i if it is one of these, else nil.
 // The operator that it returns does the same and reads none of the operands in unread,
 // which it is given as nil; so the engine can let go of them. A nil operator says that
-// there is nothing to prepare.
+// there is nothing to prepare. What takes long ends with on's context.
 type Packer interface {
-	Pack(level kernel.Level, fixed func(i int) *tensor.Tensor, in []*Info) (packed Operator, unread []int, err error)
+	Pack(on *kernel.On, fixed func(i int) *tensor.Tensor, in []*Info) (packed Operator, unread []int, err error)
 }
 
 // Overwriter is a Packer that can lay out operands in their own memory, so that they

@@ -73,7 +73,7 @@ func (o *Projections) Overwrite(own func(i int) bool) Packer {
 
 // Pack lays out every B for the tiles of the level, each by itself, if all are known.
 // So it takes no more memory than the products would one by one.
-func (o *Projections) Pack(level kernel.Level, fixed func(int) *tensor.Tensor, in []*Info) (Operator, []int, error) {
+func (o *Projections) Pack(on *kernel.On, fixed func(int) *tensor.Tensor, in []*Info) (Operator, []int, error) {
 	if o.packed != nil {
 		return nil, nil, nil
 	}
@@ -103,7 +103,7 @@ func (o *Projections) Pack(level kernel.Level, fixed func(int) *tensor.Tensor, i
 	}
 	for i, turned := range o.Turned {
 		one := &Product{TransB: turned, overwrite: o.overwrite != nil && o.overwrite[i]}
-		done.packed = append(done.packed, one.layOut(level, known[o.b(i)]))
+		done.packed = append(done.packed, one.layOut(on.Level, known[o.b(i)]))
 	}
 	return &done, unread, nil
 }

@@ -105,7 +105,7 @@ func packProjections(t *testing.T, level kernel.Level, o *Projections, in []*ten
 		}
 	}
 	packer := o.Overwrite(func(i int) bool { return overwrite && i != 3 })
-	packed, unread, err := packer.Pack(level, func(i int) *tensor.Tensor { return in[i] }, infosOf(in))
+	packed, unread, err := packer.Pack(&kernel.On{Level: level}, func(i int) *tensor.Tensor { return in[i] }, infosOf(in))
 	if err != nil || packed == nil {
 		t.Fatalf("not packed: %v", err)
 	}
@@ -149,7 +149,7 @@ func TestProjectionsRefuse(t *testing.T) {
 func TestProjectionsNotKnown(t *testing.T) {
 	in := []*tensor.Tensor{counted[float32](5, 12), counted[float32](12, 3), counted[float32](3), counted[float32](12, 4), counted[float32](1, 4)}
 	for _, not := range []int{1, 2, 3, 4} {
-		packed, unread, err := (&Projections{Turned: make([]bool, 2)}).Pack(kernel.Best(), func(i int) *tensor.Tensor {
+		packed, unread, err := (&Projections{Turned: make([]bool, 2)}).Pack(&kernel.On{Level: kernel.Best()}, func(i int) *tensor.Tensor {
 			if i == not {
 				return nil
 			}

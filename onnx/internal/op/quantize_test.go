@@ -48,7 +48,7 @@ func (n quantNode) run(on *kernel.On, in ...*tensor.Tensor) ([]*tensor.Tensor, e
 		}
 	}
 	if p, ok := o.(Packer); ok && len(n.fixed) > 0 {
-		packed, unread, err := p.Pack(on.Level, func(i int) *tensor.Tensor {
+		packed, unread, err := p.Pack(on, func(i int) *tensor.Tensor {
 			if slices.Contains(n.fixed, i) {
 				return in[i]
 			}

@@ -183,7 +183,7 @@ func (o *recurrent) Scratch(_ *kernel.On, in []*Info) int64 {
 }
 
 // Pack lays out weights, biases and peepholes if all are known.
-func (o *recurrent) Pack(level kernel.Level, fixed func(int) *tensor.Tensor, in []*Info) (Operator, []int, error) {
+func (o *recurrent) Pack(on *kernel.On, fixed func(int) *tensor.Tensor, in []*Info) (Operator, []int, error) {
 	weights, unread := make([]*tensor.Tensor, 8), []int{}
 	for _, i := range []int{recurrentW, recurrentR, recurrentB, recurrentP} {
 		if operand(in, i) == nil {
@@ -202,7 +202,7 @@ func (o *recurrent) Pack(level kernel.Level, fixed func(int) *tensor.Tensor, in 
 	for d := range o.backwards {
 		w := o.weights(weights, d)
 		w.P = slices.Clone(w.P)
-		packed.cells = append(packed.cells, rnn.New(level, o.config(d, s), w, nil))
+		packed.cells = append(packed.cells, rnn.New(on.Level, o.config(d, s), w, nil))
 	}
 	return &packed, unread, nil
 }

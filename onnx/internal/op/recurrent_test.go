@@ -106,7 +106,7 @@ func TestPackedRecurrent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	packed, unread, err := o.(Packer).Pack(kernel.Best(), func(i int) *tensor.Tensor { return in[i] }, infosOf(in))
+	packed, unread, err := o.(Packer).Pack(&kernel.On{Level: kernel.Best()}, func(i int) *tensor.Tensor { return in[i] }, infosOf(in))
 	if err != nil || !slices.Equal(unread, []int{1, 2, 3, 7}) {
 		t.Fatalf("unread %v, %v", unread, err)
 	}
@@ -130,7 +130,7 @@ func TestPackedRecurrent(t *testing.T) {
 			t.Errorf("result %d: %v, want %v", i, tensor.Data[float32](got[i]), tensor.Data[float32](want[i]))
 		}
 	}
-	if p, _, _ := o.(Packer).Pack(kernel.Best(), func(i int) *tensor.Tensor { return nil }, infosOf(in)); p != nil {
+	if p, _, _ := o.(Packer).Pack(&kernel.On{Level: kernel.Best()}, func(i int) *tensor.Tensor { return nil }, infosOf(in)); p != nil {
 		t.Error("packed what is not known")
 	}
 }

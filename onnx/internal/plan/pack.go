@@ -94,7 +94,7 @@ func (k *packing) step(st *Step) error {
 			return t != nil && alone(i) && k.alike[tensor.Address(t)] == 1
 		})
 	}
-	packed, unread, err := packer.Pack(k.options.Level, fixed, k.infos(st.In))
+	packed, unread, err := packer.Pack(k.on(), fixed, k.infos(st.In))
 	if err != nil || packed == nil {
 		return err
 	}

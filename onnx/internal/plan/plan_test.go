@@ -295,7 +295,7 @@ func TestOneWeightDoesNotBecomeMany(t *testing.T) {
 	p, packed := mustCompile(t, g, testOptions()), 0
 	id := p.Steps[500].In[1]
 	for _, st := range p.Steps {
-		if again, _, err := st.Op.(op.Packer).Pack(kernel.Portable, func(i int) *tensor.Tensor { return p.Fixed(id) }, p.infos(st.In)); err != nil || again == nil {
+		if again, _, err := st.Op.(op.Packer).Pack(&kernel.On{Level: kernel.Portable}, func(i int) *tensor.Tensor { return p.Fixed(id) }, p.infos(st.In)); err != nil || again == nil {
 			packed++
 		}
 	}
