@@ -141,7 +141,7 @@ func TestDeclaredLength(t *testing.T) {
 	for _, v := range []*visitor{acme, other} {
 		v.want(t, 400, "goes on after 100 bytes", "POST", uploads, bytes.NewReader(file), "Upload-Length", "100")
 		v.want(t, 400, "send the rest", "POST", uploads, bytes.NewReader(file), "Upload-Length", "100000")
-		v.want(t, 507, "quota of bytes", "POST", uploads, bytes.NewReader(file), "Upload-Length", "9223372036854775807")
+		v.want(t, 413, "store.owner.bytes", "POST", uploads, bytes.NewReader(file), "Upload-Length", "9223372036854775807")
 		v.want(t, 400, "one number of bytes", "POST", uploads, bytes.NewReader(file), "Upload-Length", "-1")
 		v.want(t, 404, "no model", "GET", "/v2/models/x", nil)
 		v.push(t, "whole", file)

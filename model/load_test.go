@@ -42,7 +42,7 @@ func TestTokenizersCount(t *testing.T) {
 	far := `{"version": "1.0", "model": {"type": "WordLevel", "unk_token": "a", "vocab": {"a": 0, "chest": 1048575}}}`
 	data := triaged(t, files{"tokenizer.json": far}).pack(t)
 	s := repository(t, false, func(c *store.Config) { c.Memory = 8 << 20 })
-	want(t, as(t, s, "clinic", "POST", "/v2/repository/uploads?name=far", bytes.NewReader(data)), 507, "bytes of memory, the box has 8388608")
+	want(t, as(t, s, "clinic", "POST", "/v2/repository/uploads?name=far", bytes.NewReader(data)), 507, " of memory, the box has 8 MiB")
 	want(t, as(t, s, "clinic", "GET", "/v2/models", nil), 200, `{"models":[{"name":"tumour"`)
 }
 

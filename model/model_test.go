@@ -339,7 +339,7 @@ func TestSizeLimits(t *testing.T) {
 		wantFailure(t, status, answer, 400, "that are left of the limit")
 	}
 	status, answer, _ := call(t, handler(t, WithAnswerLimit(100)), "POST", "/v2/models/echo/infer", good("", ""))
-	wantFailure(t, status, answer, 400, "larger than 100 bytes")
+	wantFailure(t, status, answer, 400, "larger than 100 B")
 }
 
 // TestDeclaredSizeIsEnough: a body that says it is too large is not read at all.

@@ -28,7 +28,7 @@ func proven() []byte {
 func TestProofsCount(t *testing.T) {
 	const path = "/v2/repository/uploads?name=m&batch=4"
 	s := repository(t, false, nil)
-	want(t, as(t, s, "clinic", "POST", path, bytes.NewReader(proven())), 507, "bytes of memory, the box has 1048576")
+	want(t, as(t, s, "clinic", "POST", path, bytes.NewReader(proven())), 507, " of memory, the box has 1 MiB")
 	if own := s.store.Stats("clinic"); own.Memory != 0 {
 		t.Errorf("%+v is left", own)
 	}

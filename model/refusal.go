@@ -57,6 +57,12 @@ const loadRetry = 5 * time.Second
 // refusal says what the store's error means to a caller.
 func (s *Server) refusal(ctx context.Context, err error) error {
 	text := strings.TrimPrefix(err.Error(), "store: ")
+	// 507 is for what there may be room for another time (RFC 4918, section 11.5). For a
+	// file that no caller may have there never is: 413 (RFC 9110, section 15.5.14), as
+	// where it is sent in one body that long.
+	if quota := (*store.QuotaError)(nil); errors.As(err, &quota) && quota.Alone {
+		return fail(http.StatusRequestEntityTooLarge, "%s", text)
+	}
 	for _, known := range []struct {
 		err   any
 		retry time.Duration

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/blindbox/blindbox/internal/batches"
+	"github.com/blindbox/blindbox/internal/sizes"
 	"github.com/blindbox/blindbox/model/store"
 )
 
@@ -285,7 +286,7 @@ func (s *Server) notTaken(r *http.Request, u *store.Upload, caller string, err e
 	var over *http.MaxBytesError
 	if errors.As(err, &over) {
 		u.Abort()
-		return fail(http.StatusRequestEntityTooLarge, "a model may have %d bytes; nothing was kept", over.Limit)
+		return fail(http.StatusRequestEntityTooLarge, "a model may have %s; nothing was kept", sizes.Exact(over.Limit))
 	}
 	if _, gone := s.store.Upload(caller, u.ID()); gone != nil {
 		return err // of the box, and not the sender's

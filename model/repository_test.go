@@ -218,6 +218,40 @@ func TestResume(t *testing.T) {
 	want(t, as(t, s, "clinic", "PATCH", at, nil, uploadOffset, "0"), 404, "no upload")
 }
 
+// TestTooLargeForItsOwner: 413 is for a file that no caller may have, and 507 for one that
+// finds no room beside what its owner has, as one does whose length nobody has declared.
+func TestTooLargeForItsOwner(t *testing.T) {
+	const most = 256 << 10
+	large := func(n int) []byte {
+		values := make([]float32, n)
+		return pb.Model(pb.Input("x", 1, n), pb.Initializer(pb.Floats("n", []int64{int64(n)}, values...)), pb.Node("", "Mul", []string{"x", "n"}, []string{"y"}), pb.OpenOutput("y", 1))
+	}
+	fits, never := large(65510), large(65600)
+	if small := len(scale(3)); len(fits) > most || len(fits)+small <= most || len(never) <= most {
+		t.Fatalf("%d and %d bytes beside %d", len(fits), len(never), small)
+	}
+	const room, none = "quota of bytes: 256 KiB (", "larger than all that one caller may have, 256 KiB: store.owner.bytes of the policy"
+	for _, c := range []struct {
+		file            []byte
+		beside, declare bool
+		status          int
+		text            string
+	}{
+		{fits, true, true, 507, room}, {fits, true, false, 507, room},
+		{never, true, true, 413, none}, {never, true, false, 507, room}, {never, false, true, 413, none}, {never, false, false, 413, none},
+	} {
+		s := repository(t, false, nil)
+		if c.beside {
+			want(t, as(t, s, "clinic", "POST", "/v2/repository/uploads?name=small", bytes.NewReader(scale(3))), 201, "")
+		}
+		var length []string
+		if c.declare {
+			length = []string{uploadLength, strconv.Itoa(len(c.file))}
+		}
+		want(t, as(t, s, "clinic", "POST", "/v2/repository/uploads?name=large", bytes.NewReader(c.file), length...), c.status, c.text)
+	}
+}
+
 // TestUploadsRefused: what is wrong with an upload is said, and nothing of it is kept.
 func TestUploadsRefused(t *testing.T) {
 	file := scale(3)
@@ -249,7 +283,7 @@ func TestUploadsRefused(t *testing.T) {
 		"a form":             {"?name=x", string(file), []string{"Content-Type", "application/x-www-form-urlencoded"}, 415, "application/octet-stream"},
 		"a form with parts":  {"?name=x", string(file), []string{"Content-Type", "multipart/form-data; boundary=x"}, 415, "application/octet-stream"},
 		"more than an owner": {"?name=x", string(file) + strings.Repeat("x", 1<<18), nil, 0, ""},
-		"declared too much":  {"?name=x", string(file), []string{uploadLength, "1000000"}, 507, "quota of bytes"},
+		"declared too much":  {"?name=x", string(file), []string{uploadLength, "1000000"}, 413, "larger than all that one caller may have, 256 KiB: store.owner.bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := repository(t, true, nil)

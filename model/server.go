@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/blindbox/blindbox/internal/bodies"
+	"github.com/blindbox/blindbox/internal/sizes"
 	"github.com/blindbox/blindbox/model/pipeline"
 	"github.com/blindbox/blindbox/model/schedule"
 	"github.com/blindbox/blindbox/model/store"
@@ -275,7 +276,7 @@ func (s *Server) read(ctx context.Context, w http.ResponseWriter, r *http.Reques
 	if e := r.Header.Get("Content-Encoding"); e != "" && e != "identity" {
 		return nil, nothing, fail(http.StatusUnsupportedMediaType, "compressed requests are not supported")
 	}
-	tooLarge := fail(http.StatusRequestEntityTooLarge, "the request is larger than %d bytes, limits.request of the policy; send less, such as a smaller picture, or have it raised", s.body)
+	tooLarge := fail(http.StatusRequestEntityTooLarge, "the request is larger than %s, limits.request of the policy; send less, such as a smaller picture, or have it raised", sizes.Exact(s.body))
 	if r.ContentLength > s.body {
 		return nil, nothing, tooLarge
 	}

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"unicode/utf8"
 
+	"github.com/blindbox/blindbox/internal/sizes"
 	"github.com/blindbox/blindbox/internal/strictjson"
 	"github.com/blindbox/blindbox/onnx/tensor"
 )
@@ -236,7 +237,7 @@ func (s *Server) withTensors(json []byte, behind []*tensor.Tensor, beside *work)
 }
 
 func tooLong(limit int64) error {
-	return fail(http.StatusBadRequest, "the answer is larger than %d bytes", limit)
+	return fail(http.StatusBadRequest, "the answer is larger than %s", sizes.Exact(limit))
 }
 
 // appendHead begins an output: its name, type and shape.

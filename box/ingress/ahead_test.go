@@ -96,7 +96,7 @@ func TestAhead(t *testing.T) {
 			detail string
 		}{
 			{"closed\n", 403, "only the models open"}, {"", 400, "Refused because the body names no model."}, {"\nopen", 400, "names no model"},
-			{"closed\nopen", 403, "only the models open"}, {"open\n" + strings.Repeat("x", 300<<10), 413, "307200 bytes"},
+			{"closed\nopen", 403, "only the models open"}, {"open\n" + strings.Repeat("x", 300<<10), 413, "300 KiB"},
 		} {
 			for _, body := range []io.Reader{strings.NewReader(c.text), io.MultiReader(strings.NewReader(c.text))} {
 				resp, text := send(body)

@@ -268,7 +268,7 @@ func TestResponse(t *testing.T) {
 			case tc.status == 0 && (err == nil || len(text) > 1000):
 				t.Errorf("%+v: %d bytes, %v", tc, len(text), err)
 			case tc.status == 502:
-				if p := wantProblem(t, resp, text, 502); !strings.Contains(p.Detail, "longer than the 1000 bytes") {
+				if p := wantProblem(t, resp, text, 502); !strings.Contains(p.Detail, "longer than the 1000 B") {
 					t.Errorf("%+v", p)
 				}
 			case tc.status == 200 && (err != nil || resp.StatusCode != 200):

@@ -9,6 +9,7 @@ import (
 
 	"github.com/blindbox/blindbox/box/callers"
 	"github.com/blindbox/blindbox/box/quota"
+	"github.com/blindbox/blindbox/internal/sizes"
 	"github.com/blindbox/blindbox/policy"
 )
 
@@ -103,13 +104,13 @@ func noReceipt() *problem {
 
 func tooLarge(limit int64) *problem {
 	return newProblem(http.StatusRequestEntityTooLarge, "the request is larger than the policy allows",
-		fmt.Sprintf("The limit is %d bytes, limits.request of the policy.", limit), "Send less, such as a smaller picture, or have the operator publish a policy with a higher `limits: {request: SIZE}`.")
+		fmt.Sprintf("The limit is %s, limits.request of the policy.", sizes.Exact(limit)), "Send less, such as a smaller picture, or have the operator publish a policy with a higher `limits: {request: SIZE}`.")
 }
 
 // tooLargeModel is tooLarge for an upload.
 func tooLargeModel(limit int64) *problem {
 	p := tooLarge(limit)
-	p.Detail = fmt.Sprintf("The limit is %d bytes, store.owner.bytes of the policy.", limit)
+	p.Detail = fmt.Sprintf("The limit is %s, store.owner.bytes of the policy.", sizes.Exact(limit))
 	p.Fix = "Send a smaller model, or have the operator publish a policy with a higher `store: {owner: {bytes: SIZE}}`."
 	return p
 }
@@ -151,7 +152,7 @@ func tooOften(s *quota.Spent) *problem {
 }
 
 func answerTooLarge(limit int64) *problem {
-	return appDown(fmt.Sprintf("Its answer is longer than the %d bytes that the policy allows.", limit))
+	return appDown(fmt.Sprintf("Its answer is longer than the %s that the policy allows.", sizes.Exact(limit)))
 }
 
 func appDown(detail string) *problem {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 
+	"github.com/blindbox/blindbox/internal/sizes"
 	"github.com/blindbox/blindbox/model/bundle"
 	"github.com/blindbox/blindbox/model/foreign"
 	"github.com/blindbox/blindbox/model/pipeline"
@@ -61,7 +62,7 @@ func manifest(folder fs.FS) ([]byte, error) {
 	limit := bundle.DefaultLimits().Manifest
 	text, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err == nil && int64(len(text)) > limit {
-		err = fmt.Errorf("%s has more than %d bytes", bundle.Manifest, limit)
+		err = fmt.Errorf("%s has more than %s", bundle.Manifest, sizes.Exact(limit))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("models: %w", err)

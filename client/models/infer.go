@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+
+	"github.com/blindbox/blindbox/internal/sizes"
 )
 
 // Value describes an input or output of a model; -1 is a dimension that it leaves open.
@@ -125,7 +127,7 @@ func appendBytes(to []byte, elements [][]byte) ([]byte, error) {
 	total := 0
 	for _, e := range elements {
 		if uint64(len(e)) > math.MaxUint32 {
-			return nil, fmt.Errorf("an element of %d bytes, the protocol has room for %d", len(e), uint32(math.MaxUint32))
+			return nil, fmt.Errorf("an element of %s, the protocol has room for %s", sizes.Exact(int64(len(e))), sizes.Exact(math.MaxUint32))
 		}
 		total += 4 + len(e)
 	}

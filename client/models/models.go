@@ -24,6 +24,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/blindbox/blindbox/internal/sizes"
 )
 
 // Client asks a box. Base and HTTP are required. It is safe for concurrent use.
@@ -182,7 +184,7 @@ func (c *Client) do(r *http.Request, out any) (http.Header, error) {
 	case err != nil:
 		return nil, err
 	case len(body) > maxAnswer:
-		return nil, fmt.Errorf("models: the box's answer is larger than %d bytes", maxAnswer)
+		return nil, fmt.Errorf("models: the box's answer is larger than %s", sizes.Exact(maxAnswer))
 	case a.StatusCode < 200 || a.StatusCode > 299:
 		return a.Header, refusal(a, body)
 	case out == nil:

@@ -232,7 +232,7 @@ func TestGivesUp(t *testing.T) {
 	if _, err := push(t, c, []byte("no model"), Spec{Name: "none"}); !errors.As(err, &refused) || refused.Status != 422 {
 		t.Error(err)
 	}
-	if _, err := push(t, c, make([]byte, 1<<19), Spec{Name: "large"}); !errors.As(err, &refused) || refused.Status != 507 {
+	if _, err := push(t, c, make([]byte, 1<<19), Spec{Name: "large"}); !errors.As(err, &refused) || refused.Status != 413 {
 		t.Error(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -397,10 +397,10 @@ func TestFolder(t *testing.T) {
 func TestFoldersThatAreNone(t *testing.T) {
 	file := func(text string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(text)} }
 	for want, folder := range map[string]fstest.MapFS{
-		"the folder has no pipeline.yaml":         {"model.onnx": file("")},
-		`pipeline.yaml: 1:1: unknown key "a"`:     {"pipeline.yaml": file("a: 1\n")},
-		"pipeline.yaml has more than 65536 bytes": {"pipeline.yaml": file(strings.Repeat("#", 1<<16+1))},
-		"open t.json: file does not exist":        {"pipeline.yaml": file("model: none.onnx\ninput: {text: {tokenizer: t.json, length: 8}}\noutput: [softmax]\n")},
+		"the folder has no pipeline.yaml":     {"model.onnx": file("")},
+		`pipeline.yaml: 1:1: unknown key "a"`: {"pipeline.yaml": file("a: 1\n")},
+		"pipeline.yaml has more than 64 KiB":  {"pipeline.yaml": file(strings.Repeat("#", 1<<16+1))},
+		"open t.json: file does not exist":    {"pipeline.yaml": file("model: none.onnx\ninput: {text: {tokenizer: t.json, length: 8}}\noutput: [softmax]\n")},
 	} {
 		if _, err := (&Client{}).PushFolder(t.Context(), folder, Spec{}, nil); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, expected %s", err, want)

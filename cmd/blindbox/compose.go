@@ -14,6 +14,7 @@ import (
 	"github.com/blindbox/blindbox/box/sandbox/oci"
 	"github.com/blindbox/blindbox/internal/catalogue"
 	"github.com/blindbox/blindbox/internal/compose"
+	"github.com/blindbox/blindbox/internal/sizes"
 )
 
 // composeOptions are what a Compose file leaves open.
@@ -160,7 +161,7 @@ func readBelow(dir, name string) ([]byte, error) {
 	const most = 64 << 10
 	text, err := io.ReadAll(io.LimitReader(f, most+1))
 	if err == nil && len(text) > most {
-		err = fmt.Errorf("%s: more than %d bytes", name, most)
+		err = fmt.Errorf("%s: more than %s", name, sizes.Exact(most))
 	}
 	return text, err
 }

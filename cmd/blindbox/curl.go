@@ -19,6 +19,7 @@ import (
 
 	"github.com/blindbox/blindbox/client"
 	"github.com/blindbox/blindbox/internal/catalogue"
+	"github.com/blindbox/blindbox/internal/sizes"
 )
 
 type curlOptions struct {
@@ -300,7 +301,7 @@ func (s *session) answerJSON(v verdict, res *http.Response) error {
 		return requestRefusal(err)
 	}
 	if len(body) > maxJSONBody {
-		return usage("the answer is larger than %d bytes: use -o FILE without --format json", maxJSONBody)
+		return usage("the answer is larger than %s: use -o FILE without --format json", sizes.Exact(maxJSONBody))
 	}
 	doc := map[string]any{"status": res.StatusCode, "headers": res.Header}
 	if utf8.Valid(body) {

@@ -4,12 +4,12 @@ import (
 	"bytes"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 
 	"github.com/blindbox/blindbox/internal/catalogue"
+	"github.com/blindbox/blindbox/internal/sizes"
 )
 
 // readFile reads a file of at most limit bytes; "-" is standard input.
@@ -28,7 +28,7 @@ func (s *session) readFile(name string, limit int64) ([]byte, error) {
 	case err != nil:
 		return nil, fail(catalogue.CodeFile, "file", err.Error(), "")
 	case int64(len(data)) > limit:
-		return nil, fail(catalogue.CodeFile, "file", name+" is larger than anything of its kind", fmt.Sprintf("at most %d bytes", limit))
+		return nil, fail(catalogue.CodeFile, "file", name+" is larger than anything of its kind", "at most "+sizes.Exact(limit))
 	}
 	return data, nil
 }

@@ -31,7 +31,10 @@ func fixOf(said *models.Error) string {
 	case http.StatusForbidden:
 		return "What you may do stands in the box's policy: `blindbox curl -s https://HOST/.well-known/blindbox/me` shows it. A model is changed by its owner alone."
 	case http.StatusRequestEntityTooLarge:
-		return "Send less, such as a smaller picture, or have the operator publish a policy with a higher `limits: {request: SIZE}`; an upload is bounded by `store: {owner: {bytes: SIZE}}`."
+		if strings.Contains(said.Message, "store.owner.bytes") {
+			return "Send a smaller model, or have the operator publish a policy with a higher `store: {owner: {bytes: SIZE}}`."
+		}
+		return "Send less, such as a smaller picture, or have the operator publish a policy with a higher `limits: {request: SIZE}`."
 	case http.StatusUnprocessableEntity:
 		return "Mend the model: `blindbox model show FILE` reads it as a box does."
 	case http.StatusInsufficientStorage:

@@ -17,6 +17,7 @@ import (
 	"github.com/blindbox/blindbox/client/models"
 	"github.com/blindbox/blindbox/internal/batches"
 	"github.com/blindbox/blindbox/internal/catalogue"
+	"github.com/blindbox/blindbox/internal/sizes"
 	"github.com/blindbox/blindbox/model/bundle"
 	"github.com/blindbox/blindbox/model/foreign"
 )
@@ -237,7 +238,7 @@ func (s *session) push(ctx context.Context, c *models.Client, file string, spec 
 		s.writeJSON(m)
 		return nil
 	}
-	s.printf("%s version %s  %s\n  %s, %s, %s\n", oneLine(m.Name), oneLine(m.Version), oneLine(m.ID), byteCount(m.Size), oneLine(m.Visibility), state(m))
+	s.printf("%s version %s  %s\n  %s, %s, %s\n", oneLine(m.Name), oneLine(m.Version), oneLine(m.ID), sizes.Of(m.Size), oneLine(m.Visibility), state(m))
 	return nil
 }
 
@@ -304,6 +305,6 @@ func (s *session) writeModels(list []models.Model) {
 		if m.Owner == "" {
 			whose = "the box's"
 		}
-		s.printf("%-*s  %-7s  %-20.20s  %9s  %-10s  %s\n", wide, oneLine(m.Name), oneLine(m.Version), oneLine(m.ID), byteCount(m.Size), whose, state(m))
+		s.printf("%-*s  %-7s  %-20.20s  %9s  %-10s  %s\n", wide, oneLine(m.Name), oneLine(m.Version), oneLine(m.ID), sizes.Of(m.Size), whose, state(m))
 	}
 }

@@ -59,11 +59,3 @@ func TestNameOf(t *testing.T) {
 		}
 	}
 }
-
-func TestByteCount(t *testing.T) {
-	for n, want := range map[int64]string{0: "0 B", 999: "999 B", 1000: "1.0 KiB", 3460: "3.4 KiB", 1 << 20: "1.0 MiB", 200 << 20: "200 MiB", 5 << 40: "5.0 TiB"} {
-		if got := byteCount(n); got != want {
-			t.Errorf("%d: %s, expected %s", n, got, want)
-		}
-	}
-}

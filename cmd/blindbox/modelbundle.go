@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/blindbox/blindbox/internal/catalogue"
+	"github.com/blindbox/blindbox/internal/sizes"
 	"github.com/blindbox/blindbox/model"
 )
 
@@ -56,7 +57,7 @@ func (s *session) writeBundle(b *shownBundle) {
 		s.writeJSON(b)
 		return
 	}
-	s.printf("file        %s, %d bytes\n", oneLine(b.File), b.Bytes)
+	s.printf("file        %s, %s\n", oneLine(b.File), sizes.Exact(b.Bytes))
 	s.printf("sha256      %s\n", b.Digest)
 	s.printf("files\n")
 	for _, f := range b.Files {
@@ -64,6 +65,6 @@ func (s *session) writeBundle(b *shownBundle) {
 	}
 	s.writeValues("inputs", b.Inputs)
 	s.writeValues("outputs", b.Outputs)
-	s.printf("memory      %d bytes when it is loaded\n", b.Memory)
+	s.printf("memory      %s when it is loaded\n", sizes.Exact(b.Memory))
 	s.printf("runs        yes\n")
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/blindbox/blindbox/client/models"
 	"github.com/blindbox/blindbox/internal/catalogue"
+	"github.com/blindbox/blindbox/internal/sizes"
 	"github.com/blindbox/blindbox/model/bundle"
 	"github.com/blindbox/blindbox/model/foreign"
 )
@@ -138,6 +139,6 @@ func (s *session) pack(folder, file string, force bool) error {
 		s.writeJSON(map[string]any{"file": file, "sha256": digest, "bytes": m.size})
 		return nil
 	}
-	s.printf("%s  sha256:%s\n  %s\n", oneLine(file), digest, byteCount(m.size))
+	s.printf("%s  sha256:%s\n  %s\n", oneLine(file), digest, sizes.Of(m.size))
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/blindbox/blindbox/client/models"
+	"github.com/blindbox/blindbox/internal/sizes"
 )
 
 func addReceiptFlag(cmd *cobra.Command, o *boxFlags) {
@@ -70,7 +71,7 @@ func readBody(body io.ReadCloser) ([]byte, error) {
 	defer body.Close()
 	data, err := io.ReadAll(io.LimitReader(body, maxReceipted+1))
 	if err == nil && len(data) > maxReceipted {
-		err = usage("more than %d bytes: too large for --receipt", maxReceipted)
+		err = usage("more than %s: too large for --receipt", sizes.Exact(maxReceipted))
 	}
 	return data, err
 }

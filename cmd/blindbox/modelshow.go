@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/blindbox/blindbox/internal/catalogue"
+	"github.com/blindbox/blindbox/internal/sizes"
 	"github.com/blindbox/blindbox/model/bundle"
 	"github.com/blindbox/blindbox/model/foreign"
 	"github.com/blindbox/blindbox/onnx"
@@ -333,10 +334,10 @@ func (s *session) writeModel(m *shownModel) {
 		s.writeJSON(m)
 		return
 	}
-	s.printf("file        %s, %d bytes\n", oneLine(m.File), m.Bytes)
+	s.printf("file        %s, %s\n", oneLine(m.File), sizes.Exact(m.Bytes))
 	s.printf("sha256      %s\n", m.Digest)
 	s.printf("opset       %d\n", m.Opset)
-	s.printf("parameters  %d in %d tensors, %d bytes\n", m.Parameters, m.Tensors, m.Weights)
+	s.printf("parameters  %d in %d tensors, %s\n", m.Parameters, m.Tensors, sizes.Exact(m.Weights))
 	s.writeValues("inputs", m.Inputs)
 	s.writeValues("outputs", m.Outputs)
 	s.printf("operators\n")
@@ -372,7 +373,7 @@ func (m *shownModel) missing() string {
 }
 
 func (m *shownMemory) String() string {
-	text := fmt.Sprintf("%d bytes for each run, and %d for its outputs", m.Work, m.Outputs)
+	text := fmt.Sprintf("%s for each run, and %s for its outputs", sizes.Exact(m.Work), sizes.Exact(m.Outputs))
 	if !m.Exact {
 		return "at least " + text + ": some sizes only show in a run"
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/blindbox/blindbox/client/models"
+	"github.com/blindbox/blindbox/internal/sizes"
 	"github.com/blindbox/blindbox/policy"
 )
 
@@ -203,9 +204,9 @@ func (s *session) writeCard(m models.Model) {
 	}
 	s.printf("whose       %s\n", whose)
 	s.printf("state       %s\n", state(m))
-	s.printf("size        %s\n", byteCount(m.Size))
+	s.printf("size        %s\n", sizes.Of(m.Size))
 	if m.Memory > 0 {
-		s.printf("memory      %s when it is loaded\n", byteCount(m.Memory))
+		s.printf("memory      %s when it is loaded\n", sizes.Of(m.Memory))
 	}
 	if m.Uploaded != "" {
 		s.printf("uploaded    %s\n", oneLine(m.Uploaded))

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/blindbox/blindbox/internal/sizes"
 )
 
 // progress tells how far long work has come: on a terminal in one line, elsewhere in a
@@ -33,7 +35,7 @@ func (p *progress) at(n int64) {
 	if p.total <= 0 {
 		return
 	}
-	text := fmt.Sprintf("%s %s of %s (%d %%)", p.what, byteCount(n), byteCount(p.total), n*100/p.total)
+	text := fmt.Sprintf("%s %s of %s (%d %%)", p.what, sizes.Of(n), sizes.Of(p.total), n*100/p.total)
 	switch quarter := n * 4 / p.total; {
 	case p.s.terminal():
 		if now := time.Now(); now.Sub(p.shown) >= refresh || n == p.total {
@@ -56,17 +58,4 @@ func (p *progress) end() {
 	if p.began {
 		p.s.note("\n")
 	}
-}
-
-// byteCount writes bytes for people: three digits and a unit.
-func byteCount(n int64) string {
-	units := []string{"B", "KiB", "MiB", "GiB", "TiB"}
-	v, unit := float64(n), 0
-	for v >= 1000 && unit < len(units)-1 {
-		v, unit = v/1024, unit+1
-	}
-	if unit == 0 || v >= 100 {
-		return fmt.Sprintf("%.0f %s", v, units[unit])
-	}
-	return fmt.Sprintf("%.1f %s", v, units[unit])
 }

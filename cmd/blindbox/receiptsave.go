@@ -12,6 +12,7 @@ import (
 	"github.com/blindbox/blindbox/attest"
 	boxreceipt "github.com/blindbox/blindbox/box/receipt"
 	"github.com/blindbox/blindbox/internal/catalogue"
+	"github.com/blindbox/blindbox/internal/sizes"
 	"github.com/blindbox/blindbox/policy"
 	"github.com/blindbox/blindbox/receipt"
 )
@@ -120,7 +121,7 @@ func fetchOwn(c http.RoundTripper, r *http.Request, name string, most int64) ([]
 	case res.StatusCode != http.StatusOK:
 		return nil, fmt.Errorf("%s answers with %s", name, res.Status)
 	case int64(len(text)) > most:
-		return nil, fmt.Errorf("%s is longer than %d bytes", name, most)
+		return nil, fmt.Errorf("%s is longer than %s", name, sizes.Exact(most))
 	}
 	return text, nil
 }

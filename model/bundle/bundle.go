@@ -26,6 +26,8 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+
+	"github.com/blindbox/blindbox/internal/sizes"
 )
 
 // Manifest is the name of a bundle's first file.
@@ -81,7 +83,7 @@ func (b *budget) take(e Entry) error {
 	case b.Files == 0:
 		return errors.New("more files than the limit")
 	case e.Size > limit:
-		return fmt.Errorf("has %d bytes, the limit is %d", e.Size, limit)
+		return fmt.Errorf("has %s, the limit is %s", sizes.Exact(e.Size), sizes.Exact(limit))
 	case !e.IsModel() && e.Size > b.Beside:
 		return errors.New("the files beside the models have more bytes together than the limit")
 	}

@@ -3,7 +3,11 @@ package store
 import (
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
+
+	"github.com/blindbox/blindbox/internal/sizes"
 )
 
 // ErrClosed is the answer of a store that was closed.
@@ -31,12 +35,20 @@ func (e *OwnerError) Error() string {
 
 // QuotaError says which quota of the owner would be exceeded.
 type QuotaError struct {
-	What        string // "bytes", "models" or "uploads at once"
+	What        string // "bytes", "bytes of memory", "models" or "uploads at once"
 	Seen, Limit int64  // what there would be; what there may be
+	Alone       bool   // the file is larger than the quota by itself: no other place is in its way
 }
 
 func (e *QuotaError) Error() string {
-	return fmt.Sprintf("store: quota of %s: %d with this one, limit %d; delete a model, end an upload, or have more in store.owner of box.yaml", e.What, e.Seen, e.Limit)
+	if e.Alone {
+		return fmt.Sprintf("store: the model is larger than all that one caller may have, %s: store.owner.bytes of the policy", sizes.Exact(e.Limit))
+	}
+	seen, limit := strconv.FormatInt(e.Seen, 10), strconv.FormatInt(e.Limit, 10)
+	if strings.HasPrefix(e.What, "bytes") {
+		seen, limit = sizes.Exact(e.Seen), sizes.Exact(e.Limit)
+	}
+	return fmt.Sprintf("store: quota of %s: %s with this one, limit %s; delete a model, end an upload, or have more in store.owner of box.yaml", e.What, seen, limit)
 }
 
 // FullError says that the box has no room for now, or never for this model.
@@ -48,9 +60,9 @@ type FullError struct {
 
 func (e *FullError) Error() string {
 	if e.Never {
-		return fmt.Sprintf("store: the model needs %d bytes of %s, the box has %d", e.Need, e.What, e.Limit)
+		return fmt.Sprintf("store: the model needs %s of %s, the box has %s", sizes.Exact(e.Need), e.What, sizes.Exact(e.Limit))
 	}
-	return fmt.Sprintf("store: no %d bytes of %s are free of %d; try again later", e.Need, e.What, e.Limit)
+	return fmt.Sprintf("store: no %s of %s are free of %s; try again later", sizes.Exact(e.Need), e.What, sizes.Exact(e.Limit))
 }
 
 // DigestError says that a file is not the one that was announced.

@@ -222,7 +222,7 @@ func (u *Upload) fit() error {
 	case bytes > s.config.Memory:
 		return s.full(bytes)
 	case s.disk == nil && all > s.config.OwnerBytes && s.units[u.key()] == nil:
-		return &QuotaError{"bytes of memory", all, s.config.OwnerBytes}
+		return &QuotaError{What: "bytes of memory", Seen: all, Limit: s.config.OwnerBytes}
 	case bytes <= u.held:
 		s.give(u.held - bytes)
 		u.held = bytes

@@ -127,11 +127,11 @@ func (s *Store) enter(u *Upload, name string) error {
 	defer s.dropOwner(o)
 	switch all := o.bytes + min(u.spec.Length, math.MaxInt64-o.bytes); {
 	case o.uploads >= c.OwnerLoads:
-		return &QuotaError{"uploads at once", int64(o.uploads + 1), int64(c.OwnerLoads)}
+		return &QuotaError{What: "uploads at once", Seen: int64(o.uploads + 1), Limit: int64(c.OwnerLoads)}
 	case len(o.entries)+o.uploads >= c.OwnerModels:
-		return &QuotaError{"models", int64(len(o.entries) + o.uploads + 1), int64(c.OwnerModels)}
+		return &QuotaError{What: "models", Seen: int64(len(o.entries) + o.uploads + 1), Limit: int64(c.OwnerModels)}
 	case all > c.OwnerBytes:
-		return &QuotaError{"bytes", all, c.OwnerBytes}
+		return &QuotaError{What: "bytes", Seen: all, Limit: c.OwnerBytes, Alone: u.spec.Length > c.OwnerBytes}
 	}
 	u.owner = o
 	if err := s.take(u, 0); err != nil {
@@ -167,7 +167,7 @@ func (s *Store) unload(u *Upload) {
 func (s *Store) take(u *Upload, n int64) error {
 	size := u.offset + n
 	if all, limit := u.owner.bytes+n, s.config.OwnerBytes; all > limit {
-		return &QuotaError{"bytes", all, limit}
+		return &QuotaError{What: "bytes", Seen: all, Limit: limit, Alone: size > limit}
 	}
 	if s.disk != nil {
 		more := sealedLength(size) - u.disk

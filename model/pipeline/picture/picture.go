@@ -15,6 +15,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/blindbox/blindbox/internal/sizes"
 )
 
 // Image is a picture of three bytes a pixel, red, green and blue, row by row without gaps.
@@ -109,7 +111,7 @@ func (h size) within(lim Limits) error {
 		return fmt.Errorf("%w: %d x %d pixels, at most %d together and %d on a side; send it smaller", ErrLimit, h.w, h.h, lim.Pixels, longest)
 	}
 	if h.bytes > lim.Bytes {
-		return fmt.Errorf("%w: decoding %d x %d pixels of this kind takes %d bytes, at most %d; send it smaller or not progressive", ErrLimit, h.w, h.h, h.bytes, lim.Bytes)
+		return fmt.Errorf("%w: decoding %d x %d pixels of this kind takes %s, at most %s; send it smaller or not progressive", ErrLimit, h.w, h.h, sizes.Of(h.bytes), sizes.Of(lim.Bytes))
 	}
 	return nil
 }

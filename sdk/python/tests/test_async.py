@@ -63,7 +63,7 @@ def test_every_call(box: Box, sample: List[float]) -> None:
             large = numpy.tile(rows, (100_000, 1))
             p = (await client.run_model("tumour", input_tensors={"features": large}))["probabilities"].as_numpy()
             assert p.shape == (100_000, 2) and (p == p[0]).all()
-            with pytest.raises(blindbox.QuotaExceeded):
+            with pytest.raises(blindbox.InvalidRequest, match="store.owner.bytes"):
                 await client.upload_model(bytes(200 << 20), "large")
 
     asyncio.run(story())

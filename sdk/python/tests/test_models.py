@@ -73,7 +73,7 @@ def test_what_is_no_model(client: blindbox.Client, tmp_path: pathlib.Path) -> No
     with pytest.raises(blindbox.ModelRefused) as refused:
         client.upload_model(b"no model", model_name="none")
     assert refused.value.status == 422 and "loading" in refused.value.message
-    with pytest.raises(blindbox.QuotaExceeded):
+    with pytest.raises(blindbox.InvalidRequest, match="may have, 128 MiB: store.owner.bytes"):
         client.upload_model(bytes(200 << 20), model_name="large")
     with pytest.raises(blindbox.UsageError, match="without a name"):
         client.upload_model(b"x")
