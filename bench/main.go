@@ -239,13 +239,13 @@ func pattern(names []string) string {
 		parts = parts && below
 	}
 	if !parts {
-		return oneOf(first)
+		return "^Benchmark" + oneOf(first)
 	}
-	return oneOf(first) + "/" + oneOf(second)
+	return "^Benchmark" + oneOf(first) + "/^" + oneOf(second)
 }
 
 func oneOf(names map[string]bool) string {
-	return "^(" + strings.Join(slices.Sorted(maps.Keys(names)), "|") + ")$"
+	return "(" + strings.Join(slices.Sorted(maps.Keys(names)), "|") + ")$"
 }
 
 func report(p pairing, ours, peer []sample) {

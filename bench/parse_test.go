@@ -75,7 +75,7 @@ func TestEveryRowIsMeasured(t *testing.T) {
 		first, second, _ := strings.Cut(pattern(asked[pkg]), "/")
 		top, below, parts := strings.Cut(name, "/")
 		below, _, _ = strings.Cut(below, "/")
-		if !slices.Contains(asked[pkg], name) || !regexp.MustCompile(first).MatchString(top) || parts && !regexp.MustCompile(second).MatchString(below) {
+		if !slices.Contains(asked[pkg], name) || !regexp.MustCompile(first).MatchString("Benchmark"+top) || parts && !regexp.MustCompile(second).MatchString(below) {
 			t.Errorf("%s: %s is not asked for by %s", pkg, name, pattern(asked[pkg]))
 		}
 	}
@@ -91,11 +91,11 @@ func TestEveryRowIsMeasured(t *testing.T) {
 // TestPattern: what a row needs is run, and what stands beside it in its package is not.
 func TestPattern(t *testing.T) {
 	for want, names := range map[string][]string{
-		"^(Connect)$/^(fast|full|tls13)$": {"Connect/fast", "Connect/tls13", "Connect/full"},
-		"^(Signature|VerifyCold)$":        {"VerifyCold", "Signature"},
-		"^(Decide|Verify)$/^(100x100|a)$": {"Decide/100x100", "Verify/a/warm", "Verify/a/cold"},
-		`^(Verify)$/^(a\+b)$`:             {"Verify/a+b"},
-		"^(Signature|Verify)$":            {"Verify/cold", "Signature"},
+		"^Benchmark(Connect)$/^(fast|full|tls13)$": {"Connect/fast", "Connect/tls13", "Connect/full"},
+		"^Benchmark(Signature|VerifyCold)$":        {"VerifyCold", "Signature"},
+		"^Benchmark(Decide|Verify)$/^(100x100|a)$": {"Decide/100x100", "Verify/a/warm", "Verify/a/cold"},
+		`^Benchmark(Verify)$/^(a\+b)$`:             {"Verify/a+b"},
+		"^Benchmark(Signature|Verify)$":            {"Verify/cold", "Signature"},
 	} {
 		if got := pattern(names); got != want {
 			t.Errorf("%q: %s, expected %s", names, got, want)
