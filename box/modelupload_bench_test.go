@@ -123,6 +123,10 @@ func BenchmarkUpload(b *testing.B) {
 			var ours turns
 			theirs := map[string]*turns{}
 			var sent float64
+			for _, what := range []string{"push", "delete", plain} { // what they take of the machine was used before
+				out.do(what)
+			}
+			peer.forget(b)
 			for b.Loop() {
 				before := wire.arrived.Load()
 				ours.take(b, func() { out.do("push") })
