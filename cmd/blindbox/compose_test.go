@@ -106,7 +106,7 @@ func TestComposeReadsNothingElse(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(filepath.Dir(file), "large.env"), []byte("A="+strings.Repeat("x", 64<<10)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if code, _, errs := command(t, nil, "compose", file); code != 1 || !strings.Contains(errs, "more than 65536 bytes") {
+	if code, _, errs := command(t, nil, "compose", file); code != 1 || !strings.Contains(errs, "more than 64 KiB") {
 		t.Errorf("a large file: %d, %s", code, errs)
 	}
 }
