@@ -243,7 +243,8 @@ func (u *Upload) Offset() int64 {
 }
 
 // Write takes the next bytes of the file. After a *QuotaError or *FullError the upload
-// is still there, and takes the rest when there is room; other errors end it.
+// is still there, and takes the rest when there is room, unless there cannot be: what is
+// larger than all there may be ends it, as other errors do.
 func (u *Upload) Write(p []byte) (int, error) {
 	if !u.turn.TryLock() {
 		return 0, u.busy()
@@ -327,9 +328,21 @@ func (u *Upload) count(n int64) error {
 		s.mu.Unlock()
 		return u.end(&LengthError{seen, l})
 	}
-	defer s.mu.Unlock()
 	u.idle.Reset(IdleTime)
-	return s.take(u, n)
+	err := s.take(u, n)
+	s.mu.Unlock()
+	if neverFits(err) {
+		return u.end(err)
+	}
+	return err
+}
+
+// neverFits says that an upload was refused for what it is, and not for what is there
+// beside it: nothing would come of keeping it.
+func neverFits(err error) bool {
+	var quota *QuotaError
+	var full *FullError
+	return errors.As(err, &quota) && quota.Alone || errors.As(err, &full) && full.Never
 }
 
 // pass hands a piece on to all who read the file: one after the other, or where nobody

@@ -255,6 +255,11 @@ func TestQuotas(t *testing.T) {
 	is(t, err, func(e *QuotaError) bool { return e.What == "uploads at once" && e.Seen == 3 && e.Limit == 2 })
 	_, err = u.Write(file("b", 601))
 	is(t, err, func(e *QuotaError) bool { return e.What == "bytes" && e.Seen == 1001 && e.Limit == 1000 })
+	large := begin(t, s, "ben", Spec{Name: "b"})
+	_, err = large.Write(file("b", 1001))
+	is(t, err, func(e *QuotaError) bool { return e.Alone && e.Seen == 1001 })
+	_, err = s.Upload("ben", large.ID())
+	is[*NoUploadError](t, err, nil)
 	if _, err := u.Write(file("b", 600)); err != nil { // the quota exactly
 		t.Error(err)
 	}
@@ -345,8 +350,11 @@ func TestArriving(t *testing.T) {
 	})
 	mustSend(t, s, "ben", Spec{Name: "a"}, file("a", 500))
 	held.Abort()
-	_, err = more.Write(file("b", 501))
+	large := begin(t, s, "eve", Spec{Name: "c"})
+	_, err = large.Write(file("c", 501))
 	is(t, err, func(e *FullError) bool { return e.Need == 501 && e.Never })
+	_, err = s.Upload("eve", large.ID()) // there is no sense in waiting for room
+	is[*NoUploadError](t, err, nil)
 	if _, err := more.Write(file("b", 500)); err != nil {
 		t.Error(err)
 	}
