@@ -127,6 +127,7 @@ func tokensOf(t *tensor.Tensor) (sum int64) {
 
 // answer writes the embeddings, one in each row of t.
 func (q *embeddingRequest) answer(model string, t *tensor.Tensor, tokens, limit int64, beside *work) (reply, error) {
+	beside.answers()
 	b := []byte(`{"object":"list","data":[`)
 	data, width := tensor.Data[float32](t), int(t.Shape[1])
 	for i := range q.texts {

@@ -181,6 +181,7 @@ type reply struct {
 // encode writes an $inference_response object within the limits, and behind it
 // the outputs that the caller wants as bytes.
 func (s *Server) encode(m *found, q *request, out map[string]*tensor.Tensor, beside *work) (reply, error) {
+	beside.answers()
 	elements := s.elements
 	outputs := q.outputs
 	if len(outputs) == 0 {

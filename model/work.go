@@ -14,7 +14,8 @@ type work struct {
 	ctx    context.Context
 	runs   *schedule.Scheduler
 	caller string
-	bytes  int // so far
+	bytes  int  // so far
+	ran    bool // the request has had its run
 	turn   *schedule.Work
 }
 
@@ -37,10 +38,13 @@ func (w *work) on(bytes int) (err error) {
 	if w.bytes += bytes; w.bytes <= freeWork {
 		return nil
 	}
-	if w.turn == nil {
-		w.turn, err = w.runs.Work(w.ctx, w.caller)
-	} else {
+	switch {
+	case w.turn != nil:
 		err = w.turn.Pause()
+	case w.ran:
+		w.turn, err = w.runs.Rest(w.ctx, w.caller)
+	default:
+		w.turn, err = w.runs.Work(w.ctx, w.caller)
 	}
 	if err != nil {
 		return notRun(err)
@@ -58,6 +62,10 @@ func (w *work) element(i int) error {
 	}
 	return w.on(between * elementText)
 }
+
+// answers says that the request has had its run, which is not for nothing: the rest of the
+// work is not refused.
+func (w *work) answers() { w.ran = true }
 
 // end gives the turn back, before the request waits for its run or is answered.
 func (w *work) end() {

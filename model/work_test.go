@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/blindbox/blindbox/model/schedule"
 	pb "github.com/blindbox/blindbox/onnx/onnxtest"
 	"github.com/blindbox/blindbox/onnx/tensor"
 )
@@ -148,5 +149,54 @@ func TestLongBodyWaits(t *testing.T) {
 	_, _, err = s.Model("clinic", r, []byte("{}"))
 	if _, ok := err.(interface{ Later() bool }); ok || err == nil {
 		t.Errorf("%v, expected what is wrong", err)
+	}
+}
+
+// TestAnswersAreNotRefused: where there is no place for a new request, nobody reads a long
+// one, and the long answer of a run that there was is written.
+func TestAnswersAreNotRefused(t *testing.T) {
+	s := serverOf(t, mustLoad(t, "words", words()))
+	m, err := s.find(t.Context(), httptest.NewRequest("POST", "/", nil), "words", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.release()
+	if s.runs, err = schedule.New(1, schedule.Limits{Queue: 1, Caller: 1}); err != nil {
+		t.Fatal(err)
+	}
+	const n = 64 << 10
+	y := tensor.Of(make([]float32, n), n, 1)
+	for name, writes := range map[string]func(beside *work) (reply, error){
+		"tensors": func(beside *work) (reply, error) {
+			return s.encode(m, &request{outputs: []wanted{{name: "y"}}}, map[string]*tensor.Tensor{"y": y}, beside)
+		},
+		"embeddings": func(beside *work) (reply, error) {
+			return (&embeddingRequest{texts: make([]string, n)}).answer("m", y, 0, 1<<30, beside)
+		},
+	} {
+		release, err := s.runs.Acquire(t.Context(), "other")
+		if err != nil {
+			t.Fatal(err)
+		}
+		waits, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 2)
+		go func() { _, err := s.runs.Acquire(waits, "clinic"); done <- err }()
+		eventually(t, "the queue is full", func() bool { return s.runs.Stats().Waiting == 1 })
+		if err := s.work(t.Context(), "clinic").on(2 * freeWork); orFail(err, 0, "").(*failure).status != http.StatusTooManyRequests {
+			t.Errorf("to read: %v, expected no place", err)
+		}
+		go func() {
+			beside := s.work(t.Context(), "clinic")
+			defer beside.end()
+			_, err := writes(beside)
+			done <- err
+		}()
+		eventually(t, name+" wait", func() bool { return len(done) == 1 || s.runs.Stats().Waiting == 2 })
+		cancel()
+		<-done
+		release()
+		if err := <-done; err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

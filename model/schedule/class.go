@@ -52,7 +52,13 @@ func (c *class) ahead(caller string) int {
 }
 
 // join puts a request at the end of its caller's queue.
-func (c *class) join(w *waiter) {
+func (c *class) join(w *waiter) { w.place = c.flow(w).queue.PushBack(w) }
+
+// rejoin puts a request that was served before at the beginning of its caller's queue.
+func (c *class) rejoin(w *waiter) { w.place = c.flow(w).queue.PushFront(w) }
+
+// flow is the caller's of a request that begins to wait.
+func (c *class) flow(w *waiter) *flow {
 	f := c.flows[w.caller]
 	if f == nil {
 		c.forget()
@@ -65,8 +71,8 @@ func (c *class) join(w *waiter) {
 		f.clock = max(f.clock, c.clock)
 	}
 	w.flow = f
-	w.place = f.queue.PushBack(w)
 	c.waiting++
+	return f
 }
 
 // forget drops callers without requests that have used no more than others: they

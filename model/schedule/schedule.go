@@ -145,6 +145,11 @@ func (s *Scheduler) acquire(ctx context.Context, c *class, caller string, p Part
 		defer timer.Stop()
 		over = timer.C
 	}
+	return s.await(ctx, c, w, over)
+}
+
+// await waits until a request has a run, and over is when it waits for others no longer.
+func (s *Scheduler) await(ctx context.Context, c *class, w *waiter, over <-chan time.Time) (*Turn, error) {
 	for {
 		select {
 		case <-w.granted:
@@ -152,7 +157,7 @@ func (s *Scheduler) acquire(ctx context.Context, c *class, caller string, p Part
 		case <-over:
 			s.mu.Lock()
 			if w.place == nil && w.run == nil { // others of its kind may be waited for by now
-				s.unhold(p.Kind)
+				s.unhold(w.part.Kind)
 			}
 			s.mu.Unlock()
 		case <-ctx.Done():

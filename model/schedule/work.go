@@ -1,6 +1,7 @@
 package schedule
 
 import (
+	"cmp"
 	"context"
 	"time"
 )
@@ -13,34 +14,61 @@ const slice = 5 * time.Millisecond
 // body. It has a run, as its caller's, which it gives to others whose turn it is by then
 // ([Work.Pause]). One goroutine may use it.
 type Work struct {
-	s      *Scheduler
-	ctx    context.Context
-	caller string
-	turn   *Turn // nil after an error
+	s    *Scheduler
+	ctx  context.Context
+	turn *Turn // nil after an error
 }
 
 // Work is [Scheduler.Acquire] for work that can be divided. It must be released, also
 // after an error of Pause, and before the same request asks for its run. How long it
 // takes does not count for what a run is foreseen to take.
 func (s *Scheduler) Work(ctx context.Context, caller string) (*Work, error) {
-	w := &Work{s: s, ctx: ctx, caller: caller}
-	return w, w.take()
+	t, err := s.acquire(ctx, &s.queries, caller, Part{divided: true})
+	if err != nil {
+		return nil, err
+	}
+	return &Work{s, ctx, t}, nil
 }
 
-func (w *Work) take() (err error) {
-	w.turn, err = w.s.acquire(w.ctx, &w.s.queries, w.caller, Part{divided: true})
-	return err
+// Rest is Work for what is left of a request that has had its run, such as writing a long
+// answer. It is not refused, or the run would have been for nothing, and is the next of
+// its caller's.
+func (s *Scheduler) Rest(ctx context.Context, caller string) (*Work, error) {
+	w := &waiter{caller: caller, part: Part{divided: true}, granted: make(chan struct{})}
+	s.mu.Lock()
+	s.queries.rejoin(w)
+	s.next()
+	s.mu.Unlock()
+	t, err := s.await(ctx, &s.queries, w, nil)
+	if err != nil {
+		return nil, err
+	}
+	return &Work{s, ctx, t}, nil
 }
 
 // Pause is called often, between two pieces of the work. Where others are to be served
-// first it waits until the work may go on. After an error the work has no run any more;
-// it is that of Acquire.
-func (w *Work) Pause() error {
-	if w.turn == nil || w.ctx.Err() == nil && w.s.goesOn(w.turn.w) {
-		return w.ctx.Err()
+// first it waits until the work may go on, as the next of its caller's: what has begun is
+// not refused, and does not wait again for what its caller sent later. An error is that of
+// the context, and the work has no run any more.
+func (w *Work) Pause() (err error) {
+	switch {
+	case w.turn == nil || w.ctx.Err() != nil:
+		w.Release()
+		return cmp.Or(w.ctx.Err(), context.Canceled)
+	case !w.s.goesOn(w.turn.w):
+		w.turn, err = w.s.yield(w.ctx, w.turn)
 	}
-	w.Release()
-	return w.take()
+	return err
+}
+
+// yield gives the run of work to whoever is next, and waits for another one.
+func (s *Scheduler) yield(ctx context.Context, t *Turn) (*Turn, error) {
+	w := &waiter{caller: t.w.caller, part: t.w.part, granted: make(chan struct{})}
+	s.mu.Lock()
+	s.queries.rejoin(w)
+	s.let(t.w.run)
+	s.mu.Unlock()
+	return s.await(ctx, &s.queries, w, nil)
 }
 
 // Release ends the work. To call it again does nothing.

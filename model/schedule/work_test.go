@@ -180,3 +180,67 @@ func TestWorkEnds(t *testing.T) {
 		}
 	})
 }
+
+// TestWorkIsNext: work that gave way goes on before what its caller sent later, and what
+// is left of a request after its run begins before that.
+func TestWorkIsNext(t *testing.T) {
+	for name, begin := range map[string]func(*Scheduler, context.Context, string) (*Work, error){"work": (*Scheduler).Work, "rest": (*Scheduler).Rest} {
+		synctest.Test(t, func(t *testing.T) {
+			l := newLab(t, 1)
+			began := time.Now()
+			if name == "rest" {
+				l.query("other", time.Millisecond)
+				l.query("reader", time.Second)
+			}
+			took := make(chan time.Duration, 1)
+			go func() {
+				w, err := begin(l.s, t.Context(), "reader")
+				for i := 0; i < 40 && err == nil; i++ {
+					time.Sleep(time.Millisecond)
+					err = w.Pause()
+				}
+				took <- time.Since(began)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				w.Release()
+			}()
+			synctest.Wait()
+			for range 4 {
+				l.query("reader", time.Second)
+				l.query("other", slice)
+			}
+			time.Sleep(20 * time.Second)
+			if took := <-took; took > time.Second/2 {
+				t.Errorf("%s of 40ms took %v beside runs of its caller that take a second", name, took)
+			}
+		})
+	}
+}
+
+// TestWorkIsNotRefused: what has begun, or has had its run, is not refused where a new
+// request would be.
+func TestWorkIsNotRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &lab{t: t, s: scheduler(t, 1, Limits{Queue: 2, Caller: 1})}
+		l.query("reader", time.Hour) // what a run is foreseen to take
+		time.Sleep(2 * time.Hour)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		for range 2 {
+			l.reads(ctx, "reader", 4*slice)
+			l.query("reader", time.Second)
+			l.query("other", slice)
+			if _, err := l.s.Work(ctx, "reader"); !errors.As(err, new(*Overload)) {
+				t.Errorf("%v, expected no place for a new one", err)
+			}
+			rest, err := l.s.Rest(ctx, "reader")
+			if err != nil {
+				t.Fatal(err)
+			}
+			rest.Release()
+			time.Sleep(10 * time.Second)
+		}
+	})
+}
