@@ -7,6 +7,11 @@
 // and a collection every few megabytes when there are few, each of which slows the runs
 // beside it. So the share is small, and there is an amount below which nothing is
 // collected.
+//
+// A percentage that suits a small heap would be gigabytes of garbage beside a large one,
+// and it is set anew some time after the heap has grown, on a busy machine not soon. So
+// there is a limit for all memory, too, a bit above what is expected. It costs nothing
+// until then, and where it is reached garbage is collected at once.
 package garbage
 
 import (
@@ -28,8 +33,12 @@ type Pace struct {
 	least uint64 // bytes
 
 	mu      sync.Mutex
-	percent int // as it is now
-	before  int // as it was
+	percent int   // as it is now
+	limit   int64 // bytes
+	before  struct {
+		percent int
+		limit   int64
+	}
 	stopped bool
 }
 
@@ -38,8 +47,10 @@ type Pace struct {
 // them is in force at a time.
 func Beside(models int64) *Pace {
 	p := &Pace{least: uint64(max(Least, models/100*Share))}
-	p.percent = share(live(), p.least)
-	p.before = debug.SetGCPercent(p.percent)
+	m := measure()
+	p.percent, p.limit = share(m.live, p.least), m.limit(p.least)
+	p.before.limit = debug.SetMemoryLimit(p.limit)
+	p.before.percent = debug.SetGCPercent(p.percent)
 	p.watch()
 	return p
 }
@@ -50,7 +61,8 @@ func (p *Pace) Stop() {
 	defer p.mu.Unlock()
 	if !p.stopped {
 		p.stopped = true
-		debug.SetGCPercent(p.before)
+		debug.SetGCPercent(p.before.percent)
+		debug.SetMemoryLimit(p.before.limit)
 	}
 }
 
@@ -66,10 +78,15 @@ func (p *Pace) collected() {
 	if p.stopped {
 		return
 	}
-	// To set it stops the program for some microseconds, and a few percent do not matter.
-	if now := share(live(), p.least); now > p.percent*21/20 || now < p.percent*19/20 {
+	// To set either stops the program for some microseconds, and a little does not matter.
+	m := measure()
+	if now := share(m.live, p.least); now > p.percent*21/20 || now < p.percent*19/20 {
 		p.percent = now
 		debug.SetGCPercent(now)
+	}
+	if now := m.limit(p.least); now > p.limit+int64(p.least)/2 || now < p.limit-int64(p.least)/2 {
+		p.limit = now
+		debug.SetMemoryLimit(now)
 	}
 	p.watch()
 }
@@ -80,13 +97,28 @@ func share(live, least uint64) int {
 	return max(Share, int(least*100/max(live, small)))
 }
 
-// live is what the last collection found in use, in bytes. Stacks and what is global
-// count for the collector's pace too, and are little.
-func live() uint64 {
-	s := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+// memory is what a program has of it, in bytes.
+type memory struct {
+	live  uint64 // that the last collection found in use
+	other uint64 // beside the heap's objects and what is free: stacks, gaps, bookkeeping
+}
+
+// limit is for all memory: twice the garbage that is let lie beside what is live.
+func (m memory) limit(least uint64) int64 {
+	return int64(m.live + m.other + 2*max(least, m.live/100*Share))
+}
+
+// measure reads what there is. Stacks and what is global count for the collector's
+// percentage, too, and are little.
+func measure() memory {
+	s := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"},
+		{Name: "/memory/classes/heap/free:bytes"}, {Name: "/memory/classes/heap/objects:bytes"}}
 	metrics.Read(s)
-	if s[0].Value.Kind() != metrics.KindUint64 {
-		return 0
+	n := func(i int) uint64 {
+		if s[i].Value.Kind() != metrics.KindUint64 {
+			return 0
+		}
+		return s[i].Value.Uint64()
 	}
-	return s[0].Value.Uint64()
+	return memory{n(0), n(1) - min(n(1), n(2)+n(3)+n(4))}
 }

@@ -63,6 +63,44 @@ func TestPaceFollowsTheHeap(t *testing.T) {
 	}
 }
 
+// A heap that grows at once is not given the percentage of a small one, though that is in
+// force until there is time to set another.
+func TestHeapThatGrowsAtOnce(t *testing.T) {
+	const grown = 256 << 20 // of which 1600 % are 4 GiB
+	runtime.GC()
+	p := Beside(0)
+	defer p.Stop()
+	p.mu.Lock()
+	held := make([]byte, grown)
+	runtime.GC()
+	above := goal() - min(goal(), heap())
+	p.mu.Unlock()
+	if above > Least {
+		t.Errorf("%d MiB of garbage may lie above %d MiB, expected %d at most", above>>20, heap()>>20, Least>>20)
+	}
+	runtime.KeepAlive(held)
+}
+
+func TestLimit(t *testing.T) {
+	const mib = 1 << 20
+	for _, c := range []struct {
+		m    memory
+		want int64
+	}{{memory{}, 128 * mib}, {memory{10 * mib, 5 * mib}, 143 * mib}, {memory{1000 * mib, 0}, 1200 * mib}} {
+		if got := c.m.limit(64 * mib); got != c.want {
+			t.Errorf("%+v: %d, expected %d", c.m, got, c.want)
+		}
+	}
+	before := debug.SetMemoryLimit(-1)
+	p := Beside(0)
+	if now := debug.SetMemoryLimit(-1); now >= before {
+		t.Errorf("a limit of %d, and before %d", now, before)
+	}
+	if p.Stop(); debug.SetMemoryLimit(-1) != before {
+		t.Error("after Stop the limit is not what was before")
+	}
+}
+
 func goal() uint64 { return read("/gc/heap/goal:bytes") }
 func heap() uint64 { return read("/gc/heap/live:bytes") }
 
