@@ -184,6 +184,36 @@ func TestGoesOn(t *testing.T) {
 	}
 }
 
+// TestEndedUpload: an upload that is not there any more is told in the words of what ended
+// it, and not in those of a model that is missing.
+func TestEndedUpload(t *testing.T) {
+	srv := box(t)
+	c := clientOf(t, srv, "clinic")
+	c.pause = func(context.Context, time.Duration) bool { return true }
+	if _, err := push(t, c, tumour.Model(), Spec{Name: "xray"}); err != nil {
+		t.Fatal(err)
+	}
+	var refused *Error
+	_, err := push(t, c, tumour.Model(), Spec{Name: "xray", Version: "1", Unoptimized: true})
+	if !errors.As(err, &refused) || refused.Status != 409 || !strings.Contains(refused.Message, "another model under this version") {
+		t.Errorf("another model under version 1: %v", err)
+	}
+	c.HTTP = transport(func(r *http.Request) (*http.Response, error) { // the box forgets it meanwhile
+		if r.Method == http.MethodPatch {
+			r.Method, r.Body = http.MethodDelete, http.NoBody
+			if a, err := http.DefaultTransport.RoundTrip(r); err == nil {
+				a.Body.Close()
+			}
+			return nil, errors.New("cut")
+		}
+		return http.DefaultTransport.RoundTrip(r)
+	})
+	_, err = push(t, c, tumour.Model(), Spec{Name: "other"})
+	if !errors.As(err, &refused) || refused.Status != 404 || !strings.Contains(refused.Message, "the upload is not there any more") {
+		t.Errorf("an upload that the box forgot: %v", err)
+	}
+}
+
 // TestGivesUp: a box that takes nothing is not asked for ever, and one that refuses is
 // asked once.
 func TestGivesUp(t *testing.T) {

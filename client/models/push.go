@@ -188,8 +188,9 @@ func (u *upload) send(ctx context.Context) (m Model, err error) {
 		if !u.client.sleep(ctx, wait(failed, refused)) {
 			return Model{}, ctx.Err()
 		}
-		if err := u.ask(ctx); errors.As(err, &refused) && !goesOn(refused) {
-			return Model{}, err
+		var gone *Error
+		if at := u.ask(ctx); errors.As(at, &gone) && !goesOn(gone) {
+			return Model{}, endedBy(refused, gone)
 		}
 		if failed++; u.offset > furthest {
 			failed, furthest = 0, u.offset
@@ -248,6 +249,19 @@ func (u *upload) ask(ctx context.Context) error {
 	}
 	u.offset = n
 	return nil
+}
+
+// endedBy says why an upload is not there any more: in the words of the conflict that ended
+// it, if there was one; an answer to HEAD has none.
+func endedBy(refused, gone *Error) error {
+	switch {
+	case gone.Status != http.StatusNotFound:
+		return gone
+	case refused != nil && refused.Status == http.StatusConflict:
+		return refused
+	}
+	gone.Message = "the upload is not there any more: it has ended, or the box was started anew"
+	return gone
 }
 
 // goesOn says that an upload is still there after a refusal: another part of it was not

@@ -108,6 +108,14 @@ def test_versions_and_options(client: blindbox.Client) -> None:
         client.unload_model("none")
 
 
+def test_another_file_under_a_version(client: blindbox.Client) -> None:
+    """What the box says of it is said, and not that the upload is missing."""
+    client.upload_model(str(TUMOUR), "taken", version=3)
+    with pytest.raises(blindbox.Conflict, match="another model under this version"):
+        client.upload_model(str(TUMOUR), "taken", version=3, optimize=False)
+    client.delete_model("taken")
+
+
 def test_deleted_versions(client: blindbox.Client) -> None:
     """The newest goes, or the one that is named, or all: which went and which are left is said."""
     for version in (2, 9, 10):

@@ -130,6 +130,24 @@ def test_ends_at_a_refusal(error: Any) -> None:
     assert box.asked == ["POST", "PATCH", *gone]
 
 
+@pytest.mark.parametrize(
+    "error, says",
+    [
+        (lambda: blindbox.Conflict("another model under this version", status=409), "another model"),
+        (lambda: blindbox.ConnectionLost("cut"), "the upload is not there any more"),
+    ],
+)
+def test_ended_upload(error: Any, says: str) -> None:
+    """An upload that is not there any more is told in the words of what ended it."""
+
+    class Forgets(Played):
+        def send(self, method: str, *more: Any, **named: Any) -> Any:
+            return Answer(404) if method == "HEAD" else super().send(method, *more, **named)
+
+    with pytest.raises(blindbox.BoxError, match=says):
+        upload(Forgets([0], error))
+
+
 def test_part_of_it_was_sent() -> None:
     """A box that is refused later has got a part, whatever is true of the last request."""
     kinds = iter([blindbox.ConnectionLost("cut"), blindbox.AttestationError("refused", nothing_sent=True)])

@@ -30,6 +30,7 @@ from .errors import (
     Conflict,
     ConnectionLost,
     InvalidRequest,
+    NotFound,
     ReceiptError,
     Timeout,
     Unavailable,
@@ -230,7 +231,11 @@ class Upload:
                 if not _goes_on(e) or failed == _TRIES:
                     raise
                 await self._way.pause(_wait(failed, e))
-            await self._locate()
+                cause = e
+            try:
+                await self._locate()
+            except NotFound as gone:
+                raise _ended_by(cause, gone) from None
             if self._offset > furthest:  # a box that goes back and forth makes no progress
                 furthest, failed = self._offset, 0
 
@@ -295,6 +300,18 @@ class Upload:
             got = None if asking is None else self.receipt
             raise of_box(reply.status, said, reply.headers.get("Retry-After"), receipt=got)
         return reply, said
+
+
+def _ended_by(cause: BlindBoxError, gone: NotFound) -> BlindBoxError:
+    """Says why an upload is not there any more: in the words of the conflict that ended it, if
+    there was one; an answer to HEAD has none."""
+    if isinstance(cause, Conflict):
+        return cause
+    return NotFound(
+        "the upload is not there any more: it has ended, or the box was started anew",
+        status=gone.status,
+        fix="Send the file again, which makes no second version of one that is there.",
+    )
 
 
 def _goes_on(e: BlindBoxError) -> bool:
