@@ -320,6 +320,9 @@ func TestQuotas(t *testing.T) {
 	want(t, run(t, s, "bank", "mine"), 200, `"data":[4]`)
 	want(t, as(t, s, "clinic", "DELETE", "/v2/repository/models/m0", nil), 200, "")
 	want(t, as(t, s, "clinic", "POST", "/v2/repository/uploads?name=again", bytes.NewReader(scale(99))), 201, "")
+	want(t, as(t, s, "clinic", "DELETE", "/v2/repository/models/again", nil), 200, "")
+	want(t, as(t, s, "clinic", "POST", "/v2/repository/uploads?name=open", nil, "Upload-Complete", "?0"), 204, "")
+	want(t, as(t, s, "clinic", "POST", "/v2/repository/uploads?name=again", bytes.NewReader(scale(99))), 507, "5 with this one and uploads that have not ended (1), limit 4")
 }
 
 // TestSameFileOtherOptions: what a model was asked to be is part of what it is.

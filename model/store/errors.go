@@ -37,6 +37,7 @@ func (e *OwnerError) Error() string {
 type QuotaError struct {
 	What        string // "bytes", "bytes of memory", "models" or "uploads at once"
 	Seen, Limit int64  // what there would be; what there may be
+	Open        int    // of the models, what is an upload that has not ended, which no list shows
 	Alone       bool   // the file is larger than the quota by itself: no other place is in its way
 }
 
@@ -48,7 +49,11 @@ func (e *QuotaError) Error() string {
 	if strings.HasPrefix(e.What, "bytes") {
 		seen, limit = sizes.Exact(e.Seen), sizes.Exact(e.Limit)
 	}
-	return fmt.Sprintf("store: quota of %s: %s with this one, limit %s; delete a model, end an upload, or have more in store.owner of box.yaml", e.What, seen, limit)
+	open := ""
+	if e.Open > 0 {
+		open = fmt.Sprintf(" and uploads that have not ended (%d)", e.Open)
+	}
+	return fmt.Sprintf("store: quota of %s: %s with this one%s, limit %s; delete a model, end an upload, or have more in store.owner of box.yaml", e.What, seen, open, limit)
 }
 
 // FullError says that the box has no room for now, or never for this model.

@@ -440,6 +440,7 @@ func TestErrorTexts(t *testing.T) {
 		{&QuotaError{What: "bytes", Seen: 12, Limit: 10}, []string{"quota of bytes: 12 B with this one, limit 10 B;"}},
 		{&QuotaError{What: "bytes of memory", Seen: 24536789, Limit: 20 << 20}, []string{"23.4 MiB (24536789 bytes) with this one, limit 20 MiB;"}},
 		{&QuotaError{What: "models", Seen: 5000, Limit: 4000}, []string{"quota of models: 5000 with this one, limit 4000;"}},
+		{&QuotaError{What: "models", Seen: 5, Limit: 4, Open: 2}, []string{"5 with this one and uploads that have not ended (2), limit 4"}},
 		{&QuotaError{What: "bytes", Seen: 12, Limit: 10, Alone: true}, []string{"larger than all that one caller may have, 10 B: store.owner.bytes"}},
 		{&FullError{"memory", 12, 10, true}, []string{"12", "10", "memory"}},
 		{&FullError{"disk", 12, 10, false}, []string{"disk", "again"}},

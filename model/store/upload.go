@@ -129,7 +129,7 @@ func (s *Store) enter(u *Upload, name string) error {
 	case o.uploads >= c.OwnerLoads:
 		return &QuotaError{What: "uploads at once", Seen: int64(o.uploads + 1), Limit: int64(c.OwnerLoads)}
 	case len(o.entries)+o.uploads >= c.OwnerModels:
-		return &QuotaError{What: "models", Seen: int64(len(o.entries) + o.uploads + 1), Limit: int64(c.OwnerModels)}
+		return &QuotaError{What: "models", Seen: int64(len(o.entries) + o.uploads + 1), Limit: int64(c.OwnerModels), Open: o.uploads}
 	case all > c.OwnerBytes:
 		return &QuotaError{What: "bytes", Seen: all, Limit: c.OwnerBytes, Alone: u.spec.Length > c.OwnerBytes}
 	}
