@@ -49,8 +49,8 @@ func fixOf(said *models.Error) string {
 }
 
 // otherModels is what to do about a name under which there is no model: which names there
-// are, for a caller that may know.
-func otherModels(c *models.Client) string {
+// are, or which versions, for a caller that may know. seen is what the box says.
+func otherModels(c *models.Client, seen string) string {
 	ctx, end := context.WithTimeout(context.Background(), 5*time.Second)
 	defer end()
 	allowed, err := may(ctx, c)
@@ -67,17 +67,39 @@ func otherModels(c *models.Client) string {
 	case len(list) == 0:
 		return "There is no model that you may know of: bring one with `blindbox model push FILE`, or ask the operator for what you may do."
 	}
+	fix := nameOne(list, seen)
+	if strings.Contains(seen, `"sha256:`) {
+		fix += " An id is sha256: and 64 digits, as `blindbox model ls -o json` shows it."
+	}
+	return fix
+}
+
+// nameOne lists the versions of the name that was asked for, if it is there, or else the
+// names that are.
+func nameOne(list []models.Model, seen string) string {
 	const most = 8
-	names := make([]string, 0, most+1)
-	for _, m := range list[:min(len(list), most)] {
-		if name := oneLine(m.Name); !slices.Contains(names, name) {
+	names, versions := []string{}, []string{}
+	for _, m := range list {
+		name := oneLine(m.Name)
+		if strings.Contains(seen, fmt.Sprintf("no model %q version", m.Name)) {
+			versions = append(versions, oneLine(m.Version))
+		}
+		if !slices.Contains(names, name) {
 			names = append(names, name)
 		}
 	}
-	if len(list) > most {
-		names = append(names, "...")
+	if len(versions) > 0 {
+		return "Name a version that is there, or none for the newest: " + some(versions, most) + " (`blindbox model ls`)."
 	}
-	return "Name one that is there: " + strings.Join(names, ", ") + " (`blindbox model ls`). One that another caller has brought is OWNER~NAME."
+	return "Name one that is there: " + some(names, most) + " (`blindbox model ls`). One that another caller has brought is OWNER~NAME."
+}
+
+// some lists so many words at most.
+func some(words []string, most int) string {
+	if len(words) > most {
+		words = append(slices.Clip(words[:most]), "...")
+	}
+	return strings.Join(words, ", ")
 }
 
 // may asks the box what the caller may do, which is no request that the policy could
@@ -112,11 +134,10 @@ func (a *advised) Error() string { return a.said.Error() }
 // Unwrap returns what the box said.
 func (a *advised) Unwrap() error { return a.said }
 
-// withAdvice gives a request that the box could not read (400) advice. Everything else
-// stays as it is.
-func withAdvice(err error, fix string) error {
+// withAdvice gives a refusal of this status advice. Everything else stays as it is.
+func withAdvice(err error, status int, fix string) error {
 	var said *models.Error
-	if errors.As(err, &said) && said.Status == http.StatusBadRequest {
+	if errors.As(err, &said) && said.Status == status {
 		return &advised{said, fix}
 	}
 	return err
@@ -127,7 +148,7 @@ func howToAsk(d models.Description) string {
 	line := "`" + askLine(d) + "`."
 	switch what, _ := d.Asks(); what {
 	case "":
-		return "Correct what was sent: the model takes " + described(d.Inputs) + ", as arrays of JSON inside arrays. " + line
+		return "The model takes " + described(d.Inputs) + ", as arrays of JSON inside arrays: " + line
 	case "text":
 		return "Ask it about texts, or @FILE for one in a file: " + line
 	default:

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -17,10 +18,10 @@ import (
 func (s *session) ask(ctx context.Context, c *models.Client, d models.Description, q question) error {
 	what, several := d.Asks()
 	if len(q.items) == 0 {
-		return unasked("%s takes %s: give one or more behind its name", oneLine(d.Name), plural(what))
+		return unasked(d, "%s takes %s: give one or more behind its name", oneLine(d.Name), plural(what))
 	}
 	if q.once && !several && len(q.items) > 1 {
-		return unasked("%s is asked about one after the other, and --receipt is for one request: give one", oneLine(d.Name))
+		return unasked(d, "%s is asked about one after the other, and --receipt is for one request: give one", oneLine(d.Name))
 	}
 	items := make([][]byte, len(q.items))
 	for i, item := range q.items {
@@ -50,7 +51,7 @@ func (s *session) askOnce(ctx context.Context, c *models.Client, d models.Descri
 	what, several := d.Asks()
 	out, err := c.Ask(ctx, q.name, q.version, what, items, q.outputs...)
 	if err != nil {
-		return withAdvice(err, howToAsk(d))
+		return withAdvice(err, http.StatusBadRequest, howToAsk(d))
 	}
 	if s.json() {
 		s.writeOutputs(d, out)

@@ -66,13 +66,12 @@ func (s *session) withBox(o boxFlags, do func(*models.Client) error) error {
 		r := &receipted{RoundTripper: asks.HTTP, file: o.receipt, force: o.force}
 		err = r.save(s, do(&models.Client{Base: asks.Base, HTTP: r, Key: asks.Key}))
 	}
+	var more *advised
+	advice := errors.As(err, &more)
 	err = modelRefusal(err, verified.Load())
 	var told *refusal
-	if errors.As(err, &told) && told.status == http.StatusNotFound {
-		told.entry.Fix = otherModels(asks)
-		if strings.Contains(told.seen, `"sha256:`) {
-			told.entry.Fix += " An id is sha256: and 64 digits, as `blindbox model ls -o json` shows it."
-		}
+	if errors.As(err, &told) && told.status == http.StatusNotFound && !advice {
+		told.entry.Fix = otherModels(asks, told.seen)
 	}
 	return err
 }
@@ -232,7 +231,11 @@ func (s *session) push(ctx context.Context, c *models.Client, file string, spec 
 	m, err := c.Push(ctx, f, f.size, spec, p.at)
 	p.end()
 	if err != nil {
-		return withAdvice(err, "Correct what is said of the upload, as `blindbox model push --help` has it, and see that the file does not change while it is sent.")
+		err = withAdvice(err, http.StatusBadRequest, "Correct what is said of the upload, as `blindbox model push --help` has it, and see that the file does not change while it is sent.")
+		if spec.Version != "" {
+			err = withAdvice(err, http.StatusConflict, takenVersion)
+		}
+		return withAdvice(err, http.StatusNotFound, goneUpload)
 	}
 	if s.json() {
 		s.writeJSON(m)
@@ -241,6 +244,12 @@ func (s *session) push(ctx context.Context, c *models.Client, file string, spec 
 	s.printf("%s version %s  %s\n  %s, %s, %s\n", oneLine(m.Name), oneLine(m.Version), oneLine(m.ID), sizes.Of(m.Size), oneLine(m.Visibility), state(m))
 	return nil
 }
+
+// What to do about an upload that the box has not made a model of.
+const (
+	takenVersion = "Leave out --version, which makes a version after the newest, or take that one out: `blindbox model rm NAME --version N`."
+	goneUpload   = "Push it again: the same file under the same name makes no second version."
+)
 
 // state says in words what a model is like.
 func state(m models.Model) string {

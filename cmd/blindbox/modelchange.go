@@ -21,7 +21,7 @@ func (s *session) modelRemove() *cobra.Command {
 		Long: `Take a model of yours out of a box, for good: its memory, the key of its sealed
 file, and the file. Of several versions the newest goes, or the one that --version
 names; --all takes out every one. What went is printed, and which versions are left.`,
-		Args: exactly(1, "one NAME, or an id"),
+		Args: oneModel,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := checkAll(all, args[0], version, o.receipt); err != nil {
 				return err
@@ -35,6 +35,24 @@ names; --all takes out every one. What went is printed, and which versions are l
 	f.StringVar(&version, "version", "", "version (default: the newest)")
 	f.BoolVar(&all, "all", false, "every version of the name, one after the other")
 	return cmd
+}
+
+// oneModel takes one argument, which can be a model in a box.
+func oneModel(cmd *cobra.Command, args []string) error {
+	if err := exactly(1, "one NAME, or an id")(cmd, args); err != nil {
+		return err
+	}
+	return checkReference(args[0])
+}
+
+// checkReference refuses what no model in a box is called, such as the name of a file.
+func checkReference(name string) error {
+	if aReference.MatchString(name) {
+		return nil
+	}
+	r := usage("%q, which no model in a box is called", abridge(name))
+	r.expected = "the model's name, such as xray or OWNER~xray, or its id, sha256: and 64 digits"
+	return r
 }
 
 // checkAll refuses what cannot be meant together with all versions of a name.
@@ -133,7 +151,7 @@ func (s *session) modelChange(c change) *cobra.Command {
 		Use:   c.name + " NAME",
 		Short: c.short,
 		Long:  c.long,
-		Args:  exactly(1, "one NAME, or an id"),
+		Args:  oneModel,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return s.withBox(o, func(box *models.Client) error {
 				m, err := c.do(box, cmd.Context(), args[0], version)

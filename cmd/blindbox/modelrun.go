@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
+	"os"
 	"slices"
 	"strings"
 
@@ -44,6 +46,9 @@ no name for it: --input '[[1, 2, 3]]'.`,
 			if len(args) > 1 && len(inputs) > 0 {
 				return usage("give texts and files, or --input, and not both")
 			}
+			if err := checkReference(args[0]); err != nil {
+				return err
+			}
 			q := question{name: args[0], version: version, items: args[1:], inputs: inputs, outputs: outputs, once: o.receipt != ""}
 			return s.withBox(o, func(c *models.Client) error { return s.runModel(cmd.Context(), c, q) })
 		},
@@ -68,9 +73,10 @@ type question struct {
 
 // unasked refuses a command line that does not fit the model: which the box says, so
 // that it was contacted, and has not seen what the model is to be asked.
-func unasked(format string, args ...any) *refusal {
+func unasked(d models.Description, format string, args ...any) *refusal {
 	r := usage(format, args...)
 	r.entry.NotDone = "The model was not asked: the box was verified, and said only what the model takes."
+	r.entry.Fix = howToAsk(d)
 	return r
 }
 
@@ -82,7 +88,7 @@ func (s *session) runModel(ctx context.Context, c *models.Client, q question) er
 	what, _ := d.Asks()
 	switch {
 	case len(q.items) > 0 && what == "":
-		return unasked("%s takes tensors and not texts or files: %s; give each with --input NAME=JSON", oneLine(d.Name), described(d.Inputs))
+		return unasked(d, "%s takes tensors and not texts or files: %s; give each with --input NAME=JSON", oneLine(d.Name), described(d.Inputs))
 	case what != "" && len(q.inputs) == 0:
 		return s.ask(ctx, c, d, q)
 	}
@@ -92,7 +98,7 @@ func (s *session) runModel(ctx context.Context, c *models.Client, q question) er
 	}
 	out, err := c.Infer(ctx, q.name, q.version, tensors, q.outputs...)
 	if err != nil {
-		return withAdvice(err, howToAsk(d))
+		return withAdvice(err, http.StatusBadRequest, howToAsk(d))
 	}
 	s.writeOutputs(d, out)
 	return nil
@@ -117,18 +123,27 @@ func (s *session) tensors(d models.Description, inputs []string) ([]models.Tenso
 		if err != nil {
 			return nil, err
 		}
+		elements := string(data)
 		if slices.ContainsFunc(out, func(t models.Tensor) bool { return t.Name == v.Name }) {
-			return nil, unasked("--input %s is there twice", oneLine(v.Name))
+			return nil, unasked(d, "--input %s is there twice", oneLine(v.Name))
 		}
 		if v.Shape, data, err = shapeOf(data); err != nil {
-			return nil, unasked("--input %s: %v", oneLine(v.Name), err)
+			return nil, unasked(d, "--input %s: %v%s", oneLine(v.Name), err, aFile(elements))
 		}
 		out = append(out, models.Tensor{Value: v, Data: data})
 	}
 	if len(out) < len(d.Inputs) {
-		return nil, unasked("the model takes %s; give each with --input NAME=JSON", described(d.Inputs))
+		return nil, unasked(d, "the model takes %s; give each with --input NAME=JSON", described(d.Inputs))
 	}
 	return out, nil
+}
+
+// aFile is what to add about elements that are none, if they are the name of a file.
+func aFile(elements string) string {
+	if info, err := os.Stat(elements); err != nil || !info.Mode().IsRegular() {
+		return ""
+	}
+	return "; for what stands in the file put @ before its name"
 }
 
 // described lists values as people read them.
@@ -152,7 +167,7 @@ func (s *session) input(d models.Description, text string) (models.Value, []byte
 		data, err := s.elements(text)
 		return d.Inputs[0], data, err
 	}
-	return models.Value{}, nil, unasked("--input %q is none of the model's: it takes %s", abridge(text), described(d.Inputs))
+	return models.Value{}, nil, unasked(d, "--input %q is none of the model's: it takes %s", abridge(text), described(d.Inputs))
 }
 
 // named says whether a text is a NAME=JSON, and no JSON or @FILE by itself.

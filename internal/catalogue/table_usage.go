@@ -42,7 +42,7 @@ func usage() []Entry {
 			Title:   "a file could not be read or written",
 			Cause:   "It does not exist, may not be opened, is larger than anything of its kind can be, or already exists where a new one was to be written.",
 			NotDone: "Nothing was sent and no existing file was changed.",
-			Fix:     "Check the path and its permissions. Where an existing file may be replaced, `--force` does it.",
+			Fix:     "Check the path and its permissions; where a file is in the way, give another name.",
 			Example: "$ blindbox verify box.bundle\nBBX-105 file: a file could not be read or written\n  seen       open box.bundle: no such file or directory",
 		},
 		{
