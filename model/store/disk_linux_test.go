@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -364,4 +365,79 @@ func TestDiskTaken(t *testing.T) {
 	mustHave(t, s, "anna", "a", a) // is ready
 	must(t, s.Delete("anna", Reference{Name: "a"}))
 	nothingElse(t, s, "anna", 0)
+}
+
+// sealedAlone is one file of so many bytes, outside of any store.
+func sealedAlone(t *testing.T, size int) (d *disk, f sealed, text []byte, path string) {
+	t.Helper()
+	folder := t.TempDir()
+	root, err := os.OpenRoot(folder)
+	must(t, err)
+	t.Cleanup(func() { _ = root.Close() })
+	d, text = &disk{folder: root, step: func(string) {}}, bytes.Repeat([]byte("text"), size/4+1)[:size]
+	s, err := d.create()
+	must(t, err)
+	_, err = s.Write(text)
+	must(t, err)
+	f, err = s.commit(Digest{1}, int64(size))
+	must(t, err)
+	return d, f, text, filepath.Join(folder, f.Name)
+}
+
+// TestSealedSizes: files that end where a chunk does, and beside it, are read as they were
+// sealed; one byte less of any is none, though it is as long as it should be.
+func TestSealedSizes(t *testing.T) {
+	for _, size := range []int{0, 1, chunk - 1, chunk, chunk + 1, 2 * chunk, ahead - 1, ahead, ahead + 1, 2*ahead + chunk} {
+		d, f, text, path := sealedAlone(t, size)
+		in, err := d.open(f)
+		must(t, err)
+		if got, err := io.ReadAll(in); err != nil || !bytes.Equal(got, text) {
+			t.Errorf("%d bytes: read %d, %v", size, len(got), err)
+		}
+		must(t, in.Close())
+		for _, less := range []int64{1, 16, 17, chunk + 16} { // of the text, a whole tag, a last chunk of one byte, a whole chunk
+			if less > f.Length {
+				continue
+			}
+			must(t, os.Truncate(path, f.Length-less))
+			cut := f
+			cut.Length -= less
+			_, err := d.open(cut)
+			is(t, err, func(e *SealedError) bool { return e.Problem == "was altered" })
+		}
+	}
+}
+
+// TestChangedWhileRead: the host changes a file that is being read. What is not what was
+// sealed is an error, and nothing of it is given out.
+func TestChangedWhileRead(t *testing.T) {
+	const size = 3*ahead + 100
+	for name, attack := range map[string]func(path string, old []byte) error{
+		"in the middle": func(p string, _ []byte) error { return flip(p, ahead+ahead/2) },
+		"shorter":       func(p string, _ []byte) error { return shorten(p, ahead) },
+		"empty":         func(p string, _ []byte) error { return os.Truncate(p, 0) },
+		"moved": func(p string, old []byte) error { // a chunk in the place of another
+			copy(old[2*ahead:], old[2*ahead-chunk-16:][:chunk+16])
+			return os.WriteFile(p, old, 0o600)
+		},
+		"of another file": func(p string, _ []byte) error {
+			_, _, _, other := sealedAlone(t, size)
+			data, err := os.ReadFile(other)
+			return errors.Join(err, os.WriteFile(p, data, 0o600))
+		},
+	} {
+		d, f, text, path := sealedAlone(t, size)
+		old, err := os.ReadFile(path)
+		must(t, err)
+		in, err := d.open(f)
+		must(t, err)
+		first := make([]byte, 1)
+		_, err = io.ReadFull(in, first)
+		must(t, err, attack(path, old))
+		rest, err := io.ReadAll(in)
+		if err == nil || errors.Is(err, io.EOF) || !bytes.HasPrefix(text, append(first, rest...)) {
+			t.Errorf("%s: %d bytes and %v", name, 1+len(rest), err)
+		}
+		must(t, in.Close())
+	}
 }
