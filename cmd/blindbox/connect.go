@@ -34,8 +34,8 @@ func newConnect(s *session) *cobra.Command {
 		Use:   "connect URL",
 		Short: "Verify a box, then give ordinary programs a local address for it",
 		Long: `Verify the box at https://HOST[:PORT] and, if it is what the trust file accepts,
-forward a port of 127.0.0.1 to it: HTTP/1.1, HTTP/2, WebSocket, event streams; and for a box that runs models, the
-Open Inference Protocol over gRPC.
+forward a port of 127.0.0.1 to it: HTTP/1.1, HTTP/2, WebSocket, event streams; and for
+a box that runs models, the Open Inference Protocol over gRPC.
 The box is verified again on every new connection and at the trust file's
 max_age; when it is refused, requests are answered with 502 and not forwarded.
 

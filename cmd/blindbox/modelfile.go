@@ -33,6 +33,8 @@ type modelFile struct {
 func openModel(path string) (*modelFile, error) {
 	info, err := os.Stat(path)
 	switch {
+	case path == "-": // it is read twice, and again where it was cut
+		return nil, usage("a model on standard input, expected a file or a folder: it is read twice, and again from where it was cut")
 	case err != nil:
 		return nil, fail(catalogue.CodeFile, "file", err.Error(), "an ONNX model, a bundle, or a folder with "+bundle.Manifest)
 	case info.IsDir():

@@ -42,7 +42,7 @@ func (s *session) modelShowCommand() *cobra.Command {
 	var version string
 	show := &cobra.Command{
 		Use:   "show FILE|FOLDER|NAME",
-		Short: "Say what a model takes and gives: a file, and whether a box can run it, or one in a box",
+		Short: "Say what a model takes and gives, and whether a box can run it: of a file or in a box",
 		Long: `Show the inputs and outputs of an ONNX model, its operators, its size and its
 digest, and whether a box can run it. The file is read as a box reads it, and as
 little trusted. Nothing is run.

@@ -20,8 +20,8 @@ func newPolicyExplain(s *session) *cobra.Command {
 		Short: "Say what a policy decides about a request, and which line does",
 		Long: `Ask the code that decides inside the box. CALLER is a name that the policy has,
 or made up for a caller without one: blindbox policy check shows them. ACTION is
-the one that the box takes the request for, unless another is said. The exit code is 0 whatever is decided; to insist on a
-decision, use blindbox policy test.`,
+the one that the box takes the request for, unless another is said. The exit code
+is 0 whatever is decided; to insist on a decision, use blindbox policy test.`,
 		Example: "  blindbox policy explain box.yaml ci POST /v1/embeddings minilm\n  blindbox policy explain box.yaml ci observe",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) < 2 {

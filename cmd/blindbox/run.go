@@ -129,6 +129,9 @@ func helpOf(cmd *cobra.Command) string {
 	return "`" + cmd.CommandPath() + " --help` shows what it takes."
 }
 
+// helpWidth is how many columns a line of a help text has at most.
+const helpWidth = 100
+
 func newRoot(s *session) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "blindbox",
@@ -161,6 +164,8 @@ Start with:  blindbox demo      no hardware and no network needed`,
 	b := build()
 	root.Version = b.Version + " " + b.Go + " " + b.Platform
 	root.SetVersionTemplate("blindbox {{.Version}}\n")
+	wide := fmt.Sprintf(".FlagUsagesWrapped %d", helpWidth)
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", wide))
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageOf(cmd, "%s", err) })
 	root.AddCommand(newPin(s), newImage(s), newCompose(s), newOperate(s))
 	root.AddCommand(
