@@ -320,4 +320,10 @@ func TestLoners(t *testing.T) {
 	if l.has("past") {
 		t.Error("one stays for ever")
 	}
+	for who := range l.until {
+		l.until[who] = time.Now().Add(-time.Second)
+	}
+	if l.add("now"); len(l.until) != 1 || !l.has("now") {
+		t.Errorf("%d are held, expected the one that runs alone", len(l.until))
+	}
 }
