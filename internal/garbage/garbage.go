@@ -47,9 +47,10 @@ type Pace struct {
 // them is in force at a time.
 func Beside(models int64) *Pace {
 	p := &Pace{least: uint64(max(Least, models/100*Share))}
+	p.before.limit = debug.SetMemoryLimit(-1)
 	m := measure()
-	p.percent, p.limit = share(m.live, p.least), m.limit(p.least)
-	p.before.limit = debug.SetMemoryLimit(p.limit)
+	p.percent, p.limit = share(m.live, p.least), p.within(m)
+	debug.SetMemoryLimit(p.limit)
 	p.before.percent = debug.SetGCPercent(p.percent)
 	p.watch()
 	return p
@@ -84,7 +85,7 @@ func (p *Pace) collected() {
 		p.percent = now
 		debug.SetGCPercent(now)
 	}
-	if now := m.limit(p.least); now > p.limit+int64(p.least)/2 || now < p.limit-int64(p.least)/2 {
+	if now := p.within(m); now > p.limit+int64(p.least)/2 || now < p.limit-int64(p.least)/2 {
 		p.limit = now
 		debug.SetMemoryLimit(now)
 	}
@@ -96,6 +97,9 @@ func share(live, least uint64) int {
 	const small = 4 << 20 // nothing is collected below that in any case
 	return max(Share, int(least*100/max(live, small)))
 }
+
+// within is the limit of m, or GOMEMLIMIT where that is less.
+func (p *Pace) within(m memory) int64 { return min(m.limit(p.least), p.before.limit) }
 
 // memory is what a program has of it, in bytes.
 type memory struct {

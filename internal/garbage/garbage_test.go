@@ -109,3 +109,18 @@ func read(name string) uint64 {
 	metrics.Read(s)
 	return s[0].Value.Uint64()
 }
+
+// TestLimitOfTheEnvironment: who started the program may know better how much there is.
+func TestLimitOfTheEnvironment(t *testing.T) {
+	const most = 100 << 20 // less than the garbage that may lie
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(most))
+	p := Beside(10 << 30)
+	defer p.Stop()
+	for range 3 {
+		if now := debug.SetMemoryLimit(-1); now != most {
+			t.Fatalf("a limit of %d, expected %d", now, int64(most))
+		}
+		runtime.GC()
+		p.collected()
+	}
+}
